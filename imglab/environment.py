@@ -1,0 +1,90 @@
+"""What a run was made with: versions, code, machine, data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imglab.modality import Modality
+from imglab.samples import Samples
+
+FORMAT_VERSION = 1
+"""Of the run directory; a program that knows only older ones says so."""
+
+PACKAGES = (
+    "imglab",
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "torchmetrics",
+    "torch-fidelity",
+    "scikit-learn",
+    "numpy",
+    "pillow",
+    "safetensors",
+)
+
+
+def describe_environment(modality: Modality) -> dict[str, Any]:
+    """Return what environment.json records; the same machine, code and data give the same answer."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "git_commit": _git_commit(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": available_cores(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},  # type: ignore[arg-type]
+    }
+
+
+def available_cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def hash_samples(samples: Samples) -> str:
+    """Return the sha256 of the samples' shape, data and conditions."""
+    digest = hashlib.sha256(repr((samples.data.dtype, tuple(samples.data.shape))).encode())
+    for column in (samples.data, samples.condition):
+        if column is not None:
+            digest.update(column.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,90 @@
+"""Files that are either whole or not there: write to a temporary name, sync, rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TEMPORARY = ".tmp-"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of `path` durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file or folder, make it durable, then give it the name `path`."""
+    temporary = path.parent / f"{TEMPORARY}{path.name}"
+    remove(temporary)
+    write(temporary)
+    if temporary.is_dir():
+        for inner in sorted(temporary.rglob("*")):
+            sync_folder(inner) if inner.is_dir() else sync_file(inner)
+        sync_folder(temporary)
+    else:
+        sync_file(temporary)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    write_atomically(path, lambda temporary: _write(temporary, content))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON with a fixed layout: the same value gives the same bytes. NaN is refused."""
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Encode `value` as the bytes that `write_json` writes."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return _digest(file)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what an interrupted `write_atomically` left in `folder`."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        remove(leftover)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Images: real data, diffusion models, feature extractors, grids."""

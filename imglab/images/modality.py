@@ -1,0 +1,118 @@
+"""Images as a modality: real ones from a source, features from an extractor, a grid to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from imglab.errors import InputError, Problem
+from imglab.images.data import load_real_images
+from imglab.images.features import Classifier, Extractor, Inception, Pixels
+from imglab.images.render import draw_grid
+from imglab.images.settings import ClassifierSettings, ImageSettings, InceptionSettings, PixelsSettings
+from imglab.modality import GenerativeModel, Measures, Modality, Spec, Split
+from imglab.plugins import build_plug_in
+from imglab.samples import Samples
+from imglab.settings import PlugIn
+
+
+class ImageModality(Modality):
+    """Images uint8 [C, H, W], with class labels where the source has them."""
+
+    def __init__(self, settings: ImageSettings) -> None:
+        self._real = load_real_images(settings)
+        self._classes = self._real.classes
+        self._classifier = self._make_classifier(settings)
+        self._extractor = self._make_extractor(settings)
+
+    def prepare(self, shared: Path) -> None:
+        """Train or load the extractor, and the classifier that counts classes."""
+        self._extractor.prepare(self._real.train, shared)
+        if self._classifier and self._classifier is not self._extractor:
+            self._classifier.prepare(self._real.train, shared)
+
+    @property
+    def spec(self) -> Spec:
+        """uint8 [C, H, W] and the names of the classes."""
+        return Spec(tuple(self._real.train.images.shape[1:]), torch.uint8, self._classes)
+
+    @property
+    def extractor(self) -> str:
+        """Name and hash of the extractor."""
+        return self._extractor.name
+
+    def real(self, split: Split) -> Samples:
+        """Return a split with its labels."""
+        found = self._real.train if split == "train" else self._real.test
+        return Samples.real(found.images, found.labels)
+
+    def fresh(self, n: int, *, first: int, seed: int) -> Samples:
+        """Return images of the part kept apart (`n_fresh`)."""
+        found = self._real.fresh[first : first + n]
+        if len(found) < n:
+            raise ValueError(f"{first + n} fresh images asked for, modality.n_fresh keeps {len(self._real.fresh)}")
+        return Samples.real(found.images, found.labels)
+
+    def fresh_available(self) -> int | None:
+        """As many as `n_fresh` keeps apart."""
+        return len(self._real.fresh)
+
+    def features(self, samples: Samples) -> Tensor:
+        """Return the extractor's features."""
+        return self._extractor.features(samples.data)
+
+    def metrics(self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int) -> Measures:
+        """Count classes and follow colour and contrast.
+
+        class_counts    samples that the classifier assigns to each class
+        colour_drift    root mean square, over channels, of the shift of the mean from the real training set's, in [0, 1]
+        contrast_drift  relative change of the mean standard deviation within an image
+        """
+        (real_mean, real_contrast), (mean, contrast) = (_tone(part) for part in (self._real.train.images, samples.data))
+        values = {
+            "colour_drift": float((mean - real_mean).square().mean().sqrt()),
+            "contrast_drift": float(contrast / real_contrast - 1) if real_contrast > 0 else None,
+            "class_counts": None,
+        }
+        reasons = {} if real_contrast > 0 else {"contrast_drift": "the real images are constant"}
+        if self._classifier is None or self._classes is None:
+            return Measures(values, {**reasons, "class_counts": "the real images have no labels to train a classifier on"})
+        counts = torch.bincount(self._classifier.predict(samples.data), minlength=len(self._classes)).tolist()
+        return Measures({**values, "class_counts": dict(zip(self._classes, counts, strict=True))}, reasons)
+
+    def render(self, shown: Sequence[Samples], path: Path) -> None:
+        """Draw the last generation's images as a grid."""
+        draw_grid(shown[-1].data, path)
+
+    def _make_classifier(self, settings: ImageSettings) -> Classifier | None:
+        if self._classes is None or len(self._classes) < 2:
+            return None
+        chosen = settings.extractor
+        own = chosen if isinstance(chosen, ClassifierSettings) else ClassifierSettings()
+        return Classifier(own, len(self._classes))
+
+    def _make_extractor(self, settings: ImageSettings) -> Extractor:
+        chosen = settings.extractor
+        if isinstance(chosen, PixelsSettings):
+            return Pixels()
+        if isinstance(chosen, InceptionSettings):
+            return Inception(chosen)
+        if isinstance(chosen, PlugIn):
+            return build_plug_in(chosen, Extractor, "modality.extractor")
+        if self._classifier is None:
+            what = "the classifier learns from labels, and the data have fewer than two classes"
+            raise InputError(Problem("modality.extractor", what, "use `inception` or `pixels`"))
+        return self._classifier
+
+
+def _tone(images: Tensor) -> tuple[Tensor, float]:
+    """Mean of each channel [C] and mean standard deviation within an image, both in [0, 1]; a chunk at a time."""
+    total, deviation = torch.zeros(images.shape[1], dtype=torch.float64), 0.0
+    for part in images.split(1024):
+        values = part.double() / 255
+        total += values.mean((2, 3)).sum(0)
+        deviation += float(values.flatten(1).std(1).sum())
+    return total / len(images), deviation / len(images)

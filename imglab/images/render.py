@@ -1,0 +1,23 @@
+"""What a person looks at for images: a grid with crisp pixels."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+SMALLEST = 48
+"""Pixels that an image's side takes on the grid at least."""
+
+
+def draw_grid(images: Tensor, path: Path) -> None:
+    """Write uint8 images [N, C, H, W] as a PNG, in rows of about sqrt(N), each pixel enlarged by a whole number."""
+    times = max(1, -(-SMALLEST // images.shape[-1]))
+    large = images.repeat_interleave(times, -1).repeat_interleave(times, -2)
+    colour = large.expand(-1, 3, -1, -1) if large.shape[1] == 1 else large
+    grid = make_grid(colour, nrow=math.ceil(math.sqrt(len(images))), padding=4, pad_value=128)
+    Image.fromarray(grid.to(torch.uint8).permute(1, 2, 0).numpy()).save(path, format="PNG", optimize=True)

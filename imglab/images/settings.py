@@ -1,0 +1,139 @@
+"""Keys of the image sections of a config. Read without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from imglab.settings import Section, choice
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class DigitsSource(Section):
+    """scikit-learn's 1,797 scans of handwritten digits, 8 x 8 grey; they come with the library."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class TorchvisionSource(Section):
+    """A class of `torchvision.datasets`, with its own train and test split."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: str
+    root: str = "data"
+    download: bool = True
+
+
+class FolderSource(Section):
+    """A folder of images; a subfolder is a class; `train/` and `test/` on top, or all in one and split by `split_seed`."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+
+
+class NpzSource(Section):
+    """An `.npz` with `train_images` and `test_images`, uint8 [N, H, W] or [N, H, W, C], and perhaps `..._labels`."""
+
+    kind: Literal["npz"] = "npz"
+    path: str
+
+
+class ClassifierSettings(Section):
+    """A small convolutional network, trained once on the real labels; its 64-dimensional embedding is the feature."""
+
+    kind: Literal["classifier"] = "classifier"
+    images: Count = 60_000
+    """Training images seen."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Apart from the run's seed, so that arms and seeds are measured by one extractor."""
+
+
+class InceptionSettings(Section):
+    """The Inception-v3 of the FID papers (torch-fidelity's port), 2,048 features; the only one that compares with papers."""
+
+    kind: Literal["inception"] = "inception"
+    weights: str | None = None
+    """Path of `pt_inception-2015-12-05-6726825d.pth`; downloaded if left out."""
+
+
+class PixelsSettings(Section):
+    """The pixels themselves, scaled to [0, 1]."""
+
+    kind: Literal["pixels"] = "pixels"
+
+
+class ImageSettings(Section):
+    """`modality:` of an image chain."""
+
+    kind: Literal["image"] = "image"
+    source: choice(DigitsSource, TorchvisionSource, FolderSource, NpzSource) = DigitsSource()  # type: ignore[valid-type]
+    size: Annotated[int, Field(ge=4, le=4096)] | None = None
+    """Side to resize to, in pixels; needed where the images are not all of one size."""
+    colour: Literal["keep", "grey", "rgb"] = "keep"
+    classes: Annotated[list[str], Field(min_length=1)] | None = None
+    """Only these classes, by name."""
+    class_sizes: dict[str, Count] | None = None
+    """Training images of a class, by name: fewer than there are makes it rare."""
+    n_train: Count | None = None
+    n_test: Count | None = None
+    n_fresh: Annotated[int, Field(ge=0)] = 0
+    """Real images kept apart from training, for regimes that ask for fresh data."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    extractor: choice(ClassifierSettings, InceptionSettings, PixelsSettings, plug_in=True) = ClassifierSettings()  # type: ignore[valid-type]
+
+
+class TrainingSettings(Section):
+    """How long and how fast a model is fitted."""
+
+    images: Count = 76_800
+    """Budget in images seen: the same in every regime."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Budget in passes over the training set instead: a regime with a larger set then trains longer."""
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 128
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    decay: Literal["cosine", "none"] = "cosine"
+    """The learning rate falls to a tenth along half a cosine, or stays; it rises over the first 5% of steps."""
+
+
+class FineTuningSettings(TrainingSettings):
+    """The same for a fit that starts from a model."""
+
+    images: Count = 38_400
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+
+
+class DiffusionSettings(Section):
+    """`model:` of an image chain: diffusers' UNet2DModel under a noise schedule."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1, max_length=6)] = [32, 64]
+    layers_per_block: Annotated[int, Field(ge=1, le=8)] = 1
+    attention: bool = False
+    """Self-attention at the lowest resolution."""
+    class_conditional: bool = False
+    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of labels hidden in training, so that guidance has an unconditional model to lean on."""
+    prediction: Literal["v_prediction", "epsilon"] = "v_prediction"
+    schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Decay of the moving average of the weights; the average is what is kept."""
+    training: TrainingSettings = TrainingSettings()
+    """A fit from scratch."""
+    fine_tuning: FineTuningSettings = FineTuningSettings()
+    """A fit that starts from a model."""
+    sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
+    steps: Annotated[int, Field(ge=1, le=1000)] = 12
+    sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
+    sampling_batch: Count = 512
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _bias_needs_classes(self) -> DiffusionSettings:
+        if self.sampling_bias < 1 and not self.class_conditional:
+            raise ValueError("sampling_bias below 1 is guidance: it needs class_conditional: true")
+        if self.sampling_bias < 1 and self.label_dropout == 0:
+            raise ValueError("sampling_bias below 1 is guidance: it needs label_dropout above 0")
+        return self

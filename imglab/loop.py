@@ -1,0 +1,156 @@
+"""The heart: fit, sample, measure, show, next training set; generation after generation, for any kind of data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from imglab import seeds
+from imglab.measure import Measure
+from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
+from imglab.regimes import Regime
+from imglab.samples import FRESH, Samples, Selection, TrainingSet
+from imglab.store import MemoryStore, Store
+
+Start: TypeAlias = Literal["previous", "base", "scratch"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A finished generation; 0 is trained on real data only. All but its metrics is read when asked for."""
+
+    index: int
+    metrics: dict[str, Any]
+    store: Store
+
+    @property
+    def samples(self) -> Samples:
+        """What it drew: scored, and trained on by later generations."""
+        return self.store.samples(self.index)
+
+    @property
+    def shown(self) -> Samples:
+        """The few drawn from the same latents or prompts in every generation, for the eye only."""
+        return self.store.samples(self.index, "shown")
+
+    @property
+    def model(self) -> GenerativeModel:
+        """The fitted model."""
+        return self.store.model(self.index)
+
+
+def run_chain(modality: Modality, model: GenerativeModel, regime: Regime, **settings: Any) -> Iterator[Generation]:
+    """Run a chain and yield each generation as it is finished; `chain_events` says what can be set."""
+    events = chain_events(modality, model, regime, **settings)
+    return (event for event in events if isinstance(event, Generation))
+
+
+def chain_events(
+    modality: Modality,
+    model: GenerativeModel,
+    regime: Regime,
+    *,
+    generations: int,
+    samples: int | None = None,
+    start: Start = "previous",
+    base: GenerativeModel | None = None,
+    shown: int = 64,
+    seed: int = 0,
+    measure: Measure | None = None,
+    store: Store | None = None,
+) -> Iterator[Progress | Generation]:
+    """Run a chain, or the rest of it: yield Progress within the stages and a Generation after each.
+
+    modality     the kind of data, prepared (`Modality.prepare`)
+    model        the model's settings; no weights are read from it
+    regime       chooses each generation's training set
+    generations  how many there are, generation 0 included
+    samples      how many a generation draws; default: as many as the real training set has
+    start        whose weights a generation is fine-tuned from: those of the `previous` one, of one `base` for all
+                 (generation 0, unless `base` is given), or nobody's (`scratch`)
+    shown        how many more to draw for the eye, from the same latents in every generation
+    measure      scores samples against real data; default: `Measure` with its defaults
+    store        keeps the generations; what it holds already is not made again. Default: in memory
+    """
+    store = store or MemoryStore()
+    measure = measure or Measure(modality)
+    n = samples or len(modality.real("train"))
+    yield from measure.prepare()
+    for g in range(generations):
+        if not store.finished(g):
+            train = _training_set(modality, regime, store, g, seed)
+            weights = _start(start, base, store, g)
+            fitting = model.fit(train, start=weights, seed=seeds.derive(seed, g, "fit"))
+            yield from _stage(store, g, "model", fitting)
+
+            fitted = store.model(g)
+            drawing = _draw(modality, fitted, train, n, seed=seeds.derive(seed, g, "samples"))
+            yield from _stage(store, g, "samples", drawing)
+            drawing = _draw(modality, fitted, train, shown, seed=seeds.derive(seed, "shown"))
+            yield from _stage(store, g, "shown", drawing)
+
+            made = store.samples(g)
+            yield from _stage(store, g, "features", measure.features(made))
+            yield from _stage(store, g, "metrics", _score(modality, measure, store, train, g, seed))
+
+            store.picture(g, modality.picture, partial(_show, modality, store, g))
+            store.finish(g)
+        yield Generation(g, store.metrics(g), store)
+
+
+def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed: int) -> TrainingSet:
+    pool = [modality.real("train"), *(store.samples(past) for past in range(g))]
+    chosen = regime([len(entry) for entry in pool], generation=g, seed=seeds.derive(seed, "regime"))
+    unseen = chosen.index[chosen.entry == FRESH]
+    if len(unseen):
+        first = int(unseen.min())
+        chosen = Selection(chosen.entry, chosen.index - first * (chosen.entry == FRESH))
+        pool.append(modality.fresh(len(unseen), first=first, seed=seeds.derive(seed, "fresh")))
+    return TrainingSet(pool, chosen)
+
+
+def _start(start: Start, base: GenerativeModel | None, store: Store, g: int) -> GenerativeModel | None:
+    if start == "scratch":
+        return None
+    if g == 0 or (start == "base" and base is not None):
+        return base
+    return store.model(0 if start == "base" else g - 1)
+
+
+def _draw(modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: int, *, seed: int) -> Stage[Samples]:
+    conditions = modality.conditions(train, n, seed=seeds.derive(seed, "conditions"))
+    parts: list[Samples] = []
+    for part in fitted.draw(range(n), conditions=conditions, seed=seed):
+        parts.append(part)
+        yield Progress("sample", sum(map(len, parts)), n)
+    return Samples.concatenate(parts)
+
+
+def _score(
+    modality: Modality, measure: Measure, store: Store, train: TrainingSet, g: int, seed: int
+) -> Stage[Measures]:
+    made, fitted = store.samples(g), store.model(g)
+    scores = yield from measure.scores(made, store.features(g))
+    own = modality.metrics(made, model=fitted, first=store.model(0), seed=seeds.derive(seed, g, "metrics"))
+    trained = {"n_train": len(train), "real_share": train.real_share, "training": dict(fitted.training)}
+    return Measures(
+        {"generation": g, **scores.values, **own.values, **trained, "reasons": {**scores.reasons, **own.reasons}},
+        per_sample={**scores.per_sample, **own.per_sample},
+    )
+
+
+def _show(modality: Modality, store: Store, g: int, path: Path) -> None:
+    modality.render([store.samples(past, "shown") for past in range(g + 1)], path)
+
+
+def _stage(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress]:
+    """Do the work of a stage and store what it returns, unless the store has it already."""
+    if store.has(g, name):
+        return
+    began = time.perf_counter()
+    store.put(g, name, (yield from work))
+    store.log(generation=g, stage=name, seconds=round(time.perf_counter() - began, 4))

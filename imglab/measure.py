@@ -1,0 +1,192 @@
+"""From features to metrics, each beside its floor: real against real at the same sizes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from imglab import files, seeds
+from imglab.metrics import (
+    PRDC,
+    Moments,
+    Undefined,
+    duplicate_share,
+    check_features,
+    frechet_of_moments,
+    frechet_standard_error,
+    kernel_distance,
+    nearest_distance,
+    prdc,
+    vendi_score,
+)
+from imglab.modality import Features, Measures, Modality, Progress, Split, Stage
+from imglab.samples import Samples
+
+CHUNK = 1024
+"""Samples whose features are taken at a time."""
+
+
+DISTRIBUTION = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi")
+"""Metrics that have a floor: real against real at the same two sizes."""
+
+
+@dataclass(frozen=True)
+class _Reference:
+    features: Tensor
+
+    @cached_property
+    def moments(self) -> Moments:
+        return Moments.of(self.features)
+
+    def frechet(self, synthetic: Tensor) -> list[float]:
+        check_features(real=self.features, synthetic=synthetic, at_least=2)
+        return [frechet_of_moments(real=self.moments, synthetic=Moments.of(synthetic))]
+
+
+@dataclass
+class _Scores:
+    """Values as they come in; an undefined metric leaves None and its reason."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, names: Sequence[str], compute: Callable[[], Sequence[float]]) -> None:
+        try:
+            found: Sequence[float | None] = compute()
+        except Undefined as reason:
+            found = [None] * len(names)
+            self.reasons.update(dict.fromkeys(names, str(reason)))
+        for name, value in zip(names, found, strict=True):
+            usable = value is not None and math.isfinite(value)
+            self.values[name] = value if usable else None
+            if not usable:
+                self.reasons.setdefault(name, f"came out as {value}")
+
+
+class Measure:
+    """Scores the generations of a chain against its real data."""
+
+    def __init__(
+        self,
+        modality: Modality,
+        *,
+        reference: Split = "test",
+        precision_recall_k: int = 3,
+        density_coverage_k: int = 5,
+        floor_splits: int = 20,
+        cache: Path | None = None,
+    ) -> None:
+        """Choose what to compare with.
+
+        reference           the real split that all distribution metrics compare with
+        precision_recall_k  neighbours for precision and recall
+        density_coverage_k  neighbours for density and coverage
+        floor_splits        random disjoint splits of the real data behind each floor
+        cache               folder that keeps real features and floors from one process to the next
+        """
+        self._modality = modality
+        self._reference = reference
+        self._ks = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+        self._splits = floor_splits
+        self._cache = cache
+        self._real: dict[str, _Reference] = {}
+        self._floors: dict[int, dict[str, Any]] = {}
+
+    def prepare(self) -> Stage[None]:
+        """Take the features of the real data, once."""
+        kept = self._cache / "reference.safetensors" if self._cache else None
+        if kept and kept.exists():
+            self._real = {split: _Reference(features) for split, features in load_file(kept).items()}
+            return
+        for split in get_args(Split):
+            found = yield from self.features(self._modality.real(split))
+            self._real[split] = _Reference(found.values)
+        if kept:
+            real = {split: reference.features for split, reference in self._real.items()}
+            files.write_atomically(kept, lambda path: save_file(real, path))
+
+    def features(self, samples: Samples) -> Stage[Features]:
+        """Take the features of samples, a chunk at a time."""
+        parts = []
+        for start in range(0, len(samples), CHUNK):
+            parts.append(self._modality.features(samples[start : start + CHUNK]))
+            yield Progress("measure", min(start + CHUNK, len(samples)), len(samples))
+        return Features(torch.cat(parts).float().contiguous(), self._modality.extractor)
+
+    def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
+        """Score the samples of a generation, given their features, float32 [N, D]."""
+        reference, train = self._real[self._reference], self._real["train"].features
+        scores = self._compare(reference, features)
+        scores.add(("fid_se",), lambda: [frechet_standard_error(real=reference.moments, synthetic=features)])
+        nearest = partial(nearest_distance, train=train, synthetic=features)
+        scores.add(("nearest_distance", "nearest_distance_se"), nearest)
+        data = self._modality.real("train").data
+        scores.add(("duplicate_share",), lambda: [duplicate_share(train=data, synthetic=samples.data)])
+        floor = yield from self._floor(len(features))
+        described = {
+            "extractor": self._modality.extractor,
+            "reference": self._reference,
+            "n_real": len(reference.features),
+            "n_synthetic": len(features),
+            "floor": floor,
+        }
+        return Measures({**scores.values, **described}, scores.reasons)
+
+    def _compare(self, reference: _Reference, synthetic: Tensor) -> _Scores:
+        real, scores = reference.features, _Scores()
+        pair = {"real": real, "synthetic": synthetic}
+        scores.add(("fid",), lambda: reference.frechet(synthetic))
+        scores.add(("kid", "kid_se"), partial(kernel_distance, **pair))
+        scores.add(PRDC._fields, partial(prdc, **pair, **self._ks))
+        scores.add(("vendi",), lambda: [vendi_score(synthetic)])
+        return scores
+
+    def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
+        """Mean and standard deviation of each metric between disjoint real sets of the sizes compared."""
+        if n_synthetic not in self._floors:
+            kept = self._cache / f"floor_{n_synthetic}.json" if self._cache else None
+            if kept and kept.exists():
+                self._floors[n_synthetic] = json.loads(kept.read_text())
+            else:
+                self._floors[n_synthetic] = yield from self._make_floor(n_synthetic)
+                if kept:
+                    files.write_json(kept, self._floors[n_synthetic])
+        return self._floors[n_synthetic]
+
+    def _make_floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
+        train, test = self._real["train"].features, self._real["test"].features
+        distance, error = nearest_distance(train=train, synthetic=test)
+        copies = duplicate_share(train=self._modality.real("train").data, synthetic=self._modality.real("test").data)
+        floor: dict[str, Any] = {
+            "nearest_distance": {"mean": distance, "sd": error},
+            "duplicate_share": {"mean": copies, "sd": None},
+        }
+        everything, n_real = torch.cat([train, test]), len(self._real[self._reference].features)
+        if len(everything) < n_real + n_synthetic:
+            reason = f"a floor needs {n_real} + {n_synthetic} real samples, there are {len(everything)}"
+            return floor | {"reason": reason, **dict.fromkeys(DISTRIBUTION)}
+        found: dict[str, list[float | None]] = {name: [] for name in DISTRIBUTION}
+        for split in range(self._splits):
+            order = torch.randperm(len(everything), generator=seeds.generator("floor", split))
+            real, other = everything[order[:n_real]], everything[order[n_real : n_real + n_synthetic]]
+            scores = self._compare(_Reference(real), other)
+            for name, values in found.items():
+                values.append(scores.values[name])
+            yield Progress("floor", split + 1, self._splits)
+        return floor | {name: _spread(values) for name, values in found.items()}
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    defined = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
+    if len(defined) < 2:
+        return None
+    return {"mean": float(defined.mean()), "sd": float(defined.std())}

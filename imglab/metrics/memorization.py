@@ -1,0 +1,49 @@
+"""Has the model copied its training data? Distances to, and exact repeats of, real training samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imglab.metrics.neighbours import Frame, Points, squared_distances, tiles
+from imglab.metrics.undefined import Undefined, check_features
+
+
+def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
+    """Return the mean distance of synthetic samples to their nearest real training sample, and its standard error.
+
+    train, synthetic  float features [N, D], [M, D]; Euclidean, in feature units
+    """
+    check_features(real=train, synthetic=synthetic, at_least=1)
+    frame = Frame.of(train, synthetic)
+    theirs, ours = Points(train, frame), Points(synthetic, frame)
+    smallest = torch.full((len(ours),), torch.inf, dtype=train.dtype)
+    who = torch.zeros(len(ours), dtype=torch.int64)
+    for tile in tiles(ours, theirs):
+        found, index = tile.at_least.min(1)
+        closer = found < smallest[tile.rows]
+        who[tile.rows] = torch.where(closer, index + tile.columns.start, who[tile.rows])
+        smallest[tile.rows] = torch.where(closer, found, smallest[tile.rows])
+    exact = squared_distances(ours, torch.arange(len(ours)), theirs, who).sqrt() / frame.scale
+    each = exact[ours.inverse]
+    spread = float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("nan")
+    return float(each.mean()), spread
+
+
+def duplicate_share(*, train: Tensor, synthetic: Tensor) -> float:
+    """Return the share of synthetic samples whose data equal those of some training sample, byte for byte, in [0, 1].
+
+    train, synthetic  data of one shape and dtype, [N, ...] and [M, ...]
+    """
+    if not len(synthetic):
+        raise Undefined("there are no synthetic samples")
+    return float(np.isin(_rows_as_bytes(synthetic), _rows_as_bytes(train)).mean())
+
+
+def _rows_as_bytes(data: Tensor) -> Any:
+    """View each row as one opaque value that numpy compares by its bytes, [N]."""
+    flat = np.ascontiguousarray(data.reshape(len(data), -1).numpy()).view(np.uint8)
+    return flat.view(f"V{flat.shape[1]}").ravel()

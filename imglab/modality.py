@@ -1,0 +1,181 @@
+"""The two contracts that a kind of data fulfils: `Modality` and `GenerativeModel`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from imglab import seeds
+from imglab.samples import Samples, TrainingSet
+
+Split = Literal["train", "test"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one sample of a modality looks like.
+
+    shape       of one sample's data, e.g. (C, H, W)
+    dtype       of the data, e.g. torch.uint8
+    conditions  names of the classes that `Samples.condition` counts, or None where there are none
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    conditions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of N samples, float32 [N, D], and the name of the extractor that took them."""
+
+    values: Tensor
+    extractor: str
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured: JSON values (None: undefined), the reasons for each None, and per-sample tensors."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    per_sample: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come, in samples.
+
+    state, where a stage offers it, returns the tensors of a checkpoint in the middle of it; giving them back as
+    `resume` continues from there and ends with the same bytes.
+    """
+
+    stage: str
+    seen: int
+    total: int
+    loss: float | None = None
+    state: Callable[[], dict[str, Tensor]] | None = None
+
+
+Stage: TypeAlias = Generator[Progress, None, T]
+"""Work that says how far it has come and returns its result at the end."""
+
+
+class Modality(ABC):
+    """A kind of data: where real samples come from, how to measure them, how to show them.
+
+    A class named in a config as `module:Class` is made with the keys of its section as keyword arguments.
+    """
+
+    picture: ClassVar[str] = "grid.png"
+    """Name of the file that `render` writes for each generation."""
+
+    def prepare(self, shared: Path) -> None:  # noqa: B027 (most modalities have nothing to prepare)
+        """Make, or load from the folder `shared`, what all generations use: an extractor, a tokenizer.
+
+        Called once, before anything else; called again on the same folder it must come to the same state.
+        """
+
+    @property
+    @abstractmethod
+    def spec(self) -> Spec:
+        """What one sample looks like."""
+
+    @property
+    @abstractmethod
+    def extractor(self) -> str:
+        """Name of the feature extractor, with `@` and a hash of its weights where it has any."""
+
+    @abstractmethod
+    def real(self, split: Split) -> Samples:
+        """Return the real samples of a split; `train` and `test` share none."""
+
+    def fresh(self, n: int, *, first: int, seed: int) -> Samples:
+        """Return real samples `first` to `first + n - 1` of the stream that no generation has trained on.
+
+        Raises ValueError where the stream ends before that. The base class has no such stream.
+        """
+        raise ValueError(f"{type(self).__name__} has no fresh data: {n} samples from position {first} asked for")
+
+    def fresh_available(self) -> int | None:
+        """Return the length of the stream of fresh data; None means endless."""
+        return 0
+
+    def conditions(self, train: TrainingSet, n: int, *, seed: int) -> Tensor | None:
+        """Return the conditions of the next n samples, drawn as `train` has them; None where there are none."""
+        had = train.condition
+        if had is None:
+            return None
+        return had[torch.randint(len(had), (n,), generator=seeds.generator(seed))]
+
+    @abstractmethod
+    def features(self, samples: Samples) -> Tensor:
+        """Return float32 [N, D]; every distribution metric reads only this."""
+
+    def metrics(self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int) -> Measures:
+        """Measure what only this kind of data has; `first` is generation 0's model."""
+        return Measures()
+
+    @abstractmethod
+    def render(self, shown: Sequence[Samples], path: Path) -> None:
+        """Write what a person looks at to `path` (named `picture`).
+
+        `shown[g]` is what generation g drew from the same latents or prompts; the last one is the one to show.
+        The same samples give the same bytes.
+        """
+
+
+class GenerativeModel(ABC):
+    """A way to learn and draw one kind of data. Settings go into the constructor, data into the methods.
+
+    A class named in a config as `module:Class` is made with `modality=` and the keys of its section.
+    An instance holds either no weights yet (it can only `fit`), or fitted ones.
+    """
+
+    @abstractmethod
+    def fit(
+        self,
+        train: TrainingSet,
+        *,
+        start: GenerativeModel | None,
+        seed: int,
+        resume: dict[str, Tensor] | None = None,
+    ) -> Stage[GenerativeModel]:
+        """Train on `train`, from the weights of `start` (None: from scratch), and return the NEW fitted model.
+
+        Yields Progress on the way; neither `self`, `start` nor `train` changes. All that the new model goes on to do
+        follows from what `save` writes, so that a loaded model continues exactly as this one would.
+        """
+
+    @abstractmethod
+    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+        """Yield samples `indices` in order, in batches of the model's choice.
+
+        Sample i's noise depends on (seed, i) alone: not on batch or process count. `conditions`, if any, has one row
+        for each index; a model that takes none ignores them.
+        """
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the fitted model into the folder `path`, which does not exist yet: the same weights, the same bytes."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: Path) -> GenerativeModel:
+        """Open what `save` wrote."""
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """How this model was fitted, for metrics.json: `samples_seen` and `budget` (samples or epochs)."""
+        return {}
+
+    def sample(self, n: int, *, conditions: Tensor | None = None, seed: int) -> Samples:
+        """Return samples 0 to n - 1."""
+        return Samples.concatenate(list(self.draw(range(n), conditions=conditions, seed=seed)))

@@ -1,0 +1,106 @@
+"""The metrics of a run as a table of plain text, each column over its floor. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FIRST = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "nearest_distance", "duplicate_share")
+"""Metrics of every modality, in the order of the table; those of one kind of data follow."""
+BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share"}
+GAP = 2
+
+
+def frechet_label(extractor: str) -> str:
+    """Name the Fréchet distance with its extractor: it is an FID for images only."""
+    name = extractor.partition("@")[0]
+    return f"FID ({name})" if name in ("inception", "classifier", "pixels") else f"FD ({name})"
+
+
+def metric_label(name: str, row: Mapping[str, Any]) -> str:
+    """Return what a person reads above a metric."""
+    if name == "fid":
+        return frechet_label(row["extractor"])
+    return {"kid": "KID", "vendi": "Vendi"}.get(name, name.replace("_", " "))
+
+
+def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the scalar metrics that any row has, the common ones first."""
+    found = {name: None for row in rows for name, value in row.items() if _is_metric(name, value)}
+    missing = {name for row in rows for name in row["reasons"] if name in row}
+    return [name for name in FIRST if name in found or name in missing] + [name for name in found if name not in FIRST]
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
+    """Return a row for the floor and one for each generation; columns beyond `width` are left out and named."""
+    columns, left_out = _fitting(rows, width)
+    lines = [_header(columns, rows[0]), _floor_line(columns, rows[0])]
+    lines += [_row_line(columns, row) for row in rows]
+    first = rows[0]
+    lines.append(
+        f"{first['extractor']}, {first['n_real']} real ({first['reference']}) against {first['n_synthetic']} synthetic; "
+        "floor: real against real at these sizes, mean and standard deviation"
+    )
+    if left_out:
+        lines.append(f"no room for: {', '.join(left_out)} (see metrics.json, or --json)")
+    reasons = {f"{name}: {reason}" for row in rows for name, reason in row["reasons"].items() if name in columns}
+    return "\n".join([*lines, *(f"undefined: {reason}" for reason in sorted(reasons))])
+
+
+def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
+    """Return (header with floor, line) of one generation, for a table that grows."""
+    columns, _ = _fitting([row], width)
+    return f"{_header(columns, row)}\n{_floor_line(columns, row)}", _row_line(columns, row)
+
+
+def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[list[str], list[str]]:
+    names, used, columns = metric_names(rows), 10, []
+    for name in names:
+        used += _column_width(name, rows[0]) + GAP
+        if used > width:
+            break
+        columns.append(name)
+    return columns, names[len(columns) :]
+
+
+def _is_metric(name: str, value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and name not in BOOKKEEPING and not name.endswith("_se")
+
+
+def _column_width(name: str, row: Mapping[str, Any]) -> int:
+    return max(len(metric_label(name, row)), 14 if f"{name}_se" in row or row["floor"].get(name) else 8)
+
+
+def _header(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    labels = [f"{metric_label(name, row):>{_column_width(name, row) + GAP}}" for name in columns]
+    return "generation" + "".join(labels)
+
+
+def _floor_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    cells = []
+    for name in columns:
+        floor = row["floor"].get(name)
+        text = "-" if floor is None else _with_error(floor["mean"], floor["sd"])
+        cells.append(f"{text:>{_column_width(name, row) + GAP}}")
+    return f"{'floor':10}" + "".join(cells)
+
+
+def _row_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    cells = []
+    for name in columns:
+        text = _with_error(row.get(name), row.get(f"{name}_se"))
+        cells.append(f"{text:>{_column_width(name, row) + GAP}}")
+    return f"{row['generation']:<10}" + "".join(cells)
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "undefined"
+    return _short(value) if error is None else f"{_short(value)} ±{_short(error)}"
+
+
+def _short(value: float) -> str:
+    if value == 0 or 0.0005 <= abs(value) < 9.9995:
+        return f"{value:.3f}"
+    return f"{value:.4g}"

@@ -1,0 +1,53 @@
+"""The form that every section of a config has. Read without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+
+class Section(BaseModel):
+    """Keys that must be known, of the right type and finite, and that do not change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class PlugIn(BaseModel):
+    """A section whose `kind` is `module:Class`: its keys go to that class, which alone can check them."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
+
+    kind: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """All keys but `kind`."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+def is_plug_in(kind: object) -> bool:
+    """Say whether a `kind` names a class by `module:Class`."""
+    return isinstance(kind, str) and ":" in kind
+
+
+def spell_out(value: Any) -> Any:
+    """Let `replace` stand for `{kind: replace}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def kind_of(value: Any) -> str:
+    """Tell which section of a choice a value is meant for."""
+    kind = value.get("kind", "") if isinstance(value, dict) else getattr(value, "kind", "")
+    return "module:Class" if is_plug_in(kind) else str(kind)
+
+
+def choice(*sections: type[Section], plug_in: bool = False) -> Any:
+    """Return the type of a key that holds one of these sections, told apart by `kind`, which may stand alone."""
+    options = [Annotated[section, Tag(section.model_fields["kind"].default)] for section in sections]
+    if plug_in:
+        options.append(Annotated[PlugIn, Tag("module:Class")])
+    union = options[0]
+    for option in options[1:]:
+        union = union | option  # type: ignore[assignment]
+    return Annotated[union, Discriminator(kind_of), BeforeValidator(spell_out)]

@@ -1,0 +1,210 @@
+"""Where generations are kept: a run directory of plain files that outlive the program, or memory.
+
+A generation is finished when its manifest is there; the manifest is written last. Every other file appears under its
+name only once it is whole, so an interrupted run goes on from the last stage that it finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from imglab import files, runs
+from imglab.errors import InputError, Problem
+from imglab.modality import Features, GenerativeModel, Measures
+from imglab.runs import MANIFEST
+from imglab.samples import Samples
+
+class Store(ABC):
+    """Keeps what each stage of each generation made."""
+
+    @abstractmethod
+    def finished(self, g: int) -> bool:
+        """Say whether generation g is complete."""
+
+    @abstractmethod
+    def has(self, g: int, stage: str) -> bool:
+        """Say whether this stage of generation g is complete."""
+
+    @abstractmethod
+    def put(self, g: int, stage: str, value: GenerativeModel | Samples | Features | Measures) -> None:
+        """Keep what a stage made."""
+
+    @abstractmethod
+    def model(self, g: int) -> GenerativeModel:
+        """Return the fitted model of generation g."""
+
+    @abstractmethod
+    def samples(self, g: int, stage: str = "samples") -> Samples:
+        """Return what generation g drew, stamped with g; memory-mapped where it lies in a file."""
+
+    @abstractmethod
+    def features(self, g: int) -> Tensor:
+        """Return the features of generation g's samples, float32 [N, D]."""
+
+    @abstractmethod
+    def metrics(self, g: int) -> dict[str, Any]:
+        """Return the metrics of generation g."""
+
+    def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:  # noqa: B027
+        """Let `write` make the picture of generation g, where pictures are kept."""
+
+    def finish(self, g: int) -> None:  # noqa: B027
+        """Declare generation g complete."""
+
+    def log(self, **event: Any) -> None:  # noqa: B027
+        """Record an event with its time."""
+
+
+class MemoryStore(Store):
+    """Keeps everything in memory and draws no pictures."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str], Any] = {}
+
+    def finished(self, g: int) -> bool:  # noqa: D102
+        return self.has(g, "metrics")
+
+    def has(self, g: int, stage: str) -> bool:  # noqa: D102
+        return (g, stage) in self._kept
+
+    def put(self, g: int, stage: str, value: GenerativeModel | Samples | Features | Measures) -> None:  # noqa: D102
+        self._kept[g, stage] = value.stamped(g) if isinstance(value, Samples) else value
+
+    def model(self, g: int) -> GenerativeModel:  # noqa: D102
+        fitted: GenerativeModel = self._kept[g, "model"]
+        return fitted
+
+    def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
+        drawn: Samples = self._kept[g, stage]
+        return drawn
+
+    def features(self, g: int) -> Tensor:  # noqa: D102
+        kept: Features = self._kept[g, "features"]
+        return kept.values
+
+    def metrics(self, g: int) -> dict[str, Any]:  # noqa: D102
+        return dict(self._kept[g, "metrics"].values)
+
+
+class RunFolder:
+    """Reads a run directory; writes nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def finished(self, g: int) -> bool:
+        """Say whether generation g is complete: its manifest is there."""
+        return runs.finished(self.root, g)
+
+    def metrics(self, g: int) -> dict[str, Any]:
+        """Return the metrics of generation g."""
+        return runs.read_generation(self.root, g)
+
+    def samples(self, g: int, stage: str = "samples") -> Samples:
+        """Return what generation g drew, memory-mapped."""
+        columns = load_file(self._path(g, stage))
+        return Samples(**{field.name: columns.get(field.name) for field in fields(Samples)})  # type: ignore[arg-type]
+
+    def features(self, g: int) -> Tensor:
+        """Return the features of generation g's samples, float32 [N, D]."""
+        return load_file(self._path(g, "features"))["features"]
+
+    def _folder(self, g: int) -> Path:
+        return runs.generation_folder(self.root, g)
+
+    def _path(self, g: int, stage: str) -> Path:
+        name = {"model": "model", "metrics": "metrics.json"}.get(stage, f"{stage}.safetensors")
+        return self._folder(g) / name
+
+
+class DiskStore(RunFolder, Store):
+    """Keeps a run in its directory. Use it as a context manager: it holds the directory's lock meanwhile."""
+
+    def __init__(self, root: Path, *, load_model: Callable[[Path], GenerativeModel]) -> None:
+        """Open the existing folder `root` for writing; `load_model` opens a `model/` folder in it."""
+        super().__init__(root)
+        self._load_model = load_model
+        self._lock = FileLock(root / ".lock")
+        self._signs: dict[str, str] = {}
+
+    def __enter__(self) -> DiskStore:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            problem = Problem(str(self.root), "another process is writing this run", "wait for it or choose another --out")
+            raise InputError(problem) from None
+        files.remove_temporaries(self.root)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def begin(self, *, config: str, environment: Mapping[str, Any]) -> None:
+        """Record what the run is made with: the config's hash, and environment.json as it was at the start."""
+        path = self.root / "environment.json"
+        if not path.exists():
+            files.write_json(path, environment)
+        changed = json.loads(path.read_text()) != environment
+        self._signs = {"config": config, "environment": files.sha256_file(path)}
+        self.log(event="begin", **({"environment": environment} if changed else {}))
+
+    def has(self, g: int, stage: str) -> bool:  # noqa: D102
+        return self._path(g, stage).exists()
+
+    def put(self, g: int, stage: str, value: GenerativeModel | Samples | Features | Measures) -> None:  # noqa: D102
+        folder = self._folder(g)
+        folder.mkdir(exist_ok=True)
+        files.remove_temporaries(folder)
+        path = self._path(g, stage)
+        if isinstance(value, Measures):
+            if value.per_sample:
+                _save_tensors(folder / "per_sample.safetensors", value.per_sample)
+            files.write_json(path, dict(value.values))
+        elif isinstance(value, GenerativeModel):
+            files.write_atomically(path, value.save)
+        elif isinstance(value, Samples):
+            _save_tensors(path, {k: v for k, v in vars(value.stamped(g)).items() if v is not None})
+        else:
+            _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
+
+    def model(self, g: int) -> GenerativeModel:  # noqa: D102
+        return self._load_model(self._path(g, "model"))
+
+    def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:  # noqa: D102
+        files.write_atomically(self._folder(g) / name, write)
+
+    def finish(self, g: int) -> None:
+        """Write the manifest: its presence means that the generation is finished."""
+        folder = self._folder(g)
+        files.remove_temporaries(folder)
+        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+        manifest = {
+            "generation": g,
+            "files": {str(path.relative_to(folder)): files.sha256_file(path) for path in found},
+            **self._signs,
+            "previous": files.sha256_file(self._folder(g - 1) / MANIFEST) if g else None,
+        }
+        manifest["self"] = hashlib.sha256(files.json_bytes(manifest)).hexdigest()
+        files.write_json(folder / MANIFEST, manifest)
+
+    def log(self, **event: Any) -> None:
+        """Append a line to events.jsonl, the only place for times and speeds."""
+        line = json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False)
+        with (self.root / "events.jsonl").open("a") as file:
+            file.write(line + "\n")
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor], described: dict[str, str] | None = None) -> None:
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    files.write_atomically(path, lambda temporary: save_file(whole, temporary, described))

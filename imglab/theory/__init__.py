@@ -1,0 +1,1 @@
+"""Closed forms that chains are checked against."""

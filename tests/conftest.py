@@ -1,0 +1,28 @@
+"""What tests share: small settings, and real data where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+torch.set_num_threads(2)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("IMGLAB_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set IMGLAB_TEST_DATA")
+    return folder
+
+
+@pytest.fixture
+def configs() -> Path:
+    return ROOT / "configs"

@@ -1,0 +1,216 @@
+"""The command line as a user meets it: exit codes, one message for one mistake, tables, scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from imglab import cli
+from tests.conftest import ROOT
+from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, write
+
+
+def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
+    """Run the command in this process; return (exit code, standard output, standard error)."""
+    monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capsys.readouterr()
+    return end.value.code or 0, out, err
+
+
+@pytest.fixture
+def lab(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: imglab(monkeypatch, capsys, *arguments)
+
+
+@pytest.mark.parametrize("tree", [TINY_GAUSSIAN, TINY_IMAGE], ids=["gaussian", "image"])
+def test_run_then_metrics(lab, tmp_path, tree):
+    config = write(tmp_path, tree)
+    code, out, err = lab("run", config)
+    assert (code, err) == (0, "")
+    run = tmp_path / "runs" / "tiny"
+    rows = [line for line in out.splitlines() if line[:1].isdigit()]
+    assert len(rows) == tree["generations"]
+    assert out.index("floor") < out.index(rows[0])
+    for name in ("curves.png", "strip.png"):
+        assert Image.open(run / name).size[0] > 200
+    code, out, _ = lab("metrics", run)
+    assert code == 0
+    assert "floor: real against real at these sizes" in out
+    found = json.loads(lab("metrics", run, "--json")[1])["runs"][0]["generations"]
+    assert [row["generation"] for row in found] == list(range(tree["generations"]))
+    assert found[0]["extractor"].partition("@")[0] in ("identity", "classifier")
+
+
+def test_image_metrics_count_classes_and_follow_tone(lab, tmp_path):
+    lab("run", write(tmp_path, TINY_IMAGE))
+    row = json.loads(lab("metrics", "runs/tiny", "--json")[1])["runs"][0]["generations"][1]
+    assert sum(row["class_counts"].values()) == 24
+    assert row["training"] == {"samples_seen": 64, "budget": "images"}
+    assert 0 <= row["colour_drift"] <= 1
+    assert row["contrast_drift"] > -1
+
+
+def test_run_resumes_and_says_nothing_new(lab, tmp_path):
+    config = write(tmp_path, TINY_GAUSSIAN)
+    lab("run", config)
+    before = (tmp_path / "runs/tiny/generation_002/manifest.json").stat().st_mtime_ns
+    assert lab("run", config)[0] == 0
+    assert (tmp_path / "runs/tiny/generation_002/manifest.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.yaml"], "none.yaml: there is no such file"),
+        (["run", "tiny.yaml", "--set", "generations=0"], "tiny.yaml: generations: input should be greater than or equal to 1"),
+        (["run", "tiny.yaml", "--set", "modality.n_trian=3"], "modality.n_trian: unknown key (did you mean 'n_train'?)"),
+        (["run", "tiny.yaml", "--set", "samples=4"], "measure.density_coverage_k: 5 neighbours need more than 5 samples"),
+        (["run", "tiny.yaml", "--set", "measure.precision_recall_k=30"], "precision_recall_k: 30 neighbours need"),
+        (
+            ["run", "tiny.yaml", "--set", "regime.real=fixed", "--set", "regime.real_fraction=1.0", "--set", "samples=900"],
+            "regime.real_fraction: asks for 900 real samples, there are 30",
+        ),
+        (["run", "tiny.yaml", "--set", "base=nowhere"], "base: there is no folder 'nowhere'"),
+        (["run", "tiny.yaml", "--set", "regime.kind=my_lab:regime"], "cannot import 'my_lab:regime'"),
+        (["run", "tiny.yaml", "--out", "tiny.yaml"], "is a file, not a directory"),
+        (["run", "tiny.yaml", "--out", "."], "not empty and not a run directory"),
+        (["metrics", "."], "is not a run directory"),
+        (["validate", "tiny.yaml", "--set", "seed=-1"], "seed: input should be greater than or equal to 0"),
+        (
+            ["run", "image.yaml", "--set", "modality.source={kind: folder, path: pictures}"],
+            "modality.source.path: there is no folder 'pictures'",
+        ),
+        (
+            ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
+            "need 12 fresh real samples, 0 are kept apart (keep more apart",
+        ),
+        (["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"], "5 levels halve the image 4 times"),
+        (["run", "image.yaml", "--set", "model.kind=gaussian", "--set", "model.channels=[8]"], "model.channels: unknown key"),
+    ],
+)
+def test_wrong_input_is_one_message_and_exit_2(lab, tmp_path, arguments, message):
+    write(tmp_path, TINY_GAUSSIAN)
+    write(tmp_path, TINY_IMAGE, "image")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = lab(*arguments)
+    assert code == 2, err
+    assert message in err
+    assert "Traceback" not in out + err
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written for a wrong input"
+
+
+def test_all_errors_of_the_data_come_at_once(lab, tmp_path):
+    write(tmp_path, TINY_IMAGE)
+    changes = ["measure.precision_recall_k=30", "base=nowhere", "model.class_conditional=true", "regime.kind=none:none"]
+    _, _, err = lab("run", "tiny.yaml", *[part for change in changes for part in ("--set", change)])
+    for key in ("measure.precision_recall_k", "base", "regime.kind"):
+        assert f"error: tiny.yaml: {key}" in err, err
+
+
+def test_unwritable_directory(lab, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "runs"))
+
+    config = write(tmp_path, TINY_GAUSSIAN)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    code, _, err = lab("run", config)
+    assert code == 2
+    assert "Permission denied" in err
+
+
+def test_full_disk_stops_resumably(lab, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    config = write(tmp_path, TINY_GAUSSIAN)
+    with monkeypatch.context() as patch:
+        patch.setattr("imglab.files.os.replace", full)
+        code, _, err = lab("run", config)
+    assert code == 3
+    assert "the disk is full" in err
+    assert lab("run", config)[0] == 0
+
+
+def test_control_characters_do_not_reach_the_terminal(lab, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**TINY_GAUSSIAN, "\x1b[31mred": 1}))
+    code, _, err = lab("validate", "tiny.yaml")
+    assert code == 2
+    assert "\x1b" not in err
+
+
+def test_validate_says_right_and_writes_nothing(lab, tmp_path):
+    write(tmp_path, TINY_IMAGE)
+    code, out, _ = lab("validate", "tiny.yaml")
+    assert (code, out) == (0, "tiny.yaml: right\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+
+
+def test_validate_does_not_import_what_a_config_names(lab, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "harmful.py").write_text("raise SystemExit(99)")
+    write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "harmful:regime", "x": 1}})
+    code, out, _ = lab("validate", "tiny.yaml")
+    assert code == 0
+    assert "not imported, so not checked: regime (harmful:regime)" in out
+
+
+def test_a_regime_of_a_third_party(lab, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_regimes.py").write_text(
+        "from imglab import regimes\n\n"
+        "def last_two(sizes, *, generation, seed, keep):\n"
+        "    assert keep == 2\n"
+        "    return regimes.accumulate(sizes, generation=generation, seed=seed)\n"
+    )
+    write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "my_regimes:last_two", "keep": 2}})
+    assert lab("run", "tiny.yaml")[0] == 0
+    write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "my_regimes:last_two", "kepe": 2}})
+    assert "regime.kepe: my_regimes:last_two has no such key (did you mean 'keep'?)" in lab("run", "tiny.yaml", "--out", "b")[2]
+
+
+def test_list_names_what_there_is(lab, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, out, _ = lab("list")
+    assert code == 0
+    for word in ("image", "gaussian", "diffusion", "accumulate_subsample", "configs/image_digits.yaml"):
+        assert word in out
+
+
+def test_help_is_quick_and_imports_no_torch():
+    code = "import sys; sys.argv = ['imglab', '--help']\nfrom imglab.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - began < 2
+    for command in ("run", "metrics", "validate", "list"):
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_resumably(tmp_path, number):
+    config = write(tmp_path, {**TINY_GAUSSIAN, "generations": 500})
+    command = [sys.executable, "-m", "imglab", "run", str(config), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("3 "):
+            os.kill(process.pid, number)
+            break
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert "run the same command again" in err
+    assert "Traceback" not in err

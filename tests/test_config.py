@@ -1,0 +1,151 @@
+"""Configs: what is right, and that what is wrong is said at once, by key, with the nearest valid one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imglab.config import differences, dump_config, load_config, parse_yaml, validate_config, with_changes
+from imglab.errors import InputError
+
+RIGHT = {"name": "right", "modality": {"kind": "gaussian"}, "model": {"kind": "gaussian"}}
+
+
+def problems(tree) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        validate_config(tree, "a.yaml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_config_that_ships_is_right(configs):
+    found = sorted(configs.rglob("*.yaml"))
+    assert {"image_digits.yaml", "gaussian.yaml"} <= {path.name for path in found}
+    for path in found:
+        text = path.read_text()
+        assert load_config(path).generations > 1
+        for word in ("Question", "Command", "Cost", "Expect"):
+            assert f"# {word}" in text, f"{path} must say its {word}"
+
+
+def test_a_word_stands_for_a_section():
+    config = validate_config({**RIGHT, "regime": "accumulate", "modality": "gaussian", "model": "gaussian"}, "a.yaml")
+    assert config.regime.kind == "accumulate"
+    assert config.modality.kind == "gaussian"
+
+
+def test_a_config_survives_its_own_dump():
+    config = validate_config({**RIGHT, "regime": {"kind": "mix", "real_fraction": 0.1}}, "a.yaml")
+    again = validate_config(parse_yaml(dump_config(config), "dump"), "dump")
+    assert again.model_dump() == config.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"generatons": 3}, "a.yaml: generatons: unknown key (did you mean 'generations'?)"),
+        ({"generations": 0}, "a.yaml: generations: input should be greater than or equal to 1, not 0"),
+        ({"generations": "six"}, "a.yaml: generations: input should be a valid integer, not 'six'"),
+        ({"generations": True}, "a.yaml: generations: input should be a valid integer, not True"),
+        ({"start": "prevous"}, "(did you mean 'previous'?)"),
+        ({"regime": "repalce"}, "a.yaml: regime.kind: 'repalce' is not one of them (did you mean 'replace'?)"),
+        ({"regime": {"kind": "mix", "real_fraction": 1.2}}, "regime.real_fraction: input should be less than or equal to 1"),
+        ({"regime": {"kind": "mix"}}, "a.yaml: regime.real_fraction: this key is missing"),
+        ({"modality": {"kind": "gausian"}}, "a.yaml: modality.kind: 'gausian' is no modality (did you mean 'gaussian'?)"),
+        ({"modality": {"dimensions": 2}}, "a.yaml: modality.kind: `kind` is missing"),
+        ({"model": {"kind": "gaussian", "estimater": "mle"}}, "model.estimater: unknown key (did you mean 'estimator'?)"),
+        ({"measure": {"reference": "tset"}}, "(did you mean 'test'?)"),
+        ({"name": "../../etc"}, "a.yaml: name: string should match"),
+        ({"seed": float("inf")}, "a.yaml: seed: input should be a"),
+    ],
+)
+def test_messages(change, message):
+    assert any(message in problem for problem in problems({**RIGHT, **change})), problems({**RIGHT, **change})
+
+
+def test_all_errors_come_at_once():
+    tree = {
+        "name": "x",
+        "generations": 0,
+        "sede": 1,
+        "regime": {"kind": "mix", "real_fraction": 2.0, "rael": "fixed"},
+        "modality": {"kind": "image", "source": {"kind": "npz"}, "sise": 3, "extractor": "clasifier"},
+        "model": {"kind": "diffusion", "channels": [30], "training": {"imags": 3}},
+    }
+    found = "\n".join(problems(tree))
+    for key in ("generations", "sede", "real_fraction", "rael", "source.path", "sise", "extractor", "channels.0", "imags"):
+        assert key in found, key
+    assert "training.imags: unknown key (did you mean 'images'?)" in found
+
+
+def test_guidance_needs_classes():
+    tree = {**RIGHT, "modality": "image", "model": {"kind": "diffusion", "sampling_bias": 0.5}}
+    assert "it needs class_conditional: true" in problems(tree)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2\n", "the key 'a' is there twice"),
+        ("a: &x 1\nb: *x\n", "aliases are not used"),
+        ("a: [1, 2\n", "not usable YAML"),
+        ("a: !!python/object/apply:os.system [ls]\n", "not usable YAML"),
+        ("? [1, 2]\n: 3\n", "a key must be a word"),
+        ("[" * 100 + "]" * 100, "nested deeper than 32 levels"),
+    ],
+)
+def test_yaml_that_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_yaml(text, "a.yaml")
+
+
+def test_numbers_as_people_write_them():
+    assert parse_yaml("[1e-3, 5E+2, 76_800, 1.5, 2026-01-01]", "x") == [0.001, 500.0, 76800, 1.5, "2026-01-01"]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_is_read_as_python_writes_it(value):
+    assert parse_yaml(f"x: {value!r}", "x")["x"] == value
+
+
+def test_changes_from_the_command_line():
+    tree = with_changes(dict(RIGHT), ["regime.kind=mix", "regime.real_fraction=0.1", "seed=7", "model=gaussian"])
+    config = validate_config(tree, "a.yaml")
+    assert (config.regime.kind, config.regime.real_fraction, config.seed) == ("mix", 0.1, 7)
+    with pytest.raises(InputError, match="is not key=value"):
+        with_changes({}, ["seed"])
+
+
+def test_a_missing_file_names_its_neighbour(configs):
+    with pytest.raises(InputError, match=r"there is no such file \(did you mean .*gaussian.yaml"):
+        load_config(configs / "gausian.yaml")
+
+
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"just text", b"\xff\xfe\x00", b"x" * (1 << 21)])
+def test_files_that_are_no_config(tmp_path, content):
+    path = tmp_path / "odd.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"odd\.yaml"):
+        load_config(path)
+
+
+def test_differences_are_named_by_key():
+    before, after = {"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 1, "c": 3}, "d": [1], "e": 0}
+    assert list(differences(before, after)) == [("a.c", 2, 3), ("e", None, 0)]
+
+
+def test_the_schema_is_judged_without_torch(configs):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom imglab.config import load_config\n"
+        f"load_config(Path({str(configs / 'image_digits.yaml')!r}))\n"
+        "assert not {'torch', 'numpy', 'diffusers'} & set(sys.modules), 'imported'"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
+
+
+def test_paths_are_plain_text(configs):
+    assert isinstance(load_config(Path(configs / "gaussian.yaml")).name, str)

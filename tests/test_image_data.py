@@ -1,0 +1,207 @@
+"""Real images: every source, what is done to them, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imglab.errors import InputError
+from imglab.images.data import load_real_images
+from imglab.images.settings import ImageSettings
+
+
+def load(**settings):
+    return load_real_images(ImageSettings.model_validate(settings))
+
+
+def refused(**settings) -> str:
+    with pytest.raises(InputError) as caught:
+        load(**settings)
+    return str(caught.value)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of 6 x 5 images, ten of each."""
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(tmp_path / "pets" / name / f"{i}.png")
+    return tmp_path / "pets"
+
+
+class TestDigits:
+    def test_split(self):
+        real = load()
+        assert (len(real.train), len(real.test), len(real.fresh)) == (1400, 397, 0)
+        assert real.train.images.shape == (1400, 1, 8, 8)
+        assert real.train.images.dtype == torch.uint8
+        assert int(real.train.images.max()) == 255
+        assert real.classes == tuple("0123456789")
+
+    def test_all_scans_are_in_one_part_each(self):
+        from sklearn.datasets import load_digits
+
+        real = load(n_fresh=300)
+        assert (len(real.train), len(real.test), len(real.fresh)) == (1100, 397, 300)
+        together = torch.cat([real.train.images, real.test.images, real.fresh.images]).flatten(1)
+        scans = np.rint(load_digits().images.reshape(1797, -1) * (255 / 16))
+        assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, scans.astype(int).tolist()))
+
+    def test_split_depends_on_its_seed_alone(self):
+        assert torch.equal(load().train.images, load().train.images)
+        assert not torch.equal(load().train.images, load(split_seed=1).train.images)
+
+    def test_classes_and_sizes(self):
+        real = load(classes=["3", "1"], class_sizes={"1": 20})
+        assert real.classes == ("3", "1")
+        assert torch.bincount(real.train.labels).tolist()[1] == 20
+        assert torch.bincount(real.train.labels)[0] > 100
+        assert set(real.test.labels.tolist()) == {0, 1}
+
+    def test_resize_and_colour(self):
+        real = load(size=16, colour="rgb", n_train=50)
+        assert real.train.images.shape == (50, 3, 16, 16)
+        assert real.train.images.dtype == torch.uint8
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"n_train": 5000}, "modality.n_train: asks for 5000 images, there are 1400 (at most 1400)"),
+            ({"n_fresh": 5000}, "modality.n_fresh: asks for 5000 images, there are 1400"),
+            ({"n_test": 5000}, "modality.n_test: asks for 5000 images, there are 1797"),
+            ({"classes": ["3", "x"]}, "modality.classes: there is no class 'x'"),
+            ({"class_sizes": {"11": 4}}, "there is no class '11' (did you mean '1'?)"),
+            ({"class_sizes": {"3": 4000}}, "modality.class_sizes.3: asks for 4000 images"),
+        ],
+    )
+    def test_more_than_there_is(self, settings, message):
+        assert message in refused(**settings)
+
+
+class TestFolder:
+    def test_classes_are_subfolders(self, folder):
+        real = load(source={"kind": "folder", "path": str(folder)})
+        assert real.classes == ("cat", "dog")
+        assert (len(real.train), len(real.test)) == (16, 4)
+        assert real.train.images.shape[1:] == (3, 6, 5)
+
+    def test_train_and_test_folders(self, folder, tmp_path):
+        for split in ("train", "test"):
+            (tmp_path / "both" / split).mkdir(parents=True)
+            (folder / "cat").rename(tmp_path / "both" / split / "cat") if split == "train" else (folder / "dog").rename(
+                tmp_path / "both" / split / "dog"
+            )
+        real = load(source={"kind": "folder", "path": str(tmp_path / "both")})
+        assert (len(real.train), len(real.test)) == (10, 10)
+        assert set(real.train.labels.tolist()) == {0}
+        assert set(real.test.labels.tolist()) == {1}
+
+    def test_no_subfolders_no_classes(self, folder):
+        real = load(source={"kind": "folder", "path": str(folder / "cat")})
+        assert real.classes is None
+        assert real.train.labels is None
+
+    def test_mixed_sizes(self, folder):
+        Image.new("RGB", (9, 4)).save(folder / "cat" / "odd.png")
+        settings = {"source": {"kind": "folder", "path": str(folder)}}
+        message = refused(**settings)
+        assert "the images differ in size" in message
+        assert "odd.png is 9 x 4" in message
+        assert "set modality.size" in message
+        assert load(**settings, size=8).train.images.shape[1:] == (3, 8, 8)
+
+    def test_grey_and_colour_together(self, folder):
+        Image.new("L", (5, 6), 7).save(folder / "cat" / "grey.png")
+        assert load(source={"kind": "folder", "path": str(folder)}).train.images.shape[1] == 3
+
+    def test_all_unreadable_images_are_named_at_once(self, folder):
+        (folder / "cat" / "a.png").write_bytes(b"not an image")
+        (folder / "dog" / "b.jpg").write_bytes((folder / "dog" / "1.png").read_bytes()[:40])
+        message = refused(source={"kind": "folder", "path": str(folder)})
+        assert "a.png: cannot be read as an image" in message
+        assert "b.jpg: cannot be read as an image" in message
+
+    def test_missing_or_empty(self, tmp_path):
+        assert "there is no folder" in refused(source={"kind": "folder", "path": str(tmp_path / "none")})
+        assert "holds no image" in refused(source={"kind": "folder", "path": str(tmp_path)})
+
+
+class TestNpz:
+    def write(self, path, **arrays):
+        np.savez(path, **arrays)
+        return {"source": {"kind": "npz", "path": str(path)}}
+
+    def test_colour_with_labels(self, tmp_path):
+        images = np.arange(4 * 6 * 6 * 3, dtype=np.uint8).reshape(4, 6, 6, 3)
+        settings = self.write(
+            tmp_path / "a.npz",
+            train_images=images,
+            train_labels=np.array([5, 9, 5, 9]),
+            test_images=images[:2],
+            test_labels=np.array([9, 5]),
+        )
+        real = load(**settings)
+        assert real.classes == ("5", "9")
+        assert real.test.labels.tolist() == [1, 0]
+        assert sorted(image[0, 0, 0].item() for image in real.train.images) == sorted(images[:, 0, 0, 0].tolist())
+
+    def test_grey_without_labels(self, tmp_path):
+        images = np.zeros((4, 6, 6), np.uint8)
+        real = load(**self.write(tmp_path / "a.npz", train_images=images, test_images=images))
+        assert real.train.images.shape == (4, 1, 6, 6)
+        assert real.classes is None
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"train_image": np.zeros((2, 4, 4), np.uint8)}, "has no array 'train_images' (did you mean 'train_image'?)"),
+            ({"train_images": np.zeros((2, 4, 4))}, "must be uint8"),
+            (
+                {"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.zeros(3, int)},
+                "has 2 images but labels of shape [3]",
+            ),
+            ({"train_images": np.zeros((2, 5, 4), np.uint8)}, "differ in shape"),
+        ],
+    )
+    def test_wrong_arrays(self, tmp_path, arrays, message):
+        settings = self.write(tmp_path / "a.npz", **{"test_images": np.zeros((2, 4, 4), np.uint8), **arrays})
+        assert message in refused(**settings)
+
+    def test_corrupt_missing_or_pickled(self, tmp_path):
+        path = tmp_path / "a.npz"
+        settings = self.write(path, train_images=np.zeros((20, 4, 4), np.uint8), test_images=np.zeros((2, 4, 4), np.uint8))
+        path.write_bytes(path.read_bytes()[:-300])
+        assert "is not a readable .npz" in refused(**settings)
+        path.unlink()
+        assert "there is no file" in refused(**settings)
+        np.savez(path, train_images=np.array([{"a": 1}], dtype=object))
+        assert "is not a readable .npz" in refused(**settings)
+
+
+class TestTorchvision:
+    def test_fashion_mnist(self, shared_data):
+        source = {"kind": "torchvision", "name": "FashionMNIST", "root": str(shared_data / "torchvision"), "download": False}
+        real = load(source=source, n_train=500, n_test=200, n_fresh=100)
+        assert (len(real.train), len(real.test), len(real.fresh)) == (500, 200, 100)
+        assert real.train.images.shape == (500, 1, 28, 28)
+        assert "Ankle boot" in real.classes
+
+    def test_a_class_without_a_data_tensor(self):
+        """FakeData has no split; a name that is near a real one is suggested."""
+        assert "no split dataset 'FakeData'" in refused(source={"kind": "torchvision", "name": "FakeData"})
+        assert "(did you mean 'FashionMNIST'?)" in refused(source={"kind": "torchvision", "name": "FashionMnist"})
+
+    def test_missing_files_name_the_remedy(self, tmp_path):
+        source = {"kind": "torchvision", "name": "MNIST", "root": str(tmp_path), "download": False}
+        assert "put the files under" in refused(source=source)
+
+
+def test_cifar_npz(shared_data):
+    path = shared_data / "cifar10_subset" / "cifar10_subset.npz"
+    real = load(source={"kind": "npz", "path": str(path)}, n_train=1000)
+    assert real.train.images.shape == (1000, 3, 32, 32)
+    assert len(real.test) == 2000

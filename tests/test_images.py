@@ -1,0 +1,246 @@
+"""Diffusion models and extractors: what they save opens elsewhere, and what they promise holds."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from imglab import load_model, seeds
+from imglab.errors import InputError
+from imglab.images.data import LabelledImages, load_real_images
+from imglab.images.diffusion import DiffusionModel
+from imglab.images.features import Classifier, Inception, Pixels
+from imglab.images.modality import ImageModality
+from imglab.images.settings import (
+    ClassifierSettings,
+    DiffusionSettings,
+    FineTuningSettings,
+    ImageSettings,
+    InceptionSettings,
+    TrainingSettings,
+)
+from imglab.samples import TrainingSet
+from tests.test_modalities import QUICK
+
+
+def finish(work):
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return ImageModality(ImageSettings(n_train=120, n_test=60, extractor=ClassifierSettings(images=256)))
+
+
+def fitted(digits, n=64, start=None, seed=1, **settings):
+    model = DiffusionModel(DiffusionSettings.model_validate({"channels": [8, 8], **QUICK, **settings}), digits)
+    return finish(model.fit(TrainingSet.of(digits.real("train")[:n]), start=start, seed=seed))
+
+
+class TestSavedModel:
+    def test_unconditional_opens_with_diffusers_and_draws_the_same(self, digits, tmp_path):
+        model = fitted(digits, steps=4)
+        model.save(tmp_path / "model")
+        pipeline = DiffusionPipeline.from_pretrained(tmp_path / "model")
+        pipeline.set_progress_bar_config(disable=True)
+        assert type(pipeline).__name__ == "DDPMPipeline"
+        assert type(pipeline.scheduler).__name__ == "DPMSolverMultistepScheduler"
+        generators = [seeds.generator(7, index) for index in range(5)]
+        drawn = pipeline(batch_size=5, generator=generators, num_inference_steps=4, output_type="np").images
+        ours = model.sample(5, seed=7).data.permute(0, 2, 3, 1)
+        assert (torch.from_numpy(drawn * 255).round() - ours).abs().max() <= 1
+
+    def test_the_cards_code_runs(self, digits, tmp_path, monkeypatch):
+        for name, settings in (("plain", {}), ("by class", {"class_conditional": True})):
+            folder = tmp_path / name
+            folder.mkdir()
+            fitted(digits, **settings).save(folder / "model")
+            code = re.search(r"```python\n(.*?)```", (folder / "model" / "README.md").read_text(), re.S).group(1)
+            assert len(code.splitlines()) <= 13
+            monkeypatch.chdir(folder)
+            exec(code, {})
+            assert (folder / "sample.png").is_file()
+
+    def test_opens_through_the_lab(self, digits, tmp_path):
+        model = fitted(digits)
+        model.save(tmp_path / "model")
+        assert torch.equal(load_model(tmp_path / "model").sample(3, seed=1).data, model.sample(3, seed=1).data)
+
+    def test_unknown_folder(self, tmp_path):
+        with pytest.raises(InputError, match="is no model/ folder"):
+            load_model(tmp_path)
+        (tmp_path / "imglab.json").write_text('{"kind": "os:system"}')
+        with pytest.raises(InputError, match="'os:system' is not known here"):
+            load_model(tmp_path)
+
+
+class TestFit:
+    def test_learns(self, digits):
+        """The loss falls and samples come nearer to the data than noise is."""
+        settings = DiffusionSettings(channels=[16, 32], training=TrainingSettings(images=6400, batch=64), steps=8)
+        train = TrainingSet.of(digits.real("train"))
+        losses = []
+        work = DiffusionModel(settings, digits).fit(train, start=None, seed=1)
+        while True:
+            try:
+                losses.append(next(work).loss)
+            except StopIteration as end:
+                model = end.value
+                break
+        assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+        drawn, real = model.sample(64, seed=2).data.double(), digits.real("train").data.double()
+        assert abs(float(drawn.mean() - real.mean())) < 25
+        assert float((drawn.mean((0, 1)) - real.mean((0, 1))).abs().mean()) < 30
+
+    def test_budget_in_images_or_epochs(self, digits):
+        assert fitted(digits).training == {"samples_seen": 64, "budget": "images"}
+        by_epoch = TrainingSettings(epochs=3, batch=32)
+        model = fitted(digits, training=by_epoch.model_dump())
+        assert model.training == {"samples_seen": 192, "budget": "epochs"}
+
+    def test_fine_tuning_starts_from_the_weights_given(self, digits):
+        start = fitted(digits)
+        settings = FineTuningSettings(images=32, batch=32, learning_rate=1e-9).model_dump()
+        still = fitted(digits, start=start, fine_tuning=settings)
+        pairs = zip(start.unet.parameters(), still.unet.parameters(), strict=True)
+        assert all(torch.allclose(before, after, atol=1e-6) for before, after in pairs)
+        assert all(a is not b for a, b in zip(start.unet.parameters(), still.unet.parameters(), strict=True))
+
+    def test_large_sets_are_read_batch_by_batch_with_the_same_result(self, digits, monkeypatch):
+        whole = fitted(digits)
+        monkeypatch.setattr("imglab.images.diffusion.GATHER_WHOLE", 0)
+        assert torch.equal(fitted(digits).sample(2, seed=1).data, whole.sample(2, seed=1).data)
+
+    def test_labels_follow_the_training_set(self, digits):
+        threes = digits.real("train")
+        threes = threes[(threes.condition == 3).nonzero().flatten()]
+        labels = digits.conditions(TrainingSet.of(threes), 50, seed=0)
+        assert set(labels.tolist()) == {3}
+
+    def test_a_network_that_does_not_fit_the_images(self, digits):
+        settings = DiffusionSettings(channels=[8] * 5)
+        with pytest.raises(InputError, match="5 levels halve the image 4 times, but it is 8 x 8"):
+            DiffusionModel(settings, digits)
+
+
+class TestSampling:
+    def test_noise_does_not_depend_on_the_batch(self, digits):
+        """Batches of another size may round a grey level differently, no more."""
+        model = fitted(digits)
+        model._settings = model._settings.model_copy(update={"sampling_batch": 3})
+        few = model.sample(20, seed=5).data.int()
+        model._settings = model._settings.model_copy(update={"sampling_batch": 20})
+        many = model.sample(20, seed=5).data.int()
+        assert (few - many).abs().max() <= 1
+        assert (few != many).double().mean() < 1e-2
+
+    def test_guidance_leans_away_from_the_unconditional_model(self, digits):
+        """sampling_bias lambda is a guidance weight of 1 / lambda - 1, and 1 is no guidance at all."""
+        model = fitted(digits, class_conditional=True)
+        labels, time = torch.arange(10), torch.tensor(500)
+        images = seeds.normal((1, 8, 8), range(10), seed=0)
+        with torch.inference_mode():
+            told = model.unet(images, time, class_labels=labels).sample
+            untold = model.unet(images, time, class_labels=torch.full_like(labels, 10)).sample
+            for bias, weight in ((1.0, 0), (0.5, 1), (0.25, 3)):
+                model._settings = model._settings.model_copy(update={"sampling_bias": bias})
+                predicted = model._predict(images, time, labels)
+                assert torch.allclose(predicted, told + weight * (told - untold), atol=1e-5)
+
+    def test_conditional_needs_conditions(self, digits):
+        with pytest.raises(ValueError, match="needs conditions"):
+            fitted(digits, class_conditional=True).sample(3, seed=1)
+
+
+class TestExtractors:
+    def test_classifier_is_deterministic_cached_and_named_by_its_hash(self, tmp_path):
+        real = load_real_images(ImageSettings(n_train=200)).train
+        names = []
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir()
+            classifier = Classifier(ClassifierSettings(images=512), 10)
+            classifier.prepare(real, tmp_path / folder)
+            names.append(classifier.name)
+        assert names[0] == names[1]
+        assert re.fullmatch(r"classifier@[0-9a-f]{12}", names[0])
+        stamp = (tmp_path / "a" / "classifier.safetensors").stat().st_mtime_ns
+        again = Classifier(ClassifierSettings(images=512), 10)
+        again.prepare(real, tmp_path / "a")
+        assert (tmp_path / "a" / "classifier.safetensors").stat().st_mtime_ns == stamp
+        assert torch.equal(again.features(real.images[:9]), classifier.features(real.images[:9]))
+
+    def test_classifier_reads_digits(self, tmp_path):
+        real = load_real_images(ImageSettings())
+        classifier = Classifier(ClassifierSettings(images=25_000), 10)
+        classifier.prepare(real.train, tmp_path)
+        assert (classifier.predict(real.test.images) == real.test.labels).double().mean() > 0.9
+
+    def test_pixels(self):
+        images = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+        assert Pixels().features(images).tolist() == [[0, 1]]
+
+    def test_no_labels_no_classifier(self, tmp_path):
+        import numpy as np
+
+        np.savez(tmp_path / "a.npz", train_images=np.zeros((30, 8, 8), np.uint8), test_images=np.zeros((30, 8, 8), np.uint8))
+        settings = {"source": {"kind": "npz", "path": str(tmp_path / "a.npz")}}
+        with pytest.raises(InputError, match="use `inception` or `pixels`"):
+            ImageModality(ImageSettings.model_validate(settings))
+        modality = ImageModality(ImageSettings.model_validate({**settings, "extractor": "pixels"}))
+        measured = modality.metrics(modality.real("test"), model=None, first=None, seed=0)
+        assert measured.values["class_counts"] is None
+        assert "no labels" in measured.reasons["class_counts"]
+        assert measured.values["contrast_drift"] is None
+
+    def test_inception_without_its_file(self, tmp_path):
+        with pytest.raises(InputError, match="there is no file"):
+            Inception(InceptionSettings(weights=str(tmp_path / "none.pth")))
+        (tmp_path / "bad.pth").write_bytes(b"not weights")
+        extractor = Inception(InceptionSettings(weights=str(tmp_path / "bad.pth")))
+        with pytest.raises(InputError, match="does not hold Inception-v3's weights"):
+            extractor.prepare(LabelledImages(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), None), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def inception_weights(tmp_path_factory):
+    """A file in the format of the published weights, holding random ones."""
+    folder = tmp_path_factory.mktemp("inception")
+    torch.save({}, folder / "empty.pth")
+    with pytest.MonkeyPatch.context() as patch, seeds.isolated("inception"):
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        network = FeatureExtractorInceptionV3("random", ["2048"], str(folder / "empty.pth"))
+    torch.save(network.state_dict(), folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+@pytest.mark.slow
+def test_inception_agrees_with_torch_fidelity(inception_weights, tmp_path):
+    images = torch.randint(256, (6, 3, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    extractor = Inception(InceptionSettings(weights=str(inception_weights)))
+    extractor.prepare(LabelledImages(images, None), tmp_path)
+    theirs = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(inception_weights))(images)[0]
+    assert extractor.features(images).shape == (6, 2048)
+    assert torch.allclose(extractor.features(images), theirs, rtol=1e-4, atol=1e-6)
+    assert re.fullmatch(r"inception@[0-9a-f]{12}", extractor.name)
+    grey = images[:, :1]
+    assert torch.equal(extractor.features(grey), extractor.features(grey.expand(-1, 3, -1, -1)))
+
+
+def test_pickled_code_in_a_weights_file_is_not_run(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    torch.save({"fc.weight": Harmful()}, tmp_path / "harmful.pth")
+    extractor = Inception(InceptionSettings(weights=str(tmp_path / "harmful.pth")))
+    with pytest.raises(InputError, match="does not hold Inception-v3's weights"):
+        extractor.prepare(LabelledImages(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), None), tmp_path)
+    assert not (tmp_path / "written").exists()

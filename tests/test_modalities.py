@@ -1,0 +1,104 @@
+"""Every modality that ships keeps the contracts; `check_modality` finds those that do not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from imglab import check_modality, plugins
+from imglab.config import validate_config
+from imglab.experiment import build_modality, build_model
+from imglab.modality import Progress
+from tests.test_loop import Adder, Counter
+
+QUICK = {"training": {"images": 64, "batch": 32}, "fine_tuning": {"images": 32, "batch": 32}, "steps": 2}
+DIGITS = {"kind": "image", "n_train": 60, "n_test": 20, "n_fresh": 10, "extractor": {"kind": "classifier", "images": 256}}
+CASES = {
+    "gaussian": ({"kind": "gaussian", "n_train": 80}, {"kind": "gaussian"}),
+    "image, unconditional": (DIGITS, {"kind": "diffusion", "channels": [8, 8], **QUICK}),
+    "image, conditional, guided": (
+        DIGITS,
+        {"kind": "diffusion", "channels": [8], **QUICK, "class_conditional": True, "sampling_bias": 0.5},
+    ),
+    "image, ddpm sampler, bf16": (
+        {**DIGITS, "extractor": "pixels"},
+        {"kind": "diffusion", "channels": [8], **QUICK, "sampler": "ddpm", "precision": "bf16", "prediction": "epsilon"},
+    ),
+    "image, ddim sampler, attention": (
+        {**DIGITS, "colour": "rgb", "size": 12},
+        {"kind": "diffusion", "channels": [8, 16], **QUICK, "sampler": "ddim", "attention": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_ships_keeps_the_contracts(case):
+    modality_section, model_section = CASES[case]
+    config = validate_config({"name": "check", "modality": modality_section, "model": model_section}, "test")
+    modality = build_modality(config)
+    check_modality(modality, build_model(config, modality))
+
+
+def test_every_kind_that_ships_is_checked():
+    kinds = {section["kind"] for sections in CASES.values() for section in sections}
+    assert kinds == {*plugins.MODALITIES, *plugins.MODELS}
+
+
+def test_a_right_modality_of_a_third_party_passes():
+    class Drawn(Counter):
+        def render(self, shown, path):
+            path.write_text(str(shown[-1].data.flatten().tolist()))
+
+    check_modality(Drawn(), Adder())
+
+
+class WrongFeatures(Counter):
+    def features(self, samples):
+        return samples.data.double()
+
+
+class Forgetful(Counter):
+    def render(self, shown, path):
+        path.write_text(str(torch.rand(1)))
+
+
+class Silent(Adder):
+    def fit(self, train, *, start, seed, resume=None):
+        yield Progress("fit", 1, 1)
+
+
+class Restless(Adder):
+    def draw(self, indices, *, conditions, seed):
+        for samples in super().draw(range(len(indices)), conditions=conditions, seed=seed):
+            yield samples
+
+
+class Careless(Adder):
+    def fit(self, train, *, start, seed, resume=None):
+        torch.rand(1)
+        yield Progress("fit", 1, 1)
+        return Adder(1)
+
+
+@pytest.mark.parametrize(
+    ("modality", "model", "message"),
+    [
+        (WrongFeatures(), Adder(), "features must be float32"),
+        (Counter(), Silent(), "fit must return the new model"),
+        (Counter(), Restless(), "must depend on \\(seed, i\\) alone"),
+        (Counter(), Adder(), "render must write the file"),
+        (Forgetful(), Adder(), "render must give the same bytes"),
+    ],
+)
+def test_broken_promises_are_named(modality, model, message):
+    with pytest.raises(AssertionError, match=message):
+        check_modality(modality, model)
+
+
+def test_moving_the_global_random_state_is_found():
+    class Drawn(Counter):
+        def render(self, shown, path):
+            path.write_text("the same")
+
+    with pytest.raises(AssertionError, match="global random state was moved"):
+        check_modality(Drawn(), Careless())

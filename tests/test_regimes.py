@@ -1,0 +1,135 @@
+"""Regimes: sizes, origins, no sample twice, generation 0 the same in all of them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imglab import regimes
+from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
+
+ALL = {
+    "replace": regimes.replace,
+    "accumulate": regimes.accumulate,
+    "accumulate_subsample": regimes.accumulate_subsample,
+    "mix fixed": partial(regimes.mix, real_fraction=0.3, real="fixed"),
+    "mix resampled": partial(regimes.mix, real_fraction=0.3, real="resampled"),
+    "mix fresh": partial(regimes.mix, real_fraction=0.3, real="fresh"),
+}
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+def pairs(selection):
+    return list(zip(selection.entry.tolist(), selection.index.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_generation_0_is_the_real_set(name):
+    chosen = ALL[name]([25], generation=0, seed=3)
+    assert pairs(chosen) == [(0, i) for i in range(25)]
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(sizes=SIZES, seed=st.integers(0, 2**40))
+def test_indices_exist_and_none_is_chosen_twice(name, sizes, seed):
+    sizes[0] = max(sizes)  # a mix needs enough real samples
+    chosen = ALL[name](sizes, generation=len(sizes) - 1, seed=seed)
+    assert len(set(pairs(chosen))) == len(chosen)
+    for entry, index in pairs(chosen):
+        assert index >= 0
+        assert entry == FRESH or index < sizes[entry]
+
+
+@given(sizes=SIZES, seed=st.integers(0, 2**40))
+def test_replace_and_accumulate_take_all(sizes, seed):
+    last = len(sizes) - 1
+    assert pairs(regimes.replace(sizes, generation=last, seed=seed)) == [(last, i) for i in range(sizes[last])]
+    everything = [(entry, i) for entry, size in enumerate(sizes) for i in range(size)]
+    assert pairs(regimes.accumulate(sizes, generation=last, seed=seed)) == everything
+
+
+@given(sizes=SIZES, seed=st.integers(0, 2**40))
+def test_accumulate_subsample_keeps_the_size(sizes, seed):
+    last = len(sizes) - 1
+    assert len(regimes.accumulate_subsample(sizes, generation=last, seed=seed)) == sizes[last]
+
+
+def test_accumulate_subsample_is_uniform():
+    """Each of three equal entries fills a third of the set, on average over seeds."""
+    entries = torch.cat([regimes.accumulate_subsample([50] * 3, generation=2, seed=s).entry for s in range(400)])
+    shares = torch.bincount(entries) / len(entries)
+    assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
+
+
+@given(
+    fraction=st.floats(0, 1),
+    size=st.integers(1, 60),
+    generation=st.integers(1, 5),
+    real=st.sampled_from(["fixed", "resampled", "fresh"]),
+)
+def test_mix_has_its_share(fraction, size, generation, real):
+    sizes = [60, *[size] * generation]
+    chosen = regimes.mix(sizes, generation=generation, seed=1, real_fraction=fraction, real=real)
+    assert len(chosen) == size
+    kept = int((chosen.entry == (FRESH if real == "fresh" else 0)).sum())
+    assert kept == round(size * fraction)
+    assert int((chosen.entry == generation).sum()) == size - kept
+
+
+def test_mix_fixed_keeps_its_real_samples_and_resampled_does_not():
+    def real_part(generation, real):
+        chosen = regimes.mix([100] * 4, generation=generation, seed=7, real_fraction=0.2, real=real)
+        return chosen.index[chosen.entry == 0].tolist()
+
+    assert real_part(1, "fixed") == real_part(2, "fixed") == real_part(3, "fixed")
+    assert real_part(1, "resampled") != real_part(2, "resampled")
+
+
+def test_mix_fresh_never_repeats():
+    seen = []
+    for generation in range(1, 5):
+        chosen = regimes.mix([100] * 5, generation=generation, seed=7, real_fraction=0.25, real="fresh")
+        seen += chosen.index[chosen.entry == FRESH].tolist()
+    assert seen == list(range(100))
+
+
+def test_too_many_real_samples_is_an_error():
+    with pytest.raises(ValueError, match="cannot draw 40 of 10"):
+        regimes.mix([10, 40], generation=1, seed=0, real_fraction=1.0)
+
+
+class TestTrainingSet:
+    def pool(self):
+        real = Samples.real(torch.arange(10)[:, None].float(), torch.arange(10))
+        drawn = Samples.drawn(100 + torch.arange(6)[:, None].float(), torch.arange(6)).stamped(0)
+        return [real, drawn]
+
+    def test_rows_come_in_the_order_of_the_selection(self):
+        train = TrainingSet(self.pool(), Selection(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 2, 0, 9])))
+        assert train.all().data.flatten().tolist() == [105, 2, 100, 9]
+        assert train.rows(torch.tensor([3, 0, 0])).data.flatten().tolist() == [9, 105, 105]
+        assert train.all().condition.tolist() == [5, 2, 0, 9]
+        assert train.origin.tolist() == [0, REAL, 0, REAL]
+        assert train.real_share == 0.5
+
+    def test_a_part_without_conditions_leaves_none(self):
+        real, drawn = self.pool()
+        bare = Samples(drawn.data, None, drawn.origin, drawn.source)
+        train = TrainingSet([real, bare], Selection(torch.tensor([1, 0]), torch.tensor([0, 0])))
+        assert train.condition is None
+        assert train.all().condition is None
+        assert train.rows(torch.tensor([1])).condition.tolist() == [0]
+
+    def test_columns_must_have_one_length(self):
+        with pytest.raises(ValueError, match=r"Samples\.condition has 3 rows, data has 2"):
+            Samples.real(torch.zeros(2, 1), torch.zeros(3))
+
+    def test_lineage_survives_mixing(self):
+        real, drawn = self.pool()
+        mixed = Samples.concatenate([real[:2], drawn[:1]])
+        assert mixed.origin.tolist() == [REAL, REAL, 0]
+        assert drawn.stamped(4).origin.tolist() == [4] * 6

@@ -1,0 +1,252 @@
+"""The run directory: what is in it, that it resumes to the same bytes wherever it is cut, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from filelock import FileLock
+
+from imglab import files
+from imglab.config import load_config
+from imglab.errors import InputError
+from imglab.experiment import Run
+from imglab.loop import Generation
+from imglab.store import RunFolder
+
+TINY_IMAGE = {
+    "generations": 2,
+    "samples": 24,
+    "shown": 4,
+    "modality": {"kind": "image", "n_train": 40, "n_test": 30, "extractor": {"kind": "classifier", "images": 512}},
+    "model": {
+        "kind": "diffusion",
+        "channels": [8, 8],
+        "steps": 2,
+        "training": {"images": 128, "batch": 32},
+        "fine_tuning": {"images": 64, "batch": 32},
+    },
+}
+TINY_GAUSSIAN = {
+    "generations": 3,
+    "regime": {"kind": "mix", "real_fraction": 0.2, "real": "fresh"},
+    "modality": {"kind": "gaussian", "n_train": 30, "n_test": 30},
+    "model": {"kind": "gaussian"},
+}
+
+
+def write(folder: Path, tree, name="tiny") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def finish(config: Path, out: Path, changes=()):
+    return [event for event in Run.from_file(config, out, changes).events() if isinstance(event, Generation)]
+
+
+def hashes(run: Path) -> dict[str, str]:
+    """sha256 of every file that must not depend on when or how often the run was cut."""
+    names = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in ("events.jsonl", ".lock")]
+    return {str(path.relative_to(run)): files.sha256_file(path) for path in names}
+
+
+@pytest.fixture(scope="module", params=["gaussian", "image"])
+def whole(request, tmp_path_factory):
+    """A config and a run of it that nothing interrupted."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = write(folder, TINY_IMAGE if request.param == "image" else TINY_GAUSSIAN)
+    finish(config, folder / "whole")
+    return config, folder / "whole"
+
+
+def test_layout(whole):
+    _, run = whole
+    folder = run / "generation_001"
+    names = {path.name for path in folder.iterdir()}
+    picture = "grid.png" if (folder / "grid.png").exists() else "scatter.png"
+    common = {"model", "samples.safetensors", "shown.safetensors", "features.safetensors", "metrics.json", "manifest.json"}
+    assert names == common | {picture}
+    assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {path.name for path in run.iterdir()}
+
+
+def test_manifest_seals_every_file(whole):
+    _, run = whole
+    previous = None
+    for folder in sorted(run.glob("generation_*")):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        inner = {str(p.relative_to(folder)): files.sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+        previous_hash = previous and files.sha256_file(previous / "manifest.json")
+        inner.pop("manifest.json")
+        assert manifest["files"] == inner
+        assert manifest["previous"] == previous_hash
+        assert manifest["environment"] == files.sha256_file(run / "environment.json")
+        own = manifest.pop("self")
+        assert own == hashlib.sha256(files.json_bytes(manifest)).hexdigest()
+        previous = folder
+
+
+def test_config_is_resolved_and_sealed(whole):
+    config, run = whole
+    first, rest = (run / "config.yaml").read_text().split("\n", 1)
+    assert first.removeprefix("# sha256 of what follows: ") == hashlib.sha256(rest.encode()).hexdigest()
+    saved = yaml.safe_load(rest)
+    assert isinstance(saved["threads"], int)
+    assert saved["samples"] in (24, 30)
+    assert load_config(run / "config.yaml").seed == load_config(config).seed
+
+
+def test_no_path_of_this_machine_is_in_the_generations(whole):
+    _, run = whole
+    for path in run.glob("generation_*/**/*.json"):
+        assert str(run.parent) not in path.read_text(), path
+
+
+def test_same_config_same_bytes(whole, tmp_path):
+    config, run = whole
+    finish(config, tmp_path / "again")
+    assert hashes(tmp_path / "again") == hashes(run)
+
+
+def test_cut_at_every_event_and_resumed(whole, tmp_path):
+    """Closing the generator at any event is a cut at a stage boundary or within a stage."""
+    config, run = whole
+    expected = hashes(run)
+    events = sum(1 for _ in Run.from_file(config, tmp_path / "count").events())
+    step = max(1, events // 12)
+    for at in range(0, events, step):
+        out = tmp_path / f"cut{at}"
+        chain = Run.from_file(config, out).events()
+        for _ in range(at + 1):
+            next(chain)
+        chain.close()
+        finish(config, out)
+        assert hashes(out) == expected, f"cut at event {at} of {events}"
+
+
+class Cut(BaseException):
+    """Stands for a power cut."""
+
+
+def cut_at_write(monkeypatch, number, moment):
+    """Make the `number`-th write from now on fail, in the middle of it or just before its rename."""
+    honest, writes = files.write_atomically, iter(range(10**6))
+
+    def write_atomically(path, write):
+        if next(writes) != number:
+            return honest(path, write)
+        temporary = path.parent / f"{files.TEMPORARY}{path.name}"
+        if moment == "inside":
+            temporary.write_bytes(b"half a fi")
+        else:
+            write(temporary)
+        raise Cut
+
+    monkeypatch.setattr(files, "write_atomically", write_atomically)
+
+
+@pytest.mark.parametrize("moment", ["inside", "before the rename"])
+def test_cut_at_every_write_and_resumed(whole, tmp_path, monkeypatch, moment):
+    config, run = whole
+    expected = hashes(run)
+    for number in range(100):
+        out = tmp_path / f"cut{number}"
+        with monkeypatch.context() as patch:
+            cut_at_write(patch, number, moment)
+            try:
+                finish(config, out)
+            except Cut:
+                pass
+            else:
+                break
+        finish(config, out)
+        assert hashes(out) == expected, f"cut {moment} write {number}"
+    assert number > 15, "a run has more writes than that"
+
+
+def test_finished_generations_are_not_made_again(whole, tmp_path):
+    config, _ = whole
+    out = tmp_path / "run"
+    finish(config, out)
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("generation_*/**/*")}
+    finish(config, out)
+    assert {path: path.stat().st_mtime_ns for path in out.glob("generation_*/**/*")} == stamps
+
+
+def test_generations_may_be_raised(whole, tmp_path):
+    config, run = whole
+    out = tmp_path / "longer"
+    finish(config, out)
+    more = finish(config, out, ["generations=4"])
+    assert [event.index for event in more] == [0, 1, 2, 3]
+    kept = {name: found for name, found in hashes(run).items() if name.startswith("generation_000/")}
+    assert kept.items() <= hashes(out).items()
+    with pytest.raises(InputError, match="generations: the run there has 4"):
+        finish(config, out, ["generations=1"])
+
+
+def test_another_config_is_refused_with_a_diff(whole, tmp_path):
+    config, _ = whole
+    out = tmp_path / "run"
+    finish(config, out, ["generations=1"])
+    before = hashes(out)
+    with pytest.raises(InputError) as caught:
+        finish(config, out, ["generations=1", "seed=5", "measure.precision_recall_k=4"])
+    assert [problem.what.split(", ")[0] for problem in caught.value.problems] == [
+        "the run there has 0",
+        "the run there has 3",
+    ]
+    assert hashes(out) == before
+
+
+def test_samples_are_read_back_with_their_lineage(whole):
+    _, run = whole
+    drawn = RunFolder(run).samples(1)
+    assert set(drawn.origin.tolist()) == {1}
+    assert len(RunFolder(run).features(1)) == len(drawn)
+
+
+def test_two_processes_never_write_one_run(whole, tmp_path):
+    config, _ = whole
+    out = tmp_path / "run"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(InputError, match="another process is writing this run"):
+        finish(config, out)
+
+
+def test_an_output_path_that_is_a_file(whole, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is a file, not a directory"):
+        finish(whole[0], tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_directory_with_other_things_is_left_alone(whole, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="not empty and not a run directory"):
+        finish(whole[0], tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_process_resumes_to_the_same_bytes(tmp_path):
+    """SIGKILL at a few moments of a real process; the harness behind the reliability promise comes on top of this."""
+    config = write(tmp_path, {**TINY_GAUSSIAN, "generations": 40})
+    finish(config, tmp_path / "whole")
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "imglab", "run", str(config), "--out", str(out)]
+    for generation in (1, 9, 25):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith(f"{generation} "):
+                process.kill()
+                break
+        process.wait()
+        assert process.returncode == -9
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    found = {name: value for name, value in hashes(out).items() if not name.endswith(("curves.png", "strip.png"))}
+    assert found == hashes(tmp_path / "whole")
