@@ -33,11 +33,11 @@ def check_modality(modality: Modality, model: GenerativeModel, *, train_on: int 
 def _check_real(modality: Modality) -> None:
     spec = modality.spec
     for split in ("train", "test"):
-        real = modality.real(split)  # type: ignore[arg-type]
+        real = modality.real(split)
         _check_samples(real, modality, f"real({split!r})")
         assert len(real), f"real({split!r}) is empty"
         assert bool((real.origin == REAL).all()), f"real({split!r}) must have origin {REAL}"
-        again = modality.real(split)  # type: ignore[arg-type]
+        again = modality.real(split)
         assert torch.equal(real.data, again.data), f"real({split!r}) differs from call to call"
         if spec.conditions is not None:
             assert real.condition is not None, f"real({split!r}) has no condition though spec.conditions names some"
@@ -140,10 +140,14 @@ def _finish(work: Stage[GenerativeModel]) -> GenerativeModel:
         try:
             progress: Progress = next(work)
         except StopIteration as end:
-            assert isinstance(end.value, GenerativeModel), "fit must return the new model"
-            return end.value
+            return _fitted(end.value)
         assert seen <= progress.seen <= progress.total, "progress must rise from 0 to total"
         seen = progress.seen
+
+
+def _fitted(model: object) -> GenerativeModel:
+    assert isinstance(model, GenerativeModel), "fit must return the new model"
+    return model
 
 
 def _hashes(folder: Path) -> dict[str, str]:

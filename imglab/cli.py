@@ -42,9 +42,7 @@ def run(config: ConfigPath, out: Out = None, changes: Changes = None) -> None:
     from imglab.report.figures import draw_figures
 
     chain = Run.from_file(config, out, changes or [])
-    console = RunConsole(chain)
-    with _interruptible(chain.folder):
-        console.begin()
+    with _interruptible(chain.folder), RunConsole(chain) as console:
         for event in chain.events():
             console.show(event)
         draw_figures(chain.folder)
@@ -98,7 +96,9 @@ def list_kinds() -> None:
 
     regimes = {section.model_fields["kind"].default: section.__doc__ or "" for section in REGIMES}
     shipped = {
-        "modalities": {kind: _first_line(plugins.settings_class(kind, plugins.MODALITIES)) for kind in plugins.MODALITIES},
+        "modalities": {
+            kind: _first_line(plugins.settings_class(kind, plugins.MODALITIES)) for kind in plugins.MODALITIES
+        },
         "models": {kind: _first_line(plugins.settings_class(kind, plugins.MODELS)) for kind in plugins.MODELS},
         "regimes": {kind: text.splitlines()[0] for kind, text in regimes.items()},
     }
@@ -144,7 +144,9 @@ def _interruptible(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Stopped(f"the disk is full; free some space and run the same command again ({folder})") from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            problem = Problem(str(error.filename or folder), f"cannot be written: {error.strerror}", "choose another --out")
+            problem = Problem(
+                str(error.filename or folder), f"cannot be written: {error.strerror}", "choose another --out"
+            )
             raise InputError(problem) from None
         raise
     finally:

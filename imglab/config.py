@@ -69,6 +69,8 @@ class RunConfig(Section):
     base: str | None = None
     samples: Annotated[int, Field(ge=1)] | None = None
     shown: Annotated[int, Field(ge=1, le=1024)] = 64
+    checkpoint_every: Annotated[int, Field(ge=1)] | None = None
+    """Samples seen in a fit between checkpoints in the middle of it; without it, a fit that is cut starts again."""
     threads: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     modality: SerializeAsAny[Section | PlugIn]
     model: SerializeAsAny[Section | PlugIn]
@@ -162,7 +164,7 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(text: str, where: str) -> Any:
     """Parse YAML as `read_yaml` does."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -184,7 +186,7 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise yaml.YAMLError(f"nested deeper than {MAX_DEPTH} levels")
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
@@ -192,7 +194,11 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if key.value in seen if isinstance(key, yaml.ScalarNode) else True:
-                what = f"the key {key.value!r} is there twice" if isinstance(key, yaml.ScalarNode) else "a key must be a word"
+                what = (
+                    f"the key {key.value!r} is there twice"
+                    if isinstance(key, yaml.ScalarNode)
+                    else "a key must be a word"
+                )
                 raise yaml.MarkedYAMLError(problem=what, problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -202,7 +208,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
     list("-+0123456789"),
@@ -212,7 +218,12 @@ _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
 def plug_ins(config: RunConfig) -> dict[str, str]:
     """Return the sections that name a class or function of another package: dotted key -> what it names."""
     extractor = getattr(config.modality, "extractor", None)
-    sections = {"modality": config.modality, "modality.extractor": extractor, "model": config.model, "regime": config.regime}
+    sections = {
+        "modality": config.modality,
+        "modality.extractor": extractor,
+        "model": config.model,
+        "regime": config.regime,
+    }
     return {key: section.kind for key, section in sections.items() if isinstance(section, PlugIn)}
 
 
@@ -242,7 +253,9 @@ def _problem(where: str, tree: Any, model: type[Section], details: ErrorDetails)
     if details["type"] == "union_tag_invalid":
         context = details.get("ctx", {})
         expected = [name.strip("' ") for name in str(context.get("expected_tags", "")).split(",")]
-        return Problem(f"{at}.kind", f"{context.get('tag')!r} is not one of them", nearest(str(context.get("tag")), expected))
+        return Problem(
+            f"{at}.kind", f"{context.get('tag')!r} is not one of them", nearest(str(context.get("tag")), expected)
+        )
     message = details["msg"].removeprefix("Value error, ")
     given = "" if isinstance(details["input"], (dict, Section)) else f", not {_short(details['input'])}"
     if details["type"] == "literal_error" and isinstance(details["input"], str):

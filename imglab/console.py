@@ -5,110 +5,107 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from dataclasses import dataclass
+from typing import get_args
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from imglab.experiment import Run
 from imglab.loop import Generation
-from imglab.modality import Progress
+from imglab.modality import Progress, Split
 from imglab.report.table import streamed
 
-STAGES = ("fit", "sample", "measure", "floor")
+PLAIN_WIDTH = 132
+RATE_AFTER = 0.5
+"""Seconds into a stage before its speed is worth showing."""
+
+
+@dataclass
+class _Stage:
+    """The stage that the bar shows."""
+
+    name: str
+    bar: TaskID
+    began: float
+    first: int
+    seen: int
 
 
 class RunConsole:
-    """Shows the events of a run as they come."""
+    """Shows the events of a run as they come; use it as a context manager."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._console = Console(highlight=False, soft_wrap=True)
-        self._bars: Bars | None = None
-        self._task: TaskID | None = None
-        self._stage, self._stage_began = "", 0.0
-        self._began = time.perf_counter()
-        self._generation = 0
-        self._made: list[float] = []
-        self._last = self._began
+        text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+        self._bars = Bars(text, BarColumn(), rate, TimeRemainingColumn(), console=self._console, transient=True)
+        self._live = sys.stdout.isatty()
+        self._stage: _Stage | None = None
+        self._began = self._generation_began = time.perf_counter()
+        self._generation, self._usual = 0, 0.0
 
-    def begin(self) -> None:
-        """Say what runs and where it goes."""
-        experiment = self._run.experiment
-        real = {split: len(experiment.modality.real(split)) for split in ("train", "test")}  # type: ignore[arg-type]
-        config = experiment.config
+    def __enter__(self) -> RunConsole:
+        config, modality = self._run.experiment.config, self._run.experiment.modality
+        train, test = (len(modality.real(split)) for split in get_args(Split))
         self._print(
             f"{config.name}: {config.generations} generations, regime {config.regime.kind}, start {config.start}; "
-            f"{real['train']} real training and {real['test']} test samples, {experiment.samples} drawn per generation"
+            f"{train} real training and {test} test samples, {self._run.experiment.samples} drawn per generation"
         )
         self._print(f"-> {self._run.folder}")
-        if sys.stdout.isatty():
-            text = TextColumn("{task.description}")
-            rate = TextColumn("{task.fields[rate]}")
-            self._bars = Bars(text, BarColumn(), rate, TimeRemainingColumn(), console=self._console, transient=True)
+        if self._live:
             self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
 
     def show(self, event: Progress | Generation) -> None:
         """Show an event."""
         if isinstance(event, Generation):
             self._finish_generation(event)
-        elif self._bars is not None:
-            self._move_bar(self._bars, event)
+        elif self._live:
+            self._move_bar(event)
 
     def end(self) -> None:
-        """Say where to look."""
-        self._stop_bars()
-        folder = self._run.folder
+        """Say that the run is finished and where to look."""
+        self._bars.stop()
         self._print(f"done in {_clock(time.perf_counter() - self._began)}")
         for name in ("curves.png", "strip.png"):
-            if (folder / name).exists():
-                self._print(f"  {folder / name}")
-
-    def __del__(self) -> None:
-        self._stop_bars()
+            if (self._run.folder / name).exists():
+                self._print(f"  {self._run.folder / name}")
 
     def _finish_generation(self, event: Generation) -> None:
         now = time.perf_counter()
-        self._made.append(now - self._last)
-        self._last, self._generation = now, event.index + 1
-        header, line = streamed(event.metrics, shutil.get_terminal_size((132, 24)).columns)
-        if event.index == 0:
-            self._print(header)
-        self._print(line)
+        self._usual, self._generation_began = now - self._generation_began, now
+        self._generation = event.index + 1
+        header, line = streamed(event.metrics, shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns)
+        self._print(f"{header}\n{line}" if event.index == 0 else line)
 
-    def _move_bar(self, bars: Bars, event: Progress) -> None:
-        now = time.perf_counter()
-        if event.stage != self._stage or event.seen < (self._seen if self._task is not None else 0):
-            if self._task is not None:
-                bars.remove_task(self._task)
-            self._task = bars.add_task("", total=event.total, rate="")
-            self._stage, self._stage_began, self._first = event.stage, now, event.seen
-        self._seen = event.seen
-        elapsed = now - self._stage_began
-        rate = f"{(event.seen - self._first) / elapsed:,.0f}/s" if elapsed > 0.5 else ""
-        bars.update(
-            self._task,  # type: ignore[arg-type]
-            completed=event.seen,
-            total=event.total,
-            rate=rate,
-            description=f"generation {self._generation} · {event.stage}{self._left()}",
-        )
+    def _move_bar(self, event: Progress) -> None:
+        stage, now = self._stage, time.perf_counter()
+        if stage is None or event.stage != stage.name or event.seen < stage.seen:
+            if stage is not None:
+                self._bars.remove_task(stage.bar)
+            bar = self._bars.add_task("", total=event.total, rate="")
+            stage = self._stage = _Stage(event.stage, bar, now, event.seen, event.seen)
+        stage.seen = event.seen
+        elapsed = now - stage.began
+        rate = f"{(event.seen - stage.first) / elapsed:,.0f}/s" if elapsed > RATE_AFTER else ""
+        text = f"generation {self._generation} · {event.stage}{self._time_left(now)}"
+        self._bars.update(stage.bar, completed=event.seen, total=event.total, rate=rate, description=text)
 
-    def _left(self) -> str:
-        """Estimate the time left for the run from the generations made so far."""
-        usual = [seconds for seconds in self._made if seconds > 1] or None
-        if usual is None:
+    def _time_left(self, now: float) -> str:
+        """Estimate the time left for the run from the generation before."""
+        if self._usual < 1:
             return ""
         remaining = self._run.experiment.config.generations - self._generation
-        spent = time.perf_counter() - self._last
-        return f" · run {_clock(max(0.0, usual[-1] * remaining - spent))} left"
-
-    def _stop_bars(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        return f" · run {_clock(max(0.0, self._usual * remaining - (now - self._generation_began)))} left"
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
+        self._console.file.flush()
 
 
 def _clock(seconds: float) -> str:

@@ -45,7 +45,7 @@ def describe_environment(modality: Modality) -> dict[str, Any]:
         "processor": _processor(),
         "cores": available_cores(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},  # type: ignore[arg-type]
+        "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
     }
 
 

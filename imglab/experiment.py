@@ -12,7 +12,16 @@ from typing import Any, TypeVar
 import torch
 
 from imglab import files, plugins, regimes
-from imglab.config import MixSettings, RunConfig, differences, dump_config, load_config, plug_ins, read_yaml, validate_config
+from imglab.config import (
+    MixSettings,
+    RunConfig,
+    differences,
+    dump_config,
+    load_config,
+    plug_ins,
+    read_yaml,
+    validate_config,
+)
 from imglab.environment import available_cores, describe_environment
 from imglab.errors import InputError, Problem
 from imglab.loop import Generation, chain_events
@@ -99,7 +108,8 @@ def build_regime(config: RunConfig) -> regimes.Regime:
     """Return the regime that a config names, with its keys bound."""
     section = config.regime
     if isinstance(section, PlugIn):
-        return plugins.bind_function(section, "regime", {"sizes", "generation", "seed"})
+        bound: regimes.Regime = plugins.bind_function(section, "regime", {"sizes", "generation", "seed"})
+        return bound
     keys = section.model_dump(exclude={"kind"})
     return partial(getattr(regimes, section.kind), **keys)
 
@@ -192,7 +202,9 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(Problem(str(self.folder), f"cannot be made: {error.strerror}", "choose another --out")) from None
+            raise InputError(
+                Problem(str(self.folder), f"cannot be made: {error.strerror}", "choose another --out")
+            ) from None
         resolved = config.model_copy(update={"threads": resolved_threads(config), "samples": experiment.samples})
         with DiskStore(self.folder, load_model=type(experiment.model).load) as store:
             check_folder(self.folder, config, str(self.folder))
@@ -212,6 +224,7 @@ class Run:
                 base=experiment.base,
                 shown=config.shown,
                 seed=config.seed,
+                checkpoint_every=config.checkpoint_every,
                 measure=experiment.measure(cache=shared),
                 store=store,
             )
@@ -243,7 +256,7 @@ def check_folder(folder: Path, config: RunConfig, where: str) -> None:
 def _harmless(key: str, before: Any, after: Any) -> bool:
     if key == "generations":
         return bool(after > before)
-    return (key, after) in (("threads", "auto"), ("samples", None))
+    return key == "checkpoint_every" or (key, after) in (("threads", "auto"), ("samples", None))
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -254,5 +267,6 @@ def write_config(folder: Path, config: RunConfig) -> None:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return the sha256 of a config; `generations`, which may be raised later, is left out."""
-    return hashlib.sha256(files.json_bytes(config.model_dump(mode="json", exclude={"generations"}))).hexdigest()
+    """Return the sha256 of what a generation depends on; keys that change no byte of it are left out."""
+    tree = config.model_dump(mode="json", exclude={"generations", "checkpoint_every"})
+    return hashlib.sha256(files.json_bytes(tree)).hexdigest()

@@ -60,6 +60,7 @@ def chain_events(
     base: GenerativeModel | None = None,
     shown: int = 64,
     seed: int = 0,
+    checkpoint_every: int | None = None,
     measure: Measure | None = None,
     store: Store | None = None,
 ) -> Iterator[Progress | Generation]:
@@ -73,24 +74,26 @@ def chain_events(
     start        whose weights a generation is fine-tuned from: those of the `previous` one, of one `base` for all
                  (generation 0, unless `base` is given), or nobody's (`scratch`)
     shown        how many more to draw for the eye, from the same latents in every generation
+    checkpoint_every  samples seen in a fit between two checkpoints in the middle of it; default: none
     measure      scores samples against real data; default: `Measure` with its defaults
     store        keeps the generations; what it holds already is not made again. Default: in memory
     """
     store = store or MemoryStore()
     measure = measure or Measure(modality)
-    n = samples or len(modality.real("train"))
+    real = modality.real("train")
+    n = samples or len(real)
     yield from measure.prepare()
     for g in range(generations):
         if not store.finished(g):
             train = _training_set(modality, regime, store, g, seed)
             weights = _start(start, base, store, g)
-            fitting = model.fit(train, start=weights, seed=seeds.derive(seed, g, "fit"))
-            yield from _stage(store, g, "model", fitting)
+            fitting = model.fit(train, start=weights, seed=seeds.derive(seed, g, "fit"), resume=store.checkpoint(g))
+            yield from _stage(store, g, "model", _checkpointed(fitting, store, g, checkpoint_every))
 
             fitted = store.model(g)
             drawing = _draw(modality, fitted, train, n, seed=seeds.derive(seed, g, "samples"))
             yield from _stage(store, g, "samples", drawing)
-            drawing = _draw(modality, fitted, train, shown, seed=seeds.derive(seed, "shown"))
+            drawing = _draw(modality, fitted, TrainingSet.of(real), shown, seed=seeds.derive(seed, "shown"))
             yield from _stage(store, g, "shown", drawing)
 
             made = store.samples(g)
@@ -119,6 +122,21 @@ def _start(start: Start, base: GenerativeModel | None, store: Store, g: int) -> 
     if g == 0 or (start == "base" and base is not None):
         return base
     return store.model(0 if start == "base" else g - 1)
+
+
+def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int | None) -> Stage[GenerativeModel]:
+    """Pass a fit's progress on, keeping its state now and then."""
+    last = 0
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            fitted: GenerativeModel = end.value
+            return fitted
+        if every and progress.state and progress.seen - last >= every:
+            store.keep_checkpoint(g, progress.state())
+            last = progress.seen
+        yield progress
 
 
 def _draw(modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: int, *, seed: int) -> Stage[Samples]:

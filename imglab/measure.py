@@ -19,8 +19,8 @@ from imglab.metrics import (
     PRDC,
     Moments,
     Undefined,
-    duplicate_share,
     check_features,
+    duplicate_share,
     frechet_of_moments,
     frechet_standard_error,
     kernel_distance,
@@ -143,10 +143,9 @@ class Measure:
 
     def _compare(self, reference: _Reference, synthetic: Tensor) -> _Scores:
         real, scores = reference.features, _Scores()
-        pair = {"real": real, "synthetic": synthetic}
         scores.add(("fid",), lambda: reference.frechet(synthetic))
-        scores.add(("kid", "kid_se"), partial(kernel_distance, **pair))
-        scores.add(PRDC._fields, partial(prdc, **pair, **self._ks))
+        scores.add(("kid", "kid_se"), partial(kernel_distance, real=real, synthetic=synthetic))
+        scores.add(PRDC._fields, partial(prdc, real=real, synthetic=synthetic, **self._ks))
         scores.add(("vendi",), lambda: [vendi_score(synthetic)])
         return scores
 

@@ -20,7 +20,8 @@ from imglab.samples import FRESH, Selection
 class Regime(Protocol):
     """Chooses the training set of `generation`; `seed` is the same in every generation of a chain."""
 
-    def __call__(self, sizes: Sequence[int], *, generation: int, seed: int) -> Selection: ...
+    def __call__(self, sizes: Sequence[int], *, generation: int, seed: int) -> Selection:  # noqa: D102
+        ...
 
 
 def replace(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:

@@ -49,5 +49,5 @@ def choice(*sections: type[Section], plug_in: bool = False) -> Any:
         options.append(Annotated[PlugIn, Tag("module:Class")])
     union = options[0]
     for option in options[1:]:
-        union = union | option  # type: ignore[assignment]
+        union = union | option
     return Annotated[union, Discriminator(kind_of), BeforeValidator(spell_out)]

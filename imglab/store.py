@@ -25,6 +25,9 @@ from imglab.modality import Features, GenerativeModel, Measures
 from imglab.runs import MANIFEST
 from imglab.samples import Samples
 
+CHECKPOINT = ".checkpoint.safetensors"
+
+
 class Store(ABC):
     """Keeps what each stage of each generation made."""
 
@@ -55,6 +58,13 @@ class Store(ABC):
     @abstractmethod
     def metrics(self, g: int) -> dict[str, Any]:
         """Return the metrics of generation g."""
+
+    def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: B027
+        """Keep the state of an unfinished fit, in place of the last one."""
+
+    def checkpoint(self, g: int) -> dict[str, Tensor] | None:
+        """Return the state of an unfinished fit of generation g, if one is kept."""
+        return None
 
     def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:  # noqa: B027
         """Let `write` make the picture of generation g, where pictures are kept."""
@@ -142,7 +152,9 @@ class DiskStore(RunFolder, Store):
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            problem = Problem(str(self.root), "another process is writing this run", "wait for it or choose another --out")
+            problem = Problem(
+                str(self.root), "another process is writing this run", "wait for it or choose another --out"
+            )
             raise InputError(problem) from None
         files.remove_temporaries(self.root)
         return self
@@ -178,6 +190,14 @@ class DiskStore(RunFolder, Store):
         else:
             _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
 
+    def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: D102
+        self._folder(g).mkdir(exist_ok=True)
+        _save_tensors(self._folder(g) / CHECKPOINT, state)
+
+    def checkpoint(self, g: int) -> dict[str, Tensor] | None:  # noqa: D102
+        path = self._folder(g) / CHECKPOINT
+        return load_file(path) if path.exists() and not self.has(g, "model") else None
+
     def model(self, g: int) -> GenerativeModel:  # noqa: D102
         return self._load_model(self._path(g, "model"))
 
@@ -188,6 +208,7 @@ class DiskStore(RunFolder, Store):
         """Write the manifest: its presence means that the generation is finished."""
         folder = self._folder(g)
         files.remove_temporaries(folder)
+        files.remove(folder / CHECKPOINT)
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
         manifest = {
             "generation": g,

@@ -75,12 +75,30 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
     ("arguments", "message"),
     [
         (["run", "none.yaml"], "none.yaml: there is no such file"),
-        (["run", "tiny.yaml", "--set", "generations=0"], "tiny.yaml: generations: input should be greater than or equal to 1"),
-        (["run", "tiny.yaml", "--set", "modality.n_trian=3"], "modality.n_trian: unknown key (did you mean 'n_train'?)"),
-        (["run", "tiny.yaml", "--set", "samples=4"], "measure.density_coverage_k: 5 neighbours need more than 5 samples"),
+        (
+            ["run", "tiny.yaml", "--set", "generations=0"],
+            "tiny.yaml: generations: input should be greater than or equal to 1",
+        ),
+        (
+            ["run", "tiny.yaml", "--set", "modality.n_trian=3"],
+            "modality.n_trian: unknown key (did you mean 'n_train'?)",
+        ),
+        (
+            ["run", "tiny.yaml", "--set", "samples=4"],
+            "measure.density_coverage_k: 5 neighbours need more than 5 samples",
+        ),
         (["run", "tiny.yaml", "--set", "measure.precision_recall_k=30"], "precision_recall_k: 30 neighbours need"),
         (
-            ["run", "tiny.yaml", "--set", "regime.real=fixed", "--set", "regime.real_fraction=1.0", "--set", "samples=900"],
+            [
+                "run",
+                "tiny.yaml",
+                "--set",
+                "regime.real=fixed",
+                "--set",
+                "regime.real_fraction=1.0",
+                "--set",
+                "samples=900",
+            ],
             "regime.real_fraction: asks for 900 real samples, there are 30",
         ),
         (["run", "tiny.yaml", "--set", "base=nowhere"], "base: there is no folder 'nowhere'"),
@@ -98,7 +116,10 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             "need 12 fresh real samples, 0 are kept apart (keep more apart",
         ),
         (["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"], "5 levels halve the image 4 times"),
-        (["run", "image.yaml", "--set", "model.kind=gaussian", "--set", "model.channels=[8]"], "model.channels: unknown key"),
+        (
+            ["run", "image.yaml", "--set", "model.kind=gaussian", "--set", "model.channels=[8]"],
+            "model.channels: unknown key",
+        ),
     ],
 )
 def test_wrong_input_is_one_message_and_exit_2(lab, tmp_path, arguments, message):
@@ -178,7 +199,10 @@ def test_a_regime_of_a_third_party(lab, tmp_path, monkeypatch):
     write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "my_regimes:last_two", "keep": 2}})
     assert lab("run", "tiny.yaml")[0] == 0
     write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "my_regimes:last_two", "kepe": 2}})
-    assert "regime.kepe: my_regimes:last_two has no such key (did you mean 'keep'?)" in lab("run", "tiny.yaml", "--out", "b")[2]
+    assert (
+        "regime.kepe: my_regimes:last_two has no such key (did you mean 'keep'?)"
+        in lab("run", "tiny.yaml", "--out", "b")[2]
+    )
 
 
 def test_list_names_what_there_is(lab, monkeypatch):
@@ -190,7 +214,8 @@ def test_list_names_what_there_is(lab, monkeypatch):
 
 
 def test_help_is_quick_and_imports_no_torch():
-    code = "import sys; sys.argv = ['imglab', '--help']\nfrom imglab.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = "import sys; sys.argv = ['imglab', '--help']\nfrom imglab.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
     code += "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

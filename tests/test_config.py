@@ -53,11 +53,20 @@ def test_a_config_survives_its_own_dump():
         ({"generations": True}, "a.yaml: generations: input should be a valid integer, not True"),
         ({"start": "prevous"}, "(did you mean 'previous'?)"),
         ({"regime": "repalce"}, "a.yaml: regime.kind: 'repalce' is not one of them (did you mean 'replace'?)"),
-        ({"regime": {"kind": "mix", "real_fraction": 1.2}}, "regime.real_fraction: input should be less than or equal to 1"),
+        (
+            {"regime": {"kind": "mix", "real_fraction": 1.2}},
+            "regime.real_fraction: input should be less than or equal to 1",
+        ),
         ({"regime": {"kind": "mix"}}, "a.yaml: regime.real_fraction: this key is missing"),
-        ({"modality": {"kind": "gausian"}}, "a.yaml: modality.kind: 'gausian' is no modality (did you mean 'gaussian'?)"),
+        (
+            {"modality": {"kind": "gausian"}},
+            "a.yaml: modality.kind: 'gausian' is no modality (did you mean 'gaussian'?)",
+        ),
         ({"modality": {"dimensions": 2}}, "a.yaml: modality.kind: `kind` is missing"),
-        ({"model": {"kind": "gaussian", "estimater": "mle"}}, "model.estimater: unknown key (did you mean 'estimator'?)"),
+        (
+            {"model": {"kind": "gaussian", "estimater": "mle"}},
+            "model.estimater: unknown key (did you mean 'estimator'?)",
+        ),
         ({"measure": {"reference": "tset"}}, "(did you mean 'test'?)"),
         ({"name": "../../etc"}, "a.yaml: name: string should match"),
         ({"seed": float("inf")}, "a.yaml: seed: input should be a"),
@@ -77,7 +86,17 @@ def test_all_errors_come_at_once():
         "model": {"kind": "diffusion", "channels": [30], "training": {"imags": 3}},
     }
     found = "\n".join(problems(tree))
-    for key in ("generations", "sede", "real_fraction", "rael", "source.path", "sise", "extractor", "channels.0", "imags"):
+    for key in (
+        "generations",
+        "sede",
+        "real_fraction",
+        "rael",
+        "source.path",
+        "sise",
+        "extractor",
+        "channels.0",
+        "imags",
+    ):
         assert key in found, key
     assert "training.imags: unknown key (did you mean 'images'?)" in found
 

@@ -29,7 +29,9 @@ def folder(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for i in range(10):
-            Image.fromarray(generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(tmp_path / "pets" / name / f"{i}.png")
+            Image.fromarray(generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(
+                tmp_path / "pets" / name / f"{i}.png"
+            )
     return tmp_path / "pets"
 
 
@@ -158,7 +160,10 @@ class TestNpz:
     @pytest.mark.parametrize(
         ("arrays", "message"),
         [
-            ({"train_image": np.zeros((2, 4, 4), np.uint8)}, "has no array 'train_images' (did you mean 'train_image'?)"),
+            (
+                {"train_image": np.zeros((2, 4, 4), np.uint8)},
+                "has no array 'train_images' (did you mean 'train_image'?)",
+            ),
             ({"train_images": np.zeros((2, 4, 4))}, "must be uint8"),
             (
                 {"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.zeros(3, int)},
@@ -173,7 +178,9 @@ class TestNpz:
 
     def test_corrupt_missing_or_pickled(self, tmp_path):
         path = tmp_path / "a.npz"
-        settings = self.write(path, train_images=np.zeros((20, 4, 4), np.uint8), test_images=np.zeros((2, 4, 4), np.uint8))
+        settings = self.write(
+            path, train_images=np.zeros((20, 4, 4), np.uint8), test_images=np.zeros((2, 4, 4), np.uint8)
+        )
         path.write_bytes(path.read_bytes()[:-300])
         assert "is not a readable .npz" in refused(**settings)
         path.unlink()
@@ -184,7 +191,12 @@ class TestNpz:
 
 class TestTorchvision:
     def test_fashion_mnist(self, shared_data):
-        source = {"kind": "torchvision", "name": "FashionMNIST", "root": str(shared_data / "torchvision"), "download": False}
+        source = {
+            "kind": "torchvision",
+            "name": "FashionMNIST",
+            "root": str(shared_data / "torchvision"),
+            "download": False,
+        }
         real = load(source=source, n_train=500, n_test=200, n_fresh=100)
         assert (len(real.train), len(real.test), len(real.fresh)) == (500, 200, 100)
         assert real.train.images.shape == (500, 1, 28, 28)

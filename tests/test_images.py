@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from safetensors.torch import load_file, save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from imglab import load_model, seeds
@@ -28,11 +29,16 @@ from tests.test_modalities import QUICK
 
 
 def finish(work):
+    return list_and_result(work)[1]
+
+
+def list_and_result(work):
+    events = []
     while True:
         try:
-            next(work)
+            events.append(next(work))
         except StopIteration as end:
-            return end.value
+            return events, end.value
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +125,23 @@ class TestFit:
         monkeypatch.setattr("imglab.images.diffusion.GATHER_WHOLE", 0)
         assert torch.equal(fitted(digits).sample(2, seed=1).data, whole.sample(2, seed=1).data)
 
+    def test_resumes_in_the_middle_with_the_same_bytes(self, digits, tmp_path):
+        settings = {"channels": [8, 8], **QUICK, "training": {"images": 320, "batch": 32}}
+        model = DiffusionModel(DiffusionSettings.model_validate(settings), digits)
+        train = TrainingSet.of(digits.real("train"))
+        work = model.fit(train, start=None, seed=1)
+        for _ in range(6):
+            progress = next(work)
+        save_file({k: v.contiguous() for k, v in progress.state().items()}, tmp_path / "state.safetensors")
+        resumed = list_and_result(
+            model.fit(train, start=None, seed=1, resume=load_file(tmp_path / "state.safetensors"))
+        )
+        assert [event.seen for event in resumed[0]] == [224, 256, 288, 320]
+        finish(work).save(tmp_path / "whole")
+        resumed[1].save(tmp_path / "resumed")
+        weights = "unet/diffusion_pytorch_model.safetensors"
+        assert (tmp_path / "whole" / weights).read_bytes() == (tmp_path / "resumed" / weights).read_bytes()
+
     def test_labels_follow_the_training_set(self, digits):
         threes = digits.real("train")
         threes = threes[(threes.condition == 3).nonzero().flatten()]
@@ -190,7 +213,9 @@ class TestExtractors:
     def test_no_labels_no_classifier(self, tmp_path):
         import numpy as np
 
-        np.savez(tmp_path / "a.npz", train_images=np.zeros((30, 8, 8), np.uint8), test_images=np.zeros((30, 8, 8), np.uint8))
+        np.savez(
+            tmp_path / "a.npz", train_images=np.zeros((30, 8, 8), np.uint8), test_images=np.zeros((30, 8, 8), np.uint8)
+        )
         settings = {"source": {"kind": "npz", "path": str(tmp_path / "a.npz")}}
         with pytest.raises(InputError, match="use `inception` or `pixels`"):
             ImageModality(ImageSettings.model_validate(settings))

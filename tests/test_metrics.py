@@ -61,7 +61,9 @@ def reference_prdc(real, synthetic, k):
 
 
 class TestFrechet:
-    @pytest.mark.parametrize(("n", "m", "d"), [(200, 300, 8), (500, 400, 64), (40, 300, 64), (30, 20, 64), (300, 40, 64)])
+    @pytest.mark.parametrize(
+        ("n", "m", "d"), [(200, 300, 8), (500, 400, 64), (40, 300, 64), (30, 20, 64), (300, 40, 64)]
+    )
     def test_agrees_with_scipy(self, n, m, d):
         real, synthetic = normal(n, d, 1), normal(m, d, 2, scale=0.8, shift=0.1)
         first, second = np.cov(real.numpy().T), np.cov(synthetic.numpy().T)

@@ -12,7 +12,13 @@ from imglab.modality import Progress
 from tests.test_loop import Adder, Counter
 
 QUICK = {"training": {"images": 64, "batch": 32}, "fine_tuning": {"images": 32, "batch": 32}, "steps": 2}
-DIGITS = {"kind": "image", "n_train": 60, "n_test": 20, "n_fresh": 10, "extractor": {"kind": "classifier", "images": 256}}
+DIGITS = {
+    "kind": "image",
+    "n_train": 60,
+    "n_test": 20,
+    "n_fresh": 10,
+    "extractor": {"kind": "classifier", "images": 256},
+}
 CASES = {
     "gaussian": ({"kind": "gaussian", "n_train": 80}, {"kind": "gaussian"}),
     "image, unconditional": (DIGITS, {"kind": "diffusion", "channels": [8, 8], **QUICK}),
@@ -22,7 +28,14 @@ CASES = {
     ),
     "image, ddpm sampler, bf16": (
         {**DIGITS, "extractor": "pixels"},
-        {"kind": "diffusion", "channels": [8], **QUICK, "sampler": "ddpm", "precision": "bf16", "prediction": "epsilon"},
+        {
+            "kind": "diffusion",
+            "channels": [8],
+            **QUICK,
+            "sampler": "ddpm",
+            "precision": "bf16",
+            "prediction": "epsilon",
+        },
     ),
     "image, ddim sampler, attention": (
         {**DIGITS, "colour": "rgb", "size": 12},
@@ -69,8 +82,7 @@ class Silent(Adder):
 
 class Restless(Adder):
     def draw(self, indices, *, conditions, seed):
-        for samples in super().draw(range(len(indices)), conditions=conditions, seed=seed):
-            yield samples
+        return super().draw(range(len(indices)), conditions=conditions, seed=seed)
 
 
 class Careless(Adder):

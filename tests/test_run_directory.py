@@ -70,7 +70,14 @@ def test_layout(whole):
     folder = run / "generation_001"
     names = {path.name for path in folder.iterdir()}
     picture = "grid.png" if (folder / "grid.png").exists() else "scatter.png"
-    common = {"model", "samples.safetensors", "shown.safetensors", "features.safetensors", "metrics.json", "manifest.json"}
+    common = {
+        "model",
+        "samples.safetensors",
+        "shown.safetensors",
+        "features.safetensors",
+        "metrics.json",
+        "manifest.json",
+    }
     assert names == common | {picture}
     assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {path.name for path in run.iterdir()}
 
@@ -127,6 +134,21 @@ def test_cut_at_every_event_and_resumed(whole, tmp_path):
         chain.close()
         finish(config, out)
         assert hashes(out) == expected, f"cut at event {at} of {events}"
+
+
+def test_a_fit_that_is_cut_goes_on_from_its_checkpoint(tmp_path):
+    config = write(tmp_path, TINY_IMAGE)
+    finish(config, tmp_path / "whole")
+    out, changes = tmp_path / "cut", ["checkpoint_every=32"]
+    chain = Run.from_file(config, out, changes).events()
+    fits = (event for event in chain if event.stage == "fit")
+    assert [next(fits).seen for _ in range(3)] == [32, 64, 96]
+    chain.close()
+    events = Run.from_file(config, out, changes).events()
+    assert [event.seen for event in events if getattr(event, "stage", "") == "fit"] == [128, 32, 64]
+    expected = {name: found for name, found in hashes(tmp_path / "whole").items() if "/model/" in name}
+    assert expected.items() <= hashes(out).items()
+    assert not list(out.rglob("*checkpoint*"))
 
 
 class Cut(BaseException):

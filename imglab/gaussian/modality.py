@@ -65,7 +65,9 @@ class GaussianModality(Modality):
         """
         if not isinstance(model, GaussianModel):
             reason = "the model has no mean and covariance"
-            return Measures(dict.fromkeys(("mean_error", "variance", "w2")), dict.fromkeys(("mean_error", "variance", "w2"), reason))
+            return Measures(
+                dict.fromkeys(("mean_error", "variance", "w2")), dict.fromkeys(("mean_error", "variance", "w2"), reason)
+            )
         mean, covariance = model.parameters
         deviations = torch.linalg.eigvalsh(covariance).clamp(min=0).sqrt()
         mean_error = float(mean.square().sum())

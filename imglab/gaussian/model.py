@@ -54,7 +54,7 @@ class GaussianModel(GenerativeModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Estimate mean and covariance in two passes, so that a large set is never held; where it starts from makes no difference."""
+        """Estimate mean and covariance in two passes over a large set; where it starts from makes no difference."""
         n = len(train)
         whole = [train.all().data.double()] if n <= BATCH else None
         mean = torch.zeros(train.shape, dtype=torch.float64)

@@ -27,4 +27,5 @@ def draw_scatter(vectors: Tensor, generation: int, path: Path) -> None:
         axes.scatter(vectors[:, 0].numpy(), vectors[:, 1].numpy(), s=6, color="#4c78a8")
         axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
     axes.set_title(f"generation {generation}", fontsize=9)
-    FigureCanvasAgg(figure).print_png(path)
+    FigureCanvasAgg(figure)
+    figure.savefig(path, format="png", metadata={"Software": None})

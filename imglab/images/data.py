@@ -99,7 +99,9 @@ def _read_torchvision(source: TorchvisionSource) -> _Raw:
     parameters = inspect.signature(found).parameters if inspect.isclass(found) else {}
     if found is None or not {"train", "split"} & set(parameters):
         usable = [name for name in datasets.__all__ if {"train", "split"} & set(_parameters(datasets, name))]
-        raise InputError(Problem(where, f"torchvision has no split dataset {source.name!r}", nearest(source.name, usable)))
+        raise InputError(
+            Problem(where, f"torchvision has no split dataset {source.name!r}", nearest(source.name, usable))
+        )
     splits = [{"train": True}, {"train": False}] if "train" in parameters else [{"split": "train"}, {"split": "test"}]
     extra = {"download": source.download} if "download" in parameters else {}
     try:
@@ -127,7 +129,9 @@ def _torchvision_images(dataset: Any) -> LabelledImages:
             channels_last = images.permute(0, 3, 1, 2)
         return LabelledImages(channels_last.contiguous(), torch.as_tensor(targets).long())
     pairs = [dataset[index] for index in range(len(dataset))]
-    images = _stacked([np.asarray(image) for image, _ in pairs], [f"{type(dataset).__name__}[{i}]" for i in range(len(pairs))])
+    images = _stacked(
+        [np.asarray(image) for image, _ in pairs], [f"{type(dataset).__name__}[{i}]" for i in range(len(pairs))]
+    )
     return LabelledImages(images, torch.tensor([int(label) for _, label in pairs]))
 
 
@@ -140,7 +144,9 @@ def _read_npz(source: NpzSource) -> _Raw:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        problem = Problem(where, f"{source.path!r} is not a readable .npz: {_first_line(error)}", "write it again with numpy.savez")
+        problem = Problem(
+            where, f"{source.path!r} is not a readable .npz: {_first_line(error)}", "write it again with numpy.savez"
+        )
         raise InputError(problem) from None
     problems = []
     for name in ("train_images", "test_images"):
@@ -161,11 +167,11 @@ def _read_npz(source: NpzSource) -> _Raw:
 
 
 def _from_arrays(arrays: Mapping[str, Any]) -> _Raw:
-    found = [arrays.get(f"{split}_labels") for split in ("train", "test")]
+    found = [arrays[name] for name in ("train_labels", "test_labels") if name in arrays]
     names: tuple[str, ...] | None = None
     labels: list[Tensor | None] = [None, None]
-    if found[0] is not None and found[1] is not None:
-        values = np.unique(np.concatenate(found))
+    if len(found) == 2:
+        values: Any = np.unique(np.concatenate(found))
         names = tuple(str(value) for value in values.tolist())
         labels = [torch.from_numpy(np.searchsorted(values, column)).long() for column in found]
     sets = []
@@ -179,15 +185,22 @@ def _from_arrays(arrays: Mapping[str, Any]) -> _Raw:
 def _read_folder(source: FolderSource, size: int | None) -> _Raw:
     root = Path(source.path)
     if not root.is_dir():
-        raise InputError(Problem("modality.source.path", f"there is no folder {source.path!r}", "give a folder of images"))
+        raise InputError(
+            Problem("modality.source.path", f"there is no folder {source.path!r}", "give a folder of images")
+        )
     parts = [root / "train", root / "test"]
     if not all(part.is_dir() for part in parts):
         parts = [root]
     listed = [sorted(path for path in part.rglob("*") if path.suffix.lower() in SUFFIXES) for part in parts]
     for part, paths in zip(parts, listed, strict=True):
         if not paths:
-            raise InputError(Problem("modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ..."))
-    owner = [[path.relative_to(part).parts[0] if path.parent != part else "" for path in paths] for part, paths in zip(parts, listed, strict=True)]
+            raise InputError(
+                Problem("modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ...")
+            )
+    owner = [
+        [path.relative_to(part).parts[0] if path.parent != part else "" for path in paths]
+        for part, paths in zip(parts, listed, strict=True)
+    ]
     names = tuple(sorted({name for names in owner for name in names}))
     classes = names if "" not in names else None
     sets = []
@@ -202,11 +215,13 @@ def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
     opened, problems = [], []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+            with Image.open(path) as file:
+                image = file if file.mode in ("L", "RGB") else file.convert("RGB")
                 opened.append(np.asarray(image if size is None else _squared(image, size)))
         except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
-            problems.append(Problem(str(path), f"cannot be read as an image: {_first_line(error)}", "remove or replace it"))
+            problems.append(
+                Problem(str(path), f"cannot be read as an image: {_first_line(error)}", "remove or replace it")
+            )
     if problems:
         raise InputError(problems)
     return opened
@@ -227,7 +242,9 @@ def _stacked(arrays: Sequence[Any], names: Sequence[str]) -> Tensor:
         shapes.setdefault(array.shape, name)
     if len(shapes) > 1:
         examples = ", ".join(f"{name} is {shape[1]} x {shape[0]}" for shape, name in list(shapes.items())[:2])
-        raise InputError(Problem("modality.size", f"the images differ in size: {examples}", "set modality.size to resize them"))
+        raise InputError(
+            Problem("modality.size", f"the images differ in size: {examples}", "set modality.size to resize them")
+        )
     images = torch.from_numpy(np.stack(arrays))
     return (images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)).contiguous()
 
@@ -261,7 +278,9 @@ def _only_classes(raw: _Raw, wanted: Sequence[str] | None) -> _Raw:
 
 def _check_class_names(classes: tuple[str, ...] | None, wanted: Sequence[str], where: str) -> None:
     if classes is None:
-        raise InputError(Problem(where, "the data have no classes", "leave it out, or sort the images into one folder per class"))
+        raise InputError(
+            Problem(where, "the data have no classes", "leave it out, or sort the images into one folder per class")
+        )
     unknown = [name for name in wanted if name not in classes]
     if unknown:
         raise InputError([Problem(where, f"there is no class {name!r}", nearest(name, classes)) for name in unknown])

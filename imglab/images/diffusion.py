@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ class DiffusionModel(GenerativeModel):
         noising = _noising(self._settings)
         batches = _Batches(train, plan.batch, seed)
 
-        for step in range(steps):
+        first = 0 if resume is None else _restore(resume, unet, optimizer, average)
+        for step in range(first, steps):
             images, labels = batches[step]
             loss = self._loss(unet, noising, images, labels, seeds.generator(seed, "noise", step), accelerator.device)
             for group in optimizer.param_groups:
@@ -101,7 +103,8 @@ class DiffusionModel(GenerativeModel):
             accelerator.clip_grad_norm_(unet.parameters(), 1.0)
             optimizer.step()
             average.step(unet.parameters())
-            yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, float(loss.detach()))
+            state = partial(_state, step + 1, unet, optimizer, average)
+            yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, float(loss.detach()), state)
 
         fitted = accelerator.unwrap_model(unet)
         average.copy_to(fitted.parameters())
@@ -205,7 +208,7 @@ class _Batches:
         n, first = len(self._train), step * self._size
         places = torch.arange(first, first + self._size)
         epochs = places // n
-        rows = torch.cat([self._order(epoch)[places[epochs == epoch] % n] for epoch in epochs.unique().tolist()])
+        rows = torch.cat([self._order(epoch)[places[epochs == epoch] % n] for epoch in torch.unique(epochs).tolist()])
         batch = self._train.rows(rows)
         return batch.data, batch.condition
 
@@ -217,6 +220,33 @@ class _Batches:
         return self._orders[epoch]
 
 
+def _state(step: int, unet: nn.Module, optimizer: Any, average: EMAModel) -> dict[str, Tensor]:
+    """Everything that the rest of a fit depends on; noise and order follow from (seed, step) alone."""
+    moments = optimizer.state_dict()["state"]
+    return {
+        "step": torch.tensor(step),
+        **{f"unet.{name}": tensor for name, tensor in unet.state_dict().items()},
+        **{f"average.{at}": tensor for at, tensor in enumerate(average.shadow_params)},
+        **{f"optimizer.{at}.{name}": tensor for at, found in moments.items() for name, tensor in found.items()},
+    }
+
+
+def _restore(state: Mapping[str, Tensor], unet: nn.Module, optimizer: Any, average: EMAModel) -> int:
+    """Take back what `_state` gave; return the step to go on with."""
+    step = int(state["step"])
+    unet.load_state_dict({name: state[f"unet.{name}"] for name in unet.state_dict()})
+    for at, tensor in enumerate(average.shadow_params):
+        tensor.copy_(state[f"average.{at}"])
+    average.optimization_step = step
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        if name.startswith("optimizer."):
+            _, at, moment = name.split(".")
+            moments.setdefault(int(at), {})[moment] = tensor.clone()
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return step
+
+
 def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:
     """Check that the network fits the images; return the number of classes if it is conditional on them."""
     problems = []
@@ -224,8 +254,11 @@ def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:
         raise InputError(Problem("model.kind", "a diffusion model draws images", "use it with modality.kind: image"))
     halvings = len(settings.channels) - 1
     if any(side % 2**halvings for side in spec.shape[1:]):
-        what = f"{len(settings.channels)} levels halve the image {halvings} times, but it is {spec.shape[2]} x {spec.shape[1]}"
-        problems.append(Problem("model.channels", what, f"use fewer levels, or a modality.size that {2**halvings} divides"))
+        size = f"{spec.shape[2]} x {spec.shape[1]}"
+        what = f"{len(settings.channels)} levels halve the image {halvings} times, but it is {size}"
+        problems.append(
+            Problem("model.channels", what, f"use fewer levels, or a modality.size that {2**halvings} divides")
+        )
     if settings.class_conditional and spec.conditions is None:
         problems.append(Problem("model.class_conditional", "the data have no classes", "set it to false"))
     if problems:

@@ -122,7 +122,7 @@ def _train_classifier(network: nn.Sequential, real: LabelledImages, settings: Cl
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
 
@@ -134,7 +134,9 @@ def _disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     turn, size, right, down = (torch.rand(4, len(images), generator=generator) * 2 - 1).unbind()
     angle, scale = turn * TURN, 1 + size * SCALE
-    shift = [2 * SHIFT * part / side for part, side in zip((right, down), (images.shape[3], images.shape[2]), strict=True)]
+    shift = [
+        2 * SHIFT * part / side for part, side in zip((right, down), (images.shape[3], images.shape[2]), strict=True)
+    ]
     rows = [
         torch.stack([angle.cos() / scale, -angle.sin() / scale, shift[0]], 1),
         torch.stack([angle.sin() / scale, angle.cos() / scale, shift[1]], 1),
@@ -170,8 +172,6 @@ class Inception(Extractor):
 
     def prepare(self, real: LabelledImages, shared: Path) -> None:
         """Load the weights from the path given, or download them."""
-        from torchmetrics.image.fid import NoTrainInceptionV3
-
         where = "modality.extractor.weights"
         path = Path(self._settings.weights) if self._settings.weights else _downloaded(where)
         try:

@@ -68,7 +68,7 @@ class ImageModality(Modality):
         """Count classes and follow colour and contrast.
 
         class_counts    samples that the classifier assigns to each class
-        colour_drift    root mean square, over channels, of the shift of the mean from the real training set's, in [0, 1]
+        colour_drift    shift of the mean from the real training set's, root mean square over channels, in [0, 1]
         contrast_drift  relative change of the mean standard deviation within an image
         """
         (real_mean, real_contrast), (mean, contrast) = (_tone(part) for part in (self._real.train.images, samples.data))
@@ -79,7 +79,9 @@ class ImageModality(Modality):
         }
         reasons = {} if real_contrast > 0 else {"contrast_drift": "the real images are constant"}
         if self._classifier is None or self._classes is None:
-            return Measures(values, {**reasons, "class_counts": "the real images have no labels to train a classifier on"})
+            return Measures(
+                values, {**reasons, "class_counts": "the real images have no labels to train a classifier on"}
+            )
         counts = torch.bincount(self._classifier.predict(samples.data), minlength=len(self._classes)).tolist()
         return Measures({**values, "class_counts": dict(zip(self._classes, counts, strict=True))}, reasons)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from imglab.settings import Section, choice
 
+Channels = Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1, max_length=6)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -27,7 +28,7 @@ class TorchvisionSource(Section):
 
 
 class FolderSource(Section):
-    """A folder of images; a subfolder is a class; `train/` and `test/` on top, or all in one and split by `split_seed`."""
+    """A folder of images; a subfolder is a class; `train/` and `test/` on top, or all in one, split by `split_seed`."""
 
     kind: Literal["folder"] = "folder"
     path: str
@@ -51,7 +52,7 @@ class ClassifierSettings(Section):
 
 
 class InceptionSettings(Section):
-    """The Inception-v3 of the FID papers (torch-fidelity's port), 2,048 features; the only one that compares with papers."""
+    """The Inception-v3 of the FID papers (torch-fidelity's port), 2,048 features: the one that compares with papers."""
 
     kind: Literal["inception"] = "inception"
     weights: str | None = None
@@ -108,7 +109,7 @@ class DiffusionSettings(Section):
     """`model:` of an image chain: diffusers' UNet2DModel under a noise schedule."""
 
     kind: Literal["diffusion"] = "diffusion"
-    channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1, max_length=6)] = [32, 64]
+    channels: Channels = Field(default_factory=lambda: [32, 64])
     layers_per_block: Annotated[int, Field(ge=1, le=8)] = 1
     attention: bool = False
     """Self-attention at the lowest resolution."""

@@ -70,8 +70,8 @@ def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
     return float(influence.std() / moments.n**0.5)
 
 
-def _trace_of_root(real: Moments, synthetic: Moments) -> Tensor:
-    """tr (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
+def _trace_of_root(real: Moments, synthetic: Moments) -> float:
+    """Tr (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
 
     Full rank: with S1 = L L', the eigenvalues of S1 S2 are those of the symmetric L' S2 L. Otherwise, with
     S = A' A on both sides, the trace is the sum of the singular values of A1 A2', which loses no digits to the
@@ -82,12 +82,13 @@ def _trace_of_root(real: Moments, synthetic: Moments) -> Tensor:
         if not int(failed):
             values = torch.linalg.eigvalsh(lower.T @ synthetic.covariance @ lower)
             if values[0] > values[-1] * 1e-12:
-                return values.sqrt().sum()
-    return torch.linalg.svdvals(_factor(real) @ _factor(synthetic).T).sum()
+                return float(values.sqrt().sum())
+    return float(torch.linalg.svdvals(_factor(real) @ _factor(synthetic).T).sum())
 
 
 def _factor(moments: Moments) -> Tensor:
     if moments.factor is not None:
         return moments.factor
     values, vectors = torch.linalg.eigh(moments.covariance)
-    return (vectors * values.clamp(min=0).sqrt()).T
+    factor: Tensor = (vectors * values.clamp(min=0).sqrt()).T
+    return factor

@@ -51,9 +51,9 @@ class Points:
         self.frame = frame
         self.rows = rows
         self.first, self.inverse, self.weight = _distinct(rows)
-        self._squares = torch.cat(
-            [self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]
-        ).to(rows.dtype)
+        self._squares = torch.cat([self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]).to(
+            rows.dtype
+        )
 
     def __len__(self) -> int:
         return len(self.first)

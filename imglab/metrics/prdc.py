@@ -63,10 +63,13 @@ def prdc(*, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, densit
         covered[columns] |= within.any(0)
         balls_around[rows] += within.float().mv(theirs.weight[columns].float()).long()
 
-    means, errors = zip(
-        _mean(precise, ours), _mean(recalled, theirs), _mean(balls_around.double() / density_coverage_k, ours), _mean(covered, theirs)
+    each = (
+        _mean(precise, ours),
+        _mean(recalled, theirs),
+        _mean(balls_around.double() / density_coverage_k, ours),
+        _mean(covered, theirs),
     )
-    return PRDC(*means, *errors)
+    return PRDC(*(mean for mean, _ in each), *(error for _, error in each))
 
 
 def _mean(values: Tensor, points: Points) -> tuple[float, float]:

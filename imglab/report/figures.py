@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from imglab import files
@@ -62,8 +63,8 @@ def strip_png(pictures: Mapping[int, Path]) -> bytes:
     chosen = _spread(sorted(pictures))
     opened = []
     for g in chosen:
-        with Image.open(pictures[g]) as picture:
-            opened.append(picture.convert("RGB"))
+        with Image.open(pictures[g]) as file:
+            opened.append(file.convert("RGB"))
     width, height = opened[0].size
     strip = Image.new("RGB", (len(opened) * (width + 8) - 8, height + LABEL_HEIGHT), "white")
     pen, font = ImageDraw.Draw(strip), ImageFont.load_default(16)
@@ -88,24 +89,26 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Sequence[Mapping[str
         errors = [row.get(f"{name}_se") or 0 for row in usable]
         generations = [row["generation"] for row in usable]
         values = [row[name] for row in usable]
-        panel.errorbar(generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2, label=label)
+        panel.errorbar(
+            generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2, label=label
+        )
     _finish_panel(panel, metric_label(name, rows[0]), [row["generation"] for row in rows])
 
 
 def _draw_counts(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     generations = [row["generation"] for row in rows]
     for at, name in enumerate(rows[0]["class_counts"]):
-        counts = [(row["class_counts"] or {}).get(name) for row in rows]
+        counts = [(row["class_counts"] or {}).get(name, 0) for row in rows]
         panel.plot(generations, counts, color=PALETTE[at % len(PALETTE)], linewidth=1)
         if at < 20:
-            panel.annotate(f" {name}", (generations[-1], counts[-1] or 0), fontsize=6, va="center")
+            panel.annotate(f" {name}", (generations[-1], counts[-1]), fontsize=6, va="center")
     _finish_panel(panel, "samples of each class", generations)
 
 
 def _finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.set_title(title, fontsize=9)
     panel.tick_params(labelsize=7)
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("generation", fontsize=7)
     if len(generations) == 1:
         panel.set_xlim(generations[0] - 1, generations[0] + 1)

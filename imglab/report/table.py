@@ -38,8 +38,8 @@ def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
     lines += [_row_line(columns, row) for row in rows]
     first = rows[0]
     lines.append(
-        f"{first['extractor']}, {first['n_real']} real ({first['reference']}) against {first['n_synthetic']} synthetic; "
-        "floor: real against real at these sizes, mean and standard deviation"
+        f"{first['extractor']}, {first['n_real']} real ({first['reference']}) against {first['n_synthetic']} synthetic"
+        "; floor: real against real at these sizes, mean and standard deviation"
     )
     if left_out:
         lines.append(f"no room for: {', '.join(left_out)} (see metrics.json, or --json)")

@@ -68,7 +68,7 @@ def accumulate_limit(n: int) -> float:
 
 
 def accumulate_subsample_mle(n: int, t: int) -> Prediction:
-    """n are drawn without replacement from all draws so far (Kazdan et al. 2024), N = t n of them.
+    """N are drawn without replacement from all draws so far (Kazdan et al. 2024), N = t n of them.
 
     With M_1 = 1/n and 1 - M_{k+1} = (1 - M_k) [1 - N/(N-1) ((1 - 1/k) + (1 - 1/n)) / (n (k+1)^2)], N = k n, the
     expected variance is (1 - 1/n) N/(N-1) (1 - M_t), N = t n.

@@ -1,0 +1,146 @@
+"""Measure what the README claims, side by side with the public tools, and print ours, theirs and the ratio.
+
+    python scripts/benchmark.py                 all of it (about 8 minutes on two cores)
+    python scripts/benchmark.py prdc frechet    some of it
+    python scripts/benchmark.py --json          one object: name -> {"ratio", "ours", "peer", "unit"}
+
+`ratio` is peer / ours: above 1 we are better. Where there is no peer, `peer` is the limit that the project promises.
+Times are medians of runs taken in turn.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+N, WIDTH = 10_000, 2_048
+
+
+def in_turn(ours: Callable, peer: Callable, runs: int) -> tuple[float, float]:
+    """Return the median seconds of both, run alternately after a warm-up of ours."""
+    found: dict[Callable, list[float]] = {ours: [], peer: []}
+    for _ in range(runs):
+        for function in (ours, peer):
+            began = time.perf_counter()
+            function()
+            found[function].append(time.perf_counter() - began)
+    return statistics.median(found[ours]), statistics.median(found[peer])
+
+
+def row(ours: float, peer: float, unit: str) -> dict:
+    return {"ratio": round(peer / ours, 3), "ours": round(ours, 4), "peer": round(peer, 4), "unit": unit}
+
+
+def features(scale: float, seed: int, n: int = N):
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, WIDTH, generator=generator) * scale
+
+
+def bench_prdc() -> dict[str, dict]:
+    """Precision, recall, density and coverage of 10,000 x 2,048 against the same, and memory beyond the inputs."""
+    import prdc as reference
+
+    from imglab.metrics import prdc
+
+    prdc(real=features(1, 0, 64), synthetic=features(1, 1, 64))
+    real, synthetic = features(1, 0), features(0.99, 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    prdc(real=real, synthetic=synthetic, precision_recall_k=5)
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+    def ours():
+        return prdc(real=real, synthetic=synthetic, precision_recall_k=5)
+
+    def peer():
+        with contextlib.redirect_stdout(io.StringIO()):
+            return reference.compute_prdc(real.numpy(), synthetic.numpy(), nearest_k=5)
+
+    seconds = in_turn(ours, peer, 3)
+    return {"prdc": row(*seconds, "s (prdc package)"), "prdc_memory": row(memory, 300, "MB beyond the inputs (limit)")}
+
+
+def bench_frechet() -> dict[str, dict]:
+    """The Fréchet distance of two sets of 10,000 x 2,048, from their means and covariances on."""
+    import torch
+    from torchmetrics.image.fid import _compute_fid
+
+    from imglab.metrics import Moments, frechet_of_moments
+
+    moments = [Moments.of(features(scale, seed)) for scale, seed in ((1, 0), (0.99, 1))]
+    arguments = [part for found in moments for part in (found.mean, found.covariance)]
+
+    def ours():
+        return frechet_of_moments(real=moments[0], synthetic=moments[1])
+
+    def peer():
+        return float(_compute_fid(*arguments))
+
+    assert abs(ours() - peer()) < 1e-6 * float(torch.trace(moments[0].covariance))
+    return {"frechet": row(*in_turn(ours, peer, 3), "s (torchmetrics)")}
+
+
+def bench_help() -> dict[str, dict]:
+    """`imglab --help`, as a whole process."""
+    times = []
+    for _ in range(7):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "imglab", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    return {"help": row(statistics.median(times), 0.5, "s (limit)")}
+
+
+def bench_digits() -> dict[str, dict]:
+    """The main config as a whole process: time, memory, and the share spent outside fit, sample and measure."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "imglab", "run", "configs/image_digits.yaml", "--out", str(out)]
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        seconds = time.perf_counter() - began
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    inside = sum(event.get("seconds", 0) for event in events)
+    whole = datetime.fromtimestamp(events[-1]["time"]) - datetime.fromtimestamp(events[0]["time"])
+    outside = max(1e-6, 1 - inside / whole.total_seconds())
+    return {
+        "digits_seconds": row(seconds, 240, "s (limit)"),
+        "digits_memory": row(memory, 1536, "MB (limit)"),
+        "digits_outside": row(outside, 0.02, "share of the run outside fit, sample and measure (limit)"),
+    }
+
+
+BENCHMARKS = {"prdc": bench_prdc, "frechet": bench_frechet, "help": bench_help, "digits": bench_digits}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    found: dict[str, dict] = {}
+    for name in arguments.names or BENCHMARKS:
+        found |= BENCHMARKS[name]()
+        if not arguments.json:
+            for key in list(found)[-3:]:
+                print(f"{key:16} {found[key]}", flush=True)
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The scripts are short, and do what they say."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from tests.test_run_directory import TINY_IMAGE, write
+
+
+def script(monkeypatch, capsys, name, *arguments) -> str:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(ROOT / "scripts" / name), run_name="__main__")
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write(tmp_path, TINY_IMAGE)
+
+
+def test_run_image_chain_then_show_grid(config, tmp_path, monkeypatch, capsys):
+    out = script(monkeypatch, capsys, "run_image_chain.py", config, "--out", "mine", "--set", "generations=1")
+    assert out.startswith("generation 0: FID ")
+    assert "classifier@" in out
+    out = script(monkeypatch, capsys, "show_grid.py", "mine", 0, "--count", 9, "--to", "nine.png")
+    assert out == "nine.png\n"
+    assert Image.open(tmp_path / "nine.png").size == (3 * 52 + 4, 3 * 52 + 4)
+    with pytest.raises(SystemExit, match="mine has no finished generation 7"):
+        script(monkeypatch, capsys, "show_grid.py", "mine", 7)
+
+
+def test_wrong_input_to_a_script_is_one_message(config, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match=r"error: none\.yaml: there is no such file"):
+        script(monkeypatch, capsys, "run_image_chain.py", "none.yaml")
+
+
+def test_compare_regimes(config, tmp_path, monkeypatch, capsys):
+    out = script(monkeypatch, capsys, "compare_regimes.py", config, "--out", "three")
+    assert [line.split(":")[0] for line in out.splitlines()[:3]] == ["replace", "accumulate", "10% real"]
+    assert Image.open(tmp_path / "three" / "regimes.png").size[0] > 400
+
+
+def test_benchmark_prints_one_object(monkeypatch, capsys):
+    found = json.loads(script(monkeypatch, capsys, "benchmark.py", "help", "--json"))
+    assert set(found["help"]) == {"ratio", "ours", "peer", "unit"}
+    assert found["help"]["ours"] > 0
+    with pytest.raises(SystemExit):
+        script(monkeypatch, capsys, "benchmark.py", "nonsense")
+
+
+def test_scripts_are_short():
+    for path in (ROOT / "scripts").glob("*.py"):
+        if path.name != "benchmark.py":
+            assert len(path.read_text().splitlines()) <= 40, path.name
