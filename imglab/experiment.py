@@ -187,8 +187,7 @@ class Run:
     def __init__(self, config: RunConfig, out: Path | None = None, *, where: str = "config") -> None:
         """Check `config`, its data and the directory `out` (default: runs/<name>)."""
         self.folder = out or RUNS / config.name
-        check_folder(self.folder, config, where)
-        self.experiment = build(config, where)
+        self.experiment = build(resolve(config, self.folder, where), where)
 
     @classmethod
     def from_file(cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()) -> Run:
@@ -205,9 +204,9 @@ class Run:
             raise InputError(
                 Problem(str(self.folder), f"cannot be made: {error.strerror}", "choose another --out")
             ) from None
-        resolved = config.model_copy(update={"threads": resolved_threads(config), "samples": experiment.samples})
         with DiskStore(self.folder, load_model=type(experiment.model).load) as store:
-            check_folder(self.folder, config, str(self.folder))
+            resolve(config, self.folder, str(self.folder))  # again, now that nobody else can write
+            resolved = config.model_copy(update={"samples": experiment.samples})
             write_config(self.folder, resolved)
             environment = describe_environment(experiment.modality)
             store.begin(config=config_hash(resolved), environment=environment)
@@ -234,23 +233,27 @@ class Run:
         return (event for event in self.events() if isinstance(event, Generation))
 
 
-def check_folder(folder: Path, config: RunConfig, where: str) -> None:
-    """Raise InputError unless `folder` is free, or holds this very run."""
+def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
+    """Fix what a config leaves open (`auto`), the way that the run in `folder` fixed it if there is one.
+
+    Raises InputError unless `folder` is free, or holds this very run.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(Problem(str(folder), "is a file, not a directory", "choose another --out"))
     path = folder / "config.yaml"
     if not path.exists():
         if folder.is_dir() and any(not found.name.startswith(".") for found in folder.iterdir()):
             raise InputError(Problem(str(folder), "is not empty and not a run directory", "choose another --out"))
-        return
-    before = validate_config(read_yaml(path), str(path)).model_dump(mode="json")
-    after = config.model_dump(mode="json")
-    found = [change for change in differences(before, after) if not _harmless(*change)]
+        return config.model_copy(update={"threads": resolved_threads(config)})
+    stored = validate_config(read_yaml(path), str(path))
+    changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
+    found = [change for change in changes if not _harmless(*change)]
     if found:
         raise InputError(
             Problem(f"{folder}: {key}", f"the run there has {was!r}, {where} has {now!r}", "choose another --out")
             for key, was, now in found
         )
+    return config.model_copy(update={"threads": stored.threads, "samples": stored.samples})
 
 
 def _harmless(key: str, before: Any, after: Any) -> bool:

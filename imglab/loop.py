@@ -98,7 +98,7 @@ def chain_events(
 
             made = store.samples(g)
             yield from _stage(store, g, "features", measure.features(made))
-            yield from _stage(store, g, "metrics", _score(modality, measure, store, train, g, seed))
+            yield from _stage(store, g, "metrics", _score(modality, measure, store, train, fitted, g, seed))
 
             store.picture(g, modality.picture, partial(_show, modality, store, g))
             store.finish(g)
@@ -149,9 +149,15 @@ def _draw(modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: in
 
 
 def _score(
-    modality: Modality, measure: Measure, store: Store, train: TrainingSet, g: int, seed: int
+    modality: Modality,
+    measure: Measure,
+    store: Store,
+    train: TrainingSet,
+    fitted: GenerativeModel,
+    g: int,
+    seed: int,
 ) -> Stage[Measures]:
-    made, fitted = store.samples(g), store.model(g)
+    made = store.samples(g)
     scores = yield from measure.scores(made, store.features(g))
     own = modality.metrics(made, model=fitted, first=store.model(0), seed=seeds.derive(seed, g, "metrics"))
     trained = {"n_train": len(train), "real_share": train.real_share, "training": dict(fitted.training)}

@@ -166,7 +166,7 @@ class Measure:
         distance, error = nearest_distance(train=train, synthetic=test)
         copies = duplicate_share(train=self._modality.real("train").data, synthetic=self._modality.real("test").data)
         floor: dict[str, Any] = {
-            "nearest_distance": {"mean": distance, "sd": error},
+            "nearest_distance": {"mean": distance, "sd": error * (len(test) / n_synthetic) ** 0.5},
             "duplicate_share": {"mean": copies, "sd": None},
         }
         everything, n_real = torch.cat([train, test]), len(self._real[self._reference].features)

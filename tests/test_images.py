@@ -12,7 +12,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from imglab import load_model, seeds
 from imglab.errors import InputError
-from imglab.images.data import LabelledImages, load_real_images
+from imglab.images.data import load_real_images
 from imglab.images.diffusion import DiffusionModel
 from imglab.images.features import Classifier, Inception, Pixels
 from imglab.images.modality import ImageModality
@@ -24,6 +24,7 @@ from imglab.images.settings import (
     InceptionSettings,
     TrainingSettings,
 )
+from imglab.images.sources import LabelledImages
 from imglab.samples import TrainingSet
 from tests.test_modalities import QUICK
 
@@ -122,7 +123,7 @@ class TestFit:
 
     def test_large_sets_are_read_batch_by_batch_with_the_same_result(self, digits, monkeypatch):
         whole = fitted(digits)
-        monkeypatch.setattr("imglab.images.diffusion.GATHER_WHOLE", 0)
+        monkeypatch.setattr("imglab.images.training.GATHER_WHOLE", 0)
         assert torch.equal(fitted(digits).sample(2, seed=1).data, whole.sample(2, seed=1).data)
 
     def test_resumes_in_the_middle_with_the_same_bytes(self, digits, tmp_path):

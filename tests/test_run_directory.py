@@ -212,6 +212,16 @@ def test_generations_may_be_raised(whole, tmp_path):
         finish(config, out, ["generations=1"])
 
 
+def test_what_was_fixed_at_the_start_stays_fixed(whole, tmp_path, monkeypatch):
+    """`threads: auto` is what it was on the first machine, also where there are more processors."""
+    config, _ = whole
+    finish(config, tmp_path / "run", ["generations=1"])
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    monkeypatch.setattr("imglab.experiment.available_cores", lambda: 1)
+    finish(config, tmp_path / "run", ["generations=1"])
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
 def test_another_config_is_refused_with_a_diff(whole, tmp_path):
     config, _ = whole
     out = tmp_path / "run"

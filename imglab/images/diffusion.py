@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,14 +19,12 @@ from torch import Tensor, nn
 from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.images.cards import diffusion_card
-from imglab.images.settings import DiffusionSettings, TrainingSettings
+from imglab.images.settings import DiffusionSettings
+from imglab.images.training import Batches, learning_pace, step_count
 from imglab.modality import GenerativeModel, Modality, Progress, Spec, Stage
 from imglab.samples import Samples, TrainingSet
 
 TIMESTEPS = 1000
-WARMUP = 0.05
-GATHER_WHOLE = 1 << 30
-"""Training sets below so many bytes are gathered into one tensor; larger ones are read batch by batch."""
 
 
 class DiffusionModel(GenerativeModel):
@@ -77,7 +74,7 @@ class DiffusionModel(GenerativeModel):
     ) -> Stage[GenerativeModel]:
         """Denoise batches of `train` until the budget of images is spent."""
         plan = self._settings.training if start is None else self._settings.fine_tuning
-        steps = _steps(plan, len(train))
+        steps = step_count(plan, len(train))
         accelerator = Accelerator()
         with seeds.isolated(seed, "weights"):
             unet = _new_unet(self._settings, train.shape, self._classes)
@@ -90,14 +87,14 @@ class DiffusionModel(GenerativeModel):
         unet, optimizer = accelerator.prepare(unet.train(), optimizer)
         average.to(accelerator.device)
         noising = _noising(self._settings)
-        batches = _Batches(train, plan.batch, seed)
+        batches = Batches(train, plan.batch, seed)
 
         first = 0 if resume is None else _restore(resume, unet, optimizer, average)
         for step in range(first, steps):
             images, labels = batches[step]
             loss = self._loss(unet, noising, images, labels, seeds.generator(seed, "noise", step), accelerator.device)
             for group in optimizer.param_groups:
-                group["lr"] = plan.learning_rate * _pace(step / steps, plan)
+                group["lr"] = plan.learning_rate * learning_pace(step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(unet.parameters(), 1.0)
@@ -196,30 +193,6 @@ class DiffusionModel(GenerativeModel):
         return cls(settings, unet=unet.eval(), classes=described["classes"], training=described["training"])
 
 
-class _Batches:
-    """Batches by step: permutations of the training set, one after the other, each from (seed, epoch)."""
-
-    def __init__(self, train: TrainingSet, size: int, seed: int) -> None:
-        self._train = TrainingSet.of(train.all()) if train.nbytes < GATHER_WHOLE else train
-        self._size, self._seed = size, seed
-        self._orders: dict[int, Tensor] = {}
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor | None]:
-        n, first = len(self._train), step * self._size
-        places = torch.arange(first, first + self._size)
-        epochs = places // n
-        rows = torch.cat([self._order(epoch)[places[epochs == epoch] % n] for epoch in torch.unique(epochs).tolist()])
-        batch = self._train.rows(rows)
-        return batch.data, batch.condition
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            kept = {last: order for last, order in self._orders.items() if last == epoch - 1}
-            order = torch.randperm(len(self._train), generator=seeds.generator(self._seed, "epoch", epoch))
-            self._orders = {**kept, epoch: order}
-        return self._orders[epoch]
-
-
 def _state(step: int, unet: nn.Module, optimizer: Any, average: EMAModel) -> dict[str, Tensor]:
     """Everything that the rest of a fit depends on; noise and order follow from (seed, step) alone."""
     moments = optimizer.state_dict()["state"]
@@ -241,8 +214,8 @@ def _restore(state: Mapping[str, Tensor], unet: nn.Module, optimizer: Any, avera
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         if name.startswith("optimizer."):
-            _, at, moment = name.split(".")
-            moments.setdefault(int(at), {})[moment] = tensor.clone()
+            _, number, moment = name.split(".")
+            moments.setdefault(int(number), {})[moment] = tensor.clone()
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return step
 
@@ -264,20 +237,6 @@ def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:
     if problems:
         raise InputError(problems)
     return len(spec.conditions) if settings.class_conditional and spec.conditions else None
-
-
-def _steps(plan: TrainingSettings, n: int) -> int:
-    images = plan.epochs * n if plan.epochs else plan.images
-    return max(1, round(images / plan.batch))
-
-
-def _pace(done: float, plan: TrainingSettings) -> float:
-    """Share of the learning rate at this share of the steps."""
-    if done < WARMUP:
-        return (done + 1e-3) / WARMUP
-    if plan.decay == "none":
-        return 1.0
-    return 0.55 + 0.45 * math.cos(math.pi * (done - WARMUP) / (1 - WARMUP))
 
 
 def _new_unet(settings: DiffusionSettings, shape: tuple[int, ...], classes: int | None) -> UNet2DModel:

@@ -16,8 +16,8 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 
 from imglab import files, seeds
 from imglab.errors import InputError, Problem
-from imglab.images.data import LabelledImages
 from imglab.images.settings import ClassifierSettings, InceptionSettings
+from imglab.images.sources import LabelledImages
 
 HASH_LENGTH = 12
 BATCH = 128

@@ -1,0 +1,225 @@
+"""Where real images come from: the library's digits, torchvision, folders, `.npz` files."""
+
+from __future__ import annotations
+
+import inspect
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from imglab.errors import InputError, Problem, nearest
+from imglab.images.settings import DigitsSource, FolderSource, ImageSettings, NpzSource, TorchvisionSource
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images uint8 [N, C, H, W] and class labels int64 [N], or None."""
+
+    images: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: Tensor | slice) -> LabelledImages:
+        return LabelledImages(self.images[rows], None if self.labels is None else self.labels[rows])
+
+
+@dataclass(frozen=True)
+class SourceImages:
+    """What a source holds; `test` is None where it has no split of its own."""
+
+    train: LabelledImages
+    test: LabelledImages | None
+    classes: tuple[str, ...] | None
+
+
+def read_source(settings: ImageSettings) -> SourceImages:
+    """Read the source that the settings name; InputError holds every problem that it shows."""
+    source = settings.source
+    if isinstance(source, DigitsSource):
+        return _read_digits()
+    if isinstance(source, TorchvisionSource):
+        return _read_torchvision(source)
+    if isinstance(source, NpzSource):
+        return _read_npz(source)
+    return _read_folder(source, settings.size)
+
+
+def _read_digits() -> SourceImages:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))[:, None]
+    return SourceImages(LabelledImages(images, torch.from_numpy(digits.target).long()), None, tuple("0123456789"))
+
+
+def _read_torchvision(source: TorchvisionSource) -> SourceImages:
+    from torchvision import datasets
+
+    where = "modality.source.name"
+    found = getattr(datasets, source.name, None)
+    parameters = inspect.signature(found).parameters if inspect.isclass(found) else {}
+    if found is None or not {"train", "split"} & set(parameters):
+        usable = [name for name in datasets.__all__ if {"train", "split"} & set(_parameters(datasets, name))]
+        raise InputError(
+            Problem(where, f"torchvision has no split dataset {source.name!r}", nearest(source.name, usable))
+        )
+    splits = [{"train": True}, {"train": False}] if "train" in parameters else [{"split": "train"}, {"split": "test"}]
+    extra = {"download": source.download} if "download" in parameters else {}
+    try:
+        opened = [found(source.root, **split, **extra) for split in splits]
+    except (OSError, RuntimeError, ValueError) as error:
+        remedy = f"put the files under {source.root!r}, or set download: true where there is a network"
+        problem = Problem("modality.source.root", f"{source.name} could not be opened: {_first_line(error)}", remedy)
+        raise InputError(problem) from None
+    train, test = (_torchvision_images(dataset) for dataset in opened)
+    names = getattr(opened[0], "classes", None) or sorted({int(label) for label in train.labels.tolist()})  # type: ignore[union-attr]
+    return SourceImages(train, test, tuple(str(name) for name in names))
+
+
+def _parameters(datasets: Any, name: str) -> Mapping[str, Any]:
+    found = getattr(datasets, name)
+    return inspect.signature(found).parameters if inspect.isclass(found) else {}
+
+
+def _torchvision_images(dataset: Any) -> LabelledImages:
+    data, targets = getattr(dataset, "data", None), getattr(dataset, "targets", None)
+    if isinstance(data, (np.ndarray, Tensor)) and data.ndim in (3, 4) and targets is not None:
+        images = torch.as_tensor(data)
+        channels_last = images[:, None] if images.dim() == 3 else images
+        if images.dim() == 4 and images.shape[-1] in (1, 3):
+            channels_last = images.permute(0, 3, 1, 2)
+        return LabelledImages(channels_last.contiguous(), torch.as_tensor(targets).long())
+    pairs = [dataset[index] for index in range(len(dataset))]
+    images = _stacked(
+        [np.asarray(image) for image, _ in pairs], [f"{type(dataset).__name__}[{i}]" for i in range(len(pairs))]
+    )
+    return LabelledImages(images, torch.tensor([int(label) for _, label in pairs]))
+
+
+def _read_npz(source: NpzSource) -> SourceImages:
+    where = "modality.source.path"
+    path = Path(source.path)
+    if not path.is_file():
+        raise InputError(Problem(where, f"there is no file {source.path!r}", "give the path of an .npz"))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        problem = Problem(
+            where, f"{source.path!r} is not a readable .npz: {_first_line(error)}", "write it again with numpy.savez"
+        )
+        raise InputError(problem) from None
+    problems = []
+    for name in ("train_images", "test_images"):
+        array = arrays.get(name)
+        if array is None:
+            problems.append(Problem(where, f"{source.path!r} has no array {name!r}", nearest(name, arrays)))
+        elif array.dtype != np.uint8 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in (1, 3)):
+            found = f"{array.dtype} {list(array.shape)}"
+            problems.append(Problem(where, f"{name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], is {found}"))
+        labels = arrays.get(name.replace("images", "labels"))
+        if array is not None and labels is not None and (labels.ndim != 1 or len(labels) != len(array)):
+            problems.append(Problem(where, f"{name} has {len(array)} images but labels of shape {list(labels.shape)}"))
+    if not problems and arrays["train_images"].shape[1:] != arrays["test_images"].shape[1:]:
+        problems.append(Problem(where, "train_images and test_images differ in shape"))
+    if problems:
+        raise InputError(problems)
+    return _from_arrays(arrays)
+
+
+def _from_arrays(arrays: Mapping[str, Any]) -> SourceImages:
+    found = [arrays[name] for name in ("train_labels", "test_labels") if name in arrays]
+    names: tuple[str, ...] | None = None
+    labels: list[Tensor | None] = [None, None]
+    if len(found) == 2:
+        values: Any = np.unique(np.concatenate(found))
+        names = tuple(str(value) for value in values.tolist())
+        labels = [torch.from_numpy(np.searchsorted(values, column)).long() for column in found]
+    sets = []
+    for split, column in zip(("train", "test"), labels, strict=True):
+        images = torch.from_numpy(arrays[f"{split}_images"])
+        images = images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)
+        sets.append(LabelledImages(images.contiguous(), column))
+    return SourceImages(sets[0], sets[1], names)
+
+
+def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
+    root = Path(source.path)
+    if not root.is_dir():
+        raise InputError(
+            Problem("modality.source.path", f"there is no folder {source.path!r}", "give a folder of images")
+        )
+    parts = [root / "train", root / "test"]
+    if not all(part.is_dir() for part in parts):
+        parts = [root]
+    listed = [sorted(path for path in part.rglob("*") if path.suffix.lower() in SUFFIXES) for part in parts]
+    for part, paths in zip(parts, listed, strict=True):
+        if not paths:
+            raise InputError(
+                Problem("modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ...")
+            )
+    owner = [
+        [path.relative_to(part).parts[0] if path.parent != part else "" for path in paths]
+        for part, paths in zip(parts, listed, strict=True)
+    ]
+    names = tuple(sorted({name for names in owner for name in names}))
+    classes = names if "" not in names else None
+    sets = []
+    for paths, owners in zip(listed, owner, strict=True):
+        images = _stacked(_open_images(paths, size), [str(path) for path in paths])
+        labels = torch.tensor([names.index(name) for name in owners]) if classes else None
+        sets.append(LabelledImages(images, labels))
+    return SourceImages(sets[0], sets[1] if len(sets) == 2 else None, classes)
+
+
+def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
+    opened, problems = [], []
+    for path in paths:
+        try:
+            with Image.open(path) as file:
+                image = file if file.mode in ("L", "RGB") else file.convert("RGB")
+                opened.append(np.asarray(image if size is None else _squared(image, size)))
+        except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+            problems.append(
+                Problem(str(path), f"cannot be read as an image: {_first_line(error)}", "remove or replace it")
+            )
+    if problems:
+        raise InputError(problems)
+    return opened
+
+
+def _squared(image: Image.Image, size: int) -> Image.Image:
+    """Crop the largest centred square and resize it."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _stacked(arrays: Sequence[Any], names: Sequence[str]) -> Tensor:
+    colour = any(array.ndim == 3 for array in arrays)
+    arrays = [np.stack([array] * 3, -1) if colour and array.ndim == 2 else array for array in arrays]
+    shapes: dict[tuple[int, ...], str] = {}
+    for array, name in zip(arrays, names, strict=True):
+        shapes.setdefault(array.shape, name)
+    if len(shapes) > 1:
+        examples = ", ".join(f"{name} is {shape[1]} x {shape[0]}" for shape, name in list(shapes.items())[:2])
+        raise InputError(
+            Problem("modality.size", f"the images differ in size: {examples}", "set modality.size to resize them")
+        )
+    images = torch.from_numpy(np.stack(arrays))
+    return (images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)).contiguous()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
