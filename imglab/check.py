@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from imglab import files
@@ -21,6 +23,7 @@ def check_modality(modality: Modality, model: GenerativeModel, *, train_on: int 
 
     Raises AssertionError that names the first promise broken. Give settings that make a fit short.
     """
+    before = _global_state()
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder) / "shared"
         shared.mkdir()
@@ -28,6 +31,13 @@ def check_modality(modality: Modality, model: GenerativeModel, *, train_on: int 
         _check_real(modality)
         _check_features(modality)
         _check_state(modality, model, TrainingSet.of(modality.real("train")[:train_on]), Path(folder))
+    assert _global_state() == before, "the global random state was moved"
+
+
+def _global_state() -> tuple[bytes, str, str]:
+    """State of the generators that all code shares: torch's, numpy's, Python's."""
+    numpys = str(np.random.get_state())  # noqa: NPY002
+    return torch.random.get_rng_state().numpy().tobytes(), numpys, str(random.getstate())
 
 
 def _check_real(modality: Modality) -> None:
@@ -63,7 +73,6 @@ def _check_features(modality: Modality) -> None:
 
 
 def _check_state(modality: Modality, model: GenerativeModel, train: TrainingSet, folder: Path) -> None:
-    before = torch.random.get_rng_state()
     data = train.all().data.clone()
     fitted = _finish(model.fit(train, start=None, seed=1))
     assert torch.equal(train.all().data, data), "fit changed its training set"
@@ -93,7 +102,6 @@ def _check_state(modality: Modality, model: GenerativeModel, train: TrainingSet,
     for name, column in measured.per_sample.items():
         assert len(column) == CHECKED, f"per-sample tensor {name!r} must have one row for each sample"
     _check_picture(modality, drawn, folder)
-    assert torch.equal(before, torch.random.get_rng_state()), "the global random state was moved"
 
 
 def _check_draws(modality: Modality, fitted: GenerativeModel, train: TrainingSet) -> None:

@@ -37,11 +37,14 @@ def run(config: ConfigPath, out: Out = None, changes: Changes = None) -> None:
 
     Example: imglab run configs/image_digits.yaml --out runs/first --set generations=3
     """
+    from imglab.config import load_config
+
+    checked = load_config(config, changes or [])  # before torch is imported: a wrong key is told in a moment
     from imglab.console import RunConsole
     from imglab.experiment import Run
     from imglab.report.figures import draw_figures
 
-    chain = Run.from_file(config, out, changes or [])
+    chain = Run(checked, out, where=str(config))
     with _interruptible(chain.folder), RunConsole(chain) as console:
         for event in chain.events():
             console.show(event)
@@ -70,7 +73,7 @@ def metrics(
 
 @app.command()
 def validate(config: ConfigPath, changes: Changes = None) -> None:
-    """Check a config and its data: all errors at once, nothing run, nothing written.
+    """Check a config and its data: all errors at once, nothing run. Data that torchvision downloads are downloaded.
 
     Classes named as `module:Class` are not imported, so their keys are not checked.
 
@@ -81,7 +84,7 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
     checked = load_config(config, changes or [])
     from imglab.experiment import check
 
-    unchecked = [f"{key} ({kind})" for key, kind in check(checked, str(config)).items()]
+    unchecked = check(checked, str(config))
     typer.echo(f"{config}: right" + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else ""))
 
 
@@ -109,7 +112,11 @@ def list_kinds() -> None:
             typer.echo(f"  {kind:22} {text}")
     typer.echo("configs:")
     for path in sorted(Path("configs").rglob("*.yaml")):
-        tree = read_yaml(path)
+        try:
+            tree = read_yaml(path)
+        except InputError as error:
+            typer.echo(f"  {path!s:34} unreadable: {_printable(str(error))}")
+            continue
         section = tree.get("modality") if isinstance(tree, dict) else None
         kind = section.get("kind") if isinstance(section, dict) else section
         typer.echo(f"  {path!s:34} {kind or ''}")
@@ -122,6 +129,11 @@ def main() -> None:
     except InputError as error:
         for problem in error.problems:
             print(f"error: {_printable(str(problem))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        print(f"error: {_printable(str(error.filename))[:80]}...: {error.strerror}", file=sys.stderr)
         raise SystemExit(2) from None
     except Stopped as stop:
         print(f"stopped: {_printable(str(stop))}", file=sys.stderr)

@@ -53,23 +53,23 @@ class MeasureSettings(Section):
     """What generations are compared with, and how."""
 
     reference: Literal["train", "test"] = "test"
-    precision_recall_k: Annotated[int, Field(ge=1)] = 3
-    density_coverage_k: Annotated[int, Field(ge=1)] = 5
+    precision_recall_k: Annotated[int, Field(ge=1, le=10**6)] = 3
+    density_coverage_k: Annotated[int, Field(ge=1, le=10**6)] = 5
     floor_splits: Annotated[int, Field(ge=20, le=1000)] = 20
 
 
 class RunConfig(Section):
     """One chain. `modality` and `model` hold the sections of the kinds that they name."""
 
-    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$", max_length=100)]
+    name: Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=100)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    generations: Annotated[int, Field(ge=1, le=100_000)] = 6
+    generations: Annotated[int, Field(ge=1, le=32_000)] = 6
     regime: choice(*REGIMES, plug_in=True) = ReplaceSettings()  # type: ignore[valid-type]
     start: Literal["previous", "base", "scratch"] = "previous"
     base: str | None = None
-    samples: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1, le=10**9)] | None = None
     shown: Annotated[int, Field(ge=1, le=1024)] = 64
-    checkpoint_every: Annotated[int, Field(ge=1)] | None = None
+    checkpoint_every: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Samples seen in a fit between checkpoints in the middle of it; without it, a fit that is cut starts again."""
     threads: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     modality: SerializeAsAny[Section | PlugIn]
@@ -89,6 +89,10 @@ def validate_config(tree: Any, where: str) -> RunConfig:
     """Validate a config as read from YAML; `where` names it in messages."""
     if not isinstance(tree, dict):
         raise InputError(Problem(where, f"a config is a mapping of keys, not {_kind_of_value(tree)}", "see configs/"))
+    regime = spell_out(tree.get("regime"))
+    if isinstance(regime, dict) and isinstance(regime.get("kind"), str):
+        added = plugins.installed("imglab.regimes")
+        tree = {**tree, "regime": {**regime, "kind": added.get(regime["kind"], regime["kind"])}}
     sections: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, table, group in (
@@ -137,6 +141,8 @@ def with_changes(tree: Any, changes: Sequence[str]) -> Any:
         node = tree
         *parents, last = key.strip().split(".")
         for parent in parents:
+            if isinstance(node, dict) and isinstance(node.get(parent), list):
+                raise InputError(Problem(f"--set {change}", f"{parent} is a list", f"give it whole: {parent}=[...]"))
             if isinstance(node, dict) and not isinstance(node.get(parent), dict):
                 node[parent] = spell_out(node[parent]) if isinstance(node.get(parent), str) else {}
             node = node[parent] if isinstance(node, dict) else node
@@ -149,7 +155,7 @@ def with_changes(tree: Any, changes: Sequence[str]) -> Any:
 def read_yaml(path: Path) -> Any:
     """Read a YAML file: safe tags only, no duplicate keys, no aliases, bounded depth and size."""
     if not path.exists():
-        beside = [str(found) for found in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        beside = [str(found) for found in path.parent.glob("[!.]*.yaml")] if path.parent.is_dir() else []
         remedy = nearest(str(path), beside) if beside else "give the path of a .yaml file"
         raise InputError(Problem(str(path), "there is no such file", remedy))
     try:
@@ -204,6 +210,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in PLAIN
+}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -253,9 +265,8 @@ def _problem(where: str, tree: Any, model: type[Section], details: ErrorDetails)
     if details["type"] == "union_tag_invalid":
         context = details.get("ctx", {})
         expected = [name.strip("' ") for name in str(context.get("expected_tags", "")).split(",")]
-        return Problem(
-            f"{at}.kind", f"{context.get('tag')!r} is not one of them", nearest(str(context.get("tag")), expected)
-        )
+        tag = str(context.get("tag"))
+        return Problem(f"{at}.kind", f"{tag!r} is not one of them" if tag else "is missing", nearest(tag, expected))
     message = details["msg"].removeprefix("Value error, ")
     given = "" if isinstance(details["input"], (dict, Section)) else f", not {_short(details['input'])}"
     if details["type"] == "literal_error" and isinstance(details["input"], str):
@@ -299,7 +310,10 @@ def _tag(section: type[Section]) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "such a number"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -13,10 +13,8 @@ from typing import Any
 import torch
 
 from imglab.modality import Modality
+from imglab.runs import FORMAT_VERSION
 from imglab.samples import Samples
-
-FORMAT_VERSION = 1
-"""Of the run directory; a program that knows only older ones says so."""
 
 PACKAGES = (
     "imglab",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 
 from imglab import files, plugins, regimes
 from imglab.config import (
@@ -18,8 +19,8 @@ from imglab.config import (
     differences,
     dump_config,
     load_config,
+    parse_yaml,
     plug_ins,
-    read_yaml,
     validate_config,
 )
 from imglab.environment import available_cores, describe_environment
@@ -61,11 +62,14 @@ def build(config: RunConfig, where: str) -> Experiment:
     return experiment
 
 
-def check(config: RunConfig, where: str) -> dict[str, str]:
-    """Check a config's data without importing what it names of other packages; return those sections, unchecked."""
+def check(config: RunConfig, where: str) -> list[str]:
+    """Check a config's data without importing what it names of other packages; return what stays unchecked."""
     foreign = plug_ins(config)
     _build(config, where, foreign)
-    return foreign
+    unchecked = [f"{key} ({kind})" for key, kind in foreign.items()]
+    if {"modality", "modality.extractor"} & set(foreign):
+        unchecked.append("the data, the model and the sizes that depend on them")
+    return unchecked
 
 
 def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experiment | None:
@@ -148,8 +152,8 @@ def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | N
     if not path.is_dir():
         raise InputError(Problem("base", f"there is no folder {config.base!r}", "give a model/ folder of a generation"))
     try:
-        return type(model).load(path)
-    except (OSError, ValueError, KeyError) as error:
+        return model.check_start(type(model).load(path))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         what = f"{config.base!r} does not open as a {type(model).__name__}: {error}"
         raise InputError(Problem("base", what, "give a model/ folder of a generation")) from None
 
@@ -158,12 +162,16 @@ def _check_sizes(config: RunConfig, modality: Modality) -> None:
     real, test = len(modality.real("train")), len(modality.real("test"))
     drawn = config.samples or real
     problems = []
+    if test < 2:
+        problems.append(
+            Problem("modality", f"metrics need at least 2 test samples, there are {test}", "keep more apart")
+        )
     reference = test if config.measure.reference == "test" else real
     for key in ("precision_recall_k", "density_coverage_k"):
         k, fewest = getattr(config.measure, key), min(reference, drawn)
         if k >= fewest:
             what = f"{k} neighbours need more than {k} samples on both sides, there are {fewest}"
-            problems.append(Problem(f"measure.{key}", what, f"at most {fewest - 1}"))
+            problems.append(Problem(f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"))
     if isinstance(config.regime, MixSettings):
         problems += _check_mix(config.regime, config.generations, real, drawn, modality.fresh_available())
     if problems:
@@ -213,19 +221,21 @@ class Run:
             shared = self.folder / "shared"
             shared.mkdir(exist_ok=True)
             experiment.modality.prepare(shared)
-            yield from chain_events(
-                experiment.modality,
-                experiment.model,
-                experiment.regime,
-                generations=config.generations,
-                samples=experiment.samples,
-                start=config.start,
-                base=experiment.base,
-                shown=config.shown,
-                seed=config.seed,
-                checkpoint_every=config.checkpoint_every,
-                measure=experiment.measure(cache=shared),
-                store=store,
+            yield from store.logged(
+                chain_events(
+                    experiment.modality,
+                    experiment.model,
+                    experiment.regime,
+                    generations=config.generations,
+                    samples=experiment.samples,
+                    start=config.start,
+                    base=experiment.base,
+                    shown=config.shown,
+                    seed=config.seed,
+                    checkpoint_every=config.checkpoint_every,
+                    measure=experiment.measure(cache=shared),
+                    store=store,
+                )
             )
 
     def generations(self) -> Iterator[Generation]:
@@ -245,7 +255,7 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
         if folder.is_dir() and any(not found.name.startswith(".") for found in folder.iterdir()):
             raise InputError(Problem(str(folder), "is not empty and not a run directory", "choose another --out"))
         return config.model_copy(update={"threads": resolved_threads(config)})
-    stored = validate_config(read_yaml(path), str(path))
+    stored = read_sealed(path)
     changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
     found = [change for change in changes if not _harmless(*change)]
     if found:
@@ -267,6 +277,15 @@ def write_config(folder: Path, config: RunConfig) -> None:
     text = dump_config(config)
     seal = hashlib.sha256(text.encode()).hexdigest()
     files.write_bytes(folder / "config.yaml", f"# sha256 of what follows: {seal}\n{text}".encode())
+
+
+def read_sealed(path: Path) -> RunConfig:
+    """Read what `write_config` wrote; InputError where it was changed since."""
+    seal, _, text = path.read_text(errors="replace").partition("\n")
+    if seal.rpartition(" ")[2] != hashlib.sha256(text.encode()).hexdigest():
+        remedy = "put it back, or run the changed config with another --out"
+        raise InputError(Problem(str(path), "was changed after the run wrote it", remedy))
+    return validate_config(parse_yaml(text, str(path)), str(path))
 
 
 def config_hash(config: RunConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or folder, make it durable, then give it the name `path`."""
     temporary = path.parent / f"{TEMPORARY}{path.name}"
     remove(temporary)
-    write(temporary)
+    _write_or_full(temporary, write)
     if temporary.is_dir():
         for inner in sorted(temporary.rglob("*")):
             sync_folder(inner) if inner.is_dir() else sync_file(inner)
@@ -76,6 +77,17 @@ def remove_temporaries(folder: Path) -> None:
     """Remove what an interrupted `write_atomically` left in `folder`."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
         remove(leftover)
+
+
+def _write_or_full(temporary: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill `temporary`; a full disk is an OSError also where a library wraps it."""
+    try:
+        write(temporary)
+    except Exception as error:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if f"os error {number})" in str(error):
+                raise OSError(number, os.strerror(number), str(temporary)) from error
+        raise
 
 
 def _write(path: Path, content: bytes) -> None:

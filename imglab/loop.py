@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from imglab import seeds
+from imglab.errors import Stopped
 from imglab.measure import Measure
 from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
 from imglab.regimes import Regime
@@ -112,7 +114,8 @@ def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed
     if len(unseen):
         first = int(unseen.min())
         chosen = Selection(chosen.entry, chosen.index - first * (chosen.entry == FRESH))
-        pool.append(modality.fresh(len(unseen), first=first, seed=seeds.derive(seed, "fresh")))
+        reach = int(unseen.max()) - first + 1
+        pool.append(modality.fresh(reach, first=first, seed=seeds.derive(seed, "fresh")))
     return TrainingSet(pool, chosen)
 
 
@@ -133,6 +136,9 @@ def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int
         except StopIteration as end:
             fitted: GenerativeModel = end.value
             return fitted
+        if progress.loss is not None and not math.isfinite(progress.loss):
+            what = f"the loss of generation {g} became {progress.loss} after {progress.seen} samples"
+            raise Stopped(f"{what}; what was finished is kept. Lower the learning rate, or use fp32")
         if every and progress.state and progress.seen - last >= every:
             store.keep_checkpoint(g, progress.state())
             last = progress.seen

@@ -124,13 +124,10 @@ class Measure:
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
-        reference, train = self._real[self._reference], self._real["train"].features
+        reference = self._real[self._reference]
         scores = self._compare(reference, features)
         scores.add(("fid_se",), lambda: [frechet_standard_error(real=reference.moments, synthetic=features)])
-        nearest = partial(nearest_distance, train=train, synthetic=features)
-        scores.add(("nearest_distance", "nearest_distance_se"), nearest)
-        data = self._modality.real("train").data
-        scores.add(("duplicate_share",), lambda: [duplicate_share(train=data, synthetic=samples.data)])
+        self._compare_with_train(scores, samples, features)
         floor = yield from self._floor(len(features))
         described = {
             "extractor": self._modality.extractor,
@@ -149,6 +146,13 @@ class Measure:
         scores.add(("vendi",), lambda: [vendi_score(synthetic)])
         return scores
 
+    def _compare_with_train(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
+        train, data = self._real["train"].features, self._modality.real("train").data
+        nearest = partial(nearest_distance, train=train, synthetic=features)
+        scores.add(("nearest_distance", "nearest_distance_se"), nearest)
+        copies = partial(duplicate_share, train=data, synthetic=samples.data)
+        scores.add(("duplicate_share", "duplicate_share_se"), copies)
+
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
         """Mean and standard deviation of each metric between disjoint real sets of the sizes compared."""
         if n_synthetic not in self._floors:
@@ -163,12 +167,13 @@ class Measure:
 
     def _make_floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
         train, test = self._real["train"].features, self._real["test"].features
-        distance, error = nearest_distance(train=train, synthetic=test)
-        copies = duplicate_share(train=self._modality.real("train").data, synthetic=self._modality.real("test").data)
-        floor: dict[str, Any] = {
-            "nearest_distance": {"mean": distance, "sd": error * (len(test) / n_synthetic) ** 0.5},
-            "duplicate_share": {"mean": copies, "sd": None},
-        }
+        held_out = _Scores()
+        self._compare_with_train(held_out, self._modality.real("test"), test)
+        floor: dict[str, Any] = {}
+        for name in ("nearest_distance", "duplicate_share"):
+            mean, error = held_out.values[name], held_out.values[f"{name}_se"] or 0.0
+            scale = (len(test) / n_synthetic) ** 0.5  # from the test set's size to that of the samples
+            floor[name] = None if mean is None else {"mean": mean, "sd": error * scale}
         everything, n_real = torch.cat([train, test]), len(self._real[self._reference].features)
         if len(everything) < n_real + n_synthetic:
             reason = f"a floor needs {n_real} + {n_synthetic} real samples, there are {len(everything)}"

@@ -154,6 +154,12 @@ class GenerativeModel(ABC):
         follows from what `save` writes, so that a loaded model continues exactly as this one would.
         """
 
+    def check_start(self, start: GenerativeModel) -> GenerativeModel:
+        """Return `start` if a fit can begin from its weights, else raise ValueError with the reason."""
+        if not isinstance(start, type(self)):
+            raise ValueError(f"a {type(self).__name__} cannot start from a {type(start).__name__}")
+        return start
+
     @abstractmethod
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield samples `indices` in order, in batches of the model's choice.

@@ -72,9 +72,14 @@ def located(section: PlugIn, group: str) -> PlugIn:
 def bind_function(section: PlugIn, where: str, given: set[str]) -> Any:
     """Import the function that a section names and bind the section's keys to it; `given` come with each call."""
     function = _import(section, where)
-    if not callable(function):
+    if not callable(function) or inspect.isclass(function):
         raise InputError(Problem(f"{where}.kind", f"{section.kind!r} is not a function"))
-    _check_keys(section, where, [name for name in inspect.signature(function).parameters if name not in given])
+    signature = inspect.signature(function)
+    _check_keys(section, where, [name for name in signature.parameters if name not in given])
+    try:
+        signature.bind(**dict.fromkeys(given), **section.keys)
+    except TypeError as error:
+        raise InputError(Problem(where, f"{section.kind}: {error}")) from None
     return partial(function, **section.keys)
 
 
@@ -98,8 +103,9 @@ def build_plug_in(section: PlugIn, contract: type[T], where: str, **given: Any) 
 def _import(section: PlugIn, where: str) -> Any:
     try:
         return resolve(section.kind)
-    except (ImportError, AttributeError) as error:
-        problem = Problem(f"{where}.kind", f"cannot import {section.kind!r}: {error}", "is the package installed?")
+    except Exception as error:  # whatever another package's code raises when it is imported
+        what = f"cannot import {section.kind!r}: {type(error).__name__}: {error}"
+        problem = Problem(f"{where}.kind", what, "is the package installed?")
         raise InputError(problem) from None
 
 

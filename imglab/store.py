@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
@@ -25,6 +26,7 @@ from imglab.modality import Features, GenerativeModel, Measures
 from imglab.runs import MANIFEST
 from imglab.samples import Samples
 
+T = TypeVar("T")
 CHECKPOINT = ".checkpoint.safetensors"
 
 
@@ -167,9 +169,22 @@ class DiskStore(RunFolder, Store):
         path = self.root / "environment.json"
         if not path.exists():
             files.write_json(path, environment)
-        changed = json.loads(path.read_text()) != environment
+        before = runs.read_environment(self.root)
+        if before["data"] != environment["data"]:
+            problem = Problem(str(self.root), "the real data are not those that this run began with", "put them back")
+            raise InputError(problem)
+        changed = before != environment
         self._signs = {"config": config, "environment": files.sha256_file(path)}
         self.log(event="begin", **({"environment": environment} if changed else {}))
+
+    def logged(self, events: Iterator[T]) -> Iterator[T]:
+        """Pass events on and record how they ended: `finished`, or `stopped` and to be resumed."""
+        ended = "stopped"
+        try:
+            yield from events
+            ended = "finished"
+        finally:
+            self.log(event=ended, resumable=ended == "stopped")
 
     def has(self, g: int, stage: str) -> bool:  # noqa: D102
         return self._path(g, stage).exists()
@@ -213,6 +228,7 @@ class DiskStore(RunFolder, Store):
         manifest = {
             "generation": g,
             "files": {str(path.relative_to(folder)): files.sha256_file(path) for path in found},
+            "shared": {path.name: files.sha256_file(path) for path in sorted((self.root / "shared").glob("[!.]*"))},
             **self._signs,
             "previous": files.sha256_file(self._folder(g - 1) / MANIFEST) if g else None,
         }
@@ -222,8 +238,15 @@ class DiskStore(RunFolder, Store):
     def log(self, **event: Any) -> None:
         """Append a line to events.jsonl, the only place for times and speeds."""
         line = json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False)
-        with (self.root / "events.jsonl").open("a") as file:
-            file.write(line + "\n")
+        with (self.root / "events.jsonl").open("a+b") as file:
+            if file.tell() and not _ends_line(file):
+                file.write(b"\n")  # a power cut tore the last line
+            file.write(line.encode() + b"\n")
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor], described: dict[str, str] | None = None) -> None:

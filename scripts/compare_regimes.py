@@ -10,8 +10,8 @@ import imglab
 from imglab.report.figures import curves_png
 
 REGIMES = {
-    "replace": ["regime.kind=replace"],
-    "accumulate": ["regime.kind=accumulate"],
+    "replace": ["regime=replace"],
+    "accumulate": ["regime=accumulate"],
     "10% real": ["regime={kind: mix, real_fraction: 0.1, real: fixed}"],
 }
 
@@ -28,11 +28,13 @@ def main() -> None:
         folder = arguments.out / name.replace("% ", "_percent_")
         run = imglab.Run.from_file(arguments.config, folder, [*arguments.set, *changes])
         found[name] = [generation.metrics for generation in run.generations()]
-        print(f"{name}: FID {found[name][0]['fid']:.3g} -> {found[name][-1]['fid']:.3g}, in {folder}", flush=True)
-    figure = arguments.out / "regimes.png"
-    figure.write_bytes(curves_png(found, ["fid", "precision", "recall", "coverage"]))
-    print(figure)
+        print(f"{name}: FID {found[name][0]['fid']} -> {found[name][-1]['fid']}, in {folder}", flush=True)
+    (arguments.out / "regimes.png").write_bytes(curves_png(found, ["fid", "precision", "recall", "coverage"]))
+    print(arguments.out / "regimes.png")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except imglab.InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -19,8 +19,8 @@ def main() -> None:
     for generation in run.generations():
         metrics = generation.metrics
         print(
-            f"generation {generation.index}: FID {metrics['fid']:.1f} ({metrics['extractor']}), "
-            f"recall {metrics['recall']:.3f}, {len(generation.samples)} images, classes {metrics['class_counts']}"
+            f"generation {generation.index}: FID {metrics['fid']} ({metrics['extractor']}), "
+            f"recall {metrics['recall']}, {len(generation.samples)} images, classes {metrics['class_counts']}"
         )
         if metrics["recall"] is not None and metrics["recall"] < 0.1:
             print("collapsed: stopping early; the same command goes on from here")

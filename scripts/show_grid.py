@@ -22,6 +22,8 @@ def main() -> None:
     run = imglab.RunFolder(arguments.run)
     if not run.finished(arguments.generation):
         raise SystemExit(f"error: {arguments.run} has no finished generation {arguments.generation}")
+    if arguments.count < 1:
+        parser.error("--count must be at least 1")
     samples = run.samples(arguments.generation, "shown" if arguments.shown else "samples")
     target = arguments.to or Path(f"{arguments.run.name}_{arguments.generation:03d}.png")
     draw_grid(samples.data[: arguments.count], target)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+from safetensors import SafetensorError
 
 from imglab import cli
 from tests.conftest import ROOT
@@ -115,6 +116,16 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
             "need 12 fresh real samples, 0 are kept apart (keep more apart",
         ),
+        (["run", "tiny.yaml", "--out", "x" * 300], "File name too long"),
+        (["run", "tiny.yaml", "--set", "name=.."], "tiny.yaml: name: string should match"),
+        (["run", "tiny.yaml", "--set", "seed=" + "9" * 5000], "is not usable YAML"),
+        (
+            ["run", "image.yaml", "--set", "modality.classes=[3, 5]"],
+            "modality.classes.0: input should be a valid string",
+        ),
+        (["run", "image.yaml", "--set", "modality.classes=['3', '5', '3']"], "modality.classes: names a class twice"),
+        (["run", "image.yaml", "--set", "model.channels.0=8"], "channels is a list (give it whole: channels=[...])"),
+        (["run", "image.yaml", "--set", "regime=5"], "regime.kind: is missing"),
         (["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"], "5 levels halve the image 4 times"),
         (
             ["run", "image.yaml", "--set", "model.kind=gaussian", "--set", "model.channels=[8]"],
@@ -141,6 +152,36 @@ def test_all_errors_of_the_data_come_at_once(lab, tmp_path):
         assert f"error: tiny.yaml: {key}" in err, err
 
 
+def test_a_wrong_key_is_told_before_torch_is_imported(tmp_path):
+    config = write(tmp_path, {**TINY_GAUSSIAN, "sede": 1})
+    code = f"import sys; sys.argv = ['imglab', 'run', {str(config)!r}]\nfrom imglab.cli import main\n"
+    code += "try: main()\nexcept SystemExit as end: assert end.code == 2\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, "did you mean 'seed'?" in done.stderr) == (0, True), done.stderr
+
+
+def test_damaged_metrics_are_named(lab, tmp_path):
+    lab("run", write(tmp_path, TINY_GAUSSIAN))
+    path = tmp_path / "runs/tiny/generation_001/metrics.json"
+    for content in ("{}", "[]", "3", "{"):
+        path.write_text(content)
+        code, _, err = lab("metrics", "runs/tiny")
+        assert code == 2
+        assert "generation_001/metrics.json" in err
+        assert "the file is damaged" in err
+
+
+def test_a_class_name_may_hold_any_sign(lab, tmp_path):
+    for name in ("$a$b$^$", "<b>"):
+        (tmp_path / "odd" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.new("L", (8, 8), i).save(tmp_path / "odd" / name / f"{i}.png")
+    source = {"kind": "folder", "path": "odd"}
+    modality = {"kind": "image", "source": source, "extractor": {"kind": "classifier", "images": 256}}
+    code, _, err = lab("run", write(tmp_path, {**TINY_IMAGE, "modality": modality}))
+    assert (code, err) == (0, "")
+
+
 def test_unwritable_directory(lab, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", str(tmp_path / "runs"))
@@ -152,13 +193,16 @@ def test_unwritable_directory(lab, tmp_path, monkeypatch):
     assert "Permission denied" in err
 
 
-def test_full_disk_stops_resumably(lab, tmp_path, monkeypatch):
+@pytest.mark.parametrize("where", ["files.os.replace", "store.save_file"])
+def test_full_disk_stops_resumably(lab, tmp_path, monkeypatch, where):
     def full(*_, **__):
+        if where == "store.save_file":
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
         raise OSError(28, "No space left on device")
 
     config = write(tmp_path, TINY_GAUSSIAN)
     with monkeypatch.context() as patch:
-        patch.setattr("imglab.files.os.replace", full)
+        patch.setattr(f"imglab.{where}", full)
         code, _, err = lab("run", config)
     assert code == 3
     assert "the disk is full" in err

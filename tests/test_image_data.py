@@ -78,6 +78,7 @@ class TestDigits:
             ({"classes": ["3", "x"]}, "modality.classes: there is no class 'x'"),
             ({"class_sizes": {"11": 4}}, "there is no class '11' (did you mean '1'?)"),
             ({"class_sizes": {"3": 4000}}, "modality.class_sizes.3: asks for 4000 images"),
+            ({"n_test": 1797}, "no image is left to train on: 1797 are for testing"),
         ],
     )
     def test_more_than_there_is(self, settings, message):
@@ -126,6 +127,30 @@ class TestFolder:
         message = refused(source={"kind": "folder", "path": str(folder)})
         assert "a.png: cannot be read as an image" in message
         assert "b.jpg: cannot be read as an image" in message
+
+    def test_depths_and_transparency(self, folder):
+        """Eight bits a channel are taken as they are, transparent parts lie on white, the rest is refused."""
+        one = {"source": {"kind": "folder", "path": str(folder / "cat")}, "n_test": 1}
+        for path in (folder / "cat").iterdir():
+            path.unlink()
+        for name in ("a", "b", "c"):
+            Image.new("RGBA", (5, 6), (255, 0, 0, 0)).save(folder / "cat" / f"{name}.png")
+        assert load(**one).train.images.unique().tolist() == [255]
+        for name in ("a", "b", "c"):
+            Image.new("1", (5, 6), 1).save(folder / "cat" / f"{name}.png")
+        assert load(**one).train.images.shape == (2, 1, 6, 5)
+        Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000).save(folder / "cat" / "deep.png")
+        assert "deep.png: cannot be read as an image: it has I;16 pixels, not 8 bits" in refused(**one)
+
+    def test_train_and_test_of_different_shape(self, folder, tmp_path):
+        (tmp_path / "both" / "train").mkdir(parents=True)
+        (folder / "cat").rename(tmp_path / "both" / "train" / "cat")
+        settings = {"source": {"kind": "folder", "path": str(tmp_path / "both")}}
+        assert "has only one of train/ and test/" in refused(**settings)
+        (tmp_path / "both" / "test" / "cat").mkdir(parents=True)
+        Image.new("L", (9, 9)).save(tmp_path / "both" / "test" / "cat" / "x.png")
+        assert "training images are 3 x 6 x 5" in refused(**settings)
+        assert load(**settings, size=8, colour="grey").test.images.shape == (1, 1, 8, 8)
 
     def test_missing_or_empty(self, tmp_path):
         assert "there is no folder" in refused(source={"kind": "folder", "path": str(tmp_path / "none")})
@@ -176,6 +201,33 @@ class TestNpz:
         settings = self.write(tmp_path / "a.npz", **{"test_images": np.zeros((2, 4, 4), np.uint8), **arrays})
         assert message in refused(**settings)
 
+    def test_labels_as_a_column(self, tmp_path):
+        images = np.zeros((4, 6, 6), np.uint8)
+        column = np.array([[0], [1], [1], [0]])
+        arrays = {"train_images": images, "train_labels": column, "test_images": images, "test_labels": column}
+        assert load(**self.write(tmp_path / "a.npz", **arrays)).classes == ("0", "1")
+
+    def test_an_empty_part(self, tmp_path):
+        images = np.zeros((4, 6, 6), np.uint8)
+        message = refused(**self.write(tmp_path / "a.npz", train_images=images, test_images=images[:0]))
+        assert "the source has no test image" in message
+
+    def test_damaged_in_any_place(self, tmp_path):
+        """Whatever byte is wrong: images of the right shape, or one message."""
+        images = np.arange(144, dtype=np.uint8).reshape(4, 6, 6)
+        path = tmp_path / "a.npz"
+        np.savez_compressed(path, train_images=images, test_images=images)
+        whole, refusals = path.read_bytes(), 0
+        for place in range(0, len(whole), 3):
+            damaged = bytearray(whole)
+            damaged[place] ^= 0xFF
+            path.write_bytes(damaged)
+            try:
+                assert load(source={"kind": "npz", "path": str(path)}).train.images.shape[1:] == (1, 6, 6)
+            except InputError as error:
+                refusals += "a.npz" in str(error)
+        assert refusals > 50
+
     def test_corrupt_missing_or_pickled(self, tmp_path):
         path = tmp_path / "a.npz"
         settings = self.write(
@@ -206,6 +258,25 @@ class TestTorchvision:
         """FakeData has no split; a name that is near a real one is suggested."""
         assert "no split dataset 'FakeData'" in refused(source={"kind": "torchvision", "name": "FakeData"})
         assert "(did you mean 'FashionMNIST'?)" in refused(source={"kind": "torchvision", "name": "FashionMnist"})
+
+    def test_pictures_one_by_one(self, monkeypatch):
+        """A class without a data tensor, with pictures of many sizes and a split of its own name."""
+
+        class Pets:
+            def __init__(self, root, split, download=False, breed=""):
+                assert (split, breed) in (("trainval", "all"), ("test", "all"))
+
+            def __len__(self):
+                return 6
+
+            def __getitem__(self, index):
+                return Image.new("RGB", (10 + index, 12), (index, 0, 0)), index % 2
+
+        monkeypatch.setattr("torchvision.datasets.Pets", Pets, raising=False)
+        source = {"kind": "torchvision", "name": "Pets", "train_split": "trainval", "options": {"breed": "all"}}
+        assert load(source=source, size=8).train.images.shape == (6, 3, 8, 8)
+        assert "the images differ in size" in refused(source=source)
+        assert "Pets could not be opened" in refused(source={"kind": "torchvision", "name": "Pets"})
 
     def test_missing_files_name_the_remedy(self, tmp_path):
         source = {"kind": "torchvision", "name": "MNIST", "root": str(tmp_path), "download": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from imglab import load_model, seeds
 from imglab.errors import InputError
 from imglab.images.data import load_real_images
-from imglab.images.diffusion import DiffusionModel
+from imglab.images.diffusion import DiffusionModel, _noising
 from imglab.images.features import Classifier, Inception, Pixels
 from imglab.images.modality import ImageModality
 from imglab.images.settings import (
@@ -80,6 +81,15 @@ class TestSavedModel:
         model = fitted(digits)
         model.save(tmp_path / "model")
         assert torch.equal(load_model(tmp_path / "model").sample(3, seed=1).data, model.sample(3, seed=1).data)
+
+    def test_a_base_must_have_the_same_network(self, digits):
+        base = fitted(digits)
+        for settings in ({"channels": [8]}, {"channels": [8, 8], "class_conditional": True}):
+            model = DiffusionModel(DiffusionSettings.model_validate(settings), digits)
+            with pytest.raises(ValueError, match="its network is another one"):
+                model.check_start(base)
+        same = DiffusionModel(DiffusionSettings(channels=[8, 8], steps=30), digits)
+        assert same.check_start(base) is base
 
     def test_unknown_folder(self, tmp_path):
         with pytest.raises(InputError, match="is no model/ folder"):
@@ -179,6 +189,28 @@ class TestSampling:
                 predicted = model._predict(images, time, labels)
                 assert torch.allclose(predicted, told + weight * (told - untold), atol=1e-5)
 
+    @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+    @pytest.mark.parametrize("sampler", ["dpm-solver++", "ddim", "ddpm"])
+    def test_samplers_find_the_data_of_a_perfect_model(self, digits, prediction, sampler):
+        """A model that always knows the image is half grey draws grey, from pure noise, in few steps."""
+        model = fitted(digits)
+        update = {"prediction": prediction, "sampler": sampler, "steps": 12}
+        model._settings = model._settings.model_copy(update=update)
+        schedule = _noising(model._settings)
+
+        def perfect(noisy, time, class_labels=None):
+            kept = schedule.alphas_cumprod[time]
+            noise = (noisy - kept.sqrt() * 0.5) / (1 - kept).sqrt()
+            wrong = 0.03 * seeds.normal((1, 8, 8), range(len(noisy)), seed=int(time))
+            target = kept.sqrt() * noise - (1 - kept).sqrt() * 0.5 if prediction == "v_prediction" else noise
+            return SimpleNamespace(sample=target + wrong)
+
+        model._unet = SimpleNamespace(config=model.unet.config, device=model.unet.device, __call__=None)
+        model._predict = lambda images, time, labels: perfect(images, time).sample
+        drawn = model.sample(32, seed=3).data.double() / 127.5 - 1
+        assert abs(float(drawn.mean()) - 0.5) < 0.06
+        assert float(drawn.std()) < 0.3
+
     def test_conditional_needs_conditions(self, digits):
         with pytest.raises(ValueError, match="needs conditions"):
             fitted(digits, class_conditional=True).sample(3, seed=1)
@@ -229,10 +261,10 @@ class TestExtractors:
     def test_inception_without_its_file(self, tmp_path):
         with pytest.raises(InputError, match="there is no file"):
             Inception(InceptionSettings(weights=str(tmp_path / "none.pth")))
-        (tmp_path / "bad.pth").write_bytes(b"not weights")
-        extractor = Inception(InceptionSettings(weights=str(tmp_path / "bad.pth")))
-        with pytest.raises(InputError, match="does not hold Inception-v3's weights"):
-            extractor.prepare(LabelledImages(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), None), tmp_path)
+        for content in (b"", b"junk", b"not weights at all" * 50):
+            (tmp_path / "bad.pth").write_bytes(content)
+            with pytest.raises(InputError, match="does not hold Inception-v3's weights"):
+                Inception(InceptionSettings(weights=str(tmp_path / "bad.pth")))
 
 
 @pytest.fixture(scope="module")
@@ -250,8 +282,10 @@ def inception_weights(tmp_path_factory):
 @pytest.mark.slow
 def test_inception_agrees_with_torch_fidelity(inception_weights, tmp_path):
     images = torch.randint(256, (6, 3, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    before = torch.random.get_rng_state()
     extractor = Inception(InceptionSettings(weights=str(inception_weights)))
     extractor.prepare(LabelledImages(images, None), tmp_path)
+    assert torch.equal(before, torch.random.get_rng_state())
     theirs = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(inception_weights))(images)[0]
     assert extractor.features(images).shape == (6, 2048)
     assert torch.allclose(extractor.features(images), theirs, rtol=1e-4, atol=1e-6)
@@ -266,7 +300,6 @@ def test_pickled_code_in_a_weights_file_is_not_run(tmp_path):
             return (open, (str(tmp_path / "written"), "w"))
 
     torch.save({"fc.weight": Harmful()}, tmp_path / "harmful.pth")
-    extractor = Inception(InceptionSettings(weights=str(tmp_path / "harmful.pth")))
     with pytest.raises(InputError, match="does not hold Inception-v3's weights"):
-        extractor.prepare(LabelledImages(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), None), tmp_path)
+        Inception(InceptionSettings(weights=str(tmp_path / "harmful.pth")))
     assert not (tmp_path / "written").exists()

@@ -313,4 +313,6 @@ class TestMemorization:
     def test_duplicate_share_counts_exact_copies(self):
         train = torch.randint(256, (60, 1, 4, 4), dtype=torch.uint8)
         synthetic = torch.cat([train[:10], 255 - train[10:40]])
-        assert duplicate_share(train=train, synthetic=synthetic) == pytest.approx(0.25)
+        share, error = duplicate_share(train=train, synthetic=synthetic)
+        assert share == pytest.approx(0.25)
+        assert error == pytest.approx((0.25 * 0.75 / 40) ** 0.5)

@@ -243,6 +243,53 @@ def test_samples_are_read_back_with_their_lineage(whole):
     assert len(RunFolder(run).features(1)) == len(drawn)
 
 
+def test_other_data_are_refused(tmp_path):
+    """The same config, but somebody exchanged the file behind it."""
+    import numpy as np
+
+    def images(seed):
+        return np.random.default_rng(seed).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+
+    np.savez(tmp_path / "a.npz", train_images=images(0), test_images=images(1))
+    source = {"kind": "npz", "path": str(tmp_path / "a.npz")}
+    tree = {**TINY_IMAGE, "modality": {"kind": "image", "source": source, "extractor": "pixels"}}
+    config = write(tmp_path, tree)
+    finish(config, tmp_path / "run", ["generations=1"])
+    np.savez(tmp_path / "a.npz", train_images=images(2), test_images=images(1))
+    with pytest.raises(InputError, match="the real data are not those that this run began with"):
+        finish(config, tmp_path / "run")
+
+
+def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
+    config, _ = whole
+    out = tmp_path / "run"
+    finish(config, out, ["generations=1"])
+    saved = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(saved.replace("seed: 0", "seed: 1"))
+    with pytest.raises(InputError, match="was changed after the run wrote it"):
+        finish(config, out)
+    (out / "config.yaml").write_text(saved)
+    environment = (out / "environment.json").read_text()
+    (out / "environment.json").write_text(environment.replace('"format_version": 1', '"format_version": 9'))
+    with pytest.raises(InputError, match="has format 9, made by imglab"):
+        finish(config, out)
+
+
+def test_the_log_survives_a_torn_line_and_says_how_it_ended(whole, tmp_path):
+    config, _ = whole
+    out = tmp_path / "run"
+    chain = Run.from_file(config, out).events()
+    next(chain)
+    chain.close()
+    with (out / "events.jsonl").open("a") as file:
+        file.write('{"time": 1, "ev')
+    finish(config, out)
+    lines = (out / "events.jsonl").read_text().splitlines()
+    assert lines.count('{"time": 1, "ev') == 1
+    ends = [json.loads(line) for line in lines if "resumable" in line]
+    assert [(event["event"], event["resumable"]) for event in ends] == [("stopped", True), ("finished", False)]
+
+
 def test_two_processes_never_write_one_run(whole, tmp_path):
     config, _ = whole
     out = tmp_path / "run"

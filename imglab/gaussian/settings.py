@@ -14,9 +14,9 @@ class GaussianDataSettings(Section):
 
     kind: Literal["gaussian"] = "gaussian"
     dimensions: Annotated[int, Field(ge=1, le=4096)] = 2
-    n_train: Annotated[int, Field(ge=2)] = 500
-    n_test: Annotated[int, Field(ge=2)] = 500
-    data_seed: Annotated[int, Field(ge=0)] = 0
+    n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
+    n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """The real samples are drawn with it: chains of another `seed` may share them or not."""
 
 

@@ -23,7 +23,7 @@ pipeline = DiffusionPipeline.from_pretrained("{folder}")
 unet, scheduler = pipeline.unet, pipeline.scheduler
 labels = torch.arange({classes})
 scheduler.set_timesteps({steps})
-images = torch.randn(len(labels), unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+images = torch.randn(len(labels), {shape})
 with torch.inference_mode():
     for time in scheduler.timesteps:
         images = scheduler.step(unet(images, time, class_labels=labels).sample, time, images).prev_sample
@@ -31,15 +31,20 @@ pipeline.numpy_to_pil((images / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
 """
 
 
-def diffusion_card(settings: DiffusionSettings, classes: int | None, training: Mapping[str, Any]) -> str:
+def diffusion_card(
+    settings: DiffusionSettings, shape: tuple[int, ...], classes: int | None, training: Mapping[str, Any]
+) -> str:
     """Return the text of a card for a diffusion model."""
-    code = (CONDITIONAL if classes else UNCONDITIONAL).format(folder="model", steps=settings.steps, classes=classes)
+    code = (CONDITIONAL if classes else UNCONDITIONAL).format(
+        folder="model", steps=settings.steps, classes=classes, shape=", ".join(map(str, shape))
+    )
     kind = f"class-conditional ({classes} classes)" if classes else "unconditional"
     return (
         "---\nlibrary_name: diffusers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# A {kind} diffusion model of an imglab chain\n\n"
         "The folder it lies in, `generation_NNN`, says which generation of the chain it is; `metrics.json` beside it\n"
         f"scores what it drew. Fitted on {training.get('samples_seen', 0):,} images seen, {settings.prediction}, with\n"
-        f"a moving average of the weights (decay {settings.ema}).\n\n"
+        f"a moving average of the weights (decay {settings.ema}). The chain drew with sampling_bias "
+        f"{settings.sampling_bias}; the code below draws without.\n\n"
         f"```python\n{code}```\n"
     )

@@ -33,9 +33,26 @@ def load_real_images(settings: ImageSettings) -> RealImages:
     Raises InputError with every problem that the data show.
     """
     raw = read_source(settings)
-    raw = SourceImages(_formed(raw.train, settings), _formed(raw.test, settings) if raw.test else None, raw.classes)
-    raw = _only_classes(raw, settings.classes)
-    return _split(raw, settings)
+    test = None if raw.test is None else _formed(raw.test, settings)
+    raw = SourceImages(_formed(raw.train, settings), test, raw.classes)
+    _check(raw, settings)
+    return _split(_only_classes(raw, settings.classes), settings)
+
+
+def _check(raw: SourceImages, settings: ImageSettings) -> None:
+    problems = [
+        *_unknown_classes(raw.classes, settings.classes or [], "modality.classes"),
+        *_unknown_classes(settings.classes or raw.classes, list(settings.class_sizes or {}), "modality.class_sizes"),
+    ]
+    for name, found in (("training", raw.train), ("test", raw.test)):
+        if found is not None and not len(found):
+            problems.append(Problem("modality.source", f"the source has no {name} image"))
+    if raw.test is not None and raw.train.images.shape[1:] != raw.test.images.shape[1:]:
+        each = [" x ".join(map(str, found.images.shape[1:])) for found in (raw.train, raw.test)]
+        what = f"training images are {each[0]} (channels, height, width), test images {each[1]}"
+        problems.append(Problem("modality", what, "set modality.size, and modality.colour to grey or rgb"))
+    if problems:
+        raise InputError(problems)
 
 
 def _formed(found: LabelledImages, settings: ImageSettings) -> LabelledImages:
@@ -52,7 +69,6 @@ def _formed(found: LabelledImages, settings: ImageSettings) -> LabelledImages:
 def _only_classes(raw: SourceImages, wanted: Sequence[str] | None) -> SourceImages:
     if wanted is None:
         return raw
-    _check_class_names(raw.classes, wanted, "modality.classes")
     assert raw.classes is not None
     numbers = torch.tensor([raw.classes.index(name) for name in wanted])
 
@@ -62,17 +78,15 @@ def _only_classes(raw: SourceImages, wanted: Sequence[str] | None) -> SourceImag
         rows = matches.any(1).nonzero().flatten()
         return LabelledImages(found.images[rows], matches[rows].long().argmax(1))
 
-    return SourceImages(chosen(raw.train), chosen(raw.test) if raw.test else None, tuple(wanted))
+    return SourceImages(chosen(raw.train), chosen(raw.test) if raw.test is not None else None, tuple(wanted))
 
 
-def _check_class_names(classes: tuple[str, ...] | None, wanted: Sequence[str], where: str) -> None:
-    if classes is None:
-        raise InputError(
-            Problem(where, "the data have no classes", "leave it out, or sort the images into one folder per class")
-        )
-    unknown = [name for name in wanted if name not in classes]
-    if unknown:
-        raise InputError([Problem(where, f"there is no class {name!r}", nearest(name, classes)) for name in unknown])
+def _unknown_classes(classes: Sequence[str] | None, wanted: Sequence[str], where: str) -> list[Problem]:
+    if wanted and classes is None:
+        remedy = "leave it out, or sort the images into one folder per class"
+        return [Problem(where, "the data have no classes", remedy)]
+    unknown = [name for name in wanted if name not in (classes or ())]
+    return [Problem(where, f"there is no class {name!r}", nearest(name, classes or ())) for name in unknown]
 
 
 def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
@@ -86,10 +100,13 @@ def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
     if settings.n_test is not None and len(test) < settings.n_test:
         problems.append(_too_many("modality.n_test", settings.n_test, len(test)))
     fresh, pool = pool[: settings.n_fresh], pool[settings.n_fresh :]
-    if len(fresh) < settings.n_fresh or not len(pool):
+    if len(fresh) < settings.n_fresh:
         problems.append(_too_many("modality.n_fresh", settings.n_fresh, len(fresh)))
+    elif not len(pool):
+        what = f"no image is left to train on: {len(test)} are for testing, {len(fresh)} kept apart"
+        problems.append(Problem("modality", what, "lower n_test or n_fresh, or choose other classes"))
     train = pool[: settings.n_train] if settings.n_train else pool
-    if settings.n_train and len(train) < settings.n_train:
+    if settings.n_train and len(train) < settings.n_train and len(pool):
         problems.append(_too_many("modality.n_train", settings.n_train, len(train)))
     if settings.class_sizes and not problems:
         train = _resized_classes(train, raw.classes, settings.class_sizes, problems)
@@ -101,7 +118,6 @@ def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
 def _resized_classes(
     train: LabelledImages, classes: tuple[str, ...] | None, sizes: Mapping[str, int], problems: list[Problem]
 ) -> LabelledImages:
-    _check_class_names(classes, list(sizes), "modality.class_sizes")
     assert classes is not None
     assert train.labels is not None
     keep = torch.ones(len(train), dtype=torch.bool)

@@ -47,9 +47,9 @@ class DiffusionModel(GenerativeModel):
         self._unet = unet
         self._classes = classes
         self._training = dict(training or {})
-        self._spec: Spec | None = None
+        self._shape: tuple[int, ...] | None = None
         if modality is not None:
-            self._spec = modality.spec
+            self._shape = modality.spec.shape
             self._classes = _check_fit(settings, modality.spec)
 
     @property
@@ -79,7 +79,7 @@ class DiffusionModel(GenerativeModel):
         with seeds.isolated(seed, "weights"):
             unet = _new_unet(self._settings, train.shape, self._classes)
         if start is not None:
-            unet.load_state_dict(_unet_of(start).state_dict())
+            unet.load_state_dict(self.check_start(start).unet.state_dict())
         unet.to(memory_format=torch.channels_last)
         average = EMAModel(unet.parameters(), decay=self._settings.ema, use_ema_warmup=True, foreach=True)
         fused = accelerator.device.type in ("cpu", "cuda")
@@ -133,6 +133,20 @@ class DiffusionModel(GenerativeModel):
             predicted = unet(noisy, times, class_labels=labels if self._classes else None).sample
         return nn.functional.mse_loss(predicted.float(), target)
 
+    def check_start(self, start: GenerativeModel) -> DiffusionModel:
+        """Raise ValueError unless the network of `start` has this model's layers and draws its kind of image."""
+        if not isinstance(start, DiffusionModel):
+            raise ValueError(f"a diffusion model cannot start from a {type(start).__name__}")
+        theirs = start.unet.config
+        with torch.device("meta"):
+            ours = _new_unet(self._settings, self._shape or _shape_of(start.unet), self._classes).config
+        ours, theirs = (json.loads(json.dumps(dict(config))) for config in (ours, theirs))
+        different = [key for key in ours if not key.startswith("_") and ours[key] != theirs.get(key)]
+        if different:
+            each = ", ".join(f"{key} {theirs.get(key)} instead of {ours[key]}" for key in different)
+            raise ValueError(f"its network is another one: {each}")
+        return start
+
     @torch.inference_mode()
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield images: noise of (seed, i), denoised in `steps` steps, rounded once to uint8."""
@@ -140,7 +154,7 @@ class DiffusionModel(GenerativeModel):
         if self._classes and conditions is None:
             raise ValueError("a class-conditional model needs conditions")
         labels = conditions if self._classes else None
-        shape = (unet.config.in_channels, *_pair(unet.config.sample_size))
+        shape = _shape_of(unet)
         for at in range(0, len(indices), self._settings.sampling_batch):
             part = slice(at, at + self._settings.sampling_batch)
             generators = [seeds.generator(seed, index) for index in indices[part]]
@@ -178,13 +192,15 @@ class DiffusionModel(GenerativeModel):
             "training": self._training,
         }
         (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
-        (path / "README.md").write_text(diffusion_card(self._settings, self._classes, self._training))
+        (path / "README.md").write_text(
+            diffusion_card(self._settings, _shape_of(self.unet), self._classes, self._training)
+        )
 
     @classmethod
     def load(cls, path: Path) -> DiffusionModel:
         """Open what `save` wrote."""
         described = json.loads((path / "imglab.json").read_text())
-        saved = UNet2DModel.load_config(path / "unet")
+        saved = json.loads((path / "unet" / "config.json").read_text())
         # Not `from_pretrained`: it would record the path in the config, and so in the next save.
         with seeds.isolated("weights"):
             unet = UNet2DModel(**{key: value for key, value in saved.items() if not key.startswith("_")})
@@ -211,11 +227,14 @@ def _restore(state: Mapping[str, Tensor], unet: nn.Module, optimizer: Any, avera
     for at, tensor in enumerate(average.shadow_params):
         tensor.copy_(state[f"average.{at}"])
     average.optimization_step = step
-    moments: dict[int, dict[str, Tensor]] = {}
+    moments: dict[int, dict[str, Tensor]] = {at: {} for at, _ in enumerate(unet.parameters())}
     for name, tensor in state.items():
         if name.startswith("optimizer."):
             _, number, moment = name.split(".")
-            moments.setdefault(int(number), {})[moment] = tensor.clone()
+            weights = average.shadow_params[int(number)]
+            # The fused optimizer walks through memory: moments must lie as their weights do (channels last).
+            like = torch.empty_like(weights) if tensor.shape == weights.shape else torch.empty_like(tensor)
+            moments[int(number)][moment] = like.copy_(tensor)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return step
 
@@ -245,7 +264,7 @@ def _new_unet(settings: DiffusionSettings, shape: tuple[int, ...], classes: int 
     if settings.attention:
         down[-1], up[0] = "AttnDownBlock2D", "AttnUpBlock2D"
     return UNet2DModel(
-        sample_size=shape[1] if shape[1] == shape[2] else tuple(shape[1:]),
+        sample_size=shape[1] if shape[1] == shape[2] else list(shape[1:]),
         in_channels=shape[0],
         out_channels=shape[0],
         block_out_channels=tuple(settings.channels),
@@ -258,12 +277,6 @@ def _new_unet(settings: DiffusionSettings, shape: tuple[int, ...], classes: int 
     )
 
 
-def _unet_of(model: GenerativeModel) -> UNet2DModel:
-    if not isinstance(model, DiffusionModel):
-        raise ValueError(f"a diffusion model cannot start from a {type(model).__name__}")
-    return model.unet
-
-
 def _noising(settings: DiffusionSettings) -> DDPMScheduler:
     return DDPMScheduler(**_schedule(settings), clip_sample=False)
 
@@ -274,7 +287,9 @@ def _sampler(settings: DiffusionSettings) -> Any:
         return DDIMScheduler(**schedule, timestep_spacing="trailing", clip_sample=True)
     if settings.sampler == "ddpm":
         return DDPMScheduler(**schedule, timestep_spacing="trailing", clip_sample=True)
-    return DPMSolverMultistepScheduler(**schedule, timestep_spacing="trailing")
+    # The noise predicted at the last steps says next to nothing about the image: unbounded, the first step explodes.
+    bounded = {"thresholding": True, "sample_max_value": 1.0} if settings.prediction == "epsilon" else {}
+    return DPMSolverMultistepScheduler(**schedule, timestep_spacing="trailing", **bounded)
 
 
 def _schedule(settings: DiffusionSettings) -> dict[str, Any]:
@@ -285,5 +300,7 @@ def _schedule(settings: DiffusionSettings) -> dict[str, Any]:
     }
 
 
-def _pair(size: int | list[int] | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+def _shape_of(unet: UNet2DModel) -> tuple[int, int, int]:
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return unet.config.in_channels, height, width

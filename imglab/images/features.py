@@ -17,10 +17,11 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 from imglab import files, seeds
 from imglab.errors import InputError, Problem
 from imglab.images.settings import ClassifierSettings, InceptionSettings
-from imglab.images.sources import LabelledImages
+from imglab.images.sources import UNREADABLE, LabelledImages
 
 HASH_LENGTH = 12
 BATCH = 128
+INCEPTION_KEY = "modality.extractor.weights"
 INCEPTION_HASH = "6726825d"
 LEARNING_RATE = 2e-3
 TURN, SCALE, SHIFT, NOISE = 0.17, 0.1, 0.5, 0.4
@@ -160,10 +161,11 @@ class Inception(Extractor):
     def __init__(self, settings: InceptionSettings) -> None:
         weights = settings.weights
         if weights is not None and not Path(weights).is_file():
-            raise InputError(Problem("modality.extractor.weights", f"there is no file {weights!r}", REMEDY))
-        self._settings = settings
+            raise InputError(Problem(INCEPTION_KEY, f"there is no file {weights!r}", REMEDY))
         self._network: nn.Module | None = None
         self._hash = ""
+        if weights is not None:
+            self._open(Path(weights))
 
     @property
     def name(self) -> str:
@@ -172,14 +174,16 @@ class Inception(Extractor):
 
     def prepare(self, real: LabelledImages, shared: Path) -> None:
         """Load the weights from the path given, or download them."""
-        where = "modality.extractor.weights"
-        path = Path(self._settings.weights) if self._settings.weights else _downloaded(where)
+        if self._network is None:
+            self._open(_downloaded(INCEPTION_KEY))
+
+    def _open(self, path: Path) -> None:
         try:
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
             self._network = _inception(state)
-        except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+        except (*UNREADABLE, RuntimeError, AttributeError, UnpicklingError, SafetensorError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            problem = Problem(where, f"{str(path)!r} does not hold Inception-v3's weights: {reason}", REMEDY)
+            problem = Problem(INCEPTION_KEY, f"{str(path)!r} does not hold Inception-v3's weights: {reason}", REMEDY)
             raise InputError(problem) from None
         self._hash = files.sha256_file(path)[:HASH_LENGTH]
 
@@ -194,7 +198,7 @@ class Inception(Extractor):
 
 def _inception(state: dict[str, Tensor]) -> nn.Module:
     """Make the port around these weights; its own loader would unpickle whatever the file says."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, seeds.isolated("inception"):
         own = Path(folder) / "weights.pth"
         torch.save(state, own)
         return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(own), antialias=False)

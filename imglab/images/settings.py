@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from imglab.settings import Section, choice
 
-Channels = Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1, max_length=6)]
-Count = Annotated[int, Field(ge=1)]
+Channels = Annotated[list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class DigitsSource(Section):
@@ -25,6 +26,11 @@ class TorchvisionSource(Section):
     name: str
     root: str = "data"
     download: bool = True
+    train_split: str = "train"
+    """For classes that take `split`: what they call the training part, e.g. `trainval`."""
+    test_split: str = "test"
+    options: dict[str, str | int | bool] = Field(default_factory=dict)
+    """Other keywords of the class, e.g. `{split: letters}` for EMNIST."""
 
 
 class FolderSource(Section):
@@ -47,7 +53,7 @@ class ClassifierSettings(Section):
     kind: Literal["classifier"] = "classifier"
     images: Count = 60_000
     """Training images seen."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Apart from the run's seed, so that arms and seeds are measured by one extractor."""
 
 
@@ -56,7 +62,7 @@ class InceptionSettings(Section):
 
     kind: Literal["inception"] = "inception"
     weights: str | None = None
-    """Path of `pt_inception-2015-12-05-6726825d.pth`; downloaded if left out."""
+    """Path of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; downloaded if left out."""
 
 
 class PixelsSettings(Section):
@@ -79,10 +85,17 @@ class ImageSettings(Section):
     """Training images of a class, by name: fewer than there are makes it rare."""
     n_train: Count | None = None
     n_test: Count | None = None
-    n_fresh: Annotated[int, Field(ge=0)] = 0
+    n_fresh: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Real images kept apart from training, for regimes that ask for fresh data."""
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: Seed = 0
     extractor: choice(ClassifierSettings, InceptionSettings, PixelsSettings, plug_in=True) = ClassifierSettings()  # type: ignore[valid-type]
+
+    @field_validator("classes")
+    @classmethod
+    def _different(cls, names: list[str] | None) -> list[str] | None:
+        if names and len(set(names)) < len(names):
+            raise ValueError("names a class twice")
+        return names
 
 
 class TrainingSettings(Section):
@@ -90,7 +103,7 @@ class TrainingSettings(Section):
 
     images: Count = 76_800
     """Budget in images seen: the same in every regime."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None
     """Budget in passes over the training set instead: a regime with a larger set then trains longer."""
     batch: Annotated[int, Field(ge=1, le=65_536)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,21 @@ from torch import Tensor
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.settings import DigitsSource, FolderSource, ImageSettings, NpzSource, TorchvisionSource
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    SyntaxError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+"""What readers raise on a file that is damaged or of another kind."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -49,7 +66,7 @@ def read_source(settings: ImageSettings) -> SourceImages:
     if isinstance(source, DigitsSource):
         return _read_digits()
     if isinstance(source, TorchvisionSource):
-        return _read_torchvision(source)
+        return _read_torchvision(source, settings.size)
     if isinstance(source, NpzSource):
         return _read_npz(source)
     return _read_folder(source, settings.size)
@@ -63,7 +80,7 @@ def _read_digits() -> SourceImages:
     return SourceImages(LabelledImages(images, torch.from_numpy(digits.target).long()), None, tuple("0123456789"))
 
 
-def _read_torchvision(source: TorchvisionSource) -> SourceImages:
+def _read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImages:
     from torchvision import datasets
 
     where = "modality.source.name"
@@ -74,15 +91,16 @@ def _read_torchvision(source: TorchvisionSource) -> SourceImages:
         raise InputError(
             Problem(where, f"torchvision has no split dataset {source.name!r}", nearest(source.name, usable))
         )
-    splits = [{"train": True}, {"train": False}] if "train" in parameters else [{"split": "train"}, {"split": "test"}]
-    extra = {"download": source.download} if "download" in parameters else {}
+    by_split = [{"split": source.train_split}, {"split": source.test_split}]
+    splits = [{"train": True}, {"train": False}] if "train" in parameters else by_split
+    extra = {**({"download": source.download} if "download" in parameters else {}), **source.options}
     try:
         opened = [found(source.root, **split, **extra) for split in splits]
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, AssertionError, TypeError, ImportError, EOFError) as error:
         remedy = f"put the files under {source.root!r}, or set download: true where there is a network"
         problem = Problem("modality.source.root", f"{source.name} could not be opened: {_first_line(error)}", remedy)
         raise InputError(problem) from None
-    train, test = (_torchvision_images(dataset) for dataset in opened)
+    train, test = (_torchvision_images(dataset, size) for dataset in opened)
     names = getattr(opened[0], "classes", None) or sorted({int(label) for label in train.labels.tolist()})  # type: ignore[union-attr]
     return SourceImages(train, test, tuple(str(name) for name in names))
 
@@ -92,7 +110,7 @@ def _parameters(datasets: Any, name: str) -> Mapping[str, Any]:
     return inspect.signature(found).parameters if inspect.isclass(found) else {}
 
 
-def _torchvision_images(dataset: Any) -> LabelledImages:
+def _torchvision_images(dataset: Any, size: int | None) -> LabelledImages:
     data, targets = getattr(dataset, "data", None), getattr(dataset, "targets", None)
     if isinstance(data, (np.ndarray, Tensor)) and data.ndim in (3, 4) and targets is not None:
         images = torch.as_tensor(data)
@@ -100,11 +118,19 @@ def _torchvision_images(dataset: Any) -> LabelledImages:
         if images.dim() == 4 and images.shape[-1] in (1, 3):
             channels_last = images.permute(0, 3, 1, 2)
         return LabelledImages(channels_last.contiguous(), torch.as_tensor(targets).long())
-    pairs = [dataset[index] for index in range(len(dataset))]
-    images = _stacked(
-        [np.asarray(image) for image, _ in pairs], [f"{type(dataset).__name__}[{i}]" for i in range(len(pairs))]
-    )
-    return LabelledImages(images, torch.tensor([int(label) for _, label in pairs]))
+    names = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
+    arrays, labels, problems = [], [], []
+    for index, name in enumerate(names):
+        try:
+            image, label = dataset[index]
+            arrays.append(_as_array(image, size))
+            labels.append(int(label))
+        except (OSError, ValueError, TypeError) as error:
+            problems.append(Problem(name, f"is not an image with a class: {_first_line(error)}", "use another source"))
+            break
+    if problems:
+        raise InputError(problems)
+    return LabelledImages(_stacked(arrays, names), torch.tensor(labels))
 
 
 def _read_npz(source: NpzSource) -> SourceImages:
@@ -115,7 +141,7 @@ def _read_npz(source: NpzSource) -> SourceImages:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except UNREADABLE as error:
         problem = Problem(
             where, f"{source.path!r} is not a readable .npz: {_first_line(error)}", "write it again with numpy.savez"
         )
@@ -129,6 +155,8 @@ def _read_npz(source: NpzSource) -> SourceImages:
             found = f"{array.dtype} {list(array.shape)}"
             problems.append(Problem(where, f"{name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], is {found}"))
         labels = arrays.get(name.replace("images", "labels"))
+        if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = arrays[name.replace("images", "labels")] = labels[:, 0]
         if array is not None and labels is not None and (labels.ndim != 1 or len(labels) != len(array)):
             problems.append(Problem(where, f"{name} has {len(array)} images but labels of shape {list(labels.shape)}"))
     if not problems and arrays["train_images"].shape[1:] != arrays["test_images"].shape[1:]:
@@ -160,25 +188,30 @@ def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
         raise InputError(
             Problem("modality.source.path", f"there is no folder {source.path!r}", "give a folder of images")
         )
+    if [path.name for path in root.iterdir() if path.is_dir()] in (["train"], ["test"]):
+        what = f"{source.path!r} has only one of train/ and test/"
+        raise InputError(Problem("modality.source.path", what, "add the other, or give the path of this one"))
     parts = [root / "train", root / "test"]
     if not all(part.is_dir() for part in parts):
         parts = [root]
     listed = [sorted(path for path in part.rglob("*") if path.suffix.lower() in SUFFIXES) for part in parts]
-    for part, paths in zip(parts, listed, strict=True):
-        if not paths:
-            raise InputError(
-                Problem("modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ...")
-            )
-    owner = [
+    empty = [part for part, paths in zip(parts, listed, strict=True) if not paths]
+    if empty:
+        raise InputError(
+            Problem("modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ...")
+            for part in empty
+        )
+    owners = [
         [path.relative_to(part).parts[0] if path.parent != part else "" for path in paths]
         for part, paths in zip(parts, listed, strict=True)
     ]
-    names = tuple(sorted({name for names in owner for name in names}))
+    names = tuple(sorted({name for found in owners for name in found}))
     classes = names if "" not in names else None
+    opened = _open_images([path for paths in listed for path in paths], size)
     sets = []
-    for paths, owners in zip(listed, owner, strict=True):
-        images = _stacked(_open_images(paths, size), [str(path) for path in paths])
-        labels = torch.tensor([names.index(name) for name in owners]) if classes else None
+    for paths, found in zip(listed, owners, strict=True):
+        images, opened = _stacked(opened[: len(paths)], [str(path) for path in paths]), opened[len(paths) :]
+        labels = torch.tensor([names.index(name) for name in found]) if classes else None
         sets.append(LabelledImages(images, labels))
     return SourceImages(sets[0], sets[1] if len(sets) == 2 else None, classes)
 
@@ -187,16 +220,29 @@ def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
     opened, problems = [], []
     for path in paths:
         try:
-            with Image.open(path) as file:
-                image = file if file.mode in ("L", "RGB") else file.convert("RGB")
-                opened.append(np.asarray(image if size is None else _squared(image, size)))
-        except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+            with Image.open(path) as image:
+                opened.append(_as_array(image, size))
+        except UNREADABLE as error:
             problems.append(
                 Problem(str(path), f"cannot be read as an image: {_first_line(error)}", "remove or replace it")
             )
     if problems:
         raise InputError(problems)
     return opened
+
+
+def _as_array(image: Image.Image, size: int | None) -> Any:
+    """Return uint8 [H, W] or [H, W, 3]; transparent parts lie on white, other depths than 8 bits are refused."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise ValueError(f"it has {image.mode} pixels, not 8 bits a channel; convert it first")
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        colour = image.convert("RGBA")
+        flat = Image.new("RGBA", colour.size, "white")
+        flat.alpha_composite(colour)
+        image = flat.convert("L" if image.mode in ("LA", "La") else "RGB")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.asarray(image if size is None else _squared(image, size))
 
 
 def _squared(image: Image.Image, size: int) -> Image.Image:

@@ -18,6 +18,8 @@ def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]
     train, synthetic  float features [N, D], [M, D]; Euclidean, in feature units
     """
     check_features(real=train, synthetic=synthetic, at_least=1)
+    dtype = torch.float64 if torch.float64 in (train.dtype, synthetic.dtype) else torch.float32
+    train, synthetic = train.to(dtype), synthetic.to(dtype)
     frame = Frame.of(train, synthetic)
     theirs, ours = Points(train, frame), Points(synthetic, frame)
     smallest = torch.full((len(ours),), torch.inf, dtype=train.dtype)
@@ -33,14 +35,15 @@ def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]
     return float(each.mean()), spread
 
 
-def duplicate_share(*, train: Tensor, synthetic: Tensor) -> float:
-    """Return the share of synthetic samples whose data equal those of some training sample, byte for byte, in [0, 1].
+def duplicate_share(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
+    """Return the share of synthetic samples equal to some training sample, byte for byte, and its standard error.
 
     train, synthetic  data of one shape and dtype, [N, ...] and [M, ...]
     """
     if not len(synthetic):
         raise Undefined("there are no synthetic samples")
-    return float(np.isin(_rows_as_bytes(synthetic), _rows_as_bytes(train)).mean())
+    share = float(np.isin(_rows_as_bytes(synthetic), _rows_as_bytes(train)).mean())
+    return share, (share * (1 - share) / len(synthetic)) ** 0.5
 
 
 def _rows_as_bytes(data: Tensor) -> Any:

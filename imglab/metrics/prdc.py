@@ -44,7 +44,7 @@ def prdc(*, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, densit
     `prdc` package uses `<` and scores 0 on a set collapsed to one point. Time O((N + M)^2 D), memory O(N + M).
     """
     check_features(real=real, synthetic=synthetic, at_least=max(precision_recall_k, density_coverage_k) + 1)
-    dtype = torch.promote_types(real.dtype, synthetic.dtype)
+    dtype = torch.float64 if torch.float64 in (real.dtype, synthetic.dtype) else torch.float32
     real, synthetic = real.to(dtype), synthetic.to(dtype)
     frame = Frame.of(real, synthetic)
     theirs, ours = Points(real, frame), Points(synthetic, frame)

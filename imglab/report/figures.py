@@ -101,12 +101,12 @@ def _draw_counts(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         counts = [(row["class_counts"] or {}).get(name, 0) for row in rows]
         panel.plot(generations, counts, color=PALETTE[at % len(PALETTE)], linewidth=1)
         if at < 20:
-            panel.annotate(f" {name}", (generations[-1], counts[-1]), fontsize=6, va="center")
+            panel.annotate(f" {name}", (generations[-1], counts[-1]), fontsize=6, va="center", parse_math=False)
     _finish_panel(panel, "samples of each class", generations)
 
 
 def _finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
-    panel.set_title(title, fontsize=9)
+    panel.set_title(title, fontsize=9, parse_math=False)
     panel.tick_params(labelsize=7)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("generation", fontsize=7)

@@ -73,7 +73,7 @@ def _column_width(name: str, row: Mapping[str, Any]) -> int:
 
 
 def _header(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    labels = [f"{metric_label(name, row):>{_column_width(name, row) + GAP}}" for name in columns]
+    labels = [f"{' ' * GAP}{metric_label(name, row):>{_column_width(name, row)}}" for name in columns]
     return "generation" + "".join(labels)
 
 
@@ -82,7 +82,7 @@ def _floor_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
     for name in columns:
         floor = row["floor"].get(name)
         text = "-" if floor is None else _with_error(floor["mean"], floor["sd"])
-        cells.append(f"{text:>{_column_width(name, row) + GAP}}")
+        cells.append(f"{' ' * GAP}{text:>{_column_width(name, row)}}")
     return f"{'floor':10}" + "".join(cells)
 
 
@@ -90,7 +90,7 @@ def _row_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
     cells = []
     for name in columns:
         text = _with_error(row.get(name), row.get(f"{name}_se"))
-        cells.append(f"{text:>{_column_width(name, row) + GAP}}")
+        cells.append(f"{' ' * GAP}{text:>{_column_width(name, row)}}")
     return f"{row['generation']:<10}" + "".join(cells)
 
 
@@ -103,4 +103,4 @@ def _with_error(value: float | None, error: float | None) -> str:
 def _short(value: float) -> str:
     if value == 0 or 0.0005 <= abs(value) < 9.9995:
         return f"{value:.3f}"
-    return f"{value:.4g}"
+    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.1e}"
