@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from imglab import seeds
 from imglab.errors import Stopped
@@ -18,6 +18,7 @@ from imglab.regimes import Regime
 from imglab.samples import FRESH, Samples, Selection, TrainingSet
 from imglab.store import MemoryStore, Store
 
+T = TypeVar("T")
 Start: TypeAlias = Literal["previous", "base", "scratch"]
 
 
@@ -84,7 +85,7 @@ def chain_events(
     measure = measure or Measure(modality)
     real = modality.real("train")
     n = samples or len(real)
-    yield from measure.prepare()
+    yield from _timed(store, measure.prepare(), stage="reference")
     for g in range(generations):
         if not store.finished(g):
             train = _training_set(modality, regime, store, g, seed)
@@ -179,8 +180,13 @@ def _show(modality: Modality, store: Store, g: int, path: Path) -> None:
 
 def _stage(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress]:
     """Do the work of a stage and store what it returns, unless the store has it already."""
-    if store.has(g, name):
-        return
+    if not store.has(g, name):
+        made = yield from _timed(store, work, generation=g, stage=name)
+        store.put(g, name, made)
+
+
+def _timed(store: Store, work: Stage[T], **names: int | str) -> Stage[T]:
     began = time.perf_counter()
-    store.put(g, name, (yield from work))
-    store.log(generation=g, stage=name, seconds=round(time.perf_counter() - began, 4))
+    result = yield from work
+    store.log(**names, seconds=round(time.perf_counter() - began, 4))
+    return result
