@@ -59,7 +59,7 @@ class RunConsole:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._stop_bars()
 
     def show(self, event: Progress | Generation) -> None:
         """Show an event."""
@@ -70,7 +70,7 @@ class RunConsole:
 
     def end(self) -> None:
         """Say that the run is finished and where to look."""
-        self._bars.stop()
+        self._stop_bars()
         self._print(f"done in {_clock(time.perf_counter() - self._began)}")
         for name in ("curves.png", "strip.png"):
             if (self._run.folder / name).exists():
@@ -102,6 +102,10 @@ class RunConsole:
             return ""
         remaining = self._run.experiment.config.generations - self._generation
         return f" · run {_clock(max(0.0, self._usual * remaining - (now - self._generation_began)))} left"
+
+    def _stop_bars(self) -> None:
+        if self._live:
+            self._bars.stop()
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)

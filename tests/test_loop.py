@@ -9,12 +9,13 @@ import torch
 
 import imglab
 from imglab import regimes
+from imglab.errors import Stopped
 from imglab.gaussian.modality import GaussianModality
 from imglab.gaussian.model import GaussianModel
 from imglab.gaussian.settings import GaussianDataSettings, GaussianModelSettings
 from imglab.loop import Generation, chain_events, run_chain
 from imglab.modality import GenerativeModel, Modality, Progress, Spec
-from imglab.samples import REAL, Samples
+from imglab.samples import FRESH, REAL, Samples, Selection
 from imglab.store import MemoryStore
 
 
@@ -121,6 +122,32 @@ def test_generation_0_is_the_same_in_every_regime():
     firsts = [next(run_chain(*gaussian(), regime, generations=1)) for regime in chosen]
     assert all(first.metrics == firsts[0].metrics for first in firsts)
     assert all(torch.equal(first.samples.data, firsts[0].samples.data) for first in firsts)
+
+
+def test_a_loss_that_is_no_number_stops_the_chain():
+    class Exploding(Adder):
+        def fit(self, train, *, start, seed, resume=None):
+            yield Progress("fit", 6, 12, 0.5)
+            yield Progress("fit", 12, 12, float("nan") if start else 0.4)
+            return Exploding()
+
+    chain = run_chain(Counter(), Exploding(), regimes.replace, generations=3)
+    assert next(chain).index == 0
+    with pytest.raises(Stopped, match="the loss of generation 1 became nan after 12 samples"):
+        next(chain)
+
+
+def test_a_regime_may_pick_fresh_samples_in_any_order():
+    """With gaps and repeats: the stream is asked for as far as the last one."""
+
+    def picky(sizes, *, generation, seed):
+        if generation == 0:
+            return regimes.replace(sizes, generation=0, seed=seed)
+        rows = torch.tensor([9, 3, 3, 20] + [5] * 36)
+        return Selection(torch.full_like(rows, FRESH), rows)
+
+    *_, last = run_chain(*gaussian(), picky, generations=2)
+    assert last.metrics["real_share"] == 1
 
 
 def test_samples_carry_their_generation():

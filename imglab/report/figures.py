@@ -23,7 +23,7 @@ BLUE, GREY = "#4477aa", "#bbbbbb"
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 """Paul Tol's bright scheme: told apart by colour-blind readers."""
 STRIP_MOST = 12
-LABEL_HEIGHT = 24
+LABEL_HEIGHT, STRIP_GAP = 24, 8
 
 
 def draw_figures(run: Path) -> None:
@@ -65,13 +65,15 @@ def strip_png(pictures: Mapping[int, Path]) -> bytes:
     for g in chosen:
         with Image.open(pictures[g]) as file:
             opened.append(file.convert("RGB"))
-    width, height = opened[0].size
-    strip = Image.new("RGB", (len(opened) * (width + 8) - 8, height + LABEL_HEIGHT), "white")
+    columns = math.ceil(math.sqrt(len(opened)))
+    rows = math.ceil(len(opened) / columns)
+    width, height = opened[0].width + STRIP_GAP, opened[0].height + STRIP_GAP + LABEL_HEIGHT
+    strip = Image.new("RGB", (columns * width - STRIP_GAP, rows * height - STRIP_GAP), "white")
     pen, font = ImageDraw.Draw(strip), ImageFont.load_default(16)
     for at, (g, picture) in enumerate(zip(chosen, opened, strict=True)):
-        left = at * (width + 8)
-        pen.text((left + 4, 2), f"generation {g}", fill="black", font=font)
-        strip.paste(picture, (left, LABEL_HEIGHT))
+        left, top = at % columns * width, at // columns * height
+        pen.text((left + 4, top + 2), f"generation {g}", fill="black", font=font)
+        strip.paste(picture, (left, top + LABEL_HEIGHT))
     buffer = io.BytesIO()
     strip.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
