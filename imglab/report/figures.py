@@ -19,7 +19,7 @@ from imglab.report.table import metric_label, metric_names
 from imglab.runs import generation_folder, read_metrics
 
 COLUMNS = 4
-BLUE, GREY = "#4477aa", "#bbbbbb"
+GREY = "#bbbbbb"
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 """Paul Tol's bright scheme: told apart by colour-blind readers."""
 STRIP_MOST = 12
