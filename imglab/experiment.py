@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -221,9 +220,8 @@ class Run:
             store.begin(config=config_hash(resolved), environment=environment)
             shared = self.folder / "shared"
             shared.mkdir(exist_ok=True)
-            began = time.perf_counter()
-            experiment.modality.prepare(shared)
-            store.log(stage="prepare", seconds=round(time.perf_counter() - began, 4))
+            with store.timed(stage="prepare"):
+                experiment.modality.prepare(shared)
             yield from store.logged(
                 chain_events(
                     experiment.modality,

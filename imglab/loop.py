@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from imglab import seeds
 from imglab.errors import Stopped
@@ -18,7 +17,6 @@ from imglab.regimes import Regime
 from imglab.samples import FRESH, Samples, Selection, TrainingSet
 from imglab.store import MemoryStore, Store
 
-T = TypeVar("T")
 Start: TypeAlias = Literal["previous", "base", "scratch"]
 
 
@@ -85,7 +83,8 @@ def chain_events(
     measure = measure or Measure(modality)
     real = modality.real("train")
     n = samples or len(real)
-    yield from _timed(store, measure.prepare(), stage="reference")
+    with store.timed(stage="reference"):
+        yield from measure.prepare()
     for g in range(generations):
         if not store.finished(g):
             train = _training_set(modality, regime, store, g, seed)
@@ -181,12 +180,6 @@ def _show(modality: Modality, store: Store, g: int, path: Path) -> None:
 def _stage(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress]:
     """Do the work of a stage and store what it returns, unless the store has it already."""
     if not store.has(g, name):
-        made = yield from _timed(store, work, generation=g, stage=name)
+        with store.timed(generation=g, stage=name):
+            made = yield from work
         store.put(g, name, made)
-
-
-def _timed(store: Store, work: Stage[T], **names: int | str) -> Stage[T]:
-    began = time.perf_counter()
-    result = yield from work
-    store.log(**names, seconds=round(time.perf_counter() - began, 4))
-    return result

@@ -12,6 +12,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -76,6 +77,13 @@ class Store(ABC):
 
     def log(self, **event: Any) -> None:  # noqa: B027
         """Record an event with its time."""
+
+    @contextmanager
+    def timed(self, **event: Any) -> Iterator[None]:
+        """Record an event with the seconds that it took, once it is done."""
+        began = time.perf_counter()
+        yield
+        self.log(**event, seconds=round(time.perf_counter() - began, 4))
 
 
 class MemoryStore(Store):

@@ -283,10 +283,9 @@ def _noising(settings: DiffusionSettings) -> DDPMScheduler:
 
 def _sampler(settings: DiffusionSettings) -> Any:
     schedule = _schedule(settings)
-    if settings.sampler == "ddim":
-        return DDIMScheduler(**schedule, timestep_spacing="trailing", clip_sample=True)
-    if settings.sampler == "ddpm":
-        return DDPMScheduler(**schedule, timestep_spacing="trailing", clip_sample=True)
+    if settings.sampler != "dpm-solver++":
+        sampler = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[settings.sampler]
+        return sampler(**schedule, timestep_spacing="trailing", clip_sample=True)
     # The noise predicted at the last steps says next to nothing about the image: unbounded, the first step explodes.
     bounded = {"thresholding": True, "sample_max_value": 1.0} if settings.prediction == "epsilon" else {}
     return DPMSolverMultistepScheduler(**schedule, timestep_spacing="trailing", **bounded)

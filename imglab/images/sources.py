@@ -113,23 +113,17 @@ def _parameters(datasets: Any, name: str) -> Mapping[str, Any]:
 def _torchvision_images(dataset: Any, size: int | None) -> LabelledImages:
     data, targets = getattr(dataset, "data", None), getattr(dataset, "targets", None)
     if isinstance(data, (np.ndarray, Tensor)) and data.ndim in (3, 4) and targets is not None:
-        images = torch.as_tensor(data)
-        channels_last = images[:, None] if images.dim() == 3 else images
-        if images.dim() == 4 and images.shape[-1] in (1, 3):
-            channels_last = images.permute(0, 3, 1, 2)
-        return LabelledImages(channels_last.contiguous(), torch.as_tensor(targets).long())
+        return LabelledImages(_channels_first(data), torch.as_tensor(targets).long())
     names = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
-    arrays, labels, problems = [], [], []
+    arrays, labels = [], []
     for index, name in enumerate(names):
         try:
             image, label = dataset[index]
             arrays.append(_as_array(image, size))
             labels.append(int(label))
         except (OSError, ValueError, TypeError) as error:
-            problems.append(Problem(name, f"is not an image with a class: {_first_line(error)}", "use another source"))
-            break
-    if problems:
-        raise InputError(problems)
+            problem = Problem(name, f"is not an image with a class: {_first_line(error)}", "use another source")
+            raise InputError(problem) from None
     return LabelledImages(_stacked(arrays, names), torch.tensor(labels))
 
 
@@ -174,12 +168,8 @@ def _from_arrays(arrays: Mapping[str, Any]) -> SourceImages:
         values: Any = np.unique(np.concatenate(found))
         names = tuple(str(value) for value in values.tolist())
         labels = [torch.from_numpy(np.searchsorted(values, column)).long() for column in found]
-    sets = []
-    for split, column in zip(("train", "test"), labels, strict=True):
-        images = torch.from_numpy(arrays[f"{split}_images"])
-        images = images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)
-        sets.append(LabelledImages(images.contiguous(), column))
-    return SourceImages(sets[0], sets[1], names)
+    train, test = (_channels_first(arrays[f"{split}_images"]) for split in ("train", "test"))
+    return SourceImages(LabelledImages(train, labels[0]), LabelledImages(test, labels[1]), names)
 
 
 def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
@@ -263,8 +253,15 @@ def _stacked(arrays: Sequence[Any], names: Sequence[str]) -> Tensor:
         raise InputError(
             Problem("modality.size", f"the images differ in size: {examples}", "set modality.size to resize them")
         )
-    images = torch.from_numpy(np.stack(arrays))
-    return (images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)).contiguous()
+    return _channels_first(np.stack(arrays))
+
+
+def _channels_first(images: Any) -> Tensor:
+    """Turn [N, H, W] or [N, H, W, 1 or 3], array or tensor, into [N, C, H, W]; leave what has that form already."""
+    found = torch.as_tensor(images)
+    if found.dim() == 3:
+        return found[:, None].contiguous()
+    return (found.permute(0, 3, 1, 2) if found.shape[-1] in (1, 3) else found).contiguous()
 
 
 def _first_line(error: Exception) -> str:

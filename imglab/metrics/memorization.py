@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imglab.metrics.neighbours import Frame, Points, squared_distances, tiles
+from imglab.metrics.neighbours import in_one_frame, squared_distances, tiles
 from imglab.metrics.undefined import Undefined, check_features
 
 
@@ -18,18 +18,15 @@ def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]
     train, synthetic  float features [N, D], [M, D]; Euclidean, in feature units
     """
     check_features(real=train, synthetic=synthetic, at_least=1)
-    dtype = torch.float64 if torch.float64 in (train.dtype, synthetic.dtype) else torch.float32
-    train, synthetic = train.to(dtype), synthetic.to(dtype)
-    frame = Frame.of(train, synthetic)
-    theirs, ours = Points(train, frame), Points(synthetic, frame)
-    smallest = torch.full((len(ours),), torch.inf, dtype=train.dtype)
+    theirs, ours = in_one_frame(train, synthetic)
+    smallest = torch.full((len(ours),), torch.inf, dtype=ours.rows.dtype)
     who = torch.zeros(len(ours), dtype=torch.int64)
     for tile in tiles(ours, theirs):
         found, index = tile.at_least.min(1)
         closer = found < smallest[tile.rows]
         who[tile.rows] = torch.where(closer, index + tile.columns.start, who[tile.rows])
         smallest[tile.rows] = torch.where(closer, found, smallest[tile.rows])
-    exact = squared_distances(ours, torch.arange(len(ours)), theirs, who).sqrt() / frame.scale
+    exact = squared_distances(ours, torch.arange(len(ours)), theirs, who).sqrt() / ours.frame.scale
     each = exact[ours.inverse]
     spread = float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("nan")
     return float(each.mean()), spread

@@ -78,6 +78,14 @@ class Points:
         return (min(width, TERMS) + 4 * parts + 16) * torch.finfo(self.rows.dtype).eps / 2
 
 
+def in_one_frame(*sets: Tensor) -> list[Points]:
+    """Return feature sets, float [N, D] each, seen in a frame of their own; float32 unless one is float64."""
+    dtype = torch.float64 if any(points.dtype == torch.float64 for points in sets) else torch.float32
+    cast = [points.to(dtype) for points in sets]
+    frame = Frame.of(*cast)
+    return [Points(points, frame) for points in cast]
+
+
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """First occurrence of each distinct row, which of them each row is, and how often each occurs."""
     words = rows.contiguous().view(torch.int32)

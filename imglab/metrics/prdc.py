@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imglab.metrics.neighbours import Frame, Points, Tile, kth_squared_distance, tiles
+from imglab.metrics.neighbours import Points, Tile, in_one_frame, kth_squared_distance, tiles
 from imglab.metrics.undefined import check_features
 
 
@@ -44,10 +44,7 @@ def prdc(*, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, densit
     `prdc` package uses `<` and scores 0 on a set collapsed to one point. Time O((N + M)^2 D), memory O(N + M).
     """
     check_features(real=real, synthetic=synthetic, at_least=max(precision_recall_k, density_coverage_k) + 1)
-    dtype = torch.float64 if torch.float64 in (real.dtype, synthetic.dtype) else torch.float32
-    real, synthetic = real.to(dtype), synthetic.to(dtype)
-    frame = Frame.of(real, synthetic)
-    theirs, ours = Points(real, frame), Points(synthetic, frame)
+    theirs, ours = in_one_frame(real, synthetic)
     real_ball, wide_ball = kth_squared_distance(theirs, (precision_recall_k, density_coverage_k))
     (synthetic_ball,) = kth_squared_distance(ours, (precision_recall_k,))
 
