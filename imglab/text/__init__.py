@@ -1,0 +1,1 @@
+"""Text: language models that continue real text, and then their own."""

@@ -1,0 +1,41 @@
+"""Model cards: what a `model/` folder is and how to draw from it without imglab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from imglab.text.settings import BeamSettings, TextModelSettings
+
+CODE = """\
+{extra}from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = AutoModelForCausalLM.from_pretrained("model"), AutoTokenizer.from_pretrained("model")
+prompt = tokenizer("The statement", return_tensors="pt", add_special_tokens=False)
+tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
+print(tokenizer.decode(tokens[0]))
+"""
+
+
+def text_card(kind: str, settings: TextModelSettings, block: int, training: Mapping[str, Any]) -> str:
+    """Return the text of a card for a text model."""
+    extra = "import imglab  # makes the n-gram model known to transformers\n" if kind == "ngram" else ""
+    code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
+    return (
+        "---\nlibrary_name: transformers\ntags: [imglab, model-collapse]\n---\n\n"
+        f"# A{'n n-gram' if kind == 'ngram' else ' language'} model of an imglab chain\n\n"
+        "The folder it lies in, `generation_NNN`, says which generation of the chain it is; `metrics.json` beside it\n"
+        f"scores what it drew. Fitted on {training.get('samples_seen', 0):,} samples of {block} tokens seen.\n"
+        f"The chain continued prompts of {block} tokens by {block} more, decoding as below.\n\n"
+        f"```python\n{code}```\n"
+    )
+
+
+def _decoding(settings: TextModelSettings) -> str:
+    if isinstance(settings.decoding, BeamSettings):
+        return f"num_beams={settings.decoding.beams}, do_sample=False"
+    temperature = settings.decoding.temperature * settings.sampling_bias
+    return (
+        f"do_sample=True, temperature={temperature:g}, top_k={settings.decoding.top_k or 0}, "
+        f"top_p={settings.decoding.top_p:g}"
+    )

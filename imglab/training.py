@@ -1,0 +1,111 @@
+"""What the training of every network shares: how many steps, how fast, on which samples, and its checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from imglab import seeds
+from imglab.samples import Samples, TrainingSet
+from imglab.settings import TrainingPlan
+
+WARMUP = 0.05
+GATHER_WHOLE = 1 << 30
+"""Training sets below so many bytes are gathered into one tensor; larger ones are read batch by batch."""
+
+
+def device() -> torch.device:
+    """Return where networks are trained and drawn from."""
+    found: torch.device = Accelerator().device
+    return found
+
+
+def step_count(plan: TrainingPlan, examples: int, budget: float) -> int:
+    """Return the steps that spend a budget of examples, or the plan's epochs over them; at least one."""
+    return max(1, round((plan.epochs * examples if plan.epochs else budget) / plan.batch))
+
+
+def learning_pace(done: float, plan: TrainingPlan) -> float:
+    """Share of the learning rate at this share of the steps."""
+    if done < WARMUP:
+        return (done + 1e-3) / WARMUP
+    if plan.decay == "none":
+        return 1.0
+    return 0.55 + 0.45 * math.cos(math.pi * (done - WARMUP) / (1 - WARMUP))
+
+
+def set_pace(optimizer: torch.optim.Optimizer, done: float, plan: TrainingPlan) -> None:
+    """Set the learning rate for this share of the steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = plan.learning_rate * learning_pace(done, plan)
+
+
+class Batches:
+    """Batches by step: permutations of the training set, one after the other, each from (seed, epoch).
+
+    With `join` above 1 an example is that many successive samples, and where the first one begins moves from epoch
+    to epoch; a batch then has `join` rows for each example, in order.
+    """
+
+    def __init__(self, train: TrainingSet, size: int, seed: int, *, join: int = 1) -> None:
+        self._train = TrainingSet.of(train.all()) if train.nbytes < GATHER_WHOLE else train
+        self._size, self._seed, self._join = size, seed, join
+        self._orders: dict[int, Tensor] = {}
+
+    @property
+    def examples(self) -> int:
+        """How many examples an epoch has."""
+        return max(1, len(self._train) // self._join)
+
+    def __getitem__(self, step: int) -> Samples:
+        n, first = self.examples, step * self._size
+        places = torch.arange(first, first + self._size)
+        epochs = places // n
+        starts = torch.cat([self._order(epoch)[places[epochs == epoch] % n] for epoch in torch.unique(epochs).tolist()])
+        rows = (starts[:, None] + torch.arange(self._join)) % len(self._train)
+        return self._train.rows(rows.flatten())
+
+    def _order(self, epoch: int) -> Tensor:
+        """Return the first rows of the examples of an epoch."""
+        if epoch not in self._orders:
+            kept = {last: order for last, order in self._orders.items() if last == epoch - 1}
+            generator = seeds.generator(self._seed, "epoch", epoch)
+            order = torch.randperm(self.examples, generator=generator) * self._join
+            if self._join > 1:
+                order += torch.randint(self._join, (1,), generator=generator)
+            self._orders = {**kept, epoch: order}
+        return self._orders[epoch]
+
+
+def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[str, Tensor]:
+    """Everything that the rest of a fit depends on; noise and order follow from (seed, step) alone."""
+    moments = optimizer.state_dict()["state"]
+    return {
+        "step": torch.tensor(step),
+        **{f"weights.{name}": tensor.detach() for name, tensor in weights.items()},
+        **{f"optimizer.{at}.{name}": tensor for at, found in moments.items() for name, tensor in found.items()},
+    }
+
+
+def restore_fit(
+    state: Mapping[str, Tensor], weights: Mapping[str, Tensor], trained: Sequence[nn.Parameter], optimizer: Any
+) -> int:
+    """Take back what `fit_state` gave; `trained` are the optimizer's parameters. Return the step to go on with."""
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            tensor.copy_(state[f"weights.{name}"])
+    moments: dict[int, dict[str, Tensor]] = {at: {} for at, _ in enumerate(trained)}
+    for key, tensor in state.items():
+        if key.startswith("optimizer."):
+            _, number, moment = key.split(".")
+            like = trained[int(number)].detach()
+            # The fused optimizer walks through memory: moments must lie as their weights do (channels last).
+            kept = torch.empty_like(like) if tensor.shape == like.shape else torch.empty_like(tensor)
+            moments[int(number)][moment] = kept.copy_(tensor)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return int(state["step"])

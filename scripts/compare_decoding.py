@@ -1,0 +1,40 @@
+"""Run one text config with several decodings and draw which metric sees which collapse.
+
+python scripts/compare_decoding.py configs/text_pydoc.yaml --out runs/decoding
+"""
+
+import argparse
+from pathlib import Path
+
+import imglab
+from imglab.report.figures import curves_png
+
+DECODINGS = {
+    "sampling": "model.decoding={kind: sampling}",
+    "top-p": "model.decoding={kind: sampling, temperature: 0.9, top_p: 0.95}",
+    "beam": "model.decoding={kind: beam, beams: 5}",
+}
+SHOWN = ["perplexity", "reference_perplexity", "entropy", "distinct_2", "repetition", "rare_word_survival"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", default="configs/text_pydoc.yaml")
+    parser.add_argument("--out", type=Path, default=Path("runs/decoding"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+
+    found = {}
+    for name, change in DECODINGS.items():
+        run = imglab.Run.from_file(arguments.config, arguments.out / name, [*arguments.set, change])
+        found[name] = [generation.metrics for generation in run.generations()]
+        print(name, *(f"  {key} {[row[key] for row in found[name]]}" for key in SHOWN), sep="\n", flush=True)
+    (arguments.out / "decoding.png").write_bytes(curves_png(found, SHOWN))
+    print(arguments.out / "decoding.png")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except imglab.InputError as error:
+        raise SystemExit(f"error: {error}") from None
