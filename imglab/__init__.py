@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from imglab.autoclass import register_when_imported
+
 if TYPE_CHECKING:
     from imglab.check import check_modality as check_modality
     from imglab.errors import InputError as InputError
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from imglab.samples import Samples as Samples
     from imglab.samples import Selection as Selection
     from imglab.samples import TrainingSet as TrainingSet
+    from imglab.side_by_side import SideBySide as SideBySide
     from imglab.store import DiskStore as DiskStore
     from imglab.store import MemoryStore as MemoryStore
     from imglab.store import RunFolder as RunFolder
 
 __version__ = "0.1.0"
+
+register_when_imported()
 
 _HOMES = {
     "check": ["check_modality"],
@@ -46,6 +51,7 @@ _HOMES = {
     "modality": ["Features", "GenerativeModel", "Measures", "Modality", "Progress", "Spec"],
     "plugins": ["load_model"],
     "samples": ["Samples", "Selection", "TrainingSet"],
+    "side_by_side": ["SideBySide"],
     "store": ["DiskStore", "MemoryStore", "RunFolder"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

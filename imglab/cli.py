@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imglab.errors import InputError, Problem, Stopped
+from imglab.printable import printable
+from imglab.signals import StopRequest, interrupted_by_signals
+
+if TYPE_CHECKING:
+    from imglab.experiment import Run
+    from imglab.side_by_side import SideBySide
 
 app = typer.Typer(
     help="A laboratory for model collapse: train models, generation after generation, on what models generated.",
@@ -28,28 +33,177 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run dire
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. model.steps=20. Repeatable.")
 ]
+Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Chains that run at the same time.")]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, e.g. runs/image_digits.")]
 
 
 @app.command()
-def run(config: ConfigPath, out: Out = None, changes: Changes = None) -> None:
+def run(config: ConfigPath, out: Out = None, changes: Changes = None, workers: Workers = 1) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.
+
+    A config with `chains` runs each in its own directory, in turn or, with --workers, as separate processes.
 
     Example: imglab run configs/image_digits.yaml --out runs/first --set generations=3
     """
-    from imglab.config import load_config
+    from imglab.config import RunConfig, load_config
 
     checked = load_config(config, changes or [])  # before torch is imported: a wrong key is told in a moment
-    from imglab.console import RunConsole
     from imglab.experiment import Run
-    from imglab.report.figures import draw_figures
 
-    chain = Run(checked, out, where=str(config))
-    with _interruptible(chain.folder), RunConsole(chain) as console:
-        for event in chain.events():
+    if isinstance(checked, RunConfig):
+        if workers > 1:
+            raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+        _run_chain(Run(checked, out, where=str(config)))
+        return
+    from imglab.report.run_figures import draw_figures
+    from imglab.side_by_side import SideBySide
+
+    chains = SideBySide(checked, out, where=str(config), workers=workers)
+    if workers > 1:
+        _run_apart(chains)
+    else:
+        chains.begin()
+        for name, chain in chains.runs.items():
+            typer.echo(f"chain {name}")
+            _run_chain(chain)
+    draw_figures(chains.folder)
+    typer.echo(f"all chains are done\n  {chains.folder / 'side_by_side.png'}")
+
+
+def _run_chain(chain: Run) -> None:
+    from imglab.console import RunConsole
+    from imglab.report.run_figures import draw_figures
+
+    with _stoppable(chain.folder), StopRequest() as stop, RunConsole(chain) as console:
+        for event in stop.heeded(chain.events()):
             console.show(event)
         draw_figures(chain.folder)
         console.end()
+
+
+def _run_apart(chains: SideBySide) -> None:
+    with _stoppable(chains.folder), interrupted_by_signals():
+        codes = chains.run_apart(lambda name, line: typer.echo(f"{name}: {printable(line)}"))
+    failed = {name: code for name, code in codes.items() if code}
+    if failed:
+        each = ", ".join(f"{name} (exit code {code})" for name, code in failed.items())
+        typer.echo(f"not finished: {each}", err=True)
+        raise typer.Exit(next(code if code in (1, 2, 3) else 1 for code in failed.values()))
+
+
+@app.command()
+def sweep(
+    config: ConfigPath,
+    out: Out = None,
+    changes: Changes = None,
+    workers: Workers = 1,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead, e.g. auto.")
+    ] = None,
+) -> None:
+    """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
+
+    Each is a run of its own, in DIR/<arm>/seed-<s>; the same command goes on where it stopped.
+
+    Example: imglab sweep configs/sweep_digits.yaml --workers 2
+    """
+    from imglab.sweeps.config import load_sweep
+
+    checked = load_sweep(config, changes or [])
+    from imglab.report.run_figures import draw_figures
+    from imglab.sweeps.results import sentence, write_summary
+    from imglab.sweeps.run import Sweep
+
+    whole = Sweep(checked, out, where=str(config), workers=workers)
+    typer.echo(f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds -> {whole.folder}")
+    with _stoppable(whole.folder), interrupted_by_signals():
+        outcomes = whole.run(_Tally(), ray)
+    failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
+    for name, outcome in failed.items():
+        typer.echo(f"{name}: {printable(outcome.message)}", err=True)
+    if len(failed) < len(outcomes):
+        for answer in write_summary(whole.folder)["contrasts"]:
+            typer.echo(sentence(answer))
+        draw_figures(whole.folder)
+        typer.echo(f"{whole.folder / 'summary.json'}\n{whole.folder / 'sweep.png'}")
+    if failed:
+        raise typer.Exit(max((outcome.code for outcome in failed.values()), key=(3, 2, 1).index))
+
+
+@app.command()
+def claims(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all.")
+    ] = None,
+    profile: Annotated[str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")] = "quick",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")] = Path(
+        "runs/claims"
+    ),
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")] = Path(
+        "data"
+    ),
+    workers: Workers = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as one JSON object.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
+) -> None:
+    """Run claims of papers at a size that fits, and say pass, fail or blocked, with the numbers.
+
+    A claim passes if the confidence interval of every quantity lies where the claim puts it. Chains that claims share
+    run once; the same command goes on where it stopped.
+
+    Example: imglab claims theory
+    """
+    from imglab.claims.catalog import Catalog
+    from imglab.claims.table import format_claim, format_results
+
+    if profile not in ("quick", "full"):
+        raise InputError(Problem("--profile", f"{profile!r} is no profile", "quick or full"))
+    catalog = Catalog()
+    chosen = catalog.chosen(names or [])
+    if listed:
+        for claim in chosen:
+            typer.echo(format_claim(claim))
+        return
+    from imglab.claims.run import ClaimsRun
+
+    tally = (lambda done, total: None) if as_json else _Tally()
+    with _stoppable(out), interrupted_by_signals():
+        results = ClaimsRun(catalog, chosen, "full" if profile == "full" else "quick", out, data).run(workers, tally)
+    if as_json:
+        typer.echo(json.dumps({"profile": profile, "claims": [result.described() for result in results]}, indent=1))
+    else:
+        typer.echo(format_results(results))
+
+
+class _Tally:
+    """Prints how many generations are finished, when that changes."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        if done != self._last:
+            typer.echo(f"{done} of {total} generations finished")
+        self._last = done
+
+
+@app.command()
+def fork(
+    source: Annotated[str, typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it.")],
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Default: the run's own config.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The new run directory.")] = None,
+    changes: Changes = None,
+) -> None:
+    """Carry on from a generation of a run under other rules. What is finished is shared, nothing computed again.
+
+    Example: imglab fork runs/image_digits@4 --set 'regime={kind: mix, real_fraction: 1.0}' --set generations=10
+    --out runs/healed
+    """
+    if out is None:
+        raise InputError(Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed"))
+    from imglab.fork import fork as make_fork
+
+    _run_chain(make_fork(source, out, config, changes or []))
 
 
 @app.command()
@@ -61,9 +215,9 @@ def metrics(
     Example: imglab metrics runs/image_digits --json
     """
     from imglab.report.table import format_table
-    from imglab.runs import read_metrics
+    from imglab.runs import read_metrics, run_folders
 
-    found = {str(folder): read_metrics(folder) for folder in runs}
+    found = {str(folder): read_metrics(folder) for given in runs for folder in run_folders(given)}
     if as_json:
         typer.echo(json.dumps({"runs": [{"run": name, "generations": rows} for name, rows in found.items()]}, indent=1))
         return
@@ -79,12 +233,21 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
 
     Example: imglab validate configs/image_digits.yaml --set model.steps=20
     """
-    from imglab.config import load_config
+    from imglab.config import RunConfig, load_config
+    from imglab.sweeps.config import SweepConfig, load_sweep
+    from imglab.yaml_files import read_yaml
 
-    checked = load_config(config, changes or [])
-    from imglab.experiment import check
+    tree = read_yaml(config)
+    is_sweep = isinstance(tree, dict) and "arms" in tree
+    checked = (load_sweep if is_sweep else load_config)(config, changes or [])
+    from imglab.experiment import check, check_each
 
-    unchecked = check(checked, str(config))
+    if isinstance(checked, RunConfig):
+        unchecked = check(checked, str(config))
+    elif isinstance(checked, SweepConfig):
+        unchecked = check_each(checked.arms, str(config), "arms")
+    else:
+        unchecked = check_each(checked.chains, str(config), "chains")
     typer.echo(f"{config}: right" + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else ""))
 
 
@@ -95,15 +258,18 @@ def list_kinds() -> None:
     Example: imglab list
     """
     from imglab import plugins
-    from imglab.config import REGIMES, read_yaml
+    from imglab.sections import CURATIONS, REGIMES
+    from imglab.yaml_files import read_yaml
 
-    regimes = {section.model_fields["kind"].default: section.__doc__ or "" for section in REGIMES}
     shipped = {
         "modalities": {
             kind: _first_line(plugins.settings_class(kind, plugins.MODALITIES)) for kind in plugins.MODALITIES
         },
         "models": {kind: _first_line(plugins.settings_class(kind, plugins.MODELS)) for kind in plugins.MODELS},
-        "regimes": {kind: text.splitlines()[0] for kind, text in regimes.items()},
+        **{
+            title: {section.model_fields["kind"].default: _first_line(section) for section in sections}
+            for title, sections in (("regimes", REGIMES), ("curators", CURATIONS))
+        },
     }
     for title, kinds in shipped.items():
         added = {name: f"from {value}" for name, value in plugins.installed(f"imglab.{title}").items()}
@@ -115,11 +281,9 @@ def list_kinds() -> None:
         try:
             tree = read_yaml(path)
         except InputError as error:
-            typer.echo(f"  {path!s:34} unreadable: {_printable(str(error))}")
+            typer.echo(f"  {path!s:34} unreadable: {printable(str(error))}")
             continue
-        section = tree.get("modality") if isinstance(tree, dict) else None
-        kind = section.get("kind") if isinstance(section, dict) else section
-        typer.echo(f"  {path!s:34} {kind or ''}")
+        typer.echo(f"  {path!s:34} {', '.join(_kinds(tree))}")
 
 
 def main() -> None:
@@ -128,26 +292,21 @@ def main() -> None:
         app()
     except InputError as error:
         for problem in error.problems:
-            print(f"error: {_printable(str(problem))}", file=sys.stderr)
+            print(f"error: {printable(str(problem))}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
             raise
-        print(f"error: {_printable(str(error.filename))[:80]}...: {error.strerror}", file=sys.stderr)
+        print(f"error: {printable(str(error.filename))[:80]}...: {error.strerror}", file=sys.stderr)
         raise SystemExit(2) from None
     except Stopped as stop:
-        print(f"stopped: {_printable(str(stop))}", file=sys.stderr)
+        print(f"stopped: {printable(str(stop))}", file=sys.stderr)
         raise SystemExit(3) from None
 
 
 @contextmanager
-def _interruptible(folder: Path) -> Iterator[None]:
-    """Turn signals and a full disk into `Stopped`: what is finished stays, the same command goes on."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def _stoppable(folder: Path) -> Iterator[None]:
+    """Turn an interruption and a full disk into `Stopped`: what is finished stays, the same command goes on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -161,17 +320,22 @@ def _interruptible(folder: Path) -> Iterator[None]:
             )
             raise InputError(problem) from None
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+
+def _kinds(tree: Any) -> list[str]:
+    """Return the modalities that a config names, of one chain or of several."""
+    if not isinstance(tree, dict):
+        return []
+    chains = tree.get("chains")
+    if isinstance(chains, dict):
+        return [kind for chain in chains.values() for kind in _kinds(chain)]
+    section = tree.get("modality")
+    kind = section.get("kind") if isinstance(section, dict) else section
+    return [kind] if isinstance(kind, str) else []
 
 
 def _first_line(section: type) -> str:
     return (section.__doc__ or "").splitlines()[0]
-
-
-def _printable(text: str) -> str:
-    """Show control characters as escapes, so that a file's name cannot drive the terminal."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else f"\\x{ord(sign):02x}" for sign in text)
 
 
 def _width() -> int:

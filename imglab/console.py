@@ -15,7 +15,9 @@ from rich.progress import Progress as Bars
 from imglab.experiment import Run
 from imglab.loop import Generation
 from imglab.modality import Progress, Split
+from imglab.report.run_figures import NAMES
 from imglab.report.table import streamed
+from imglab.runs import generation_folder
 
 PLAIN_WIDTH = 132
 RATE_AFTER = 0.5
@@ -72,9 +74,11 @@ class RunConsole:
         """Say that the run is finished and where to look."""
         self._stop_bars()
         self._print(f"done in {_clock(time.perf_counter() - self._began)}")
-        for name in ("curves.png", "strip.png"):
-            if (self._run.folder / name).exists():
-                self._print(f"  {self._run.folder / name}")
+        folder, last = self._run.folder, self._run.experiment.config.generations - 1
+        picture = generation_folder(folder, last) / self._run.experiment.modality.picture
+        for path in (*(folder / name for name in NAMES), picture):
+            if path.exists():
+                self._print(f"  {path}")
 
     def _finish_generation(self, event: Generation) -> None:
         now = time.perf_counter()

@@ -6,13 +6,16 @@ import hashlib
 import os
 import platform
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from imglab.modality import Modality
+from imglab.files import sha256_file
+from imglab.modality import GenerativeModel, Modality
 from imglab.runs import FORMAT_VERSION
 from imglab.samples import Samples
 
@@ -22,6 +25,8 @@ PACKAGES = (
     "torchvision",
     "diffusers",
     "transformers",
+    "tokenizers",
+    "peft",
     "accelerate",
     "torchmetrics",
     "torch-fidelity",
@@ -32,7 +37,7 @@ PACKAGES = (
 )
 
 
-def describe_environment(modality: Modality) -> dict[str, Any]:
+def describe_environment(modality: Modality, bases: Sequence[GenerativeModel | None] = ()) -> dict[str, Any]:
     """Return what environment.json records; the same machine, code and data give the same answer."""
     return {
         "format_version": FORMAT_VERSION,
@@ -44,6 +49,7 @@ def describe_environment(modality: Modality) -> dict[str, Any]:
         "cores": available_cores(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
+        "base": [hash_model(base) for base in bases if base is not None] or None,
     }
 
 
@@ -59,6 +65,15 @@ def hash_samples(samples: Samples) -> str:
         if column is not None:
             digest.update(column.contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def hash_model(model: GenerativeModel) -> str:
+    """Return the sha256 of what a model saves."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        found = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        signs = "".join(f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in found)
+    return hashlib.sha256(signs.encode()).hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,34 @@ class InputError(Exception):
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Attempts:
+    """Goes on after a problem, so that all of them can be told at once."""
+
+    def __init__(self, where: str = "") -> None:
+        """Collect problems; `where`, if given, is put before the place of each."""
+        self._where = f"{where}: " if where else ""
+        self._problems: list[Problem] = []
+
+    def add(self, problem: Problem) -> None:
+        """Add a problem that was found otherwise."""
+        self._problems.append(problem)
+
+    def run(self, attempt: Callable[[], T]) -> T | None:
+        """Return what `attempt` returns; None, and its problems kept, where it raises InputError."""
+        try:
+            return attempt()
+        except InputError as error:
+            self._problems += error.problems
+            return None
+
+    def finish(self) -> None:
+        """Raise InputError with all problems, if there are any."""
+        if self._problems:
+            raise InputError(
+                Problem(f"{self._where}{found.where}", found.what, found.remedy) for found in self._problems
+            )
 
 
 class Stopped(Exception):

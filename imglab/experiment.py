@@ -3,56 +3,83 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
-from imglab import files, plugins, regimes
+from imglab import curation, files, plugins, regimes
 from imglab.config import (
-    MixSettings,
     RunConfig,
     differences,
     dump_config,
     load_config,
-    parse_yaml,
     plug_ins,
     validate_config,
 )
 from imglab.environment import available_cores, describe_environment
-from imglab.errors import InputError, Problem
+from imglab.errors import Attempts, InputError, Problem
 from imglab.loop import Generation, chain_events
 from imglab.measure import Measure
+from imglab.mixed.population import Population, has_density
+from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import GenerativeModel, Modality, Progress
-from imglab.settings import PlugIn
+from imglab.sections import (
+    ConfidenceCuration,
+    CurationSection,
+    DensityCuration,
+    DropWatermarkedCuration,
+    FreshDataSettings,
+    MixSettings,
+    RankingSection,
+    SyntheticAugmentationSettings,
+)
+from imglab.settings import PlugIn, Section
+from imglab.sharing import Shelf
 from imglab.store import DiskStore
+from imglab.yaml_files import parse_yaml
 
-T = TypeVar("T")
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config and all that it builds: ready to run, nothing written yet."""
+    """A config and all that it builds: ready to run, nothing written yet.
+
+    models, bases  one model and what it starts from, or several that take turns
+    """
 
     config: RunConfig
     modality: Modality
-    model: GenerativeModel
+    models: Sequence[GenerativeModel]
+    bases: Sequence[GenerativeModel | None]
     regime: regimes.Regime
-    base: GenerativeModel | None
+    curator: curation.Curator | None
 
     @property
     def samples(self) -> int:
-        """How many samples each generation draws."""
+        """How many samples each generation leaves in the pool, where a curator keeps a fixed share of them."""
         return self.config.samples or len(self.modality.real("train"))
+
+    @property
+    def drawn(self) -> int:
+        """How many samples each generation draws."""
+        return drawn_samples(self.config, self.samples)
 
     def measure(self, cache: Path | None = None) -> Measure:
         """Return what scores the generations."""
         return Measure(self.modality, **self.config.measure.model_dump(), cache=cache)
+
+    def load_model(self, path: Path) -> GenerativeModel:
+        """Open the `model/` folder of a generation."""
+        if plugins.is_known_model(path):
+            found: GenerativeModel = plugins.load_model(path)
+            return found
+        return type(self.models[0]).load(path)
 
 
 def build(config: RunConfig, where: str) -> Experiment:
@@ -72,23 +99,34 @@ def check(config: RunConfig, where: str) -> list[str]:
     return unchecked
 
 
+def check_each(configs: Mapping[str, RunConfig], where: str, key: str) -> list[str]:
+    """Check every chain, or arm, of a config that holds them under `key`, as `check` does."""
+    attempts = Attempts()
+    found = {name: attempts.run(partial(check, config, f"{where}: {key}.{name}")) for name, config in configs.items()}
+    attempts.finish()
+    return [f"{key}.{name}.{unchecked}" for name, those in found.items() for unchecked in those or ()]
+
+
 def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experiment | None:
     torch.set_num_threads(resolved_threads(config))
-    attempts, model, base, modality, regime = _Attempts(where), None, None, None, None
+    attempts, models, bases, modality, regime, curator = Attempts(where), None, None, None, None, None
     if "regime" not in foreign:
         regime = attempts.run(lambda: build_regime(config))
+    if "curate" not in foreign:
+        curator = attempts.run(lambda: build_curator(config))
     if not {"modality", "modality.extractor"} & set(foreign):
         modality = attempts.run(lambda: build_modality(config))
     if modality is not None:
         attempts.run(lambda: _check_sizes(config, modality))
-        if "model" not in foreign:
-            model = attempts.run(lambda: build_model(config, modality))
-    if model is not None:
-        base = attempts.run(lambda: _load_base(config, model))
+        if not any(key.startswith("model") and key[5:6] in ("", ".") for key in foreign):
+            models = attempts.run(lambda: build_models(config, modality))
+    if models is not None and modality is not None:
+        bases = attempts.run(lambda: [_load_base(config, model) for model in models])
+        attempts.run(lambda: _check_curator(config, modality, models))
     attempts.finish()
-    if modality is None or model is None or regime is None:
+    if modality is None or models is None or bases is None or regime is None:
         return None
-    return Experiment(config, modality, model, regime, base)
+    return Experiment(config, modality, models, bases, regime, curator)
 
 
 def build_modality(config: RunConfig) -> Modality:
@@ -99,13 +137,55 @@ def build_modality(config: RunConfig) -> Modality:
     return plugins.build(section, plugins.MODALITIES, Modality)
 
 
-def build_model(config: RunConfig, modality: Modality) -> GenerativeModel:
-    """Build the model that a config names, for its modality."""
+def build_models(config: RunConfig, modality: Modality) -> list[GenerativeModel]:
+    """Build the model that a config names, for its modality; several where generations take turns."""
     section = config.model
+    if isinstance(section, AlternatingSettings):
+        return build_members(section.models, modality)
+    if isinstance(section, PopulationSettings):
+        return [Population(build_members(section.models, modality), section.weights)]
+    return [build_model(section, modality)]
+
+
+def build_members(sections: Sequence[Section | PlugIn], modality: Modality) -> list[GenerativeModel]:
+    """Build the models of a mixed chain."""
+    attempts, found = Attempts(), []
+    for at, section in enumerate(sections):
+        try:
+            found.append(build_model(section, modality))
+        except InputError as error:
+            for problem in error.problems:
+                key = problem.where.replace("model", f"model.models.{at}", 1)
+                attempts.add(Problem(key, problem.what, problem.remedy))
+    attempts.finish()
+    return found
+
+
+def build_model(section: Section | PlugIn, modality: Modality) -> GenerativeModel:
+    """Build one model."""
     if isinstance(section, PlugIn):
         found = plugins.located(section, "imglab.models")
         return plugins.build_plug_in(found, GenerativeModel, "model", modality=modality)
     return plugins.build(section, plugins.MODELS, GenerativeModel, modality)
+
+
+def build_curator(config: RunConfig) -> curation.Curator | None:
+    """Return the curator that a config names, with its keys bound."""
+    section = config.curate
+    if section is None:
+        return None
+    if isinstance(section, PlugIn):
+        bound: curation.Curator = plugins.bind_function(section, "curate", {"samples", "context"})
+        return bound
+    return partial(getattr(curation, section.kind), **section.model_dump(exclude={"kind", "oversample"}))
+
+
+def drawn_samples(config: RunConfig, samples: int) -> int:
+    """Return how many samples a generation draws so that `samples` are left, as far as that can be known."""
+    section = config.curate
+    if isinstance(section, CurationSection) and section.oversample is not None:
+        return round(samples * section.oversample)
+    return curation.drawn_size(samples, section.keep) if isinstance(section, RankingSection) else samples
 
 
 def build_regime(config: RunConfig) -> regimes.Regime:
@@ -123,29 +203,9 @@ def resolved_threads(config: RunConfig) -> int:
     return available_cores() if config.threads == "auto" else config.threads
 
 
-class _Attempts:
-    """Goes on after a problem, so that all of them can be told at once."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-        self._problems: list[Problem] = []
-
-    def run(self, attempt: Callable[[], T]) -> T | None:
-        try:
-            return attempt()
-        except InputError as error:
-            self._problems += error.problems
-            return None
-
-    def finish(self) -> None:
-        if self._problems:
-            named = [Problem(f"{self._where}: {found.where}", found.what, found.remedy) for found in self._problems]
-            raise InputError(named)
-
-
 def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | None:
     if config.base is None:
-        return None
+        return None if config.start == "scratch" else model.pretrained
     if config.start == "scratch":
         raise InputError(Problem("base", "start: scratch uses no base", "leave it out, or choose start: base"))
     path = Path(config.base)
@@ -160,8 +220,13 @@ def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | N
 
 def _check_sizes(config: RunConfig, modality: Modality) -> None:
     real, test = len(modality.real("train")), len(modality.real("test"))
-    drawn = config.samples or real
+    left = config.samples or real
+    drawn = drawn_samples(config, left)
+    if isinstance(config.curate, RankingSection):
+        left = curation.kept_size(drawn, config.curate.keep)
     problems = []
+    if not left:
+        problems.append(Problem("curate.keep", f"keeps none of {drawn} samples", "keep more, or raise samples"))
     if test < 2:
         problems.append(
             Problem("modality", f"metrics need at least 2 test samples, there are {test}", "keep more apart")
@@ -172,28 +237,61 @@ def _check_sizes(config: RunConfig, modality: Modality) -> None:
         if k >= fewest:
             what = f"{k} neighbours need more than {k} samples on both sides, there are {fewest}"
             problems.append(Problem(f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"))
-    if isinstance(config.regime, MixSettings):
-        problems += _check_mix(config.regime, config.generations, real, drawn, modality.fresh_available())
+    problems += _check_regime(config, real, left, modality.fresh_available())
     if problems:
         raise InputError(problems)
 
 
-def _check_mix(regime: MixSettings, generations: int, real: int, drawn: int, fresh: int | None) -> Iterator[Problem]:
-    kept = regimes.real_share_size(drawn, regime.real_fraction)
-    if regime.real == "fresh":
-        needed = kept * (generations - 1)
-        if fresh is not None and needed > fresh:
-            what = f"{generations - 1} generations need {needed} fresh real samples, {fresh} are kept apart"
-            yield Problem("regime.real", what, "keep more apart (images: modality.n_fresh), or use real: resampled")
-    elif kept > real:
-        yield Problem("regime.real_fraction", f"asks for {kept} real samples, there are {real}", "lower it, or samples")
+def _check_regime(config: RunConfig, real: int, left: int, available: int | None) -> Iterator[Problem]:
+    """Find what a regime asks for and the data, or the generations, do not have."""
+    regime, later, fresh = config.regime, range(1, config.generations), 0
+    if isinstance(regime, MixSettings):
+        kept = [regimes.real_share_size(left, regime.real_fraction, g) for g in later]
+        if regime.real == "fresh":
+            fresh = sum(kept)
+        elif max(kept, default=0) > real:
+            what = f"asks for {max(kept)} real samples, there are {real}"
+            yield Problem("regime.real_fraction", what, "lower it, or samples")
+    elif isinstance(regime, FreshDataSettings):
+        fresh = regime.fresh * len(later)
+    elif isinstance(regime, SyntheticAugmentationSettings):
+        asked = regimes.augmentation_size(real, regime.ratio)
+        if later and asked > left:
+            what = f"asks for {asked} synthetic samples, a generation leaves {left}"
+            yield Problem("regime.ratio", what, f"raise samples to {asked}, or lower it")
+    if available is not None and fresh > available:
+        what = f"{len(later)} generations need {fresh} fresh real samples, {available} are kept apart"
+        remedy = "keep more apart (modality.n_fresh)" + (
+            ", or use real: resampled" if isinstance(regime, MixSettings) else ""
+        )
+        yield Problem("regime.real" if isinstance(regime, MixSettings) else "regime.fresh", what, remedy)
+
+
+def _check_curator(config: RunConfig, modality: Modality, models: Sequence[GenerativeModel]) -> None:
+    """Raise InputError where a curator needs what the data or the model do not have."""
+    section = config.curate
+    for kind, ability in ((ConfidenceCuration, "confidence"), (DropWatermarkedCuration, "watermark_scores")):
+        if isinstance(section, kind) and ability not in modality.abilities:
+            what = f"needs {ability.replace('_', ' ')} of the data, which these do not have"
+            raise InputError(Problem("curate.kind", what, "choose oracle, diversity or duplicates"))
+    if isinstance(section, DensityCuration):
+        blind = [type(member).__name__ for member in models[0].members if not has_density(member)]
+        if blind:
+            what = f"generation 0's model knows no density: {', '.join(blind)}"
+            raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))
 
 
 class Run:
     """A run directory and what continues it. Making one checks everything and writes nothing."""
 
-    def __init__(self, config: RunConfig, out: Path | None = None, *, where: str = "config") -> None:
-        """Check `config`, its data and the directory `out` (default: runs/<name>)."""
+    def __init__(
+        self, config: RunConfig, out: Path | None = None, *, where: str = "config", shelf: Shelf | None = None
+    ) -> None:
+        """Check `config`, its data and the directory `out` (default: runs/<name>).
+
+        shelf  where runs that have something in common make it once
+        """
+        self._shelf = shelf
         self.folder = out or RUNS / config.name
         self.experiment = build(resolve(config, self.folder, where), where)
 
@@ -201,36 +299,40 @@ class Run:
     def from_file(cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()) -> Run:
         """Check the config at `path` with `key.sub=value` changes; raises InputError."""
         config = load_config(Path(path), changes)
+        if not isinstance(config, RunConfig):
+            raise InputError(Problem(str(path), "holds several chains", "use imglab.SideBySide"))
         return cls(config, Path(out) if out else None, where=str(path))
 
-    def events(self) -> Iterator[Progress | Generation]:
-        """Run the chain, or the rest of it: yield Progress within stages and a Generation after each."""
+    def events(self) -> Generator[Progress | Generation, None, None]:
+        """Run the chain, or the rest of it: yield Progress within stages and a Generation after each.
+
+        Closing it in the middle of a fit keeps the fit's state.
+        """
         experiment, config = self.experiment, self.experiment.config
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                Problem(str(self.folder), f"cannot be made: {error.strerror}", "choose another --out")
-            ) from None
-        with DiskStore(self.folder, load_model=type(experiment.model).load) as store:
+        torch.set_num_threads(resolved_threads(config))  # another run may have been built since
+        make_folder(self.folder)
+        with DiskStore(self.folder, load_model=experiment.load_model) as store:
             resolve(config, self.folder, str(self.folder))  # again, now that nobody else can write
             resolved = config.model_copy(update={"samples": experiment.samples})
             write_config(self.folder, resolved)
-            environment = describe_environment(experiment.modality)
+            environment = describe_environment(experiment.modality, experiment.bases)
             store.begin(config=config_hash(resolved), environment=environment)
             shared = self.folder / "shared"
+            if self._shelf:
+                self._shelf.lend(self.folder, experiment)
             shared.mkdir(exist_ok=True)
             with store.timed(stage="prepare"):
                 experiment.modality.prepare(shared)
-            yield from store.logged(
+            events = store.logged(
                 chain_events(
                     experiment.modality,
-                    experiment.model,
+                    experiment.models,
                     experiment.regime,
                     generations=config.generations,
-                    samples=experiment.samples,
+                    samples=experiment.drawn,
+                    curator=experiment.curator,
                     start=config.start,
-                    base=experiment.base,
+                    base=experiment.bases,
                     shown=config.shown,
                     seed=config.seed,
                     checkpoint_every=config.checkpoint_every,
@@ -238,10 +340,32 @@ class Run:
                     store=store,
                 )
             )
+            for event in events:
+                if self._shelf and isinstance(event, Generation) and event.index == 0:
+                    self._shelf.keep_first(self.folder)
+                yield event
 
     def generations(self) -> Iterator[Generation]:
         """Run the chain, or the rest of it, and yield each generation as it is finished."""
         return (event for event in self.events() if isinstance(event, Generation))
+
+
+def check_folder(folder: Path, mark: str, otherwise: str) -> None:
+    """Raise InputError unless `folder` is free, or holds the file `mark`; `otherwise` says what it is without."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(Problem(str(folder), "is a file, not a directory", "choose another --out"))
+    marked = (folder / mark).is_file()
+    if folder.is_dir() and not marked and any(not found.name.startswith(".") for found in folder.iterdir()):
+        raise InputError(Problem(str(folder), f"is not empty and {otherwise}", "choose another --out"))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a directory for a run, if it is not there yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = Problem(str(folder), f"cannot be made: {error.strerror}", "choose another --out")
+        raise InputError(problem) from None
 
 
 def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
@@ -249,12 +373,9 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
 
     Raises InputError unless `folder` is free, or holds this very run.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(Problem(str(folder), "is a file, not a directory", "choose another --out"))
     path = folder / "config.yaml"
+    check_folder(folder, path.name, "not a run directory")
     if not path.exists():
-        if folder.is_dir() and any(not found.name.startswith(".") for found in folder.iterdir()):
-            raise InputError(Problem(str(folder), "is not empty and not a run directory", "choose another --out"))
         return config.model_copy(update={"threads": resolved_threads(config)})
     stored = read_sealed(path)
     changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))

@@ -65,6 +65,20 @@ def sha256_file(path: Path) -> str:
         return _digest(file)
 
 
+def link(source: Path, target: Path) -> None:
+    """Link a file, or each file of a folder that is not hidden, under another name; copy where that cannot be done."""
+    if source.is_dir():
+        target.mkdir()
+        for inner in sorted(source.iterdir()):
+            if not inner.name.startswith("."):
+                link(inner, target / inner.name)
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import torch
+from torch import Tensor
+
 from imglab import seeds
-from imglab.errors import Stopped
+from imglab.curation import Context, Curator
+from imglab.errors import InputError, Problem, Stopped
 from imglab.measure import Measure
 from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
 from imglab.regimes import Regime
@@ -44,7 +48,9 @@ class Generation:
         return self.store.model(self.index)
 
 
-def run_chain(modality: Modality, model: GenerativeModel, regime: Regime, **settings: Any) -> Iterator[Generation]:
+def run_chain(
+    modality: Modality, model: GenerativeModel | Sequence[GenerativeModel], regime: Regime, **settings: Any
+) -> Iterator[Generation]:
     """Run a chain and yield each generation as it is finished; `chain_events` says what can be set."""
     events = chain_events(modality, model, regime, **settings)
     return (event for event in events if isinstance(event, Generation))
@@ -52,28 +58,31 @@ def run_chain(modality: Modality, model: GenerativeModel, regime: Regime, **sett
 
 def chain_events(
     modality: Modality,
-    model: GenerativeModel,
+    model: GenerativeModel | Sequence[GenerativeModel],
     regime: Regime,
     *,
     generations: int,
     samples: int | None = None,
+    curator: Curator | None = None,
     start: Start = "previous",
-    base: GenerativeModel | None = None,
+    base: GenerativeModel | Sequence[GenerativeModel | None] | None = None,
     shown: int = 64,
     seed: int = 0,
     checkpoint_every: int | None = None,
     measure: Measure | None = None,
     store: Store | None = None,
-) -> Iterator[Progress | Generation]:
+) -> Generator[Progress | Generation, None, None]:
     """Run a chain, or the rest of it: yield Progress within the stages and a Generation after each.
 
     modality     the kind of data, prepared (`Modality.prepare`)
-    model        the model's settings; no weights are read from it
+    model        the model's settings; no weights are read from it. Of several, generations take turns
     regime       chooses each generation's training set
     generations  how many there are, generation 0 included
     samples      how many a generation draws; default: as many as the real training set has
+    curator      chooses which of the samples drawn go on to the pool; default: all
     start        whose weights a generation is fine-tuned from: those of the `previous` one, of one `base` for all
-                 (generation 0, unless `base` is given), or nobody's (`scratch`)
+                 (generation 0, unless `base` is given), or nobody's (`scratch`). Models that take turns start each
+                 from its own last, or first, generation; `base` may then be one for each
     shown        how many more to draw for the eye, from the same latents in every generation
     checkpoint_every  samples seen in a fit between two checkpoints in the middle of it; default: none
     measure      scores samples against real data; default: `Measure` with its defaults
@@ -83,23 +92,29 @@ def chain_events(
     measure = measure or Measure(modality)
     real = modality.real("train")
     n = samples or len(real)
+    models = [model] if isinstance(model, GenerativeModel) else list(model)
+    bases = list(base) if isinstance(base, Sequence) else [base] * len(models)
     with store.timed(stage="reference"):
         yield from measure.prepare()
     for g in range(generations):
         if not store.finished(g):
+            turn = g % len(models)
             train = _training_set(modality, regime, store, g, seed)
-            weights = _start(start, base, store, g)
-            fitting = model.fit(train, start=weights, seed=seeds.derive(seed, g, "fit"), resume=store.checkpoint(g))
+            weights = _start(start, bases[turn], store, g, turns=len(models))
+            fit_seed = seeds.derive(seed, g, "fit")
+            fitting = models[turn].fit(train, start=weights, seed=fit_seed, resume=store.checkpoint(g))
             yield from _stage(store, g, "model", _checkpointed(fitting, store, g, checkpoint_every))
 
-            fitted = store.model(g)
-            drawing = _draw(modality, fitted, train, n, seed=seeds.derive(seed, g, "samples"))
+            fitted, by = store.model(g), turn if len(models) > 1 else None
+            drawing = _draw(modality, fitted, train, n, by, seed=seeds.derive(seed, g, "samples"))
             yield from _stage(store, g, "samples", drawing)
-            drawing = _draw(modality, fitted, TrainingSet.of(real), shown, seed=seeds.derive(seed, "shown"))
+            drawing = _draw(modality, fitted, TrainingSet.of(real), shown, by, seed=seeds.derive(seed, "shown"))
             yield from _stage(store, g, "shown", drawing)
 
             made = store.samples(g)
             yield from _stage(store, g, "features", measure.features(made))
+            if curator:
+                yield from _stage(store, g, "accepted", _curate(curator, modality, measure, store, g, seed))
             yield from _stage(store, g, "metrics", _score(modality, measure, store, train, fitted, g, seed))
 
             store.picture(g, modality.picture, partial(_show, modality, store, g))
@@ -108,27 +123,38 @@ def chain_events(
 
 
 def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed: int) -> TrainingSet:
-    pool = [modality.real("train"), *(store.samples(past) for past in range(g))]
-    chosen = regime([len(entry) for entry in pool], generation=g, seed=seeds.derive(seed, "regime"))
-    unseen = chosen.index[chosen.entry == FRESH]
-    if len(unseen):
-        first = int(unseen.min())
-        chosen = Selection(chosen.entry, chosen.index - first * (chosen.entry == FRESH))
-        reach = int(unseen.max()) - first + 1
-        pool.append(modality.fresh(reach, first=first, seed=seeds.derive(seed, "fresh")))
-    return TrainingSet(pool, chosen)
+    real = modality.real("train")
+    sizes = [len(real), *(store.size(past) for past in range(g))]
+    chosen = regime(sizes, generation=g, seed=seeds.derive(seed, "regime"))
+    if not len(chosen):
+        what = f"nothing is left to train generation {g} on"
+        raise InputError(Problem("curate", what, "keep more, or choose a regime that keeps real data"))
+    pool: dict[int, Samples] = {}
+    accepted: dict[int, Tensor] = {}
+    for entry in torch.unique(chosen.entry).tolist():
+        if entry == FRESH:
+            unseen = chosen.index[chosen.entry == FRESH]
+            first = int(unseen.min())
+            pool[FRESH] = modality.fresh(int(unseen.max()) - first + 1, first=first, seed=seeds.derive(seed, "fresh"))
+            chosen = Selection(chosen.entry, chosen.index - first * (chosen.entry == FRESH))
+        else:
+            pool[entry] = store.samples(entry - 1) if entry else real
+            rows = store.accepted(entry - 1) if entry else None
+            if rows is not None:
+                accepted[entry] = rows
+    return TrainingSet(pool, chosen.through(accepted))
 
 
-def _start(start: Start, base: GenerativeModel | None, store: Store, g: int) -> GenerativeModel | None:
+def _start(start: Start, base: GenerativeModel | None, store: Store, g: int, *, turns: int) -> GenerativeModel | None:
     if start == "scratch":
         return None
-    if g == 0 or (start == "base" and base is not None):
+    if g < turns or (start == "base" and base is not None):
         return base
-    return store.model(0 if start == "base" else g - 1)
+    return store.model(g % turns if start == "base" else g - turns)
 
 
 def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int | None) -> Stage[GenerativeModel]:
-    """Pass a fit's progress on, keeping its state now and then."""
+    """Pass a fit's progress on, keeping its state now and then, and when the caller stops in the middle of it."""
     last = 0
     while True:
         try:
@@ -142,16 +168,40 @@ def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int
         if every and progress.state and progress.seen - last >= every:
             store.keep_checkpoint(g, progress.state())
             last = progress.seen
-        yield progress
+        try:
+            yield progress
+        except GeneratorExit:
+            if progress.state:
+                store.keep_checkpoint(g, progress.state())
+            raise
 
 
-def _draw(modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: int, *, seed: int) -> Stage[Samples]:
+def _draw(
+    modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: int, turn: int | None, *, seed: int
+) -> Stage[Samples]:
     conditions = modality.conditions(train, n, seed=seeds.derive(seed, "conditions"))
     parts: list[Samples] = []
     for part in fitted.draw(range(n), conditions=conditions, seed=seed):
         parts.append(part)
         yield Progress("sample", sum(map(len, parts)), n)
-    return Samples.concatenate(parts)
+    drawn = Samples.concatenate(parts)
+    return drawn if turn is None else drawn.drawn_by(turn)
+
+
+def _curate(curator: Curator, modality: Modality, measure: Measure, store: Store, g: int, seed: int) -> Stage[Tensor]:
+    samples = store.samples(g)
+    context = Context(
+        features=store.features(g),
+        real=measure.real("train"),
+        modality=modality,
+        first=store.model(0),
+        generation=g,
+        seed=seeds.derive(seed, g, "curate"),
+        desk=store.desk(g),
+    )
+    accepted = curator(samples, context)
+    yield Progress("curate", len(samples), len(samples))
+    return accepted
 
 
 def _score(
@@ -165,12 +215,20 @@ def _score(
 ) -> Stage[Measures]:
     made = store.samples(g)
     scores = yield from measure.scores(made, store.features(g))
-    own = modality.metrics(made, model=fitted, first=store.model(0), seed=seeds.derive(seed, g, "metrics"))
-    trained = {"n_train": len(train), "real_share": train.real_share, "training": dict(fitted.training)}
-    return Measures(
-        {"generation": g, **scores.values, **own.values, **trained, "reasons": {**scores.reasons, **own.reasons}},
-        per_sample={**scores.per_sample, **own.per_sample},
-    )
+    first, own = store.model(0), seeds.derive(seed, g, "metrics")
+    of_data = modality.metrics(made, model=fitted, first=first, seed=own)
+    of_model = fitted.measures(made, first=first, seed=own)
+    of_pool = yield from measure.of_accepted(made, store.features(g), store.accepted(g), scores)
+    joined = Measures.joined([scores, of_data, of_model, of_pool])
+    described = {
+        "headline": list(modality.headline),
+        "n_train": len(train),
+        "real_share": train.real_share,
+        "training": dict(fitted.training),
+        "floor": dict(joined.floor),
+        "reasons": dict(joined.reasons),
+    }
+    return Measures({"generation": g, **joined.values, **described}, per_sample=joined.per_sample)
 
 
 def _show(modality: Modality, store: Store, g: int, path: Path) -> None:

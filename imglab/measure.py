@@ -101,8 +101,13 @@ class Measure:
         self._real: dict[str, _Reference] = {}
         self._floors: dict[int, dict[str, Any]] = {}
 
-    def prepare(self) -> Stage[None]:
-        """Take the features of the real data, once."""
+    def prepare(self, n_synthetic: int | None = None) -> Stage[None]:
+        """Take the features of the real data, once; and the floor for so many synthetic samples, if asked for."""
+        yield from self._prepare_features()
+        if n_synthetic is not None:
+            yield from self._floor(n_synthetic)
+
+    def _prepare_features(self) -> Stage[None]:
         kept = self._cache / "reference.safetensors" if self._cache else None
         if kept and kept.exists():
             self._real = {split: _Reference(features) for split, features in load_file(kept).items()}
@@ -113,6 +118,10 @@ class Measure:
         if kept:
             real = {split: reference.features for split, reference in self._real.items()}
             files.write_atomically(kept, lambda path: save_file(real, path))
+
+    def real(self, split: Split) -> Tensor:
+        """Return the features of a real split, float32 [N, D]."""
+        return self._real[split].features
 
     def features(self, samples: Samples) -> Stage[Features]:
         """Take the features of samples, a chunk at a time."""
@@ -128,15 +137,42 @@ class Measure:
         scores = self._compare(reference, features)
         scores.add(("fid_se",), lambda: [frechet_standard_error(real=reference.moments, synthetic=features)])
         self._compare_with_train(scores, samples, features)
+        self._compare_sources(scores, samples, features)
         floor = yield from self._floor(len(features))
         described = {
             "extractor": self._modality.extractor,
             "reference": self._reference,
             "n_real": len(reference.features),
             "n_synthetic": len(features),
-            "floor": floor,
         }
-        return Measures({**scores.values, **described}, scores.reasons)
+        return Measures({**scores.values, **described}, scores.reasons, floor=floor)
+
+    def of_accepted(
+        self, samples: Samples, features: Tensor, accepted: Tensor | None, scores: Measures
+    ) -> Stage[Measures]:
+        """Score those samples of a curated generation that went on to the pool; `scores` are those of all drawn.
+
+        share_kept          of the samples drawn
+        verifier_precision  share of the accepted that lie where real data do: `precision` of the accepted
+        verifier_recall     share that was accepted of the samples that lie where real data do
+        accepted            all scores of the accepted, with their own floor
+        """
+        if accepted is None:
+            return Measures()
+        values: dict[str, Any] = {"share_kept": len(accepted) / len(samples)}
+        if not len(accepted):
+            names, reason = ("verifier_precision", "verifier_recall", "accepted"), "no sample was accepted"
+            return Measures({**values, **dict.fromkeys(names)}, dict.fromkeys(names, reason))
+        kept = yield from self.scores(samples[accepted], features[accepted])
+        right, among = kept.values["precision"], scores.values["precision"]
+        reasons = {} if right is not None else {"verifier_precision": kept.reasons["precision"]}
+        values["verifier_precision"] = right
+        values["verifier_recall"] = right * len(accepted) / (among * len(samples)) if right and among else None
+        if values["verifier_recall"] is None:
+            reasons["verifier_recall"] = "no sample lies where real data do"
+        values["accepted"] = {**kept.values, "floor": dict(kept.floor), "reasons": dict(kept.reasons)}
+        floor = {"verifier_precision": kept.floor.get("precision")}
+        return Measures(values, reasons, floor=floor)
 
     def _compare(self, reference: _Reference, synthetic: Tensor) -> _Scores:
         real, scores = reference.features, _Scores()
@@ -145,6 +181,18 @@ class Measure:
         scores.add(PRDC._fields, partial(prdc, real=real, synthetic=synthetic, **self._ks))
         scores.add(("vendi",), lambda: [vendi_score(synthetic)])
         return scores
+
+    def _compare_sources(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
+        """Score what each model of a mixed chain drew by itself; of different sizes, so without floors."""
+        numbers = torch.unique(samples.source).tolist()
+        if len(numbers) < 2:
+            return
+        found = {
+            number: self._compare(self._real[self._reference], features[samples.source == number]) for number in numbers
+        }
+        for name in ("fid", "precision", "recall"):
+            scores.values[f"{name}_by_source"] = {str(number): each.values[name] for number, each in found.items()}
+        scores.values["source_counts"] = {str(number): int((samples.source == number).sum()) for number in numbers}
 
     def _compare_with_train(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
         train, data = self._real["train"].features, self._modality.real("train").data

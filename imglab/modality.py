@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -42,11 +42,24 @@ class Features:
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured: JSON values (None: undefined), the reasons for each None, and per-sample tensors."""
+    """What was measured.
+
+    values      JSON values; None where undefined
+    reasons     why, for each None
+    per_sample  tensors with a row for each sample
+    floor       what real data score at the same sizes, {"mean": .., "sd": ..} or None, where that is known
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     per_sample: Mapping[str, Tensor] = field(default_factory=dict)
+    floor: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Measures]) -> Measures:
+        """Put together what was measured apart."""
+        each = [[getattr(part, column.name) for part in parts] for column in fields(cls)]
+        return cls(*({name: value for column in columns for name, value in column.items()} for columns in each))
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,9 @@ class Modality(ABC):
 
     picture: ClassVar[str] = "grid.png"
     """Name of the file that `render` writes for each generation."""
+
+    headline: ClassVar[tuple[str, ...]] = ("fid", "kid", "precision", "recall", "density", "coverage")
+    """Metrics that a person looks at first, where there is no room for all."""
 
     def prepare(self, shared: Path) -> None:  # noqa: B027 (most modalities have nothing to prepare)
         """Make, or load from the folder `shared`, what all generations use: an extractor, a tokenizer.
@@ -123,6 +139,26 @@ class Modality(ABC):
         """Measure what only this kind of data has; `first` is generation 0's model."""
         return Measures()
 
+    @property
+    def abilities(self) -> frozenset[str]:
+        """Which of `confidence` and `watermark_scores` this modality has; curation asks before a run begins."""
+        return frozenset()
+
+    def confidence(self, samples: Samples) -> Tensor:
+        """Return how sure the modality's own judge is of each sample, in [0, 1], float [N].
+
+        Of samples with a condition: that they are what it says.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no judge")
+
+    def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
+        """Return how strongly each sample carries the watermark of `key`, float64 [N]; higher is stronger."""
+        raise NotImplementedError(f"{type(self).__name__} has no watermark")
+
+    def export(self, samples: Samples, folder: Path) -> list[str]:
+        """Write each sample as a file that other programs open into `folder`; return their names, in order."""
+        raise NotImplementedError(f"{type(self).__name__} has no form for export")
+
     @abstractmethod
     def render(self, shown: Sequence[Samples], path: Path) -> None:
         """Write what a person looks at to `path` (named `picture`).
@@ -154,6 +190,16 @@ class GenerativeModel(ABC):
         follows from what `save` writes, so that a loaded model continues exactly as this one would.
         """
 
+    @property
+    def members(self) -> tuple[GenerativeModel, ...]:
+        """The models of a population, in the order in which `Samples.source` counts them; most are alone."""
+        return (self,)
+
+    @property
+    def pretrained(self) -> GenerativeModel | None:
+        """Weights that come with the settings, for a chain to start from; most models have none."""
+        return None
+
     def check_start(self, start: GenerativeModel) -> GenerativeModel:
         """Return `start` if a fit can begin from its weights, else raise ValueError with the reason."""
         if not isinstance(start, type(self)):
@@ -167,6 +213,20 @@ class GenerativeModel(ABC):
         Sample i's noise depends on (seed, i) alone: not on batch or process count. `conditions`, if any, has one row
         for each index; a model that takes none ignores them.
         """
+
+    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+        """Measure what only this kind of model has, such as its parameters; `first` is generation 0's model.
+
+        `samples` are those that it drew as its generation.
+        """
+        return Measures()
+
+    def log_density(self, samples: Samples) -> Tensor:
+        """Return the log-likelihood (or a bound on it) of each sample under the fitted model, float64 [N].
+
+        Raises NotImplementedError where the model knows none.
+        """
+        raise NotImplementedError(f"a {type(self).__name__} knows no density")
 
     @abstractmethod
     def save(self, path: Path) -> None:

@@ -32,12 +32,26 @@ class Kind:
 
 MODALITIES: Mapping[str, Kind] = {
     "image": Kind("imglab.images.settings:ImageSettings", "imglab.images.modality:ImageModality"),
+    "text": Kind("imglab.text.settings:TextSettings", "imglab.text.modality:TextModality"),
     "gaussian": Kind("imglab.gaussian.settings:GaussianDataSettings", "imglab.gaussian.modality:GaussianModality"),
+    "categories": Kind(
+        "imglab.categories.settings:CategoriesSettings", "imglab.categories.modality:CategoriesModality"
+    ),
 }
 MODELS: Mapping[str, Kind] = {
     "diffusion": Kind("imglab.images.settings:DiffusionSettings", "imglab.images.diffusion:DiffusionModel"),
+    "vae": Kind("imglab.images.settings:VaeSettings", "imglab.images.vae:VaeModel"),
+    "language_model": Kind("imglab.text.settings:LanguageModelSettings", "imglab.text.language_model:LanguageModel"),
+    "ngram": Kind("imglab.text.settings:NgramSettings", "imglab.text.ngram:NgramModel"),
     "gaussian": Kind("imglab.gaussian.settings:GaussianModelSettings", "imglab.gaussian.model:GaussianModel"),
+    "kde": Kind("imglab.gaussian.settings:KdeSettings", "imglab.gaussian.kde:KdeModel"),
+    "mixture": Kind("imglab.gaussian.settings:MixtureSettings", "imglab.gaussian.mixture:MixtureModel"),
+    "categories": Kind("imglab.categories.settings:FrequenciesSettings", "imglab.categories.model:FrequenciesModel"),
+    "population": Kind("imglab.mixed.settings:PopulationSettings", "imglab.mixed.population:Population"),
+    "alternating": Kind("imglab.mixed.settings:AlternatingSettings", "imglab.mixed.population:Population"),
 }
+MIXED = ("population", "alternating")
+"""Models that are made of others."""
 
 
 def resolve(name: str) -> Any:
@@ -116,6 +130,16 @@ def _check_keys(section: PlugIn, where: str, accepted: Sequence[str]) -> None:
         raise InputError([Problem(f"{where}.{key}", what, nearest(key, accepted)) for key in unknown])
 
 
+def is_known_model(path: Path) -> bool:
+    """Say whether `load_model` opens this `model/` folder."""
+    return (path / "imglab.json").is_file() and _kind_of_folder(path)[1] is not None
+
+
+def _kind_of_folder(path: Path) -> tuple[Any, str | None]:
+    kind = json.loads((path / "imglab.json").read_text()).get("kind")
+    return kind, MODELS[kind].target if kind in MODELS else installed("imglab.models").get(kind)
+
+
 def load_model(path: Path | str) -> Any:
     """Open a `model/` folder of a run: the fitted `GenerativeModel`, ready to `sample`.
 
@@ -124,8 +148,7 @@ def load_model(path: Path | str) -> Any:
     described = Path(path) / "imglab.json"
     if not described.is_file():
         raise InputError(Problem(str(path), "is no model/ folder: it has no imglab.json", "give generation_NNN/model"))
-    kind = json.loads(described.read_text()).get("kind")
-    target = MODELS[kind].target if kind in MODELS else installed("imglab.models").get(kind)
+    kind, target = _kind_of_folder(Path(path))
     if target is None:
         raise InputError(Problem(str(described), f"the kind {kind!r} is not known here", nearest(str(kind), MODELS)))
     return resolve(target).load(Path(path))

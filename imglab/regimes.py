@@ -29,6 +29,11 @@ def replace(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
     return _whole(sizes, [generation])
 
 
+def real_only(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
+    """Train on the real set alone in every generation: the control, which refitting alone would change."""
+    return _whole(sizes, [0])
+
+
 def accumulate(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
     """Train on the real data and the samples of all earlier generations (Gerstgrasser et al. 2024, section 2)."""
     return _whole(sizes, range(generation + 1))
@@ -46,22 +51,23 @@ def mix(
     *,
     generation: int,
     seed: int,
-    real_fraction: float,
+    real_fraction: float | Sequence[float],
     real: Literal["fixed", "resampled", "fresh"] = "fixed",
 ) -> Selection:
     """Mix a share of real data with the last generation's samples, at the size of the last generation.
 
-    `real_fraction` in [0, 1] is the real share (Shumailov et al. 2024: 0.1). `fixed` takes the same real samples in
-    every generation, `resampled` other ones of the real training set each time, `fresh` ones that no generation has
-    seen (Alemohammad et al. 2023, "fresh data").
+    `real_fraction` in [0, 1] is the real share (Shumailov et al. 2024: 0.1); a list gives it for generations 1, 2, ...,
+    its last one for all that follow (synthetic data building up on the web). `fixed` takes the same real samples in
+    every generation, as far as its share goes, `resampled` other ones of the real training set each time, `fresh` ones
+    that no generation has seen.
     """
     if generation == 0:
         return replace(sizes, generation=0, seed=seed)
     total = sizes[generation]
-    kept = real_share_size(total, real_fraction)
+    kept = real_share_size(total, real_fraction, generation)
     synthetic = _choose(total, total - kept, seeds.generator(seed, "mix", "synthetic", generation))
     if real == "fresh":
-        before = sum(real_share_size(size, real_fraction) for size in sizes[1:generation])
+        before = sum(real_share_size(sizes[g], real_fraction, g) for g in range(1, generation))
         first, rows = FRESH, torch.arange(before, before + kept)
     else:
         names = ("mix", "real") if real == "fixed" else ("mix", "real", generation)
@@ -70,9 +76,51 @@ def mix(
     return Selection(entry, torch.cat([rows, synthetic]))
 
 
-def real_share_size(total: int, real_fraction: float) -> int:
-    """Return how many of `total` samples are real at this share, rounded to the nearest."""
+def synthetic_augmentation(sizes: Sequence[int], *, generation: int, seed: int, ratio: float = 1.0) -> Selection:
+    """Train on the whole real set and `ratio` times as many of the last generation's samples.
+
+    The "synthetic augmentation loop" of Alemohammad et al. 2023 (MAD, section 3.2): n real and lambda n synthetic.
+    """
+    if generation == 0:
+        return replace(sizes, generation=0, seed=seed)
+    names = (seed, "synthetic_augmentation", generation)
+    rows = _choose(sizes[generation], augmentation_size(sizes[0], ratio), seeds.generator(*names))
+    real = torch.arange(sizes[0])
+    entry = torch.cat([torch.zeros_like(real), torch.full_like(rows, generation)])
+    return Selection(entry, torch.cat([real, rows]))
+
+
+def fresh_data(sizes: Sequence[int], *, generation: int, seed: int, fresh: int) -> Selection:
+    """Train on the last generation's samples and `fresh` real ones that no generation has seen.
+
+    The "fresh data loop" of Alemohammad et al. 2023 (MAD, section 3.3).
+    """
+    last = replace(sizes, generation=generation, seed=seed)
+    if generation == 0:
+        return last
+    first = fresh * (generation - 1)
+    rows = torch.arange(first, first + fresh)
+    return Selection(torch.cat([torch.full_like(rows, FRESH), last.entry]), torch.cat([rows, last.index]))
+
+
+def sliding_window(sizes: Sequence[int], *, generation: int, seed: int, window: int) -> Selection:
+    """Train on the samples of the last `window` generations; the real set counts as the one before generation 0.
+
+    Between `replace` (a window of 1) and `accumulate` (a window without end).
+    """
+    return _whole(sizes, range(max(0, generation + 1 - window), generation + 1))
+
+
+def real_share_size(total: int, real_fraction: float | Sequence[float], generation: int) -> int:
+    """Return how many of `total` samples of a generation >= 1 are real, rounded to the nearest."""
+    if isinstance(real_fraction, Sequence):
+        real_fraction = real_fraction[min(generation, len(real_fraction)) - 1]
     return round(total * real_fraction)
+
+
+def augmentation_size(real: int, ratio: float) -> int:
+    """Return how many synthetic samples join `real` ones, rounded to the nearest."""
+    return round(real * ratio)
 
 
 def _whole(sizes: Sequence[int], entries: Sequence[int]) -> Selection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -63,6 +63,10 @@ class Samples:
         """Return the same samples, recorded as drawn from `generation`."""
         return replace(self, origin=torch.full_like(self.origin, generation))
 
+    def drawn_by(self, source: int) -> Samples:
+        """Return the same samples, recorded as drawn by model number `source` of a mixed chain."""
+        return replace(self, source=torch.full_like(self.source, source))
+
     def __len__(self) -> int:
         return len(self.data)
 
@@ -86,6 +90,17 @@ class Selection:
         if self.entry.shape != self.index.shape or self.entry.dim() != 1:
             raise ValueError("Selection needs two vectors of one length")
 
+    def through(self, accepted: Mapping[int, Tensor]) -> Selection:
+        """Return the selection whose indices count all samples of an entry, from one that counts its accepted ones.
+
+        accepted  for each curated entry in use, which of its samples were accepted, int64 [M]
+        """
+        index = self.index.clone()
+        for entry, rows in accepted.items():
+            of_entry = self.entry == entry
+            index[of_entry] = rows[self.index[of_entry]]
+        return Selection(self.entry, index)
+
     def __len__(self) -> int:
         return len(self.entry)
 
@@ -93,15 +108,16 @@ class Selection:
 class TrainingSet:
     """The chosen rows of a pool, read-only, gathered only when asked for: a batch at a time or all at once."""
 
-    def __init__(self, entries: Sequence[Samples], selection: Selection) -> None:
-        self._entries = list(entries)
+    def __init__(self, entries: Mapping[int, Samples], selection: Selection) -> None:
+        """Choose from `entries` of a pool, by number; those that the selection does not use may be left out."""
+        self._entries = dict(entries)
         self._selection = selection
 
     @classmethod
     def of(cls, samples: Samples) -> TrainingSet:
         """Make a training set of all of `samples`."""
         rows = torch.arange(len(samples))
-        return cls([samples], Selection(torch.zeros_like(rows), rows))
+        return cls({0: samples}, Selection(torch.zeros_like(rows), rows))
 
     def __len__(self) -> int:
         return len(self._selection)
@@ -109,23 +125,26 @@ class TrainingSet:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample's data."""
-        return tuple(self._entries[0].data.shape[1:])
+        return tuple(self._data.shape[1:])
 
     @property
     def nbytes(self) -> int:
         """Bytes that the data would take if all rows were gathered."""
-        data = self._entries[0].data
-        return len(self) * data[:1].numel() * data.element_size()
+        return len(self) * self._data[:1].numel() * self._data.element_size()
+
+    @property
+    def _data(self) -> Tensor:
+        return next(iter(self._entries.values())).data
 
     @property
     def condition(self) -> Tensor | None:
         """Conditions of all rows, or None if some have none."""
-        return self._places(None).gather([entry.condition for entry in self._entries])
+        return self._places(None).gather(self._column("condition"))
 
     @property
     def origin(self) -> Tensor:
         """Origins of all rows, int16 [N]."""
-        origin = self._places(None).gather([entry.origin for entry in self._entries])
+        origin = self._places(None).gather(self._column("origin"))
         assert origin is not None
         return origin
 
@@ -141,11 +160,11 @@ class TrainingSet:
     def rows(self, rows: Tensor | None) -> Samples:
         """Gather these rows (int64 [B]), in this order; None: all."""
         places = self._places(rows)
-        columns = {
-            field.name: places.gather([getattr(entry, field.name) for entry in self._entries])
-            for field in fields(Samples)
-        }
+        columns = {field.name: places.gather(self._column(field.name)) for field in fields(Samples)}
         return Samples(**columns)  # type: ignore[arg-type]
+
+    def _column(self, name: str) -> Mapping[int, Tensor | None]:
+        return {number: getattr(entry, name) for number, entry in self._entries.items()}
 
     def _places(self, rows: Tensor | None) -> _Places:
         entry, index = self._selection.entry, self._selection.index
@@ -166,7 +185,7 @@ class _Places:
         used, counts = torch.unique_consecutive(entry[order], return_counts=True)
         return cls(used.tolist(), list(index[order].split(counts.tolist())), order)
 
-    def gather(self, columns: Sequence[Tensor | None]) -> Tensor | None:
+    def gather(self, columns: Mapping[int, Tensor | None]) -> Tensor | None:
         """Gather one column, given for each entry of the pool; None if an entry in use has none."""
         parts: list[Tensor] = []
         for number, rows in zip(self.entries, self.rows, strict=True):

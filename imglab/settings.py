@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
     """Keys that must be known, of the right type and finite, and that do not change afterwards."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class TrainingPlan(Section):
+    """How long and how fast a network is fitted; a modality's own plan adds the budget in its unit."""
+
+    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None
+    """Budget in passes over the training set instead: a regime with a larger set then trains longer."""
+    batch: BatchSize
+    learning_rate: LearningRate
+    decay: Literal["cosine", "none"] = "cosine"
+    """The learning rate falls to a tenth along half a cosine, or stays; it rises over the first 5% of steps."""
+
+
+WATERMARK_KEY = 15_485_863
 
 
 class PlugIn(BaseModel):

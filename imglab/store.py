@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from filelock import FileLock, Timeout
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -28,6 +29,8 @@ from imglab.runs import MANIFEST
 from imglab.samples import Samples
 
 T = TypeVar("T")
+Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | Measures"
+"""What a stage makes; a tensor: which samples were accepted."""
 CHECKPOINT = ".checkpoint.safetensors"
 
 
@@ -43,7 +46,7 @@ class Store(ABC):
         """Say whether this stage of generation g is complete."""
 
     @abstractmethod
-    def put(self, g: int, stage: str, value: GenerativeModel | Samples | Features | Measures) -> None:
+    def put(self, g: int, stage: str, value: Made) -> None:
         """Keep what a stage made."""
 
     @abstractmethod
@@ -55,12 +58,25 @@ class Store(ABC):
         """Return what generation g drew, stamped with g; memory-mapped where it lies in a file."""
 
     @abstractmethod
+    def accepted(self, g: int) -> Tensor | None:
+        """Return which of generation g's samples went on to the pool, int64 [M]; None where all did."""
+
+    @abstractmethod
     def features(self, g: int) -> Tensor:
         """Return the features of generation g's samples, float32 [N, D]."""
 
     @abstractmethod
     def metrics(self, g: int) -> dict[str, Any]:
         """Return the metrics of generation g."""
+
+    def size(self, g: int) -> int:
+        """Return how many samples generation g left in the pool."""
+        accepted = self.accepted(g)
+        return len(self.samples(g)) if accepted is None else len(accepted)
+
+    def desk(self, g: int) -> Path | None:
+        """Return the folder where a person is asked about generation g, where there is one."""
+        return None
 
     def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: B027
         """Keep the state of an unfinished fit, in place of the last one."""
@@ -98,7 +114,7 @@ class MemoryStore(Store):
     def has(self, g: int, stage: str) -> bool:  # noqa: D102
         return (g, stage) in self._kept
 
-    def put(self, g: int, stage: str, value: GenerativeModel | Samples | Features | Measures) -> None:  # noqa: D102
+    def put(self, g: int, stage: str, value: Made) -> None:  # noqa: D102
         self._kept[g, stage] = value.stamped(g) if isinstance(value, Samples) else value
 
     def model(self, g: int) -> GenerativeModel:  # noqa: D102
@@ -108,6 +124,9 @@ class MemoryStore(Store):
     def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
         drawn: Samples = self._kept[g, stage]
         return drawn
+
+    def accepted(self, g: int) -> Tensor | None:  # noqa: D102
+        return self._kept.get((g, "accepted"))
 
     def features(self, g: int) -> Tensor:  # noqa: D102
         kept: Features = self._kept[g, "features"]
@@ -136,6 +155,12 @@ class RunFolder:
         columns = load_file(self._path(g, stage))
         return Samples(**{field.name: columns.get(field.name) for field in fields(Samples)})  # type: ignore[arg-type]
 
+    def accepted(self, g: int) -> Tensor | None:
+        """Return which of generation g's samples went on to the pool, int64 [M]; None where all did."""
+        with safe_open(self._path(g, "samples"), framework="pt") as file:
+            found: Tensor | None = file.get_tensor("accepted") if "accepted" in file.keys() else None  # noqa: SIM118
+        return found
+
     def features(self, g: int) -> Tensor:
         """Return the features of generation g's samples, float32 [N, D]."""
         return load_file(self._path(g, "features"))["features"]
@@ -157,6 +182,7 @@ class DiskStore(RunFolder, Store):
         self._load_model = load_model
         self._lock = FileLock(root / ".lock")
         self._signs: dict[str, str] = {}
+        self._sizes: dict[int, int] = {}
 
     def __enter__(self) -> DiskStore:
         try:
@@ -178,9 +204,9 @@ class DiskStore(RunFolder, Store):
         if not path.exists():
             files.write_json(path, environment)
         before = runs.read_environment(self.root)
-        if before["data"] != environment["data"]:
-            problem = Problem(str(self.root), "the real data are not those that this run began with", "put them back")
-            raise InputError(problem)
+        for key, what in (("data", "the real data are not those"), ("base", "the base model is not the one")):
+            if before.get(key) != environment.get(key):
+                raise InputError(Problem(str(self.root), f"{what} that this run began with", "put it back"))
         changed = before != environment
         self._signs = {"config": config, "environment": files.sha256_file(path)}
         self.log(event="begin", **({"environment": environment} if changed else {}))
@@ -195,9 +221,19 @@ class DiskStore(RunFolder, Store):
             self.log(event=ended, resumable=ended == "stopped")
 
     def has(self, g: int, stage: str) -> bool:  # noqa: D102
+        if stage == "accepted":
+            return self.accepted(g) is not None
         return self._path(g, stage).exists()
 
-    def put(self, g: int, stage: str, value: GenerativeModel | Samples | Features | Measures) -> None:  # noqa: D102
+    def size(self, g: int) -> int:  # noqa: D102
+        if g not in self._sizes:  # asked again in every generation that follows
+            self._sizes[g] = super().size(g)
+        return self._sizes[g]
+
+    def desk(self, g: int) -> Path:  # noqa: D102
+        return self.root / "marks" / runs.generation_folder(self.root, g).name
+
+    def put(self, g: int, stage: str, value: Made) -> None:  # noqa: D102
         folder = self._folder(g)
         folder.mkdir(exist_ok=True)
         files.remove_temporaries(folder)
@@ -210,6 +246,9 @@ class DiskStore(RunFolder, Store):
             files.write_atomically(path, value.save)
         elif isinstance(value, Samples):
             _save_tensors(path, {k: v for k, v in vars(value.stamped(g)).items() if v is not None})
+        elif isinstance(value, Tensor):
+            path = self._path(g, "samples")
+            _save_tensors(path, {**load_file(path), "accepted": value})
         else:
             _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
 
@@ -232,11 +271,10 @@ class DiskStore(RunFolder, Store):
         folder = self._folder(g)
         files.remove_temporaries(folder)
         files.remove(folder / CHECKPOINT)
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
         manifest = {
             "generation": g,
-            "files": {str(path.relative_to(folder)): files.sha256_file(path) for path in found},
-            "shared": {path.name: files.sha256_file(path) for path in sorted((self.root / "shared").glob("[!.]*"))},
+            "files": _hashes(folder),
+            "shared": _hashes(self.root / "shared"),
             **self._signs,
             "previous": files.sha256_file(self._folder(g - 1) / MANIFEST) if g else None,
         }
@@ -250,6 +288,12 @@ class DiskStore(RunFolder, Store):
             if file.tell() and not _ends_line(file):
                 file.write(b"\n")  # a power cut tore the last line
             file.write(line.encode() + b"\n")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every file in a folder and below it, by its path from there; manifests and hidden files left out."""
+    found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: files.sha256_file(path) for name, path in found.items() if name != MANIFEST and name[0] != "."}
 
 
 def _ends_line(file: BinaryIO) -> bool:

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from imglab import cli
+from imglab.runs import read_metrics
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, write
 
@@ -115,6 +116,18 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
             "need 12 fresh real samples, 0 are kept apart (keep more apart",
+        ),
+        (
+            ["run", "image.yaml", "--set", "regime={kind: fresh_data, fresh: 9}"],
+            "regime.fresh: 1 generations need 9 fresh real samples, 0 are kept apart",
+        ),
+        (
+            ["run", "image.yaml", "--set", "regime={kind: synthetic_augmentation, ratio: 2}"],
+            "regime.ratio: asks for 80 synthetic samples, a generation leaves 24 (raise samples to 80, or lower it)",
+        ),
+        (
+            ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: [0.5, 1.5]}"],
+            "regime.real_fraction.1: input should be less than or equal to 1",
         ),
         (["run", "tiny.yaml", "--out", "x" * 300], "File name too long"),
         (["run", "tiny.yaml", "--set", "name=.."], "tiny.yaml: name: string should match"),
@@ -283,3 +296,12 @@ def test_a_signal_stops_resumably(tmp_path, number):
     assert process.returncode == 3, err
     assert "run the same command again" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gaussian", "image", "text"])
+def test_the_smallest_configs_run(kind, configs, tmp_path):
+    """They take 6 to 14 seconds each on two idle cores, whole process; no time is asked for on a busy machine."""
+    path, out = configs / "smoke" / f"{kind}.yaml", tmp_path / "run"
+    subprocess.run([sys.executable, "-m", "imglab", "run", path, "--out", out], check=True, capture_output=True)
+    assert len(read_metrics(out)) == 3

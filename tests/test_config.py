@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imglab.config import differences, dump_config, load_config, parse_yaml, validate_config, with_changes
+from imglab.config import (
+    differences,
+    dump_config,
+    load_config,
+    validate_config,
+    with_changes,
+)
 from imglab.errors import InputError
+from imglab.sweeps.config import load_sweep
+from imglab.yaml_files import parse_yaml
 
 RIGHT = {"name": "right", "modality": {"kind": "gaussian"}, "model": {"kind": "gaussian"}}
 
@@ -27,7 +35,9 @@ def test_every_config_that_ships_is_right(configs):
     assert {"image_digits.yaml", "gaussian.yaml"} <= {path.name for path in found}
     for path in found:
         text = path.read_text()
-        assert load_config(path).generations > 1
+        config = load_sweep(path) if "\narms:" in text else load_config(path)
+        chains = getattr(config, "chains", getattr(config, "arms", {"": config})).values()
+        assert all(chain.generations >= 1 for chain in chains)
         for word in ("Question", "Command", "Cost", "Expect"):
             assert f"# {word}" in text, f"{path} must say its {word}"
 

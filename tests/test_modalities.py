@@ -7,9 +7,10 @@ import torch
 
 from imglab import check_modality, plugins
 from imglab.config import validate_config
-from imglab.experiment import build_modality, build_model
+from imglab.experiment import build_modality, build_models
 from imglab.modality import Progress
 from tests.test_loop import Adder, Counter
+from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
 QUICK = {"training": {"images": 64, "batch": 32}, "fine_tuning": {"images": 32, "batch": 32}, "steps": 2}
 DIGITS = {
@@ -19,8 +20,34 @@ DIGITS = {
     "n_fresh": 10,
     "extractor": {"kind": "classifier", "images": 256},
 }
+QUICK_VAE = {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 256}, "fine_tuning": {"images": 64}}
+QUICK_UNET = {"kind": "diffusion", "channels": [8], **QUICK}
 CASES = {
+    "image, autoencoder": (DIGITS, QUICK_VAE),
+    "image, autoencoder, marked": (DIGITS, {**QUICK_VAE, "watermark": {"strength": 8.0}, "sampling_bias": 0.5}),
+    "image, population": (
+        DIGITS,
+        {"kind": "population", "models": [QUICK_UNET, QUICK_VAE], "shares": [0.3, 0.7]},
+    ),
+    "gaussian, by turns": (
+        {"kind": "gaussian", "n_train": 80},
+        {"kind": "alternating", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}]},
+    ),
+    "text, marked": (TINY_TEXT, {"kind": "ngram", "order": 2, "watermark": {"strength": 3.0}}),
+    "text, language model": (TINY_TEXT, TINY_MODEL),
+    "text, language model, warped, bf16": (
+        {**TINY_TEXT, "prompts": "original"},
+        {
+            **TINY_MODEL,
+            "decoding": {"kind": "sampling", "temperature": 0.8, "top_k": 50, "top_p": 0.9},
+            "precision": "bf16",
+        },
+    ),
+    "text, n-grams": (TINY_TEXT, {"kind": "ngram", "order": 2}),
     "gaussian": ({"kind": "gaussian", "n_train": 80}, {"kind": "gaussian"}),
+    "gaussian, blurred": ({"kind": "gaussian", "n_train": 80}, {"kind": "kde", "bandwidth": 0.2}),
+    "gaussian, mixture": ({"kind": "gaussian", "n_train": 80, "components": 3}, {"kind": "mixture", "components": 3}),
+    "categories": ({"kind": "categories", "categories": 30}, {"kind": "categories"}),
     "image, unconditional": (DIGITS, {"kind": "diffusion", "channels": [8, 8], **QUICK}),
     "image, conditional, guided": (
         DIGITS,
@@ -49,7 +76,8 @@ def test_what_ships_keeps_the_contracts(case):
     modality_section, model_section = CASES[case]
     config = validate_config({"name": "check", "modality": modality_section, "model": model_section}, "test")
     modality = build_modality(config)
-    check_modality(modality, build_model(config, modality))
+    for model in build_models(config, modality):
+        check_modality(modality, model)
 
 
 def test_every_kind_that_ships_is_checked():

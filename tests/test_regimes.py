@@ -19,6 +19,10 @@ ALL = {
     "mix fixed": partial(regimes.mix, real_fraction=0.3, real="fixed"),
     "mix resampled": partial(regimes.mix, real_fraction=0.3, real="resampled"),
     "mix fresh": partial(regimes.mix, real_fraction=0.3, real="fresh"),
+    "mix, less and less real": partial(regimes.mix, real_fraction=[0.9, 0.5, 0.1], real="resampled"),
+    "synthetic_augmentation": partial(regimes.synthetic_augmentation, ratio=0.02),
+    "fresh_data": partial(regimes.fresh_data, fresh=7),
+    "sliding_window": partial(regimes.sliding_window, window=2),
 }
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
@@ -97,6 +101,45 @@ def test_mix_fresh_never_repeats():
     assert seen == list(range(100))
 
 
+def test_a_share_for_each_generation():
+    schedule, sizes = [0.8, 0.4, 0.1], [100] * 7
+    for real in ("fixed", "fresh"):
+        shares = []
+        for generation in range(1, 6):
+            chosen = regimes.mix(sizes, generation=generation, seed=1, real_fraction=schedule, real=real)
+            shares.append(float((chosen.entry <= 0).double().mean()))
+        assert shares == [0.8, 0.4, 0.1, 0.1, 0.1]
+    fresh = [regimes.mix(sizes, generation=g, seed=1, real_fraction=schedule, real="fresh") for g in range(1, 5)]
+    assert [i for chosen in fresh for i in chosen.index[chosen.entry == FRESH].tolist()] == list(range(140))
+
+
+@given(ratio=st.floats(0, 1.5), generation=st.integers(1, 4))
+def test_synthetic_augmentation_keeps_all_real_data(ratio, generation):
+    chosen = regimes.synthetic_augmentation([20, *[30] * generation], generation=generation, seed=2, ratio=ratio)
+    assert chosen.index[chosen.entry == 0].tolist() == list(range(20))
+    assert int((chosen.entry == generation).sum()) == round(20 * ratio) == len(chosen) - 20
+
+
+def test_fresh_data_adds_what_nobody_has_seen():
+    seen = []
+    for generation in range(1, 5):
+        chosen = regimes.fresh_data([10, *[15] * generation], generation=generation, seed=3, fresh=6)
+        seen += chosen.index[chosen.entry == FRESH].tolist()
+        assert chosen.index[chosen.entry == generation].tolist() == list(range(15))
+        assert len(chosen) == 21
+    assert seen == list(range(24))
+
+
+@given(sizes=SIZES, seed=st.integers(0, 2**40))
+def test_sliding_window_lies_between_replace_and_accumulate(sizes, seed):
+    last = len(sizes) - 1
+    arguments = {"generation": last, "seed": seed}
+    assert pairs(regimes.sliding_window(sizes, window=1, **arguments)) == pairs(regimes.replace(sizes, **arguments))
+    assert pairs(regimes.sliding_window(sizes, window=99, **arguments)) == pairs(regimes.accumulate(sizes, **arguments))
+    two = regimes.sliding_window(sizes, window=2, **arguments)
+    assert set(two.entry.tolist()) == {last, max(0, last - 1)}
+
+
 def test_too_many_real_samples_is_an_error():
     with pytest.raises(ValueError, match="cannot draw 40 of 10"):
         regimes.mix([10, 40], generation=1, seed=0, real_fraction=1.0)
@@ -109,7 +152,9 @@ class TestTrainingSet:
         return [real, drawn]
 
     def test_rows_come_in_the_order_of_the_selection(self):
-        train = TrainingSet(self.pool(), Selection(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 2, 0, 9])))
+        train = TrainingSet(
+            dict(enumerate(self.pool())), Selection(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 2, 0, 9]))
+        )
         assert train.all().data.flatten().tolist() == [105, 2, 100, 9]
         assert train.rows(torch.tensor([3, 0, 0])).data.flatten().tolist() == [9, 105, 105]
         assert train.all().condition.tolist() == [5, 2, 0, 9]
@@ -119,7 +164,7 @@ class TestTrainingSet:
     def test_a_part_without_conditions_leaves_none(self):
         real, drawn = self.pool()
         bare = Samples(drawn.data, None, drawn.origin, drawn.source)
-        train = TrainingSet([real, bare], Selection(torch.tensor([1, 0]), torch.tensor([0, 0])))
+        train = TrainingSet({0: real, 1: bare}, Selection(torch.tensor([1, 0]), torch.tensor([0, 0])))
         assert train.condition is None
         assert train.all().condition is None
         assert train.rows(torch.tensor([1])).condition.tolist() == [0]

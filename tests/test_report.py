@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from imglab.report.figures import curves_png, strip_png
-from imglab.report.table import format_table, frechet_label, metric_names
+from imglab.report.histograms import histogram, histograms_png
+from imglab.report.table import format_table, frechet_label, metric_names, streamed
 
 
 def row(g, **changes):
@@ -41,11 +43,40 @@ def test_undefined_is_said_with_its_reason():
     assert "undefined: precision: needs at least 6 samples, has 5" in text
 
 
-@pytest.mark.parametrize("width", [40, 60, 200])
-def test_table_fits_its_width(width):
+@pytest.mark.parametrize("width", [30, 40, 60, 200])
+def test_a_table_that_is_too_wide_goes_on_below(width):
     lines = format_table([row(0), row(1)], width).splitlines()
-    assert all(len(line) <= width for line in lines[:4])
-    assert any(line.startswith("no room for:") for line in lines) == (width < 200)
+    headers = [line for line in lines if line.startswith("generation")]
+    assert all(len(line) <= width for line in lines[: 5 * len(headers) - 1])
+    assert (len(headers) > 1) == (width < 200)
+    for label in ("FID (classifier)", "precision", "Vendi", "duplicate share"):
+        assert sum(label in line for line in headers) == 1
+
+
+def test_what_matters_most_is_streamed_first():
+    header, line = streamed(row(0, headline=["vendi", "no such metric"]), 40)
+    assert header.splitlines()[0].split()[:2] == ["generation", "Vendi"]
+    assert line.split()[:2] == ["0", "3.000"]
+
+
+def test_histograms_count_every_sample():
+    generator = np.random.default_rng(0)
+    values = {g: generator.lognormal(g, 1, 500).astype(np.float32) for g in range(3)}
+    edges, counts = histogram(values)
+    assert all(column.sum() == 500 for column in counts.values())
+    assert len(edges) == len(counts[0]) + 1
+    ratios = edges[1:] / edges[:-1]
+    assert np.allclose(ratios, ratios[0], rtol=1e-3), "wide positive values have bins of one ratio"
+    values[1][:7] = np.inf
+    assert histogram(values)[1][1].sum() == 493
+    assert histogram({0: np.full(5, 2.0)})[1][0].sum() == 5, "all equal"
+    assert histograms_png({"reference_perplexity": values}) == histograms_png({"reference_perplexity": values})
+
+
+def test_what_a_metric_says_of_several_things_gets_a_panel_of_lines():
+    plain = [row(g) for g in range(3)]
+    banded = [row(g, word_survival={"1": 0.5 - g / 10, "32+": None}) for g in range(3)]
+    assert curves_png({"": banded}) != curves_png({"": plain})
 
 
 def test_metrics_are_told_from_bookkeeping():

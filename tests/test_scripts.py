@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.test_run_directory import TINY_IMAGE, write
+from tests.test_run_directory import TINY_CHAIN, TINY_IMAGE, write
+from tests.test_side_by_side import BOTH
 
 
 def script(monkeypatch, capsys, name, *arguments) -> str:
@@ -45,6 +46,40 @@ def test_compare_regimes(config, tmp_path, monkeypatch, capsys):
     out = script(monkeypatch, capsys, "compare_regimes.py", config, "--out", "three")
     assert [line.split(":")[0] for line in out.splitlines()[:3]] == ["replace", "accumulate", "10% real"]
     assert Image.open(tmp_path / "three" / "regimes.png").size[0] > 400
+
+
+def test_run_text_chain(config, tmp_path, monkeypatch, capsys):
+    text = write(tmp_path, TINY_CHAIN, "text")
+    out = script(monkeypatch, capsys, "run_text_chain.py", text, "--out", "mine", "--set", "generations=1")
+    first, shown = out.splitlines()
+    assert first.startswith("generation 0: perplexity ")
+    assert "20 texts" in first
+    assert shown.startswith("  ")
+    assert shown.isprintable()
+
+
+def test_run_side_by_side(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    both = write(tmp_path, BOTH, "both")
+    out = script(monkeypatch, capsys, "run_side_by_side.py", both, "--out", "both").splitlines()
+    assert out[0] == "text, generation 0: 100% of generation 0's recall"
+    assert [line.split(":")[0] for line in out[1:5]] == [
+        "text, generation 1",
+        "vectors, generation 0",
+        "vectors, generation 1",
+        "vectors, generation 2",
+    ]
+    assert out[5] == "both/side_by_side.png"
+    with pytest.raises(SystemExit, match="holds one chain"):
+        script(monkeypatch, capsys, "run_side_by_side.py", write(tmp_path, TINY_CHAIN, "one"))
+
+
+def test_compare_decoding(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = write(tmp_path, {**TINY_CHAIN, "model": {"kind": "ngram", "order": 2}}, "text")
+    out = script(monkeypatch, capsys, "compare_decoding.py", text, "--out", "three").splitlines()
+    assert [line for line in out[:-1] if line[0] != " "] == ["sampling", "top-p", "beam"]
+    assert Image.open(tmp_path / "three" / "decoding.png").size[0] > 400
 
 
 def test_benchmark_prints_one_object(monkeypatch, capsys):

@@ -53,7 +53,7 @@ def fitted_parameters(regime, estimator="mle", start="scratch"):
             modality, model, regime, generations=GENERATIONS, seed=chain, shown=1, measure=Unmeasured(), start=start
         )
         for generation in events:
-            mean, covariance = generation.model.parameters
+            mean, covariance = generation.model.moments
             found[:, chain, generation.index] = torch.stack([mean[0], covariance[0, 0]])
     return found
 
@@ -104,6 +104,20 @@ def test_loop_accumulate_subsample_follows_theory():
 def test_loop_fresh_mix_follows_theory():
     regime = partial(regimes.mix, real_fraction=0.25, real="fresh")
     assert_agrees(fitted_parameters(regime), partial(gaussian.fresh_mix_mle, real_fraction=0.25))
+
+
+def test_loop_synthetic_augmentation_settles():
+    """Fixed real n plus lambda n synthetic: n Var(mu) -> 1 + lambda / (1 + 2 lambda) for large n."""
+    ratio, n = 1.0, 20
+    found = fitted_parameters(partial(regimes.synthetic_augmentation, ratio=ratio))
+    expected = gaussian.augmentation_mean_variance(n, ratio)
+    z = z_score(found[0][:, -1].square(), expected)
+    assert abs(z) < 4, z
+
+
+def test_loop_sliding_window_of_one_is_replace():
+    found = fitted_parameters(partial(regimes.sliding_window, window=1))
+    assert_agrees(found, gaussian.replace_mle)
 
 
 def test_wrong_theory_is_refused(accumulated):

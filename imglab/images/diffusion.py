@@ -20,9 +20,10 @@ from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.images.cards import diffusion_card
 from imglab.images.settings import DiffusionSettings
-from imglab.images.training import Batches, learning_pace, step_count
+from imglab.images.watermark import embed
 from imglab.modality import GenerativeModel, Modality, Progress, Spec, Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.training import Batches, device, fit_state, restore_fit, set_pace, step_count
 
 TIMESTEPS = 1000
 
@@ -74,7 +75,7 @@ class DiffusionModel(GenerativeModel):
     ) -> Stage[GenerativeModel]:
         """Denoise batches of `train` until the budget of images is spent."""
         plan = self._settings.training if start is None else self._settings.fine_tuning
-        steps = step_count(plan, len(train))
+        steps = step_count(plan, len(train), plan.images)
         accelerator = Accelerator()
         with seeds.isolated(seed, "weights"):
             unet = _new_unet(self._settings, train.shape, self._classes)
@@ -89,18 +90,23 @@ class DiffusionModel(GenerativeModel):
         noising = _noising(self._settings)
         batches = Batches(train, plan.batch, seed)
 
-        first = 0 if resume is None else _restore(resume, unet, optimizer, average)
+        weights = _weights(unet, average)
+        first = 0
+        if resume is not None:
+            first = restore_fit(resume, weights, list(unet.parameters()), optimizer)
+            average.optimization_step = first
         for step in range(first, steps):
-            images, labels = batches[step]
-            loss = self._loss(unet, noising, images, labels, seeds.generator(seed, "noise", step), accelerator.device)
-            for group in optimizer.param_groups:
-                group["lr"] = plan.learning_rate * learning_pace(step / steps, plan)
+            batch = batches[step]
+            loss = self._loss(
+                unet, noising, batch.data, batch.condition, seeds.generator(seed, "noise", step), accelerator.device
+            )
+            set_pace(optimizer, step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(unet.parameters(), 1.0)
             optimizer.step()
             average.step(unet.parameters())
-            state = partial(_state, step + 1, unet, optimizer, average)
+            state = partial(fit_state, step + 1, weights, optimizer)
             yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, float(loss.detach()), state)
 
         fitted = accelerator.unwrap_model(unet)
@@ -162,7 +168,8 @@ class DiffusionModel(GenerativeModel):
             classes = None if labels is None else labels[part]
             images = self._denoise(noise, None if classes is None else classes.to(unet.device), generators)
             data = ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-            yield Samples.drawn(data, classes)
+            mark = self._settings.watermark
+            yield Samples.drawn(data if mark is None else embed(data, **mark.model_dump()), classes)
 
     def _denoise(self, noise: Tensor, labels: Tensor | None, generators: list[torch.Generator]) -> Tensor:
         sampler = _sampler(self._settings)
@@ -206,37 +213,15 @@ class DiffusionModel(GenerativeModel):
             unet = UNet2DModel(**{key: value for key, value in saved.items() if not key.startswith("_")})
         unet.load_state_dict(load_file(path / "unet" / SAFETENSORS_WEIGHTS_NAME))
         settings = DiffusionSettings(**described["settings"])
-        return cls(settings, unet=unet.eval(), classes=described["classes"], training=described["training"])
+        return cls(
+            settings, unet=unet.eval().to(device()), classes=described["classes"], training=described["training"]
+        )
 
 
-def _state(step: int, unet: nn.Module, optimizer: Any, average: EMAModel) -> dict[str, Tensor]:
-    """Everything that the rest of a fit depends on; noise and order follow from (seed, step) alone."""
-    moments = optimizer.state_dict()["state"]
-    return {
-        "step": torch.tensor(step),
-        **{f"unet.{name}": tensor for name, tensor in unet.state_dict().items()},
-        **{f"average.{at}": tensor for at, tensor in enumerate(average.shadow_params)},
-        **{f"optimizer.{at}.{name}": tensor for at, found in moments.items() for name, tensor in found.items()},
-    }
-
-
-def _restore(state: Mapping[str, Tensor], unet: nn.Module, optimizer: Any, average: EMAModel) -> int:
-    """Take back what `_state` gave; return the step to go on with."""
-    step = int(state["step"])
-    unet.load_state_dict({name: state[f"unet.{name}"] for name in unet.state_dict()})
-    for at, tensor in enumerate(average.shadow_params):
-        tensor.copy_(state[f"average.{at}"])
-    average.optimization_step = step
-    moments: dict[int, dict[str, Tensor]] = {at: {} for at, _ in enumerate(unet.parameters())}
-    for name, tensor in state.items():
-        if name.startswith("optimizer."):
-            _, number, moment = name.split(".")
-            weights = average.shadow_params[int(number)]
-            # The fused optimizer walks through memory: moments must lie as their weights do (channels last).
-            like = torch.empty_like(weights) if tensor.shape == weights.shape else torch.empty_like(tensor)
-            moments[int(number)][moment] = like.copy_(tensor)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return step
+def _weights(unet: nn.Module, average: EMAModel) -> dict[str, Tensor]:
+    """Return what a checkpoint keeps of a fit: the network and the moving average, as they change."""
+    averaged = {f"average.{at}": tensor for at, tensor in enumerate(average.shadow_params)}
+    return {**{f"unet.{name}": tensor for name, tensor in unet.state_dict().items()}, **averaged}
 
 
 def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:

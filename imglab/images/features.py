@@ -90,6 +90,11 @@ class Classifier(Extractor):
         return torch.cat([self._fitted[:-2](_scaled(batch)) for batch in images.split(BATCH)])
 
     @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return the probability of each class, float32 [N, classes]."""
+        return torch.cat([self._fitted(_scaled(batch)).softmax(1) for batch in images.split(BATCH)])
+
+    @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
         """Return the most likely class of each image, int64 [N]."""
         return torch.cat([self._fitted(_scaled(batch)).argmax(1) for batch in images.split(BATCH)])

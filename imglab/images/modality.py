@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,12 +12,16 @@ from torch import Tensor
 from imglab.errors import InputError, Problem
 from imglab.images.data import load_real_images
 from imglab.images.features import Classifier, Extractor, Inception, Pixels
-from imglab.images.render import draw_grid
+from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import ClassifierSettings, ImageSettings, InceptionSettings, PixelsSettings
+from imglab.images.watermark import z_scores
 from imglab.modality import GenerativeModel, Measures, Modality, Spec, Split
 from imglab.plugins import build_plug_in
 from imglab.samples import Samples
 from imglab.settings import PlugIn
+from imglab.theory.tails import chance_alive
+
+TENTHS = 10
 
 
 class ImageModality(Modality):
@@ -68,11 +73,16 @@ class ImageModality(Modality):
         """Count classes and follow colour and contrast.
 
         class_counts    samples that the classifier assigns to each class
+        classes_alive   classes with any
+        class_survival  of each class: samples over those expected from its share of the real training set
+        class_survival_by_chance  the chance that any is left if each generation only drew classes by the frequencies
+                        of the last one (multinomial resampling)
+        tenth_survival  the same ratio for each tenth of the classes, the rarest first
         colour_drift    shift of the mean from the real training set's, root mean square over channels, in [0, 1]
         contrast_drift  relative change of the mean standard deviation within an image
         """
         (real_mean, real_contrast), (mean, contrast) = (_tone(part) for part in (self._real.train.images, samples.data))
-        values = {
+        values: dict[str, Any] = {
             "colour_drift": float((mean - real_mean).square().mean().sqrt()),
             "contrast_drift": float(contrast / real_contrast - 1) if real_contrast > 0 else None,
             "class_counts": None,
@@ -82,8 +92,55 @@ class ImageModality(Modality):
             return Measures(
                 values, {**reasons, "class_counts": "the real images have no labels to train a classifier on"}
             )
-        counts = torch.bincount(self._classifier.predict(samples.data), minlength=len(self._classes)).tolist()
-        return Measures({**values, "class_counts": dict(zip(self._classes, counts, strict=True))}, reasons)
+        counts = torch.bincount(self._classifier.predict(samples.data), minlength=len(self._classes))
+        values["class_counts"] = dict(zip(self._classes, counts.tolist(), strict=True))
+        return Measures({**values, **self._survival(counts, samples)}, reasons)
+
+    def _survival(self, counts: Tensor, samples: Samples) -> dict[str, Any]:
+        """How much is left of each class and of each tenth of the classes by real frequency, and what chance leaves."""
+        assert self._classes is not None
+        assert self._real.train.labels is not None
+        real = torch.bincount(self._real.train.labels, minlength=len(self._classes)).double()
+        share, n, t = real / real.sum(), len(samples), int(samples.origin[0]) + 1
+        expected = (share * n).clamp(min=torch.finfo(torch.float64).tiny)
+        tenths = [part for part in real.argsort(stable=True).tensor_split(TENTHS) if len(part)]
+        found: dict[str, Any] = {
+            "classes_alive": int((counts > 0).sum()),
+            "class_survival": dict(zip(self._classes, (counts / expected).tolist(), strict=True)),
+            "class_survival_by_chance": {
+                name: chance_alive(p, n, t) for name, p in zip(self._classes, share.tolist(), strict=True)
+            },
+        }
+        if len(real) > TENTHS:  # of ten classes, each is a tenth
+            found["tenth_survival"] = {
+                f"{at + 1}": float(counts[part].sum() / expected[part].sum()) for at, part in enumerate(tenths)
+            }
+        return found
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """Images can be searched for a watermark and, where there are labels, judged by the classifier."""
+        return frozenset({"watermark_scores", *(("confidence",) if self._classifier else ())})
+
+    def confidence(self, samples: Samples) -> Tensor:
+        """Return the probability that the classifier gives a sample's label, or its most likely class, float [N]."""
+        if self._classifier is None:
+            return super().confidence(samples)
+        found = self._classifier.probabilities(samples.data)
+        if samples.condition is None:
+            return found.amax(1)
+        return found.gather(1, samples.condition[:, None]).squeeze(1)
+
+    def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
+        """Return the z-score of the watermark of `key` in each image, float64 [N]."""
+        return z_scores(samples.data, key=key)
+
+    def export(self, samples: Samples, folder: Path) -> list[str]:
+        """Write each sample as a PNG."""
+        names = [f"{at:06d}.png" for at in range(len(samples))]
+        for name, image in zip(names, samples.data, strict=True):
+            write_png(image, folder / name)
+        return names
 
     def render(self, shown: Sequence[Samples], path: Path) -> None:
         """Draw the last generation's images as a grid."""

@@ -20,4 +20,10 @@ def draw_grid(images: Tensor, path: Path) -> None:
     large = images.repeat_interleave(times, -1).repeat_interleave(times, -2)
     colour = large.expand(-1, 3, -1, -1) if large.shape[1] == 1 else large
     grid = make_grid(colour, nrow=math.ceil(math.sqrt(len(images))), padding=4, pad_value=128)
-    Image.fromarray(grid.to(torch.uint8).permute(1, 2, 0).numpy()).save(path, format="PNG", optimize=True)
+    write_png(grid.to(torch.uint8), path)
+
+
+def write_png(image: Tensor, path: Path) -> None:
+    """Write a uint8 image [C, H, W] of one, three or four channels as a PNG."""
+    rows = image.permute(1, 2, 0).squeeze(2) if image.shape[0] == 1 else image.permute(1, 2, 0)
+    Image.fromarray(rows.numpy()).save(path, format="PNG", optimize=True)

@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from imglab.settings import Section, choice
+from imglab.settings import WATERMARK_KEY, BatchSize, Count, LearningRate, Section, Seed, TrainingPlan, choice
 
 Channels = Annotated[list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)]
-Count = Annotated[int, Field(ge=1, le=10**12)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class DigitsSource(Section):
@@ -98,24 +96,28 @@ class ImageSettings(Section):
         return names
 
 
-class TrainingSettings(Section):
+class TrainingSettings(TrainingPlan):
     """How long and how fast a model is fitted."""
 
     images: Count = 76_800
     """Budget in images seen: the same in every regime."""
-    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None
-    """Budget in passes over the training set instead: a regime with a larger set then trains longer."""
-    batch: Annotated[int, Field(ge=1, le=65_536)] = 128
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    decay: Literal["cosine", "none"] = "cosine"
-    """The learning rate falls to a tenth along half a cosine, or stays; it rises over the first 5% of steps."""
+    batch: BatchSize = 128
+    learning_rate: LearningRate = 1e-3
 
 
 class FineTuningSettings(TrainingSettings):
     """The same for a fit that starts from a model."""
 
     images: Count = 38_400
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    learning_rate: LearningRate = 5e-4
+
+
+class ImageWatermarkSettings(Section):
+    """Mark what is drawn with a pattern that the key chooses (docs/watermark.md)."""
+
+    key: Seed = WATERMARK_KEY
+    strength: Annotated[float, Field(gt=0, le=255)] = 8.0
+    """Grey levels, root mean square."""
 
 
 class DiffusionSettings(Section):
@@ -142,6 +144,7 @@ class DiffusionSettings(Section):
     sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
     """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
     sampling_batch: Count = 512
+    watermark: ImageWatermarkSettings | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
 
     @model_validator(mode="after")
@@ -151,3 +154,37 @@ class DiffusionSettings(Section):
         if self.sampling_bias < 1 and self.label_dropout == 0:
             raise ValueError("sampling_bias below 1 is guidance: it needs label_dropout above 0")
         return self
+
+
+class VaeTrainingSettings(TrainingSettings):
+    """How long and how fast a variational autoencoder is fitted; it sees far more images in the same time."""
+
+    images: Count = 300_000
+    decay: Literal["cosine", "none"] = "none"
+
+
+class VaeFineTuningSettings(VaeTrainingSettings):
+    """The same for a fit that starts from a model."""
+
+    images: Count = 150_000
+
+
+class VaeSettings(Section):
+    """`model:` of an image chain: a variational autoencoder of fully connected layers (Kingma and Welling 2014).
+
+    The defaults are the network of Shumailov et al. 2024: for MNIST 784-400-20-400-784, 652,824 parameters.
+    """
+
+    kind: Literal["vae"] = "vae"
+    latent: Annotated[int, Field(ge=1, le=4096)] = 20
+    hidden: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=8)] = Field(
+        default_factory=lambda: [400]
+    )
+    """Widths between image and latent; the decoder has them in reverse."""
+    training: VaeTrainingSettings = VaeTrainingSettings()
+    """A fit from scratch."""
+    fine_tuning: VaeFineTuningSettings = VaeFineTuningSettings()
+    """A fit that starts from a model."""
+    sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """lambda: latents are drawn from N(0, lambda)."""
+    watermark: ImageWatermarkSettings | None = None

@@ -5,7 +5,7 @@ Features are float [N, D], finite. A metric that is undefined at a size raises `
 
 from imglab.metrics.frechet import Moments, frechet_distance, frechet_of_moments, frechet_standard_error
 from imglab.metrics.kernel import kernel_distance
-from imglab.metrics.memorization import duplicate_share, nearest_distance
+from imglab.metrics.memorization import duplicate_share, nearest_distance, nearest_distances
 from imglab.metrics.prdc import PRDC, prdc
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.metrics.vendi import vendi_score
@@ -21,6 +21,7 @@ __all__ = [
     "frechet_standard_error",
     "kernel_distance",
     "nearest_distance",
+    "nearest_distances",
     "prdc",
     "vendi_score",
 ]

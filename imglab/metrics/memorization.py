@@ -12,8 +12,8 @@ from imglab.metrics.neighbours import in_one_frame, squared_distances, tiles
 from imglab.metrics.undefined import Undefined, check_features
 
 
-def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
-    """Return the mean distance of synthetic samples to their nearest real training sample, and its standard error.
+def nearest_distances(*, train: Tensor, synthetic: Tensor) -> Tensor:
+    """Return the distance of each synthetic sample to its nearest real training sample, float64 [M].
 
     train, synthetic  float features [N, D], [M, D]; Euclidean, in feature units
     """
@@ -27,7 +27,12 @@ def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]
         who[tile.rows] = torch.where(closer, index + tile.columns.start, who[tile.rows])
         smallest[tile.rows] = torch.where(closer, found, smallest[tile.rows])
     exact = squared_distances(ours, torch.arange(len(ours)), theirs, who).sqrt() / ours.frame.scale
-    each = exact[ours.inverse]
+    return exact[ours.inverse]
+
+
+def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
+    """Return the mean of `nearest_distances` and its standard error."""
+    each = nearest_distances(train=train, synthetic=synthetic)
     spread = float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("nan")
     return float(each.mean()), spread
 

@@ -1,4 +1,4 @@
-"""The pictures of a whole run: curves of all metrics with their floors, and a strip of all generations."""
+"""Curves of all metrics with their floors, and a strip of all generations."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from imglab import files
 from imglab.report.table import metric_label, metric_names
-from imglab.runs import generation_folder, read_metrics
+from imglab.runs import spread_generations
 
 COLUMNS = 4
 GREY = "#bbbbbb"
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 """Paul Tol's bright scheme: told apart by colour-blind readers."""
+NO_TABLE = {"floor", "reasons", "training", "accepted", "class_survival", "class_survival_by_chance"}
+NO_TABLE |= {"tenth_survival", "word_survival_by_chance"}  # report/tails.py has them
+TABLE_TITLES = {"class_counts": "samples of each class", "word_survival": "words left, by count in real text"}
+WIDE = 30.0
+"""Values from 1 up that span more than such a factor are shown on a log scale; shares and rates never."""
 STRIP_MOST = 12
 LABEL_HEIGHT, STRIP_GAP = 24, 8
 
 
-def draw_figures(run: Path) -> None:
-    """Write curves.png and, where generations have a PNG to look at, strip.png into a run directory."""
-    rows = read_metrics(run)
-    files.write_bytes(run / "curves.png", curves_png({"": rows}))
-    pictures = {row["generation"]: _picture(run, row["generation"]) for row in rows}
-    shown = {g: picture for g, picture in pictures.items() if picture is not None}
-    if shown:
-        files.write_bytes(run / "strip.png", strip_png(shown))
-
-
-def curves_png(runs: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str] | None = None) -> bytes:
+def curves_png(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    names: Sequence[str] | None = None,
+    theory: Mapping[str, Sequence[float | None]] | None = None,
+) -> bytes:
     """Return a PNG with one panel a metric: the runs' values with standard errors over the floor's mean +- 2 sd.
 
-    runs   label -> metrics of its generations, as `read_metrics` returns them
-    names  metrics to show; default: all that the first run has
+    runs    label -> metrics of its generations, as `read_metrics` returns them
+    names   metrics to show; default: all that the first run has
+    theory  what a closed form expects of a metric in generations 0, 1, ..., dotted
     """
     first = next(iter(runs.values()))
     shown = list(names or metric_names(first))
-    counts = first[0].get("class_counts") if len(runs) == 1 and names is None else None
-    panels = len(shown) + bool(counts)
+    tables = _tables(first) if len(runs) == 1 and names is None else []
+    panels = len(shown) + len(tables)
     height = math.ceil(panels / COLUMNS)
     figure = Figure(figsize=(3.1 * min(COLUMNS, panels), 2.4 * height), layout="constrained")
     axes = [figure.add_subplot(height, min(COLUMNS, panels), at + 1) for at in range(panels)]
     for panel, name in zip(axes, shown, strict=False):
         _draw_metric(panel, name, runs)
-    if counts:
-        _draw_counts(axes[-1], first)
+        _draw_theory(panel, (theory or {}).get(name, ()))
+    for panel, name in zip(axes[len(shown) :], tables, strict=True):
+        _draw_table(panel, name, first)
     if len(runs) > 1:
         axes[0].legend(fontsize=7, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def strip_png(pictures: Mapping[int, Path]) -> bytes:
     """Return a PNG of generations' pictures side by side, at most twelve of them, spread evenly on a log scale."""
-    chosen = _spread(sorted(pictures))
+    chosen = spread_generations(sorted(pictures), STRIP_MOST)
     opened = []
     for g in chosen:
         with Image.open(pictures[g]) as file:
@@ -94,20 +94,37 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Sequence[Mapping[str
         panel.errorbar(
             generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2, label=label
         )
-    _finish_panel(panel, metric_label(name, rows[0]), [row["generation"] for row in rows])
+    known = [row[name] for found in runs.values() for row in found if row.get(name) is not None]
+    if known and min(known) >= 1 and max(known) > WIDE * min(known):
+        panel.set_yscale("log")
+    finish_panel(panel, metric_label(name, rows[0]), [row["generation"] for row in rows])
 
 
-def _draw_counts(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def _draw_theory(panel: Axes, expected: Sequence[float | None]) -> None:
+    known = [(g, value) for g, value in enumerate(expected) if value is not None]
+    if known:
+        panel.plot(*zip(*known, strict=True), color="black", linewidth=1, linestyle=":", label="theory")
+        panel.legend(fontsize=7, frameon=False)
+
+
+def _tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the metrics that hold a number for each of several things: classes, bands of words."""
+    return [name for name, value in rows[0].items() if isinstance(value, dict) and value and name not in NO_TABLE]
+
+
+def _draw_table(panel: Axes, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     generations = [row["generation"] for row in rows]
-    for at, name in enumerate(rows[0]["class_counts"]):
-        counts = [(row["class_counts"] or {}).get(name, 0) for row in rows]
-        panel.plot(generations, counts, color=PALETTE[at % len(PALETTE)], linewidth=1)
-        if at < 20:
-            panel.annotate(f" {name}", (generations[-1], counts[-1]), fontsize=6, va="center", parse_math=False)
-    _finish_panel(panel, "samples of each class", generations)
+    for at, part in enumerate(rows[0][name]):
+        found = [(row["generation"], (row[name] or {}).get(part)) for row in rows]
+        usable = [(g, value) for g, value in found if value is not None]
+        panel.plot(*zip(*usable, strict=True), color=PALETTE[at % len(PALETTE)], linewidth=1) if usable else None
+        if usable and at < 20:
+            panel.annotate(f" {part}", usable[-1], fontsize=6, va="center", parse_math=False)
+    finish_panel(panel, TABLE_TITLES.get(name, metric_label(name, rows[0])), generations)
 
 
-def _finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
+def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
+    """Give a panel whose x axis counts generations its title and plain looks."""
     panel.set_title(title, fontsize=9, parse_math=False)
     panel.tick_params(labelsize=7)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -117,20 +134,9 @@ def _finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG: the same figure, the same bytes."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _picture(run: Path, g: int) -> Path | None:
-    return next(iter(sorted(generation_folder(run, g).glob("*.png"))), None)
-
-
-def _spread(generations: Sequence[int]) -> list[int]:
-    if len(generations) <= STRIP_MOST:
-        return list(generations)
-    last = len(generations) - 1
-    places = {round((last + 1) ** (at / (STRIP_MOST - 1))) - 1 for at in range(STRIP_MOST)}
-    return [generations[place] for place in sorted(places | {0, last})]

@@ -7,7 +7,7 @@ from typing import Any
 
 FIRST = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "nearest_distance", "duplicate_share")
 """Metrics of every modality, in the order of the table; those of one kind of data follow."""
-BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share"}
+BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "token_budget"}
 GAP = 2
 
 
@@ -32,35 +32,40 @@ def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
-    """Return a row for the floor and one for each generation; columns beyond `width` are left out and named."""
-    columns, left_out = _fitting(rows, width)
-    lines = [_header(columns, rows[0]), _floor_line(columns, rows[0])]
-    lines += [_row_line(columns, row) for row in rows]
-    first = rows[0]
-    lines.append(
+    """Return a row for the floor and one for each generation; columns beyond `width` follow in further blocks."""
+    first, blocks = rows[0], []
+    for columns in _fitting(metric_names(rows), first, width):
+        lines = [_header(columns, first), _floor_line(columns, first)]
+        blocks.append("\n".join([*lines, *(_row_line(columns, row) for row in rows)]))
+    described = (
         f"{first['extractor']}, {first['n_real']} real ({first['reference']}) against {first['n_synthetic']} synthetic"
         "; floor: real against real at these sizes, mean and standard deviation"
     )
-    if left_out:
-        lines.append(f"no room for: {', '.join(left_out)} (see metrics.json, or --json)")
-    reasons = {f"{name}: {reason}" for row in rows for name, reason in row["reasons"].items() if name in columns}
-    return "\n".join([*lines, *(f"undefined: {reason}" for reason in sorted(reasons))])
+    shown = set(metric_names(rows))
+    reasons = {f"{name}: {reason}" for row in rows for name, reason in row["reasons"].items() if name in shown}
+    return "\n".join(["\n\n".join(blocks), described, *(f"undefined: {reason}" for reason in sorted(reasons))])
 
 
 def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
-    """Return (header with floor, line) of one generation, for a table that grows."""
-    columns, _ = _fitting([row], width)
+    """Return (header with floor, line) of one generation, for a table that grows: what a person looks at first."""
+    names = metric_names([row])
+    first = [name for name in row.get("headline", ()) if name in names]
+    columns = _fitting([*first, *(name for name in names if name not in first)], row, width)[0]
     return f"{_header(columns, row)}\n{_floor_line(columns, row)}", _row_line(columns, row)
 
 
-def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[list[str], list[str]]:
-    names, used, columns = metric_names(rows), 10, []
+def _fitting(names: Sequence[str], row: Mapping[str, Any], width: int) -> list[list[str]]:
+    """Split columns into blocks of at most `width` characters, at least one column each."""
+    blocks: list[list[str]] = [[]]
+    used = start = len("generation")
     for name in names:
-        used += _column_width(name, rows[0]) + GAP
-        if used > width:
-            break
-        columns.append(name)
-    return columns, names[len(columns) :]
+        wide = _column_width(name, row) + GAP
+        if used + wide > width and blocks[-1]:
+            blocks.append([])
+            used = start
+        blocks[-1].append(name)
+        used += wide
+    return blocks
 
 
 def _is_metric(name: str, value: Any) -> bool:

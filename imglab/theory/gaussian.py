@@ -94,6 +94,14 @@ def fresh_mix_mle(n: int, t: int, real_fraction: float) -> Prediction:
     return Prediction(1 - spread, spread)
 
 
+def augmentation_mean_variance(n: int, ratio: float) -> float:
+    """Fixed real n plus lambda n of the last generation's draws: Var mu -> (1 + lambda / (1 + 2 lambda)) / n, n large.
+
+    At most 1.5 / n, whatever lambda is: the real data hold the chain.
+    """
+    return (1 + ratio / (1 + 2 * ratio)) / n
+
+
 def fresh_mix_limit(n: int, real_fraction: float) -> Prediction:
     """Where `fresh_mix_mle` settles: Var mu = 1/D, D = 1 - alpha + alpha n (2 - alpha)."""
     spread = 1 / (1 - real_fraction + real_fraction * n * (2 - real_fraction))

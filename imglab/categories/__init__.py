@@ -1,0 +1,1 @@
+"""The other solvable modality: draws from a few categories, whose rare ones die first."""

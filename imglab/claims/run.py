@@ -1,0 +1,165 @@
+"""Running claims: the chains that they need, each once; then their verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imglab import files, runs
+from imglab.claims.catalog import Catalog, Claim, Profile, Protocol, TheoryStatement
+from imglab.claims.evaluate import Chains, Finding, Result, find, find_z, verdict_of
+from imglab.config import RunConfig
+from imglab.environment import available_cores
+from imglab.errors import Stopped
+from imglab.sweeps.pool import Job, make_job, run_in_pool
+
+
+@dataclass
+class _Plan:
+    """The chains of a protocol that claims ask for."""
+
+    protocol: Protocol
+    arms: dict[str, None] = field(default_factory=dict)
+    longest: int = 1
+
+
+class ClaimsRun:
+    """A directory of chains by the hash of their configs, and the verdicts on the claims about them."""
+
+    def __init__(self, catalog: Catalog, claims: Sequence[Claim], profile: Profile, out: Path, data: Path) -> None:
+        """Plan the chains of `claims`; `data` is the folder of torchvision data sets."""
+        self._claims, self._profile, self._out, self._data = claims, profile, out, data
+        self._plans: dict[str, _Plan] = {}
+        self._blocked: dict[str, str] = {}
+        for claim in claims:
+            if claim.protocol is None:
+                continue
+            protocol = catalog.protocols[claim.protocol]
+            missing = [name for name in protocol.needs if not (data / name).is_dir()]
+            if missing:
+                self._blocked[claim.name] = f"{', '.join(missing)} is not in {data}: --data names its folder"
+            elif profile not in protocol.profiles:
+                self._blocked[claim.name] = f"its protocol has no profile {profile!r}"
+            else:
+                plan = self._plans.setdefault(claim.protocol, _Plan(protocol))
+                for term in (term for statement in claim.must for term in statement.terms):
+                    plan.arms[term.arm] = None
+                    plan.longest = max(plan.longest, term.generation + 1)
+
+    def run(self, workers: int, watch: Callable[[int, int], None]) -> list[Result]:
+        """Run the chains that are not finished, at most `workers` at a time, and judge every claim.
+
+        The verdicts are written to claims.json.
+        """
+        self._out.mkdir(parents=True, exist_ok=True)
+        folders = {name: self._chains(plan) for name, plan in self._plans.items()}
+        self._run_chains([config for chains in folders.values() for config in chains.values()], workers, watch)
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            theory = {claim.name: list(pool.map(theory_finding, claim.theory)) for claim in self._claims}
+        results = [self._judge(claim, folders, theory[claim.name]) for claim in self._claims]
+        report = {"profile": self._profile, "claims": [result.described() for result in results]}
+        files.write_json(self._out / "claims.json", report)
+        return results
+
+    def _chains(self, plan: _Plan) -> dict[tuple[str, int], RunConfig]:
+        return {
+            (arm, seed): config.model_copy(update={"generations": plan.longest})
+            for arm, seed, config in plan.protocol.configs(self._profile, list(plan.arms), self._data)
+        }
+
+    def _run_chains(self, configs: Sequence[RunConfig], workers: int, watch: Callable[[int, int], None]) -> None:
+        longest: dict[Path, RunConfig] = {}
+        for config in configs:
+            folder = self._folder(config)
+            if folder not in longest or longest[folder].generations < config.generations:
+                longest[folder] = config
+        open_ = {
+            folder: config for folder, config in longest.items() if runs.count_finished(folder) < config.generations
+        }
+        if not open_:
+            return
+        threads = max(1, available_cores() // workers)
+        jobs: dict[str, Job] = {
+            folder.name: make_job(config, folder, threads, self._out / ".cache") for folder, config in open_.items()
+        }
+        total = sum(config.generations for config in open_.values())
+        outcomes = run_in_pool(
+            jobs, workers, lambda: watch(sum(runs.count_finished(folder) for folder in open_), total)
+        )
+        failed = [f"{name}: {outcome.message}" for name, outcome in outcomes.items() if outcome.code]
+        if failed:
+            raise Stopped(f"{len(failed)} chains did not end; run the same command again. {failed[0]}")
+
+    def _folder(self, config: RunConfig) -> Path:
+        """Directory of a chain: the same for equal configs, however many generations are asked for."""
+        tree = config.model_dump(mode="json", exclude={"generations", "name", "threads"})
+        sign = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+        return self._out / "chains" / sign
+
+    def _judge(
+        self, claim: Claim, folders: dict[str, dict[tuple[str, int], RunConfig]], theory: list[Finding]
+    ) -> Result:
+        about = (claim.name, claim.family, claim.source, claim.claims)
+        if claim.name in self._blocked:
+            return Result(*about, "blocked", [], claim.substitutions, self._blocked[claim.name])
+        if claim.protocol is None:
+            return Result(*about, verdict_of(theory), theory, claim.substitutions)
+        arms = {term.arm for statement in claim.must for term in statement.terms}
+        chains: Chains = {
+            key: runs.read_metrics(self._folder(config))
+            for key, config in folders[claim.protocol].items()
+            if key[0] in arms
+        }
+        seeds = sorted({seed for _, seed in chains})
+        findings = [find(statement, chains, seeds, claim.confidence) for statement in claim.must]
+        return Result(*about, verdict_of(findings), findings, claim.substitutions)
+
+
+def theory_finding(statement: TheoryStatement) -> Finding:
+    """Run a solvable chain many times, each from real data of its own, and compare means with the closed form."""
+    from imglab.config import validate_config
+    from imglab.experiment import build
+    from imglab.loop import run_chain
+    from imglab.theory.predict import predict
+
+    last = max(statement.generations) + 1
+    found: list[list[dict[str, Any]]] = []
+    measure = None
+    for replica in range(statement.replicas):
+        tree = {**statement.config, "name": "theory", "seed": replica, "generations": last, "threads": 1}
+        tree["modality"] = {**tree["modality"], "data_seed": replica}
+        experiment = build(validate_config(tree, "theory"), "theory")
+        measure = measure or experiment.measure()
+        chain = run_chain(
+            experiment.modality,
+            experiment.models,
+            experiment.regime,
+            generations=last,
+            samples=experiment.drawn,
+            start=experiment.config.start,
+            shown=1,
+            seed=replica,
+            measure=measure,
+        )
+        found.append([generation.metrics for generation in chain])
+    expected = predict(experiment.config, len(experiment.modality.real("train")), last)
+    scores, told = [], []
+    for name, values in expected.items():
+        for g in statement.generations:
+            value = values[g]
+            if value is None:
+                continue
+            each = [rows[g][name] for rows in found]
+            mean = sum(each) / len(each)
+            error = math.sqrt(sum((one - mean) ** 2 for one in each) / (len(each) - 1) / len(each))
+            scores.append((mean - value * statement.shifted) / error if error else 0.0)
+            law = value * statement.shifted
+            told.append(f"{name} in generation {g} {mean:.4g} +- {error:.2g}, {law:.4g} expected, z {scores[-1]:+.1f}")
+    return find_z(statement.says, scores, told, statement.most_z)

@@ -1,0 +1,113 @@
+"""A mark that nobody sees and that says which model drew an image: spread spectrum, detected without the original.
+
+Embedding after Cox, Kilian, Leighton and Shamoon 1997, "Secure spread spectrum watermarking for multimedia" (IEEE
+Transactions on Image Processing 6(12), eq. 1: v' = v + alpha x). Blind detection by correlation after Barni, Bartolini,
+Cappellini and Piva 1998, "A DCT-domain system for robust image watermarking" (Signal Processing 66(3)), whitening
+first as Hartung and Girod 1998, "Watermarking of uncompressed and compressed video" (same issue). Deviations: the code
+is +-1 instead of Gaussian, over the DCT of the whole image, and the correlation is normalised by its own length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.fft import dctn, idctn
+from torch import Tensor
+from torch.nn import functional
+
+from imglab.seeds import generator
+
+DEFAULT_STRENGTH = 4.0
+SMALLEST = 8
+"""Pixels a side below which there is no band to speak of."""
+_BAND = (0.2, 1.0)
+"""Radius of the marked frequencies; 1 is what alternates from pixel to pixel along one axis."""
+_FLOOR = 9.0
+"""Grey levels squared, added to the local variance: small trusts marks in flat areas, large expects noise there."""
+_BLOCK = 1024
+"""Images worked on at a time."""
+
+
+def embed(images: Tensor, *, key: int, strength: float = DEFAULT_STRENGTH) -> Tensor:
+    """Return the images with the key's mark, uint8 [N, C, H, W] on their device; each depends on itself alone.
+
+    images    uint8 [N, C, H, W], H and W at least 8
+    strength  root mean square of the change in grey levels, before rounding; 0 changes nothing
+
+    The change is clip(a p, -x, 255 - x) with pattern p and the gain `a` for which its size is `strength`: of all
+    changes of this size within [0, 255] the one that correlates best with p. On black only the bright half is left,
+    stronger. Raises ValueError for other shapes, dtypes or strengths.
+    """
+    _check(images)
+    if not (math.isfinite(strength) and strength >= 0):
+        raise ValueError(f"strength must be finite and not negative, not {strength}")
+    pattern = _pattern(_signs(images.shape[1:], key))
+    marked = [_add(block.cpu().double(), pattern, strength) for block in images.split(_BLOCK)]
+    return torch.cat(marked).to(images.device)
+
+
+def z_scores(images: Tensor, *, key: int) -> Tensor:
+    """Return how strongly each image carries the key's mark, float64 [N]: about N(0, 1) without it, high with it.
+
+    images  uint8 [N, C, H, W], H and W at least 8
+
+    z = sum_k s_k t_k / sqrt(sum_k t_k^2), signs s of the key, t the band's coefficients of the whitened image. For any
+    image, over keys that did not mark it, z has mean 0, variance 1 and P(z >= c) <= exp(-c^2 / 2) (Hoeffding 1963,
+    "Probability inequalities for sums of bounded random variables", JASA 58, theorem 2), whatever the image. Under one
+    key the scores of images that are alike are alike too. An image without detail scores 0. Raises ValueError for
+    other shapes or dtypes.
+    """
+    _check(images)
+    signs = _signs(images.shape[1:], key)
+    scores = [_correlate(block.cpu().double(), signs) for block in images.split(_BLOCK)]
+    return torch.cat(scores).to(images.device)
+
+
+def _check(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or min(images.shape[2:]) < SMALLEST or not images.shape[1]:
+        found = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"images must be uint8 [N, C, H, W], at least {SMALLEST} pixels a side, not {found}")
+
+
+def _signs(shape: torch.Size, key: int) -> Tensor:
+    """Return the key's code: -1 or 1 at each DCT coefficient in the band, 0 elsewhere, float64 [C, H, W]."""
+    channels, height, width = shape
+    signs = torch.randint(2, (channels, height, width), generator=generator(key, "watermark")) * 2.0 - 1
+    rows, columns = torch.arange(height) / height, torch.arange(width) / width
+    radius = torch.hypot(rows[:, None], columns[None])
+    return (signs * ((radius >= _BAND[0]) & (radius <= _BAND[1]))).double()
+
+
+def _pattern(signs: Tensor) -> Tensor:
+    """Return the code as an image of mean 0 and mean square 1, float64 [C, H, W]."""
+    pattern = torch.from_numpy(idctn(signs.numpy(), norm="ortho"))
+    return pattern / pattern.square().mean().sqrt()
+
+
+def _add(images: Tensor, pattern: Tensor, strength: float) -> Tensor:
+    gain = torch.full((len(images), 1, 1, 1), strength, dtype=torch.float64)
+    # The size of the change over the gain falls as more is clipped, so this climbs to the fixed point from below.
+    for _ in range(16):
+        change = (images + gain * pattern).clamp(0, 255) - images
+        size = change.square().mean((1, 2, 3), keepdim=True).sqrt()
+        gain = gain * strength / size.clamp(min=1e-9)
+    return (images + gain * pattern).clamp(0, 255).round().byte()
+
+
+def _correlate(images: Tensor, signs: Tensor) -> Tensor:
+    # Over channels too: colours share most of their detail, so the differences between them are quiet ground.
+    spectrum = torch.from_numpy(dctn(_whiten(images).numpy(), axes=(1, 2, 3), norm="ortho"))
+    inside = spectrum.flatten(1)[:, signs.flatten() != 0]
+    length = inside.square().sum(1).sqrt()
+    return (inside * signs[signs != 0]).sum(1) / length.clamp(min=1e-300)
+
+
+def _whiten(images: Tensor) -> Tensor:
+    """Return detail over its local variance, so that an edge weighs less than the mark beside it."""
+    detail = images - _local_mean(images)
+    return detail / (_local_mean(detail.square()) + _FLOOR)
+
+
+def _local_mean(images: Tensor) -> Tensor:
+    return functional.avg_pool2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)

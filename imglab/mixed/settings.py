@@ -1,0 +1,46 @@
+"""Keys of models that are made of others. Read without torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny, model_validator
+
+from imglab import plugins
+from imglab.settings import Section, choice
+
+MEMBERS = [plugins.settings_class(kind, plugins.MODELS) for kind in plugins.MODELS if kind not in plugins.MIXED]
+Member: Any = choice(*MEMBERS, plug_in=True)
+Members = Annotated[list[SerializeAsAny[Member]], Field(min_length=2, max_length=100)]
+
+
+class AlternatingSettings(Section):
+    """`model:` of a chain whose generations take turns: generation g is model number g modulo their count."""
+
+    kind: Literal["alternating"] = "alternating"
+    models: Members
+
+
+class PopulationSettings(Section):
+    """`model:` of a chain whose generations are several models, each trained on what all of them drew."""
+
+    kind: Literal["population"] = "population"
+    models: Members
+    shares: list[Annotated[float, Field(gt=0, le=1)]] | None = None
+    """Of the samples, one for each model; equal if left out."""
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> PopulationSettings:
+        if self.shares is None:
+            return self
+        if len(self.shares) != len(self.models):
+            raise ValueError(f"shares has {len(self.shares)} values for {len(self.models)} models")
+        if not math.isclose(sum(self.shares), 1, abs_tol=1e-9):
+            raise ValueError(f"shares sum to {sum(self.shares):.6g}, not to 1")
+        return self
+
+    @property
+    def weights(self) -> list[float]:
+        """Share of each model."""
+        return self.shares or [1 / len(self.models)] * len(self.models)

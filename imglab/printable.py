@@ -1,0 +1,8 @@
+"""Text from outside, made safe to print: names of files, and what models wrote."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Show what is not printable, but line breaks, as escapes: it cannot drive a terminal or reorder a line."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)

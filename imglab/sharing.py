@@ -1,0 +1,62 @@
+"""What runs that have something in common make once: extractors, real features, floors, generation 0's model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from imglab import files
+from imglab.runs import generation_folder
+
+if TYPE_CHECKING:
+    from imglab.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Folders on one machine, from which runs take by hard links what would come out the same, byte by byte.
+
+    prepared  of runs with the same data, measures, sizes and threads
+    first     of runs that differ only in what follows generation 0
+    """
+
+    prepared: Path
+    first: Path
+
+    def lend(self, run: Path, experiment: Experiment) -> None:
+        """Give a run that has just begun what is there; what it shares with others before any fit is made now."""
+        shared, model = run / "shared", generation_folder(run, 0) / "model"
+        if not shared.exists():
+            with _alone(self.prepared):
+                if not (self.prepared / "shared").exists():
+                    files.write_atomically(self.prepared / "shared", lambda folder: _prepare(folder, experiment))
+            files.write_atomically(shared, lambda folder: files.link(self.prepared / "shared", folder))
+        if (self.first / "model").exists() and not model.exists():
+            model.parent.mkdir(exist_ok=True)
+            files.write_atomically(model, lambda folder: files.link(self.first / "model", folder))
+
+    def keep_first(self, run: Path) -> None:
+        """Keep generation 0's model of a run for those that begin later."""
+        with _alone(self.first):
+            if not (self.first / "model").exists():
+                model = generation_folder(run, 0) / "model"
+                files.write_atomically(self.first / "model", lambda folder: files.link(model, folder))
+
+
+def _prepare(folder: Path, experiment: Experiment) -> None:
+    folder.mkdir()
+    experiment.modality.prepare(folder)
+    for _ in experiment.measure(cache=folder).prepare(experiment.drawn):
+        pass
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield

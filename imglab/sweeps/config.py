@@ -1,0 +1,170 @@
+"""A sweep's config: the common keys of its runs, arms that change some of them, seeds, and contrasts. No torch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from imglab.config import Named, RunConfig, validate_config, with_changes
+from imglab.config_errors import kind_of_value, problem_of
+from imglab.errors import Attempts, InputError, Problem, nearest
+from imglab.runs import is_chain_name
+from imglab.settings import Section, Seed
+from imglab.yaml_files import read_yaml
+
+CONTROL = "control"
+"""The arm that every sweep has: the common config on real data alone, uncurated."""
+CONTROL_CHANGES: Mapping[str, Any] = {"regime": "real_only", "curate": None}
+
+
+class Contrast(Section):
+    """One question, asked before the sweep ran: does a metric of two arms differ in a generation?"""
+
+    metric: Annotated[str, Field(min_length=1)]
+    arms: Annotated[list[str], Field(min_length=2, max_length=2)]
+    """The first compared with the second, paired by seed."""
+    generation: Annotated[int, Field(ge=0)] | None = None
+    """The last one if left out."""
+
+
+class _SweepKeys(Named):
+    """Keys of a sweep beside those of its runs."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=10_000)] = Field(
+        default_factory=lambda: [0, 1, 2, 3, 4]
+    )
+    contrasts: list[Contrast] = Field(default_factory=list)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if twice:
+            raise ValueError(f"has {', '.join(map(str, twice))} twice: seeds must differ")
+        return seeds
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Arms by name, each a config of one run whose seed is still open; the control is among them."""
+
+    name: str
+    arms: Mapping[str, RunConfig]
+    seeds: tuple[int, ...]
+    contrasts: tuple[Contrast, ...]
+
+    def runs(self) -> Iterator[tuple[str, int, RunConfig]]:
+        """Yield (arm, seed, config) for each run; seed by seed, so that pairs are complete early."""
+        for seed in self.seeds:
+            for arm, config in self.arms.items():
+                yield arm, seed, config.model_copy(update={"seed": seed})
+
+
+def run_folder(root: Path, arm: str, seed: int) -> Path:
+    """Run directory of an arm and a seed."""
+    return root / arm / f"seed-{seed}"
+
+
+def load_sweep(path: Path, changes: Sequence[str] = ()) -> SweepConfig:
+    """Read a sweep's config, apply `key.sub=value` changes and validate; InputError holds every problem."""
+    tree = read_yaml(path)
+    if not isinstance(tree, dict) or "arms" not in tree:
+        raise InputError(Problem(f"{path}: arms", "a sweep has arms", "see configs/sweep_digits.yaml, or `imglab run`"))
+    tree.setdefault("name", path.stem)
+    return validate_sweep(with_changes(tree, changes), str(path))
+
+
+def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
+    """Validate a config with `arms:`; InputError holds every problem."""
+    attempts = Attempts()
+    own = {key: tree[key] for key in _SweepKeys.model_fields if key in tree}
+    common = {key: value for key, value in tree.items() if key not in own and key not in ("arms", "seed")}
+    if "seed" in tree:
+        attempts.add(Problem(f"{where}: seed", "a sweep has `seeds`", f"seeds: [{tree['seed']}]"))
+    arms = {**_arms(tree["arms"], where, attempts), CONTROL: CONTROL_CHANGES}
+    found: dict[str, RunConfig] = {}
+    for name, changes in arms.items():
+        at = f"{where}: arms.{name}"
+        changed = attempts.run(partial(merged, {**common, "name": name}, changes, at))
+        config = None if changed is None else attempts.run(partial(validate_config, changed, at))
+        if config is not None:
+            found[name] = config
+    keys = None
+    try:
+        keys = _SweepKeys.model_validate(own)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            attempts.add(problem_of(where, tree, _SweepKeys, details))
+    for number, contrast in enumerate(keys.contrasts if keys else ()):
+        for problem in _wrong_contrast(contrast, arms, found):
+            attempts.add(Problem(f"{where}: contrasts.{number}.{problem.where}", problem.what, problem.remedy))
+    attempts.finish()
+    assert keys is not None
+    contrasts = keys.contrasts or [Contrast(metric="fid", arms=[name, CONTROL]) for name in arms if name != CONTROL]
+    return SweepConfig(keys.name, found, tuple(keys.seeds), tuple(contrasts))
+
+
+def merged(tree: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a config tree with changes laid over it; a change is a key, or a dotted path of keys.
+
+    A section that names its `kind` replaces the one that was there; one that does not changes keys of it.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(tree))
+    for key, value in changes.items():
+        node, path = result, str(key).split(".")
+        for part in path[:-1]:
+            inner = node.get(part)
+            node[part] = {"kind": inner} if isinstance(inner, str) else {} if inner is None else inner
+            node = node[part]
+            if not isinstance(node, dict):
+                raise InputError(Problem(f"{where}.{key}", f"{part} is not a mapping", "give it whole"))
+        last, before = path[-1], node.get(path[-1])
+        if isinstance(value, dict) and "kind" not in value and isinstance(before, dict):
+            node[last] = merged(before, value, f"{where}.{key}")
+        else:
+            node[last] = copy.deepcopy(value)
+    return result
+
+
+def _arms(arms: Any, where: str, attempts: Attempts) -> dict[str, Mapping[str, Any]]:
+    """Return the arms whose names and form are right."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if not isinstance(arms, dict) or not arms:
+        attempts.add(Problem(f"{where}: arms", "holds arms by name, each with the keys that it changes", "see docs/"))
+        return found
+    folded = [str(name).casefold() for name in arms]
+    for name, changes in arms.items():
+        at = f"{where}: arms.{name}"
+        if not is_chain_name(name):
+            attempts.add(Problem(at, "is no name for an arm", "letters, digits, `-` and `_`, a letter first"))
+        elif name == CONTROL:
+            attempts.add(Problem(at, "every sweep has this arm: real data alone", "leave it out, or rename it"))
+        elif folded.count(name.casefold()) > 1:
+            attempts.add(Problem(at, "differs from another arm only in upper and lower case", "rename it"))
+        elif changes is not None and not isinstance(changes, dict):
+            attempts.add(Problem(at, f"is a mapping of keys, not {kind_of_value(changes)}"))
+        else:
+            wrong = {"name", "seed", "arms", "seeds", "chains"} & set(changes or {})
+            for key in sorted(wrong):
+                attempts.add(Problem(f"{at}.{key}", "an arm cannot change it", "leave it out"))
+            if not wrong:
+                found[name] = changes or {}
+    return found
+
+
+def _wrong_contrast(contrast: Contrast, arms: Mapping[str, Any], found: Mapping[str, RunConfig]) -> Iterator[Problem]:
+    for arm in contrast.arms:
+        if arm not in arms:
+            yield Problem("arms", f"there is no arm {arm!r}", nearest(arm, arms))
+    if contrast.arms[0] == contrast.arms[1]:
+        yield Problem("arms", f"compares {contrast.arms[0]!r} with itself", "name two arms")
+    shortest = min((found[arm].generations for arm in contrast.arms if arm in found), default=None)
+    if contrast.generation is not None and shortest is not None and contrast.generation >= shortest:
+        what = f"there is no generation {contrast.generation}: the runs have {shortest}"
+        yield Problem("generation", what, f"at most {shortest - 1}")

@@ -1,0 +1,202 @@
+"""Runs as jobs of a process pool or of a Ray cluster: independent, resumable, told apart only by their folders.
+
+No torch here: a worker imports it when it begins its first job, after its threads have been set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imglab.config import RunConfig, dump_config
+from imglab.errors import InputError, Problem
+
+TRIES = 3
+"""Times that a job may lose its worker before it is given up."""
+POLL = 1.0
+"""Seconds between two looks at how far the jobs are."""
+PATIENCE = 5.0
+"""Seconds in which a cluster must answer."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOST = "its worker died"
+_ENDING = threading.Event()
+"""Set in a worker that has been told to stop."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: its config as YAML, its directory, the threads that it is to use.
+
+    prepared, first  folders of its `imglab.sharing.Shelf`
+    """
+
+    config: str
+    folder: str
+    threads: int
+    prepared: str
+    first: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: an exit code as of the command line, and what there is to say."""
+
+    code: int
+    message: str = ""
+
+
+def make_job(config: RunConfig, folder: Path, threads: int, cache: Path) -> Job:
+    """Make the job of running `config` in `folder`, with `threads` unless it or the run there says otherwise.
+
+    Runs share what is the same in them, in folders below `cache`.
+    """
+    own = threads if config.threads == "auto" else config.threads
+    if not (folder / "config.yaml").exists():
+        config = config.model_copy(update={"threads": own})
+    tree = config.model_dump(mode="json")
+    prepared = {key: tree[key] for key in ("modality", "measure", "samples", "curate")}
+    fitted = {key: tree[key] for key in ("modality", "model", "base", "seed")} | {"scratch": config.start == "scratch"}
+    return Job(
+        config=dump_config(config),
+        folder=str(folder.resolve()),
+        threads=own,
+        prepared=str((cache / _sign(prepared, own)).resolve()),
+        first=str((cache / _sign(fitted, own)).resolve()),
+    )
+
+
+def _sign(*values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_job(job: Job) -> Outcome:
+    """Run a chain, or the rest of it, to its end."""
+    from imglab.config import validate_config
+    from imglab.errors import Stopped
+    from imglab.experiment import Run
+    from imglab.sharing import Shelf
+    from imglab.signals import StopRequest
+    from imglab.yaml_files import parse_yaml
+
+    folder, parent = Path(job.folder), multiprocessing.parent_process()
+    if _ENDING.is_set():
+        return Outcome(3, "stopped")
+    try:
+        config = validate_config(parse_yaml(job.config, job.folder), job.folder)
+        run = Run(config, folder, where=job.folder, shelf=Shelf(Path(job.prepared), Path(job.first)))
+        with StopRequest((signal.SIGTERM,)) as stop:
+            for _ in stop.heeded(run.events()):
+                if parent is not None and not parent.is_alive():
+                    stop.ask()  # nobody is left to take the outcome
+    except InputError as error:
+        return Outcome(2, str(error))
+    except KeyboardInterrupt:
+        _ENDING.set()  # a job that the pool has handed out already must not begin
+        return Outcome(3, "stopped")
+    except Stopped as stopped:
+        return Outcome(3, str(stopped))
+    except OSError as error:
+        return Outcome(1, f"{type(error).__name__}: {error}")
+    return Outcome(0)
+
+
+def run_in_pool(jobs: Mapping[str, Job], workers: int, watch: Callable[[], None]) -> dict[str, Outcome]:
+    """Run jobs in processes, at most `workers` at a time; `watch` is called now and then.
+
+    A worker that dies takes nothing with it: its job goes on in another from the last finished stage. When the caller
+    is interrupted, the workers finish their step, save and end, and KeyboardInterrupt goes on.
+    """
+    done: dict[str, Outcome] = {}
+    lost: dict[str, int] = dict.fromkeys(jobs, 0)
+    while left := [name for name in jobs if name not in done]:
+        threads = max(jobs[name].threads for name in left)
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (threads,)) as pool:
+            futures = {pool.submit(run_job, jobs[name]): name for name in left}
+            try:
+                _collect(futures, done, watch)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+        for name in left:
+            if name not in done:
+                lost[name] += 1
+                if lost[name] == TRIES:
+                    done[name] = Outcome(1, f"{LOST} {TRIES} times")
+    return done
+
+
+def run_on_ray(jobs: Mapping[str, Job], address: str, watch: Callable[[], None]) -> dict[str, Outcome]:
+    """Run jobs on a Ray cluster whose machines share the run directories; else as `run_in_pool`."""
+    try:
+        import ray
+    except ImportError:
+        raise InputError(Problem("--ray", "needs the package `ray`", "pip install 'imglab[ray]'")) from None
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        what = f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
+        raise InputError(Problem("--ray", what, "start one with `ray start --head`")) from None
+    try:
+        submitted: dict[Any, str] = {}
+        for name, job in jobs.items():
+            asked = ray.remote(run_job).options(num_cpus=job.threads, max_retries=TRIES)
+            submitted[asked.remote(job)] = name
+        done: dict[str, Outcome] = {}
+        while len(done) < len(jobs):
+            open_ = [handle for handle, name in submitted.items() if name not in done]
+            ready, _ = ray.wait(open_, num_returns=1, timeout=POLL)
+            for handle in ready:
+                try:
+                    done[submitted[handle]] = ray.get(handle)
+                except ray.exceptions.RayError as error:
+                    done[submitted[handle]] = Outcome(1, f"{LOST}: {type(error).__name__}")
+            watch()
+        return done
+    except KeyboardInterrupt:
+        for handle in submitted:
+            ray.cancel(handle, force=False)
+        raise
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at host:port: Ray itself asks for minutes and then ends the process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        if not port.isdecimal():
+            raise ValueError("the port is no number")
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+
+
+def _begin_worker(threads: int) -> None:
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the parent, which tells the workers once
+
+
+def _collect(futures: dict[Future[Outcome], str], done: dict[str, Outcome], watch: Callable[[], None]) -> None:
+    """Take outcomes as they come, until all are there or the pool is broken."""
+    open_ = set(futures)
+    while open_:
+        ready, open_ = wait(open_, timeout=POLL)
+        for future in ready:
+            try:
+                done[futures[future]] = future.result()
+            except BrokenProcessPool:
+                return
+        watch()

@@ -1,0 +1,155 @@
+"""From the runs of a sweep to what can be said: bands, contrasts, lead times. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imglab import files, runs
+from imglab.report.table import metric_names
+from imglab.sweeps.config import CONTROL, run_folder
+from imglab.sweeps.statistics import (
+    FEWEST,
+    LEVEL,
+    Interval,
+    Values,
+    band,
+    false_alarm_rate,
+    first_leaves,
+    is_positive,
+    paired,
+)
+
+METHOD = (
+    "95% bands are t-intervals of the mean over seeds, on the log scale for metrics that are positive throughout; the "
+    "variance between seeds is pooled over generations, with the degrees of freedom of one generation. Contrasts are "
+    f"paired t-tests over seeds, fixed before the sweep ran; below {FEWEST} seeds there is no verdict. A metric leaves "
+    "the control when it stays outside the band in which one more control seed lies with 95%; the false-alarm rate is "
+    "the share of control seeds that leave the band of the other ones."
+)
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def read_sweep(folder: Path) -> dict[str, dict[int, Rows]]:
+    """Return the metrics of a sweep's runs that have a finished generation: arm -> seed -> rows."""
+    described = runs.read_json(folder / runs.SWEEP, ("arms", "seeds", "contrasts"))
+    found: dict[str, dict[int, Rows]] = {}
+    for arm in described["arms"]:
+        for seed in described["seeds"]:
+            run = run_folder(folder, arm, seed)
+            if runs.finished(run, 0):
+                found.setdefault(arm, {})[seed] = runs.read_metrics(run)
+    return found
+
+
+def values_of(rows: Mapping[int, Rows], metric: str) -> Values:
+    """Return a metric of an arm, float [seeds, generations], of the generations that all seeds have finished."""
+    length = min(len(found) for found in rows.values())
+    columns = [[row.get(metric) for row in found[:length]] for found in rows.values()]
+    return np.array([[math.nan if value is None else float(value) for value in column] for column in columns])
+
+
+def summarise(sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return bands, lead times and contrasts as JSON; undefined numbers are null."""
+    first = next(iter(next(iter(sweep.values())).values()))
+    names = [name for name in metric_names(first) if any(row.get(name) is not None for row in first)]
+    control = sweep.get(CONTROL)
+    bands: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
+    for arm, rows in sweep.items():
+        bands[arm] = {name: _band(values_of(rows, name)) for name in names}
+        if control and arm != CONTROL:
+            leaves[arm] = {name: _lead(values_of(rows, name), values_of(control, name)) for name in names}
+    alarms = {name: false_alarm_rate(values_of(control, name)) for name in names} if control else {}
+    return {
+        "method": METHOD,
+        "level": LEVEL,
+        "seeds": {arm: list(rows) for arm, rows in sweep.items()},
+        "bands": bands,
+        "contrasts": [compare(sweep, contrast) for contrast in contrasts],
+        "leaves_control": leaves,
+        "false_alarm_rate": alarms,
+    }
+
+
+def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a contrast: a ratio where the metric is positive, else a difference, with its interval and verdict."""
+    one, two = (sweep.get(arm, {}) for arm in contrast["arms"])
+    seeds = [seed for seed in one if seed in two]
+    asked = {**contrast, "n": len(seeds)}
+    if not seeds:
+        return {**asked, "verdict": "open: no seed has finished both"}
+    wanted = contrast.get("generation")
+    last = min(len(rows[seed]) for rows in (one, two) for seed in seeds) - 1
+    g = last if wanted is None else wanted
+    if g > last:
+        return {**asked, "verdict": f"open: generation {g} is not finished in all seeds"}
+    ours, theirs = (values_of({seed: rows[seed] for seed in seeds}, contrast["metric"])[:, g] for rows in (one, two))
+    log = is_positive(ours, theirs)
+    found = paired(np.log(ours), np.log(theirs)) if log else paired(ours, theirs)
+    scale = np.exp if log else np.asarray
+    return {
+        **asked,
+        "generation": g,
+        "scale": "ratio" if log else "difference",
+        "n": found.n,
+        **{key: _number(scale(getattr(found, key))) for key in ("estimate", "low", "high")},
+        "p": _number(found.p),
+        "verdict": _verdict(found, contrast["arms"]),
+    }
+
+
+def write_summary(folder: Path) -> dict[str, Any]:
+    """Write summary.json into a sweep's directory and return it."""
+    described = runs.read_json(folder / runs.SWEEP, ("arms", "seeds", "contrasts"))
+    summary = summarise(read_sweep(folder), described["contrasts"])
+    files.write_json(folder / "summary.json", summary)
+    return summary
+
+
+def sentence(answer: Mapping[str, Any]) -> str:
+    """Say a contrast's answer in a line."""
+    one, two = answer["arms"]
+    if "estimate" not in answer:
+        return f"{answer['metric']}, {one} against {two}: {answer['verdict']}"
+    sign = "x" if answer["scale"] == "ratio" else ""
+    low, middle, high = (_told(answer[key]) for key in ("low", "estimate", "high"))
+    p = "" if answer["p"] is None else f", p = {answer['p']:.2g}"
+    return (
+        f"{answer['metric']} in generation {answer['generation']}, {one} against {two}: {sign}{middle} "
+        f"({low} to {high}{p}, {answer['n']} seeds): {answer['verdict']}"
+    )
+
+
+def _verdict(found: Interval, arms: Sequence[str]) -> str:
+    if found.n < FEWEST:
+        return f"open: {found.n} seeds, {FEWEST} are needed"
+    if found.low > 0:
+        return f"{arms[0]} is higher"
+    return f"{arms[0]} is lower" if found.high < 0 else "no difference shown"
+
+
+def _band(values: Values) -> dict[str, list[float | None]]:
+    found = band(values)
+    return {key: [_number(value) for value in getattr(found, key)] for key in ("mean", "low", "high")}
+
+
+def _lead(values: Values, control: Values) -> dict[str, Any]:
+    """When each seed leaves the control's band for good, and how many generations before the end that is."""
+    first = first_leaves(values, control)
+    last = values.shape[1] - 1
+    known = [last - g for g in first if g is not None]
+    return {"first": first, "lead": float(np.median(known)) if len(known) > len(first) / 2 else None}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _told(value: float | None) -> str:
+    return "unbounded" if value is None else f"{value:.3g}"

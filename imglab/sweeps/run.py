@@ -1,0 +1,74 @@
+"""A sweep in its directory: DIR/<arm>/seed-<s>/, each a run like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from imglab import files, runs
+from imglab.environment import available_cores
+from imglab.errors import Attempts, InputError, Problem
+from imglab.experiment import RUNS, build, check_folder, make_folder, resolve
+from imglab.sweeps.config import SweepConfig, run_folder
+from imglab.sweeps.pool import Job, Outcome, make_job, run_in_pool, run_on_ray
+
+
+class Sweep:
+    """All runs of a sweep. Making one checks every arm and every directory, and writes nothing."""
+
+    def __init__(
+        self, config: SweepConfig, out: Path | None = None, *, where: str = "config", workers: int = 1
+    ) -> None:
+        """Check `config`, its data and the directory `out` (default: runs/<name>)."""
+        self.config = config
+        self.folder = out or RUNS / config.name
+        self._workers = workers
+        self._described = {
+            "arms": list(config.arms),
+            "seeds": list(config.seeds),
+            "contrasts": [contrast.model_dump() for contrast in config.contrasts],
+        }
+        self._check_folder()
+        attempts = Attempts()
+        for name, arm in config.arms.items():
+            attempts.run(partial(build, arm, f"{where}: arms.{name}"))
+        for name, seed, arm in config.runs():
+            attempts.run(partial(resolve, arm, run_folder(self.folder, name, seed), where))
+        attempts.finish()
+
+    def run(self, watch: Callable[[int, int], None], ray: str | None = None) -> dict[str, Outcome]:
+        """Run what is not finished, in processes or on the Ray cluster at this address.
+
+        Returns how each run, named `<arm>/seed-<s>`, ended. `watch` is given the generations finished, and how many
+        there will be.
+        """
+        make_folder(self.folder)
+        files.write_json(self.folder / runs.SWEEP, self._described)
+        threads = 1 if ray else max(1, available_cores() // self._workers)
+        cache = self.folder / ".cache"
+        jobs: dict[str, Job] = {}
+        for arm, seed, config in self.config.runs():
+            folder = run_folder(self.folder, arm, seed)
+            jobs[f"{arm}/{folder.name}"] = make_job(config, folder, threads, cache)
+        total = sum(config.generations for _, _, config in self.config.runs())
+        look = partial(_look, [Path(job.folder) for job in jobs.values()], total, watch)
+        return run_on_ray(jobs, ray, look) if ray else run_in_pool(jobs, self._workers, look)
+
+    def _check_folder(self) -> None:
+        check_folder(self.folder, runs.SWEEP, "no sweep")
+        path = self.folder / runs.SWEEP
+        if not path.exists():
+            return
+        there = runs.read_json(path, tuple(self._described))
+        for key in ("arms", "contrasts"):
+            if there[key] != self._described[key]:
+                what = f"holds a sweep with other {key}: {there[key]}"
+                raise InputError(Problem(str(self.folder), what, "choose another --out"))
+        if missing := [seed for seed in there["seeds"] if seed not in self.config.seeds]:
+            what = f"holds seeds that the config has not: {missing}"
+            raise InputError(Problem(str(self.folder), what, "add them to `seeds`, or choose another --out"))
+
+
+def _look(folders: list[Path], total: int, watch: Callable[[int, int], None]) -> None:
+    watch(sum(runs.count_finished(folder) for folder in folders), total)

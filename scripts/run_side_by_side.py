@@ -1,0 +1,34 @@
+"""Run image and text chains under common settings and draw their losses in one figure.
+
+python scripts/run_side_by_side.py configs/side_by_side.yaml --out runs/both --set generations=3
+"""
+
+import argparse
+
+import imglab
+from imglab.report.run_figures import draw_figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", default="configs/side_by_side.yaml")
+    parser.add_argument("--out", help="run directory (default: runs/<config name>)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config")
+    arguments = parser.parse_args()
+
+    both = imglab.SideBySide.from_file(arguments.config, arguments.out, arguments.set)
+    first = {}
+    for chain, generation in both.generations():
+        metrics = generation.metrics
+        recall = first.setdefault(chain, metrics["recall"])
+        left = f"{metrics['recall'] / recall:.0%}" if recall and metrics["recall"] is not None else "undefined"
+        print(f"{chain}, generation {generation.index}: {left} of generation 0's recall", flush=True)
+    draw_figures(both.folder)
+    print(both.folder / "side_by_side.png")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except imglab.InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,108 @@
+"""Forks: nothing computed again, nothing lost with the parent, nothing shared that would not hold."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from imglab import files, runs
+from imglab.errors import InputError
+from imglab.fork import fork
+from imglab.loop import Generation
+from imglab.store import RunFolder
+from tests.test_cli import lab  # noqa: F401 (a fixture)
+from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
+
+CHAIN = {**TINY_GAUSSIAN, "regime": "replace", "generations": 4}
+
+
+@pytest.fixture
+def parent(tmp_path):
+    config = write(tmp_path, CHAIN)
+    finish(config, tmp_path / "parent")
+    return tmp_path / "parent"
+
+
+def carried_on(source, out, *changes):
+    return [event for event in fork(source, out, None, changes).events() if isinstance(event, Generation)]
+
+
+def test_the_prefix_is_shared_and_the_rest_follows_the_new_rules(parent, tmp_path):
+    out = tmp_path / "healed"
+    found = carried_on(f"{parent}@1", out, "regime={kind: mix, real_fraction: 1.0}", "generations=5")
+    assert [generation.metrics["real_share"] for generation in found] == [1.0, 0.0, 1.0, 1.0, 1.0]
+    for g in range(2):
+        for path in runs.generation_folder(parent, g).rglob("*"):
+            if path.is_file():
+                assert path.samefile(out / path.relative_to(parent))
+    described = json.loads((out / "fork.json").read_text())
+    assert described["manifest"] == files.sha256_file(parent / "generation_001/manifest.json")
+    assert described["generation"] == 1
+    after = json.loads((out / "generation_002/manifest.json").read_text())
+    assert after["previous"] == described["manifest"]
+
+
+def test_an_unchanged_fork_goes_on_as_the_parent_did(parent, tmp_path):
+    carried_on(f"{parent}@1", tmp_path / "same")
+    ours, theirs = hashes(tmp_path / "same"), hashes(parent)
+    ours.pop("fork.json")
+    assert ours == theirs
+
+
+def test_it_survives_its_parent(parent, tmp_path):
+    out = tmp_path / "fork"
+    fork(f"{parent}@2", out, None, ["regime=accumulate", "generations=6"])
+    shutil.rmtree(parent)
+    config = out / "config.yaml"
+    found = finish(config, out)
+    assert len(found) == 6
+    assert RunFolder(out).metrics(5)["n_train"] == 30 * 6
+
+
+def test_it_resumes_with_the_same_command(parent, tmp_path):
+    out = tmp_path / "fork"
+    first = fork(f"{parent}@0", out, None, ["regime=accumulate"])
+    events = first.events()
+    next(event for event in events if isinstance(event, Generation) and event.index == 1)
+    events.close()
+    assert len(carried_on(f"{parent}@0", out, "regime=accumulate")) == 4
+    with pytest.raises(InputError, match="is a fork of something else"):
+        fork(f"{parent}@1", out, None, ["regime=accumulate"])
+    with pytest.raises(InputError, match=r"regime.*the run there has"):
+        fork(f"{parent}@0", out, None, ["regime={kind: sliding_window, window: 2}"])
+
+
+def test_a_fork_of_a_fork(parent, tmp_path):
+    carried_on(f"{parent}@1", tmp_path / "one", "regime=accumulate")
+    carried_on(f"{tmp_path / 'one'}@2", tmp_path / "two", "regime=replace")
+    assert json.loads((tmp_path / "two/fork_parent.json").read_text())["generation"] == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "message"),
+    [
+        ("{parent}@4", [], "there is no finished generation 4 .generations 0 to 3 are finished"),
+        ("{parent}@-1", [], "is not RUN@G"),
+        ("{parent}", [], "is not RUN@G"),
+        ("nowhere@0", [], "is not a run directory"),
+        ("{parent}@3", [], "generations: 4 leaves nothing to do after generation 3 .--set generations=5"),
+        ("{parent}@1", ["modality.n_train=20"], "modality.n_train: the shared generations have 30, the fork 20"),
+        ("{parent}@1", ["seed=7"], "seed: the shared generations have 0, the fork 7"),
+        ("{parent}@1", ["regime=replase"], "did you mean 'replace'"),
+    ],
+)
+def test_wrong_forks_are_refused_and_leave_nothing(parent, tmp_path, source, changes, message):
+    with pytest.raises(InputError, match=message):
+        fork(source.format(parent=parent), tmp_path / "out", None, changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command(lab, parent, tmp_path):  # noqa: F811
+    code, out, err = lab("fork", f"{parent}@1", "--set", "regime=accumulate", "--out", "healed")
+    assert (code, err) == (0, "")
+    assert "healed/curves.png" in out
+    assert lab("fork", f"{parent}@1")[0] == 2
+    code, _, err = lab("fork", f"{parent}@9", "--out", "x")
+    assert (code, "Traceback" in err) == (2, False)

@@ -1,0 +1,266 @@
+"""Sweeps: configs that say what they mean, statistics that are right, runs that nothing is lost of."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from imglab import runs
+from imglab.errors import InputError
+from imglab.sweeps import statistics
+from imglab.sweeps.config import CONTROL, load_sweep, merged, run_folder
+from imglab.sweeps.pool import Job, Outcome, run_in_pool
+from imglab.sweeps.results import compare, read_sweep, sentence, summarise, values_of
+from imglab.sweeps.run import Sweep
+from tests.test_cli import lab  # noqa: F401 (a fixture)
+from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
+
+TINY_SWEEP = {
+    **TINY_GAUSSIAN,
+    "regime": "replace",
+    "generations": 3,
+    "seeds": [0, 1, 2, 3, 4],
+    "arms": {"replace": None, "mixed": {"regime": {"kind": "mix", "real_fraction": 0.5, "real": "fresh"}}},
+    "contrasts": [{"metric": "variance", "arms": ["mixed", "replace"]}],
+}
+
+
+class TestConfig:
+    def test_the_control_is_always_there(self, tmp_path):
+        sweep = load_sweep(write(tmp_path, {**TINY_SWEEP, "curate": {"kind": "random", "keep": 0.5}}))
+        assert list(sweep.arms) == ["replace", "mixed", CONTROL]
+        assert sweep.arms[CONTROL].regime.kind == "real_only"
+        assert sweep.arms[CONTROL].curate is None
+        assert [(arm, seed) for arm, seed, _ in sweep.runs()][:3] == [("replace", 0), ("mixed", 0), (CONTROL, 0)]
+
+    def test_without_a_question_each_arm_is_compared_with_the_control(self, tmp_path):
+        sweep = load_sweep(write(tmp_path, {key: value for key, value in TINY_SWEEP.items() if key != "contrasts"}))
+        assert [(found.metric, found.arms) for found in sweep.contrasts] == [
+            ("fid", ["replace", CONTROL]),
+            ("fid", ["mixed", CONTROL]),
+        ]
+
+    def test_changes_are_laid_over(self):
+        tree = {"model": {"kind": "a", "x": 1, "deep": {"y": 1}}, "regime": "replace"}
+        assert merged(tree, {"model": {"x": 2}}, "")["model"] == {"kind": "a", "x": 2, "deep": {"y": 1}}
+        assert merged(tree, {"model.deep.y": 3}, "")["model"]["deep"] == {"y": 3}
+        assert merged(tree, {"model": {"kind": "b"}}, "")["model"] == {"kind": "b"}
+        assert merged(tree, {"regime.window": 2}, "")["regime"] == {"kind": "replace", "window": 2}
+        assert tree["model"]["x"] == 1
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"seeds": [1, 1]}, "seeds: has 1 twice: seeds must differ"),
+            ({"seeds": []}, "seeds: list should have at least 1 item"),
+            ({"seed": 3}, r"seed: a sweep has `seeds` \(seeds: \[3\]\)"),
+            ({"arms": {"a/b": None}}, "arms.a/b: is no name for an arm"),
+            ({"arms": {"a": None, "A": None}}, "arms.a: differs from another arm only in upper and lower case"),
+            ({"arms": {"control": None}}, "arms.control: every sweep has this arm"),
+            ({"arms": {"x": {"modle": 1}}}, r"arms.x: modle: unknown key \(did you mean 'model'"),
+            ({"arms": {"x": {"model.estimatr": "mle"}}}, "arms.x: model.estimatr: unknown key .*'estimator'"),
+            ({"arms": {"x": {"seed": 1}}}, "arms.x.seed: an arm cannot change it"),
+            ({"arms": []}, "arms: holds arms by name"),
+            ({"contrasts": [{"metric": "fid", "arms": ["mixed", "replase"]}]}, "contrasts.0.arms: .*'replace'"),
+            ({"contrasts": [{"metric": "fid", "arms": ["mixed", "mixed"]}]}, "compares 'mixed' with itself"),
+            (
+                {"contrasts": [{"metric": "fid", "arms": ["mixed", "replace"], "generation": 3}]},
+                "contrasts.0.generation: there is no generation 3: the runs have 3",
+            ),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path, changes, message):
+        with pytest.raises(InputError, match=message):
+            load_sweep(write(tmp_path, {**TINY_SWEEP, **changes}))
+
+    def test_commands_point_to_each_other(self, lab, tmp_path):  # noqa: F811
+        sweep, chain = write(tmp_path, TINY_SWEEP, "sweep"), write(tmp_path, TINY_GAUSSIAN, "chain")
+        assert "imglab sweep" in lab("run", sweep)[2]
+        assert "imglab run" in lab("sweep", chain)[2]
+        assert lab("validate", sweep)[:2] == (0, f"{sweep}: right\n")
+        code, _, err = lab("sweep", sweep, "--ray", "127.0.0.1:1")
+        assert code == 2
+        assert "--ray" in err
+
+
+class TestStatistics:
+    def test_a_paired_contrast_is_the_t_test(self):
+        one, two = np.random.default_rng(0).normal(size=(2, 8))
+        found, scipy = statistics.paired(one, two), stats.ttest_rel(one, two)
+        assert found.p == pytest.approx(scipy.pvalue)
+        low, high = scipy.confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx((low, high))
+
+    def test_bands_cover_as_often_as_they_say(self):
+        generator = np.random.default_rng(1)
+        hit = 0
+        for _ in range(600):
+            values = np.exp(generator.normal(0.5, 0.3, size=(5, 4)))
+            band = statistics.band(values)
+            hit += np.mean((band.low < np.exp(0.5)) & (band.high > np.exp(0.5))) / 600
+        assert 0.93 < hit <= 1.0  # the degrees of freedom of one generation are fewer than the pool has
+
+    def test_the_control_rarely_leaves_its_own_band(self):
+        generator = np.random.default_rng(2)
+        alarms = [statistics.false_alarm_rate(np.exp(generator.normal(size=(6, 5)))) for _ in range(100)]
+        assert np.mean(alarms) < 0.08
+
+    def test_leaving_is_for_good(self):
+        control = np.array([[1.0, 1.0, 1.0, 1.0], [1.1, 1.1, 1.1, 1.1], [0.9, 0.9, 0.9, 0.9]])
+        arm = np.array([[1.0, 9.0, 9.0, 9.0], [1.0, 9.0, 1.0, 1.0], [9.0, 1.0, 1.0, 9.0], [9.0, 9.0, 9.0, 9.0]])
+        assert statistics.first_leaves(arm, control) == [1, None, 3, 0]
+
+    def test_what_is_undefined_claims_nothing(self):
+        nothing = np.full((3, 2), np.nan)
+        assert np.isnan(statistics.band(nothing).mean).all()
+        assert statistics.first_leaves(nothing, nothing) == [None] * 3
+        found = statistics.paired(nothing[:, 0], nothing[:, 0])
+        assert (found.n, found.low, found.high) == (0, -np.inf, np.inf)
+        assert statistics.mean_interval(np.array([1.0])).low == -np.inf
+
+    @given(st.lists(st.floats(-100, 100), min_size=2, max_size=20))
+    def test_an_interval_holds_its_mean(self, values):
+        found = statistics.mean_interval(np.array(values))
+        assert found.low <= found.estimate + 1e-9
+        assert found.high >= found.estimate - 1e-9
+
+
+def rows(values):
+    return [{"generation": g, "fid": value, "floor": {}} for g, value in enumerate(values)]
+
+
+def test_a_contrast_pairs_seeds_and_needs_five():
+    sweep = {
+        "a": {seed: rows([1.0, 2.0 + seed]) for seed in range(5)},
+        "b": {seed: rows([1.0, 1.0 + seed / 2]) for seed in range(5)},
+    }
+    answer = compare(sweep, {"metric": "fid", "arms": ["a", "b"], "generation": None})
+    assert (answer["scale"], answer["n"], answer["verdict"]) == ("ratio", 5, "a is higher")
+    assert answer["estimate"] == pytest.approx(2.0)
+    few = {arm: {seed: found[seed] for seed in range(4)} for arm, found in sweep.items()}
+    assert compare(few, {"metric": "fid", "arms": ["a", "b"]})["verdict"] == "open: 4 seeds, 5 are needed"
+    assert "x2" in sentence(answer)
+    assert values_of(sweep["a"], "fid").shape == (5, 2)
+
+
+class TestRuns:
+    def test_each_run_is_one_like_any_other(self, lab, tmp_path):  # noqa: F811
+        config = write(tmp_path, {**TINY_SWEEP, "threads": 1})
+        code, out, err = lab("sweep", config, "--workers", "2", "--out", "swept")
+        assert (code, err) == (0, "")
+        assert "variance in generation 2, mixed against replace" in out
+        summary = json.loads((tmp_path / "swept/summary.json").read_text())
+        assert summary["seeds"] == {arm: [0, 1, 2, 3, 4] for arm in ("replace", "mixed", "control")}
+        assert (tmp_path / "swept/sweep.png").is_file()
+        alone = {key: value for key, value in TINY_SWEEP.items() if key not in ("arms", "seeds", "contrasts")}
+        finish(write(tmp_path, {**alone, "seed": 3, "threads": 1, "name": "replace"}, "alone"), tmp_path / "alone")
+        assert hashes(run_folder(tmp_path / "swept", "replace", 3)) == hashes(tmp_path / "alone")
+        before = (tmp_path / "swept/mixed/seed-0/generation_002/manifest.json").stat().st_mtime_ns
+        assert lab("sweep", config, "--out", "swept")[0] == 0
+        assert (tmp_path / "swept/mixed/seed-0/generation_002/manifest.json").stat().st_mtime_ns == before
+        assert len(json.loads(lab("metrics", "swept", "--json")[1])["runs"]) == 15
+        more = write(tmp_path, {**TINY_SWEEP, "threads": 1, "seeds": [0, 1, 2, 3, 4, 5]}, "more")
+        assert lab("sweep", more, "--out", "swept")[0] == 0
+        assert len(read_sweep(tmp_path / "swept")["mixed"]) == 6
+        assert (
+            lab("sweep", write(tmp_path, {**TINY_SWEEP, "arms": {"other": None}, "contrasts": []}), "--out", "swept")[0]
+            == 2
+        )
+
+    def test_what_it_says_is_json(self, tmp_path):
+        sweep = {"a": {0: rows([None, 1.0])}, CONTROL: {0: rows([2.0, None])}}
+        for found in sweep.values():
+            for row in found[0]:
+                row.update(headline=["fid"], reasons={}, extractor="x")
+        json.dumps(summarise(sweep, [{"metric": "fid", "arms": ["a", CONTROL]}]), allow_nan=False)
+
+
+def die_once(path: str) -> None:
+    """Kill this process, the first time."""
+    if not os.path.exists(path):
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_costs_no_finished_generation(tmp_path, monkeypatch):
+    """A regime of another package kills its worker in generation 1; the sweep goes on and ends."""
+    (tmp_path / "deadly.py").write_text(
+        "from imglab.regimes import replace\nfrom tests.test_sweeps import die_once\n"
+        "def regime(sizes, *, generation, seed):\n"
+        f"    if generation == 1: die_once({str(tmp_path / 'died')!r})\n"
+        "    return replace(sizes, generation=generation, seed=seed)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    arms = {"deadly": {"regime": {"kind": "deadly:regime"}}, "replace": None}
+    config = load_sweep(write(tmp_path, {**TINY_SWEEP, "arms": arms, "contrasts": [], "seeds": [0], "threads": 1}))
+    seen = []
+    outcomes = Sweep(config, tmp_path / "swept").run(lambda done, total: seen.append((done, total)))
+    assert {outcome.code for outcome in outcomes.values()} == {0}
+    assert (tmp_path / "died").exists()
+    assert seen[-1] == (9, 9)
+    deadly, plain = (tmp_path / "swept" / arm / "seed-0" for arm in ("deadly", "replace"))
+    metrics = [runs.read_metrics(folder) for folder in (deadly, plain)]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.slow
+def test_a_job_that_always_loses_its_worker_is_given_up(tmp_path, monkeypatch):
+    (tmp_path / "fatal.py").write_text("import os\nos._exit(9)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    tree = {**TINY_GAUSSIAN, "name": "x", "regime": {"kind": "fatal:regime"}}
+    folders = [str(tmp_path / name) for name in ("run", "prepared", "first")]
+    bad = Job(yaml.safe_dump(tree), folders[0], 1, *folders[1:])
+    assert run_in_pool({"x": bad}, 1, lambda: None) == {"x": Outcome(1, "its worker died 3 times")}
+
+
+@pytest.mark.slow
+def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
+    config = write(tmp_path, {**TINY_SWEEP, "generations": 200, "seeds": [0], "threads": 1, "contrasts": []})
+    command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(tmp_path / "swept"), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.split()[0].isdigit() and int(line.split()[0]) > 5:
+            process.send_signal(signal.SIGTERM)
+            break
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 3, err
+    assert "run the same command again" in err
+    folders = [tmp_path / "swept" / arm / "seed-0" for arm in ("replace", "mixed", "control")]
+    done = [runs.count_finished(folder) for folder in folders]
+    assert 0 < sum(done) < 600
+    time.sleep(2)
+    assert [runs.count_finished(folder) for folder in folders] == done  # no worker is left
+
+
+@pytest.mark.slow
+def test_on_a_ray_cluster(tmp_path):
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    started = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--num-cpus=2", "--include-dashboard=false"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert started.returncode == 0, started.stderr
+    try:
+        config = write(tmp_path, {**TINY_SWEEP, "seeds": [0, 1]})
+        command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(tmp_path / "swept")]
+        done = subprocess.run([*command, "--ray", "auto"], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert all(len(found) == 2 for found in read_sweep(tmp_path / "swept").values())
+    finally:
+        subprocess.run(
+            [sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"], capture_output=True, timeout=60
+        )
+        assert ray.__version__
