@@ -218,8 +218,10 @@ def _score(
     first, own = store.model(0), seeds.derive(seed, g, "metrics")
     of_data = modality.metrics(made, model=fitted, first=first, seed=own)
     of_model = fitted.measures(made, first=first, seed=own)
-    of_pool = yield from measure.of_accepted(made, store.features(g), store.accepted(g), scores)
-    joined = Measures.joined([scores, of_data, of_model, of_pool])
+    measures, accepted = [scores, of_data, of_model], store.accepted(g)
+    if accepted is not None:
+        measures.append((yield from measure.of_accepted(made, store.features(g), accepted, scores)))
+    joined = Measures.joined(measures)
     described = {
         "headline": list(modality.headline),
         "n_train": len(train),

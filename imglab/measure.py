@@ -147,9 +147,7 @@ class Measure:
         }
         return Measures({**scores.values, **described}, scores.reasons, floor=floor)
 
-    def of_accepted(
-        self, samples: Samples, features: Tensor, accepted: Tensor | None, scores: Measures
-    ) -> Stage[Measures]:
+    def of_accepted(self, samples: Samples, features: Tensor, accepted: Tensor, scores: Measures) -> Stage[Measures]:
         """Score those samples of a curated generation that went on to the pool; `scores` are those of all drawn.
 
         share_kept          of the samples drawn
@@ -157,8 +155,6 @@ class Measure:
         verifier_recall     share that was accepted of the samples that lie where real data do
         accepted            all scores of the accepted, with their own floor
         """
-        if accepted is None:
-            return Measures()
         values: dict[str, Any] = {"share_kept": len(accepted) / len(samples)}
         if not len(accepted):
             names, reason = ("verifier_precision", "verifier_recall", "accepted"), "no sample was accepted"

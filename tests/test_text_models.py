@@ -543,7 +543,7 @@ class TestPretrained:
             "modality": TINY_TEXT,
             "model": TINY_MODEL,
         }
-        assert build(validate_config(tree, "test"), "test").base is not None
+        assert build(validate_config(tree, "test"), "test").bases[0] is not None
         other = {**tree, "modality": {**TINY_TEXT, "tokenizer": {"kind": "bpe", "vocabulary": 290}}}
         with pytest.raises(InputError, match="its tokenizer is another one"):
             build(validate_config(other, "test"), "test")
