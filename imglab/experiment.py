@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -199,8 +200,11 @@ def build_regime(config: RunConfig) -> regimes.Regime:
 
 
 def resolved_threads(config: RunConfig) -> int:
-    """Return the thread count, `auto` being one for each processor that this process may use."""
-    return available_cores() if config.threads == "auto" else config.threads
+    """Return the thread count, `auto` being OMP_NUM_THREADS, or one for each processor that this process may use."""
+    if config.threads != "auto":
+        return config.threads
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else available_cores()
 
 
 def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | None:

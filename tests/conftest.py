@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-torch.set_num_threads(2)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run side by side, on small tensors
 
 ROOT = Path(__file__).resolve().parent.parent
 
