@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,12 @@ def shared_data() -> Path:
 @pytest.fixture
 def configs() -> Path:
     return ROOT / "configs"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Undo what a run in this process has set."""
+    import torch
+
+    yield
+    torch.set_num_threads(1)

@@ -167,7 +167,7 @@ def small_catalog(folder, *, below):
     return Catalog(folder)
 
 
-@pytest.mark.parametrize(("below", "verdict"), [(3.0, "pass"), (0.01, "fail")])
+@pytest.mark.parametrize(("below", "verdict"), [pytest.param(3.0, "pass", marks=pytest.mark.slow), (0.01, "fail")])
 def test_chains_run_once_and_verdicts_follow(tmp_path, below, verdict):
     catalog = small_catalog(tmp_path / "catalog", below=below)
     run = ClaimsRun(catalog, catalog.chosen([]), "quick", tmp_path / "out", tmp_path)

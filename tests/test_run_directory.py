@@ -59,6 +59,11 @@ TINY_MIXED = {
 TINIES = {"gaussian": TINY_GAUSSIAN, "image": TINY_IMAGE, "text": TINY_CHAIN, "mixed": TINY_MIXED}
 
 
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINIES if name != "gaussian"]
+ALSO_SLOW = pytest.mark.parametrize("whole", ["gaussian", *SLOW], indirect=True)
+"""One kind of data by default, all with `-m slow`: each costs seconds, and what is tested knows no kind."""
+
+
 def write(folder: Path, tree, name="tiny") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(
@@ -142,6 +147,7 @@ def test_same_config_same_bytes(whole, tmp_path):
     assert hashes(tmp_path / "again") == hashes(run)
 
 
+@ALSO_SLOW
 def test_cut_at_every_event_and_resumed(whole, tmp_path):
     """Closing the generator at any event is a cut at a stage boundary or within a stage."""
     config, run = whole
@@ -194,6 +200,7 @@ def cut_at_write(monkeypatch, number, moment):
     monkeypatch.setattr(files, "write_atomically", write_atomically)
 
 
+@ALSO_SLOW
 @pytest.mark.parametrize("moment", ["inside", "before the rename"])
 def test_cut_at_every_write_and_resumed(whole, tmp_path, monkeypatch, moment):
     config, run = whole

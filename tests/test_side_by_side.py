@@ -69,6 +69,7 @@ def test_each_runs_in_its_own_directory_and_one_figure_shows_both(config, tmp_pa
     assert [(run["run"], len(run["generations"])) for run in found] == [("both/text", 2), ("both/vectors", 3)]
 
 
+@pytest.mark.slow
 def test_a_chain_beside_another_is_the_same_as_alone(config, tmp_path, monkeypatch):
     alone = {key: value for key, value in BOTH.items() if key != "chains"} | NGRAMS | {"name": "text"}
     (tmp_path / "alone.yaml").write_text(yaml.safe_dump(alone))

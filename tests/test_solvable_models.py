@@ -23,7 +23,7 @@ from imglab.samples import Samples, TrainingSet
 from imglab.theory import categories, gaussian, kde
 from imglab.theory.moments import Estimator, accumulated, accumulated_subsample, last_generation
 from imglab.theory.predict import predict
-from tests.test_theory import Unmeasured, one_thread, z_score  # noqa: F401 (`one_thread` is a fixture)
+from tests.test_theory import Unmeasured, z_score
 from tests.text_fixtures import finish
 
 N, GENERATIONS = 20, 8

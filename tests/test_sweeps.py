@@ -155,6 +155,7 @@ def test_a_contrast_pairs_seeds_and_needs_five():
 
 
 class TestRuns:
+    @pytest.mark.slow
     def test_each_run_is_one_like_any_other(self, lab, tmp_path):  # noqa: F811
         config = write(tmp_path, {**TINY_SWEEP, "threads": 1})
         code, out, err = lab("sweep", config, "--workers", "2", "--out", "swept")
@@ -193,6 +194,7 @@ def die_once(path: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_no_finished_generation(tmp_path, monkeypatch):
     """A regime of another package kills its worker in generation 1; the sweep goes on and ends."""
     (tmp_path / "deadly.py").write_text(
@@ -221,7 +223,14 @@ def test_a_job_that_always_loses_its_worker_is_given_up(tmp_path, monkeypatch):
     tree = {**TINY_GAUSSIAN, "name": "x", "regime": {"kind": "fatal:regime"}}
     folders = [str(tmp_path / name) for name in ("run", "prepared", "first")]
     bad = Job(yaml.safe_dump(tree), folders[0], 1, *folders[1:])
-    assert run_in_pool({"x": bad}, 1, lambda: None) == {"x": Outcome(1, "its worker died 3 times")}
+    good = [
+        Job(yaml.safe_dump({**TINY_GAUSSIAN, "name": "y"}), str(tmp_path / f"run{number}"), 1, *folders[1:])
+        for number in range(3)
+    ]
+    jobs = {"good": good[0], "bad": bad, "beside": good[1], "after": good[2]}
+    outcomes = run_in_pool(jobs, 2, lambda: None)
+    assert outcomes.pop("bad") == Outcome(1, "its worker died 3 times")
+    assert outcomes == dict.fromkeys(("good", "beside", "after"), Outcome(0)), "nobody is given up for a neighbour"
 
 
 @pytest.mark.slow

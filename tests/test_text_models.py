@@ -331,6 +331,7 @@ class TestSavedModel:
             again.sample(4, conditions=prompts, seed=1).data, fitted.sample(4, conditions=prompts, seed=1).data
         )
 
+    @pytest.mark.slow
     def test_ngram_is_known_whatever_is_imported_first(self, tmp_path):
         modality, model = text_parts(model={"kind": "ngram", "order": 2})
         finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=3)).save(tmp_path / "model")

@@ -19,15 +19,6 @@ from imglab.theory import gaussian
 CHAINS, GENERATIONS, N = 300, 20, 20
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Products of a few numbers are slower on two threads than on one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Unmeasured:
     """Stands in for `Measure`: the fitted parameters are all that these tests look at."""
 
@@ -79,6 +70,7 @@ def test_loop_replace_mle_follows_theory():
     assert abs(z_score(w2, gaussian.wasserstein_replace(N, GENERATIONS))) < 4
 
 
+@pytest.mark.slow
 def test_loop_replace_unbiased_follows_theory():
     found = fitted_parameters(regimes.replace, estimator="unbiased")
     assert_agrees(found, gaussian.replace_unbiased)
@@ -94,6 +86,7 @@ def test_loop_accumulate_follows_theory(accumulated):
     assert_agrees(accumulated, gaussian.accumulate_mle)
 
 
+@pytest.mark.slow
 def test_loop_accumulate_subsample_follows_theory():
     found = fitted_parameters(regimes.accumulate_subsample)
     for g in (0, 1, 4, GENERATIONS - 1):
@@ -106,6 +99,7 @@ def test_loop_fresh_mix_follows_theory():
     assert_agrees(fitted_parameters(regime), partial(gaussian.fresh_mix_mle, real_fraction=0.25))
 
 
+@pytest.mark.slow
 def test_loop_synthetic_augmentation_settles():
     """Fixed real n plus lambda n synthetic: n Var(mu) -> 1 + lambda / (1 + 2 lambda) for large n."""
     ratio, n = 1.0, 20

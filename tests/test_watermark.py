@@ -20,15 +20,6 @@ from tests.test_docs import blocks
 ONE_PERCENT, ONE_PER_MILLE, CERTAIN = 2.326, 3.090, 6.0
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On tensors this small, threads do little but wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def to_bytes(images):
     return images.round().clamp(0, 255).byte()
 

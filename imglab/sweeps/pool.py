@@ -12,8 +12,9 @@ import os
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def run_job(job: Job) -> Outcome:
     except InputError as error:
         return Outcome(2, str(error))
     except KeyboardInterrupt:
-        _ENDING.set()  # a job that the pool has handed out already must not begin
+        _ENDING.set()  # a job that waits for a worker still must not begin in this one
         return Outcome(3, "stopped")
     except Stopped as stopped:
         return Outcome(3, str(stopped))
@@ -114,28 +115,51 @@ def run_job(job: Job) -> Outcome:
 def run_in_pool(jobs: Mapping[str, Job], workers: int, watch: Callable[[], None]) -> dict[str, Outcome]:
     """Run jobs in processes, at most `workers` at a time; `watch` is called now and then.
 
-    A worker that dies takes nothing with it: its job goes on in another from the last finished stage. When the caller
-    is interrupted, the workers finish their step, save and end, and KeyboardInterrupt goes on.
+    A worker that dies takes nothing finished with it: what was in hand goes on in another from the last finished
+    stage. A job that may have killed its worker again and again is tried once more alone, so that no neighbour is
+    given up for it. When the caller is interrupted, the workers finish their step, save and end, and
+    KeyboardInterrupt goes on.
     """
     done: dict[str, Outcome] = {}
-    lost: dict[str, int] = dict.fromkeys(jobs, 0)
+    losses: Counter[str] = Counter()
     while left := [name for name in jobs if name not in done]:
-        threads = max(jobs[name].threads for name in left)
+        batch = [name for name in left if losses[name] < TRIES - 1] or left[:1]
+        threads = max(jobs[name].threads for name in batch)
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (threads,)) as pool:
-            futures = {pool.submit(run_job, jobs[name]): name for name in left}
             try:
-                _collect(futures, done, watch)
+                losses.update(_work_through(pool, workers, {name: jobs[name] for name in batch}, done, watch))
             except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
-        for name in left:
-            if name not in done:
-                lost[name] += 1
-                if lost[name] == TRIES:
-                    done[name] = Outcome(1, f"{LOST} {TRIES} times")
+        done.update({name: Outcome(1, f"{LOST} {TRIES} times") for name in left if losses[name] == TRIES})
     return done
+
+
+def _work_through(
+    pool: ProcessPoolExecutor,
+    workers: int,
+    jobs: Mapping[str, Job],
+    done: dict[str, Outcome],
+    watch: Callable[[], None],
+) -> list[str]:
+    """Run jobs, adding to `done`, until all are there or a worker dies; return the names of those then in hand."""
+    waiting = list(jobs)
+    in_hand: dict[Future[Outcome], str] = {}
+    try:
+        while waiting or in_hand:
+            while waiting and len(in_hand) < workers:
+                future = pool.submit(run_job, jobs[waiting[0]])
+                in_hand[future] = waiting.pop(0)
+            for future in wait(in_hand, timeout=POLL, return_when=FIRST_COMPLETED).done:
+                done[in_hand[future]] = future.result()
+                del in_hand[future]
+            watch()
+    except BrokenProcessPool:
+        wait(in_hand)
+        done.update({name: future.result() for future, name in in_hand.items() if not future.exception()})
+    return [name for name in in_hand.values() if name not in done]
 
 
 def run_on_ray(jobs: Mapping[str, Job], address: str, watch: Callable[[], None]) -> dict[str, Outcome]:
@@ -187,16 +211,3 @@ def _begin_worker(threads: int) -> None:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the parent, which tells the workers once
-
-
-def _collect(futures: dict[Future[Outcome], str], done: dict[str, Outcome], watch: Callable[[], None]) -> None:
-    """Take outcomes as they come, until all are there or the pool is broken."""
-    open_ = set(futures)
-    while open_:
-        ready, open_ = wait(open_, timeout=POLL)
-        for future in ready:
-            try:
-                done[futures[future]] = future.result()
-            except BrokenProcessPool:
-                return
-        watch()
