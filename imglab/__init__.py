@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from imglab.store import DiskStore as DiskStore
     from imglab.store import MemoryStore as MemoryStore
     from imglab.store import RunFolder as RunFolder
+    from imglab.sweeps.run import Sweep as Sweep
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ _HOMES = {
     "samples": ["Samples", "Selection", "TrainingSet"],
     "side_by_side": ["SideBySide"],
     "store": ["DiskStore", "MemoryStore", "RunFolder"],
+    "sweeps.run": ["Sweep"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

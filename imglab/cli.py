@@ -203,7 +203,9 @@ def fork(
         raise InputError(Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed"))
     from imglab.fork import fork as make_fork
 
-    _run_chain(make_fork(source, out, config, changes or []))
+    with _stoppable(out):
+        run = make_fork(source, out, config, changes or [])
+    _run_chain(run)
 
 
 @app.command()

@@ -314,7 +314,7 @@ class Run:
         """
         experiment, config = self.experiment, self.experiment.config
         torch.set_num_threads(resolved_threads(config))  # another run may have been built since
-        make_folder(self.folder)
+        files.make_folder(self.folder)
         with DiskStore(self.folder, load_model=experiment.load_model) as store:
             resolve(config, self.folder, str(self.folder))  # again, now that nobody else can write
             resolved = config.model_copy(update={"samples": experiment.samples})
@@ -361,15 +361,6 @@ def check_folder(folder: Path, mark: str, otherwise: str) -> None:
     marked = (folder / mark).is_file()
     if folder.is_dir() and not marked and any(not found.name.startswith(".") for found in folder.iterdir()):
         raise InputError(Problem(str(folder), f"is not empty and {otherwise}", "choose another --out"))
-
-
-def make_folder(folder: Path) -> None:
-    """Make a directory for a run, if it is not there yet."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = Problem(str(folder), f"cannot be made: {error.strerror}", "choose another --out")
-        raise InputError(problem) from None
 
 
 def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:

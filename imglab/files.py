@@ -11,7 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from imglab.errors import InputError, Problem
+
 TEMPORARY = ".tmp-"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a directory for what is to be written, if it is not there yet; InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = Problem(str(folder), f"cannot be made: {error.strerror}", "choose another --out")
+        raise InputError(problem) from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -40,7 +40,7 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
     run = Run(resolved, out, where=str(config or source))
     if not made:
         _check_start(run.experiment, parent, g)
-        out.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(out.parent)
         files.write_atomically(out, lambda folder: _fill(folder, parent, g, resolved, described))
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,14 @@ def parse_generation(text: str) -> tuple[Path, int]:
         finished_ones = f"generations 0 to {done - 1} are finished" if done else "none is finished"
         raise InputError(Problem(text, f"there is no finished generation {g}", finished_ones))
     return run, g
+
+
+def metric_value(row: Mapping[str, Any], metric: str) -> float | None:
+    """Return a number of a generation's metrics; dots lead into tables, e.g. `word_survival.1`. None: undefined."""
+    found: Any = row
+    for key in metric.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) else None
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from imglab import files, runs, workers
 from imglab.config import RunConfig, SideBySideConfig, dump_config, load_config
 from imglab.environment import available_cores
 from imglab.errors import Attempts, InputError, Problem
-from imglab.experiment import RUNS, Run, check_folder, make_folder
+from imglab.experiment import RUNS, Run, check_folder
 from imglab.loop import Generation
 from imglab.modality import Progress
 
@@ -72,7 +72,7 @@ class SideBySide:
 
     def begin(self) -> None:
         """Make the directory and name the chains in it."""
-        make_folder(self.folder)
+        files.make_folder(self.folder)
         files.write_json(self.folder / runs.CHAINS, {"chains": list(self.runs)})
 
 

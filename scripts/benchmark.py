@@ -1,6 +1,6 @@
 """Measure what the README claims, side by side with the public tools, and print ours, theirs and the ratio.
 
-    python scripts/benchmark.py                 all of it (about 12 minutes on two cores)
+    python scripts/benchmark.py                 all of it (about 20 minutes on two cores)
     python scripts/benchmark.py prdc frechet    some of it
     python scripts/benchmark.py --json          one object: name -> {"ratio", "ours", "peer", "unit"}
 
@@ -11,6 +11,7 @@ Times are medians of runs taken in turn.
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import resource
 import statistics
@@ -19,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,12 +207,70 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     inside = sum(event.get("seconds", 0) for event in events)
-    whole = datetime.fromtimestamp(events[-1]["time"]) - datetime.fromtimestamp(events[0]["time"])
-    outside = max(1e-6, 1 - inside / whole.total_seconds())
+    outside = max(1e-6, 1 - inside / (events[-1]["time"] - events[0]["time"]))
     return {
         f"{name}_seconds": row(seconds, most_seconds, "s (limit)"),
         f"{name}_memory": row(memory, most_memory, "MB (limit)"),
         f"{name}_outside": row(outside, 0.02, "of the run is outside fit, sample and measure (limit)"),
+    }
+
+
+def bench_workers() -> dict[str, dict]:
+    """Four chains of digits by one worker and by two; and the time between runs that a sweep itself takes."""
+    found: dict[str, list[float]] = {"1": [], "2": []}
+    between = []
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(2):
+            for workers in found:
+                out = Path(folder) / f"{workers}-{turn}"
+                keep = ["seeds=[0,1]", "arms={replace: {regime: replace}}", "contrasts=[]", "generations=4"]
+                changes = [part for change in keep for part in ("--set", change)]
+                command = [sys.executable, "-m", "imglab", "sweep", "configs/sweep_digits.yaml", "--out", str(out)]
+                began = time.perf_counter()
+                subprocess.run([*command, "--workers", workers, *changes], check=True, capture_output=True, cwd=ROOT)
+                found[workers].append(time.perf_counter() - began)
+                if workers == "1":
+                    spans = sorted(span(log) for log in out.glob("*/*/events.jsonl"))
+                    idle = sum(after[0] - before[1] for before, after in itertools.pairwise(spans))
+                    between.append(max(1e-6, idle / (spans[-1][1] - spans[0][0])))
+    one, two = (statistics.median(found[workers]) for workers in found)
+    return {
+        "two_workers": row(two / one, 0.6, "of the time of one worker (limit)"),
+        "between_runs": row(statistics.median(between), 0.01, "of a sweep is outside its runs (limit)"),
+    }
+
+
+def span(log: Path) -> tuple[float, float]:
+    """Return when a run's log begins and ends, in seconds."""
+    times = [json.loads(line)["time"] for line in log.read_text().splitlines()]
+    return times[0], times[-1]
+
+
+def bench_long_chain() -> dict[str, dict]:
+    """A hundred generations that accumulate: memory of its own and time per generation, late against early."""
+    from imglab import Run
+
+    config = {
+        "generations": 101,
+        "regime": "accumulate",
+        "start": "scratch",
+        "shown": 4,
+        "modality": {"kind": "image", "n_train": 700, "n_test": 397},
+        "model": {"kind": "vae", "hidden": [64], "latent": 8, "training": {"images": 6_400, "batch": 64}},
+    }
+    memory, moments = [], [time.perf_counter()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.yaml"
+        path.write_text(json.dumps(config))
+        for _ in Run.from_file(path, Path(folder) / "run").generations():
+            moments.append(time.perf_counter())
+            status = Path("/proc/self/status").read_text()
+            memory.append(int(status.partition("RssAnon:")[2].split()[0]) / 1024)
+    seconds = [after - before for before, after in itertools.pairwise(moments)]
+    early, late = (statistics.median(seconds[first : first + 20]) for first in (10, 81))
+    return {
+        "memory_100": row(memory[100] / memory[10], 1.05, f"of generation 10's {memory[10]:.0f} MB (limit)"),
+        "time_100": row(late / early, 1.0, f"generations 81 to 100 over 10 to 29 ({early:.2f} s each)"),
     }
 
 
@@ -230,6 +288,8 @@ BENCHMARKS = {
     "text_draw": bench_text_draw,
     "digits": bench_digits,
     "text": bench_text,
+    "workers": bench_workers,
+    "long_chain": bench_long_chain,
 }
 
 

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from imglab.claims.catalog import Catalog, Claim, Statement
-from imglab.claims.evaluate import find
+from imglab.claims.evaluate import find, verdict_of
 from imglab.claims.run import ClaimsRun, theory_finding
 from imglab.claims.table import format_results
 from imglab.errors import InputError
+from imglab.experiment import build
 from tests.test_cli import lab  # noqa: F401 (a fixture)
 from tests.test_run_directory import TINY_GAUSSIAN
 
@@ -49,6 +50,17 @@ class TestCatalog:
             configs = list(protocol.configs(profile, list(protocol.arms), Path("data")))
             assert len(configs) == len(protocol.arms) * len(protocol.profiles[profile].seeds)
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", [name for name, found in Catalog().protocols.items() if not found.needs])
+    def test_every_quick_arm_can_be_built(self, name):
+        """The data are enough for what is asked of them."""
+        catalog = Catalog()
+        about = [claim.must for claim in catalog.claims.values() if claim.protocol == name]
+        last = max(term.generation for must in about for statement in must for term in statement.terms)
+        for arm in catalog.protocols[name].arms:
+            _, _, config = next(catalog.protocols[name].configs("quick", [arm], Path("data")))
+            assert build(config.model_copy(update={"generations": last + 1}), name).models
+
     def test_names_and_families(self):
         catalog = Catalog()
         assert {claim.family for claim in catalog.chosen(["mad"])} == {"mad"}
@@ -75,7 +87,7 @@ class TestCatalog:
             "about": "x",
             "base": TINY_GAUSSIAN,
             "arms": {"replace": {}},
-            "profiles": {"quick": {"cost": "x", "seeds": [0, 1]}},
+            "profiles": {"quick": {"cost": "x", "seeds": [0, 1, 2, 3, 4]}},
         }
         (tmp_path / "protocols/digits.yaml").write_text(yaml.safe_dump(digits))
         claim = {
@@ -121,10 +133,43 @@ class TestVerdicts:
         assert find(table, found, SEEDS, 0.95).estimate == 1.0
         undefined = find(Statement.model_validate({"says": "x", "value": term(), "above": 0.5}), found, SEEDS, 0.95)
         assert (undefined.n, undefined.why) == (4, "undefined in 1 of 5 seeds")
+        assert not undefined.holds, "four seeds are too few"
         missing = find(
             Statement.model_validate({"says": "x", "value": term(metric="none"), "above": 0}), found, SEEDS, 0.95
         )
         assert (missing.holds, missing.n, missing.estimate) == (False, 0, None)
+
+
+@pytest.mark.parametrize("family", sorted({claim.family for claim in Catalog().claims.values()} - {"theory"}))
+def test_a_false_claim_of_each_family_fails(family):
+    """Chains of which the claim is true: it passes; and with every bound turned round, it fails."""
+    claim = next(claim for claim in Catalog().claims.values() if claim.family == family)
+    for statement in claim.must:
+        true = chains_of(statement)
+        assert find(statement, true, SEEDS, claim.confidence).holds
+        turned = statement.model_copy(update={"above": statement.below, "below": statement.above})
+        false = find(turned, true, SEEDS, claim.confidence)
+        assert not false.holds
+        assert verdict_of([find(statement, true, SEEDS, 0.95), false]) == "fail"
+
+
+def chains_of(statement):
+    """Return chains in which a statement's quantity lies where it must, give or take a little from seed to seed."""
+    first, *others = statement.terms
+    rest = dict(zip((one.model_dump_json() for one in others), (1.5, 1.2, 1.1), strict=False))
+    low, high = statement.above, statement.below
+    middle = high - 0.1 if low is None else low + 0.1 if high is None else (low + high) / 2
+    offset = {"value": middle, "difference": middle + 1.5, "ratio": middle * 1.5, "ratios": middle * 1.5 * 1.2 / 1.1}
+    kind = next(kind for kind in offset if getattr(statement, kind) is not None)
+    found = {}
+    for seed in SEEDS:
+        values = {first.model_dump_json(): offset[kind] * (1 + 0.001 * seed), **rest}
+        for one in statement.terms:
+            rows = found.setdefault((one.arm, seed), [{} for _ in range(300)])
+            name, _, key = one.metric.partition(".")
+            value = values[one.model_dump_json()]
+            rows[one.generation].update({name: {**rows[one.generation].get(name, {}), key: value} if key else value})
+    return found
 
 
 def test_a_false_theorem_fails():
@@ -178,6 +223,15 @@ def test_chains_run_once_and_verdicts_follow(tmp_path, below, verdict):
     assert "Nonesuch is not in" in results[2].why
     assert f"3 claims: 2 {verdict}, 1 blocked" in format_results(results)
     assert json.loads((tmp_path / "out/claims.json").read_text())["claims"][0]["verdict"] == verdict
+
+
+def test_a_chain_that_cannot_run_blocks_its_claims_and_no_other(tmp_path):
+    catalog = small_catalog(tmp_path / "catalog", below=3.0)
+    catalog.protocols["tiny"].arms["also_replace"] = {"modality.n_train": 3, "samples": 3, "model": "mixture"}
+    chosen = catalog.chosen(["loses_alike"])
+    results = ClaimsRun(catalog, chosen, "quick", tmp_path / "out", tmp_path).run(2, lambda done, total: None)
+    assert [result.verdict for result in results] == ["blocked"]
+    assert "its chain also_replace, seed 0, did not end:" in results[0].why
 
 
 def test_the_command(lab):  # noqa: F811

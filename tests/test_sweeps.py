@@ -114,7 +114,7 @@ class TestStatistics:
     def test_the_control_rarely_leaves_its_own_band(self):
         generator = np.random.default_rng(2)
         alarms = [statistics.false_alarm_rate(np.exp(generator.normal(size=(6, 5)))) for _ in range(100)]
-        assert np.mean(alarms) < 0.08
+        assert 0.005 < np.mean(alarms) < 0.08
 
     def test_leaving_is_for_good(self):
         control = np.array([[1.0, 1.0, 1.0, 1.0], [1.1, 1.1, 1.1, 1.1], [0.9, 0.9, 0.9, 0.9]])
@@ -152,6 +152,39 @@ def test_a_contrast_pairs_seeds_and_needs_five():
     assert compare(few, {"metric": "fid", "arms": ["a", "b"]})["verdict"] == "open: 4 seeds, 5 are needed"
     assert "x2" in sentence(answer)
     assert values_of(sweep["a"], "fid").shape == (5, 2)
+
+
+def test_scores_at_different_sizes_are_not_compared():
+    """A curated arm draws more than the control: its Frechet distance is of another number of samples."""
+    ours, theirs = ({seed: rows([1.0 + seed, 2.0 + seed]) for seed in range(5)} for _ in range(2))
+    for found in ours.values():
+        for row in found:
+            row.update(n_synthetic=1400, floor={"fid": None}, perplexity=3.0 + row["generation"])
+    for found in theirs.values():
+        for row in found:
+            row.update(n_synthetic=700, floor={"fid": None}, perplexity=3.0)
+    sweep = {"a": ours, CONTROL: theirs}
+    for found in (*ours.values(), *theirs.values()):
+        for row in found:
+            row.update(headline=["fid"], reasons={})
+    summary = summarise(sweep, [{"metric": name, "arms": ["a", CONTROL]} for name in ("fid", "perplexity", "fdi")])
+    fid, perplexity, unknown = (answer["verdict"] for answer in summary["contrasts"])
+    assert fid.startswith("open: fid was measured at different numbers of samples")
+    assert perplexity == "a is higher"
+    assert unknown == "open: there is no number 'fdi': did you mean 'fid'?"
+    assert summary["leaves_control"]["a"]["fid"]["first"] is None
+    assert summary["leaves_control"]["a"]["perplexity"]["first"] == [1] * 5
+
+
+def test_a_seed_that_never_leaves_is_the_latest():
+    leaving = [[1.0, 9.0, 9.0], [1.0, 1.0, 9.0], [1.0, 1.0, 1.0]]
+    control = {seed: rows([1.0 + 0.01 * seed] * 3) for seed in range(5)}
+    for seeds, lead in (([0, 1, 2], 0.0), ([0, 0, 1], 1.0), ([0, 2, 2], None)):
+        arm = {number: rows(leaving[seed]) for number, seed in enumerate(seeds)}
+        for found in (*arm.values(), *control.values()):
+            for row in found:
+                row.update(headline=["fid"], reasons={})
+        assert summarise({"a": arm, CONTROL: control}, [])["leaves_control"]["a"]["fid"]["lead"] == lead
 
 
 class TestRuns:

@@ -19,6 +19,7 @@ from imglab.config_errors import problem_of
 from imglab.errors import InputError, Problem, nearest
 from imglab.settings import Section, Seed
 from imglab.sweeps.config import CONTROL, CONTROL_CHANGES, merged
+from imglab.sweeps.statistics import FEWEST
 from imglab.yaml_files import read_yaml
 
 SHIPPED = Path(__file__).parent
@@ -33,9 +34,11 @@ class ProfileSettings(Section):
 
     cost: str
     """Measured, in plain words."""
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Annotated[list[Seed], Field(min_length=FEWEST)]
     set: dict[str, Any] = Field(default_factory=dict)
     """Keys that differ from the protocol's base."""
+    arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What arms change at this size beside what they always do."""
 
 
 class Protocol(Section):
@@ -55,7 +58,8 @@ class Protocol(Section):
         for arm in arms:
             changes = self.arms[arm] or (CONTROL_CHANGES if arm == CONTROL else {})
             for seed in chosen.seeds:
-                yield arm, seed, self._config({**chosen.set, **changes}, f"arms.{arm}", seed, data)
+                own = {**chosen.set, **changes, **chosen.arms.get(arm, {})}
+                yield arm, seed, self._config(own, f"arms.{arm}", seed, data)
 
     def _config(self, changes: Mapping[str, Any], where: str, seed: int, data: Path) -> RunConfig:
         tree = merged({**self.base, "name": "claim", "seed": seed}, changes, where)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imglab.claims.catalog import Statement, Term
-from imglab.sweeps.statistics import mean_interval
+from imglab.claims.catalog import Statement
+from imglab.runs import metric_value
+from imglab.sweeps.statistics import FEWEST, mean_interval
 
 Verdict = Literal["pass", "fail", "blocked"]
 Chains = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
@@ -56,7 +57,7 @@ def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence:
     log = statement.ratio is not None or statement.ratios is not None
     found = mean_interval(known, confidence)
     low, middle, high = (_scaled(value, log) for value in (found.low, found.estimate, found.high))
-    holds = len(known) >= 2 and _inside(statement, low, high)
+    holds = len(known) >= FEWEST and _inside(statement, low, high)
     missing = len(each) - len(known)
     return Finding(
         statement.says,
@@ -83,7 +84,7 @@ def verdict_of(findings: Sequence[Finding]) -> Verdict:
 
 
 def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
-    values = [_value(term, chains, seed) for term in statement.terms]
+    values = [metric_value(chains[term.arm, seed][term.generation], term.metric) for term in statement.terms]
     if any(value is None for value in values):
         return None
     known = [value for value in values if value is not None]
@@ -95,13 +96,6 @@ def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
         return None
     logs = [math.log(value) for value in known]
     return logs[0] - logs[1] - (logs[2] - logs[3] if statement.ratios is not None else 0.0)
-
-
-def _value(term: Term, chains: Chains, seed: int) -> float | None:
-    found: Any = chains[term.arm, seed][term.generation]
-    for key in term.metric.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    return None if found is None else float(found)
 
 
 def _finite(value: float) -> float | None:

@@ -17,7 +17,6 @@ from imglab.claims.catalog import Catalog, Claim, Profile, Protocol, TheoryState
 from imglab.claims.evaluate import Chains, Finding, Result, find, find_z, verdict_of
 from imglab.config import RunConfig
 from imglab.environment import available_cores
-from imglab.errors import Stopped
 from imglab.sweeps.pool import Job, make_job, run_in_pool
 
 
@@ -58,12 +57,15 @@ class ClaimsRun:
 
         The verdicts are written to claims.json.
         """
-        self._out.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self._out)
         folders = {name: self._chains(plan) for name, plan in self._plans.items()}
-        self._run_chains([config for chains in folders.values() for config in chains.values()], workers, watch)
+        failed = self._run_chains([config for chains in folders.values() for config in chains.values()], workers, watch)
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            theory = {claim.name: list(pool.map(theory_finding, claim.theory)) for claim in self._claims}
-        results = [self._judge(claim, folders, theory[claim.name]) for claim in self._claims]
+            theory = {
+                claim.name: [pool.submit(theory_finding, each) for each in claim.theory] for claim in self._claims
+            }
+            found = {name: [each.result() for each in futures] for name, futures in theory.items()}
+        results = [self._judge(claim, folders, failed, found[claim.name]) for claim in self._claims]
         report = {"profile": self._profile, "claims": [result.described() for result in results]}
         files.write_json(self._out / "claims.json", report)
         return results
@@ -74,7 +76,10 @@ class ClaimsRun:
             for arm, seed, config in plan.protocol.configs(self._profile, list(plan.arms), self._data)
         }
 
-    def _run_chains(self, configs: Sequence[RunConfig], workers: int, watch: Callable[[int, int], None]) -> None:
+    def _run_chains(
+        self, configs: Sequence[RunConfig], workers: int, watch: Callable[[int, int], None]
+    ) -> dict[Path, str]:
+        """Run the chains that are not finished; return what those that could not end have to say."""
         longest: dict[Path, RunConfig] = {}
         for config in configs:
             folder = self._folder(config)
@@ -84,7 +89,7 @@ class ClaimsRun:
             folder: config for folder, config in longest.items() if runs.count_finished(folder) < config.generations
         }
         if not open_:
-            return
+            return {}
         threads = max(1, available_cores() // workers)
         jobs: dict[str, Job] = {
             folder.name: make_job(config, folder, threads, self._out / ".cache") for folder, config in open_.items()
@@ -93,9 +98,7 @@ class ClaimsRun:
         outcomes = run_in_pool(
             jobs, workers, lambda: watch(sum(runs.count_finished(folder) for folder in open_), total)
         )
-        failed = [f"{name}: {outcome.message}" for name, outcome in outcomes.items() if outcome.code]
-        if failed:
-            raise Stopped(f"{len(failed)} chains did not end; run the same command again. {failed[0]}")
+        return {folder: outcomes[folder.name].message for folder in open_ if outcomes[folder.name].code}
 
     def _folder(self, config: RunConfig) -> Path:
         """Directory of a chain: the same for equal configs, however many generations are asked for."""
@@ -104,7 +107,11 @@ class ClaimsRun:
         return self._out / "chains" / sign
 
     def _judge(
-        self, claim: Claim, folders: dict[str, dict[tuple[str, int], RunConfig]], theory: list[Finding]
+        self,
+        claim: Claim,
+        folders: dict[str, dict[tuple[str, int], RunConfig]],
+        failed: dict[Path, str],
+        theory: list[Finding],
     ) -> Result:
         about = (claim.name, claim.family, claim.source, claim.claims)
         if claim.name in self._blocked:
@@ -112,11 +119,12 @@ class ClaimsRun:
         if claim.protocol is None:
             return Result(*about, verdict_of(theory), theory, claim.substitutions)
         arms = {term.arm for statement in claim.must for term in statement.terms}
-        chains: Chains = {
-            key: runs.read_metrics(self._folder(config))
-            for key, config in folders[claim.protocol].items()
-            if key[0] in arms
-        }
+        used = {key: self._folder(config) for key, config in folders[claim.protocol].items() if key[0] in arms}
+        for (arm, seed), folder in used.items():
+            if folder in failed:
+                why = f"its chain {arm}, seed {seed}, did not end: {failed[folder]}"
+                return Result(*about, "blocked", [], claim.substitutions, why)
+        chains: Chains = {key: runs.read_metrics(folder) for key, folder in used.items()}
         seeds = sorted({seed for _, seed in chains})
         findings = [find(statement, chains, seeds, claim.confidence) for statement in claim.must]
         return Result(*about, verdict_of(findings), findings, claim.substitutions)
@@ -159,7 +167,14 @@ def theory_finding(statement: TheoryStatement) -> Finding:
             each = [rows[g][name] for rows in found]
             mean = sum(each) / len(each)
             error = math.sqrt(sum((one - mean) ** 2 for one in each) / (len(each) - 1) / len(each))
-            scores.append((mean - value * statement.shifted) / error if error else 0.0)
             law = value * statement.shifted
+            scores.append(_z(mean - law, error))
             told.append(f"{name} in generation {g} {mean:.4g} +- {error:.2g}, {law:.4g} expected, z {scores[-1]:+.1f}")
     return find_z(statement.says, scores, told, statement.most_z)
+
+
+def _z(difference: float, error: float) -> float:
+    """Return the z-score; values that do not vary must be those expected up to rounding."""
+    if error:
+        return difference / error
+    return 0.0 if abs(difference) < 1e-9 else math.inf

@@ -22,6 +22,7 @@ from typing import Any
 
 from imglab.config import RunConfig, dump_config
 from imglab.errors import InputError, Problem
+from imglab.yaml_files import parse_yaml, read_yaml
 
 TRIES = 3
 """Times that a job may lose its worker before it is given up."""
@@ -62,7 +63,7 @@ def make_job(config: RunConfig, folder: Path, threads: int, cache: Path) -> Job:
 
     Runs share what is the same in them, in folders below `cache`.
     """
-    own = threads if config.threads == "auto" else config.threads
+    own = _stored_threads(folder) or (threads if config.threads == "auto" else config.threads)
     if not (folder / "config.yaml").exists():
         config = config.model_copy(update={"threads": own})
     tree = config.model_dump(mode="json")
@@ -77,6 +78,14 @@ def make_job(config: RunConfig, folder: Path, threads: int, cache: Path) -> Job:
     )
 
 
+def _stored_threads(folder: Path) -> int | None:
+    """Return the threads of the run in `folder`, if there is one: with others it would not come out the same."""
+    path = folder / "config.yaml"
+    stored = read_yaml(path) if path.exists() else None
+    threads = stored.get("threads") if isinstance(stored, dict) else None
+    return threads if isinstance(threads, int) else None
+
+
 def _sign(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -88,7 +97,6 @@ def run_job(job: Job) -> Outcome:
     from imglab.experiment import Run
     from imglab.sharing import Shelf
     from imglab.signals import StopRequest
-    from imglab.yaml_files import parse_yaml
 
     folder, parent = Path(job.folder), multiprocessing.parent_process()
     if _ENDING.is_set():
@@ -107,8 +115,10 @@ def run_job(job: Job) -> Outcome:
         return Outcome(3, "stopped")
     except Stopped as stopped:
         return Outcome(3, str(stopped))
-    except OSError as error:
-        return Outcome(1, f"{type(error).__name__}: {error}")
+    except Exception as error:  # the other runs go on; this one's command shows where it came from
+        return Outcome(
+            1, f"{type(error).__name__}: {error}; `imglab run {folder}/config.yaml --out {folder}` shows where"
+        )
     return Outcome(0)
 
 

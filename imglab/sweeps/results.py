@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from imglab import files, runs
+from imglab.errors import nearest
 from imglab.report.table import metric_names
 from imglab.sweeps.config import CONTROL, run_folder
 from imglab.sweeps.statistics import (
@@ -32,6 +33,8 @@ METHOD = (
     "the share of control seeds that leave the band of the other ones."
 )
 
+SAME_SIZE = "compare with an arm that draws as many, e.g. `curate: {kind: random, keep: ...}`"
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -50,22 +53,20 @@ def read_sweep(folder: Path) -> dict[str, dict[int, Rows]]:
 def values_of(rows: Mapping[int, Rows], metric: str) -> Values:
     """Return a metric of an arm, float [seeds, generations], of the generations that all seeds have finished."""
     length = min(len(found) for found in rows.values())
-    columns = [[row.get(metric) for row in found[:length]] for found in rows.values()]
-    return np.array([[math.nan if value is None else float(value) for value in column] for column in columns])
+    columns = [[runs.metric_value(row, metric) for row in found[:length]] for found in rows.values()]
+    return np.array([[math.nan if value is None else value for value in column] for column in columns])
 
 
 def summarise(sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return bands, lead times and contrasts as JSON; undefined numbers are null."""
-    first = next(iter(next(iter(sweep.values())).values()))
-    names = [name for name in metric_names(first) if any(row.get(name) is not None for row in first)]
     control = sweep.get(CONTROL)
     bands: dict[str, Any] = {}
     leaves: dict[str, Any] = {}
     for arm, rows in sweep.items():
-        bands[arm] = {name: _band(values_of(rows, name)) for name in names}
+        bands[arm] = {name: _band(values_of(rows, name)) for name in _names(rows)}
         if control and arm != CONTROL:
-            leaves[arm] = {name: _lead(values_of(rows, name), values_of(control, name)) for name in names}
-    alarms = {name: false_alarm_rate(values_of(control, name)) for name in names} if control else {}
+            leaves[arm] = {name: _lead(rows, control, name) for name in _names(rows) if name in _names(control)}
+    alarms = {name: false_alarm_rate(values_of(control, name)) for name in _names(control)} if control else {}
     return {
         "method": METHOD,
         "level": LEVEL,
@@ -78,7 +79,10 @@ def summarise(sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mappi
 
 
 def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer a contrast: a ratio where the metric is positive, else a difference, with its interval and verdict."""
+    """Answer a contrast: a ratio where the metric is positive, else a difference, with its interval and verdict.
+
+    contrast  `metric`, `arms`, and the `generation`, by default the last that all seeds of both have finished
+    """
     one, two = (sweep.get(arm, {}) for arm in contrast["arms"])
     seeds = [seed for seed in one if seed in two]
     asked = {**contrast, "n": len(seeds)}
@@ -89,7 +93,14 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
     g = last if wanted is None else wanted
     if g > last:
         return {**asked, "verdict": f"open: generation {g} is not finished in all seeds"}
-    ours, theirs = (values_of({seed: rows[seed] for seed in seeds}, contrast["metric"])[:, g] for rows in (one, two))
+    metric = contrast["metric"]
+    first, second = ([rows[seed][g] for seed in seeds] for rows in (one, two))
+    if all(runs.metric_value(row, metric) is None for row in (*first, *second)):
+        names = [name for name, value in first[0].items() if runs.metric_value({name: value}, name) is not None]
+        return {**asked, "verdict": f"open: there is no number {metric!r}: {nearest(metric, names)}"}
+    if _sizes_differ(first, second, metric):
+        return {**asked, "verdict": f"open: {metric} was measured at different numbers of samples; {SAME_SIZE}"}
+    ours, theirs = (values_of({seed: rows[seed] for seed in seeds}, metric)[:, g] for rows in (one, two))
     log = is_positive(ours, theirs)
     found = paired(np.log(ours), np.log(theirs)) if log else paired(ours, theirs)
     scale = np.exp if log else np.asarray
@@ -106,8 +117,13 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
 
 def write_summary(folder: Path) -> dict[str, Any]:
     """Write summary.json into a sweep's directory and return it."""
-    described = runs.read_json(folder / runs.SWEEP, ("arms", "seeds", "contrasts"))
-    summary = summarise(read_sweep(folder), described["contrasts"])
+    described = runs.read_json(folder / runs.SWEEP, ("arms", "seeds", "contrasts", "generations"))
+    last = {arm: generations - 1 for arm, generations in described["generations"].items()}
+    contrasts = [
+        {**each, "generation": min(last[arm] for arm in each["arms"])} if each["generation"] is None else each
+        for each in described["contrasts"]
+    ]
+    summary = summarise(read_sweep(folder), contrasts)
     files.write_json(folder / "summary.json", summary)
     return summary
 
@@ -139,12 +155,29 @@ def _band(values: Values) -> dict[str, list[float | None]]:
     return {key: [_number(value) for value in getattr(found, key)] for key in ("mean", "low", "high")}
 
 
-def _lead(values: Values, control: Values) -> dict[str, Any]:
-    """When each seed leaves the control's band for good, and how many generations before the end that is."""
-    first = first_leaves(values, control)
+def _names(rows: Mapping[int, Rows]) -> list[str]:
+    """Return the metrics of an arm that have a number anywhere in its first seed."""
+    first = next(iter(rows.values()))
+    return [name for name in metric_names(first) if any(row.get(name) is not None for row in first)]
+
+
+def _lead(arm: Mapping[int, Rows], control: Mapping[int, Rows], metric: str) -> dict[str, Any]:
+    """When each seed leaves the control's band for good, and the median of how long before the end that is.
+
+    A seed that never leaves counts as later than all others; if the median is such a seed, there is no lead.
+    """
+    if _sizes_differ([rows[0] for rows in arm.values()], [rows[0] for rows in control.values()], metric):
+        return {"first": None, "lead": None, "reason": f"measured at different numbers of samples; {SAME_SIZE}"}
+    values = values_of(arm, metric)
+    first = first_leaves(values, values_of(control, metric))
     last = values.shape[1] - 1
-    known = [last - g for g in first if g is not None]
-    return {"first": first, "lead": float(np.median(known)) if len(known) > len(first) / 2 else None}
+    return {"first": first, "lead": _number(np.median([-math.inf if g is None else last - g for g in first]))}
+
+
+def _sizes_differ(one: Rows, two: Rows, metric: str) -> bool:
+    """Say whether a metric that depends on how many samples it is taken of was taken of different numbers."""
+    sizes = {row.get("n_synthetic") for row in (*one, *two)}
+    return len(sizes) > 1 and any(metric in row["floor"] for row in (*one, *two))
 
 
 def _number(value: Any) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from imglab import files, runs
 from imglab.environment import available_cores
 from imglab.errors import Attempts, InputError, Problem
-from imglab.experiment import RUNS, build, check_folder, make_folder, resolve
+from imglab.experiment import RUNS, build, check_folder, resolve
 from imglab.sweeps.config import SweepConfig, run_folder
 from imglab.sweeps.pool import Job, Outcome, make_job, run_in_pool, run_on_ray
 
@@ -28,6 +28,7 @@ class Sweep:
             "arms": list(config.arms),
             "seeds": list(config.seeds),
             "contrasts": [contrast.model_dump() for contrast in config.contrasts],
+            "generations": {name: arm.generations for name, arm in config.arms.items()},
         }
         self._check_folder()
         attempts = Attempts()
@@ -43,7 +44,7 @@ class Sweep:
         Returns how each run, named `<arm>/seed-<s>`, ended. `watch` is given the generations finished, and how many
         there will be.
         """
-        make_folder(self.folder)
+        files.make_folder(self.folder)
         files.write_json(self.folder / runs.SWEEP, self._described)
         threads = 1 if ray else max(1, available_cores() // self._workers)
         cache = self.folder / ".cache"
