@@ -29,9 +29,9 @@ def draw_figures(run: Path) -> None:
     The directory of a side-by-side run gets side_by_side.png, that of a sweep sweep.png, from its summary.json.
     """
     if (run / SWEEP).is_file():
-        rows = next(iter(next(iter(read_sweep(run).values())).values()))
+        rows = [row for seeds in read_sweep(run).values() for row in next(iter(seeds.values()))]
         summary = json.loads((run / "summary.json").read_text())
-        names = [name for name in metric_names(rows) if name in next(iter(summary["bands"].values()))]
+        names = [name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())]
         files.write_bytes(run / "sweep.png", sweep_png(summary, rows[0], names))
         return
     chains = chains_of(run)

@@ -27,6 +27,8 @@ def sweep_png(summary: Mapping[str, Any], row: Mapping[str, Any], names: Sequenc
             panel.axhline(floor["mean"], color=GREY, linewidth=0.9, linestyle="--")
         longest = 1
         for arm, bands in arms.items():
+            if name not in bands:
+                continue
             mean, low, high = (
                 [math.nan if value is None else value for value in bands[name][key]] for key in ("mean", "low", "high")
             )
