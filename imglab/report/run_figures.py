@@ -36,7 +36,7 @@ def draw_figures(run: Path) -> None:
         return
     chains = chains_of(run)
     if chains is not None:
-        found = {name: read_metrics(run / name) for name in chains}
+        found: dict[str, Sequence[Mapping[str, Any]]] = {name: read_metrics(run / name) for name in chains}
         files.write_bytes(run / "side_by_side.png", relative_png(found))
         return
     rows = read_metrics(run)
