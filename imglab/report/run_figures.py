@@ -28,17 +28,24 @@ def draw_figures(run: Path) -> None:
 
     The directory of a side-by-side run gets side_by_side.png, that of a sweep sweep.png, from its summary.json.
     """
-    if (run / SWEEP).is_file():
-        rows = [row for seeds in read_sweep(run).values() for row in next(iter(seeds.values()))]
-        summary = json.loads((run / "summary.json").read_text())
-        names = [name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())]
-        files.write_bytes(run / "sweep.png", sweep_png(summary, rows[0], names))
-        return
     chains = chains_of(run)
-    if chains is not None:
-        found: dict[str, Sequence[Mapping[str, Any]]] = {name: read_metrics(run / name) for name in chains}
+    if (run / SWEEP).is_file():
+        _sweep_figure(run)
+    elif chains is not None:
+        found = {name: read_metrics(run / name) for name in chains}
         files.write_bytes(run / "side_by_side.png", relative_png(found))
-        return
+    else:
+        _chain_figures(run)
+
+
+def _sweep_figure(run: Path) -> None:
+    rows = [row for seeds in read_sweep(run).values() for row in next(iter(seeds.values()))]
+    summary = json.loads((run / "summary.json").read_text())
+    names = [name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())]
+    files.write_bytes(run / "sweep.png", sweep_png(summary, rows[0], names))
+
+
+def _chain_figures(run: Path) -> None:
     rows = read_metrics(run)
     files.write_bytes(run / "curves.png", curves_png({"": rows}, theory=_theory(run, rows)))
     pictures = {row["generation"]: _picture(run, row["generation"]) for row in rows}
