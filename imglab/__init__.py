@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imglab.modality import Progress as Progress
     from imglab.modality import Spec as Spec
     from imglab.plugins import load_model as load_model
+    from imglab.report.notebook import Report as Report
     from imglab.samples import Samples as Samples
     from imglab.samples import Selection as Selection
     from imglab.samples import TrainingSet as TrainingSet
@@ -51,6 +52,7 @@ _HOMES = {
     "metrics.prdc": ["PrecisionRecallDensityCoverage"],
     "modality": ["Features", "GenerativeModel", "Measures", "Modality", "Progress", "Spec"],
     "plugins": ["load_model"],
+    "report.notebook": ["Report"],
     "samples": ["Samples", "Selection", "TrainingSet"],
     "side_by_side": ["SideBySide"],
     "store": ["DiskStore", "MemoryStore", "RunFolder"],

@@ -38,7 +38,13 @@ Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run director
 
 
 @app.command()
-def run(config: ConfigPath, out: Out = None, changes: Changes = None, workers: Workers = 1) -> None:
+def run(
+    config: ConfigPath,
+    out: Out = None,
+    changes: Changes = None,
+    workers: Workers = 1,
+    live: Annotated[bool, typer.Option("--live", help="Serve the page of the run on 127.0.0.1 meanwhile.")] = False,
+) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.
 
     A config with `chains` runs each in its own directory, in turn or, with --workers, as separate processes.
@@ -53,32 +59,35 @@ def run(config: ConfigPath, out: Out = None, changes: Changes = None, workers: W
     if isinstance(checked, RunConfig):
         if workers > 1:
             raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
-        _run_chain(Run(checked, out, where=str(config)))
+        chain = Run(checked, out, where=str(config))
+        with _live(chain.folder, live):
+            _run_chain(chain)
         return
-    from imglab.report.run_figures import draw_figures
+    from imglab.report.results import write_results
     from imglab.side_by_side import SideBySide
 
     chains = SideBySide(checked, out, where=str(config), workers=workers)
-    if workers > 1:
-        _run_apart(chains)
-    else:
-        chains.begin()
-        for name, chain in chains.runs.items():
-            typer.echo(f"chain {name}")
-            _run_chain(chain)
-    draw_figures(chains.folder)
-    typer.echo(f"all chains are done\n  {chains.folder / 'side_by_side.png'}")
+    with _live(chains.folder, live):
+        if workers > 1:
+            _run_apart(chains)
+        else:
+            chains.begin()
+            for name, chain in chains.runs.items():
+                typer.echo(f"chain {name}")
+                _run_chain(chain)
+    typer.echo("all chains are done")
+    for path in write_results(chains.folder):
+        typer.echo(f"  {path}")
 
 
 def _run_chain(chain: Run) -> None:
     from imglab.console import RunConsole
-    from imglab.report.run_figures import draw_figures
+    from imglab.report.results import write_results
 
     with _stoppable(chain.folder), StopRequest() as stop, RunConsole(chain) as console:
         for event in stop.heeded(chain.events()):
             console.show(event)
-        draw_figures(chain.folder)
-        console.end()
+        console.end(write_results(chain.folder))
 
 
 def _run_apart(chains: SideBySide) -> None:
@@ -110,7 +119,7 @@ def sweep(
     from imglab.sweeps.config import load_sweep
 
     checked = load_sweep(config, changes or [])
-    from imglab.report.run_figures import draw_figures
+    from imglab.report.results import write_results
     from imglab.sweeps.results import sentence, write_summary
     from imglab.sweeps.run import Sweep
 
@@ -124,8 +133,8 @@ def sweep(
     if len(failed) < len(outcomes):
         for answer in write_summary(whole.folder)["contrasts"]:
             typer.echo(sentence(answer))
-        draw_figures(whole.folder)
-        typer.echo(f"{whole.folder / 'summary.json'}\n{whole.folder / 'sweep.png'}")
+        for path in (whole.folder / "summary.json", *write_results(whole.folder)):
+            typer.echo(path)
     if failed:
         raise typer.Exit(max((outcome.code for outcome in failed.values()), key=(3, 2, 1).index))
 
@@ -228,6 +237,44 @@ def metrics(
 
 
 @app.command()
+def report(
+    runs: Runs,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Default: report.html in the first run directory.")
+    ] = None,
+) -> None:
+    """Write one page that tells the story of one or many runs: self-contained, no network.
+
+    Example: imglab report runs/image_digits runs/accumulate --out both.html
+    """
+    from imglab.report.build import write_report
+
+    page = out or runs[0] / "report.html"
+    with _stoppable(page.parent):
+        beside = write_report(runs, page).beside
+    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    if beside:
+        typer.echo(f"{page.parent / page.stem}_files ({len(beside)} pictures that are too much for one page)")
+
+
+@app.command("export")
+def export_samples(
+    source: Annotated[str, typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder.")],
+    accepted: Annotated[bool, typer.Option("--accepted", help="Only what curation let through.")] = False,
+) -> None:
+    """Write the samples of a generation as files: PNGs in a folder for each class, or texts; and a manifest.
+
+    Example: imglab export runs/image_digits@3 --to digits_3
+    """
+    from imglab.export import export
+
+    with _stoppable(to):
+        count = export(source, to, accepted=accepted)
+    typer.echo(f"{to} ({count} samples)")
+
+
+@app.command()
 def validate(config: ConfigPath, changes: Changes = None) -> None:
     """Check a config and its data: all errors at once, nothing run. Data that torchvision downloads are downloaded.
 
@@ -304,6 +351,19 @@ def main() -> None:
     except Stopped as stop:
         print(f"stopped: {printable(str(stop))}", file=sys.stderr)
         raise SystemExit(3) from None
+
+
+@contextmanager
+def _live(folder: Path, wanted: bool) -> Iterator[None]:
+    """Serve the page of a run while it goes on, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    from imglab.report.live import LiveReport
+
+    with LiveReport(folder) as server:
+        typer.echo(f"live: {server.url}")
+        yield
 
 
 @contextmanager

@@ -41,6 +41,8 @@ class RunConfig(Named):
     shown: Annotated[int, Field(ge=1, le=1024)] = 64
     checkpoint_every: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Samples seen in a fit between checkpoints in the middle of it; without it, a fit that is cut starts again."""
+    tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
+    """Where metrics are sent as generations finish; one that fails stops nothing."""
     threads: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     modality: SerializeAsAny[Section | PlugIn]
     model: SerializeAsAny[Section | PlugIn]
@@ -181,6 +183,15 @@ def plug_ins(config: RunConfig) -> dict[str, str]:
 def dump_config(config: RunConfig) -> str:
     """Return the YAML of a config with every key spelled out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def flattened(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) for each value of a config tree."""
+    if not isinstance(tree, dict) or not tree:
+        yield path, tree
+        return
+    for key, value in tree.items():
+        yield from flattened(value, f"{path}.{key}" if path else str(key))
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

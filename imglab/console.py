@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
@@ -15,7 +17,6 @@ from rich.progress import Progress as Bars
 from imglab.experiment import Run
 from imglab.loop import Generation
 from imglab.modality import Progress, Split
-from imglab.report.run_figures import NAMES
 from imglab.report.table import streamed
 from imglab.runs import generation_folder
 
@@ -70,13 +71,13 @@ class RunConsole:
         elif self._live:
             self._move_bar(event)
 
-    def end(self) -> None:
-        """Say that the run is finished and where to look."""
+    def end(self, made: Sequence[Path]) -> None:
+        """Say that the run is finished and where to look: at what was `made` of it, and at its last picture."""
         self._stop_bars()
         self._print(f"done in {_clock(time.perf_counter() - self._began)}")
         folder, last = self._run.folder, self._run.experiment.config.generations - 1
         picture = generation_folder(folder, last) / self._run.experiment.modality.picture
-        for path in (*(folder / name for name in NAMES), picture):
+        for path in (*made, picture):
             if path.exists():
                 self._print(f"  {path}")
 

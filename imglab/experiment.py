@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +15,12 @@ import torch
 from safetensors import SafetensorError
 
 from imglab import curation, files, plugins, regimes
+from imglab.cards import Origin
 from imglab.config import (
     RunConfig,
     differences,
     dump_config,
+    flattened,
     load_config,
     plug_ins,
     validate_config,
@@ -29,6 +32,7 @@ from imglab.measure import Measure
 from imglab.mixed.population import Population, has_density
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import GenerativeModel, Modality, Progress
+from imglab.runs import count_finished
 from imglab.sections import (
     ConfidenceCuration,
     CurationSection,
@@ -42,9 +46,12 @@ from imglab.sections import (
 from imglab.settings import PlugIn, Section
 from imglab.sharing import Shelf
 from imglab.store import DiskStore
+from imglab.tracking import Tracker, check_tracker
 from imglab.yaml_files import parse_yaml
 
 RUNS = Path("runs")
+HARMLESS = ("checkpoint_every", "tracker")
+"""Keys that change no byte of a generation, and may change from one start of a run to the next."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
         curator = attempts.run(lambda: build_curator(config))
     if not {"modality", "modality.extractor"} & set(foreign):
         modality = attempts.run(lambda: build_modality(config))
+    attempts.run(lambda: check_tracker(config.tracker))
     if modality is not None:
         attempts.run(lambda: _check_sizes(config, modality))
         if not any(key.startswith("model") and key[5:6] in ("", ".") for key in foreign):
@@ -320,7 +328,9 @@ class Run:
             resolved = config.model_copy(update={"samples": experiment.samples})
             write_config(self.folder, resolved)
             environment = describe_environment(experiment.modality, experiment.bases)
-            store.begin(config=config_hash(resolved), environment=environment)
+            data = f"{_kind(config.modality)} data (sha256 `{environment['data']['train'][:16]}`), seed {config.seed}"
+            origin = Origin(data, rules=f"regime `{_kind(config.regime)}`, start `{config.start}`")
+            store.begin(config=config_hash(resolved), environment=environment, origin=origin)
             shared = self.folder / "shared"
             if self._shelf:
                 self._shelf.lend(self.folder, experiment)
@@ -344,10 +354,34 @@ class Run:
                     store=store,
                 )
             )
-            for event in events:
+            for event in self._tracked(events):
                 if self._shelf and isinstance(event, Generation) and event.index == 0:
                     self._shelf.keep_first(self.folder)
                 yield event
+
+    def _tracked(self, events: Iterator[Progress | Generation]) -> Iterator[Progress | Generation]:
+        """Pass events on, and the metrics of each new generation to the config's tracker, if there is one."""
+        config, before = self.experiment.config, count_finished(self.folder)
+        if config.tracker is None:
+            yield from events
+            return
+        settings = dict(flattened(config.model_dump(mode="json")))
+        tracker, told = Tracker(config.tracker, self.folder, config.name, settings), False
+        try:
+            for event in events:
+                if isinstance(event, Generation) and event.index >= before:
+                    tracker.log(event.metrics)
+                if tracker.failure and not told:
+                    warnings.warn(tracker.failure, stacklevel=2)
+                    told = True
+                yield event
+        finally:
+            tracker.close()
+
+    def _repr_html_(self) -> str:
+        from imglab.report.notebook import Report
+
+        return Report(self.folder)._repr_html_()
 
     def generations(self) -> Iterator[Generation]:
         """Run the chain, or the rest of it, and yield each generation as it is finished."""
@@ -386,7 +420,11 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
 def _harmless(key: str, before: Any, after: Any) -> bool:
     if key == "generations":
         return bool(after > before)
-    return key == "checkpoint_every" or (key, after) in (("threads", "auto"), ("samples", None))
+    return key in HARMLESS or (key, after) in (("threads", "auto"), ("samples", None))
+
+
+def _kind(section: Section | PlugIn) -> str:
+    return str(getattr(section, "kind", ""))
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -407,5 +445,5 @@ def read_sealed(path: Path) -> RunConfig:
 
 def config_hash(config: RunConfig) -> str:
     """Return the sha256 of what a generation depends on; keys that change no byte of it are left out."""
-    tree = config.model_dump(mode="json", exclude={"generations", "checkpoint_every"})
+    tree = config.model_dump(mode="json", exclude={"generations", *HARMLESS})
     return hashlib.sha256(files.json_bytes(tree)).hexdigest()

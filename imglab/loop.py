@@ -47,6 +47,11 @@ class Generation:
         """The fitted model."""
         return self.store.model(self.index)
 
+    def _repr_html_(self) -> str:
+        from imglab.report.notebook import generation_html  # only a notebook asks
+
+        return generation_html(self.metrics, self.shown)
+
 
 def run_chain(
     modality: Modality, model: GenerativeModel | Sequence[GenerativeModel], regime: Regime, **settings: Any
@@ -110,6 +115,8 @@ def chain_events(
             yield from _stage(store, g, "samples", drawing)
             drawing = _draw(modality, fitted, TrainingSet.of(real), shown, by, seed=seeds.derive(seed, "shown"))
             yield from _stage(store, g, "shown", drawing)
+
+            yield from _stage(store, g, "exhibit", measure.exhibit(store.samples(g, "shown")))
 
             made = store.samples(g)
             yield from _stage(store, g, "features", measure.features(made))
@@ -226,6 +233,7 @@ def _score(
         "headline": list(modality.headline),
         "n_train": len(train),
         "real_share": train.real_share,
+        "origins": train.origin_counts,
         "training": dict(fitted.training),
         "floor": dict(joined.floor),
         "reasons": dict(joined.reasons),

@@ -25,15 +25,18 @@ from imglab.metrics import (
     frechet_standard_error,
     kernel_distance,
     nearest_distance,
+    nearest_samples,
     prdc,
     vendi_score,
 )
-from imglab.modality import Features, Measures, Modality, Progress, Split, Stage
+from imglab.modality import Exhibit, Features, Measures, Modality, Progress, Split, Stage
 from imglab.samples import Samples
 
 CHUNK = 1024
 """Samples whose features are taken at a time."""
 
+NEAREST = 3
+"""Real samples shown beside each sample that a person looks at."""
 
 DISTRIBUTION = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi")
 """Metrics that have a floor: real against real at the same two sizes."""
@@ -130,6 +133,18 @@ class Measure:
             parts.append(self._modality.features(samples[start : start + CHUNK]))
             yield Progress("measure", min(start + CHUNK, len(samples)), len(samples))
         return Features(torch.cat(parts).float().contiguous(), self._modality.extractor)
+
+    def exhibit(self, shown: Samples) -> Stage[Exhibit]:
+        """Find the real training samples nearest to those shown; generations are scored by others."""
+        found = yield from self.features(shown)
+        try:
+            index, distance = nearest_samples(train=self.real("train"), synthetic=found.values, k=NEAREST)
+        except Undefined:
+            index, distance = torch.empty(len(shown), 0, dtype=torch.int64), torch.empty(len(shown), 0).double()
+        rows = index.unique()
+        real = self._modality.real("train")[rows]
+        words = {"shown": self._modality.read(shown), "real": self._modality.read(real)}
+        return Exhibit(index, distance, rows, real.data, words)
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""

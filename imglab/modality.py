@@ -63,6 +63,24 @@ class Measures:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """What stands beside the shown samples, N of them, where a person looks at them.
+
+    index     which real training samples are nearest in feature space, nearest first, int64 [N, K]; K = 0: undefined
+    distance  how far they are, in feature units, float64 [N, K]
+    rows      all that `index` names, in order, int64 [U]
+    real      their data, [U, ...]
+    words     what `Modality.read` says of the N shown samples and of the U real ones
+    """
+
+    index: Tensor
+    distance: Tensor
+    rows: Tensor
+    real: Tensor
+    words: Mapping[str, list[dict[str, str]] | None]
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a stage has come, in samples.
 
@@ -154,6 +172,13 @@ class Modality(ABC):
     def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
         """Return how strongly each sample carries the watermark of `key`, float64 [N]; higher is stronger."""
         raise NotImplementedError(f"{type(self).__name__} has no watermark")
+
+    def read(self, samples: Samples) -> list[dict[str, str]] | None:
+        """Return what a person reads of each sample: its `text`, the `prompt` that it continues, its class as `label`.
+
+        Each where there is one; None where there is nothing to read.
+        """
+        return None
 
     def export(self, samples: Samples, folder: Path) -> list[str]:
         """Write each sample as a file that other programs open into `folder`; return their names, in order."""

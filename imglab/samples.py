@@ -153,6 +153,13 @@ class TrainingSet:
         """Share of rows that are real, in [0, 1]."""
         return float((self.origin == REAL).double().mean())
 
+    @property
+    def origin_counts(self) -> dict[str, int]:
+        """How many rows are `real`, and how many each generation drew, by its number."""
+        found, counts = torch.unique(self.origin, return_counts=True)
+        names = ["real" if origin == REAL else str(origin) for origin in found.tolist()]
+        return dict(zip(names, counts.tolist(), strict=True))
+
     def all(self) -> Samples:
         """Gather every row, in the order of the selection."""
         return self.rows(None)

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar
 
@@ -23,13 +24,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from imglab import files, runs
+from imglab.cards import Origin
 from imglab.errors import InputError, Problem
-from imglab.modality import Features, GenerativeModel, Measures
+from imglab.modality import Exhibit, Features, GenerativeModel, Measures
 from imglab.runs import MANIFEST
 from imglab.samples import Samples
 
 T = TypeVar("T")
-Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | Measures"
+Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | Exhibit | Measures"
 """What a stage makes; a tensor: which samples were accepted."""
 CHECKPOINT = ".checkpoint.safetensors"
 
@@ -181,6 +183,7 @@ class DiskStore(RunFolder, Store):
         super().__init__(root)
         self._load_model = load_model
         self._lock = FileLock(root / ".lock")
+        self._origin: Origin | None = None
         self._signs: dict[str, str] = {}
         self._sizes: dict[int, int] = {}
 
@@ -198,8 +201,12 @@ class DiskStore(RunFolder, Store):
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def begin(self, *, config: str, environment: Mapping[str, Any]) -> None:
-        """Record what the run is made with: the config's hash, and environment.json as it was at the start."""
+    def begin(self, *, config: str, environment: Mapping[str, Any], origin: Origin | None = None) -> None:
+        """Record what the run is made with: its config's hash, and environment.json as it was at the start.
+
+        origin  signs the models' cards
+        """
+        self._origin = origin
         path = self.root / "environment.json"
         if not path.exists():
             files.write_json(path, environment)
@@ -243,14 +250,24 @@ class DiskStore(RunFolder, Store):
                 _save_tensors(folder / "per_sample.safetensors", value.per_sample)
             files.write_json(path, dict(value.values))
         elif isinstance(value, GenerativeModel):
-            files.write_atomically(path, value.save)
+            files.write_atomically(path, partial(self._save_model, value, g))
         elif isinstance(value, Samples):
             _save_tensors(path, {k: v for k, v in vars(value.stamped(g)).items() if v is not None})
+        elif isinstance(value, Exhibit):
+            if any(value.words.values()):
+                files.write_json(folder / "exhibit.json", value.words)
+            columns = {"index": value.index, "distance": value.distance, "rows": value.rows, "real": value.real}
+            _save_tensors(path, columns)
         elif isinstance(value, Tensor):
             path = self._path(g, "samples")
             _save_tensors(path, {**load_file(path), "accepted": value})
         else:
             _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
+
+    def _save_model(self, model: GenerativeModel, g: int, path: Path) -> None:
+        model.save(path)
+        if self._origin:
+            self._origin.sign(path, g)
 
     def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: D102
         self._folder(g).mkdir(exist_ok=True)

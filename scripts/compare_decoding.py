@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 import imglab
-from imglab.report.figures import curves_png
+from imglab.report.figures import curves_figure, png
 
 DECODINGS = {
     "sampling": "model.decoding={kind: sampling}",
@@ -29,7 +29,7 @@ def main() -> None:
         run = imglab.Run.from_file(arguments.config, arguments.out / name, [*arguments.set, change])
         found[name] = [generation.metrics for generation in run.generations()]
         print(name, *(f"  {key} {[row[key] for row in found[name]]}" for key in SHOWN), sep="\n", flush=True)
-    (arguments.out / "decoding.png").write_bytes(curves_png(found, SHOWN))
+    (arguments.out / "decoding.png").write_bytes(png(curves_figure(found, SHOWN)))
     print(arguments.out / "decoding.png")
 
 

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 import imglab
-from imglab.report.figures import curves_png
+from imglab.report.figures import curves_figure, png
 
 REGIMES = {
     "replace": ["regime=replace"],
@@ -29,7 +29,7 @@ def main() -> None:
         run = imglab.Run.from_file(arguments.config, folder, [*arguments.set, *changes])
         found[name] = [generation.metrics for generation in run.generations()]
         print(f"{name}: FID {found[name][0]['fid']} -> {found[name][-1]['fid']}, in {folder}", flush=True)
-    (arguments.out / "regimes.png").write_bytes(curves_png(found, ["fid", "precision", "recall", "coverage"]))
+    (arguments.out / "regimes.png").write_bytes(png(curves_figure(found, ["fid", "precision", "recall", "coverage"])))
     print(arguments.out / "regimes.png")
 
 

@@ -6,7 +6,7 @@ python scripts/run_side_by_side.py configs/side_by_side.yaml --out runs/both --s
 import argparse
 
 import imglab
-from imglab.report.run_figures import draw_figures
+from imglab.report.results import write_results
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         recall = first.setdefault(chain, metrics["recall"])
         left = f"{metrics['recall'] / recall:.0%}" if recall and metrics["recall"] is not None else "undefined"
         print(f"{chain}, generation {generation.index}: {left} of generation 0's recall", flush=True)
-    draw_figures(both.folder)
+    write_results(both.folder)
     print(both.folder / "side_by_side.png")
 
 

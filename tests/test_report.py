@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imglab.report.figures import curves_png, strip_png
-from imglab.report.histograms import histogram, histograms_png
+from imglab.report.figures import curves_figure, png, strip_png
+from imglab.report.histograms import histograms_figure
+from imglab.report.per_sample import histogram
 from imglab.report.table import format_table, frechet_label, metric_names, streamed
 
 
@@ -70,13 +71,15 @@ def test_histograms_count_every_sample():
     values[1][:7] = np.inf
     assert histogram(values)[1][1].sum() == 493
     assert histogram({0: np.full(5, 2.0)})[1][0].sum() == 5, "all equal"
-    assert histograms_png({"reference_perplexity": values}) == histograms_png({"reference_perplexity": values})
+    assert png(histograms_figure({"reference_perplexity": values})) == png(
+        histograms_figure({"reference_perplexity": values})
+    )
 
 
 def test_what_a_metric_says_of_several_things_gets_a_panel_of_lines():
     plain = [row(g) for g in range(3)]
     banded = [row(g, word_survival={"1": 0.5 - g / 10, "32+": None}) for g in range(3)]
-    assert curves_png({"": banded}) != curves_png({"": plain})
+    assert png(curves_figure({"": banded})) != png(curves_figure({"": plain}))
 
 
 def test_metrics_are_told_from_bookkeeping():
@@ -85,9 +88,9 @@ def test_metrics_are_told_from_bookkeeping():
 
 def test_curves_of_one_and_of_many_runs():
     counted = [row(g, class_counts={"cat": 5 - g, "dog": 1}) for g in range(3)]
-    assert Image.open(io.BytesIO(curves_png({"": counted}))).size[0] > 400
-    assert curves_png({"": counted}) == curves_png({"": counted}), "the same metrics, the same bytes"
-    both = curves_png({"replace": counted, "accumulate": [row(0), row(1, fid=None)]}, ["fid", "precision"])
+    assert Image.open(io.BytesIO(png(curves_figure({"": counted})))).size[0] > 400
+    assert png(curves_figure({"": counted})) == png(curves_figure({"": counted})), "the same metrics, the same bytes"
+    both = png(curves_figure({"replace": counted, "accumulate": [row(0), row(1, fid=None)]}, ["fid", "precision"]))
     assert Image.open(io.BytesIO(both)).format == "PNG"
 
 

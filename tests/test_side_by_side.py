@@ -16,7 +16,8 @@ from PIL import Image
 from imglab import SideBySide, cli
 from imglab.config import SideBySideConfig, load_config
 from imglab.errors import InputError
-from imglab.report.side_by_side import relative_png
+from imglab.report.figures import png
+from imglab.report.side_by_side import relative_figure
 from imglab.workers import run_commands
 from tests.test_report import row
 from tests.test_run_directory import hashes
@@ -197,7 +198,7 @@ def test_a_directory_of_something_else_is_left_alone(config, tmp_path):
 
 def test_the_figure_shows_common_metrics_as_multiples_of_generation_0():
     chains = {"one": [row(g) for g in range(3)], "two": [row(g, vendi=None) for g in range(2)]}
-    assert Image.open(io.BytesIO(relative_png(chains))).size[0] > 400
-    assert relative_png(chains) == relative_png(chains)
+    assert Image.open(io.BytesIO(png(relative_figure(chains)))).size[0] > 400
+    assert png(relative_figure(chains)) == png(relative_figure(chains))
     nothing = {"one": [row(0, fid=None, precision=0.0, vendi=None)]}
-    assert Image.open(io.BytesIO(relative_png(nothing))).format == "PNG"
+    assert Image.open(io.BytesIO(png(relative_figure(nothing)))).format == "PNG"

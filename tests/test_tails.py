@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from imglab.report.tails import extinction_times, tails_png
+from imglab.report.figures import png
+from imglab.report.survival import extinction_times
+from imglab.report.tails import tails_figure
 from imglab.store import RunFolder
 from imglab.theory.categories import surviving_categories
 from imglab.theory.tails import chance_alive, expected_alive, expected_extinction
@@ -52,4 +54,5 @@ def test_rare_classes_are_followed(tmp_path):
     assert row["class_survival_by_chance"]["3"] < row["class_survival_by_chance"]["1"]
     shares = {name: row["class_counts"][name] / value for name, value in row["class_survival"].items() if value}
     assert sum(shares.values()) <= 60 + 1e-6
-    assert tails_png([RunFolder(tmp_path / "run").metrics(g) for g in range(2)])[:4] == b"\x89PNG"
+    figure = tails_figure([RunFolder(tmp_path / "run").metrics(g) for g in range(2)])
+    assert png(figure)[:4] == b"\x89PNG"

@@ -42,8 +42,7 @@ def diffusion_card(
     return (
         "---\nlibrary_name: diffusers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# A {kind} diffusion model of an imglab chain\n\n"
-        "The folder it lies in, `generation_NNN`, says which generation of the chain it is; `metrics.json` beside it\n"
-        f"scores what it drew. Fitted on {training.get('samples_seen', 0):,} images seen, {settings.prediction}, with\n"
+        f"Fitted on {training.get('samples_seen', 0):,} images seen, {settings.prediction}, with\n"
         f"a moving average of the weights (decay {settings.ema}). The chain drew with sampling_bias "
         f"{settings.sampling_bias}; the code below draws without.\n\n"
         f"```python\n{code}```\n"

@@ -135,6 +135,12 @@ class ImageModality(Modality):
         """Return the z-score of the watermark of `key` in each image, float64 [N]."""
         return z_scores(samples.data, key=key)
 
+    def read(self, samples: Samples) -> list[dict[str, str]] | None:
+        """Return the classes that samples were drawn, or taken, as."""
+        if samples.condition is None or self._classes is None:
+            return None
+        return [{"label": self._classes[label]} for label in samples.condition.tolist()]
+
     def export(self, samples: Samples, folder: Path) -> list[str]:
         """Write each sample as a PNG."""
         names = [f"{at:06d}.png" for at in range(len(samples))]

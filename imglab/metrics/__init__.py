@@ -5,7 +5,7 @@ Features are float [N, D], finite. A metric that is undefined at a size raises `
 
 from imglab.metrics.frechet import Moments, frechet_distance, frechet_of_moments, frechet_standard_error
 from imglab.metrics.kernel import kernel_distance
-from imglab.metrics.memorization import duplicate_share, nearest_distance, nearest_distances
+from imglab.metrics.memorization import duplicate_share, nearest_distance, nearest_distances, nearest_samples
 from imglab.metrics.prdc import PRDC, prdc
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.metrics.vendi import vendi_score
@@ -22,6 +22,7 @@ __all__ = [
     "kernel_distance",
     "nearest_distance",
     "nearest_distances",
+    "nearest_samples",
     "prdc",
     "vendi_score",
 ]

@@ -11,6 +11,9 @@ from torch import Tensor
 from imglab.metrics.neighbours import in_one_frame, squared_distances, tiles
 from imglab.metrics.undefined import Undefined, check_features
 
+SPARE = 13
+"""Neighbours looked at again in float64 beyond those asked for."""
+
 
 def nearest_distances(*, train: Tensor, synthetic: Tensor) -> Tensor:
     """Return the distance of each synthetic sample to its nearest real training sample, float64 [M].
@@ -35,6 +38,20 @@ def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]
     each = nearest_distances(train=train, synthetic=synthetic)
     spread = float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("nan")
     return float(each.mean()), spread
+
+
+def nearest_samples(*, train: Tensor, synthetic: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k nearest real training samples of each synthetic one, nearest first: a few samples, for the eye.
+
+    index int64 [M, k'] into `train`, distance float64 [M, k'], k' = min(k, N); of equal ones the lower index first.
+    """
+    check_features(real=train, synthetic=synthetic, at_least=1)
+    centre = train.mean(0)
+    rough = torch.cdist(synthetic - centre, train - centre)
+    likely = rough.topk(min(len(train), k + SPARE), largest=False).indices.sort(1).values
+    exact = (synthetic[:, None].double() - train[likely].double()).norm(dim=2)
+    order = exact.argsort(dim=1, stable=True)[:, :k]
+    return likely.gather(1, order), exact.gather(1, order)
 
 
 def duplicate_share(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:

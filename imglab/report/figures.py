@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ COLUMNS = 4
 GREY = "#bbbbbb"
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 """Paul Tol's bright scheme: told apart by colour-blind readers."""
-NO_TABLE = {"floor", "reasons", "training", "accepted", "class_survival", "class_survival_by_chance"}
+NO_TABLE = {"origins", "floor", "reasons", "training", "accepted", "class_survival", "class_survival_by_chance"}
 NO_TABLE |= {"tenth_survival", "word_survival_by_chance"}  # report/tails.py has them
 TABLE_TITLES = {"class_counts": "samples of each class", "word_survival": "words left, by count in real text"}
 WIDE = 30.0
@@ -30,12 +31,12 @@ STRIP_MOST = 12
 LABEL_HEIGHT, STRIP_GAP = 24, 8
 
 
-def curves_png(
+def curves_figure(
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
     names: Sequence[str] | None = None,
     theory: Mapping[str, Sequence[float | None]] | None = None,
-) -> bytes:
-    """Return a PNG with one panel a metric: the runs' values with standard errors over the floor's mean +- 2 sd.
+) -> Figure:
+    """Return a figure with one panel a metric: the runs' values with standard errors over the floor's mean +- 2 sd.
 
     runs    label -> metrics of its generations, as `read_metrics` returns them
     names   metrics to show; default: all that the first run has
@@ -55,7 +56,7 @@ def curves_png(
         _draw_table(panel, name, first)
     if len(runs) > 1:
         axes[0].legend(fontsize=7, frameon=False)
-    return png(figure)
+    return figure
 
 
 def strip_png(pictures: Mapping[int, Path]) -> bytes:
@@ -139,4 +140,12 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a figure as an SVG: the same figure, the same bytes."""
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "imglab"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from safetensors.numpy import load_file
 
-from imglab.report.figures import png
-from imglab.runs import count_finished, generation_folder, spread_generations
-
-BINS = 60
-MOST = 8
-WIDE = 20.0
-"""Positive values that span more than such a factor are shown on a log scale."""
+from imglab.report.per_sample import WIDE, histogram
 
 
-def read_per_sample(run: Path) -> dict[str, dict[int, np.ndarray]]:
-    """Return the per-sample values of a run: name -> generation -> float [N]."""
-    found: dict[str, dict[int, np.ndarray]] = {}
-    for g in spread_generations(range(count_finished(run)), MOST):
-        path = generation_folder(run, g) / "per_sample.safetensors"
-        for name, values in (load_file(path) if path.exists() else {}).items():
-            found.setdefault(name, {})[g] = values
-    return found
-
-
-def histogram(values: Mapping[int, np.ndarray]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Return bin edges common to all generations, float [B + 1], and for each the counts of its finite values."""
-    finite = {g: column[np.isfinite(column)].astype(float) for g, column in values.items()}
-    every = np.concatenate(list(finite.values()))
-    least, most = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
-    if most <= least:
-        least, most = least - 0.5, least + 0.5
-    log = least > 0 and most / least > WIDE
-    edges = np.geomspace(least, most, BINS + 1) if log else np.linspace(least, most, BINS + 1)
-    edges[0], edges[-1] = least, most  # rounding must not push the extremes out
-    return edges, {g: np.histogram(column, edges)[0] for g, column in finite.items()}
-
-
-def histograms_png(values: Mapping[str, Mapping[int, np.ndarray]]) -> bytes:
-    """Return a PNG with one panel for each name, one line for each generation, the last ones on top."""
+def histograms_figure(values: Mapping[str, Mapping[int, np.ndarray]]) -> Figure:
+    """Return a figure with one panel for each name, one line for each generation, the last ones on top."""
     figure = Figure(figsize=(6.4, 3.4 * len(values)), layout="constrained")
     for at, (name, generations) in enumerate(values.items()):
         _draw(figure.add_subplot(len(values), 1, at + 1), name, generations)
-    return png(figure)
+    return figure
 
 
 def _draw(panel: Axes, name: str, values: Mapping[int, np.ndarray]) -> None:

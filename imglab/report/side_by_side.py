@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from imglab.report.figures import PALETTE, finish_panel, png
+from imglab.report.figures import PALETTE, finish_panel
 from imglab.report.table import FIRST, frechet_label
 
 SIGNED = {"kid"}
 """Metrics that may be zero or below, of which there are no multiples."""
 
 
-def relative_png(chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
-    """Return a PNG with one panel for each metric: those that chains share, then what one kind of data adds.
+def relative_figure(chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Return a figure with one panel for each metric: those that chains share, then what one kind of data adds.
 
     1 is the chain's own generation 0; the dashed line of its colour is its floor, real data against real data.
     """
@@ -40,7 +40,7 @@ def relative_png(chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     legend = [f"{label}: {frechet_label(rows[0]['extractor'])}" for label, rows in chains.items()]
     figure.legend(handles, legend, loc="outside lower center", ncols=len(chains), fontsize=8, frameon=False)
     figure.suptitle("multiples of each chain's own generation 0; dashed: its floor, real against real", fontsize=9)
-    return png(figure)
+    return figure
 
 
 def _usable(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

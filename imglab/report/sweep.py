@@ -9,12 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel, png
+from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel
 from imglab.report.table import metric_label
 
 
-def sweep_png(summary: Mapping[str, Any], row: Mapping[str, Any], names: Sequence[str]) -> bytes:
-    """Return a PNG of the bands in a sweep's `summary`; `row` is the metrics of any one generation, for the floors."""
+def sweep_figure(summary: Mapping[str, Any], row: Mapping[str, Any], names: Sequence[str]) -> Figure:
+    """Return a figure of the bands in a sweep's `summary`; `row`, the metrics of any generation, has the floors."""
     arms = summary["bands"]
     height = math.ceil(len(names) / COLUMNS)
     columns = min(COLUMNS, len(names))
@@ -41,4 +41,4 @@ def sweep_png(summary: Mapping[str, Any], row: Mapping[str, Any], names: Sequenc
     seeds = summary["seeds"]
     legend = [f"{arm} ({len(seeds[arm])} seeds)" for arm in arms]
     figure.legend(handles, legend, loc="outside lower center", ncols=min(5, len(arms)), fontsize=8, frameon=False)
-    return png(figure)
+    return figure

@@ -86,7 +86,7 @@ def _floor_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
     cells = []
     for name in columns:
         floor = row["floor"].get(name)
-        text = "-" if floor is None else _with_error(floor["mean"], floor["sd"])
+        text = "-" if floor is None else with_error(floor["mean"], floor["sd"])
         cells.append(f"{' ' * GAP}{text:>{_column_width(name, row)}}")
     return f"{'floor':10}" + "".join(cells)
 
@@ -94,12 +94,13 @@ def _floor_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
 def _row_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
     cells = []
     for name in columns:
-        text = _with_error(row.get(name), row.get(f"{name}_se"))
+        text = with_error(row.get(name), row.get(f"{name}_se"))
         cells.append(f"{' ' * GAP}{text:>{_column_width(name, row)}}")
     return f"{row['generation']:<10}" + "".join(cells)
 
 
-def _with_error(value: float | None, error: float | None) -> str:
+def with_error(value: float | None, error: float | None) -> str:
+    """Write a value and its standard error; None is undefined."""
     if value is None:
         return "undefined"
     return _short(value) if error is None else f"{_short(value)} ±{_short(error)}"

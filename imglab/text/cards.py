@@ -24,8 +24,7 @@ def text_card(kind: str, settings: TextModelSettings, block: int, training: Mapp
     return (
         "---\nlibrary_name: transformers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# A{'n n-gram' if kind == 'ngram' else ' language'} model of an imglab chain\n\n"
-        "The folder it lies in, `generation_NNN`, says which generation of the chain it is; `metrics.json` beside it\n"
-        f"scores what it drew. Fitted on {training.get('samples_seen', 0):,} samples of {block} tokens seen.\n"
+        f"Fitted on {training.get('samples_seen', 0):,} samples of {block} tokens seen.\n"
         f"The chain continued prompts of {block} tokens by {block} more, decoding as below.\n\n"
         f"```python\n{code}```\n"
     )

@@ -133,6 +133,14 @@ class TextModality(TokenModality):
         """Return the z-score of the watermark of `key` in each sample, float64 [N]."""
         return watermark_z_scores(samples.data, len(self.tokenizer), key=key)
 
+    def read(self, samples: Samples) -> list[dict[str, str]]:
+        """Return the texts, and the prompts that they continue."""
+        texts = [{"text": text} for text in self.tokenizer.batch_decode(samples.data)]
+        if samples.condition is None:
+            return texts
+        prompts = self.tokenizer.batch_decode(samples.condition)
+        return [{"prompt": prompt, **found} for prompt, found in zip(prompts, texts, strict=True)]
+
     def export(self, samples: Samples, folder: Path) -> list[str]:
         """Write each sample as a text file."""
         names = [f"{at:06d}.txt" for at in range(len(samples))]

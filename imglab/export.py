@@ -1,0 +1,82 @@
+"""Samples of a generation as files that other programs read: PNGs in class folders, or texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imglab import files
+from imglab.config import validate_config
+from imglab.errors import InputError, Problem
+from imglab.experiment import build_modality
+from imglab.modality import Modality
+from imglab.runs import MANIFEST, generation_folder, parse_generation, read_json
+from imglab.samples import Samples
+from imglab.store import RunFolder
+from imglab.yaml_files import read_yaml
+
+ALL = "all"
+"""Folder of images that have no class: torchvision's `ImageFolder` wants one."""
+
+
+def export(source: str, to: Path, *, accepted: bool = False) -> int:
+    """Write the samples of `RUN@G` into the new folder `to` and return how many there are.
+
+    Images lie in a folder for each class, which torchvision's `ImageFolder` reads, with a metadata.jsonl for
+    `datasets.load_dataset("imagefolder")`; texts are .txt files for `load_dataset("text", sample_by="document")`.
+    manifest.json says where they come from, with the sha256 and row of every file.
+
+    accepted  only those that curation let through
+    """
+    run, g = parse_generation(source)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(Problem(str(to), "exists and is not an empty folder", "choose another --to"))
+    stored = RunFolder(run)
+    samples, rows = stored.samples(g), stored.accepted(g) if accepted else None
+    chosen = torch.arange(len(samples)) if rows is None else rows
+    modality = build_modality(validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml")))
+    described: dict[str, Any] = {
+        "run": run.resolve().name,
+        "generation": g,
+        "samples": len(chosen),
+        "generation_manifest": read_json(generation_folder(run, g) / MANIFEST, ("self",))["self"],
+        "data": json.loads((run / "environment.json").read_text())["data"],
+    }
+    files.make_folder(to.parent)
+    files.write_atomically(to, lambda folder: _write(folder, modality, samples, chosen, described))
+    return len(chosen)
+
+
+def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Tensor, described: dict[str, Any]) -> None:
+    folder.mkdir()
+    classes, condition = modality.spec.conditions, samples.condition
+    groups: dict[str, torch.Tensor] = {"": chosen}
+    if samples.data.dtype == torch.uint8:
+        groups = {ALL: chosen}
+        if classes is not None and condition is not None:
+            numbered = [(_folder_name(at, name), at) for at, name in enumerate(classes)]
+            groups = {name: chosen[condition[chosen] == at] for name, at in numbered}
+    listed: dict[str, dict[str, Any]] = {}
+    for name, rows in groups.items():
+        if not len(rows):
+            continue
+        (folder / name).mkdir(exist_ok=True)
+        try:
+            written = modality.export(samples[rows], folder / name)
+        except NotImplementedError as error:
+            raise InputError(Problem("export", str(error), "read samples.safetensors of the generation")) from None
+        for file, row in zip(written, rows.tolist(), strict=True):
+            listed[f"{name}/{file}" if name else file] = {"row": row, "sha256": files.sha256_file(folder / name / file)}
+    if "" not in groups:
+        lines = [json.dumps({"file_name": path, "label": path.partition("/")[0]}) for path in listed]
+        files.write_bytes(folder / "metadata.jsonl", ("\n".join(lines) + "\n").encode())
+    files.write_json(folder / MANIFEST, {**described, "files": listed})
+
+
+def _folder_name(number: int, name: str) -> str:
+    """Return a folder's name for a class: its own where that is one, in the order of the classes."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
+    return plain if plain == name and name.isdigit() else f"{number:03d}-{plain}"

@@ -1,0 +1,254 @@
+"""What the page shows of each generation: images as one small sheet, texts, or the picture that the run drew."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from imglab.report.story import Arm
+from imglab.runs import generation_folder, spread_generations
+
+GAP = 1
+"""Pixels between the images of a sheet."""
+GREY = 128
+WIDEST = 560
+"""Screen pixels that a sheet takes at most, if its own pixels allow it."""
+INLINE = 14_000_000
+"""Characters of pictures and texts that a page holds at most; beyond, generations are left to files beside it."""
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError)
+
+
+@dataclass
+class Gallery:
+    """Everything that a page shows of samples, ready for its script.
+
+    sheets  pictures, each once: data URLs, or names of files beside the page
+    beside  files that go beside the page: name -> bytes
+    arms    one entry for each arm
+    real    for each set of real data, the samples that are nearest to any shown
+    inline  generations that are in the page itself
+    """
+
+    sheets: list[str] = field(default_factory=list)
+    beside: dict[str, bytes] = field(default_factory=dict)
+    arms: list[dict[str, Any]] = field(default_factory=list)
+    real: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inline: list[int] = field(default_factory=list)
+
+
+def sheet_png(images: np.ndarray) -> tuple[bytes, dict[str, int]]:
+    """Return uint8 images [N, C, H, W] as one PNG with a pixel between them, and where each lies.
+
+    The layout: `columns`, `count`, `w` and `h` of an image, `gap`, all in the sheet's pixels, and `scale`, the whole
+    number of screen pixels that one of them takes.
+    """
+    n, channels, height, width = images.shape
+    columns = max(1, math.ceil(math.sqrt(n)))
+    rows = max(1, -(-n // columns))
+    used = 3 if channels >= 3 else 1
+    size = (rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, used)
+    sheet = np.full(size, GREY, dtype=np.uint8)
+    for at, image in enumerate(images[:, :used]):
+        top, left = at // columns * (height + GAP) + GAP, at % columns * (width + GAP) + GAP
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    layout = {"columns": columns, "count": n, "w": width, "h": height, "gap": GAP}
+    layout["scale"] = max(1, WIDEST // size[1])
+    return png_bytes(sheet), {**layout, "width": size[1], "height": size[0]}
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Return uint8 [H, W, 1 or 3] as a PNG: the same pixels, the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def data_url(content: bytes, kind: str = "image/png") -> str:
+    """Return bytes as a URL that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def collect(arms: Sequence[Arm], files_beside: str | None = None, limit: int = INLINE) -> Gallery:
+    """Gather what a page shows of these arms.
+
+    files_beside  folder, relative to the page, for what is too much for it; None: it is left out
+    limit         characters that the page takes at most
+    """
+    gallery = Gallery()
+    last = max(len(arm.rows) for arm in arms) - 1
+    found = [[_of_generation(arm, g) for g in range(len(arm.rows))] for arm in arms]
+    wanted = sum(size for size in {id_: size for each in found for g in each for id_, size in _sizes(g)}.values())
+    most = last + 1 if wanted <= limit else max(2, int((last + 1) * limit / wanted))
+    gallery.inline = spread_generations(range(last + 1), most)
+    keeper = _Keeper(gallery, files_beside)
+    for at, (arm, generations) in enumerate(zip(arms, found, strict=True)):
+        gallery.arms.append(_entry(arm, at, generations, keeper))
+    keeper.finish()
+    return gallery
+
+
+@dataclass
+class _Shown:
+    """What was read of a generation."""
+
+    sheet: bytes | None = None
+    layout: dict[str, int] | None = None
+    words: list[dict[str, str]] | None = None
+    index: np.ndarray | None = None
+    distance: np.ndarray | None = None
+    real: dict[int, Any] = field(default_factory=dict)
+    real_words: dict[int, dict[str, str]] = field(default_factory=dict)
+    text: str | None = None
+    note: str = ""
+
+
+def _of_generation(arm: Arm, g: int) -> _Shown:
+    folder = generation_folder(arm.folder, g)
+    shown = _Shown()
+    try:
+        data = load_file(folder / "shown.safetensors")["data"]
+        if data.dtype == np.uint8 and data.ndim == 4:
+            shown.sheet, shown.layout = sheet_png(data)
+    except UNREADABLE as error:
+        shown.note = f"shown.safetensors cannot be read: {error}"
+    if (folder / "exhibit.safetensors").exists():
+        try:
+            _read_exhibit(folder, shown)
+        except UNREADABLE as error:
+            shown.note = f"exhibit.safetensors or exhibit.json cannot be read: {error}"
+    if shown.sheet is None and not _texts(shown):
+        _read_picture(folder, shown)
+    return shown
+
+
+def _read_exhibit(folder: Path, shown: _Shown) -> None:
+    columns = load_file(folder / "exhibit.safetensors")
+    index, distance, rows, real = (columns[name] for name in ("index", "distance", "rows", "real"))
+    words = json.loads((folder / "exhibit.json").read_text()) if (folder / "exhibit.json").exists() else {}
+    shown.index, shown.distance = index, distance
+    if real.dtype == np.uint8 and real.ndim == 4:
+        shown.real = dict(zip(rows.tolist(), real, strict=True))
+    if words.get("real"):
+        shown.real_words = dict(zip(rows.tolist(), words["real"], strict=True))
+    shown.words = words.get("shown")
+
+
+def _read_picture(folder: Path, shown: _Shown) -> None:
+    """Take the picture that the run drew of a kind of data that this page knows nothing about."""
+    pictures, sheets = sorted(folder.glob("*.png")), sorted(folder.glob("*.txt"))
+    try:
+        if pictures:
+            with Image.open(pictures[0]) as image:
+                width, height = image.size
+            shown.sheet = pictures[0].read_bytes()
+            shown.layout = {"columns": 1, "count": 0, "scale": 1, "width": width, "height": height}
+        elif sheets:
+            shown.text = sheets[0].read_text(encoding="utf-8", errors="replace")
+        else:
+            shown.note = shown.note or "the run drew no picture"
+    except UNREADABLE as error:
+        shown.note = f"{(pictures or sheets)[0].name} cannot be read: {error}"
+
+
+def _texts(shown: _Shown) -> bool:
+    return bool(shown.words) and "text" in (shown.words or [{}])[0]
+
+
+def _sizes(shown: _Shown) -> Iterator[tuple[str, int]]:
+    """What a generation adds to a page: (what, characters); of the same content the same name."""
+    if shown.sheet is not None:
+        yield hashlib.sha256(shown.sheet).hexdigest(), len(shown.sheet) * 4 // 3
+    if shown.words is not None:
+        told = json.dumps(shown.words)
+        yield hashlib.sha256(told.encode()).hexdigest(), len(told)
+    if shown.text is not None:
+        yield hashlib.sha256(shown.text.encode()).hexdigest(), len(shown.text)
+    if shown.index is not None:
+        yield hashlib.sha256(shown.index.tobytes()).hexdigest(), shown.index.size * 12
+    for row, image in shown.real.items():
+        yield f"real {row}", image.nbytes
+
+
+class _Keeper:
+    """Puts each sheet and each real sample into a gallery once."""
+
+    def __init__(self, gallery: Gallery, beside: str | None) -> None:
+        self.gallery, self._beside = gallery, beside
+        self._known: dict[tuple[str, bool], int] = {}
+        self._real: dict[str, dict[int, Any]] = {}
+        self._words: dict[str, dict[int, dict[str, str]]] = {}
+
+    def sheet(self, content: bytes, name: str, inline: bool) -> int | None:
+        """Keep a sheet and return its number; None where it has no place."""
+        key = (hashlib.sha256(content).hexdigest(), inline)
+        if key not in self._known:
+            if inline:
+                url = data_url(content)
+            elif self._beside is None:
+                return None
+            else:
+                url = f"{self._beside}/{name}"
+                self.gallery.beside[name] = content
+            self._known[key] = len(self.gallery.sheets)
+            self.gallery.sheets.append(url)
+        return self._known[key]
+
+    def real(self, data: str, shown: _Shown) -> None:
+        """Keep the real samples nearest to those of a generation."""
+        self._real.setdefault(data, {}).update(shown.real)
+        self._words.setdefault(data, {}).update(shown.real_words)
+
+    def finish(self) -> None:
+        """Make a sheet of the real images of each set of data."""
+        for data, images in self._real.items():
+            entry: dict[str, Any] = {"words": self._words[data]}
+            if images:
+                rows = sorted(images)
+                content, layout = sheet_png(np.stack([images[row] for row in rows]))
+                entry |= {"sheet": self.sheet(content, "real.png", True), "layout": layout}
+                entry["place"] = {row: at for at, row in enumerate(rows)}
+            self.gallery.real[data] = entry
+
+
+def _entry(arm: Arm, number: int, generations: Sequence[_Shown], keeper: _Keeper) -> dict[str, Any]:
+    data, first = _data_of(arm), generations[0] if generations else _Shown()
+    entry: dict[str, Any] = {"name": arm.name, "data": data, "layout": first.layout, "generations": []}
+    entry["kind"] = "images" if first.sheet else "texts" if _texts(first) else "text" if first.text else "none"
+    prompts = [found.get("prompt", "") for found in first.words or []]
+    entry["prompts"] = prompts if any(prompts) else None
+    for g, shown in enumerate(generations):
+        inline = g in keeper.gallery.inline
+        told: dict[str, Any] = {"note": shown.note}
+        if shown.sheet is not None:
+            told["sheet"] = keeper.sheet(shown.sheet, f"{number}-{g:03d}.png", inline)
+        if inline:
+            keeper.real(data, shown)
+            if shown.index is not None and shown.distance is not None:
+                told["near"] = shown.index.tolist()
+                told["far"] = [[float(f"{value:.4g}") for value in row] for row in shown.distance.tolist()]
+            if shown.words is not None:
+                told["words"] = [found.get("text", found.get("label", "")) for found in shown.words]
+            told["text"] = shown.text
+        elif shown.sheet is None or told["sheet"] is None:
+            told["note"] = told["note"] or "not in this page; see the run's folder"
+        entry["generations"].append(told)
+    return entry
+
+
+def _data_of(arm: Arm) -> str:
+    try:
+        return str(arm.environment()["data"]["train"])[:16]
+    except UNREADABLE:
+        return arm.name

@@ -1,0 +1,33 @@
+"""Tables of what is left of each class, or band of words, and when nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SURVIVALS = {
+    "class_survival": "samples of each class, relative to real data",
+    "tenth_survival": "samples of each tenth of the classes, rarest first",
+    "word_survival": "words left, by count in real text",
+    "survival": "categories left, by real frequency",
+}
+CHANCE = "_by_chance"
+MOST_LINES = 20
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def extinction_times(rows: Rows, name: str) -> dict[str, int | None]:
+    """Return, for each part of a survival table, the generation from which nothing is left of it; None: some is."""
+    found: dict[str, int | None] = {}
+    for part in rows[0][name]:
+        values = [(row.get(name) or {}).get(part) for row in rows]
+        alive = [at for at, value in enumerate(values) if value is None or value > 0]
+        first = alive[-1] + 1 if alive else 0
+        found[part] = rows[first]["generation"] if first < len(rows) else None
+    return found
+
+
+def survival_tables(rows: Rows) -> list[str]:
+    """Return the names of the survival tables that a run has."""
+    return [name for name in SURVIVALS if isinstance(rows[0].get(name), dict) and rows[0][name]]

@@ -1,0 +1,94 @@
+"""One sentence made from the numbers: what was lost, against what, and what kept it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imglab.report.story import Arm, comparable
+from imglab.report.table import metric_label
+
+LOSS = ("recall", "coverage", "variance", "categories_alive", "classes_alive", "heterozygosity")
+"""What collapse takes away, the most telling first; more is better."""
+DAMAGE = ("perplexity", "fid", "w2")
+"""What it adds; less is better."""
+SURE = 2.0
+"""Standard errors of a difference below which nothing is said to have changed."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A metric of an arm from its first generation to its last."""
+
+    arm: Arm
+    first: float
+    last: float
+    error: float
+
+    @property
+    def sure(self) -> bool:
+        return abs(self.last - self.first) > SURE * self.error
+
+    @property
+    def verb(self) -> str:
+        if not self.sure:
+            return "stayed at"
+        return "fell from" if self.last < self.first else "rose from"
+
+    def told(self) -> str:
+        """Say it: `fell from 0.88 to 0.61`."""
+        if not self.sure:
+            return f"{self.verb} {short(self.last)}"
+        return f"{self.verb} {short(self.first)} to {short(self.last)}"
+
+
+def verdict(arms: Sequence[Arm]) -> list[str]:
+    """Return a sentence for each group of arms whose numbers can be compared."""
+    return [_sentence(group) for group in comparable(arms)]
+
+
+def short(value: float) -> str:
+    """Write a number as a sentence has it: shares with two digits after the point, others with three in all."""
+    if value == 0 or 0.01 <= abs(value) < 1:
+        return f"{value:.2f}"
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _sentence(arms: Sequence[Arm]) -> str:
+    parts = []
+    for names, worse in ((LOSS, min), (DAMAGE, max)):
+        changes: list[_Change] = []
+        name = next((name for name in names if (changes := _changes(arms, name))), None)
+        if name is None:
+            continue
+        key = {change.arm.name: change.last / change.first if change.first else change.last for change in changes}
+        worst = worse(changes, key=lambda change: key[change.arm.name])
+        best = (max if worse is min else min)(changes, key=lambda change: key[change.arm.name])
+        floor = arms[0].rows[0]["floor"].get(name)
+        between = f" (real against real: {short(floor['mean'])})" if floor else ""
+        label = metric_label(name, arms[0].rows[0])
+        who = f"{label} of {worst.arm.name}" if len(arms) > 1 else label
+        part = f"{who} {worst.told()}{between}"
+        if best.arm is not worst.arm:
+            part += f", while {best.arm.name} {'kept' if worse is min else 'had'} {short(best.last)}"
+        parts.append(part)
+    last = max(len(arm.rows) for arm in arms) - 1
+    if not parts:
+        return f"Nothing defined was measured in {last + 1} generations."
+    whole = "; ".join(parts)
+    until = f" in {last} generation{'s' * (last != 1)}" if last else ""
+    return f"{whole[0].upper()}{whole[1:]}{until}."
+
+
+def _changes(arms: Sequence[Arm], metric: str) -> list[_Change]:
+    found = []
+    for arm in arms:
+        series = arm.series(metric)
+        if len(series) > 1:
+            (_, first, low, _), (_, last, lower, _) = series[0], series[-1]
+            widths = [(first - low), (last - lower)]
+            # A 95% band reaches about two standard errors from the mean, an error bar one.
+            error = math.hypot(*widths) / (2 if arm.bands else 1)
+            found.append(_Change(arm, first, last, error))
+    return found
