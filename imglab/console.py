@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from imglab.experiment import Run
 from imglab.loop import Generation
 from imglab.modality import Progress, Split
+from imglab.printable import printable
 from imglab.report.table import streamed
 from imglab.runs import generation_folder
 
@@ -48,6 +50,7 @@ class RunConsole:
         self._stage: _Stage | None = None
         self._began = self._generation_began = time.perf_counter()
         self._generation, self._usual = 0, 0.0
+        self._latest = ""
 
     def __enter__(self) -> RunConsole:
         config, modality = self._run.experiment.config, self._run.experiment.modality
@@ -87,6 +90,8 @@ class RunConsole:
         self._generation = event.index + 1
         header, line = streamed(event.metrics, shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns)
         self._print(f"{header}\n{line}" if event.index == 0 else line)
+        picture = generation_folder(self._run.folder, event.index) / self._run.experiment.modality.picture
+        self._latest = f"{escape(printable(str(picture)))}\n"
 
     def _move_bar(self, event: Progress) -> None:
         stage, now = self._stage, time.perf_counter()
@@ -98,7 +103,7 @@ class RunConsole:
         stage.seen = event.seen
         elapsed = now - stage.began
         rate = f"{(event.seen - stage.first) / elapsed:,.0f}/s" if elapsed > RATE_AFTER else ""
-        text = f"generation {self._generation} · {event.stage}{self._time_left(now)}"
+        text = f"{self._latest}generation {self._generation} · {event.stage}{self._time_left(now)}"
         self._bars.update(stage.bar, completed=event.seen, total=event.total, rate=rate, description=text)
 
     def _time_left(self, now: float) -> str:

@@ -280,6 +280,100 @@ def alone(name: str) -> dict[str, dict]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+WITH_PEAK = """
+import resource, sys
+from imglab.cli import main
+try:
+    main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+"""Runs the command line and prints its peak memory in KiB last."""
+
+
+def bench_report() -> dict[str, dict]:
+    """The page of 2 x 6, 4 x 10 and 8 x 100 generations of 64 digits: seconds, megabytes, memory, time to open."""
+    found: dict[str, dict] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        model = _first_generation(Path(scratch) / "model")
+        for arms, generations, seconds, megabytes in ((2, 6, 5, 5), (4, 10, 5, 5), (8, 100, 60, 25)):
+            runs = [_pretended(model, Path(scratch) / f"{arms}-{arm}", generations, seed=arm) for arm in range(arms)]
+            page, times, memory = Path(scratch) / f"{arms}.html", [], 0.0
+            for _ in range(3):
+                began = time.perf_counter()
+                command = [sys.executable, "-c", WITH_PEAK, "report", *map(str, runs), "--out", str(page)]
+                told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+                times.append(time.perf_counter() - began)
+                memory = max(memory, int(told.split()[-1]) / 1024)
+            name = f"report_{arms}x{generations}"
+            found[f"{name}_time"] = row(statistics.median(times), seconds, "s (limit)")
+            found[f"{name}_size"] = row(page.stat().st_size / 1e6, megabytes, "MB (limit)")
+            found[f"{name}_memory"] = row(memory, 500, "MB at peak (limit)")
+            opened = _seconds_to_open(page)
+            if opened is not None:
+                found[f"{name}_open"] = row(opened, 2, "s to open in Chromium (limit)")
+    return found
+
+
+def _first_generation(folder: Path) -> Path:
+    """A run of one generation of digits, to make longer ones of."""
+    from imglab import Run
+
+    changes = ["generations=1", "model.training.images=6400", "modality.extractor.images=6400"]
+    for _ in Run.from_file(ROOT / "configs" / "image_digits.yaml", folder, changes).generations():
+        pass
+    return folder
+
+
+def _pretended(run: Path, folder: Path, generations: int, seed: int) -> Path:
+    """A copy of a run with so many generations, each with 64 pictures and 192 neighbours of its own."""
+    import shutil
+
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    random = np.random.default_rng(seed)
+    first = run / "generation_000"
+    shown, exhibit = load_file(first / "shown.safetensors"), load_file(first / "exhibit.safetensors")
+    metrics = json.loads((first / "metrics.json").read_text())
+    for g in range(generations):
+        made = folder / f"generation_{g:03d}"
+        made.mkdir(parents=True)
+        noise = random.integers(0, 64, shown["data"].shape, dtype=np.uint8)
+        save_file({**shown, "data": (shown["data"] // 4 * 3 + noise)}, made / "shown.safetensors")
+        near = random.choice(exhibit["rows"], exhibit["index"].shape)
+        save_file({**exhibit, "index": near}, made / "exhibit.safetensors")
+        values = {**metrics, "generation": g, "recall": 1 / (g + 1), "fid": 20.0 * (g + 1)}
+        (made / "metrics.json").write_text(json.dumps(values))
+        shutil.copy(first / "manifest.json", made)
+    for name in ("config.yaml", "environment.json", "events.jsonl"):
+        shutil.copy(run / name, folder)
+    return folder
+
+
+def _seconds_to_open(page: Path) -> float | None:
+    """Median seconds until Chromium has opened a page from disk and its script is done; None where there is none."""
+    import shutil
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for _ in range(5):
+            opened = browser.new_page()
+            began = time.perf_counter()
+            opened.goto(page.as_uri())
+            opened.wait_for_selector("body[data-ready]")
+            times.append(time.perf_counter() - began)
+            opened.close()
+        browser.close()
+    return statistics.median(times)
+
+
 BENCHMARKS = {
     "prdc": bench_prdc,
     "frechet": bench_frechet,
@@ -290,6 +384,7 @@ BENCHMARKS = {
     "text": bench_text,
     "workers": bench_workers,
     "long_chain": bench_long_chain,
+    "report": bench_report,
 }
 
 

@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests
 
 ROOT = Path(__file__).resolve().parent.parent
 
+pytest_plugins = ["tests.page_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -23,8 +23,8 @@ from imglab.runs import generation_folder, spread_generations
 GAP = 1
 """Pixels between the images of a sheet."""
 GREY = 128
-WIDEST = 560
-"""Screen pixels that a sheet takes at most, if its own pixels allow it."""
+WIDE_ALONE, WIDE_AMONG = 560, 400
+"""Screen pixels that a sheet is to take: of one arm, and of one of several. Its own pixels take a whole number."""
 INLINE = 14_000_000
 """Characters of pictures and texts that a page holds at most; beyond, generations are left to files beside it."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError)
@@ -48,7 +48,7 @@ class Gallery:
     inline: list[int] = field(default_factory=list)
 
 
-def sheet_png(images: np.ndarray) -> tuple[bytes, dict[str, int]]:
+def sheet_png(images: np.ndarray, wide: int = WIDE_ALONE) -> tuple[bytes, dict[str, int]]:
     """Return uint8 images [N, C, H, W] as one PNG with a pixel between them, and where each lies.
 
     The layout: `columns`, `count`, `w` and `h` of an image, `gap`, all in the sheet's pixels, and `scale`, the whole
@@ -64,7 +64,7 @@ def sheet_png(images: np.ndarray) -> tuple[bytes, dict[str, int]]:
         top, left = at // columns * (height + GAP) + GAP, at % columns * (width + GAP) + GAP
         sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
     layout = {"columns": columns, "count": n, "w": width, "h": height, "gap": GAP}
-    layout["scale"] = max(1, WIDEST // size[1])
+    layout["scale"] = max(1, round(wide / size[1]))
     return png_bytes(sheet), {**layout, "width": size[1], "height": size[0]}
 
 
@@ -88,7 +88,8 @@ def collect(arms: Sequence[Arm], files_beside: str | None = None, limit: int = I
     """
     gallery = Gallery()
     last = max(len(arm.rows) for arm in arms) - 1
-    found = [[_of_generation(arm, g) for g in range(len(arm.rows))] for arm in arms]
+    wide = WIDE_ALONE if len(arms) == 1 else WIDE_AMONG
+    found = [[_of_generation(arm, g, wide) for g in range(len(arm.rows))] for arm in arms]
     wanted = sum(size for size in {id_: size for each in found for g in each for id_, size in _sizes(g)}.values())
     most = last + 1 if wanted <= limit else max(2, int((last + 1) * limit / wanted))
     gallery.inline = spread_generations(range(last + 1), most)
@@ -114,13 +115,13 @@ class _Shown:
     note: str = ""
 
 
-def _of_generation(arm: Arm, g: int) -> _Shown:
+def _of_generation(arm: Arm, g: int, wide: int) -> _Shown:
     folder = generation_folder(arm.folder, g)
     shown = _Shown()
     try:
         data = load_file(folder / "shown.safetensors")["data"]
         if data.dtype == np.uint8 and data.ndim == 4:
-            shown.sheet, shown.layout = sheet_png(data)
+            shown.sheet, shown.layout = sheet_png(data, wide)
     except UNREADABLE as error:
         shown.note = f"shown.safetensors cannot be read: {error}"
     if (folder / "exhibit.safetensors").exists():

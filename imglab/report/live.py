@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from imglab.errors import InputError
 from imglab.report.build import build_page
@@ -23,6 +25,15 @@ WAITING = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equ
 <title>imglab</title><body style="font:16px system-ui,sans-serif;margin:3rem;color-scheme:light dark">
 <p>No generation is finished yet; this page looks again every two seconds.</p></body></html>"""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away in the middle of an answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class LiveReport:
@@ -43,8 +54,7 @@ class LiveReport:
             def log_message(self, *_: object) -> None:
                 """Stay quiet: the terminal belongs to the run."""
 
-        self._server = ThreadingHTTPServer((ADDRESS, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _QuietServer((ADDRESS, 0), Handler)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 

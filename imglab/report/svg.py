@@ -145,14 +145,16 @@ def _axes(lines: Sequence[Line], last: int, floor: tuple[float, float] | None) -
 
 def _grid(axes: _Axes) -> str:
     parts = []
-    for value in _ticks(axes):
+    ticks = _ticks(axes)
+    step = 0.0 if axes.log or len(ticks) < 2 else ticks[1] - ticks[0]
+    for value in ticks:
         y = axes.y(value)
         parts.append(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{_tick(value)}</text>'
+            f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{_tick(value, step)}</text>'
         )
-    step = max(1, math.ceil(axes.last / 8))
-    for g in range(0, axes.last + 1, step):
+    every = max(1, math.ceil(axes.last / 8))
+    for g in range(0, axes.last + 1, every):
         parts.append(f'<text x="{axes.x(g):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{g}</text>')
     return "".join(parts)
 
@@ -207,7 +209,10 @@ def _fitted(title: str) -> str:
     return title if len(title) <= LONGEST else f"{title[: LONGEST - 3]}..."
 
 
-def _tick(value: float) -> str:
+def _tick(value: float, step: float = 0.0) -> str:
+    """Write a value beside an axis, as exactly as the next one is far away."""
+    if step and step > 1e-5 and abs(value) < 100_000:
+        return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
     if value and (abs(value) >= 100_000 or abs(value) < 0.001):
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:.4g}"

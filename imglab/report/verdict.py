@@ -50,8 +50,10 @@ def verdict(arms: Sequence[Arm]) -> list[str]:
 
 def short(value: float) -> str:
     """Write a number as a sentence has it: shares with two digits after the point, others with three in all."""
-    if value == 0 or 0.01 <= abs(value) < 1:
+    if value == 0 or 0.1 <= abs(value) < 1:
         return f"{value:.2f}"
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
@@ -91,4 +93,4 @@ def _changes(arms: Sequence[Arm], metric: str) -> list[_Change]:
             # A 95% band reaches about two standard errors from the mean, an error bar one.
             error = math.hypot(*widths) / (2 if arm.bands else 1)
             found.append(_Change(arm, first, last, error))
-    return found
+    return found if any(change.first or change.last for change in found) else []

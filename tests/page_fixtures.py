@@ -1,0 +1,57 @@
+"""Finished runs that the tests of the page share, made once a session; read-only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imglab.config import validate_config
+from imglab.experiment import Run
+from tests.text_fixtures import TINY_TEXT
+
+IMAGES = {
+    "modality": {
+        "kind": "image",
+        "source": "digits",
+        "n_train": 120,
+        "n_test": 60,
+        "extractor": {"kind": "classifier", "images": 1000},
+    },
+    "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 640, "batch": 64}},
+    "start": "scratch",
+    "generations": 3,
+    "shown": 9,
+    "threads": 1,
+}
+TEXTS = {
+    "modality": {**TINY_TEXT, "n_fresh": 0},
+    "model": {"kind": "ngram", "order": 2},
+    "generations": 3,
+    "shown": 3,
+    "threads": 1,
+}
+VECTORS = {
+    "modality": {"kind": "gaussian", "n_train": 40, "n_test": 40},
+    "model": "gaussian",
+    "generations": 4,
+    "threads": 1,
+}
+
+
+def run_chain_in(folder: Path, name: str, sections: dict, **changes) -> Path:
+    config = validate_config({"name": name, **sections, **changes}, "test")
+    for _ in Run(config, folder / name).generations():
+        pass
+    return folder / name
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("finished")
+    return {
+        "replace": run_chain_in(folder, "replace", IMAGES),
+        "mixed": run_chain_in(folder, "mixed", IMAGES, regime={"kind": "mix", "real_fraction": 0.5}, generations=2),
+        "texts": run_chain_in(folder, "texts", TEXTS),
+        "vectors": run_chain_in(folder, "vectors", VECTORS),
+    }
