@@ -216,14 +216,14 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
 
 
 def bench_workers() -> dict[str, dict]:
-    """Four chains of digits by one worker and by two; and the time between runs that a sweep itself takes."""
+    """Four chains of digits by one worker and by two, start and figures included; and the time between runs that a sweep itself takes."""
     found: dict[str, list[float]] = {"1": [], "2": []}
     between = []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(2):
             for workers in found:
                 out = Path(folder) / f"{workers}-{turn}"
-                keep = ["seeds=[0,1]", "arms={replace: {regime: replace}}", "contrasts=[]", "generations=4"]
+                keep = ["seeds=[0,1]", "arms={replace: {regime: replace}}", "contrasts=[]", "generations=10"]
                 changes = [part for change in keep for part in ("--set", change)]
                 command = [sys.executable, "-m", "imglab", "sweep", "configs/sweep_digits.yaml", "--out", str(out)]
                 began = time.perf_counter()

@@ -102,7 +102,7 @@ class ClaimsRun:
 
     def _folder(self, config: RunConfig) -> Path:
         """Directory of a chain: the same for equal configs, however many generations are asked for."""
-        tree = config.model_dump(mode="json", exclude={"generations", "name", "threads"})
+        tree = config.model_dump(mode="json", exclude={"generations", "name", "threads", "tracker"})
         sign = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
         return self._out / "chains" / sign
 

@@ -59,11 +59,16 @@ class SweepConfig:
     seeds: tuple[int, ...]
     contrasts: tuple[Contrast, ...]
 
-    def runs(self) -> Iterator[tuple[str, int, RunConfig]]:
-        """Yield (arm, seed, config) for each run; seed by seed, so that pairs are complete early."""
-        for seed in self.seeds:
+    def runs(self, at_once: int = 1) -> Iterator[tuple[str, int, RunConfig]]:
+        """Yield (arm, seed, config) for each run, in the order in which to start them.
+
+        `at_once` seeds go through all arms together: pairs are complete early, and no two runs that have generation 0
+        in common begin at the same time and both make it.
+        """
+        for first in range(0, len(self.seeds), at_once):
             for arm, config in self.arms.items():
-                yield arm, seed, config.model_copy(update={"seed": seed})
+                for seed in self.seeds[first : first + at_once]:
+                    yield arm, seed, config.model_copy(update={"seed": seed})
 
 
 def run_folder(root: Path, arm: str, seed: int) -> Path:

@@ -49,7 +49,7 @@ class Sweep:
         threads = 1 if ray else max(1, available_cores() // self._workers)
         cache = self.folder / ".cache"
         jobs: dict[str, Job] = {}
-        for arm, seed, config in self.config.runs():
+        for arm, seed, config in self.config.runs(self._workers):
             folder = run_folder(self.folder, arm, seed)
             jobs[f"{arm}/{folder.name}"] = make_job(config, folder, threads, cache)
         total = sum(config.generations for _, _, config in self.config.runs())
