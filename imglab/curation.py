@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +25,7 @@ from imglab.modality import GenerativeModel, Modality
 from imglab.samples import Samples
 
 BLOCK = 512
-MARKS = "marks.csv"
+MARKS, NAMES = "marks.csv", ".names.json"
 YES, NO = {"1", "yes", "y", "keep"}, {"0", "no", "n", "drop"}
 CALIBRATED = 4096
 """Real samples whose watermark scores set the detector's threshold, at most."""
@@ -150,8 +151,9 @@ def human(samples: Samples, context: Context) -> Tensor:
     if not path.exists():
         context.desk.mkdir(parents=True, exist_ok=True)
         names = context.modality.export(samples, context.desk)
+        files.write_json(context.desk / NAMES, names)
         files.write_bytes(path, _csv([("file", "keep"), *((name, "") for name in names)]))
-    rows = _marks(path, len(samples))
+    rows = _marks(path, json.loads((context.desk / NAMES).read_text()))
     open_ = sum(not mark for mark in rows)
     if open_:
         raise Stopped(
@@ -172,20 +174,30 @@ def _near(one: Tensor, two: Tensor, radius: float) -> Tensor:
     return (distance == 0) if radius == 0 else distance < radius
 
 
-def _marks(path: Path, samples: int) -> list[str]:
-    """Read the marks, in the order of the samples; InputError where one is none, or a line is missing."""
+def _marks(path: Path, names: list[str]) -> list[str]:
+    """Read the marks, in the order of the samples' file names; InputError where one is none, or a line is missing."""
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(Problem(str(path), f"cannot be read: {error}", "remove it to get a new one")) from None
-    marks = [row[1].strip().lower() if len(row) > 1 else "" for row in rows[1:] if row]
-    if len(marks) != samples:
-        what = f"marks {len(marks)} samples, there are {samples}"
-        raise InputError(Problem(str(path), what, "one line for each; remove the file to get a new one"))
-    for at, mark in enumerate(marks):
+    remedy = "one line for each file; remove the list to get a new one"
+    found: dict[str, str] = {}
+    for line, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        name, mark = row[0].strip(), row[1].strip().lower() if len(row) > 1 else ""
         if mark and mark not in YES | NO:
-            raise InputError(Problem(f"{path}, line {at + 2}", f"{mark!r} is no mark", "1 (keep) or 0 (drop)"))
-    return marks
+            raise InputError(Problem(f"{path}, line {line}", f"{mark!r} is no mark", "1 (keep) or 0 (drop)"))
+        if name in found or name not in names:
+            what = f"{name!r} stands there twice" if name in found else f"{name!r} is no sample's file"
+            raise InputError(Problem(f"{path}, line {line}", what, remedy))
+        found[name] = mark
+    if len(found) < len(names):
+        missing = next(name for name in names if name not in found)
+        raise InputError(
+            Problem(str(path), f"marks {len(found)} of {len(names)} samples: {missing} is missing", remedy)
+        )
+    return [found[name] for name in names]
 
 
 def _csv(rows: list[tuple[str, str]]) -> bytes:

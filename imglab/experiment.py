@@ -167,6 +167,9 @@ def build_members(sections: Sequence[Section | PlugIn], modality: Modality) -> l
                 key = problem.where.replace("model", f"model.models.{at}", 1)
                 attempts.add(Problem(key, problem.what, problem.remedy))
     attempts.finish()
+    if len({model.conditional for model in found}) > 1:
+        what = "some models need the classes of samples, which others do not give to theirs"
+        raise InputError(Problem("model.models", what, "make all class-conditional, or none"))
     return found
 
 
@@ -174,7 +177,9 @@ def build_model(section: Section | PlugIn, modality: Modality) -> GenerativeMode
     """Build one model."""
     if isinstance(section, PlugIn):
         found = plugins.located(section, "imglab.models")
-        return plugins.build_plug_in(found, GenerativeModel, "model", modality=modality)
+        added = plugins.build_plug_in(found, GenerativeModel, "model", modality=modality)
+        plugins.know_model(added)
+        return added
     return plugins.build(section, plugins.MODELS, GenerativeModel, modality)
 
 
@@ -216,6 +221,10 @@ def resolved_threads(config: RunConfig) -> int:
 
 
 def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | None:
+    some = {member.pretrained is not None for member in model.members}
+    if config.base is None and config.start != "scratch" and len(some) > 1:
+        what = "only some members have pretrained weights, and a population starts from those of all or of none"
+        raise InputError(Problem("model.models", what, "use start: scratch, or pretrained networks for all"))
     if config.base is None:
         return None if config.start == "scratch" else model.pretrained
     if config.start == "scratch":

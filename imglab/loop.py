@@ -116,7 +116,8 @@ def chain_events(
             drawing = _draw(modality, fitted, TrainingSet.of(real), shown, by, seed=seeds.derive(seed, "shown"))
             yield from _stage(store, g, "shown", drawing)
 
-            yield from _stage(store, g, "exhibit", measure.exhibit(store.samples(g, "shown")))
+            if store.shows:
+                yield from _stage(store, g, "exhibit", measure.exhibit(store.samples(g, "shown")))
 
             made = store.samples(g)
             yield from _stage(store, g, "features", measure.features(made))
@@ -132,7 +133,11 @@ def chain_events(
 def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed: int) -> TrainingSet:
     real = modality.real("train")
     sizes = [len(real), *(store.size(past) for past in range(g))]
-    chosen = regime(sizes, generation=g, seed=seeds.derive(seed, "regime"))
+    try:
+        chosen = regime(sizes, generation=g, seed=seeds.derive(seed, "regime"))
+    except ValueError as error:  # known only now: curation may keep any number
+        what = f"generation {g} has too few samples to choose from: {error}"
+        raise InputError(Problem("regime", what, "keep more, draw more (curate.oversample, samples)")) from None
     if not len(chosen):
         what = f"nothing is left to train generation {g} on"
         raise InputError(Problem("curate", what, "keep more, or choose a regime that keeps real data"))
@@ -142,7 +147,12 @@ def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed
         if entry == FRESH:
             unseen = chosen.index[chosen.entry == FRESH]
             first = int(unseen.min())
-            pool[FRESH] = modality.fresh(int(unseen.max()) - first + 1, first=first, seed=seeds.derive(seed, "fresh"))
+            asked = int(unseen.max()) - first + 1
+            try:
+                pool[FRESH] = modality.fresh(asked, first=first, seed=seeds.derive(seed, "fresh"))
+            except ValueError as error:
+                what = f"generation {g} finds no more fresh data: {error}"
+                raise InputError(Problem("regime", what, "keep more apart, or use real: resampled")) from None
             chosen = Selection(chosen.entry, chosen.index - first * (chosen.entry == FRESH))
         else:
             pool[entry] = store.samples(entry - 1) if entry else real
@@ -208,6 +218,13 @@ def _curate(curator: Curator, modality: Modality, measure: Measure, store: Store
     )
     accepted = curator(samples, context)
     yield Progress("curate", len(samples), len(samples))
+    if accepted.dtype != torch.int64 or accepted.dim() != 1:
+        what = f"returned {accepted.dtype} {list(accepted.shape)}, not indices, int64 [M]"
+        raise InputError(Problem("curate", what, "a mask's indices are mask.nonzero().flatten()"))
+    if len(accepted) and not (int(accepted[0]) >= 0 and int(accepted[-1]) < len(samples)):
+        raise InputError(Problem("curate", f"returned indices beyond the {len(samples)} samples"))
+    if bool((accepted.diff() <= 0).any()):
+        raise InputError(Problem("curate", "returned indices that do not ascend", "sort them, none twice"))
     return accepted
 
 

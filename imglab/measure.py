@@ -176,11 +176,15 @@ class Measure:
             return Measures({**values, **dict.fromkeys(names)}, dict.fromkeys(names, reason))
         kept = yield from self.scores(samples[accepted], features[accepted])
         right, among = kept.values["precision"], scores.values["precision"]
-        reasons = {} if right is not None else {"verifier_precision": kept.reasons["precision"]}
         values["verifier_precision"] = right
-        values["verifier_recall"] = right * len(accepted) / (among * len(samples)) if right and among else None
-        if values["verifier_recall"] is None:
+        values["verifier_recall"] = None
+        reasons = {} if right is not None else {"verifier_precision": kept.reasons["precision"]}
+        if right is None or among is None:
+            reasons["verifier_recall"] = (kept if right is None else scores).reasons["precision"]
+        elif among == 0:
             reasons["verifier_recall"] = "no sample lies where real data do"
+        else:
+            values["verifier_recall"] = right * len(accepted) / (among * len(samples))
         values["accepted"] = {**kept.values, "floor": dict(kept.floor), "reasons": dict(kept.reasons)}
         floor = {"verifier_precision": kept.floor.get("precision")}
         return Measures(values, reasons, floor=floor)

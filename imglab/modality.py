@@ -221,6 +221,11 @@ class GenerativeModel(ABC):
         return (self,)
 
     @property
+    def conditional(self) -> bool:
+        """Whether it trains on, and draws by, the classes of samples, and so cannot do without them."""
+        return False
+
+    @property
     def pretrained(self) -> GenerativeModel | None:
         """Weights that come with the settings, for a chain to start from; most models have none."""
         return None

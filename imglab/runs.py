@@ -15,6 +15,8 @@ CHAINS = "chains.json"
 """Names the chains of a side-by-side run, in its directory."""
 SWEEP = "sweep.json"
 """Names the arms, seeds and contrasts of a sweep, in its directory."""
+FORK = "fork.json"
+"""Says where a fork comes from, in its directory."""
 FORMAT_VERSION = 1
 """Of the run directory; written to environment.json and checked before a run is read or continued."""
 

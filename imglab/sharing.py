@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from imglab import files
-from imglab.runs import generation_folder
+from imglab.runs import generation_folder, read_environment
 
 if TYPE_CHECKING:
     from imglab.experiment import Experiment
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Shelf:
     """Folders on one machine, from which runs take by hard links what would come out the same, byte by byte.
+
+    Within each there is a place for every state of the data, the bases and the code that runs were begun with.
 
     prepared  of runs with the same data, measures, sizes and threads
     first     of runs that differ only in what follows generation 0
@@ -31,21 +34,31 @@ class Shelf:
     def lend(self, run: Path, experiment: Experiment) -> None:
         """Give a run that has just begun what is there; what it shares with others before any fit is made now."""
         shared, model = run / "shared", generation_folder(run, 0) / "model"
+        sign = _made_with(run)
+        prepared, first = self.prepared / sign, self.first / sign
         if not shared.exists():
-            with _alone(self.prepared):
-                if not (self.prepared / "shared").exists():
-                    files.write_atomically(self.prepared / "shared", lambda folder: _prepare(folder, experiment))
-            files.write_atomically(shared, lambda folder: files.link(self.prepared / "shared", folder))
-        if (self.first / "model").exists() and not model.exists():
+            with _alone(prepared):
+                if not (prepared / "shared").exists():
+                    files.write_atomically(prepared / "shared", lambda folder: _prepare(folder, experiment))
+            files.write_atomically(shared, lambda folder: files.link(prepared / "shared", folder))
+        if (first / "model").exists() and not model.exists():
             model.parent.mkdir(exist_ok=True)
-            files.write_atomically(model, lambda folder: files.link(self.first / "model", folder))
+            files.write_atomically(model, lambda folder: files.link(first / "model", folder))
 
     def keep_first(self, run: Path) -> None:
         """Keep generation 0's model of a run for those that begin later."""
-        with _alone(self.first):
-            if not (self.first / "model").exists():
+        first = self.first / _made_with(run)
+        with _alone(first):
+            if not (first / "model").exists():
                 model = generation_folder(run, 0) / "model"
-                files.write_atomically(self.first / "model", lambda folder: files.link(model, folder))
+                files.write_atomically(first / "model", lambda folder: files.link(model, folder))
+
+
+def _made_with(run: Path) -> str:
+    """Name what a run was begun with beside its config: data, bases, versions."""
+    environment = read_environment(run)
+    told = {key: environment.get(key) for key in ("data", "base", "packages", "git_commit", "processor")}
+    return hashlib.sha256(files.json_bytes(told)).hexdigest()[:16]
 
 
 def _prepare(folder: Path, experiment: Experiment) -> None:

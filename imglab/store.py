@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeAlias, TypeVar
 
 from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import files, runs
+from imglab import files, plugins, runs
 from imglab.cards import Origin
 from imglab.errors import InputError, Problem
 from imglab.modality import Exhibit, Features, GenerativeModel, Measures
@@ -38,6 +38,9 @@ CHECKPOINT = ".checkpoint.safetensors"
 
 class Store(ABC):
     """Keeps what each stage of each generation made."""
+
+    shows: ClassVar[bool] = False
+    """Whether it keeps what only a person looks at: pictures, and what stands beside the shown samples."""
 
     @abstractmethod
     def finished(self, g: int) -> bool:
@@ -178,6 +181,8 @@ class RunFolder:
 class DiskStore(RunFolder, Store):
     """Keeps a run in its directory. Use it as a context manager: it holds the directory's lock meanwhile."""
 
+    shows = True
+
     def __init__(self, root: Path, *, load_model: Callable[[Path], GenerativeModel]) -> None:
         """Open the existing folder `root` for writing; `load_model` opens a `model/` folder in it."""
         super().__init__(root)
@@ -265,7 +270,7 @@ class DiskStore(RunFolder, Store):
             _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
 
     def _save_model(self, model: GenerativeModel, g: int, path: Path) -> None:
-        model.save(path)
+        plugins.save_model(model, path)
         if self._origin:
             self._origin.sign(path, g)
 

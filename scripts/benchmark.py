@@ -216,7 +216,7 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
 
 
 def bench_workers() -> dict[str, dict]:
-    """Four chains of digits by one worker and by two, start and figures included; and the time between runs that a sweep itself takes."""
+    """Four chains of digits by one worker and by two, all included; the time that a sweep takes between runs."""
     found: dict[str, list[float]] = {"1": [], "2": []}
     between = []
     with tempfile.TemporaryDirectory() as folder:

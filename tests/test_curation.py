@@ -16,6 +16,7 @@ from imglab.errors import InputError, Stopped
 from imglab.experiment import Run
 from imglab.gaussian.modality import GaussianModality
 from imglab.gaussian.settings import GaussianDataSettings
+from imglab.measure import Measure
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
 from imglab.store import RunFolder
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, finish, write
@@ -27,6 +28,15 @@ def context(features, *, real=None, seed=1, first=None):
     modality = GaussianModality(GaussianDataSettings(dimensions=features.shape[1], n_train=20, n_test=20))
     real = torch.randn(20, features.shape[1], generator=torch.Generator().manual_seed(3)) if real is None else real
     return Context(features, real, modality, first, 0, seed)
+
+
+def result(stage):
+    """Run a stage to its end and return what it made."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            return end.value
 
 
 class Judge:
@@ -210,7 +220,7 @@ def test_marks_that_are_none(tmp_path):
     with pytest.raises(InputError, match="line 5: 'perhaps' is no mark"):
         finish(config, tmp_path / "run")
     marks.write_text("\n".join(whole.splitlines()[:5]))
-    with pytest.raises(InputError, match="marks 4 samples, there are 12"):
+    with pytest.raises(InputError, match="marks 4 of 12 samples: 000004"):
         finish(config, tmp_path / "run")
 
 
@@ -243,3 +253,70 @@ def test_density_needs_a_model_that_has_one(tmp_path):
     config = write(tmp_path, TINY_IMAGE)
     with pytest.raises(InputError, match="knows no density: DiffusionModel"):
         Run.from_file(config, tmp_path / "run", ["curate=density"])
+
+
+def test_marks_go_by_the_file_that_they_stand_beside(tmp_path):
+    config = write(tmp_path, {**TINY_IMAGE, "generations": 1, "samples": 12, "curate": "human"})
+    with pytest.raises(Stopped):
+        finish(config, tmp_path / "run")
+    marks = tmp_path / "run/marks/generation_000/marks.csv"
+    lines = [f"{at:06d}.png,{int(at in (2, 7))}" for at in range(12)]
+    marks.write_text("\n".join(["file,keep", *reversed(lines)]))
+    finish(config, tmp_path / "run")
+    assert RunFolder(tmp_path / "run").accepted(0).tolist() == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [(["000001.png,1", "000001.png,1"], "stands there twice"), (["other.png,1"], "'other.png' is no sample's file")],
+)
+def test_marks_of_no_file_are_refused(tmp_path, lines, message):
+    config = write(tmp_path, {**TINY_IMAGE, "generations": 1, "samples": 12, "curate": "human"})
+    with pytest.raises(Stopped):
+        finish(config, tmp_path / "run")
+    (tmp_path / "run/marks/generation_000/marks.csv").write_text("\n".join(["file,keep", *lines]))
+    with pytest.raises(InputError, match=message):
+        finish(config, tmp_path / "run")
+
+
+def a_mask(samples, context):
+    return torch.ones(len(samples), dtype=torch.bool)
+
+
+def twice(samples, context):
+    return torch.tensor([1, 1, 2])
+
+
+def beyond(samples, context):
+    return torch.tensor([0, len(samples)])
+
+
+@pytest.mark.parametrize(
+    ("curator", "message"), [("a_mask", "not indices"), ("twice", "do not ascend"), ("beyond", "indices beyond the")]
+)
+def test_a_curator_that_returns_something_else_is_refused(tmp_path, curator, message):
+    config = write(tmp_path, {**TINY_GAUSSIAN, "curate": {"kind": f"tests.test_curation:{curator}"}})
+    with pytest.raises(InputError, match=message):
+        finish(config, tmp_path / "run")
+
+
+def test_too_few_left_for_the_regime_is_told(tmp_path):
+    tree = {**TINY_GAUSSIAN, "curate": {"kind": "duplicates", "distance": 0.5}, "regime": "synthetic_augmentation"}
+    with pytest.raises(InputError, match="generation 1 has too few samples to choose from"):
+        finish(write(tmp_path, tree), tmp_path / "run")
+
+
+def test_recall_of_a_verifier_that_keeps_only_what_is_wrong():
+    modality = GaussianModality(GaussianDataSettings(dimensions=2, n_train=60, n_test=60))
+    measure = Measure(modality)
+    result(measure.prepare())
+    near, far = modality.real("test").data[:30], torch.full((30, modality.spec.shape[0]), 50.0)
+    far += torch.arange(30.0)[:, None] * 20
+    samples = Samples.drawn(torch.cat([near, far]))
+    features = modality.features(samples)
+    scores = result(measure.scores(samples, features))
+    wrong = result(measure.of_accepted(samples, features, torch.arange(30, 60), scores))
+    assert wrong.values["verifier_recall"] == 0
+    few = result(measure.of_accepted(samples, features, torch.arange(2), scores))
+    assert few.values["verifier_recall"] is None
+    assert "samples" in few.reasons["verifier_recall"]

@@ -68,7 +68,7 @@ def test_it_resumes_with_the_same_command(parent, tmp_path):
     next(event for event in events if isinstance(event, Generation) and event.index == 1)
     events.close()
     assert len(carried_on(f"{parent}@0", out, "regime=accumulate")) == 4
-    with pytest.raises(InputError, match="is a fork of something else"):
+    with pytest.raises(InputError, match="is a fork of parent@0"):
         fork(f"{parent}@1", out, None, ["regime=accumulate"])
     with pytest.raises(InputError, match=r"regime.*the run there has"):
         fork(f"{parent}@0", out, None, ["regime={kind: sliding_window, window: 2}"])
@@ -106,3 +106,55 @@ def test_the_command(lab, parent, tmp_path):  # noqa: F811
     assert lab("fork", f"{parent}@1")[0] == 2
     code, _, err = lab("fork", f"{parent}@9", "--out", "x")
     assert (code, "Traceback" in err) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["model={kind: mixture, components: 2}", "start=base"], "cannot start from generation 0"),
+        (["model={kind: alternating, models: [{kind: mixture}, gaussian]}"], "cannot start from generation"),
+        (["model=kde", "start=scratch", "base=somewhere"], "base"),
+        (["threads=3"], "threads: the shared generations used"),
+        (["samples=80", "regime={kind: synthetic_augmentation, ratio: 2.0}"], "for more than they have"),
+    ],
+)
+def test_what_could_not_go_on_is_refused_before_anything_is_written(parent, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        fork(f"{parent}@2", tmp_path / "fork", None, [*changes, "generations=8"])
+    assert not (tmp_path / "fork").exists()
+
+
+def test_data_that_were_seen_do_not_count_as_fresh(tmp_path):
+    config = write(tmp_path, {**CHAIN, "regime": {"kind": "fresh_data", "fresh": 10}})
+    finish(config, tmp_path / "parent")
+    source = f"{tmp_path / 'parent'}@2"
+    with pytest.raises(InputError, match="fresh data that"):
+        fork(source, tmp_path / "fork", None, ["regime={kind: fresh_data, fresh: 3}", "generations=6"])
+    assert len(carried_on(source, tmp_path / "same", "generations=6")) == 6
+
+
+def test_it_goes_on_by_the_same_command_without_its_parent(parent, tmp_path):
+    out, changes = tmp_path / "fork", ["regime=accumulate", "generations=6"]
+    fork(f"{parent}@2", out, None, changes)
+    parent.rename(tmp_path / "elsewhere")
+    assert len(carried_on(f"{parent}@2", out, *changes)) == 6
+    with pytest.raises(InputError, match="is a fork of parent@2"):
+        fork(f"{parent}@1", out, None, changes)
+
+
+def test_a_directory_that_is_there_is_left_alone(parent, tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / ".hidden").touch()
+    with pytest.raises(InputError, match="is there already"):
+        fork(f"{parent}@2", out, None, ["generations=6"])
+    assert [path.name for path in out.iterdir()] == [".hidden"]
+
+
+def test_no_theory_for_rules_that_changed(parent, tmp_path):
+    from imglab.report.story import read_arms
+
+    carried_on(f"{parent}@1", tmp_path / "fork", "regime=accumulate", "generations=4")
+    whole, forked = read_arms([parent, tmp_path / "fork"])
+    assert "variance" in whole.theory
+    assert forked.theory == {}

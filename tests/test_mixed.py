@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imglab import load_model
+from imglab import Progress, load_model, plugins
 from imglab.errors import InputError
 from imglab.experiment import Run
 from imglab.gaussian.model import GaussianModel
@@ -15,7 +15,7 @@ from imglab.gaussian.settings import GaussianModelSettings
 from imglab.mixed.population import Population, assign
 from imglab.samples import Samples, TrainingSet
 from imglab.store import RunFolder
-from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, finish, hashes, write
+from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
 TWO = {"kind": "population", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}], "shares": [0.3, 0.7]}
 TURNS = {"kind": "alternating", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}]}
@@ -128,3 +128,62 @@ def test_wrong_mixtures_are_refused(tmp_path, model, message):
     config = write(tmp_path, {**TINY_GAUSSIAN, "model": model})
     with pytest.raises(InputError, match=message):
         Run.from_file(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "tests.plugged_models:Sevens"},
+        {"kind": "population", "models": ["gaussian", {"kind": "tests.plugged_models:Sevens"}]},
+        {"kind": "alternating", "models": ["gaussian", {"kind": "tests.plugged_models:Sevens"}]},
+    ],
+    ids=["alone", "population", "by turns"],
+)
+def test_models_of_other_packages_are_opened_as_what_they_are(tmp_path, model):
+    config = write(tmp_path, {**TINY_GAUSSIAN, "start": "scratch", "model": model, "generations": 3})
+    finish(config, tmp_path / "run")
+    sevens = [float((RunFolder(tmp_path / "run").samples(g).data == 7).float().mean()) for g in range(3)]
+    expected = {"tests.plugged_models:Sevens": [1, 1, 1], "population": [0.5, 0.5, 0.5], "alternating": [0, 1, 0]}
+    assert sevens == pytest.approx(expected[model["kind"]], abs=0.02)
+    assert [len(RunFolder(tmp_path / "run").samples(g)) for g in range(3)] == [30] * 3
+
+
+def test_a_folder_alone_has_no_class_imported(tmp_path):
+    import json
+
+    (tmp_path / "class.json").write_text(json.dumps({"class": "os:system"}))
+    with pytest.raises(InputError, match="which nothing here has named"):
+        plugins.load_model(tmp_path)
+
+
+def test_classes_are_for_all_models_or_for_none(tmp_path):
+    diffusion = {**TINY_IMAGE["model"], "class_conditional": True}
+    vae = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64}}
+    for kind in ("population", "alternating"):
+        config = write(tmp_path, {**TINY_IMAGE, "model": {"kind": kind, "models": [diffusion, vae]}})
+        with pytest.raises(InputError, match="make all class-conditional, or none"):
+            Run.from_file(config, tmp_path / "run")
+
+
+def test_a_later_member_keeps_its_checkpoint_while_the_first_is_fitted_again():
+    class Slow(GaussianModel):
+        def fit(self, train, *, start, seed, resume=None):
+            first = int(resume["step"]) if resume else 0
+            for step in range(first, 10):
+                yield Progress("fit", step + 1, 10, None, lambda step=step: {"step": torch.tensor(step + 1)})
+            return (yield from super().fit(train, start=start, seed=seed))
+
+    population = Population([Slow(GaussianModelSettings()) for _ in range(2)], [0.5, 0.5])
+    train = TrainingSet.of(Samples.real(torch.randn(20, 2, generator=torch.Generator().manual_seed(0))))
+    kept, sessions, done = None, 0, False
+    while not done:
+        sessions += 1
+        assert sessions < 20, "it never ends"
+        fitting = population.fit(train, start=None, seed=1, resume=kept)
+        try:
+            for _ in range(15):
+                progress = next(fitting)
+                kept = progress.state() if progress.state else kept
+        except StopIteration:
+            done = True
+    assert sessions > 1

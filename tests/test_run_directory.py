@@ -95,12 +95,17 @@ def test_layout(whole):
     _, run = whole
     folder = run / "generation_001"
     names = {path.name for path in folder.iterdir()}
-    own = {"image": {"grid.png"}, "gaussian": {"scatter.png"}, "text": {"sheet.txt", "per_sample.safetensors"}}
+    own = {
+        "image": {"grid.png", "exhibit.json"},
+        "gaussian": {"scatter.png"},
+        "text": {"sheet.txt", "per_sample.safetensors", "exhibit.json"},
+    }
     kind = load_config(run / "config.yaml").modality.kind
     common = {
         "model",
         "samples.safetensors",
         "shown.safetensors",
+        "exhibit.safetensors",
         "features.safetensors",
         "metrics.json",
         "manifest.json",

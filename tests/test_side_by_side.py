@@ -57,7 +57,8 @@ def test_a_chain_has_the_common_settings_and_its_own(config):
 def test_each_runs_in_its_own_directory_and_one_figure_shows_both(config, tmp_path, monkeypatch, capsys):
     assert imglab(monkeypatch, "run", config, "--out", "both") == 0
     out = tmp_path / "both"
-    assert {path.name for path in out.iterdir()} == {"chains.json", "side_by_side.png", "text", "vectors"}
+    own = {"chains.json", "side_by_side.png", "side_by_side.svg", "report.html", "text", "vectors"}
+    assert {path.name for path in out.iterdir()} == own
     assert (out / "text" / "generation_001" / "sheet.txt").exists()
     assert (out / "text" / "histograms.png").exists()
     assert (out / "vectors" / "generation_002" / "scatter.png").exists()

@@ -10,7 +10,7 @@ from imglab.report.survival import extinction_times
 from imglab.report.tails import tails_figure
 from imglab.store import RunFolder
 from imglab.theory.categories import surviving_categories
-from imglab.theory.tails import chance_alive, expected_alive, expected_extinction
+from imglab.theory.tails import chance_alive, chances_alive, expected_alive
 from tests.test_run_directory import TINY_IMAGE, finish, write
 
 
@@ -36,9 +36,19 @@ def test_looking_at_a_part_against_simulation():
     assert alive.tolist() == pytest.approx(expected, rel=0.02)
 
 
-def test_rarer_dies_sooner():
-    times = [expected_extinction(p, 100) for p in (0.001, 0.01, 0.05)]
-    assert times == sorted(times)
+def test_chances_of_each_category():
+    p = torch.full((10,), 0.1)
+    assert chances_alive(p, 100, 0) == [1.0] * 10
+    exact = chances_alive(p, 100, 60)[0]
+    generator, replicas = torch.Generator().manual_seed(0), 2000
+    counts = torch.full((replicas,), 0.1, dtype=torch.float64)
+    for _ in range(60):
+        counts = torch.binomial(torch.full_like(counts, 100.0), counts, generator=generator) / 100
+    assert exact == pytest.approx(float((counts > 0).double().mean()), abs=0.04)
+    assert exact > chance_alive(0.1, 100, 60), "the rare limit forgets that a category can take over"
+    rare = torch.tensor([0.001])
+    assert chances_alive(rare, 1000, 3)[0] == pytest.approx(chance_alive(0.001, 1000, 3), rel=0.01)
+    assert chances_alive(p, 2000, 101) == [None] * 10, "nobody knows it exactly"
 
 
 def test_extinction_is_for_good():

@@ -20,7 +20,7 @@ from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.images.cards import diffusion_card
 from imglab.images.settings import DiffusionSettings
-from imglab.images.watermark import embed
+from imglab.images.watermark import check_watermark, embed
 from imglab.modality import GenerativeModel, Modality, Progress, Spec, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training import Batches, device, fit_state, restore_fit, set_pace, step_count
@@ -52,6 +52,7 @@ class DiffusionModel(GenerativeModel):
         if modality is not None:
             self._shape = modality.spec.shape
             self._classes = _check_fit(settings, modality.spec)
+            check_watermark(settings.watermark, self._shape)
 
     @property
     def unet(self) -> UNet2DModel:
@@ -59,6 +60,11 @@ class DiffusionModel(GenerativeModel):
         if self._unet is None:
             raise ValueError("the model has not been fitted")
         return self._unet
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it is class-conditional."""
+        return self._settings.class_conditional
 
     @property
     def training(self) -> Mapping[str, Any]:

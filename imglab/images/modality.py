@@ -14,12 +14,12 @@ from imglab.images.data import load_real_images
 from imglab.images.features import Classifier, Extractor, Inception, Pixels
 from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import ClassifierSettings, ImageSettings, InceptionSettings, PixelsSettings
-from imglab.images.watermark import z_scores
+from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.modality import GenerativeModel, Measures, Modality, Spec, Split
 from imglab.plugins import build_plug_in
 from imglab.samples import Samples
 from imglab.settings import PlugIn
-from imglab.theory.tails import chance_alive
+from imglab.theory.tails import chances_alive
 
 TENTHS = 10
 
@@ -74,7 +74,8 @@ class ImageModality(Modality):
 
         class_counts    samples that the classifier assigns to each class
         classes_alive   classes with any
-        class_survival  of each class: samples over those expected from its share of the real training set
+        class_survival  of each class: samples over those expected from its share of the real training set; None for
+                        a class that this has none of
         class_survival_by_chance  the chance that any is left if each generation only drew classes by the frequencies
                         of the last one (multinomial resampling)
         tenth_survival  the same ratio for each tenth of the classes, the rarest first
@@ -102,25 +103,25 @@ class ImageModality(Modality):
         assert self._real.train.labels is not None
         real = torch.bincount(self._real.train.labels, minlength=len(self._classes)).double()
         share, n, t = real / real.sum(), len(samples), int(samples.origin[0]) + 1
-        expected = (share * n).clamp(min=torch.finfo(torch.float64).tiny)
+        expected = share * n
         tenths = [part for part in real.argsort(stable=True).tensor_split(TENTHS) if len(part)]
         found: dict[str, Any] = {
             "classes_alive": int((counts > 0).sum()),
-            "class_survival": dict(zip(self._classes, (counts / expected).tolist(), strict=True)),
-            "class_survival_by_chance": {
-                name: chance_alive(p, n, t) for name, p in zip(self._classes, share.tolist(), strict=True)
-            },
+            "class_survival": dict(zip(self._classes, _ratios(counts, expected), strict=True)),
+            "class_survival_by_chance": dict(zip(self._classes, chances_alive(share, n, t), strict=True)),
         }
         if len(real) > TENTHS:  # of ten classes, each is a tenth
             found["tenth_survival"] = {
-                f"{at + 1}": float(counts[part].sum() / expected[part].sum()) for at, part in enumerate(tenths)
+                f"{at + 1}": _ratios(counts[part].sum()[None], expected[part].sum()[None])[0]
+                for at, part in enumerate(tenths)
             }
         return found
 
     @property
     def abilities(self) -> frozenset[str]:
         """Images can be searched for a watermark and, where there are labels, judged by the classifier."""
-        return frozenset({"watermark_scores", *(("confidence",) if self._classifier else ())})
+        found = {"confidence"} if self._classifier else set()
+        return frozenset(found | {"watermark_scores"} if min(self.spec.shape[1:]) >= SMALLEST_SIDE else found)
 
     def confidence(self, samples: Samples) -> Tensor:
         """Return the probability that the classifier gives a sample's label, or its most likely class, float [N]."""
@@ -171,6 +172,12 @@ class ImageModality(Modality):
             what = "the classifier learns from labels, and the data have fewer than two classes"
             raise InputError(Problem("modality.extractor", what, "use `inception` or `pixels`"))
         return self._classifier
+
+
+def _ratios(counts: Tensor, expected: Tensor) -> list[float | None]:
+    """Counts over what was expected; None where the real data have none."""
+    pairs = zip(counts.tolist(), expected.tolist(), strict=True)
+    return [count / wanted if wanted else None for count, wanted in pairs]
 
 
 def _tone(images: Tensor) -> tuple[Tensor, float]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.images.settings import VaeSettings
-from imglab.images.watermark import embed
+from imglab.images.watermark import check_watermark, embed
 from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training import Batches, device, fit_state, restore_fit, set_pace, step_count
@@ -78,6 +78,7 @@ class VaeModel(GenerativeModel):
             if len(self._shape) != 3 or modality.spec.dtype != torch.uint8:
                 problem = Problem("model.kind", "this autoencoder draws images", "use it with modality.kind: image")
                 raise InputError(problem)
+            check_watermark(settings.watermark, self._shape)
 
     @property
     def network(self) -> Vae:

@@ -16,10 +16,11 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 from torch.nn import functional
 
+from imglab.errors import InputError, Problem
 from imglab.seeds import generator
 
 DEFAULT_STRENGTH = 4.0
-SMALLEST = 8
+SMALLEST_SIDE = 8
 """Pixels a side below which there is no band to speak of."""
 _BAND = (0.2, 1.0)
 """Radius of the marked frequencies; 1 is what alternates from pixel to pixel along one axis."""
@@ -27,6 +28,13 @@ _FLOOR = 9.0
 """Grey levels squared, added to the local variance: small trusts marks in flat areas, large expects noise there."""
 _BLOCK = 1024
 """Images worked on at a time."""
+
+
+def check_watermark(mark: object, shape: tuple[int, ...]) -> None:
+    """Raise InputError where a model is to mark images, [C, H, W], that are too small for it."""
+    if mark is not None and min(shape[1:]) < SMALLEST_SIDE:
+        what = f"images of {shape[2]} x {shape[1]} are too small for a mark"
+        raise InputError(Problem("model.watermark", what, f"modality.size: {SMALLEST_SIDE} or more, or leave it out"))
 
 
 def embed(images: Tensor, *, key: int, strength: float = DEFAULT_STRENGTH) -> Tensor:
@@ -65,9 +73,9 @@ def z_scores(images: Tensor, *, key: int) -> Tensor:
 
 
 def _check(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or min(images.shape[2:]) < SMALLEST or not images.shape[1]:
+    if images.dtype != torch.uint8 or images.ndim != 4 or min(images.shape[2:]) < SMALLEST_SIDE or not images.shape[1]:
         found = f"{images.dtype} {list(images.shape)}"
-        raise ValueError(f"images must be uint8 [N, C, H, W], at least {SMALLEST} pixels a side, not {found}")
+        raise ValueError(f"images must be uint8 [N, C, H, W], at least {SMALLEST_SIDE} pixels a side, not {found}")
 
 
 def _signs(shape: torch.Size, key: int) -> Tensor:

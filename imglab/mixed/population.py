@@ -33,6 +33,11 @@ class Population(GenerativeModel):
         return self._models
 
     @property
+    def conditional(self) -> bool:
+        """Whether its members are: all or none."""
+        return any(member.conditional for member in self._models)
+
+    @property
     def training(self) -> Mapping[str, Any]:
         """Samples seen by all members together, and how each was fitted."""
         each = [dict(member.training) for member in self._models]
@@ -68,7 +73,8 @@ class Population(GenerativeModel):
             # A checkpoint is that of the member that was being fitted; those before it are fitted again.
             own = _of_member(resume, at)
             fitting = member.fit(train, start=weights, seed=seeds.derive(seed, "member", at), resume=own)
-            fitted, before = yield from _numbered(fitting, at, len(self._models), before)
+            again = resume is not None and at < int(resume["member"])
+            fitted, before = yield from _numbered(fitting, at, len(self._models), before, again)
             done.append(fitted)
         return Population(done, self._shares)
 
@@ -109,7 +115,7 @@ class Population(GenerativeModel):
         """Write each member into a folder of its own, and `imglab.json`."""
         path.mkdir()
         for number, member in enumerate(self._models):
-            member.save(path / f"member_{number}")
+            plugins.save_model(member, path / f"member_{number}")
         described = {"kind": "population", "shares": self._shares}
         (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
 
@@ -157,9 +163,12 @@ def _of_member(resume: dict[str, Tensor] | None, at: int) -> dict[str, Tensor] |
 
 
 def _numbered(
-    fitting: Stage[GenerativeModel], at: int, members: int, before: int
+    fitting: Stage[GenerativeModel], at: int, members: int, before: int, again: bool
 ) -> Stage[tuple[GenerativeModel, int]]:
-    """Pass a member's progress on as a part of the population's, `before` samples into it; return where it ends."""
+    """Pass a member's progress on as a part of the population's, `before` samples into it; return where it ends.
+
+    again  the member was fitted before the fit was cut: the checkpoint of a later one must not give way to its own
+    """
     seen = before
     while True:
         try:
@@ -167,7 +176,7 @@ def _numbered(
         except StopIteration as end:
             return end.value, seen
         seen = before + progress.seen
-        state = partial(_state_of_member, progress, at) if progress.state else None
+        state = partial(_state_of_member, progress, at) if progress.state and not again else None
         total = before + (members - at) * progress.total
         yield Progress(progress.stage, seen, total, progress.loss, state)
 

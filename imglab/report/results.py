@@ -19,13 +19,13 @@ from imglab.report.figures import curves_figure, png, strip_png, svg
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import read_per_sample
 from imglab.report.side_by_side import relative_figure
+from imglab.report.story import expected
 from imglab.report.survival import survival_tables
 from imglab.report.sweep import sweep_figure
 from imglab.report.table import metric_names
 from imglab.report.tails import tails_figure
 from imglab.runs import SWEEP, chains_of, generation_folder, read_metrics, spread_generations
 from imglab.sweeps.results import read_sweep
-from imglab.theory.predict import predict
 from imglab.yaml_files import read_yaml
 
 FRAMES = 60
@@ -83,7 +83,8 @@ def _sweep(run: Path) -> Figure:
 
 def _of_chain(run: Path) -> Iterator[tuple[str, Figure]]:
     rows = read_metrics(run)
-    yield "curves", curves_figure({"": rows}, theory=_theory(run, rows))
+    config = validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml"))
+    yield "curves", curves_figure({"": rows}, theory=expected(run, config, rows))
     if survival_tables(rows):
         yield "tails", tails_figure(rows)
     per_sample = read_per_sample(run)
@@ -114,12 +115,6 @@ def _animation(pictures: Sequence[Path]) -> bytes:
         buffer, format="WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=True
     )
     return buffer.getvalue()
-
-
-def _theory(run: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    """Return what theory expects of this run; its first generation was trained on the whole real set."""
-    config = validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml"))
-    return predict(config, rows[0]["n_train"], len(rows))
 
 
 def _picture(run: Path, g: int) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from imglab.config import RunConfig, flattened, validate_config
 from imglab.errors import InputError, Problem
-from imglab.runs import MANIFEST, SWEEP, chains_of, generation_folder, read_environment, read_json, read_metrics
+from imglab.runs import FORK, MANIFEST, SWEEP, chains_of, generation_folder, read_environment, read_json, read_metrics
 from imglab.theory.predict import predict
 from imglab.yaml_files import read_yaml
 
@@ -69,8 +69,8 @@ class Arm:
 
     @cached_property
     def theory(self) -> Mapping[str, Sequence[float | None]]:
-        """What theory expects of each metric in generations 0, 1, ..."""
-        return predict(self.config, self.rows[0]["n_train"], len(self.rows)) if self.rows else {}
+        """What theory expects of each metric in generations 0, 1, ...; of a fork, whose rules changed, nothing."""
+        return expected(self.folder, self.config, self.rows)
 
     def series(self, metric: str) -> list[tuple[int, float, float, float]]:
         """Return (generation, value, low, high) of a metric where it is defined.
@@ -113,6 +113,11 @@ class Arm:
                 stages = found.setdefault(event["generation"], {})
                 stages[str(event.get("stage"))] = float(event["seconds"])
         return found
+
+
+def expected(folder: Path, config: RunConfig, rows: Rows) -> dict[str, list[float | None]]:
+    """Return what theory expects of the chain in `folder`, whose first generation had the whole real set."""
+    return predict(config, rows[0]["n_train"], len(rows)) if rows and not (folder / FORK).exists() else {}
 
 
 def read_arms(folders: Sequence[Path]) -> list[Arm]:

@@ -11,6 +11,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+EXACT = 1000
+"""Draws up to which the survivors of categories are counted exactly."""
+RARE = 20
+"""For more draws, the limit of rare categories is within 1% for n / RARE resamplings."""
+
 
 def heterozygosity(probabilities: Tensor, n: int, t: int) -> float:
     """Expected 1 - sum p^2 after t resamplings: (1 - sum p0^2) (1 - 1/n)^t (Wright 1931)."""
@@ -39,6 +44,20 @@ def surviving_categories(probabilities: Tensor, n: int, t: int) -> float:
     for _ in range(t - 1):
         extinct = math.exp(extinct - 1)
     return float((1 - torch.exp(-n * probabilities.double() * (1 - extinct))).sum())
+
+
+def alive_exactly(probabilities: Tensor, n: int, t: int) -> Tensor:
+    """Return the chance of each category, float [K], to be left after t >= 1 resamplings, float64 [K].
+
+    One category's count is a Markov chain with binomial steps: alive_t(p) = sum_j Bin(j; n, p) alive_{t-1}(j/n).
+    """
+    counts = torch.arange(n + 1, dtype=torch.float64)
+    alive = (counts > 0).double()
+    if t > 1:
+        steps = _binomial(counts / n, n)
+        for _ in range(t - 1):
+            alive = steps @ alive
+    return _binomial(probabilities.double(), n) @ alive
 
 
 def survivors(probabilities: Tensor, n: int) -> Iterator[float]:

@@ -22,11 +22,6 @@ from imglab.sections import (
 from imglab.theory.gaussian import Prediction, wasserstein_replace
 from imglab.theory.moments import Estimator, accumulated, accumulated_subsample, last_generation
 
-EXACT = 1000
-"""Draws up to which the survivors of categories are counted exactly."""
-RARE = 20
-"""For more draws, the limit of rare categories is within 1% for n / RARE resamplings."""
-
 
 def predict(config: RunConfig, real: int, generations: int) -> dict[str, list[float | None]]:
     """Return the expected value of each metric that theory knows in generations 0, 1, ...; {} where it knows none.
@@ -145,7 +140,7 @@ def _replaces(regime: Any) -> bool:
 def _survivors(frequencies: Sequence[float], n: int) -> Iterator[float]:
     import torch
 
-    from imglab.theory.categories import surviving_categories, survivors
+    from imglab.theory.categories import EXACT, RARE, surviving_categories, survivors
 
     probabilities = torch.tensor(frequencies, dtype=torch.float64)
     if n <= EXACT:

@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from torch import Tensor
+
+from imglab.theory.categories import EXACT, RARE, alive_exactly
+
 
 def chance_alive(probability: float, n: int, t: int, seen: int | None = None) -> float:
     """Return the chance that a category of this real probability occurs in the t-th draw.
@@ -31,13 +35,11 @@ def expected_alive(probabilities: Sequence[float], n: int, t: int, seen: int | N
     return sum(chance_alive(p, n, t, seen) for p in probabilities) / len(probabilities)
 
 
-def expected_extinction(probability: float, n: int, most: int = 10_000) -> float:
-    """Return the expected number of draws in which a category occurs: the sum of its chances, up to `most`."""
-    total, alive = 1 - math.exp(-n * probability), 1 - math.exp(-1.0)
-    for _ in range(2, most + 1):
-        chance = 1 - math.exp(-n * probability * alive)
-        total += chance
-        if chance < 1e-9:
-            break
-        alive = 1 - math.exp(-alive)
-    return total
+def chances_alive(probabilities: Tensor, n: int, t: int) -> list[float | None]:
+    """Return the chance of each category, float [K], to occur in the t-th draw of n; None where it is not known.
+
+    Exact up to n = 1000; above, the rare-category limit as long as it is within 1%, for t up to n / 20.
+    """
+    if n <= EXACT and t:
+        return list(alive_exactly(probabilities, n, t).tolist())
+    return [chance_alive(p, n, t) if t <= n / RARE else None for p in probabilities.tolist()]
