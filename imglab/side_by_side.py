@@ -70,6 +70,11 @@ class SideBySide:
                 commands[name] = [sys.executable, "-m", "imglab", "run", str(path), "--out", str(run.folder)]
             return workers.run_commands(commands, self._workers, show)
 
+    def _repr_html_(self) -> str:
+        from imglab.report.notebook import Report
+
+        return Report(self.folder)._repr_html_()
+
     def begin(self) -> None:
         """Make the directory and name the chains in it."""
         files.make_folder(self.folder)

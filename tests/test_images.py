@@ -303,3 +303,14 @@ def test_pickled_code_in_a_weights_file_is_not_run(tmp_path):
     with pytest.raises(InputError, match="does not hold Inception-v3's weights"):
         Inception(InceptionSettings(weights=str(tmp_path / "harmful.pth")))
     assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("latents", [1, 20])
+def test_error_of_a_mean_deviation_is_its_spread_over_draws(latents):
+    from imglab.images.vae import mean_deviation
+
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.randn(latents, latents, generator=generator)
+    found = [mean_deviation(torch.randn(200, latents, generator=generator) @ mixed) for _ in range(300)]
+    values, errors = torch.tensor(found).T
+    assert float(errors.mean()) == pytest.approx(float(values.std()), rel=0.12)

@@ -23,6 +23,7 @@ from imglab.metrics import (
     frechet_standard_error,
     kernel_distance,
     nearest_distance,
+    nearest_distances,
     neighbours,
     prdc,
     vendi_score,
@@ -316,3 +317,13 @@ class TestMemorization:
         share, error = duplicate_share(train=train, synthetic=synthetic)
         assert share == pytest.approx(0.25)
         assert error == pytest.approx((0.25 * 0.75 / 40) ** 0.5)
+
+
+def test_copies_among_near_twins_are_at_distance_zero():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(500, 16, generator=generator) * 10
+    twins = points + 1e-5 * torch.randn(500, 16, generator=generator)
+    train = torch.cat([twins, points, twins + 1e-5])
+    assert not bool(nearest_distances(train=train, synthetic=points).any())
+    few = nearest_distances(train=torch.cat([twins[:3]] * 4 + [points[:1]]), synthetic=points[:1])
+    assert float(few) == 0

@@ -163,9 +163,8 @@ class VaeModel(GenerativeModel):
         means = torch.cat([first.network.encode(batch)[0].cpu() for batch in first._batches(samples)])
         if len(means) < 2:
             return Measures({"latent_sigma": None}, {"latent_sigma": "a spread needs two samples"})
-        each = means.double().std(0)
-        error = float(each.mean()) / (2 * (len(means) - 1)) ** 0.5
-        return Measures({"latent_sigma": float(each.mean()), "latent_sigma_se": error})
+        sigma, error = mean_deviation(means)
+        return Measures({"latent_sigma": sigma, "latent_sigma_se": error})
 
     @torch.inference_mode()
     def log_density(self, samples: Samples) -> Tensor:
@@ -222,3 +221,14 @@ def _pixels(shape: tuple[int, ...]) -> int:
 
 def _device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
+
+
+def mean_deviation(values: Tensor) -> tuple[float, float]:
+    """Return the mean over columns of the standard deviation of [N, L] values, and its standard error.
+
+    The error is that of the delta method: it takes in that columns may be correlated.
+    """
+    moved = values.double() - values.double().mean(0)
+    each = moved.std(0)
+    influence = ((moved.square() - each.square()) / (2 * each.clamp(min=torch.finfo(torch.float64).tiny))).mean(1)
+    return float(each.mean()), float(influence.std() / len(moved) ** 0.5)

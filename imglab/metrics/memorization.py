@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imglab.metrics.neighbours import in_one_frame, squared_distances, tiles
+from imglab.metrics.neighbours import in_one_frame, nearest_squared_distance
 from imglab.metrics.undefined import Undefined, check_features
 
 SPARE = 13
@@ -22,14 +22,7 @@ def nearest_distances(*, train: Tensor, synthetic: Tensor) -> Tensor:
     """
     check_features(real=train, synthetic=synthetic, at_least=1)
     theirs, ours = in_one_frame(train, synthetic)
-    smallest = torch.full((len(ours),), torch.inf, dtype=ours.rows.dtype)
-    who = torch.zeros(len(ours), dtype=torch.int64)
-    for tile in tiles(ours, theirs):
-        found, index = tile.at_least.min(1)
-        closer = found < smallest[tile.rows]
-        who[tile.rows] = torch.where(closer, index + tile.columns.start, who[tile.rows])
-        smallest[tile.rows] = torch.where(closer, found, smallest[tile.rows])
-    exact = squared_distances(ours, torch.arange(len(ours)), theirs, who).sqrt() / ours.frame.scale
+    exact = nearest_squared_distance(ours, theirs).sqrt() / ours.frame.scale
     return exact[ours.inverse]
 
 

@@ -162,7 +162,8 @@ def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
     Equal rows count as often as they occur; every k must be below N.
     """
     remembered = min(max(ks) + SPARE, len(points) - 1)
-    near, who = _nearest_others(points, remembered)
+    nearest = _nearest_others(points, remembered)
+    near, who = nearest.bounds, nearest.who
     rows = torch.arange(len(points))[:, None].expand(-1, remembered)
     exact = squared_distances(points, rows.reshape(-1), points, who.reshape(-1)).view(len(points), remembered)
     radii = _radii(exact, points.weight[who], points.weight, ks)
@@ -175,6 +176,23 @@ def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
     return radii
 
 
+def nearest_squared_distance(points: Points, others: Points) -> Tensor:
+    """Return each distinct row's squared distance to the nearest row of another set, float64 [M]."""
+    remembered = min(1 + SPARE, len(others))
+    near = _Nearest.none(len(points), remembered, points.rows.dtype)
+    for tile in tiles(points, others):
+        near.remember(tile.rows, tile.at_least, tile.columns.start)
+    rows = torch.arange(len(points))[:, None].expand(-1, remembered)
+    exact = (
+        squared_distances(points, rows.reshape(-1), others, near.who.reshape(-1)).view(len(points), remembered).amin(1)
+    )
+    if remembered < len(others):
+        everyone = torch.arange(len(others))
+        for row in (exact > near.bounds[:, -1]).nonzero().flatten().tolist():
+            exact[row] = squared_distances(points, torch.full_like(everyone, row), others, everyone).min()
+    return exact
+
+
 def _radii(distances: Tensor, weights: Tensor, own: Tensor, ks: tuple[int, ...]) -> Tensor:
     """Radii from neighbours' exact distances [M, K], their multiplicities [M, K] and the row's own [M]."""
     ordered, order = distances.sort(1)
@@ -183,21 +201,33 @@ def _radii(distances: Tensor, weights: Tensor, own: Tensor, ks: tuple[int, ...])
     return torch.stack([ordered.gather(1, (reached < k).sum(1, keepdim=True)).squeeze(1) for k in ks])
 
 
-def _nearest_others(points: Points, k: int) -> tuple[Tensor, Tensor]:
-    """Return lower bounds of the k smallest squared distances to other distinct rows, ascending, and whose, [M, k]."""
-    near = torch.full((len(points), k), torch.inf, dtype=points.rows.dtype)
-    who = torch.zeros(len(points), k, dtype=torch.int64)
+@dataclass
+class _Nearest:
+    """Lower bounds of the k smallest squared distances of each row, ascending, and whose they are, [M, k]."""
 
-    def remember(rows: slice, bounds: Tensor, first: int) -> None:
+    bounds: Tensor
+    who: Tensor
+
+    @classmethod
+    def none(cls, rows: int, k: int, dtype: torch.dtype) -> _Nearest:
+        return cls(torch.full((rows, k), torch.inf, dtype=dtype), torch.zeros(rows, k, dtype=torch.int64))
+
+    def remember(self, rows: slice, bounds: Tensor, first: int) -> None:
+        """Take in bounds of these rows' distances to columns `first` and on."""
+        k = self.bounds.shape[1]
         found, index = bounds.topk(min(k, bounds.shape[1]), largest=False)
-        both, names = torch.cat([near[rows], found], 1), torch.cat([who[rows], index + first], 1)
-        near[rows], order = both.topk(k, largest=False)
-        who[rows] = names.gather(1, order)
+        both, names = torch.cat([self.bounds[rows], found], 1), torch.cat([self.who[rows], index + first], 1)
+        self.bounds[rows], order = both.topk(k, largest=False)
+        self.who[rows] = names.gather(1, order)
 
+
+def _nearest_others(points: Points, k: int) -> _Nearest:
+    """Return the k nearest other distinct rows of each row."""
+    near = _Nearest.none(len(points), k, points.rows.dtype)
     for tile in tiles(points, points, half=True):
         if tile.rows == tile.columns:
             tile.at_least.fill_diagonal_(torch.inf)
         else:
-            remember(tile.columns, tile.at_least.T, tile.rows.start)
-        remember(tile.rows, tile.at_least, tile.columns.start)
-    return near, who
+            near.remember(tile.columns, tile.at_least.T, tile.rows.start)
+        near.remember(tile.rows, tile.at_least, tile.columns.start)
+    return near

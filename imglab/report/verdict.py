@@ -45,7 +45,11 @@ class _Change:
 
 def verdict(arms: Sequence[Arm]) -> list[str]:
     """Return a sentence for each group of arms whose numbers can be compared."""
-    return [_sentence(group) for group in comparable(arms)]
+    groups = comparable(arms)
+    told = [_sentence(group) for group in groups]
+    if len(groups) == 1:
+        return told
+    return [f"{_kinds(group)}: {one[0].lower()}{one[1:]}" for group, one in zip(groups, told, strict=True)]
 
 
 def short(value: float) -> str:
@@ -55,6 +59,11 @@ def short(value: float) -> str:
     if abs(value) < 0.1:
         return f"{value:.2g}"
     return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _kinds(arms: Sequence[Arm]) -> str:
+    """Name a group: its arm, or what kind of data its arms are."""
+    return arms[0].name if len(arms) == 1 else ", ".join(dict.fromkeys(arm.kind for arm in arms)).capitalize()
 
 
 def _sentence(arms: Sequence[Arm]) -> str:

@@ -56,6 +56,11 @@ class Sweep:
         look = partial(_look, [Path(job.folder) for job in jobs.values()], total, watch)
         return run_on_ray(jobs, ray, look) if ray else run_in_pool(jobs, self._workers, look)
 
+    def _repr_html_(self) -> str:
+        from imglab.report.notebook import Report
+
+        return Report(self.folder)._repr_html_()
+
     def _check_folder(self) -> None:
         check_folder(self.folder, runs.SWEEP, "no sweep")
         path = self.folder / runs.SWEEP

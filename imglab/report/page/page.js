@@ -190,6 +190,8 @@ document.querySelectorAll(".arm").forEach((panel) => {
   if (list) layTexts(list, arm, number);
   const first = sheetOf(arm, 0) || EMPTY;
   panel.querySelectorAll(pinned ? "img" : "img.over").forEach((image) => { image.src = first; });
+  const sheet = panel.querySelector(".sheet");
+  if (pinned && sheet) sheet.textContent = arm.generations[0].text || "";
   if (pinned && list && arm.generations[0].words) {
     list.querySelectorAll(".body").forEach((body, i) => { body.textContent = arm.generations[0].words[i]; });
   }
