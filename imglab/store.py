@@ -190,7 +190,7 @@ class DiskStore(RunFolder, Store):
         self._lock = FileLock(root / ".lock")
         self._origin: Origin | None = None
         self._signs: dict[str, str] = {}
-        self._sizes: dict[int, int] = {}
+        self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
 
     def __enter__(self) -> DiskStore:
         try:
@@ -237,10 +237,20 @@ class DiskStore(RunFolder, Store):
             return self.accepted(g) is not None
         return self._path(g, stage).exists()
 
-    def size(self, g: int) -> int:  # noqa: D102
-        if g not in self._sizes:  # asked again in every generation that follows
-            self._sizes[g] = super().size(g)
-        return self._sizes[g]
+    def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
+        return self._drawn(g)[0] if stage == "samples" else super().samples(g, stage)
+
+    def accepted(self, g: int) -> Tensor | None:  # noqa: D102
+        return self._drawn(g)[1]
+
+    def _drawn(self, g: int) -> tuple[Samples, Tensor | None]:
+        """Return the samples of generation g and which were accepted; finished ones are asked for again and again."""
+        if g in self._pool:
+            return self._pool[g]
+        found = super().samples(g), super().accepted(g)
+        if self.finished(g):
+            self._pool[g] = found
+        return found
 
     def desk(self, g: int) -> Path:  # noqa: D102
         return self.root / "marks" / runs.generation_folder(self.root, g).name
