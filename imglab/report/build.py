@@ -241,14 +241,17 @@ def _survivals(arms: Sequence[Arm], last: int) -> Iterator[dict[str, Any]]:
             lines = [Line(part, _part(arm, name, part), at) for at, part in enumerate(parts)]
             gone = [f"{part} from {g}" for part, g in extinction_times(arm.rows, name).items() if g is not None]
             yield {
-                "chart": _raw(line_chart(arm.name, lines, last)),
+                "chart": _raw(line_chart(arm.name, lines, last, from_zero=True)),
                 "caption": SURVIVALS[name],
                 "legend": [(part, at) for at, part in enumerate(parts)],
                 "extinct": f"Nothing left of {', '.join(gone)}." if gone else "",
             }
             if arm.rows[0].get(name + CHANCE):
                 chance = [Line(part, _part(arm, name + CHANCE, part), at) for at, part in enumerate(parts)]
-                expected = {"chart": _raw(line_chart(arm.name, chance, last)), "caption": "chance of any"}
+                expected = {
+                    "chart": _raw(line_chart(arm.name, chance, last, from_zero=True)),
+                    "caption": "chance of any",
+                }
                 yield {**expected, "legend": [], "extinct": "If each generation only drew by the shares of the last."}
 
 

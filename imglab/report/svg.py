@@ -55,11 +55,18 @@ class _Axes:
         return TOP + (1 - min(1.0, max(0.0, share))) * (HEIGHT - TOP - BOTTOM)
 
 
-def line_chart(title: str, lines: Sequence[Line], last: int, floor: Mapping[str, float | None] | None = None) -> str:
+def line_chart(
+    title: str,
+    lines: Sequence[Line],
+    last: int,
+    floor: Mapping[str, float | None] | None = None,
+    *,
+    from_zero: bool = False,
+) -> str:
     """Return a chart of lines over generations 0 to `last`; `floor` has the mean and sd of real against real."""
     drawn = [line for line in lines if line.points]
     between = (floor["mean"], 2 * (floor["sd"] or 0.0)) if floor and floor["mean"] is not None else None
-    axes = _axes(drawn, last, between)
+    axes = _axes(drawn, last, between, from_zero)
     parts = [_grid(axes)]
     if between is not None:
         top, bottom = axes.y(between[0] + between[1]), axes.y(between[0] - between[1])
@@ -126,13 +133,15 @@ def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[int, Seq
     return _svg(title, f"{len(counts)} generations, from {_tick(low)} to {_tick(high)}", parts)
 
 
-def _axes(lines: Sequence[Line], last: int, floor: tuple[float, float] | None) -> _Axes:
+def _axes(lines: Sequence[Line], last: int, floor: tuple[float, float] | None, from_zero: bool) -> _Axes:
     values = [value for line in lines for _, *seen in line.points for value in seen if math.isfinite(value)]
     middles = [value for line in lines for _, value, *_ in line.points]
     if floor is not None:
         values += [floor[0] - floor[1], floor[0] + floor[1]]
         middles.append(floor[0])
-    log = bool(middles) and min(middles) >= 1 and max(middles) > WIDE * min(middles)
+    if from_zero:
+        values.append(0.0)
+    log = not from_zero and bool(middles) and min(middles) >= 1 and max(middles) > WIDE * min(middles)
     if log:
         values = [value for value in values if value >= min(middles) / 2]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
