@@ -20,6 +20,7 @@ from imglab.measure import Measure
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
 from imglab.store import RunFolder
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, finish, write
+from tests.text_fixtures import finish as result
 
 KEEP = {"regime": "replace", "generations": 2}
 
@@ -28,15 +29,6 @@ def context(features, *, real=None, seed=1, first=None):
     modality = GaussianModality(GaussianDataSettings(dimensions=features.shape[1], n_train=20, n_test=20))
     real = torch.randn(20, features.shape[1], generator=torch.Generator().manual_seed(3)) if real is None else real
     return Context(features, real, modality, first, 0, seed)
-
-
-def result(stage):
-    """Run a stage to its end and return what it made."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value
 
 
 class Judge:
