@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,11 @@ class Tracker:
         from accelerate import Accelerator
 
         folder.mkdir(exist_ok=True)
+        if self._kind == "mlflow" and "MLFLOW_TRACKING_URI" not in os.environ:
+            importlib.import_module("mlflow").set_tracking_uri(f"sqlite:///{folder.resolve()}/mlflow.db")
         self._accelerator = Accelerator(log_with=self._kind, project_dir=str(folder))
         plain = {key: value if _is_number(value) else str(value) for key, value in settings.items()}
-        self._accelerator.init_trackers(name, config=plain)
+        self._accelerator.init_trackers(name, config=plain, init_kwargs=_kept_in(folder.resolve()).get(self._kind, {}))
 
     def _guarded(self, act: Callable[[], None]) -> None:
         if self.failure is not None:
@@ -49,6 +53,11 @@ class Tracker:
             act()
         except Exception as error:  # whatever a tracker's library raises
             self.failure = f"{self._kind} failed, the run goes on without it: {type(error).__name__}: {error}"
+
+
+def _kept_in(folder: Path) -> dict[str, Any]:
+    """Return what tells each tracker to keep its local files in `folder`, where it would not do so by itself."""
+    return {"wandb": {"wandb": {"dir": str(folder)}}}
 
 
 def check_tracker(kind: str | None) -> None:
