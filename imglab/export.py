@@ -21,12 +21,16 @@ from imglab.yaml_files import read_yaml
 ALL = "all"
 """Folder of images that have no class: torchvision's `ImageFolder` wants one."""
 
+TEXTS = "texts"
+"""Folder of what is no image: `load_dataset` takes every file in a folder for a sample, the manifest too."""
+
 
 def export(source: str, to: Path, *, accepted: bool = False) -> int:
     """Write the samples of `RUN@G` into the new folder `to` and return how many there are.
 
     Images lie in a folder for each class, which torchvision's `ImageFolder` reads, with a metadata.jsonl for
-    `datasets.load_dataset("imagefolder")`; texts are .txt files for `load_dataset("text", sample_by="document")`.
+    `datasets.load_dataset("imagefolder")`; texts are .txt files in a folder `texts`, which is the `data_dir` of
+    `load_dataset("text", sample_by="document")`.
     manifest.json says where they come from, with the sha256 and row of every file.
 
     accepted  only those that curation let through
@@ -53,7 +57,7 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
 def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Tensor, described: dict[str, Any]) -> None:
     folder.mkdir()
     classes, condition = modality.spec.conditions, samples.condition
-    groups: dict[str, torch.Tensor] = {"": chosen}
+    groups: dict[str, torch.Tensor] = {TEXTS: chosen}
     if samples.data.dtype == torch.uint8:
         groups = {ALL: chosen}
         if classes is not None and condition is not None:
@@ -69,8 +73,8 @@ def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Ten
         except NotImplementedError as error:
             raise InputError(Problem("export", str(error), "read samples.safetensors of the generation")) from None
         for file, row in zip(written, rows.tolist(), strict=True):
-            listed[f"{name}/{file}" if name else file] = {"row": row, "sha256": files.sha256_file(folder / name / file)}
-    if "" not in groups:
+            listed[f"{name}/{file}"] = {"row": row, "sha256": files.sha256_file(folder / name / file)}
+    if TEXTS not in groups:
         lines = [json.dumps({"file_name": path, "label": path.partition("/")[0]}) for path in listed]
         files.write_bytes(folder / "metadata.jsonl", ("\n".join(lines) + "\n").encode())
     files.write_json(folder / MANIFEST, {**described, "files": listed})

@@ -40,6 +40,7 @@ MODALITIES: Mapping[str, Kind] = {
 }
 MODELS: Mapping[str, Kind] = {
     "diffusion": Kind("imglab.images.settings:DiffusionSettings", "imglab.images.diffusion:DiffusionModel"),
+    "pipeline": Kind("imglab.images.settings:PipelineSettings", "imglab.images.pipelines:PipelineModel"),
     "vae": Kind("imglab.images.settings:VaeSettings", "imglab.images.vae:VaeModel"),
     "language_model": Kind("imglab.text.settings:LanguageModelSettings", "imglab.text.language_model:LanguageModel"),
     "ngram": Kind("imglab.text.settings:NgramSettings", "imglab.text.ngram:NgramModel"),

@@ -16,9 +16,9 @@ def derive(*names: int | str) -> int:
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "little") >> 1
 
 
-def generator(*names: int | str) -> torch.Generator:
-    """Return a fresh CPU generator for this path of names."""
-    return torch.Generator().manual_seed(derive(*names))
+def generator(*names: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a fresh generator for this path of names; on another device than the CPU its numbers are others."""
+    return torch.Generator(device).manual_seed(derive(*names))
 
 
 def normal(shape: Sequence[int], indices: Iterable[int], *, seed: int) -> Tensor:

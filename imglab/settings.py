@@ -29,6 +29,18 @@ class TrainingPlan(Section):
     """The learning rate falls to a tenth along half a cosine, or stays; it rises over the first 5% of steps."""
 
 
+class LoraSettings(Section):
+    """Train adapters of low rank in place of all weights (Hu et al. 2021), merged when the fit ends; extra `lora`.
+
+    Only in fits that start from a model: new weights are trained whole.
+    """
+
+    rank: Annotated[int, Field(ge=1, le=4096)] = 8
+    alpha: Annotated[float, Field(gt=0, le=10**6)] = 16.0
+    targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get one."""
+
+
 WATERMARK_KEY = 15_485_863
 
 

@@ -144,6 +144,34 @@ def test_views_against_generation_0(page):
     assert not over.is_visible()
 
 
+def test_arrow_keys_move_generations_whatever_the_view(page):
+    page.locator("input[value=difference]").check()
+    before = page.locator("#told").inner_text()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#told").inner_text() != before
+    assert page.locator("input[value=difference]").is_checked()
+
+
+def test_arrow_keys_in_a_wide_table_scroll_it(page):
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    before = page.locator("#told").inner_text()
+    page.locator(".scroll").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#told").inner_text() == before
+
+
+def test_the_pinned_image_shows_what_is_near_to_it(page):
+    page.locator(".arm.pinned .cells button").first.click()
+    assert "Nearest real training samples to generation 0's" in page.locator("#closer").inner_text()
+
+
+def test_paper_has_no_folds(page):
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() > 0
+
+
 def test_nothing_moves_when_generations_change(page):
     def layout():
         return page.eval_on_selector_all(".arm .stage, .chart", "nodes => nodes.map(n => n.getBoundingClientRect().y)")

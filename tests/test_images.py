@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +13,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from imglab import load_model, seeds
 from imglab.errors import InputError
 from imglab.images.data import load_real_images
-from imglab.images.diffusion import DiffusionModel, _noising
+from imglab.images.denoising import draw_images, guided
+from imglab.images.diffusion import DiffusionModel, PixelDenoiser, _noising, _sampler
 from imglab.images.features import Classifier, Inception, Pixels
 from imglab.images.modality import ImageModality
 from imglab.images.settings import (
@@ -26,7 +26,7 @@ from imglab.images.settings import (
     TrainingSettings,
 )
 from imglab.images.sources import LabelledImages
-from imglab.samples import TrainingSet
+from imglab.samples import Samples, TrainingSet
 from tests.test_modalities import QUICK
 
 
@@ -186,28 +186,26 @@ class TestSampling:
             untold = model.unet(images, time, class_labels=torch.full_like(labels, 10)).sample
             for bias, weight in ((1.0, 0), (0.5, 1), (0.25, 3)):
                 model._settings = model._settings.model_copy(update={"sampling_bias": bias})
-                predicted = model._predict(images, time, labels)
+                predicted = guided(model._denoiser(model.unet), model._settings, images, time, labels)
                 assert torch.allclose(predicted, told + weight * (told - untold), atol=1e-5)
 
     @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
     @pytest.mark.parametrize("sampler", ["dpm-solver++", "ddim", "ddpm"])
     def test_samplers_find_the_data_of_a_perfect_model(self, digits, prediction, sampler):
         """A model that always knows the image is half grey draws grey, from pure noise, in few steps."""
-        model = fitted(digits)
-        update = {"prediction": prediction, "sampler": sampler, "steps": 12}
-        model._settings = model._settings.model_copy(update=update)
-        schedule = _noising(model._settings)
+        settings = DiffusionSettings(prediction=prediction, sampler=sampler)
+        noising = _noising(settings)
 
-        def perfect(noisy, time, class_labels=None):
-            kept = schedule.alphas_cumprod[time]
-            noise = (noisy - kept.sqrt() * 0.5) / (1 - kept).sqrt()
-            wrong = 0.03 * seeds.normal((1, 8, 8), range(len(noisy)), seed=int(time))
-            target = kept.sqrt() * noise - (1 - kept).sqrt() * 0.5 if prediction == "v_prediction" else noise
-            return SimpleNamespace(sample=target + wrong)
+        class Perfect(PixelDenoiser):
+            def predict(self, network, noisy, times, labels):
+                kept = noising.alphas_cumprod[times[0]]
+                noise = (noisy - kept.sqrt() * 0.5) / (1 - kept).sqrt()
+                wrong = 0.03 * seeds.normal((1, 8, 8), range(len(noisy)), seed=int(times[0]))
+                return wrong + (kept.sqrt() * noise - (1 - kept).sqrt() * 0.5 if prediction[0] == "v" else noise)
 
-        model._unet = SimpleNamespace(config=model.unet.config, device=model.unet.device, __call__=None)
-        model._predict = lambda images, time, labels: perfect(images, time).sample
-        drawn = model.sample(32, seed=3).data.double() / 127.5 - 1
+        denoiser = Perfect(torch.nn.Linear(1, 1), noising, (1, 8, 8))
+        batches = draw_images(denoiser, _sampler(settings), settings, 12, range(32), conditions=None, seed=3)
+        drawn = Samples.concatenate(list(batches)).data.double() / 127.5 - 1
         assert abs(float(drawn.mean()) - 0.5) < 0.06
         assert float(drawn.std()) < 0.3
 

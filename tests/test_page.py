@@ -87,6 +87,23 @@ class TestVerdict:
             "FID (classifier) of replace rose from 11 to 20.8, while a tenth real had 12.5 in 1 generation."
         ]
 
+    def test_arms_that_fare_alike_are_not_played_off(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+
+        def fell(name, *recall):
+            values = {"recall_se": 0.02, "floor": {}, "fid": None}
+            rows = [{**arm.rows[0], **values, "generation": g, "recall": value} for g, value in enumerate(recall)]
+            return type(arm)(name, arm.folder, rows)
+
+        alike = verdict([fell("one", 0.38, 0.08), fell("two", 0.23, 0.1)])[0]
+        assert alike == "Recall of one fell from 0.38 to 0.08 in 1 generation."
+        less = verdict([fell("one", 0.9, 0.1), fell("two", 0.9, 0.4)])[0]
+        assert "while that of two fell from 0.90 to 0.40" in less
+        behind = verdict([fell("one", 0.9, 0.6, 0.2), fell("two", 0.9, 0.6)])[0]
+        assert behind == "Recall of one fell from 0.90 to 0.60 in 1 generation."
+        first = verdict([fell("one", 0.9)])[0]
+        assert first == "Recall is 0.90 in generation 0, trained on real data alone."
+
     def test_a_change_within_the_noise_is_none(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
         rows = [{**row, "recall": 0.8 + 0.001 * g, "recall_se": 0.02} for g, row in enumerate(arm.rows)]
@@ -189,6 +206,37 @@ class TestPage:
         if content == b"" or (content is None and name == "shown.safetensors"):
             assert "cannot be read" in generations[1]["note"]
 
+    def test_what_cannot_be_read_of_one_arm_hides_no_other(self, copy, finished_runs):
+        broken, short = copy("texts"), copy("replace")
+        (broken / "environment.json").unlink()
+        (short / "generation_001" / "metrics.json").unlink()
+        arms = read_arms([broken, finished_runs["vectors"], short])
+        assert [len(arm.rows) for arm in arms] == [0, 4, 1]
+        html = build_page(arms).html
+        assert "environment.json: cannot be read" in html
+        assert "metrics.json: cannot be read" in html
+        assert "shown are 1 generation" in html
+        with pytest.raises(InputError, match=r"environment\.json"):
+            read_arms([broken])
+
+    def test_a_damaged_histogram_leaves_the_rest(self, copy):
+        run = copy("texts")
+        (run / "generation_001" / "per_sample.safetensors").write_bytes(b"junk")
+        assert "per_sample.safetensors: cannot be read" in build_page(read_arms([run])).html
+
+    def test_an_arm_is_clickable_without_its_first_picture(self, copy):
+        run = copy("replace")
+        (run / "generation_000" / "shown.safetensors").unlink()
+        entry = exhibits.collect(read_arms([run])).arms[0]
+        assert entry["layout"]["count"] > 1
+
+    def test_runs_on_other_data_are_not_compared(self, copy):
+        one, other = copy("replace"), copy("replace", "other")
+        told = json.loads((other / "environment.json").read_text())
+        told["data"]["test"] = "0" * 64
+        (other / "environment.json").write_text(json.dumps(told))
+        assert len(comparable(read_arms([one, other]))) == 2
+
     def test_what_arms_differ_in(self, finished_runs):
         arms = read_arms([finished_runs["replace"], finished_runs["mixed"]])
         found = differences(arms)
@@ -273,7 +321,7 @@ class TestTakeAway:
         run, out = finished_runs["texts"], tmp_path / "out"
         assert imglab(monkeypatch, "export", f"{run}@2", "--to", out) == 0
         dataset = load_dataset(
-            "text", data_files=str(out / "*.txt"), sample_by="document", cache_dir=str(tmp_path / "cache")
+            "text", data_dir=str(out / "texts"), sample_by="document", cache_dir=str(tmp_path / "cache")
         )
         assert len(dataset["train"]) == json.loads((out / "manifest.json").read_text())["samples"]
 

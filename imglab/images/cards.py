@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from imglab.images.settings import DiffusionSettings
+from imglab.images.settings import DiffusionSettings, PipelineSettings
 
 UNCONDITIONAL = """\
 from diffusers import DiffusionPipeline
@@ -46,4 +47,27 @@ def diffusion_card(
         f"a moving average of the weights (decay {settings.ema}). The chain drew with sampling_bias "
         f"{settings.sampling_bias}; the code below draws without.\n\n"
         f"```python\n{code}```\n"
+    )
+
+
+FROM_PIPELINE = """\
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained("{folder}")
+images = pipeline({arguments}).images
+images[0].save("sample.png")
+"""
+
+
+def pipeline_card(kind: str, settings: PipelineSettings, training: Mapping[str, Any]) -> str:
+    """Return the text of a card for a fine-tuned pipeline."""
+    arguments = {"DiTPipeline": "class_labels=[0]"}.get(kind, "batch_size=4")
+    if "Text" in kind or "StableDiffusion" in kind:
+        arguments = 'prompt="..."'
+    return (
+        "---\nlibrary_name: diffusers\ntags: [imglab, model-collapse]\n---\n\n"
+        f"# A {kind} fine-tuned in an imglab chain\n\n"
+        f"From `{Path(settings.name).name}`; {training.get('samples_seen', 0):,} images seen in the last fit"
+        f"{', adapters merged' if settings.lora else ''}.\n\n"
+        f"```python\n{FROM_PIPELINE.format(folder='model', arguments=arguments)}```\n"
     )

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from imglab.settings import WATERMARK_KEY, BatchSize, Count, LearningRate, Section, Seed, TrainingPlan, choice
+from imglab.settings import (
+    WATERMARK_KEY,
+    BatchSize,
+    Count,
+    LearningRate,
+    LoraSettings,
+    Section,
+    Seed,
+    TrainingPlan,
+    choice,
+)
 
 Channels = Annotated[list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)]
 
@@ -120,7 +130,27 @@ class ImageWatermarkSettings(Section):
     """Grey levels, root mean square."""
 
 
-class DiffusionSettings(Section):
+class DenoiserSettings(Section):
+    """What every diffusion model's section has."""
+
+    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of labels hidden in training, so that guidance has an unconditional model to lean on."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Decay of the moving average of the weights; the average is what is kept."""
+    flip: bool = False
+    """Turn half of the training images left to right, at random."""
+    training: TrainingSettings = TrainingSettings()
+    """A fit from scratch."""
+    fine_tuning: FineTuningSettings = FineTuningSettings()
+    """A fit that starts from a model."""
+    sampling_bias: Annotated[float, Field(gt=0, le=1)] | None = 1.0
+    """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
+    sampling_batch: Count = 512
+    watermark: ImageWatermarkSettings | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class DiffusionSettings(DenoiserSettings):
     """`model:` of an image chain: diffusers' UNet2DModel under a noise schedule."""
 
     kind: Literal["diffusion"] = "diffusion"
@@ -129,23 +159,12 @@ class DiffusionSettings(Section):
     attention: bool = False
     """Self-attention at the lowest resolution."""
     class_conditional: bool = False
-    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of labels hidden in training, so that guidance has an unconditional model to lean on."""
     prediction: Literal["v_prediction", "epsilon"] = "v_prediction"
     schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    """Decay of the moving average of the weights; the average is what is kept."""
-    training: TrainingSettings = TrainingSettings()
-    """A fit from scratch."""
-    fine_tuning: FineTuningSettings = FineTuningSettings()
-    """A fit that starts from a model."""
     sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
     steps: Annotated[int, Field(ge=1, le=1000)] = 12
     sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
     """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
-    sampling_batch: Count = 512
-    watermark: ImageWatermarkSettings | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
 
     @model_validator(mode="after")
     def _bias_needs_classes(self) -> DiffusionSettings:
@@ -154,6 +173,35 @@ class DiffusionSettings(Section):
         if self.sampling_bias < 1 and self.label_dropout == 0:
             raise ValueError("sampling_bias below 1 is guidance: it needs label_dropout above 0")
         return self
+
+
+class PipelineSettings(DenoiserSettings):
+    """`model:` of an image chain: a pretrained pipeline of diffusers, by its name on the hub or a local folder.
+
+    Unconditional or by class (UNets, DiT, latent diffusion), or from text: then prompts are the data's captions.
+    """
+
+    kind: Literal["pipeline"] = "pipeline"
+    name: Annotated[str, Field(min_length=1, max_length=4096)]
+    revision: str | None = None
+    """A branch, tag or commit of the hub."""
+    variant: str | None = None
+    """Of the weights, e.g. `fp16` or `ema`."""
+    dtype: Literal["own", "fp32", "fp16", "bf16"] = "own"
+    """In which weights are kept and drawn with; they are trained in fp32."""
+    lora: LoraSettings | None = None
+    prompt: Annotated[str, Field(max_length=1000, pattern=r"\{\}")] = "{}"
+    """Around a class or a caption, for models that read text: `a photo of a {}`."""
+    sampler: Literal["own", "dpm-solver++", "ddim", "ddpm"] = "own"
+    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Left out: the pipeline's default."""
+    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of labels, or prompts, hidden in training."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    sampling_bias: Annotated[float, Field(gt=0, le=1)] | None = None
+    """lambda: guidance at a scale of 1 / lambda, where the model is told labels; left out: the pipeline's default."""
+    sampling_batch: Count = 16
+    fine_tuning: FineTuningSettings = FineTuningSettings(learning_rate=1e-5, batch=16)
 
 
 class VaeTrainingSettings(TrainingSettings):

@@ -19,9 +19,9 @@ from imglab.report.exhibits import Gallery, collect
 from imglab.report.per_sample import histogram, read_per_sample
 from imglab.report.story import Arm, comparable, differences, read_arms
 from imglab.report.survival import CHANCE, MOST_LINES, SURVIVALS, extinction_times, survival_tables
-from imglab.report.svg import Line, histogram_chart, line_chart, stacked_chart
+from imglab.report.svg import SHAPES, Line, histogram_chart, line_chart, stacked_chart
 from imglab.report.table import metric_label, metric_names, with_error
-from imglab.report.verdict import verdict
+from imglab.report.verdict import count, verdict
 
 FEW = 8
 """Charts of a group that stand open; the rest unfolds."""
@@ -68,29 +68,32 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         "sheets": gallery.sheets,
         "arms": gallery.arms,
         "real": gallery.real,
+        "inline": gallery.inline,
     }
+    histograms, damaged = _histograms(shown)
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         (room / "page.html.j2").read_text(encoding="utf-8")
     )
     html = template.render(
         version=imglab.__version__,
+        shapes=SHAPES,
         title=" · ".join(arm.name for arm in arms) if len(arms) < 5 else f"{len(arms)} arms",
         css=_raw((room / "page.css").read_text(encoding="utf-8")),
         script=_raw((room / "page.js").read_text(encoding="utf-8")),
         data=_raw(_json(data)),
         verdict=verdict(shown),
         subtitle=_subtitle(shown),
-        notes=_notes(arms, gallery, last),
+        notes=[*_notes(arms, gallery, last), *damaged],
         live=live,
         last=last,
         sweep=any(arm.bands for arm in shown),
         has_images=any(entry["kind"] == "images" and entry["layout"]["count"] for entry in gallery.arms),
         how_shown=_how_shown(gallery),
-        panels=list(_panels(shown, gallery)),
+        families=_families(shown, gallery),
         groups=[_group(shown, group, last) for group in comparable(shown)],
         origins=[_raw(chart) for chart in _origins(shown, last)],
         survivals=list(_survivals(shown, last)),
-        histograms=[_raw(chart) for chart in _histograms(shown)],
+        histograms=[_raw(chart) for chart in histograms],
         tables=[_table(arm) for arm in shown],
         names=[arm.name for arm in shown],
         differences=[(key, [_value(value) for value in values]) for key, values in differences(shown).items()],
@@ -120,13 +123,15 @@ def _subtitle(arms: Sequence[Arm]) -> str:
     seeds = max(arm.seeds for arm in arms)
     kinds = ", ".join(dict.fromkeys(arm.kind for arm in arms))
     longest = max(len(arm.rows) for arm in arms)
-    parts = [kinds, many, f"{longest} generations, 0 trained on real data alone"]
+    parts = [kinds, many, f"{count(longest)}, 0 trained on real data alone"]
     return " · ".join(parts + ([f"{seeds} seeds an arm, the first one is shown"] if seeds > 1 else []))
 
 
 def _notes(arms: Sequence[Arm], gallery: Gallery, last: int) -> Iterator[str]:
     for arm in arms:
-        if not arm.rows:
+        if arm.note:
+            yield f"{arm.name}: {arm.note}" + (f"; shown are {count(len(arm.rows))}" if arm.rows else "")
+        elif not arm.rows:
             yield f"{arm.name} has no finished generation yet"
     groups = comparable(arms)
     if len(groups) > 1:
@@ -149,21 +154,29 @@ def _how_shown(gallery: Gallery) -> str:
         told.append("Every place in a grid is the same latent in every generation.")
     if kinds & {"texts", "text"}:
         told.append("Every text continues the same prompt in every generation.")
+    if kinds & {"images", "texts"}:
+        told.append("Arrow keys move all of it; choose one to see its history and the real data nearest to it.")
+    else:
+        told.append("Arrow keys move all of it.")
     return " ".join(told)
 
 
-def _panels(arms: Sequence[Arm], gallery: Gallery) -> Iterator[dict[str, Any]]:
-    """Generation 0, once for all arms that share it, then each arm."""
-    pinned = set()
-    for number, (arm, entry) in enumerate(zip(arms, gallery.arms, strict=True)):
-        first = json.dumps(entry["generations"][0].get("sheet", entry["generations"][0]))
-        if first not in pinned:
-            pinned.add(first)
-            yield _panel(arm, entry, number, "pinned")
-        yield _panel(arm, entry, number, "now")
+def _families(arms: Sequence[Arm], gallery: Gallery) -> list[list[dict[str, Any]]]:
+    """Return the panels of arms that share generation 0, that one first: a list for each family."""
+    families: dict[str, list[int]] = {}
+    for number, entry in enumerate(gallery.arms):
+        first = entry["generations"][0]
+        families.setdefault(json.dumps(first.get("sheet", first)), []).append(number)
+    found = []
+    for numbers in families.values():
+        names = [arms[number].name for number in numbers]
+        of = "" if len(families) == 1 else f" of {', '.join(names)}"
+        panels = [_panel(arms[numbers[0]], gallery.arms[numbers[0]], numbers[0], "pinned", of)]
+        found.append(panels + [_panel(arms[number], gallery.arms[number], number, "now") for number in numbers])
+    return found
 
 
-def _panel(arm: Arm, entry: Mapping[str, Any], number: int, role: str) -> dict[str, Any]:
+def _panel(arm: Arm, entry: Mapping[str, Any], number: int, role: str, of: str = "") -> dict[str, Any]:
     layout = entry["layout"] or {"width": 0, "height": 0, "scale": 1}
     unfinished = f"{len(arm.rows)} of {arm.planned} generations so far" if not arm.finished else ""
     note = entry["generations"][0]["note"] if role == "pinned" else ""
@@ -171,9 +184,9 @@ def _panel(arm: Arm, entry: Mapping[str, Any], number: int, role: str) -> dict[s
         "role": role,
         "arm": number,
         "kind": entry["kind"],
-        "title": arm.name if role == "now" else "generation 0, pinned",
+        "title": arm.name if role == "now" else f"generation 0{of}, pinned",
         "label": f"{arm.name}, the generation of the slider" if role == "now" else f"{arm.name}, generation 0",
-        "colour": number % 7 if role == "now" else None,
+        "colour": number if role == "now" else None,
         "unfinished": unfinished if role == "now" else "",
         "caption": note or ("trained on real data alone" if role == "pinned" else ""),
         "width": layout["width"] * layout["scale"],
@@ -260,12 +273,20 @@ def _part(arm: Arm, name: str, part: str) -> list[tuple[int, float, float, float
     return [(g, value, value, value) for g, value in found if value is not None]
 
 
-def _histograms(arms: Sequence[Arm]) -> Iterator[str]:
+def _histograms(arms: Sequence[Arm]) -> tuple[list[str], list[str]]:
+    """Return the charts of what is known of each sample, and what could not be read."""
+    charts, damaged = [], []
     for arm in arms:
-        for name, values in read_per_sample(arm.folder).items():
+        try:
+            found = read_per_sample(arm.folder)
+        except InputError as error:
+            damaged.append(f"{arm.name}: {error}")
+            continue
+        for name, values in found.items():
             edges, counts = histogram(values)
             shares = {g: (column / max(1, len(values[g]))).tolist() for g, column in counts.items()}
-            yield histogram_chart(f"{arm.name}: {name.replace('_', ' ')}", edges.tolist(), shares)
+            charts.append(histogram_chart(f"{arm.name}: {name.replace('_', ' ')}", edges.tolist(), shares))
+    return charts, damaged
 
 
 def _table(arm: Arm) -> dict[str, Any]:

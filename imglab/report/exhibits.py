@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,15 +89,31 @@ def collect(arms: Sequence[Arm], files_beside: str | None = None, limit: int = I
     gallery = Gallery()
     last = max(len(arm.rows) for arm in arms) - 1
     wide = WIDE_ALONE if len(arms) == 1 else WIDE_AMONG
-    found = [[_of_generation(arm, g, wide) for g in range(len(arm.rows))] for arm in arms]
-    wanted = sum(size for size in {id_: size for each in found for g in each for id_, size in _sizes(g)}.values())
-    most = last + 1 if wanted <= limit else max(2, int((last + 1) * limit / wanted))
-    gallery.inline = spread_generations(range(last + 1), most)
+    pool: dict[str, dict[int, Any]] = {}
+    found = [
+        [_of_generation(arm, g, wide, pool.setdefault(_data_of(arm), {})) for g in range(len(arm.rows))] for arm in arms
+    ]
+    sizes = [[dict(_sizes(_data_of(arm), shown)) for shown in each] for arm, each in zip(arms, found, strict=True)]
+    gallery.inline = _that_fit(sizes, last, limit)
     keeper = _Keeper(gallery, files_beside)
     for at, (arm, generations) in enumerate(zip(arms, found, strict=True)):
         gallery.arms.append(_entry(arm, at, generations, keeper))
     keeper.finish()
     return gallery
+
+
+def _that_fit(sizes: Sequence[Sequence[Mapping[str, int]]], last: int, limit: int) -> list[int]:
+    """Return the generations that fit into so many characters, what they share counted once; at least two."""
+    most, fewest = last + 1, min(2, last + 1)
+    chosen = list(range(last + 1))
+    while most > fewest:
+        parts = {name: size for each in sizes for g in chosen if g < len(each) for name, size in each[g].items()}
+        wanted = sum(parts.values())
+        if wanted <= limit:
+            break
+        most = max(fewest, min(most - 1, int(most * limit / wanted)))
+        chosen = spread_generations(range(last + 1), most)
+    return chosen
 
 
 @dataclass
@@ -115,7 +131,8 @@ class _Shown:
     note: str = ""
 
 
-def _of_generation(arm: Arm, g: int, wide: int) -> _Shown:
+def _of_generation(arm: Arm, g: int, wide: int, pool: dict[int, Any]) -> _Shown:
+    """Read a generation; `pool` keeps the real samples of its data, each once for all generations."""
     folder = generation_folder(arm.folder, g)
     shown = _Shown()
     try:
@@ -126,7 +143,7 @@ def _of_generation(arm: Arm, g: int, wide: int) -> _Shown:
         shown.note = f"shown.safetensors cannot be read: {error}"
     if (folder / "exhibit.safetensors").exists():
         try:
-            _read_exhibit(folder, shown)
+            _read_exhibit(folder, shown, pool)
         except UNREADABLE as error:
             shown.note = f"exhibit.safetensors or exhibit.json cannot be read: {error}"
     if shown.sheet is None and not _texts(shown):
@@ -134,13 +151,16 @@ def _of_generation(arm: Arm, g: int, wide: int) -> _Shown:
     return shown
 
 
-def _read_exhibit(folder: Path, shown: _Shown) -> None:
+def _read_exhibit(folder: Path, shown: _Shown, pool: dict[int, Any]) -> None:
     columns = load_file(folder / "exhibit.safetensors")
     index, distance, rows, real = (columns[name] for name in ("index", "distance", "rows", "real"))
     words = json.loads((folder / "exhibit.json").read_text()) if (folder / "exhibit.json").exists() else {}
     shown.index, shown.distance = index, distance
     if real.dtype == np.uint8 and real.ndim == 4:
-        shown.real = dict(zip(rows.tolist(), real, strict=True))
+        for row, image in zip(rows.tolist(), real, strict=True):
+            if row not in pool:
+                pool[row] = image.copy()  # a view would keep the whole file in memory
+            shown.real[row] = pool[row]
     if words.get("real"):
         shown.real_words = dict(zip(rows.tolist(), words["real"], strict=True))
     shown.words = words.get("shown")
@@ -163,12 +183,17 @@ def _read_picture(folder: Path, shown: _Shown) -> None:
         shown.note = f"{(pictures or sheets)[0].name} cannot be read: {error}"
 
 
+def _chosen_from(shown: _Shown) -> bool:
+    """Say whether a person can choose single samples of it."""
+    return _texts(shown) or bool(shown.layout and shown.layout["count"])
+
+
 def _texts(shown: _Shown) -> bool:
     return bool(shown.words) and "text" in (shown.words or [{}])[0]
 
 
-def _sizes(shown: _Shown) -> Iterator[tuple[str, int]]:
-    """What a generation adds to a page: (what, characters); of the same content the same name."""
+def _sizes(data: str, shown: _Shown) -> Iterator[tuple[str, int]]:
+    """What a generation, of these real data, adds to a page: (what, characters); of the same content the same name."""
     if shown.sheet is not None:
         yield hashlib.sha256(shown.sheet).hexdigest(), len(shown.sheet) * 4 // 3
     if shown.words is not None:
@@ -179,7 +204,7 @@ def _sizes(shown: _Shown) -> Iterator[tuple[str, int]]:
     if shown.index is not None:
         yield hashlib.sha256(shown.index.tobytes()).hexdigest(), shown.index.size * 12
     for row, image in shown.real.items():
-        yield f"real {row}", image.nbytes
+        yield f"real {data} {row}", image.nbytes * 4 // 3 + 12
 
 
 class _Keeper:
@@ -224,7 +249,8 @@ class _Keeper:
 
 
 def _entry(arm: Arm, number: int, generations: Sequence[_Shown], keeper: _Keeper) -> dict[str, Any]:
-    data, first = _data_of(arm), generations[0] if generations else _Shown()
+    data = _data_of(arm)
+    first = next((shown for shown in generations if _chosen_from(shown)), generations[0])
     entry: dict[str, Any] = {"name": arm.name, "data": data, "layout": first.layout, "generations": []}
     entry["kind"] = "images" if first.sheet else "texts" if _texts(first) else "text" if first.text else "none"
     prompts = [found.get("prompt", "") for found in first.words or []]
@@ -232,7 +258,7 @@ def _entry(arm: Arm, number: int, generations: Sequence[_Shown], keeper: _Keeper
     for g, shown in enumerate(generations):
         inline = g in keeper.gallery.inline
         told: dict[str, Any] = {"note": shown.note}
-        if shown.sheet is not None:
+        if shown.sheet is not None and shown.layout == first.layout:
             told["sheet"] = keeper.sheet(shown.sheet, f"{number}-{g:03d}.png", inline)
         if inline:
             keeper.real(data, shown)
@@ -242,7 +268,7 @@ def _entry(arm: Arm, number: int, generations: Sequence[_Shown], keeper: _Keeper
             if shown.words is not None:
                 told["words"] = [found.get("text", found.get("label", "")) for found in shown.words]
             told["text"] = shown.text
-        elif shown.sheet is None or told["sheet"] is None:
+        elif told.get("sheet") is None:
             told["note"] = told["note"] or "not in this page; see the run's folder"
         entry["generations"].append(told)
     return entry

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from imglab.errors import InputError, Problem
 from imglab.runs import count_finished, generation_folder, spread_generations
 
 BINS = 60
@@ -17,11 +19,15 @@ WIDE = 20.0
 
 
 def read_per_sample(run: Path) -> dict[str, dict[int, np.ndarray]]:
-    """Return the per-sample values of a run: name -> generation -> float [N]."""
+    """Return the per-sample values of a run: name -> generation -> float [N]; InputError where a file is damaged."""
     found: dict[str, dict[int, np.ndarray]] = {}
     for g in spread_generations(range(count_finished(run)), MOST):
         path = generation_folder(run, g) / "per_sample.safetensors"
-        for name, values in (load_file(path) if path.exists() else {}).items():
+        try:
+            columns = load_file(path) if path.exists() else {}
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(Problem(str(path), f"cannot be read: {error}", "the file is damaged")) from None
+        for name, values in columns.items():
             found.setdefault(name, {})[g] = values
     return found
 

@@ -12,7 +12,19 @@ from typing import Any
 
 from imglab.config import RunConfig, flattened, validate_config
 from imglab.errors import InputError, Problem
-from imglab.runs import FORK, MANIFEST, SWEEP, chains_of, generation_folder, read_environment, read_json, read_metrics
+from imglab.runs import (
+    FORK,
+    MANIFEST,
+    SWEEP,
+    chains_of,
+    count_finished,
+    finished,
+    generation_folder,
+    read_environment,
+    read_generation,
+    read_json,
+    read_metrics,
+)
 from imglab.theory.predict import predict
 from imglab.yaml_files import read_yaml
 
@@ -27,6 +39,7 @@ class Arm:
     rows   metrics of the finished generations; none: nothing is finished yet
     seeds  how many chains the bands are made of
     bands  metric -> mean, low, high of each generation, over the seeds of a sweep
+    note   what could not be read, if anything
     """
 
     name: str
@@ -34,6 +47,7 @@ class Arm:
     rows: Rows
     seeds: int = 1
     bands: Bands = field(default_factory=dict)
+    note: str = ""
 
     @cached_property
     def config(self) -> RunConfig:
@@ -63,9 +77,10 @@ class Arm:
 
     @property
     def measured_with(self) -> tuple[Any, ...]:
-        """What two arms must share for their numbers to be compared: extractor, reference, sizes."""
+        """What two arms must share for their numbers to be compared: data, extractor, reference, sizes."""
         first = self.rows[0]
-        return tuple(first.get(key) for key in ("extractor", "reference", "n_real", "n_synthetic"))
+        told = tuple(first.get(key) for key in ("extractor", "reference", "n_real", "n_synthetic"))
+        return (self.kind, self.environment()["data"].get(first.get("reference")), *told)
 
     @cached_property
     def theory(self) -> Mapping[str, Sequence[float | None]]:
@@ -127,6 +142,9 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
     """
     arms = [arm for folder in folders for arm in _arms_of(folder)]
     if not any(arm.rows for arm in arms):
+        damaged = [Problem(str(arm.folder), arm.note, "imglab verify tells more") for arm in arms if arm.note]
+        if damaged:
+            raise InputError(damaged)
         where = ", ".join(map(str, folders))
         raise InputError(Problem(where, "has no finished generation yet", "run it first, or use `run --live`"))
     return _with_names_of_their_own(arms)
@@ -158,9 +176,18 @@ def _arms_of(folder: Path) -> list[Arm]:
 
 
 def _arm(folder: Path, name: str) -> Arm:
-    if (folder / "config.yaml").is_file() and not (generation_folder(folder, 0) / MANIFEST).is_file():
-        return Arm(name, folder, [])
-    return Arm(name, folder, read_metrics(folder))
+    """Read a chain as far as its files can be read; what stops it is noted."""
+    if not (folder / "config.yaml").is_file():
+        read_metrics(folder)  # says what this folder is not
+    rows: list[dict[str, Any]] = []
+    try:
+        if finished(folder, 0):
+            read_environment(folder)
+        for g in range(count_finished(folder)):
+            rows.append(read_generation(folder, g))
+    except InputError as error:
+        return Arm(name, folder, rows, note=str(error))
+    return Arm(name, folder, rows)
 
 
 def _arms_of_sweep(folder: Path) -> list[Arm]:
@@ -187,5 +214,5 @@ def _with_names_of_their_own(arms: Sequence[Arm]) -> list[Arm]:
     return found
 
 
-def _rest(arm: Arm) -> tuple[Path, Rows, int, Bands]:
-    return arm.folder, arm.rows, arm.seeds, arm.bands
+def _rest(arm: Arm) -> tuple[Path, Rows, int, Bands, str]:
+    return arm.folder, arm.rows, arm.seeds, arm.bands, arm.note

@@ -19,7 +19,17 @@ LONGEST = 46
 """Characters of a title that have room."""
 WIDE = 30.0
 """Positive values that span more than such a factor are shown on a log scale."""
-COLOURS = 7
+SHAPES = (
+    "M-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",
+    "M-2.2-2.2h4.4v4.4h-4.4z",
+    "M0-2.9 2.8 2.1h-5.6z",
+    "M0-3.1 3.1 0 0 3.1-3.1 0z",
+    "M0 2.9 2.8-2.1h-5.6z",
+    "M-.9-2.9h1.8v2h2v1.8h-2v2h-1.8v-2h-2v-1.8h2z",
+    "M-2.6-1.3-1.3-2.6 0-1.3 1.3-2.6 2.6-1.3 1.3 0 2.6 1.3 1.3 2.6 0 1.3-1.3 2.6-2.6 1.3-1.3 0z",
+)
+"""Markers, one for each colour: round, square, and so on."""
+COLOURS = len(SHAPES)
 """Colours in the page's palette; from there on lines are dashed."""
 
 
@@ -196,7 +206,8 @@ def _line(line: Line, axes: _Axes) -> str:
             spread = f" ({low:.4g} to {high:.4g})" if high > low else ""
             title = f"{escape(line.name)}, generation {g}: {value:.4g}{spread}"
             parts.append(
-                f'<circle class="dot {style}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"><title>{title}</title></circle>'
+                f'<path class="dot {style}" transform="translate({x:.1f} {y:.1f})" d="{SHAPES[line.colour % COLOURS]}">'
+                f"<title>{title}</title></path>"
             )
     return "".join(parts)
 

@@ -16,6 +16,9 @@ DAMAGE = ("perplexity", "fid", "w2")
 SURE = 2.0
 """Standard errors of a difference below which nothing is said to have changed."""
 
+KEPT = 0.5
+"""Share of the worst arm's change up to which another one is said to have kept what it had."""
+
 
 @dataclass(frozen=True)
 class _Change:
@@ -25,6 +28,8 @@ class _Change:
     first: float
     last: float
     error: float
+    last_error: float
+    moved: bool
 
     @property
     def sure(self) -> bool:
@@ -38,6 +43,8 @@ class _Change:
 
     def told(self) -> str:
         """Say it: `fell from 0.88 to 0.61`."""
+        if not self.moved:
+            return f"is {short(self.last)}"
         if not self.sure:
             return f"{self.verb} {short(self.last)}"
         return f"{self.verb} {short(self.first)} to {short(self.last)}"
@@ -67,39 +74,48 @@ def _kinds(arms: Sequence[Arm]) -> str:
 
 
 def _sentence(arms: Sequence[Arm]) -> str:
+    last = min(len(arm.rows) for arm in arms) - 1  # arms are compared where all of them have come
     parts = []
     for names, worse in ((LOSS, min), (DAMAGE, max)):
         changes: list[_Change] = []
-        name = next((name for name in names if (changes := _changes(arms, name))), None)
+        name = next((name for name in names if (changes := _changes(arms, name, last))), None)
         if name is None:
             continue
-        key = {change.arm.name: change.last / change.first if change.first else change.last for change in changes}
-        worst = worse(changes, key=lambda change: key[change.arm.name])
-        best = (max if worse is min else min)(changes, key=lambda change: key[change.arm.name])
+        worst = worse(changes, key=lambda change: change.last)
+        best = (max if worse is min else min)(changes, key=lambda change: change.last)
         floor = arms[0].rows[0]["floor"].get(name)
         between = f" (real against real: {short(floor['mean'])})" if floor else ""
         label = metric_label(name, arms[0].rows[0])
         who = f"{label} of {worst.arm.name}" if len(arms) > 1 else label
-        part = f"{who} {worst.told()}{between}"
-        if best.arm is not worst.arm:
-            part += f", while {best.arm.name} {'kept' if worse is min else 'had'} {short(best.last)}"
-        parts.append(part)
-    last = max(len(arm.rows) for arm in arms) - 1
+        parts.append(f"{who} {worst.told()}{between}{_beside(worst, best, 'kept' if worse is min else 'had')}")
     if not parts:
-        return f"Nothing defined was measured in {last + 1} generations."
+        return f"Nothing defined was measured in {count(last + 1)}."
     whole = "; ".join(parts)
-    until = f" in {last} generation{'s' * (last != 1)}" if last else ""
+    until = f" in {count(last)}" if last else " in generation 0, trained on real data alone"
     return f"{whole[0].upper()}{whole[1:]}{until}."
 
 
-def _changes(arms: Sequence[Arm], metric: str) -> list[_Change]:
+def count(generations: int) -> str:
+    """Write a number of generations."""
+    return f"{generations} generation{'s' * (generations != 1)}"
+
+
+def _beside(worst: _Change, best: _Change, verb: str) -> str:
+    """Say how the best arm fared, where it is truly better than the worst."""
+    if best.arm is worst.arm or abs(best.last - worst.last) <= SURE * math.hypot(best.last_error, worst.last_error):
+        return ""
+    if abs(best.last - best.first) <= KEPT * abs(worst.last - worst.first) or not best.sure:
+        return f", while {best.arm.name} {verb} {short(best.last)}"
+    return f", while that of {best.arm.name} {best.told()}"
+
+
+def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
     found = []
     for arm in arms:
-        series = arm.series(metric)
-        if len(series) > 1:
-            (_, first, low, _), (_, last, lower, _) = series[0], series[-1]
-            widths = [(first - low), (last - lower)]
+        series = [point for point in arm.series(metric) if point[0] <= last]
+        if series:
+            (_, first, low, _), (_, end, lower, _) = series[0], series[-1]
             # A 95% band reaches about two standard errors from the mean, an error bar one.
-            error = math.hypot(*widths) / (2 if arm.bands else 1)
-            found.append(_Change(arm, first, last, error))
+            errors = [width / (2 if arm.bands else 1) for width in (first - low, end - lower)]
+            found.append(_Change(arm, first, end, math.hypot(*errors), errors[1], moved=len(series) > 1))
     return found if any(change.first or change.last for change in found) else []

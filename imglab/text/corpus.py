@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.text.hub import quiet
+from imglab.hub import quiet
 from imglab.text.settings import FilesSource, HubSource, PydocSource
 
 WHERE = "modality.source"

@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.hub import quiet
 from imglab.text.corpus import read_corpus
-from imglab.text.hub import make_tokenizer, quiet
+from imglab.text.hub import make_tokenizer
 from imglab.text.settings import TextSettings
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from imglab.text.hub import quiet
+from imglab.hub import quiet
 
 
 class Reader(Protocol):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from imglab import seeds
+from imglab.adapters import merged, with_adapters
 from imglab.modality import Progress, Stage
 from imglab.samples import TrainingSet
-from imglab.text.hub import quiet
-from imglab.text.settings import LoraSettings, TextTrainingSettings
+from imglab.settings import LoraSettings
+from imglab.text.settings import TextTrainingSettings
 from imglab.training import Batches, fit_state, restore_fit, set_pace, step_count
 
 
@@ -47,7 +48,7 @@ def fit_network(
     attention = network.config._attn_implementation
     if bf16 and accelerator.device.type == "cpu":
         network.set_attn_implementation("eager")
-    learner = network if lora is None else _with_adapters(network, lora, seed)
+    learner = network if lora is None else with_adapters(network, lora, seed, "CAUSAL_LM")
     weights = {name: tensor for name, tensor in learner.named_parameters() if tensor.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
@@ -68,21 +69,12 @@ def fit_network(
 
     fitted: PreTrainedModel = accelerator.unwrap_model(learner)
     if lora is not None:
-        fitted = fitted.merge_and_unload()
+        fitted = merged(fitted)
     fitted.set_attn_implementation(attention)
-    return Fitted(fitted.eval().requires_grad_(True), steps * each)
+    return Fitted(fitted.eval(), steps * each)
 
 
 def _loss(network: nn.Module, tokens: Tensor, bf16: bool) -> Tensor:
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=bf16):
         logits = network(input_ids=tokens, use_cache=False).logits
     return nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
-
-
-def _with_adapters(network: PreTrainedModel, lora: LoraSettings, seed: int) -> nn.Module:
-    import peft
-
-    config = peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets, task_type="CAUSAL_LM")
-    with seeds.isolated(seed, "adapters"), quiet():
-        adapted: nn.Module = peft.get_peft_model(network, config)
-    return adapted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 
 import torch
 from torch import Tensor
@@ -15,7 +14,8 @@ from transformers import (
 )
 
 from imglab import seeds
-from imglab.errors import InputError, Problem, nearest
+from imglab.adapters import adapter_problems
+from imglab.errors import InputError, Problem
 from imglab.modality import GenerativeModel, Stage
 from imglab.samples import TrainingSet
 from imglab.text.decoding import Reader
@@ -141,16 +141,10 @@ def _check(
     needed = max(window, 2 * block)
     if network is not None and (short := _too_short(network, needed)):
         problems.append(Problem(NETWORK, f"the network {short}", "use a smaller modality.block or model.window"))
-    if settings.lora is not None and importlib.util.find_spec("peft") is None:
-        problems.append(
-            Problem("model.lora", "adapters are made with the package `peft`", "pip install 'imglab[lora]'")
-        )
-    if settings.lora is not None and settings.lora.targets != "all-linear":
+    if settings.lora is not None:
         with torch.device("meta"):
             made = network or (new_gpt2(settings.network, tokenizer, needed) if not problems else None)
-        layers = {name.rpartition(".")[2] for name, _ in made.named_modules()} if made else set(settings.lora.targets)
-        for target in sorted(set(settings.lora.targets) - layers):
-            problems.append(Problem("model.lora.targets", f"no layer is called {target!r}", nearest(target, layers)))
+        problems += adapter_problems(settings.lora, made)
     if problems:
         raise InputError(problems)
 

@@ -14,11 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.hub import quiet
 from imglab.modality import GenerativeModel, Modality
 from imglab.samples import Samples
 from imglab.text.cards import text_card
 from imglab.text.decoding import Reader, sample_tokens, search_beams
-from imglab.text.hub import open_model, open_tokenizer, quiet, save_tokenizer
+from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.scoring import score_tokens
 from imglab.text.settings import BeamSettings, TextModelSettings
 from imglab.text.watermark import watermark_processor

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from imglab.settings import WATERMARK_KEY, BatchSize, Count, LearningRate, Section, Seed, TrainingPlan, choice
+from imglab.settings import (
+    WATERMARK_KEY,
+    BatchSize,
+    Count,
+    LearningRate,
+    LoraSettings,
+    Section,
+    Seed,
+    TrainingPlan,
+    choice,
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -187,18 +197,6 @@ class PretrainedSettings(_OfTheHub):
     """Any causal language model of transformers, by its name on the hub or a local folder; weights as safetensors."""
 
     kind: Literal["pretrained"] = "pretrained"
-
-
-class LoraSettings(Section):
-    """Train adapters of low rank in place of all weights (Hu et al. 2021), merged when the fit ends; extra `lora`.
-
-    Only in fits that start from a model: new weights are trained whole.
-    """
-
-    rank: Annotated[int, Field(ge=1, le=4096)] = 8
-    alpha: Annotated[float, Field(gt=0, le=10**6)] = 16.0
-    targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
-    """Names of the layers that get one."""
 
 
 class TextTrainingSettings(TrainingPlan):

@@ -50,7 +50,7 @@ const layCells = (cells, arm, number, pinned) => {
     button.style.width = place(layout.w, layout.width);
     button.style.height = place(layout.h, layout.height);
     button.setAttribute("aria-label", `Image ${i + 1} of ${arm.name}${pinned ? ", generation 0" : ""}: its history`);
-    button.addEventListener("click", () => openSample(number, i));
+    button.addEventListener("click", () => openSample(number, i, pinned ? 0 : null));
     cells.append(button);
   }
   cells.addEventListener("keydown", (event) => {
@@ -69,12 +69,12 @@ const layCells = (cells, arm, number, pinned) => {
 
 // --- texts --------------------------------------------------------------------------------------------------------
 
-const layTexts = (list, arm, number) => {
+const layTexts = (list, arm, number, pinned) => {
   const first = arm.generations.find((shown) => shown.words);
   (first ? first.words : []).forEach((_, i) => {
     const prompt = arm.prompts ? make("span", { className: "prompt", textContent: `${arm.prompts[i]} …` }) : "";
     const button = make("button", { type: "button" }, prompt, make("span", { className: "body" }));
-    button.addEventListener("click", () => openSample(number, i));
+    button.addEventListener("click", () => openSample(number, i, pinned ? 0 : null));
     list.append(make("li", {}, button));
   });
 };
@@ -148,8 +148,9 @@ const spread = (count) => {
   return [...new Set(chosen)].map((g) => Math.min(g, count - 1));
 };
 
-const openSample = (number, i) => {
-  const arm = page.arms[number], g = Math.min(Number(slider.value), arm.generations.length - 1);
+// `fixed` is the generation of a pinned panel; others follow the slider.
+const openSample = (number, i, fixed) => {
+  const arm = page.arms[number], g = Math.min(fixed ?? Number(slider.value), arm.generations.length - 1);
   const shown = at(arm, g), real = page.real[arm.data], images = arm.kind === "images";
   const label = images && shown.words ? ` (${shown.words[i]})` : "";
   dialog.querySelector("h2").textContent = `${images ? "Image" : "Text"} ${i + 1} of ${arm.name}${label}`;
@@ -175,9 +176,10 @@ const openSample = (number, i) => {
       near.append(make("p", {}, make("b", { textContent: `${far}  ` }), words.text));
     }
   });
-  if (!near.children.length) near.append(make("p", { className: "soft", textContent: "not recorded" }));
+  const left = page.inline.includes(g) ? "not recorded" : "not in this page; generations beside it have it in their folders";
+  if (!near.children.length) near.append(make("p", { className: "soft", textContent: left }));
   body.append(near);
-  opened = [number, i];
+  opened = [number, i, fixed];
   if (!dialog.open) dialog.showModal();
 };
 
@@ -187,7 +189,7 @@ document.querySelectorAll(".arm").forEach((panel) => {
   const number = Number(panel.dataset.arm), arm = page.arms[number], pinned = panel.classList.contains("pinned");
   const cells = panel.querySelector(".cells"), list = panel.querySelector(".texts");
   if (cells && arm.layout.count) layCells(cells, arm, number, pinned);
-  if (list) layTexts(list, arm, number);
+  if (list) layTexts(list, arm, number, pinned);
   const first = sheetOf(arm, 0) || EMPTY;
   panel.querySelectorAll(pinned ? "img" : "img.over").forEach((image) => { image.src = first; });
   const sheet = panel.querySelector(".sheet");
@@ -205,7 +207,7 @@ document.querySelectorAll('input[name="view"]').forEach((input) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.target !== slider && event.target.matches("input, select, textarea")) return;
+  if (event.target.matches("select, textarea, .scroll, pre, input:not([type=range], [type=radio])")) return;
   const steps = { ArrowLeft: -1, ArrowRight: 1 };
   if (event.key in steps) {
     event.preventDefault();
@@ -213,6 +215,13 @@ document.addEventListener("keydown", (event) => {
     move(steps[event.key]);
     if (dialog.open && opened) openSample(...opened);
   }
+});
+// Paper has no folds; what was folded is folded again afterwards.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details:not([open])").forEach((fold) => { fold.open = true; fold.dataset.folded = ""; });
+});
+addEventListener("afterprint", () => {
+  document.querySelectorAll("details[data-folded]").forEach((fold) => { fold.open = false; delete fold.dataset.folded; });
 });
 dialog.querySelector("button").addEventListener("click", () => dialog.close());
 
@@ -228,8 +237,7 @@ if (page.live) {
       const answer = await (await fetch("state")).json();
       if (answer.state !== page.live) {
         if (Number(slider.value) === page.last) sessionStorage.removeItem(page.key);
-        location.reload();
-        return;
+        if (!dialog.open && !timer) return location.reload();  // else somebody is looking
       }
       document.getElementById("live").textContent = answer.done ? "finished" : "running";
       if (answer.done) return;

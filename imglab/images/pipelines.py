@@ -1,0 +1,303 @@
+"""Pretrained diffusion pipelines, fine-tuned as they are: their own scheduler, autoencoder, text encoder and dtype."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoPipelineForText2Image, DiffusionPipeline, ModelMixin
+from diffusers.utils import logging as diffusers_logging
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from imglab import hub, seeds
+from imglab.adapters import adapter_problems
+from imglab.errors import InputError, Problem
+from imglab.images.cards import pipeline_card
+from imglab.images.denoisers import NAME, denoiser_of, reads_text, trained_part
+from imglab.images.denoising import SAMPLERS, Denoiser, draw_images, fit_denoiser, rounded, smaller_batch
+from imglab.images.settings import PipelineSettings
+from imglab.images.watermark import check_watermark, embed
+from imglab.modality import GenerativeModel, Modality, Spec, Stage
+from imglab.samples import Samples, TrainingSet
+from imglab.training import device
+
+EMA = "_ema"
+"""diffusers' own training example keeps averaged weights in a folder of this ending beside the others."""
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+STORED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+log = logging.getLogger(__name__)
+
+
+class PipelineModel(GenerativeModel):
+    """A pipeline of diffusers around a network that is fine-tuned; from text, classes or nothing but noise.
+
+    Weights are trained in fp32 and kept in the pipeline's dtype, which is what draws.
+    """
+
+    def __init__(
+        self,
+        settings: PipelineSettings,
+        modality: Modality | None = None,
+        *,
+        pipeline: DiffusionPipeline | None = None,
+        spec: Spec | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Open the pipeline that the settings name for `modality`, or go on with a fitted one for data like `spec`."""
+        if modality is not None:
+            spec = modality.spec
+            if len(spec.shape) != 3 or spec.dtype != torch.uint8:
+                problem = Problem("model.kind", "a pipeline draws images", "use it with modality.kind: image")
+                raise InputError(problem)
+            check_watermark(settings.watermark, spec.shape)
+            pipeline = open_pipeline(settings).to(device())
+        assert pipeline is not None
+        assert spec is not None
+        self._settings, self._pipeline, self._spec = settings, pipeline, spec
+        self._training = dict(training or {})
+        denoiser = self._denoiser(pipeline)
+        problems = adapter_problems(settings.lora, denoiser.network)
+        if problems:
+            raise InputError(problems)
+
+    @property
+    def pipeline(self) -> DiffusionPipeline:
+        """The pipeline."""
+        return self._pipeline
+
+    @property
+    def network(self) -> ModelMixin:
+        """The part of it that is trained."""
+        found: ModelMixin = getattr(self._pipeline, trained_part(self._pipeline))
+        return found
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it is told classes, or reads prompts."""
+        return self._denoiser(self._pipeline).told
+
+    @property
+    def pretrained(self) -> PipelineModel:
+        """Itself: its weights come with its name."""
+        return self
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """Images seen in the fit, and whether the budget was given in images or epochs."""
+        return self._training
+
+    def _denoiser(self, pipeline: DiffusionPipeline) -> Denoiser:
+        return denoiser_of(pipeline, self._spec, self._settings.prompt)
+
+    def fit(
+        self,
+        train: TrainingSet,
+        *,
+        start: GenerativeModel | None,
+        seed: int,
+        resume: dict[str, Tensor] | None = None,
+    ) -> Stage[GenerativeModel]:
+        """Denoise batches of `train` until the budget of images is spent; all but one network stays as it is."""
+        settings = self._settings
+        plan = settings.training if start is None else settings.fine_tuning
+        begun = self if start is None else self.check_start(start)
+        network = copy.deepcopy(begun.network).float()
+        if start is None:
+            with seeds.isolated(seed, "weights"):
+                network.load_state_dict(type(network).from_config(network.config).state_dict())
+        pipeline = _with_network(begun.pipeline, network)
+        lora = None if start is None else settings.lora
+        fitting = fit_denoiser(self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume)
+        seen = yield from fitting
+        network.to(begun.network.dtype)
+        training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
+        return PipelineModel(settings, pipeline=pipeline, spec=self._spec, training=training)
+
+    def check_start(self, start: GenerativeModel) -> PipelineModel:
+        """Raise ValueError unless `start` is a pipeline of the same layers."""
+        if not isinstance(start, PipelineModel):
+            raise ValueError(f"a pipeline cannot start from a {type(start).__name__}")
+        ours, theirs = ({k: tuple(v.shape) for k, v in each.network.state_dict().items()} for each in (self, start))
+        if ours != theirs:
+            raise ValueError("its network is another one")
+        return start
+
+    @torch.inference_mode()
+    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+        """Yield images: noise of (seed, i), denoised by the pipeline's scheduler, rounded once to uint8."""
+        if reads_text(self._pipeline):
+            yield from self._draw_from_text(indices, conditions, seed)
+            return
+        sampler, steps = _sampler(self._settings, self._pipeline), _steps(self._settings, self._pipeline)
+        yield from draw_images(
+            self._denoiser(self._pipeline), sampler, self._settings, steps, indices, conditions=conditions, seed=seed
+        )
+
+    def _draw_from_text(self, indices: range, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+        """Let the pipeline draw, each image from a generator of its own."""
+        settings, pipeline, mark = self._settings, copy.copy(self._pipeline), self._settings.watermark
+        if conditions is None:
+            raise ValueError("a model that reads prompts needs conditions")
+        pipeline.scheduler = _sampler(settings, pipeline)
+        pipeline.set_progress_bar_config(disable=True)
+        names, (height, width) = self._spec.conditions or (), self._spec.shape[1:]
+        guidance = {} if settings.sampling_bias is None else {"guidance_scale": 1 / settings.sampling_bias}
+        at, batch = 0, settings.sampling_batch
+        while at < len(indices):
+            labels = conditions[at : at + batch]
+            with _autocast(settings):
+                try:
+                    drawn = pipeline(
+                        prompt=[settings.prompt.replace("{}", names[label]) for label in labels.tolist()],
+                        height=height,
+                        width=width,
+                        num_inference_steps=_steps(settings, pipeline),
+                        generator=[seeds.generator(seed, index) for index in indices[at : at + batch]],
+                        output_type="pt",
+                        **guidance,
+                    )
+                except RuntimeError as error:
+                    batch = smaller_batch(error, len(labels))
+                    continue
+            if hidden := sum(map(bool, getattr(drawn, "nsfw_content_detected", None) or ())):
+                log.warning("the pipeline's safety checker made %d images black", hidden)
+            images = rounded(drawn.images.float() * 2 - 1)
+            yield Samples.drawn(images if mark is None else embed(images, **mark.model_dump()), labels)
+            at += len(labels)
+
+    def save(self, path: Path) -> None:
+        """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`, a card and `imglab.json`."""
+        with hub.quiet(), _quiet_diffusers():
+            self._pipeline.save_pretrained(path)
+        hub.forget_machine(path)
+        described = {
+            "kind": "pipeline",
+            "settings": self._settings.model_dump(),
+            "shape": list(self._spec.shape),
+            "conditions": None if self._spec.conditions is None else list(self._spec.conditions),
+            "training": self._training,
+        }
+        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
+        (path / "README.md").write_text(pipeline_card(type(self._pipeline).__name__, self._settings, self._training))
+
+    @classmethod
+    def load(cls, path: Path) -> PipelineModel:
+        """Open what `save` wrote."""
+        described = json.loads((path / "imglab.json").read_text())
+        settings, conditions = PipelineSettings(**described["settings"]), described["conditions"]
+        own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
+        pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
+        spec = Spec(tuple(described["shape"]), torch.uint8, None if conditions is None else tuple(conditions))
+        return cls(settings, pipeline=pipeline, spec=spec, training=described["training"])
+
+
+def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPipeline:
+    """Open a pipeline of the hub or of a local folder: safetensors only, no code of its own."""
+    name = settings.name
+    with hub.opening(name, where), _quiet_diffusers(), seeds.isolated("opened"):
+        folder = Path(name)
+        if not folder.is_dir():
+            folder = Path(
+                DiffusionPipeline.download(
+                    name, revision=settings.revision, variant=settings.variant, use_safetensors=True
+                )
+            )
+        part = _check_folder(folder, name, where)
+        dtype = _stored_dtype(folder / part, settings.variant) if settings.dtype == "own" else settings.dtype
+        opened = DiffusionPipeline.from_pretrained(
+            folder,
+            variant=settings.variant,
+            use_safetensors=True,
+            trust_remote_code=False,
+            torch_dtype=DTYPES[dtype],
+            local_files_only=True,
+        )
+        averaged = folder / f"{part}{EMA}"
+        if averaged.is_dir():
+            hub.check_weights(averaged, where)
+            network = type(getattr(opened, part)).from_pretrained(
+                averaged, use_safetensors=True, torch_dtype=DTYPES[dtype]
+            )
+            setattr(opened, part, network)
+        if reads_text(opened):
+            opened = AutoPipelineForText2Image.from_pipe(opened)
+    opened.set_progress_bar_config(disable=True)
+    for component in opened.components.values():
+        if isinstance(component, nn.Module):
+            component.eval()
+    found: DiffusionPipeline = opened
+    return found
+
+
+def _check_folder(folder: Path, name: str, where: str) -> str:
+    """Return the name of the part that is trained; InputError unless `folder` holds a pipeline with safe weights."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        what = f"the folder {name!r} has no model_index.json, so it is no pipeline"
+        raise InputError(Problem(where, what, "save it there: pipeline.save_pretrained(folder)"))
+    parts = [key for key, value in json.loads(index.read_text()).items() if isinstance(value, list) and value[0]]
+    for part in parts:
+        hub.check_weights(folder / part, where)
+    named = [part for part in ("unet", "transformer") if part in parts]
+    if not named:
+        raise InputError(Problem(where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"))
+    return named[0]
+
+
+def _stored_dtype(folder: Path, variant: str | None) -> str:
+    """Return the dtype in which the weights in a folder are stored; fp32 where it is none of ours."""
+    files = sorted(folder.glob(f"*.{variant}.safetensors" if variant else "*.safetensors")) or sorted(
+        folder.glob("*.safetensors")
+    )
+    if not files:
+        return "fp32"
+    with safe_open(files[0], framework="pt") as stored:
+        first = next(iter(stored.keys()))
+        return STORED.get(stored.get_slice(first).get_dtype(), "fp32")
+
+
+def _with_network(pipeline: DiffusionPipeline, network: nn.Module) -> DiffusionPipeline:
+    """Return the pipeline with another network; all else is shared."""
+    made = copy.copy(pipeline)
+    setattr(made, trained_part(pipeline), network)
+    return made
+
+
+def _sampler(settings: PipelineSettings, pipeline: DiffusionPipeline) -> Any:
+    own = pipeline.scheduler
+    kind = type(own) if settings.sampler == "own" else SAMPLERS[settings.sampler]
+    return kind.from_config(own.config)
+
+
+def _steps(settings: PipelineSettings, pipeline: DiffusionPipeline) -> int:
+    if settings.steps is not None:
+        return settings.steps
+    steps: int = inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default
+    return steps
+
+
+def _autocast(settings: PipelineSettings) -> Any:
+    if settings.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device().type, torch.bfloat16)
+
+
+class _quiet_diffusers:
+    """Keep diffusers from drawing progress bars and from remarks meant for its own users."""
+
+    def __enter__(self) -> None:
+        self._verbosity = diffusers_logging.get_verbosity()
+        diffusers_logging.set_verbosity_error()
+        diffusers_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        diffusers_logging.set_verbosity(self._verbosity)
+        diffusers_logging.enable_progress_bar()
