@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import nn
 
 from imglab import seeds
@@ -10,6 +13,7 @@ from imglab.hub import missing_package, quiet
 from imglab.settings import LoraSettings
 
 WHERE = "model.lora"
+TARGETS = f"{WHERE}.targets"
 
 
 def with_adapters(network: nn.Module, lora: LoraSettings, seed: int, task: str | None = None) -> nn.Module:
@@ -29,14 +33,23 @@ def merged(network: nn.Module) -> nn.Module:
 
 
 def adapter_problems(lora: LoraSettings | None, network: nn.Module | None) -> list[Problem]:
-    """Return what stands in the way of adapters: no `peft`, or no layers of the names given."""
+    """Return what stands in the way of adapters for a network: no `peft`, no such layers, or none that takes one."""
     if lora is None:
         return []
     problems = missing_package("peft", "lora", WHERE, "adapters are made")
-    if lora.targets != "all-linear" and network is not None:
-        names = [name for name, _ in network.named_modules()]
-        layers = {name.rpartition(".")[2] for name in names}
-        for target in sorted(set(lora.targets)):
-            if not any(name == target or name.endswith(f".{target}") for name in names):
-                problems.append(Problem(f"{WHERE}.targets", f"no layer is called {target!r}", nearest(target, layers)))
-    return problems
+    if network is None:
+        return problems
+    names = [name for name, _ in network.named_modules()]
+    layers = {name.rpartition(".")[2] for name in names}
+    for target in sorted(set(lora.targets) if lora.targets != "all-linear" else ()):
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            problems.append(Problem(TARGETS, f"no layer is called {target!r}", nearest(target, layers)))
+    if problems:
+        return problems
+    try:
+        with torch.device("meta"):
+            with_adapters(copy.deepcopy(network).to("meta"), lora, 0)
+    except ValueError as error:
+        what = f"adapters cannot be put there: {str(error).splitlines()[0]}"
+        return [Problem(TARGETS, what, "name linear or convolutional layers")]
+    return []

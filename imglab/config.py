@@ -78,12 +78,15 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
         raise InputError(Problem(f"{where}: chains", what, "see configs/side_by_side.yaml"))
     common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
     found: dict[str, RunConfig] = {}
+    folded = [str(name).casefold() for name in chains]
     for name, section in chains.items():
         at = f"{where}: chains.{name}"
         if not isinstance(section, dict):
             attempts.add(Problem(at, f"is a mapping of keys, not {kind_of_value(section)}"))
         elif not is_chain_name(name):
             attempts.add(Problem(at, "is no name for a chain", "letters, digits, `-` and `_`, a letter first"))
+        elif folded.count(name.casefold()) > 1:
+            attempts.add(Problem(at, "differs from another chain only in upper and lower case", "rename it"))
         elif "chains" in section or "name" in section:
             attempts.add(Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name"))
         else:

@@ -160,7 +160,10 @@ def human(samples: Samples, context: Context) -> Tensor:
             f"waiting for marks: {open_} of {len(rows)} samples of generation {context.generation} are not marked; "
             f"write 1 (keep) or 0 (drop) beside each in {path} and run the same command again"
         )
-    return torch.tensor([at for at, mark in enumerate(rows) if mark in YES], dtype=torch.int64)
+    kept = [at for at, mark in enumerate(rows) if mark in YES]
+    if not kept:  # now, while the marks can still be changed
+        raise InputError(Problem(str(path), "keeps no sample, so that nothing is left to train on", "mark some with 1"))
+    return torch.tensor(kept, dtype=torch.int64)
 
 
 def _best(scores: Tensor, keep: float) -> Tensor:

@@ -67,3 +67,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     options = sorted(choices)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(options)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -39,6 +39,7 @@ from imglab.sections import (
     DensityCuration,
     DropWatermarkedCuration,
     FreshDataSettings,
+    HumanCuration,
     MixSettings,
     RankingSection,
     SyntheticAugmentationSettings,
@@ -291,9 +292,12 @@ def _check_regime(config: RunConfig, real: int, left: int, available: int | None
 def _check_curator(config: RunConfig, modality: Modality, models: Sequence[GenerativeModel]) -> None:
     """Raise InputError where a curator needs what the data or the model do not have."""
     section = config.curate
-    for kind, ability in ((ConfidenceCuration, "confidence"), (DropWatermarkedCuration, "watermark_scores")):
+    for kind, ability, what in (
+        (ConfidenceCuration, "confidence", "needs confidence of the data, which these do not have"),
+        (DropWatermarkedCuration, "watermark_scores", "needs watermark scores of the data, which these do not have"),
+        (HumanCuration, "export", "shows samples to a person, and these have no form for that"),
+    ):
         if isinstance(section, kind) and ability not in modality.abilities:
-            what = f"needs {ability.replace('_', ' ')} of the data, which these do not have"
             raise InputError(Problem("curate.kind", what, "choose oracle, diversity or duplicates"))
     if isinstance(section, DensityCuration):
         blind = [type(member).__name__ for member in models[0].members if not has_density(member)]

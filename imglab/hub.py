@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from imglab import seeds
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
 
 NO_NETWORK = "give a local folder that `save_pretrained` wrote, or a name of the hub that the network reaches"
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only", "name_or_path")
@@ -30,6 +30,7 @@ def open_network(name: str, revision: str | None, where: str, auto: str) -> tupl
     auto  the class of transformers that opens it; what a checkpoint lacks, that class fills at random
     Raises InputError, with the config's key `where`, also for weights in any form but safetensors.
     """
+    check_name(name, where)
     check_weights(Path(name), where)
     with opening(name, where), seeds.isolated("opened"):
         opened, loading = getattr(transformers, auto).from_pretrained(
@@ -42,6 +43,12 @@ def open_network(name: str, revision: str | None, where: str, auto: str) -> tupl
         )
     found: PreTrainedModel = opened.eval()
     return found, sorted(loading["missing_keys"])
+
+
+def check_name(name: str, where: str) -> None:
+    """Raise InputError for what can only be a local path and is none, before the hub is asked for it."""
+    if name.startswith((".", "/", "~")) and not Path(name).exists():
+        raise InputError(Problem(where, f"there is no folder {name!r}", NO_NETWORK))
 
 
 def check_weights(folder: Path, where: str) -> None:
@@ -80,7 +87,7 @@ def opening(name: str, where: str, remedy: str = NO_NETWORK) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # transformers, diffusers, tokenizers and the hub's client raise a dozen kinds
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         kind: Any = None if isinstance(error, (OSError, ValueError)) else type(error).__name__
         what = f"{name!r} did not open: {f'{kind}: ' if kind else ''}{reason}"
         raise InputError(Problem(where, what, remedy)) from None

@@ -138,6 +138,7 @@ def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed
     except ValueError as error:  # known only now: curation may keep any number
         what = f"generation {g} has too few samples to choose from: {error}"
         raise InputError(Problem("regime", what, "keep more, draw more (curate.oversample, samples)")) from None
+    _check_selection(chosen, sizes)
     if not len(chosen):
         what = f"nothing is left to train generation {g} on"
         raise InputError(Problem("curate", what, "keep more, or choose a regime that keeps real data"))
@@ -160,6 +161,16 @@ def _training_set(modality: Modality, regime: Regime, store: Store, g: int, seed
             if rows is not None:
                 accepted[entry] = rows
     return TrainingSet(pool, chosen.through(accepted))
+
+
+def _check_selection(chosen: Selection, sizes: Sequence[int]) -> None:
+    """Raise InputError for what a regime of somebody else's must not return."""
+    if not isinstance(chosen, Selection):
+        raise InputError(Problem("regime", f"returned {type(chosen).__name__}, not imglab.Selection"))
+    try:
+        chosen.check(sizes)
+    except ValueError as error:
+        raise InputError(Problem("regime", f"returned a selection that is none of this pool: {error}")) from None
 
 
 def _start(start: Start, base: GenerativeModel | None, store: Store, g: int, *, turns: int) -> GenerativeModel | None:

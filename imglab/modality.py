@@ -159,7 +159,7 @@ class Modality(ABC):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """Which of `confidence` and `watermark_scores` this modality has; curation asks before a run begins."""
+        """Which of `confidence`, `watermark_scores` and `export` it has; curation asks before a run begins."""
         return frozenset()
 
     def confidence(self, samples: Samples) -> Tensor:

@@ -25,22 +25,39 @@ class Regime(Protocol):
 
 
 def replace(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
-    """Train on the last generation's samples alone (Shumailov et al. 2024, "no data preserved")."""
+    """Train on the last generation's samples alone: D_g = S_{g-1}, S_{-1} the real set.
+
+    Shumailov et al. 2024, "no data preserved": alpha = 1 in their p_{g+1} = alpha p_theta + beta p_g + gamma p_0. The
+    "fully synthetic loop" of Alemohammad et al. 2023 (MAD).
+    """
     return _whole(sizes, [generation])
 
 
-def real_only(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
-    """Train on the real set alone in every generation: the control, which refitting alone would change."""
-    return _whole(sizes, [0])
+def real_only(sizes: Sequence[int], *, generation: int, seed: int, size: Literal["real", "last"] = "real") -> Selection:
+    """Train on the real set alone in every generation, D_g = R: the control, which refitting alone would change.
+
+    The real-only control of Gerstgrasser et al. 2024 and of MAD's figures (D_g = R, no S). With `size: last` it is of
+    equal budget: as many real samples, other ones each time, as `replace` has synthetic ones; all, where it has more.
+    """
+    if size == "real" or generation == 0 or sizes[generation] >= sizes[0]:
+        return _whole(sizes, [0])
+    rows = _choose(sizes[0], sizes[generation], seeds.generator(seed, "real_only", generation))
+    return Selection(torch.zeros_like(rows), rows)
 
 
 def accumulate(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
-    """Train on the real data and the samples of all earlier generations (Gerstgrasser et al. 2024, section 2)."""
+    """Train on the real data and the samples of all earlier generations: D_g = R + S_0 + ... + S_{g-1}.
+
+    Gerstgrasser et al. 2024, section 2.
+    """
     return _whole(sizes, range(generation + 1))
 
 
 def accumulate_subsample(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
-    """Draw, without replacement, as many as the last generation left from the accumulated pool (Kazdan et al. 2024)."""
+    """Draw as many as the last generation left, without replacement, from R + S_0 + ... + S_{g-1}.
+
+    Kazdan et al. 2024 (2410.16713), section 3, "accumulate-subsample": |D_g| = |S_{g-1}|, drawn uniformly.
+    """
     pool = accumulate(sizes, generation=generation, seed=seed)
     rows = _choose(len(pool), sizes[generation], seeds.generator(seed, "accumulate_subsample", generation))
     return Selection(pool.entry[rows], pool.index[rows])
@@ -54,12 +71,12 @@ def mix(
     real_fraction: float | Sequence[float],
     real: Literal["fixed", "resampled", "fresh"] = "fixed",
 ) -> Selection:
-    """Mix a share of real data with the last generation's samples, at the size of the last generation.
+    """Mix a share of real data with the last generation's samples, n in all, as many as that generation left.
 
-    `real_fraction` in [0, 1] is the real share (Shumailov et al. 2024: 0.1); a list gives it for generations 1, 2, ...,
-    its last one for all that follow (synthetic data building up on the web). `fixed` takes the same real samples in
-    every generation, as far as its share goes, `resampled` other ones of the real training set each time, `fresh` ones
-    that no generation has seen.
+    Shumailov et al. 2024: p_{g+1} = alpha p_theta + gamma p_0, gamma = 1 - alpha the `real_fraction` (theirs: 0.1). A
+    list gives it for generations 1, 2, ..., its last one for all that follow (synthetic data building up on the web).
+    `fixed` takes the same real samples in every generation, as far as its share goes, `resampled` other ones of the
+    real training set each time, `fresh` ones that no generation has seen.
     """
     if generation == 0:
         return replace(sizes, generation=0, seed=seed)
@@ -79,7 +96,8 @@ def mix(
 def synthetic_augmentation(sizes: Sequence[int], *, generation: int, seed: int, ratio: float = 1.0) -> Selection:
     """Train on the whole real set and `ratio` times as many of the last generation's samples.
 
-    The "synthetic augmentation loop" of Alemohammad et al. 2023 (MAD, section 3.2): n real and lambda n synthetic.
+    The "synthetic augmentation loop" of Alemohammad et al. 2023 (MAD, section 3.2): D_g = R + lambda n of S_{g-1},
+    n = |R|.
     """
     if generation == 0:
         return replace(sizes, generation=0, seed=seed)
@@ -93,7 +111,7 @@ def synthetic_augmentation(sizes: Sequence[int], *, generation: int, seed: int, 
 def fresh_data(sizes: Sequence[int], *, generation: int, seed: int, fresh: int) -> Selection:
     """Train on the last generation's samples and `fresh` real ones that no generation has seen.
 
-    The "fresh data loop" of Alemohammad et al. 2023 (MAD, section 3.3).
+    The "fresh data loop" of Alemohammad et al. 2023 (MAD, section 3.3): D_g = F_g + S_{g-1}, |F_g| = n_r, no F_g twice.
     """
     last = replace(sizes, generation=generation, seed=seed)
     if generation == 0:
@@ -106,7 +124,8 @@ def fresh_data(sizes: Sequence[int], *, generation: int, seed: int, fresh: int) 
 def sliding_window(sizes: Sequence[int], *, generation: int, seed: int, window: int) -> Selection:
     """Train on the samples of the last `window` generations; the real set counts as the one before generation 0.
 
-    Between `replace` (a window of 1) and `accumulate` (a window without end).
+    D_g = S_{g-w} + ... + S_{g-1}, S_{-1} the real set: between `replace` (w = 1) and `accumulate` (w > g), the two
+    ends that Gerstgrasser et al. 2024, section 2, compare.
     """
     return _whole(sizes, range(max(0, generation + 1 - window), generation + 1))
 

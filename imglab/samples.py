@@ -90,6 +90,18 @@ class Selection:
         if self.entry.shape != self.index.shape or self.entry.dim() != 1:
             raise ValueError("Selection needs two vectors of one length")
 
+    def check(self, sizes: Sequence[int]) -> None:
+        """Raise ValueError unless every pair lies in a pool with entries of these sizes, or in fresh data."""
+        if self.entry.dtype != torch.int64 or self.index.dtype != torch.int64:
+            raise ValueError(f"entries and indices must be int64, not {self.entry.dtype} and {self.index.dtype}")
+        if not len(self):
+            return
+        if int(self.entry.min()) < FRESH or int(self.entry.max()) >= len(sizes):
+            raise ValueError(f"an entry is beyond the pool's {len(sizes)}")
+        held = torch.tensor([*sizes, torch.iinfo(torch.int64).max])[self.entry]  # entry -1, fresh data, has no end here
+        if bool(((self.index < 0) | (self.index >= held)).any()):
+            raise ValueError("an index is beyond its entry's samples")
+
     def through(self, accepted: Mapping[int, Tensor]) -> Selection:
         """Return the selection whose indices count all samples of an entry, from one that counts its accepted ones.
 

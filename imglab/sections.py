@@ -21,6 +21,8 @@ class RealOnlySettings(Section):
     """Train on the real data alone: the control."""
 
     kind: Literal["real_only"] = "real_only"
+    size: Literal["real", "last"] = "real"
+    """All of it, or no more than the last generation drew: equal budget where `samples` is smaller."""
 
 
 class AccumulateSettings(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 import torch
@@ -212,6 +213,10 @@ def test_marks_that_are_none(tmp_path):
     marks.write_text(whole.replace("000003.png,", "000003.png,perhaps"))
     with pytest.raises(InputError, match="line 5: 'perhaps' is no mark"):
         finish(config, tmp_path / "run")
+    marks.write_text(re.sub(",$", ",0", whole, flags=re.M))
+    with pytest.raises(InputError, match="keeps no sample"):
+        finish(config, tmp_path / "run")
+    assert not (tmp_path / "run/generation_000/manifest.json").exists(), "the marks can still be changed"
     marks.write_text("\n".join(whole.splitlines()[:5]))
     with pytest.raises(InputError, match="marks 4 of 12 samples: 000004"):
         finish(config, tmp_path / "run")
@@ -232,6 +237,7 @@ def test_the_manifest_seals_the_accepted(tmp_path):
         (["curate={kind: oracle, kep: 0.5}"], r"curate.kep: unknown key \(did you mean 'keep'"),
         (["curate=orakel"], "curate.kind: 'orakel' is not one of them .*oracle"),
         (["curate=confidence"], "curate.kind: needs confidence of the data"),
+        (["curate=human"], "curate.kind: shows samples to a person, and these have no form for that"),
         (["curate=drop_watermarked"], "curate.kind: needs watermark scores of the data"),
     ],
 )

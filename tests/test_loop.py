@@ -9,7 +9,7 @@ import torch
 
 import imglab
 from imglab import regimes
-from imglab.errors import Stopped
+from imglab.errors import InputError, Stopped
 from imglab.gaussian.modality import GaussianModality
 from imglab.gaussian.model import GaussianModel
 from imglab.gaussian.settings import GaussianDataSettings, GaussianModelSettings
@@ -135,6 +135,21 @@ def test_a_loss_that_is_no_number_stops_the_chain():
     assert next(chain).index == 0
     with pytest.raises(Stopped, match="the loss of generation 1 became nan after 12 samples"):
         next(chain)
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        ([1, 2], "returned list, not imglab.Selection"),
+        (Selection(torch.tensor([0]), torch.tensor([40])), "an index is beyond its entry's samples"),
+        (Selection(torch.tensor([0]), torch.tensor([-1])), "an index is beyond its entry's samples"),
+        (Selection(torch.tensor([9]), torch.tensor([0])), "an entry is beyond the pool's 1"),
+        (Selection(torch.tensor([0.0]), torch.tensor([0])), "must be int64"),
+    ],
+)
+def test_what_a_regime_must_not_return(returned, told):
+    with pytest.raises(InputError, match=told):
+        next(run_chain(*gaussian(), lambda sizes, *, generation, seed: returned, generations=1))
 
 
 def test_a_regime_may_pick_fresh_samples_in_any_order():

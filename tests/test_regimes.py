@@ -14,6 +14,8 @@ from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
 
 ALL = {
     "replace": regimes.replace,
+    "real_only": regimes.real_only,
+    "real_only, equal budget": partial(regimes.real_only, size="last"),
     "accumulate": regimes.accumulate,
     "accumulate_subsample": regimes.accumulate_subsample,
     "mix fixed": partial(regimes.mix, real_fraction=0.3, real="fixed"),
@@ -54,6 +56,15 @@ def test_replace_and_accumulate_take_all(sizes, seed):
     assert pairs(regimes.replace(sizes, generation=last, seed=seed)) == [(last, i) for i in range(sizes[last])]
     everything = [(entry, i) for entry, size in enumerate(sizes) for i in range(size)]
     assert pairs(regimes.accumulate(sizes, generation=last, seed=seed)) == everything
+
+
+@given(sizes=SIZES, seed=st.integers(0, 2**40))
+def test_the_control_is_real_and_of_equal_budget(sizes, seed):
+    last = len(sizes) - 1
+    assert pairs(regimes.real_only(sizes, generation=last, seed=seed)) == [(0, i) for i in range(sizes[0])]
+    equal = regimes.real_only(sizes, generation=last, seed=seed, size="last")
+    assert len(equal) == min(sizes[0], sizes[last])
+    assert set(equal.entry.tolist()) == {0}
 
 
 @given(sizes=SIZES, seed=st.integers(0, 2**40))

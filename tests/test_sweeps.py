@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from scipy import stats
 
 from imglab import runs
 from imglab.errors import InputError
+from imglab.experiment import build_regime
 from imglab.sweeps import statistics
 from imglab.sweeps.config import CONTROL, load_sweep, merged, run_folder
 from imglab.sweeps.pool import Job, Outcome, run_in_pool
@@ -89,9 +91,28 @@ class TestConfig:
         assert "imglab sweep" in lab("run", sweep)[2]
         assert "imglab run" in lab("sweep", chain)[2]
         assert lab("validate", sweep)[:2] == (0, f"{sweep}: right\n")
-        code, _, err = lab("sweep", sweep, "--ray", "127.0.0.1:1")
+
+    @pytest.mark.parametrize("address", ["", "127.0.0.1:1", "127.0.0.1:x"])
+    def test_a_cluster_that_is_not_there(self, lab, tmp_path, address):  # noqa: F811
+        sweep = write(tmp_path, TINY_SWEEP, "sweep")
+        code, _, err = lab("sweep", sweep, "--out", tmp_path / "out", "--ray", address)
         assert code == 2
-        assert "--ray" in err
+        assert "--ray: no Ray cluster answers" in err
+        assert not (tmp_path / "out").exists(), "what is refused leaves nothing"
+
+    def test_somebody_else_at_the_address(self, lab, tmp_path, monkeypatch):  # noqa: F811
+        pytest.importorskip("ray", reason="ray is not installed")
+        monkeypatch.setattr("imglab.sweeps.pool.ANSWER", 5.0)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            code, _, err = lab("sweep", write(tmp_path, TINY_SWEEP, "sweep"), "--ray", address)
+        assert code == 2
+        assert "no answer in 5 s" in err
+
+    def test_the_control_has_the_budget_of_the_arms(self, tmp_path):
+        config = load_sweep(write(tmp_path, {**TINY_SWEEP, "samples": 20}))
+        regime = build_regime(config.arms["control"])
+        assert len(regime([60, 20], generation=1, seed=0)) == 20
 
 
 class TestStatistics:

@@ -48,6 +48,13 @@ class TestSources:
         one = read_corpus(FilesSource(path=str(folder / "00.txt"), test_path=str(folder / "01.txt")))
         assert (one.train, one.test) == (SENTENCES[:1], SENTENCES[1:2])
 
+    def test_what_is_for_testing_is_not_trained_on(self, folder):
+        found = read_corpus(FilesSource(path=str(folder), test_path=str(folder / "03.txt")))
+        assert found.test == [SENTENCES[3]]
+        assert found.train == [*SENTENCES[:3], *SENTENCES[4:]]
+        with pytest.raises(InputError, match=r"nothing but what modality\.source\.test_path names"):
+            read_corpus(FilesSource(path=str(folder), test_path=str(folder)))
+
     def test_documents_begin_where_a_line_says_so(self, tmp_path):
         path = tmp_path / "all.txt"
         path.write_text("before\n = One = \nfirst\n = = Not this = = \n = Two = \r\nsecond\n")
@@ -121,7 +128,7 @@ class TestSplit:
 
     def test_parts_are_the_text_in_order(self, folder):
         found = load_real_text(text(source={"kind": "files", "path": str(folder), "test_path": str(folder / "03.txt")}))
-        whole = "<|endoftext|>".join(SENTENCES)
+        whole = "<|endoftext|>".join(SENTENCES[:3] + SENTENCES[4:])
         assert whole.startswith(found.tokenizer.decode(found.train.flatten()))
         assert found.train.shape[1] == 16
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+import transformers
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -25,12 +26,19 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from imglab import plugins
+from imglab import plugins, seeds
 from imglab.config import validate_config
 from imglab.errors import InputError
 from imglab.experiment import Run, build
 from imglab.samples import Samples, TrainingSet
-from imglab.text.decoding import invert, sample_tokens, search_beams
+from imglab.text.decoding import (
+    cached_reader,
+    invert,
+    reads_with_cache,
+    sample_tokens,
+    search_beams,
+    whole_reader,
+)
 from imglab.text.likelihood import model_measures
 from imglab.text.ngram_network import NgramForCausalLM
 from imglab.text.scoring import score_tokens
@@ -135,6 +143,39 @@ class TestSampling:
             fitted[1].sample(2, seed=0)
 
 
+def tiny(config, **keys):
+    """A small random network of any architecture of transformers."""
+    with seeds.isolated("tiny", config):
+        return AutoModelForCausalLM.from_config(getattr(transformers, config)(vocab_size=60, **keys)).eval()
+
+
+OPENAI_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+MAMBA = {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4}
+LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+BERT = {**LLAMA, "max_position_embeddings": 32}
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("config", "keys", "cached"),
+        [("LlamaConfig", LLAMA, True), ("OpenAIGPTConfig", OPENAI_GPT, False), ("MambaConfig", MAMBA, False)],
+    )
+    def test_every_architecture_is_read_with_its_context(self, config, keys, cached):
+        """Where the key-value cache is passed over without a word, everything is read again: the same logits."""
+        network = tiny(config, **keys)
+        assert reads_with_cache(network) == cached
+        read = cached_reader(network) if cached else whole_reader(network)
+        tokens = torch.arange(10)[None]
+        with torch.inference_mode():
+            read(tokens[:, :8])
+            last = [read(tokens[:, at : at + 1]) for at in (8, 9)][-1]
+            assert torch.allclose(last, network(tokens, use_cache=False).logits[:, -1], atol=1e-5)
+
+    def test_a_network_that_looks_ahead_is_no_language_model(self):
+        with pytest.raises(ValueError, match="looks at the tokens that come after"):
+            reads_with_cache(tiny("BertConfig", **BERT))
+
+
 class TestBeams:
     def test_equal_a_search_by_transformers(self, fitted):
         modality, model = fitted
@@ -170,6 +211,11 @@ class TestBeams:
         )
         found = search_beams(Ending(config).eval(), torch.full((2, 4), 7), 6, beams=2, ids=300)
         assert found.tolist() == [[2] * 6] * 2
+
+    def test_of_a_network_without_a_key_value_cache(self):
+        network = tiny("RwkvConfig", hidden_size=16, attention_hidden_size=16, num_hidden_layers=2, context_length=32)
+        found = search_beams(network, torch.full((2, 4), 7), 6, beams=2, ids=60, cached=reads_with_cache(network))
+        assert found.shape == (2, 6)
 
     def test_leave_the_network_as_it_was(self, fitted):
         modality, model = fitted

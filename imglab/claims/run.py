@@ -19,6 +19,8 @@ from imglab.config import RunConfig
 from imglab.environment import available_cores
 from imglab.sweeps.pool import Job, make_job, run_in_pool
 
+VERDICTS = "claims.json"
+
 
 @dataclass
 class _Plan:
@@ -55,7 +57,7 @@ class ClaimsRun:
     def run(self, workers: int, watch: Callable[[int, int], None]) -> list[Result]:
         """Run the chains that are not finished, at most `workers` at a time, and judge every claim.
 
-        The verdicts are written to claims.json.
+        The verdicts are written to claims.json, beside those of earlier calls.
         """
         files.make_folder(self._out)
         folders = {name: self._chains(plan) for name, plan in self._plans.items()}
@@ -66,9 +68,16 @@ class ClaimsRun:
             }
             found = {name: [each.result() for each in futures] for name, futures in theory.items()}
         results = [self._judge(claim, folders, failed, found[claim.name]) for claim in self._claims]
-        report = {"profile": self._profile, "claims": [result.described() for result in results]}
-        files.write_json(self._out / "claims.json", report)
+        self._keep([result.described() for result in results])
         return results
+
+    def _keep(self, verdicts: list[dict[str, Any]]) -> None:
+        """Write claims.json; verdicts of earlier calls at this profile on other claims stay in it."""
+        path = self._out / VERDICTS
+        before = runs.read_json(path, ("profile", "claims")) if path.exists() else {}
+        kept = before["claims"] if before.get("profile") == self._profile else []
+        judged = {verdict["name"]: verdict for verdict in [*kept, *verdicts]}
+        files.write_json(path, {"profile": self._profile, "claims": list(judged.values())})
 
     def _chains(self, plan: _Plan) -> dict[tuple[str, int], RunConfig]:
         return {

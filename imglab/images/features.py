@@ -15,7 +15,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchmetrics.image.fid import NoTrainInceptionV3
 
 from imglab import files, seeds
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
 from imglab.images.settings import ClassifierSettings, InceptionSettings
 from imglab.images.sources import UNREADABLE, LabelledImages
 
@@ -187,8 +187,8 @@ class Inception(Extractor):
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
             self._network = _inception(state)
         except (*UNREADABLE, RuntimeError, AttributeError, UnpicklingError, SafetensorError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            problem = Problem(INCEPTION_KEY, f"{str(path)!r} does not hold Inception-v3's weights: {reason}", REMEDY)
+            what = f"{str(path)!r} does not hold Inception-v3's weights: {first_line(error)}"
+            problem = Problem(INCEPTION_KEY, what, REMEDY)
             raise InputError(problem) from None
         self._hash = files.sha256_file(path)[:HASH_LENGTH]
 

@@ -120,7 +120,7 @@ class ImageModality(Modality):
     @property
     def abilities(self) -> frozenset[str]:
         """Images can be searched for a watermark and, where there are labels, judged by the classifier."""
-        found = {"confidence"} if self._classifier else set()
+        found = {"export", "confidence"} if self._classifier else {"export"}
         return frozenset(found | {"watermark_scores"} if min(self.spec.shape[1:]) >= SMALLEST_SIDE else found)
 
     def confidence(self, samples: Samples) -> Tensor:

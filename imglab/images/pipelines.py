@@ -202,6 +202,7 @@ class PipelineModel(GenerativeModel):
 def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPipeline:
     """Open a pipeline of the hub or of a local folder: safetensors only, no code of its own."""
     name = settings.name
+    hub.check_name(name, where)
     with hub.opening(name, where), _quiet_diffusers(), seeds.isolated("opened"):
         folder = Path(name)
         if not folder.is_dir():

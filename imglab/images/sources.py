@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from imglab.errors import InputError, Problem, nearest
+from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.images.settings import DigitsSource, FolderSource, ImageSettings, NpzSource, TorchvisionSource
 
 UNREADABLE = (
@@ -98,7 +98,7 @@ def _read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImag
         opened = [found(source.root, **split, **extra) for split in splits]
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, ImportError, EOFError) as error:
         remedy = f"put the files under {source.root!r}, or set download: true where there is a network"
-        problem = Problem("modality.source.root", f"{source.name} could not be opened: {_first_line(error)}", remedy)
+        problem = Problem("modality.source.root", f"{source.name} could not be opened: {first_line(error)}", remedy)
         raise InputError(problem) from None
     train, test = (_torchvision_images(dataset, size) for dataset in opened)
     names = getattr(opened[0], "classes", None) or sorted({int(label) for label in train.labels.tolist()})  # type: ignore[union-attr]
@@ -122,7 +122,7 @@ def _torchvision_images(dataset: Any, size: int | None) -> LabelledImages:
             arrays.append(_as_array(image, size))
             labels.append(int(label))
         except (OSError, ValueError, TypeError) as error:
-            problem = Problem(name, f"is not an image with a class: {_first_line(error)}", "use another source")
+            problem = Problem(name, f"is not an image with a class: {first_line(error)}", "use another source")
             raise InputError(problem) from None
     return LabelledImages(_stacked(arrays, names), torch.tensor(labels))
 
@@ -137,7 +137,7 @@ def _read_npz(source: NpzSource) -> SourceImages:
             arrays = {name: archive[name] for name in archive.files}
     except UNREADABLE as error:
         problem = Problem(
-            where, f"{source.path!r} is not a readable .npz: {_first_line(error)}", "write it again with numpy.savez"
+            where, f"{source.path!r} is not a readable .npz: {first_line(error)}", "write it again with numpy.savez"
         )
         raise InputError(problem) from None
     problems = []
@@ -214,7 +214,7 @@ def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
                 opened.append(_as_array(image, size))
         except UNREADABLE as error:
             problems.append(
-                Problem(str(path), f"cannot be read as an image: {_first_line(error)}", "remove or replace it")
+                Problem(str(path), f"cannot be read as an image: {first_line(error)}", "remove or replace it")
             )
     if problems:
         raise InputError(problems)
@@ -262,7 +262,3 @@ def _channels_first(images: Any) -> Tensor:
     if found.dim() == 3:
         return found[:, None].contiguous()
     return (found.permute(0, 3, 1, 2) if found.shape[-1] in (1, 3) else found).contiguous()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -19,8 +19,8 @@ from imglab.settings import Section, Seed
 from imglab.yaml_files import read_yaml
 
 CONTROL = "control"
-"""The arm that every sweep has: the common config on real data alone, uncurated."""
-CONTROL_CHANGES: Mapping[str, Any] = {"regime": "real_only", "curate": None}
+"""The arm that every sweep has: the common config on real data alone, of equal budget, uncurated."""
+CONTROL_CHANGES: Mapping[str, Any] = {"regime": {"kind": "real_only", "size": "last"}, "curate": None}
 
 
 class Contrast(Section):

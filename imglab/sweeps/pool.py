@@ -6,11 +6,14 @@ No torch here: a worker imports it when it begins its first job, after its threa
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.config import RunConfig, dump_config
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
 from imglab.yaml_files import parse_yaml, read_yaml
 
 TRIES = 3
@@ -30,6 +33,9 @@ POLL = 1.0
 """Seconds between two looks at how far the jobs are."""
 PATIENCE = 5.0
 """Seconds in which a cluster must answer."""
+ANSWER = 60.0
+"""Seconds in which it must let a process in."""
+ASK_RAY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOST = "its worker died"
 _ENDING = threading.Event()
@@ -172,18 +178,32 @@ def _work_through(
     return [name for name in in_hand.values() if name not in done]
 
 
-def run_on_ray(jobs: Mapping[str, Job], address: str, watch: Callable[[], None]) -> dict[str, Outcome]:
-    """Run jobs on a Ray cluster whose machines share the run directories; else as `run_in_pool`."""
+def check_ray(address: str) -> None:
+    """Raise InputError unless a Ray cluster answers at this address.
+
+    Ray itself asks for minutes, and then ends the process: so another one asks.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(Problem("--ray", "needs the package `ray`", "pip install 'imglab[ray]'"))
     try:
-        import ray
-    except ImportError:
-        raise InputError(Problem("--ray", "needs the package `ray`", "pip install 'imglab[ray]'")) from None
-    try:
+        if not address:
+            raise ValueError("the address is empty")
         _knock(address)
-        ray.init(address=address, log_to_driver=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        what = f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
+        command = [sys.executable, "-c", ASK_RAY, address]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER, check=False)
+        if told.returncode:
+            raise ValueError((told.stderr.strip() or "it ended without a word").splitlines()[-1])
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        why = f"no answer in {ANSWER:.0f} s" if isinstance(error, subprocess.TimeoutExpired) else first_line(error)
+        what = f"no Ray cluster answers at {address!r}: {why}"
         raise InputError(Problem("--ray", what, "start one with `ray start --head`")) from None
+
+
+def run_on_ray(jobs: Mapping[str, Job], address: str, watch: Callable[[], None]) -> dict[str, Outcome]:
+    """Run jobs on a Ray cluster that answers (`check_ray`), whose machines share the run directories."""
+    import ray
+
+    ray.init(address=address, log_to_driver=False)
     try:
         submitted: dict[Any, str] = {}
         for name, job in jobs.items():
@@ -209,7 +229,7 @@ def run_on_ray(jobs: Mapping[str, Job], address: str, watch: Callable[[], None])
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at host:port: Ray itself asks for minutes and then ends the process."""
+    """Raise OSError where nobody listens at host:port."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
         if not port.isdecimal():

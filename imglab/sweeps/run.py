@@ -11,7 +11,7 @@ from imglab.environment import available_cores
 from imglab.errors import Attempts, InputError, Problem
 from imglab.experiment import RUNS, build, check_folder, resolve
 from imglab.sweeps.config import SweepConfig, run_folder
-from imglab.sweeps.pool import Job, Outcome, make_job, run_in_pool, run_on_ray
+from imglab.sweeps.pool import Job, Outcome, check_ray, make_job, run_in_pool, run_on_ray
 
 
 class Sweep:
@@ -44,9 +44,11 @@ class Sweep:
         Returns how each run, named `<arm>/seed-<s>`, ended. `watch` is given the generations finished, and how many
         there will be.
         """
+        if ray is not None:
+            check_ray(ray)
         files.make_folder(self.folder)
         files.write_json(self.folder / runs.SWEEP, self._described)
-        threads = 1 if ray else max(1, available_cores() // self._workers)
+        threads = 1 if ray is not None else max(1, available_cores() // self._workers)
         cache = self.folder / ".cache"
         jobs: dict[str, Job] = {}
         for arm, seed, config in self.config.runs(self._workers):
@@ -54,7 +56,7 @@ class Sweep:
             jobs[f"{arm}/{folder.name}"] = make_job(config, folder, threads, cache)
         total = sum(config.generations for _, _, config in self.config.runs())
         look = partial(_look, [Path(job.folder) for job in jobs.values()], total, watch)
-        return run_on_ray(jobs, ray, look) if ray else run_in_pool(jobs, self._workers, look)
+        return run_in_pool(jobs, self._workers, look) if ray is None else run_on_ray(jobs, ray, look)
 
     def _repr_html_(self) -> str:
         from imglab.report.notebook import Report

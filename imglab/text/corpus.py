@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
 from imglab.hub import quiet
 from imglab.text.settings import FilesSource, HubSource, PydocSource
 
@@ -45,12 +45,19 @@ def _read_pydoc() -> Corpus:
 
 
 def _read_files(source: FilesSource) -> Corpus:
-    def read(key: str, name: str) -> list[str]:
-        texts = [_read_text(path, f"{WHERE}.{key}") for path in _text_files(name, f"{WHERE}.{key}")]
-        return _documents(texts, source.document_start)
+    def read(key: str, paths: Iterable[Path]) -> list[str]:
+        return _documents([_read_text(path, f"{WHERE}.{key}") for path in paths], source.document_start)
 
-    train = read("path", source.path)
-    return Corpus(train, None if source.test_path is None else read("test_path", source.test_path))
+    paths = _text_files(source.path, f"{WHERE}.path")
+    if source.test_path is None:
+        return Corpus(read("path", paths), None)
+    held_out = _text_files(source.test_path, f"{WHERE}.test_path")
+    apart = {path.resolve() for path in held_out}
+    kept = [path for path in paths if path.resolve() not in apart]  # `path` may be the folder that holds both
+    if not kept:
+        what = f"holds nothing but what {WHERE}.test_path names"
+        raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
+    return Corpus(read("path", kept), read("test_path", held_out))
 
 
 def _text_files(name: str, where: str) -> list[Path]:
@@ -89,7 +96,8 @@ def _read_hub(source: HubSource) -> Corpus:
                     source.name, source.subset, split=split, revision=source.revision, trust_remote_code=False
                 )
         except Exception as error:  # datasets raises a dozen kinds for names, splits, files and the network
-            what = f"{source.name!r} did not load: {_first_line(error)}"
+            cause = f" ({first_line(error.__cause__)})" if error.__cause__ else ""
+            what = f"{source.name!r} did not load: {first_line(error)}{cause}"
             remedy = "check the name and `subset`; without network give a local folder"
             raise InputError(Problem(f"{WHERE}.{key}", what, remedy)) from None
         if source.column not in found.column_names:
@@ -119,7 +127,3 @@ def _documents(texts: Iterable[str], start: str | None) -> list[str]:
 
 def _with_text(documents: Iterable[str]) -> list[str]:
     return [document for document in documents if document.strip()]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
 from imglab.hub import quiet
 
@@ -17,6 +17,60 @@ class Reader(Protocol):
 
     def __call__(self, tokens: Tensor) -> Tensor:  # noqa: D102
         ...
+
+
+PROBE, PART = 6, 3
+"""Tokens read to see how a network reads, and how many of them first."""
+
+
+def cached_reader(network: PreTrainedModel) -> Reader:
+    """Read on with a key-value cache."""
+    cache = DynamicCache(config=network.config)
+
+    def read(tokens: Tensor) -> Tensor:
+        logits: Tensor = network(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        return logits
+
+    return read
+
+
+def whole_reader(network: PreTrainedModel) -> Reader:
+    """Read everything again for each token: for networks that keep what they have read in no key-value cache."""
+    seen: list[Tensor] = []
+
+    def read(tokens: Tensor) -> Tensor:
+        seen[:] = [torch.cat([*seen, tokens], 1)]
+        logits: Tensor = network(seen[0], use_cache=False).logits[:, -1]
+        return logits
+
+    return read
+
+
+@torch.inference_mode()
+def reads_with_cache(network: PreTrainedModel) -> bool:
+    """Say whether a network, given a key-value cache, reads on as it reads all at once.
+
+    Some take no cache, or keep one of their own, and pass over the keyword without a word. Raises ValueError for a
+    network whose logits depend on tokens that come later: it cannot continue text.
+    """
+    tokens = torch.arange(1, PROBE + 1, device=network.device)[None] % network.config.vocab_size
+    whole = network(tokens, use_cache=False).logits
+    begun = network(tokens[:, :PART], use_cache=False).logits
+    if not _alike(whole[:, PART - 1], begun[:, -1]):
+        raise ValueError("it looks at the tokens that come after: it is no causal language model")
+    try:
+        read = cached_reader(network)
+        read(tokens[:, :PART])
+        for at in range(PART, PROBE):
+            logits = read(tokens[:, at : at + 1])
+    except (TypeError, ValueError, AttributeError, IndexError, RuntimeError, NotImplementedError):
+        return False
+    return _alike(logits, whole[:, -1])
+
+
+def _alike(one: Tensor, two: Tensor) -> bool:
+    scale = float((two - two.mean()).abs().max()) or 1.0
+    return float((one - two).abs().max()) <= 1e-3 * scale
 
 
 def sample_tokens(
@@ -69,10 +123,12 @@ def _passed(cumulated: Tensor, uniform: Tensor) -> Tensor:
     return found.clamp(max=cumulated.shape[1] - 1)
 
 
-def search_beams(network: PreTrainedModel, prompts: Tensor, length: int, *, beams: int, ids: int) -> Tensor:
+def search_beams(
+    network: PreTrainedModel, prompts: Tensor, length: int, *, beams: int, ids: int, cached: bool = True
+) -> Tensor:
     """Return the most likely continuations of `length` tokens, int64 [B, length], that beam search finds.
 
-    The token that ends a document is one like any other: text goes on after it.
+    The token that ends a document is one like any other: text goes on after it. `cached` as `reads_with_cache` says.
     """
     beyond = list(range(ids, network.config.vocab_size))
     plan = GenerationConfig(
@@ -82,6 +138,7 @@ def search_beams(network: PreTrainedModel, prompts: Tensor, length: int, *, beam
         do_sample=False,
         pad_token_id=0,
         suppress_tokens=beyond or None,
+        use_cache=cached,
     )
     own, network.generation_config = network.generation_config, GenerationConfig()
     try:

@@ -8,7 +8,7 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from imglab.errors import InputError, Problem
-from imglab.hub import forget_machine, open_network, opening
+from imglab.hub import check_name, forget_machine, open_network, opening
 from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings
 
 DOCUMENT_END = "<|endoftext|>"
@@ -32,6 +32,7 @@ def make_tokenizer(
 
 def open_tokenizer(name: str, revision: str | None, where: str) -> PreTrainedTokenizerBase:
     """Open a tokenizer of a local folder or of the hub; `where` is the config's key that names it."""
+    check_name(name, where)
     folder = Path(name)
     if folder.is_dir() and not any((folder / file).is_file() for file in TOKENIZER_FILES):
         remedy = "save it there: tokenizer.save_pretrained(folder)"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
-    DynamicCache,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -18,7 +18,7 @@ from imglab.adapters import adapter_problems
 from imglab.errors import InputError, Problem
 from imglab.modality import GenerativeModel, Stage
 from imglab.samples import TrainingSet
-from imglab.text.decoding import Reader
+from imglab.text.decoding import Reader, cached_reader, reads_with_cache, whole_reader
 from imglab.text.fitting import fit_network
 from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
@@ -43,6 +43,10 @@ class LanguageModel(TextModel):
         network = None
         if isinstance(settings.network, PretrainedSettings):
             network = open_model(settings.network.name, settings.network.revision, NETWORK)
+            try:
+                reads_with_cache(network)
+            except ValueError as error:
+                raise InputError(Problem(NETWORK, f"{settings.network.name!r}: {error}", "name one that is")) from None
             _check_tokenizer(settings.network, network, tokenizer)
         _check(settings, network, tokenizer, block)
         return network
@@ -57,15 +61,14 @@ class LanguageModel(TextModel):
         """Itself, where its settings name pretrained weights."""
         return self if isinstance(self._settings.network, PretrainedSettings) else None
 
+    @cached_property
+    def cached(self) -> bool:
+        """Whether its network reads on with a key-value cache."""
+        return reads_with_cache(self.network)
+
     def reader(self) -> Reader:
-        """Read with a key-value cache."""
-        network, cache = self.network, DynamicCache(config=self.network.config)
-
-        def read(tokens: Tensor) -> Tensor:
-            logits: Tensor = network(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
-            return logits
-
-        return read
+        """Read with a key-value cache where the network has one."""
+        return cached_reader(self.network) if self.cached else whole_reader(self.network)
 
     def fit(
         self,

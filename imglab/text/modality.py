@@ -126,8 +126,8 @@ class TextModality(TokenModality):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """Text can be searched for a watermark."""
-        return frozenset({"watermark_scores"})
+        """Text can be searched for a watermark, and shown to a person."""
+        return frozenset({"watermark_scores", "export"})
 
     def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
         """Return the z-score of the watermark of `key` in each sample, float64 [N]."""

@@ -105,6 +105,11 @@ class TextModel(GenerativeModel):
         """Samples seen in the fit, and the budget's unit."""
         return self._training
 
+    @property
+    def cached(self) -> bool:
+        """Whether its network reads on with a key-value cache."""
+        return True
+
     @abstractmethod
     def reader(self) -> Reader:
         """Return what reads prompts and the tokens after them."""
@@ -123,7 +128,9 @@ class TextModel(GenerativeModel):
             part = slice(at, at + settings.sampling_batch)
             prompts, ids = conditions[part].to(network.device), len(self._tokenizer)
             if isinstance(settings.decoding, BeamSettings):
-                tokens = search_beams(network, prompts, self._block, beams=settings.decoding.beams, ids=ids)
+                tokens = search_beams(
+                    network, prompts, self._block, beams=settings.decoding.beams, ids=ids, cached=self.cached
+                )
             else:
                 generators = [seeds.generator(seed, index) for index in indices[part]]
                 uniforms = torch.stack([torch.rand(self._block, generator=generator) for generator in generators])
