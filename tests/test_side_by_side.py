@@ -157,7 +157,10 @@ def test_commands_run_together_and_tell_how_they_ended():
         ({"chains": {}}, r"chains: holds chains by name"),
         ({"chains": ["text"]}, r"chains: holds chains by name"),
         ({"chains": {"a/b": NGRAMS}}, r"chains\.a/b: is no name for a chain"),
-        ({"chains": {"a": NGRAMS, "A": VECTORS}}, r"chains\.a: differs from another chain only in upper and lower case"),
+        (
+            {"chains": {"a": NGRAMS, "A": VECTORS}},
+            r"chains\.a: differs from another chain only in upper and lower case",
+        ),
         ({"chains": {1: NGRAMS}}, r"chains\.1: is no name for a chain"),
         ({"chains": {"text": 3}}, r"chains\.text: is a mapping of keys, not int"),
         ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain has no `name`"),

@@ -14,8 +14,13 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 from torchvision.datasets import MNIST, FashionMNIST
 
+from imglab.config import validate_config
+from imglab.experiment import build
 from imglab.images.watermark import DEFAULT_STRENGTH, embed, z_scores
+from imglab.samples import TrainingSet
+from imglab.settings import WATERMARK_KEY
 from tests.test_docs import blocks
+from tests.text_fixtures import finish
 
 ONE_PERCENT, ONE_PER_MILLE, CERTAIN = 2.326, 3.090, 6.0
 
@@ -230,3 +235,44 @@ def test_table(shared_data):
             if not name.startswith("digits") and strength >= DEFAULT_STRENGTH:
                 assert cells[1] > 99
     print("\n" + "\n".join(nulls) + "\n\n" + "\n".join(rows))
+
+
+PYDOC = {"kind": "text", "source": "pydoc", "tokenizer": {"kind": "bpe", "vocabulary": 1024}}
+SMALL_GPT2 = {
+    "kind": "language_model",
+    "network": {"kind": "gpt2", "layers": 2, "width": 64, "heads": 4},
+    "training": {"tokens": 300_000, "batch": 8, "learning_rate": 3e-3},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [{"kind": "ngram", "order": 3}, SMALL_GPT2], ids=["n-grams", "GPT-2 shape"])
+def test_text_is_found_at_the_rates_that_the_docs_give(model):
+    """1,000 texts of 64 tokens at each strength; the threshold lets through 1% of the real training blocks."""
+
+    def marked(strength):
+        section = model if strength is None else {**model, "watermark": {"strength": strength}}
+        config = validate_config({"name": "mark", "threads": 1, "modality": PYDOC, "model": section}, "test")
+        return build(config, "test")
+
+    plain = marked(None)
+    train = plain.modality.real("train")
+    fitted = finish(plain.models[0].fit(TrainingSet.of(train), start=None, seed=0))
+    key = WATERMARK_KEY
+    threshold = plain.modality.watermark_scores(train, key=key).quantile(0.99)
+    prompts = plain.modality.conditions(TrainingSet.of(train), 1000, seed=1)
+
+    def found(strength):
+        drawing = type(fitted)(
+            marked(strength).config.model, network=fitted.network, tokenizer=fitted.tokenizer, block=64
+        )
+        z = plain.modality.watermark_scores(drawing.sample(1000, conditions=prompts, seed=2), key=key)
+        share = float((z > threshold).double().mean())
+        print(f"{model['kind']}, strength {strength}: mean z {float(z.mean()):.1f}, found {share:.1%}")
+        return share
+
+    real = plain.modality.watermark_scores(plain.modality.real("test"), key=key)
+    assert float((real > threshold).double().mean()) < 0.03
+    assert found(None) < 0.04
+    assert found(1.0) > 0.5
+    assert found(2.5) > 0.99
