@@ -60,7 +60,7 @@ def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Ten
     groups: dict[str, torch.Tensor] = {TEXTS: chosen}
     if samples.data.dtype == torch.uint8:
         groups = {ALL: chosen}
-        if classes is not None and condition is not None:
+        if classes is not None and condition is not None and not modality.spec.prompts:
             numbered = [(_folder_name(at, name), at) for at, name in enumerate(classes)]
             groups = {name: chosen[condition[chosen] == at] for name, at in numbered}
     listed: dict[str, dict[str, Any]] = {}
@@ -75,9 +75,21 @@ def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Ten
         for file, row in zip(written, rows.tolist(), strict=True):
             listed[f"{name}/{file}"] = {"row": row, "sha256": files.sha256_file(folder / name / file)}
     if TEXTS not in groups:
-        lines = [json.dumps({"file_name": path, "label": path.partition("/")[0]}) for path in listed]
+        lines = [
+            json.dumps({"file_name": path, **_told(path, entry["row"], modality, samples)})
+            for path, entry in listed.items()
+        ]
         files.write_bytes(folder / "metadata.jsonl", ("\n".join(lines) + "\n").encode())
     files.write_json(folder / MANIFEST, {**described, "files": listed})
+
+
+def _told(path: str, row: int, modality: Modality, samples: Samples) -> dict[str, str]:
+    """Return what metadata.jsonl says of an image: its prompt, or its class."""
+    if not modality.spec.prompts:
+        return {"label": path.partition("/")[0]}
+    if samples.condition is None or modality.spec.conditions is None:
+        return {}
+    return {"text": modality.spec.conditions[int(samples.condition[row])]}
 
 
 def _folder_name(number: int, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub.utils import logging as hub_logging
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
@@ -91,6 +93,15 @@ def opening(name: str, where: str, remedy: str = NO_NETWORK) -> Iterator[None]:
         kind: Any = None if isinstance(error, (OSError, ValueError)) else type(error).__name__
         what = f"{name!r} did not open: {f'{kind}: ' if kind else ''}{reason}"
         raise InputError(Problem(where, what, remedy)) from None
+
+
+def hash_weights(network: nn.Module) -> str:
+    """Return a sha256 of a network's weights and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def forget_machine(folder: Path) -> None:

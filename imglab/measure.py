@@ -153,6 +153,7 @@ class Measure:
         scores.add(("fid_se",), lambda: [frechet_standard_error(real=reference.moments, synthetic=features)])
         self._compare_with_train(scores, samples, features)
         self._compare_sources(scores, samples, features)
+        self._compare_classes(scores, samples, features)
         floor = yield from self._floor(len(features))
         described = {
             "extractor": self._modality.extractor,
@@ -208,6 +209,19 @@ class Measure:
         for name in ("fid", "precision", "recall"):
             scores.values[f"{name}_by_source"] = {str(number): each.values[name] for number, each in found.items()}
         scores.values["source_counts"] = {str(number): int((samples.source == number).sum()) for number in numbers}
+
+    def _compare_classes(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
+        """Score the samples drawn as each class against the real ones of it; small sets, so without floors."""
+        names, real = self._modality.spec.conditions, self._modality.real(self._reference).condition
+        told = samples.condition
+        if names is None or self._modality.spec.prompts or told is None or real is None or told.dim() != 1:
+            return
+        found = {name: _Scores() for name in names}
+        for at, each in enumerate(found.values()):
+            theirs, ours = self._real[self._reference].features[real == at], features[told == at]
+            each.add(PRDC._fields, partial(prdc, real=theirs, synthetic=ours, **self._ks))
+        for metric in ("precision", "recall"):
+            scores.values[f"{metric}_by_class"] = {name: each.values[metric] for name, each in found.items()}
 
     def _compare_with_train(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
         train, data = self._real["train"].features, self._modality.real("train").data

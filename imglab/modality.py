@@ -24,12 +24,14 @@ class Spec:
 
     shape       of one sample's data, e.g. (C, H, W)
     dtype       of the data, e.g. torch.uint8
-    conditions  names of the classes that `Samples.condition` counts, or None where there are none
+    conditions  names of the classes, or the prompts, that `Samples.condition` counts; None where there are none
+    prompts     whether they are prompts
     """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     conditions: tuple[str, ...] | None = None
+    prompts: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ TEST_SHARE = 0.221
 
 @dataclass(frozen=True)
 class RealImages:
-    """The real data of an image chain: three sets that share no image, and the names of the classes."""
+    """The real data of an image chain: three sets that share no image, and what their labels count."""
 
     train: LabelledImages
     test: LabelledImages
     fresh: LabelledImages
     classes: tuple[str, ...] | None
+    prompts: tuple[str, ...] | None
 
 
 def load_real_images(settings: ImageSettings) -> RealImages:
@@ -34,7 +35,7 @@ def load_real_images(settings: ImageSettings) -> RealImages:
     """
     raw = read_source(settings)
     test = None if raw.test is None else _formed(raw.test, settings)
-    raw = SourceImages(_formed(raw.train, settings), test, raw.classes)
+    raw = replace(raw, train=_formed(raw.train, settings), test=test)
     _check(raw, settings)
     return _split(_only_classes(raw, settings.classes), settings)
 
@@ -112,7 +113,7 @@ def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
         train = _resized_classes(train, raw.classes, settings.class_sizes, problems)
     if problems:
         raise InputError(problems)
-    return RealImages(train, test, fresh, raw.classes)
+    return RealImages(train, test, fresh, raw.classes, raw.prompts)
 
 
 def _resized_classes(

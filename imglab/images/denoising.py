@@ -249,6 +249,7 @@ def draw_images(
     """
     if denoiser.told and conditions is None:
         raise ValueError("a class-conditional model needs conditions")
+    denoiser.network.to(memory_format=torch.channels_last)  # as it was fitted in: other layouts round differently
     at, batch, mark = 0, settings.sampling_batch, settings.watermark
     while at < len(indices):
         part = slice(at, at + batch)

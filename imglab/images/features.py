@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from imglab import files, seeds
 from imglab.errors import InputError, Problem, first_line
 from imglab.images.settings import ClassifierSettings, InceptionSettings
 from imglab.images.sources import UNREADABLE, LabelledImages
+from imglab.training import device
 
 HASH_LENGTH = 12
 BATCH = 128
@@ -56,7 +58,7 @@ class Pixels(Extractor):
 
 
 class Classifier(Extractor):
-    """A small convolutional network trained on the real labels; its 64-dimensional embedding is the feature.
+    """A small convolutional network trained on the real labels; its embedding is the feature: 64 numbers, LeNet's 84.
 
     Deterministic: the same images, settings and thread count give the same weights.
     """
@@ -76,28 +78,33 @@ class Classifier(Extractor):
         """Train on the real training set, once, and keep the weights as `classifier.safetensors`."""
         path = shared / "classifier.safetensors"
         with seeds.isolated(self._settings.seed, "classifier", "weights"):
-            network = _small_network(real.images.shape[1], self._classes)
+            network = _NETWORKS[self._settings.network](real.images.shape[1], self._classes)
         if not path.exists():
             _train_classifier(network, real, self._settings)
             files.write_atomically(path, lambda temporary: save_file(network.state_dict(), temporary))
         network.load_state_dict(load_file(path))
-        self._network = network.eval()
+        self._network = network.eval().to(device())
         self._hash = files.sha256_file(path)[:HASH_LENGTH]
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        """Return the embeddings, float32 [N, 64]."""
-        return torch.cat([self._fitted[:-2](_scaled(batch)) for batch in images.split(BATCH)])
+        """Return the embeddings, float32 [N, 64], or [N, 84] of LeNet."""
+        embedding = len(self._fitted) - 1 - (self._settings.network == "small")
+        return self._over(images, lambda batch: self._fitted[:embedding](batch))
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
         """Return the probability of each class, float32 [N, classes]."""
-        return torch.cat([self._fitted(_scaled(batch)).softmax(1) for batch in images.split(BATCH)])
+        return self._over(images, lambda batch: self._fitted(batch).softmax(1))
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
         """Return the most likely class of each image, int64 [N]."""
-        return torch.cat([self._fitted(_scaled(batch)).argmax(1) for batch in images.split(BATCH)])
+        return self._over(images, lambda batch: self._fitted(batch).argmax(1))
+
+    def _over(self, images: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
+        where = device()
+        return torch.cat([apply(_scaled(batch.to(where))).cpu() for batch in images.split(BATCH)])
 
     @property
     def _fitted(self) -> nn.Sequential:
@@ -113,6 +120,27 @@ def _small_network(channels: int, classes: int) -> nn.Sequential:
         body += [nn.Conv2d(before, after, 3, stride, 1), nn.ReLU()]
     body += [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64 * 16, 64), nn.ReLU(), nn.Linear(64, classes)]
     return nn.Sequential(*body)
+
+
+def _lenet(channels: int, classes: int) -> nn.Sequential:
+    """LeNet-5 (LeCun et al. 1998) with rectifiers and maxima in place of its sigmoids and means; 84 features."""
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(14),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * 25, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, classes),
+    )
+
+
+_NETWORKS = {"small": _small_network, "lenet": _lenet}
 
 
 def _train_classifier(network: nn.Sequential, real: LabelledImages, settings: ClassifierSettings) -> None:
@@ -152,6 +180,11 @@ def _disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
     return moved + NOISE * torch.randn(images.shape, generator=generator)
 
 
+def in_colour(images: Tensor) -> Tensor:
+    """Repeat grey images [N, 1, H, W] to three channels."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
 def _scaled(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
@@ -185,7 +218,7 @@ class Inception(Extractor):
     def _open(self, path: Path) -> None:
         try:
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-            self._network = _inception(state)
+            self._network = _inception(state).to(device())
         except (*UNREADABLE, RuntimeError, AttributeError, UnpicklingError, SafetensorError) as error:
             what = f"{str(path)!r} does not hold Inception-v3's weights: {first_line(error)}"
             problem = Problem(INCEPTION_KEY, what, REMEDY)
@@ -197,8 +230,8 @@ class Inception(Extractor):
         """Return the pooled features, float32 [N, 2048]."""
         if self._network is None:
             raise RuntimeError("the extractor has not been prepared")
-        colour = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        return torch.cat([self._network(batch).flatten(1) for batch in colour.split(32)])
+        where = next(self._network.parameters()).device
+        return torch.cat([self._network(batch.to(where)).flatten(1).cpu() for batch in in_colour(images).split(32)])
 
 
 def _inception(state: dict[str, Tensor]) -> nn.Module:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from imglab.errors import InputError, Problem
 from imglab.images.data import load_real_images
 from imglab.images.features import Classifier, Extractor, Inception, Pixels
+from imglab.images.frozen import Clip, Dino
 from imglab.images.render import draw_grid, write_png
-from imglab.images.settings import ClassifierSettings, ImageSettings, InceptionSettings, PixelsSettings
+from imglab.images.settings import (
+    ClassifierSettings,
+    ClipSettings,
+    DinoSettings,
+    ImageSettings,
+    InceptionSettings,
+    PixelsSettings,
+)
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.modality import GenerativeModel, Measures, Modality, Spec, Split
 from imglab.plugins import build_plug_in
@@ -30,6 +40,7 @@ class ImageModality(Modality):
     def __init__(self, settings: ImageSettings) -> None:
         self._real = load_real_images(settings)
         self._classes = self._real.classes
+        self._conditions = self._real.classes or self._real.prompts
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)
 
@@ -41,8 +52,9 @@ class ImageModality(Modality):
 
     @property
     def spec(self) -> Spec:
-        """uint8 [C, H, W] and the names of the classes."""
-        return Spec(tuple(self._real.train.images.shape[1:]), torch.uint8, self._classes)
+        """uint8 [C, H, W] and the names of the classes, or the prompts."""
+        shape = tuple(self._real.train.images.shape[1:])
+        return Spec(shape, torch.uint8, self._conditions, prompts=self._real.prompts is not None)
 
     @property
     def extractor(self) -> str:
@@ -81,6 +93,8 @@ class ImageModality(Modality):
         tenth_survival  the same ratio for each tenth of the classes, the rarest first
         colour_drift    shift of the mean from the real training set's, root mean square over channels, in [0, 1]
         contrast_drift  relative change of the mean standard deviation within an image
+        hue_drift, saturation_drift  of images in colour: turn of the mean hue in degrees, shift of the mean saturation
+        clip_score      with the extractor `clip` and captions: how well each image fits its prompt, mean
         """
         (real_mean, real_contrast), (mean, contrast) = (_tone(part) for part in (self._real.train.images, samples.data))
         values: dict[str, Any] = {
@@ -89,13 +103,49 @@ class ImageModality(Modality):
             "class_counts": None,
         }
         reasons = {} if real_contrast > 0 else {"contrast_drift": "the real images are constant"}
+        colour, score = self._colour(samples), self._clip_score(samples)
+        values |= {**colour.values, **score.values}
+        reasons |= {**colour.reasons, **score.reasons}
         if self._classifier is None or self._classes is None:
-            return Measures(
-                values, {**reasons, "class_counts": "the real images have no labels to train a classifier on"}
-            )
+            reasons["class_counts"] = "the real images have no labels to train a classifier on"
+            return Measures(values, reasons, floor=score.floor)
         counts = torch.bincount(self._classifier.predict(samples.data), minlength=len(self._classes))
         values["class_counts"] = dict(zip(self._classes, counts.tolist(), strict=True))
-        return Measures({**values, **self._survival(counts, samples)}, reasons)
+        return Measures({**values, **self._survival(counts, samples)}, reasons, floor=score.floor)
+
+    def _colour(self, samples: Samples) -> Measures:
+        if samples.data.shape[1] != 3:
+            return Measures()
+        hue, saturation = self._real_colour
+        drawn_hue, drawn_saturation = mean_colour(samples.data)
+        values: dict[str, float | None] = {"saturation_drift": drawn_saturation - saturation, "hue_drift": None}
+        if hue is None or drawn_hue is None:
+            whose = "real images" if hue is None else "samples"
+            return Measures(values, {"hue_drift": f"the {whose} are grey: they have no hue"})
+        values["hue_drift"] = (drawn_hue - hue + 180) % 360 - 180
+        return Measures(values)
+
+    @cached_property
+    def _real_colour(self) -> tuple[float | None, float]:
+        return mean_colour(self._real.train.images)
+
+    def _clip_score(self, samples: Samples) -> Measures:
+        if not isinstance(self._extractor, Clip) or self._real.prompts is None:
+            return Measures()
+        if samples.condition is None:
+            return Measures({"clip_score": None}, {"clip_score": "the samples were not drawn from prompts"})
+        (mean, error), (real, real_error) = (
+            self._scored(found.data, found.condition) for found in (samples, self.real("test"))
+        )
+        floor = {"clip_score": {"mean": real, "sd": real_error * (len(self._real.test) / len(samples)) ** 0.5}}
+        return Measures({"clip_score": mean, "clip_score_se": error}, floor=floor)
+
+    def _scored(self, images: Tensor, prompts: Tensor | None) -> tuple[float, float]:
+        assert isinstance(self._extractor, Clip)
+        assert prompts is not None
+        assert self._real.prompts is not None
+        scores = self._extractor.scores(images, [self._real.prompts[number] for number in prompts.tolist()])
+        return float(scores.mean()), float(scores.std(correction=0) / len(scores) ** 0.5)
 
     def _survival(self, counts: Tensor, samples: Samples) -> dict[str, Any]:
         """How much is left of each class and of each tenth of the classes by real frequency, and what chance leaves."""
@@ -137,10 +187,10 @@ class ImageModality(Modality):
         return z_scores(samples.data, key=key)
 
     def read(self, samples: Samples) -> list[dict[str, str]] | None:
-        """Return the classes that samples were drawn, or taken, as."""
-        if samples.condition is None or self._classes is None:
+        """Return the classes, or prompts, that samples were drawn, or taken, as."""
+        if samples.condition is None or self._conditions is None:
             return None
-        return [{"label": self._classes[label]} for label in samples.condition.tolist()]
+        return [{"label": self._conditions[label]} for label in samples.condition.tolist()]
 
     def export(self, samples: Samples, folder: Path) -> list[str]:
         """Write each sample as a PNG."""
@@ -166,11 +216,15 @@ class ImageModality(Modality):
             return Pixels()
         if isinstance(chosen, InceptionSettings):
             return Inception(chosen)
+        if isinstance(chosen, DinoSettings):
+            return Dino(chosen)
+        if isinstance(chosen, ClipSettings):
+            return Clip(chosen)
         if isinstance(chosen, PlugIn):
             return build_plug_in(chosen, Extractor, "modality.extractor")
         if self._classifier is None:
             what = "the classifier learns from labels, and the data have fewer than two classes"
-            raise InputError(Problem("modality.extractor", what, "use `inception` or `pixels`"))
+            raise InputError(Problem("modality.extractor", what, "use `inception`, `dinov2`, `clip` or `pixels`"))
         return self._classifier
 
 
@@ -178,6 +232,23 @@ def _ratios(counts: Tensor, expected: Tensor) -> list[float | None]:
     """Counts over what was expected; None where the real data have none."""
     pairs = zip(counts.tolist(), expected.tolist(), strict=True)
     return [count / wanted if wanted else None for count, wanted in pairs]
+
+
+def mean_colour(images: Tensor) -> tuple[float | None, float]:
+    """Return the mean hue in degrees [0, 360), weighted by saturation, and the mean saturation, in [0, 1].
+
+    images  uint8 [N, 3, H, W]; a hue of None: none has any colour
+    """
+    from matplotlib.colors import rgb_to_hsv
+
+    turn, saturation, pixels = 0j, 0.0, 0
+    for part in images.split(256):
+        hsv = rgb_to_hsv(part.permute(0, 2, 3, 1).numpy() / 255.0)
+        turn += complex((hsv[..., 1] * np.exp(2j * np.pi * hsv[..., 0])).sum())
+        saturation += float(hsv[..., 1].sum())
+        pixels += hsv[..., 0].size
+    hue = None if saturation == 0 else float(np.degrees(np.angle(turn))) % 360
+    return hue, saturation / pixels
 
 
 def _tone(images: Tensor) -> tuple[Tensor, float]:

@@ -16,6 +16,7 @@ from diffusers import AutoPipelineForText2Image, DiffusionPipeline, ModelMixin
 from diffusers.utils import logging as diffusers_logging
 from safetensors import safe_open
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 
 from imglab import hub, seeds
 from imglab.adapters import adapter_problems
@@ -117,7 +118,9 @@ class PipelineModel(GenerativeModel):
         lora = None if start is None else settings.lora
         fitting = fit_denoiser(self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume)
         seen = yield from fitting
-        network.to(begun.network.dtype)
+        if begun.network.dtype != torch.float32:
+            with _quiet_diffusers():
+                network.to(begun.network.dtype)
         training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
         return PipelineModel(settings, pipeline=pipeline, spec=self._spec, training=training)
 
@@ -146,6 +149,7 @@ class PipelineModel(GenerativeModel):
         settings, pipeline, mark = self._settings, copy.copy(self._pipeline), self._settings.watermark
         if conditions is None:
             raise ValueError("a model that reads prompts needs conditions")
+        self.network.to(memory_format=torch.channels_last)  # as it was fitted in: other layouts round differently
         pipeline.scheduler = _sampler(settings, pipeline)
         pipeline.set_progress_bar_config(disable=True)
         names, (height, width) = self._spec.conditions or (), self._spec.shape[1:]
@@ -175,6 +179,10 @@ class PipelineModel(GenerativeModel):
 
     def save(self, path: Path) -> None:
         """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`, a card and `imglab.json`."""
+        for part in self._pipeline.components.values():
+            if isinstance(part, PreTrainedTokenizerFast):  # how it padded last would be saved with it
+                part.backend_tokenizer.no_padding()
+                part.backend_tokenizer.no_truncation()
         with hub.quiet(), _quiet_diffusers():
             self._pipeline.save_pretrained(path)
         hub.forget_machine(path)
@@ -218,18 +226,15 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
             variant=settings.variant,
             use_safetensors=True,
             trust_remote_code=False,
-            torch_dtype=DTYPES[dtype],
             local_files_only=True,
         )
         averaged = folder / f"{part}{EMA}"
         if averaged.is_dir():
             hub.check_weights(averaged, where)
-            network = type(getattr(opened, part)).from_pretrained(
-                averaged, use_safetensors=True, torch_dtype=DTYPES[dtype]
-            )
-            setattr(opened, part, network)
+            setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, use_safetensors=True))
         if reads_text(opened):
             opened = AutoPipelineForText2Image.from_pipe(opened)
+        opened.to(DTYPES[dtype])
     opened.set_progress_bar_config(disable=True)
     for component in opened.components.values():
         if isinstance(component, nn.Module):

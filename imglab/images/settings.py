@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,12 +12,15 @@ from imglab.settings import (
     Count,
     LearningRate,
     LoraSettings,
+    PlugIn,
     Section,
     Seed,
     TrainingPlan,
     choice,
 )
 
+HubName = Annotated[str, Field(min_length=1, max_length=4096)]
+"""A name on the hub, or a local folder."""
 Channels = Annotated[list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)]
 
 
@@ -48,6 +51,18 @@ class FolderSource(Section):
     path: str
 
 
+class CaptionedFolderSource(Section):
+    """A folder of images with captions in `metadata.jsonl`, as `datasets` has it: `{"file_name": .., "text": ..}`.
+
+    Perhaps with parts `train/` and `test/`. The captions are what models that read text are told.
+    """
+
+    kind: Literal["captioned_folder"] = "captioned_folder"
+    path: str
+    caption: Annotated[str, Field(min_length=1)] = "text"
+    """The key that holds the caption."""
+
+
 class NpzSource(Section):
     """An `.npz` with `train_images` and `test_images`, uint8 [N, H, W] or [N, H, W, C], and perhaps `..._labels`."""
 
@@ -59,6 +74,8 @@ class ClassifierSettings(Section):
     """A small convolutional network, trained once on the real labels; its 64-dimensional embedding is the feature."""
 
     kind: Literal["classifier"] = "classifier"
+    network: Literal["small", "lenet"] = "small"
+    """`lenet`: LeNet-5's layers and its 84 features (LeCun et al. 1998), which MAD's scores on MNIST use."""
     images: Count = 60_000
     """Training images seen."""
     seed: Seed = 0
@@ -73,17 +90,43 @@ class InceptionSettings(Section):
     """Path of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; downloaded if left out."""
 
 
+class DinoSettings(Section):
+    """DINOv2 (Oquab et al. 2023) through transformers: the class token of its last layer (Stein et al. 2023)."""
+
+    kind: Literal["dinov2"] = "dinov2"
+    name: HubName = "facebook/dinov2-base"
+    revision: str | None = None
+
+
+class ClipSettings(Section):
+    """CLIP's image features (Radford et al. 2021) through transformers; with captions also the CLIP score."""
+
+    kind: Literal["clip"] = "clip"
+    name: HubName = "openai/clip-vit-base-patch32"
+    revision: str | None = None
+
+
 class PixelsSettings(Section):
     """The pixels themselves, scaled to [0, 1]."""
 
     kind: Literal["pixels"] = "pixels"
 
 
+if TYPE_CHECKING:
+    Source = DigitsSource | TorchvisionSource | FolderSource | CaptionedFolderSource | NpzSource
+    ExtractorChoice = ClassifierSettings | InceptionSettings | DinoSettings | ClipSettings | PixelsSettings | PlugIn
+else:
+    Source = choice(DigitsSource, TorchvisionSource, FolderSource, CaptionedFolderSource, NpzSource)
+    ExtractorChoice = choice(
+        ClassifierSettings, InceptionSettings, DinoSettings, ClipSettings, PixelsSettings, plug_in=True
+    )
+
+
 class ImageSettings(Section):
     """`modality:` of an image chain."""
 
     kind: Literal["image"] = "image"
-    source: choice(DigitsSource, TorchvisionSource, FolderSource, NpzSource) = DigitsSource()  # type: ignore[valid-type]
+    source: Source = DigitsSource()
     size: Annotated[int, Field(ge=4, le=4096)] | None = None
     """Side to resize to, in pixels; needed where the images are not all of one size."""
     colour: Literal["keep", "grey", "rgb"] = "keep"
@@ -96,7 +139,7 @@ class ImageSettings(Section):
     n_fresh: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Real images kept apart from training, for regimes that ask for fresh data."""
     split_seed: Seed = 0
-    extractor: choice(ClassifierSettings, InceptionSettings, PixelsSettings, plug_in=True) = ClassifierSettings()  # type: ignore[valid-type]
+    extractor: ExtractorChoice = ClassifierSettings()
 
     @field_validator("classes")
     @classmethod
@@ -182,7 +225,7 @@ class PipelineSettings(DenoiserSettings):
     """
 
     kind: Literal["pipeline"] = "pipeline"
-    name: Annotated[str, Field(min_length=1, max_length=4096)]
+    name: HubName
     revision: str | None = None
     """A branch, tag or commit of the hub."""
     variant: str | None = None

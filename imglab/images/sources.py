@@ -17,7 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from imglab.errors import InputError, Problem, first_line, nearest
-from imglab.images.settings import DigitsSource, FolderSource, ImageSettings, NpzSource, TorchvisionSource
+from imglab.images.captions import IMAGE_SUFFIXES, read_captions
+from imglab.images.settings import (
+    CaptionedFolderSource,
+    DigitsSource,
+    FolderSource,
+    ImageSettings,
+    NpzSource,
+    TorchvisionSource,
+)
 
 UNREADABLE = (
     OSError,
@@ -34,7 +42,6 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 """What readers raise on a file that is damaged or of another kind."""
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,15 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class SourceImages:
-    """What a source holds; `test` is None where it has no split of its own."""
+    """What a source holds; `test` is None where it has no split of its own.
+
+    classes, prompts  what the labels count: classes by name, or captions; one of them, or none
+    """
 
     train: LabelledImages
     test: LabelledImages | None
     classes: tuple[str, ...] | None
+    prompts: tuple[str, ...] | None = None
 
 
 def read_source(settings: ImageSettings) -> SourceImages:
@@ -69,6 +80,8 @@ def read_source(settings: ImageSettings) -> SourceImages:
         return _read_torchvision(source, settings.size)
     if isinstance(source, NpzSource):
         return _read_npz(source)
+    if isinstance(source, CaptionedFolderSource):
+        return _read_captioned(source, settings.size)
     return _read_folder(source, settings.size)
 
 
@@ -172,19 +185,34 @@ def _from_arrays(arrays: Mapping[str, Any]) -> SourceImages:
     return SourceImages(LabelledImages(train, labels[0]), LabelledImages(test, labels[1]), names)
 
 
-def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
-    root = Path(source.path)
+def _read_captioned(source: CaptionedFolderSource, size: int | None) -> SourceImages:
+    where = "modality.source.path"
+    found = [read_captions(part, source.caption, where) for part in _parts(source.path)]
+    prompts = tuple(sorted({caption for captions in found for caption in captions.values()}))
+    number = {prompt: at for at, prompt in enumerate(prompts)}
+    opened = _open_images([path for captions in found for path in captions], size)
+    sets = []
+    for captions in found:
+        images, opened = _stacked(opened[: len(captions)], [str(path) for path in captions]), opened[len(captions) :]
+        sets.append(LabelledImages(images, torch.tensor([number[caption] for caption in captions.values()])))
+    return SourceImages(sets[0], sets[1] if len(sets) == 2 else None, None, prompts)
+
+
+def _parts(path: str) -> list[Path]:
+    """Return the folders of the training and the test images, or the one that holds all."""
+    root, where = Path(path), "modality.source.path"
     if not root.is_dir():
-        raise InputError(
-            Problem("modality.source.path", f"there is no folder {source.path!r}", "give a folder of images")
-        )
-    if [path.name for path in root.iterdir() if path.is_dir()] in (["train"], ["test"]):
-        what = f"{source.path!r} has only one of train/ and test/"
-        raise InputError(Problem("modality.source.path", what, "add the other, or give the path of this one"))
+        raise InputError(Problem(where, f"there is no folder {path!r}", "give a folder of images"))
+    if [inner.name for inner in root.iterdir() if inner.is_dir()] in (["train"], ["test"]):
+        what = f"{path!r} has only one of train/ and test/"
+        raise InputError(Problem(where, what, "add the other, or give the path of this one"))
     parts = [root / "train", root / "test"]
-    if not all(part.is_dir() for part in parts):
-        parts = [root]
-    listed = [sorted(path for path in part.rglob("*") if path.suffix.lower() in SUFFIXES) for part in parts]
+    return parts if all(part.is_dir() for part in parts) else [root]
+
+
+def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
+    parts = _parts(source.path)
+    listed = [sorted(path for path in part.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES) for part in parts]
     empty = [part for part, paths in zip(parts, listed, strict=True) if not paths]
     if empty:
         raise InputError(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from imglab import files, seeds
 from imglab.errors import InputError, Problem
+from imglab.hub import hash_weights
 from imglab.modality import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.text.fitting import Fitted, fit_network
@@ -108,7 +108,7 @@ class SentenceEncoder(TextExtractor):
             self._reader.pad_token = self._reader.eos_token
         if self._reader.pad_token is None:
             raise InputError(Problem(where, f"the tokenizer of {settings.name!r} has no padding token", "set one"))
-        self._hash = _hash_weights(self._network)
+        self._hash = hash_weights(self._network)[:HASH_LENGTH]
         reads = reads_at_most(self._network)
         self._most = min(self._reader.model_max_length, 512, *([] if reads is None else [reads]))
         try:
@@ -142,11 +142,3 @@ class SentenceEncoder(TextExtractor):
 def _finish(work: Stage[Fitted]) -> None:
     for _ in work:
         pass
-
-
-def _hash_weights(network: PreTrainedModel) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:HASH_LENGTH]

@@ -1,0 +1,286 @@
+"""Pretrained pipelines: opened as they are, fine-tuned, drawn from, saved so that diffusers opens them again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from imglab import Run, check_modality, load_model
+from imglab.config import validate_config
+from imglab.errors import InputError, Stopped
+from imglab.experiment import build, build_modality
+from imglab.images import denoising
+from imglab.images.frozen import Clip, Dino
+from imglab.images.settings import ClipSettings, DinoSettings
+from imglab.samples import TrainingSet
+from tests.test_images import finish
+from tests.test_run_directory import hashes
+
+DIGITS = {"kind": "image", "n_train": 60, "n_test": 30, "extractor": {"kind": "classifier", "images": 256}}
+QUICK = {
+    "steps": 2,
+    "sampling_batch": 8,
+    "training": {"images": 32, "batch": 16},
+    "fine_tuning": {"images": 32, "batch": 16},
+}
+
+
+def chain(pipelines, name, modality=DIGITS, **model):
+    section = {"kind": "pipeline", "name": str(pipelines / name), **QUICK, **model}
+    tree = {"name": "tuned", "generations": 2, "samples": 16, "shown": 4, "threads": 1}
+    return validate_config({**tree, "modality": modality, "model": section}, "test")
+
+
+def captions(captioned, **changes):
+    source = {"kind": "captioned_folder", "path": str(captioned)}
+    return {"kind": "image", "source": source, "n_test": 6, "extractor": "pixels", **changes}
+
+
+CASES = {
+    "ddpm": {},
+    "ddim_bf16": {},
+    "by_class": {"sampling_bias": 0.5},
+    "latent": {"sampler": "dpm-solver++"},
+    "dit": {"sampling_bias": 0.5, "lora": {"targets": ["to_q", "to_v"]}},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_keeps_the_contracts(name, pipelines):
+    built = build(chain(pipelines, name, **CASES[name]), "test")
+    check_modality(built.modality, built.models[0], train_on=24)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("stable_diffusion", {"prompt": "a photo of {}"}), ("stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2})],
+)
+def test_text_to_image_keeps_the_contracts(name, changes, pipelines, captioned):
+    built = build(chain(pipelines, name, captions(captioned), **changes), "test")
+    check_modality(built.modality, built.models[0], train_on=8)
+
+
+def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network(pipelines, captioned, tmp_path):
+    config = chain(pipelines, "stable_diffusion", captions(captioned))
+    run = Run(config, tmp_path / "run")
+    found = [generation.index for generation in run.generations()]
+    assert found == [0, 1]
+    opened = DiffusionPipeline.from_pretrained(tmp_path / "run/generation_001/model")
+    assert type(opened).__name__ == "StableDiffusionPipeline"
+    before = DiffusionPipeline.from_pretrained(pipelines / "stable_diffusion")
+    for part in ("vae", "text_encoder"):
+        weights = [getattr(each, part).state_dict() for each in (before, opened)]
+        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    moved = [(a - b).abs().max() for a, b in zip(before.unet.parameters(), opened.unet.parameters(), strict=True)]
+    assert 0 < float(max(moved)) < 0.01, "fine-tuned from where it was"
+    told = json.loads((tmp_path / "run/generation_001/metrics.json").read_text())
+    assert {"hue_drift", "saturation_drift"} <= set(told)
+    assert json.loads((tmp_path / "run/generation_001/exhibit.json").read_text())["shown"][0]["label"] in (
+        "a red one",
+        "a green one",
+        "a blue one",
+        "dark",
+    )
+
+
+def test_an_export_has_the_prompts(pipelines, captioned, tmp_path):
+    from imglab.export import export
+
+    run = Run(chain(pipelines, "stable_diffusion", captions(captioned)), tmp_path / "run")
+    next(run.generations())
+    export(f"{tmp_path / 'run'}@0", tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out/metadata.jsonl").read_text().splitlines()]
+    assert len(lines) == 16
+    assert {line["text"] for line in lines} <= {"a red one", "a green one", "a blue one", "dark"}
+    again = build_modality(chain(pipelines, "stable_diffusion", captions(tmp_path / "out")))
+    assert len(again.real("train")) + len(again.real("test")) == 16
+
+
+def test_the_same_run_gives_the_same_bytes(pipelines, tmp_path):
+    for folder in ("a", "b"):
+        shutil.copytree(pipelines / "dit", tmp_path / folder / "dit")
+        config = chain(tmp_path / folder, "dit")
+        for _ in Run(config, tmp_path / folder / "run").generations():
+            pass
+    models = [hashes(tmp_path / folder / "run/generation_001/model") for folder in ("a", "b")]
+    drawn = [(tmp_path / folder / "run/generation_001/samples.safetensors").read_bytes() for folder in ("a", "b")]
+    assert drawn[0] == drawn[1]
+    same = {name for name in models[0] if models[0][name] == models[1][name]}
+    assert set(models[0]) - same <= {"imglab.json"}, "which says what it was made from, by its path in the config"
+
+
+def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):
+    built = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test")
+    model = built.models[0]
+    labels = built.modality.conditions(TrainingSet.of(built.modality.real("train")), 7, seed=0)
+    whole = model.sample(7, conditions=labels, seed=3).data.int()
+    model._settings = model._settings.model_copy(update={"sampling_batch": 2})
+    parts = model.sample(7, conditions=labels, seed=3).data.int()
+    assert (whole - parts).abs().max() <= 1
+
+
+def test_averaged_weights_and_own_dtype(pipelines, tmp_path):
+    shutil.copytree(pipelines / "ddpm", tmp_path / "ddpm")
+    shutil.copytree(pipelines / "ddpm/unet", tmp_path / "ddpm/unet_ema")
+    built = build(chain(tmp_path, "ddpm"), "test").models[0]
+    weights = built.network.state_dict()
+    with torch.no_grad():
+        for tensor in weights.values():
+            tensor.mul_(0)
+    built.network.save_pretrained(tmp_path / "ddpm/unet_ema")
+    again = build(chain(tmp_path, "ddpm"), "test").models[0]
+    assert all(float(tensor.abs().max()) == 0 for tensor in again.network.state_dict().values())
+    assert build(chain(pipelines, "ddim_bf16"), "test").models[0].network.dtype == torch.bfloat16
+    assert build(chain(pipelines, "ddim_bf16", dtype="fp32"), "test").models[0].network.dtype == torch.float32
+
+
+def test_a_saved_generation_opens_through_the_lab(pipelines, tmp_path):
+    built = build(chain(pipelines, "ddpm"), "test")
+    fitted = finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+    fitted.save(tmp_path / "model")
+    assert torch.equal(load_model(tmp_path / "model").sample(3, seed=1).data, fitted.sample(3, seed=1).data)
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "told"),
+    [
+        ("ddpm", {"size": 16}, "draws images of 8 x 8 with 1 channels, the data are 16 x 16"),
+        ("ddpm", {"colour": "rgb"}, "modality.size: 8, modality.colour: grey"),
+        ("latent", {"size": 12}, "draws images of 8 x 8"),
+        ("stable_diffusion", {"size": 16}, "draws images of 3 channels, the data have 1"),
+        ("stable_diffusion", {"size": 18, "colour": "rgb"}, "multiples of 4 pixels, the data are 18 x 18"),
+        ("nothing", {}, "there is no folder"),
+    ],
+)
+def test_what_does_not_fit(name, modality, told, pipelines):
+    with pytest.raises(InputError, match=told):
+        build(chain(pipelines, name, {**DIGITS, **modality}), "test")
+
+
+def test_adapters_where_none_can_be(pipelines):
+    with pytest.raises(InputError, match="no layer is called 'to_z'"):
+        build(chain(pipelines, "dit", lora={"targets": ["to_z"]}), "test")
+    with pytest.raises(InputError, match="adapters cannot be put there"):
+        build(chain(pipelines, "dit", lora={"targets": ["attn1"]}), "test")
+
+
+def test_pickled_weights_are_refused_by_name(pipelines, tmp_path):
+    shutil.copytree(pipelines / "ddpm", tmp_path / "ddpm")
+    weights = tmp_path / "ddpm/unet/diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(InputError, match=r"only pickled weights \(diffusion_pytorch_model.bin\)"):
+        build(chain(tmp_path, "ddpm"), "test")
+    (tmp_path / "ddpm/model_index.json").unlink()
+    with pytest.raises(InputError, match=r"no model_index\.json"):
+        build(chain(tmp_path, "ddpm"), "test")
+
+
+class TestCaptions:
+    @pytest.mark.parametrize(
+        ("line", "told"),
+        [
+            ('{"file_name": "00.png"}', "line 1: has no caption under 'text'"),
+            ('{"file_name": "00.png", "caption": "x"}', "has no caption under 'text'; it has caption"),
+            ('{"file_name": "../00.png", "text": "x"}', "leads out of the folder"),
+            ('{"file_name": "99.png", "text": "x"}', "there is no image '99.png'"),
+            ("{", "line 1: Expecting"),
+            ("", "01.png: has no caption in metadata.jsonl"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, line, told, captioned, pipelines, tmp_path):
+        folder = shutil.copytree(captioned, tmp_path / "images")
+        path = folder / "metadata.jsonl"
+        path.write_text("\n".join([line, *path.read_text().splitlines()[2 if not line else 1 :]]))
+        with pytest.raises(InputError, match=told):
+            build_modality(chain(pipelines, "stable_diffusion", captions(folder)))
+
+    def test_none_at_all(self, captioned, pipelines, tmp_path):
+        folder = shutil.copytree(captioned, tmp_path / "images")
+        (folder / "metadata.jsonl").unlink()
+        with pytest.raises(InputError, match="or use kind: folder"):
+            build_modality(chain(pipelines, "stable_diffusion", captions(folder)))
+        plain = {"kind": "folder", "path": str(folder)}
+        with pytest.raises(InputError, match="neither captions nor classes"):
+            build(chain(pipelines, "stable_diffusion", captions(folder, source=plain)), "test")
+
+
+class TestExtractors:
+    def test_clip_scores_the_prompts(self, pipelines, captioned):
+        extractor = {"kind": "clip", "name": str(pipelines / "clip")}
+        modality = build_modality(chain(pipelines, "stable_diffusion", captions(captioned, extractor=extractor)))
+        real = modality.real("test")
+        found = modality.metrics(real, model=None, first=None, seed=0)
+        assert 0 <= found.values["clip_score"] <= 100
+        assert found.values["clip_score"] == found.floor["clip_score"]["mean"]
+        assert found.values["hue_drift"] is not None
+
+    @pytest.mark.parametrize(("kind", "settings"), [(Dino, DinoSettings), (Clip, ClipSettings)])
+    def test_features_are_those_of_transformers(self, kind, settings, pipelines):
+        name = "dinov2" if kind is Dino else "clip"
+        extractor = kind(settings(name=str(pipelines / name)))
+        images = torch.randint(256, (5, 1, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        found = extractor.features(images)
+        assert torch.allclose(found[3:], extractor.features(images[3:]), atol=1e-5), "each on its own"
+        assert extractor.name.startswith(f"{name}@")
+        assert found.shape == (5, 16)
+
+    def test_a_folder_that_is_something_else(self, pipelines):
+        with pytest.raises(InputError, match=r"modality\.extractor\.name"):
+            Clip(ClipSettings(name=str(pipelines / "dinov2")))
+
+
+class TestMemory:
+    def test_where_it_runs_out_a_step_is_taken_in_parts(self, pipelines, monkeypatch, caplog):
+        """The gradient of a batch is the same in parts, up to rounding; the log says what happened."""
+        built = build(chain(pipelines, "ddpm"), "test")
+        train = TrainingSet.of(built.modality.real("train"))
+        whole = finish(built.models[0].fit(train, start=built.models[0], seed=1))
+        loss, largest = denoising._loss, []
+
+        def little_memory(denoiser, network, step, settings):
+            if len(step.images) > 5:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+            largest.append(len(step.images))
+            return loss(denoiser, network, step, settings)
+
+        monkeypatch.setattr(denoising, "_loss", little_memory)
+        parts = finish(built.models[0].fit(train, start=built.models[0], seed=1))
+        assert max(largest) <= 5
+        assert "worked on in 4 parts" in caplog.text
+        pairs = zip(whole.network.parameters(), parts.network.parameters(), strict=True)
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+
+    def test_drawing_goes_on_in_smaller_batches(self, pipelines, monkeypatch, caplog):
+        model = build(chain(pipelines, "ddpm"), "test").models[0]
+        whole = model.sample(8, seed=1).data
+        denoise = denoising._denoise
+
+        def little_memory(denoiser, sampler, settings, steps, generators, labels):
+            if len(generators) > 3:
+                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+            return denoise(denoiser, sampler, settings, steps, generators, labels)
+
+        monkeypatch.setattr(denoising, "_denoise", little_memory)
+        assert (model.sample(8, seed=1).data.int() - whole.int()).abs().max() <= 1
+        assert "batches of 2 images" in caplog.text
+
+    def test_with_none_at_all_the_run_stops_and_can_go_on(self, pipelines, monkeypatch):
+        def none(*_):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        built = build(chain(pipelines, "ddpm"), "test")
+        monkeypatch.setattr(denoising, "_loss", none)
+        with pytest.raises(Stopped, match="no memory for one image"):
+            finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+
+
+def test_the_global_generators_are_left_alone(pipelines):
+    """A DiT hides labels by itself in training, from the global generator; here ours does."""
+    built = build(chain(pipelines, "dit"), "test")
+    before = torch.random.get_rng_state()
+    finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+    assert torch.equal(before, torch.random.get_rng_state())
