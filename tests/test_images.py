@@ -248,7 +248,7 @@ class TestExtractors:
             tmp_path / "a.npz", train_images=np.zeros((30, 8, 8), np.uint8), test_images=np.zeros((30, 8, 8), np.uint8)
         )
         settings = {"source": {"kind": "npz", "path": str(tmp_path / "a.npz")}}
-        with pytest.raises(InputError, match="use `inception` or `pixels`"):
+        with pytest.raises(InputError, match="use `inception`, `dinov2`, `clip` or `pixels`"):
             ImageModality(ImageSettings.model_validate(settings))
         modality = ImageModality(ImageSettings.model_validate({**settings, "extractor": "pixels"}))
         measured = modality.metrics(modality.real("test"), model=None, first=None, seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Protocol
 
@@ -25,10 +26,11 @@ PROBE, PART = 6, 3
 
 def cached_reader(network: PreTrainedModel) -> Reader:
     """Read on with a key-value cache."""
-    cache = DynamicCache(config=network.config)
+    named = "cache" if "cache" in inspect.signature(network.forward).parameters else "past_key_values"
+    kept = {named: DynamicCache(config=network.config)}  # newer versions of transformers call it `cache`
 
     def read(tokens: Tensor) -> Tensor:
-        logits: Tensor = network(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        logits: Tensor = network(tokens, **kept, use_cache=True, logits_to_keep=1).logits[:, -1]
         return logits
 
     return read
