@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imglab import processes
 from imglab.errors import InputError, Problem, Stopped
 from imglab.printable import printable
 from imglab.signals import StopRequest, interrupted_by_signals
@@ -54,8 +55,12 @@ def run(
     from imglab.config import RunConfig, load_config
 
     checked = load_config(config, changes or [])  # before torch is imported: a wrong key is told in a moment
+    if processes.launched() > 1 and (live or workers > 1 or not isinstance(checked, RunConfig)):
+        what = "only a single chain can be run by several processes, without --live and --workers"
+        raise InputError(Problem(str(config), what, "run it without the launcher"))
     from imglab.experiment import Run
 
+    processes.begin()
     if isinstance(checked, RunConfig):
         if workers > 1:
             raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
@@ -84,10 +89,15 @@ def _run_chain(chain: Run) -> None:
     from imglab.console import RunConsole
     from imglab.report.results import write_results
 
-    with _stoppable(chain.folder), StopRequest() as stop, RunConsole(chain) as console:
-        for event in stop.heeded(chain.events()):
-            console.show(event)
-        console.end(write_results(chain.folder))
+    with _stoppable(chain.folder), StopRequest() as stop:
+        if not processes.leads():
+            for _ in stop.heeded(chain.events()):
+                pass
+            return
+        with RunConsole(chain) as console:
+            for event in stop.heeded(chain.events()):
+                console.show(event)
+            console.end(write_results(chain.folder))
 
 
 def _run_apart(chains: SideBySide) -> None:
@@ -338,10 +348,13 @@ def list_kinds() -> None:
 def main() -> None:
     """Run the program. Exit codes: 0 done, 2 wrong input, 3 stopped and resumable, 1 anything else."""
     try:
+        if processes.launched() > 1 and "run" not in sys.argv[1:2]:
+            what = "a launcher has started several processes, which only `imglab run` shares out its work to"
+            raise InputError(Problem(" ".join(sys.argv[1:2]) or "imglab", what, "start it without the launcher"))
         app()
     except InputError as error:
         for problem in error.problems:
-            print(f"error: {printable(str(problem))}", file=sys.stderr)
+            print(f"{processes.prefix()}error: {printable(str(problem))}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
@@ -349,7 +362,7 @@ def main() -> None:
         print(f"error: {printable(str(error.filename))[:80]}...: {error.strerror}", file=sys.stderr)
         raise SystemExit(2) from None
     except Stopped as stop:
-        print(f"stopped: {printable(str(stop))}", file=sys.stderr)
+        print(f"{processes.prefix()}stopped: {printable(str(stop))}", file=sys.stderr)
         raise SystemExit(3) from None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from imglab import processes
 from imglab.files import sha256_file
 from imglab.modality import GenerativeModel, Modality
 from imglab.runs import FORMAT_VERSION
@@ -47,6 +48,7 @@ def describe_environment(modality: Modality, bases: Sequence[GenerativeModel | N
         "system": platform.platform(),
         "processor": _processor(),
         "cores": available_cores(),
+        "processes": processes.count(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
         "base": [hash_model(base) for base in bases if base is not None] or None,

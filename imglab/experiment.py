@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from imglab import curation, files, plugins, regimes
+from imglab import curation, files, plugins, processes, regimes
 from imglab.cards import Origin
 from imglab.config import (
     RunConfig,
@@ -335,20 +335,23 @@ class Run:
         """
         experiment, config = self.experiment, self.experiment.config
         torch.set_num_threads(resolved_threads(config))  # another run may have been built since
+        processes.wait()  # until all have looked at the folder as it was
         files.make_folder(self.folder)
         with DiskStore(self.folder, load_model=experiment.load_model) as store:
-            resolve(config, self.folder, str(self.folder))  # again, now that nobody else can write
+            with processes.leader_first():  # again, now that nobody else can write
+                resolve(config, self.folder, str(self.folder))
             resolved = config.model_copy(update={"samples": experiment.samples})
             write_config(self.folder, resolved)
             environment = describe_environment(experiment.modality, experiment.bases)
             data = f"{_kind(config.modality)} data (sha256 `{environment['data']['train'][:16]}`), seed {config.seed}"
             origin = Origin(data, rules=f"regime `{_kind(config.regime)}`, start `{config.start}`")
-            store.begin(config=config_hash(resolved), environment=environment, origin=origin)
+            with processes.leader_first():
+                store.begin(config=config_hash(resolved), environment=environment, origin=origin)
             shared = self.folder / "shared"
             if self._shelf:
                 self._shelf.lend(self.folder, experiment)
             shared.mkdir(exist_ok=True)
-            with store.timed(stage="prepare"):
+            with store.timed(stage="prepare"), processes.leader_first():
                 experiment.modality.prepare(shared)
             events = store.logged(
                 chain_events(
@@ -375,7 +378,7 @@ class Run:
     def _tracked(self, events: Iterator[Progress | Generation]) -> Iterator[Progress | Generation]:
         """Pass events on, and the metrics of each new generation to the config's tracker, if there is one."""
         config, before = self.experiment.config, count_finished(self.folder)
-        if config.tracker is None:
+        if config.tracker is None or not processes.leads():
             yield from events
             return
         settings = dict(flattened(config.model_dump(mode="json")))

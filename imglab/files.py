@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: write to a temporary name, sync, rename."""
+"""Files that are either whole or not there: write to a temporary name, sync, rename.
+
+In a run of several processes only the one that leads writes and removes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from imglab import processes
 from imglab.errors import InputError, Problem
 
 TEMPORARY = ".tmp-"
@@ -42,6 +46,8 @@ def sync_file(path: Path) -> None:
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file or folder, make it durable, then give it the name `path`."""
+    if not processes.leads():
+        return
     temporary = path.parent / f"{TEMPORARY}{path.name}"
     remove(temporary)
     _write_or_full(temporary, write)
@@ -92,6 +98,8 @@ def link(source: Path, target: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder if it is there."""
+    if not processes.leads():
+        return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from imglab import seeds
+from imglab import processes, seeds
 from imglab.curation import Context, Curator
 from imglab.errors import InputError, Problem, Stopped
 from imglab.measure import Measure
@@ -208,11 +208,12 @@ def _draw(
     modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: int, turn: int | None, *, seed: int
 ) -> Stage[Samples]:
     conditions = modality.conditions(train, n, seed=seeds.derive(seed, "conditions"))
-    parts: list[Samples] = []
-    for part in fitted.draw(range(n), conditions=conditions, seed=seed):
+    mine, parts = processes.share(n), list[Samples]()
+    told = None if conditions is None else conditions[mine.start : mine.stop]
+    for part in fitted.draw(mine, conditions=told, seed=seed) if mine else ():
         parts.append(part)
-        yield Progress("sample", sum(map(len, parts)), n)
-    drawn = Samples.concatenate(parts)
+        yield Progress("sample", sum(map(len, parts)) * processes.count(), n)
+    drawn = Samples.concatenate([part for each in processes.collected(parts) for part in each])
     return drawn if turn is None else drawn.drawn_by(turn)
 
 

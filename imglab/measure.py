@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import files, seeds
+from imglab import files, processes, seeds
 from imglab.metrics import (
     PRDC,
     Moments,
@@ -112,7 +112,7 @@ class Measure:
 
     def _prepare_features(self) -> Stage[None]:
         kept = self._cache / "reference.safetensors" if self._cache else None
-        if kept and kept.exists():
+        if kept and processes.told(kept.exists()):
             self._real = {split: _Reference(features) for split, features in load_file(kept).items()}
             return
         for split in get_args(Split):
@@ -128,11 +128,13 @@ class Measure:
 
     def features(self, samples: Samples) -> Stage[Features]:
         """Take the features of samples, a chunk at a time."""
-        parts = []
-        for start in range(0, len(samples), CHUNK):
-            parts.append(self._modality.features(samples[start : start + CHUNK]))
-            yield Progress("measure", min(start + CHUNK, len(samples)), len(samples))
-        return Features(torch.cat(parts).float().contiguous(), self._modality.extractor)
+        mine, parts = processes.share(len(samples)), []
+        for start in range(mine.start, mine.stop, CHUNK):
+            end = min(start + CHUNK, mine.stop)
+            parts.append(self._modality.features(samples[start:end]))
+            yield Progress("measure", (end - mine.start) * processes.count(), len(samples))
+        found = [part for each in processes.collected(parts) for part in each]
+        return Features(torch.cat(found).float().contiguous(), self._modality.extractor)
 
     def exhibit(self, shown: Samples) -> Stage[Exhibit]:
         """Find the real training samples nearest to those shown; generations are scored by others."""

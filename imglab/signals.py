@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from imglab import processes
+
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 3
@@ -32,10 +34,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def heeded(self, events: Generator[T, None, None]) -> Iterator[T]:
-        """Pass events on; once a signal came, close them (which saves the step) and raise KeyboardInterrupt."""
+        """Pass events on; once a signal came, to any process, close them (which saves the step): KeyboardInterrupt."""
         for event in events:
             yield event
-            if self.asked:
+            if processes.any_of(self.asked):
                 events.close()
                 raise KeyboardInterrupt
 

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import files, plugins, runs
+from imglab import files, plugins, processes, runs
 from imglab.cards import Origin
 from imglab.errors import InputError, Problem
 from imglab.modality import Exhibit, Features, GenerativeModel, Measures
@@ -193,6 +193,8 @@ class DiskStore(RunFolder, Store):
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
 
     def __enter__(self) -> DiskStore:
+        if not processes.leads():
+            return self
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -232,10 +234,13 @@ class DiskStore(RunFolder, Store):
         finally:
             self.log(event=ended, resumable=ended == "stopped")
 
+    # Whether something is there is the leader's to say: it may have written it while the others looked.
+
+    def finished(self, g: int) -> bool:  # noqa: D102
+        return processes.told(super().finished(g))
+
     def has(self, g: int, stage: str) -> bool:  # noqa: D102
-        if stage == "accepted":
-            return self.accepted(g) is not None
-        return self._path(g, stage).exists()
+        return processes.told(self.accepted(g) is not None if stage == "accepted" else self._path(g, stage).exists())
 
     def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
         return self._drawn(g)[0] if stage == "samples" else super().samples(g, stage)
@@ -248,7 +253,7 @@ class DiskStore(RunFolder, Store):
         if g in self._pool:
             return self._pool[g]
         found = super().samples(g), super().accepted(g)
-        if self.finished(g):
+        if super().finished(g):
             self._pool[g] = found
         return found
 
@@ -278,6 +283,7 @@ class DiskStore(RunFolder, Store):
             _save_tensors(path, {**load_file(path), "accepted": value})
         else:
             _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
+        processes.wait()
 
     def _save_model(self, model: GenerativeModel, g: int, path: Path) -> None:
         plugins.save_model(model, path)
@@ -290,7 +296,8 @@ class DiskStore(RunFolder, Store):
 
     def checkpoint(self, g: int) -> dict[str, Tensor] | None:  # noqa: D102
         path = self._folder(g) / CHECKPOINT
-        return load_file(path) if path.exists() and not self.has(g, "model") else None
+        kept = processes.told(path.exists() and not self._path(g, "model").exists())
+        return load_file(path) if kept else None
 
     def model(self, g: int) -> GenerativeModel:  # noqa: D102
         return self._load_model(self._path(g, "model"))
@@ -312,9 +319,12 @@ class DiskStore(RunFolder, Store):
         }
         manifest["self"] = hashlib.sha256(files.json_bytes(manifest)).hexdigest()
         files.write_json(folder / MANIFEST, manifest)
+        processes.wait()
 
     def log(self, **event: Any) -> None:
         """Append a line to events.jsonl, the only place for times and speeds."""
+        if not processes.leads():
+            return
         line = json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False)
         with (self.root / "events.jsonl").open("a+b") as file:
             if file.tell() and not _ends_line(file):

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from imglab import seeds
+from imglab import processes, seeds
 from imglab.samples import Samples, TrainingSet
 from imglab.settings import TrainingPlan
 
@@ -19,10 +19,39 @@ GATHER_WHOLE = 1 << 30
 """Training sets below so many bytes are gathered into one tensor; larger ones are read batch by batch."""
 
 
+def new_accelerator() -> Accelerator:
+    """Return what places networks on devices and joins processes; precision is the models' own affair."""
+    return Accelerator(mixed_precision="no")
+
+
 def device() -> torch.device:
     """Return where networks are trained and drawn from."""
-    found: torch.device = Accelerator().device
+    found: torch.device = new_accelerator().device
     return found
+
+
+def prepared(accelerated: Accelerator, network: nn.Module, optimizer: Any) -> tuple[nn.Module, Any]:
+    """Return network and optimizer, ready to train: joined with those of the other processes, if there are any."""
+    if processes.count() == 1:
+        return network.to(accelerated.device), optimizer
+    made: tuple[nn.Module, Any] = accelerated.prepare(network, optimizer)
+    return made
+
+
+def own_part(n: int) -> tuple[slice, float]:
+    """Return this process's rows of a batch of n, and the weight that makes gradients' mean over processes that of all.
+
+    The gradients of several processes are averaged; a mean loss over `rows`, times `weight`, then gives the gradient of
+    the mean loss over the whole batch.
+    """
+    rows = processes.share(n)
+    return slice(rows.start, rows.stop), len(rows) * processes.count() / n
+
+
+def common_loss(loss: float) -> float:
+    """Return the mean over processes of a loss that `own_part` has weighted: the loss of the whole batch."""
+    found = processes.collected(loss)
+    return sum(found) / len(found)
 
 
 def step_count(plan: TrainingPlan, examples: int, budget: float) -> int:

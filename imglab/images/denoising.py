@@ -19,7 +19,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from imglab import seeds
+from imglab import processes, seeds
 from imglab.adapters import merged, with_adapters
 from imglab.errors import Stopped
 from imglab.images.settings import DenoiserSettings, TrainingSettings
@@ -27,7 +27,16 @@ from imglab.images.watermark import embed
 from imglab.modality import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.settings import LoraSettings
-from imglab.training import Batches, fit_state, restore_fit, set_pace, step_count
+from imglab.training import (
+    Batches,
+    common_loss,
+    fit_state,
+    new_accelerator,
+    prepared,
+    restore_fit,
+    set_pace,
+    step_count,
+)
 
 NO_MEMORY = (
     "there is no memory for one image at a time; what was finished is kept. Use smaller images or a smaller model"
@@ -96,7 +105,7 @@ def fit_denoiser(
     all see the noise of the whole batch, so that the steps are those of one process up to rounding. Where memory runs
     out, a batch is worked on in parts, which gives the same step.
     """
-    accelerator = Accelerator()
+    accelerator = new_accelerator()
     steps = step_count(plan, len(train), plan.images)
     network = denoiser.network.train().to(memory_format=torch.channels_last)
     if lora is not None:
@@ -104,7 +113,7 @@ def fit_denoiser(
     learned = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(learned.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
-    network, optimizer = accelerator.prepare(network, optimizer)
+    network, optimizer = prepared(accelerator, network, optimizer)
     average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=True)
     average.to(accelerator.device)
     batches = Batches(train, plan.batch, seed)
@@ -125,7 +134,7 @@ def fit_denoiser(
         optimizer.step()
         average.step(learned.values())
         state = partial(fit_state, step + 1, weights, optimizer)
-        yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, loss, state)
+        yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, common_loss(loss), state)
 
     average.copy_to(learned.values())
     network = accelerator.unwrap_model(network)
@@ -186,12 +195,12 @@ def _backward(
     settings: DenoiserSettings,
     parts: int,
 ) -> tuple[float, int]:
-    """Leave this process's gradient of the batch's mean loss; return its part of the loss and how many parts it took.
+    """Leave this process's gradient of the batch's mean loss; return its weighted part of the loss, and the parts.
 
     Where memory runs out it begins again with twice as many parts.
     """
-    n, rank, world = len(whole.images), accelerator.process_index, accelerator.num_processes
-    mine = range(rank * n // world, (rank + 1) * n // world)
+    n, world = len(whole.images), processes.count()
+    mine = processes.share(n)
     while True:
         edges = [mine.start + len(mine) * part // parts for part in range(parts + 1)]
         optimizer.zero_grad()
@@ -204,7 +213,7 @@ def _backward(
                     loss = _loss(denoiser, network, part, settings) * (part.share * world)
                     accelerator.backward(loss)
                 total += float(loss.detach())
-            return total / world, parts
+            return total, parts
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise

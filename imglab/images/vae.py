@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -20,7 +19,18 @@ from imglab.images.settings import VaeSettings
 from imglab.images.watermark import check_watermark, embed
 from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
 from imglab.samples import Samples, TrainingSet
-from imglab.training import Batches, device, fit_state, restore_fit, set_pace, step_count
+from imglab.training import (
+    Batches,
+    common_loss,
+    device,
+    fit_state,
+    new_accelerator,
+    own_part,
+    prepared,
+    restore_fit,
+    set_pace,
+    step_count,
+)
 
 BATCH = 1024
 
@@ -103,30 +113,31 @@ class VaeModel(GenerativeModel):
         """Raise the evidence lower bound of batches of `train` until the budget of images is spent."""
         plan = self._settings.training if start is None else self._settings.fine_tuning
         steps = step_count(plan, len(train), plan.images)
-        accelerator = Accelerator()
+        accelerator = new_accelerator()
         with seeds.isolated(seed, "weights"):
             network = Vae(_pixels(train.shape), self._settings)
         if start is not None:
             network.load_state_dict(self.check_start(start).network.state_dict())
-        fused = accelerator.device.type in ("cpu", "cuda")
+        fused, weights = accelerator.device.type in ("cpu", "cuda"), dict(network.named_parameters())
         optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=fused)
-        network, optimizer = accelerator.prepare(network.train(), optimizer)
-        batches, weights, first = Batches(train, plan.batch, seed), dict(network.state_dict()), 0
+        joined, optimizer = prepared(accelerator, network.train(), optimizer)
+        batches, first = Batches(train, plan.batch, seed), 0
         if resume is not None:
-            first = restore_fit(resume, weights, list(network.parameters()), optimizer)
+            first = restore_fit(resume, weights, list(weights.values()), optimizer)
         for step in range(first, steps):
             images = _scaled(batches[step].data).to(accelerator.device)
             noise = torch.randn(len(images), self._settings.latent, generator=seeds.generator(seed, "noise", step))
-            loss = network(images, noise.to(accelerator.device))
+            rows, weight = own_part(len(images))
+            loss = joined(images[rows], noise.to(accelerator.device)[rows]) * weight
             set_pace(optimizer, step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
             state = partial(fit_state, step + 1, weights, optimizer)
-            yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, float(loss.detach()), state)
-        fitted = accelerator.unwrap_model(network).eval()
+            seen, told = (step + 1) * plan.batch, common_loss(float(loss.detach()))
+            yield Progress("fit", seen, steps * plan.batch, told, state)
         training = {"samples_seen": steps * plan.batch, "budget": "epochs" if plan.epochs else "images"}
-        return VaeModel(self._settings, network=fitted, shape=train.shape, training=training)
+        return VaeModel(self._settings, network=network.eval(), shape=train.shape, training=training)
 
     def check_start(self, start: GenerativeModel) -> VaeModel:
         """Raise ValueError unless `start` is an autoencoder of these layers for this shape of image."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -16,7 +15,17 @@ from imglab.modality import Progress, Stage
 from imglab.samples import TrainingSet
 from imglab.settings import LoraSettings
 from imglab.text.settings import TextTrainingSettings
-from imglab.training import Batches, fit_state, restore_fit, set_pace, step_count
+from imglab.training import (
+    Batches,
+    common_loss,
+    fit_state,
+    new_accelerator,
+    own_part,
+    prepared,
+    restore_fit,
+    set_pace,
+    step_count,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ def fit_network(
     resume: dict[str, Tensor] | None = None,
 ) -> Stage[Fitted]:
     """Train `network` in place to predict each token of a window, `join` successive samples, from those before it."""
-    accelerator = Accelerator()
+    accelerator = new_accelerator()
     batches = Batches(train, plan.batch, seed, join=join)
     block = train.shape[0]
     steps = step_count(plan, batches.examples, plan.tokens / (join * block))
@@ -52,20 +61,21 @@ def fit_network(
     weights = {name: tensor for name, tensor in learner.named_parameters() if tensor.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
-    learner, optimizer = accelerator.prepare(learner.train(), optimizer)
+    learner, optimizer = prepared(accelerator, learner.train(), optimizer)
 
     first = 0 if resume is None else restore_fit(resume, weights, list(weights.values()), optimizer)
     for step in range(first, steps):
         tokens = batches[step].data.view(plan.batch, join * block).to(accelerator.device)
         with seeds.isolated(seed, "dropout", step):
-            loss = _loss(learner, tokens, bf16)
+            rows, weight = own_part(len(tokens))
+            loss = _loss(learner, tokens[rows], bf16) * weight
             set_pace(optimizer, step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
         accelerator.clip_grad_norm_(weights.values(), 1.0)
         optimizer.step()
         seen = partial(fit_state, step + 1, weights, optimizer)
-        yield Progress("fit", (step + 1) * each, steps * each, float(loss.detach()), seen)
+        yield Progress("fit", (step + 1) * each, steps * each, common_loss(float(loss.detach())), seen)
 
     fitted: PreTrainedModel = accelerator.unwrap_model(learner)
     if lora is not None:

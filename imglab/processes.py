@@ -1,0 +1,124 @@
+"""Several processes that run one chain together, as `torchrun` and `accelerate launch` start them; most runs have one.
+
+All go through the same steps. The first one leads: it alone writes files and talks to the terminal. What is drawn and
+what features are taken of is shared out by index and put together again, so that every process has all of it.
+No torch before `begin`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_apart = False
+"""Whether this process works for itself at the moment, within `leader_first`."""
+
+
+def launched() -> int:
+    """Return how many processes a launcher has started, by what it left in the environment."""
+    told = os.environ.get("WORLD_SIZE", "")
+    return int(told) if told.isdecimal() and int(told) else 1
+
+
+def begin() -> None:
+    """Join the other processes, if a launcher has started any."""
+    if launched() > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())  # on CPUs it joins nobody unless it is told so
+
+
+def end() -> None:
+    """Leave the other processes."""
+    if _joined():
+        import torch
+
+        torch.distributed.destroy_process_group()
+
+
+def count() -> int:
+    """Return how many processes work together at the moment."""
+    return _torch().get_world_size() if _joined() and not _apart else 1
+
+
+def number() -> int:
+    """Return which of them this one is, from 0."""
+    return _torch().get_rank() if _joined() and not _apart else 0
+
+
+def leads() -> bool:
+    """Say whether this process writes and tells."""
+    return not _joined() or _torch().get_rank() == 0
+
+
+def prefix() -> str:
+    """Return what stands before what a process that does not lead has to say in the terminal."""
+    return "" if leads() else f"[process {_torch().get_rank()}] "
+
+
+def share(n: int) -> range:
+    """Return which of n things, in order, are this process's to do."""
+    return range(number() * n // count(), (number() + 1) * n // count())
+
+
+def wait() -> None:
+    """Wait until all processes have come here."""
+    if count() > 1:
+        _torch().barrier()
+
+
+def told(value: T) -> T:
+    """Return the leader's value."""
+    if count() == 1:
+        return value
+    kept = [value]
+    _torch().broadcast_object_list(kept, src=0)
+    return kept[0]
+
+
+def any_of(flag: bool) -> bool:
+    """Say whether it is so in any process."""
+    return any(collected(flag)) if count() > 1 else flag
+
+
+def collected(value: T) -> list[T]:
+    """Return the value of each process, in order."""
+    if count() == 1:
+        return [value]
+    found: list[Any] = [None] * count()
+    _torch().all_gather_object(found, value)
+    return found
+
+
+@contextmanager
+def leader_first() -> Iterator[None]:
+    """Let the leader go through this alone, working for itself, and the others after it, who find what it wrote."""
+    global _apart
+    together = count() > 1
+    if together and not leads():
+        wait()
+    _apart = together
+    try:
+        yield
+    finally:
+        _apart = False
+    if together and leads():
+        wait()
+
+
+def _joined() -> bool:
+    if launched() == 1:
+        return False
+    import torch
+
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch.distributed

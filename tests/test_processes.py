@@ -1,0 +1,172 @@
+"""One chain by several processes: the same samples, nothing twice, no hanging when one dies, and it can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from imglab import processes
+from tests.conftest import ROOT
+from tests.test_cli import lab  # noqa: F401 (a fixture)
+
+pytestmark = pytest.mark.slow
+
+CHAIN = {
+    "generations": 2,
+    "samples": 101,  # odd: shares of 50 and 51
+    "shown": 3,
+    "threads": 1,
+    "modality": {"kind": "image", "n_train": 200, "n_test": 100, "extractor": {"kind": "classifier", "images": 2000}},
+    "model": {
+        "kind": "diffusion",
+        "channels": [8, 16],
+        "steps": 4,
+        "class_conditional": True,
+        "training": {"images": 3000, "batch": 50},
+        "fine_tuning": {"images": 1000, "batch": 33},
+    },
+}
+LAUNCHERS = {
+    "torchrun": ["-m", "torch.distributed.run", "--nproc-per-node", "2"],
+    "accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision", "no"],
+}
+
+
+def command(launcher, config, out):
+    launched = LAUNCHERS.get(launcher, [])
+    if launcher == "torchrun":
+        launched = [*launched, "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    return [sys.executable, *launched, "-m", "imglab", "run", str(config), "--out", str(out)]
+
+
+def run(launcher, config, out, timeout=240):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(launcher, config, out), capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment
+    )
+
+
+def write(folder, tree, name="chain") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"name": name, **tree}))
+    return path
+
+
+def samples_of(out, g=0):
+    return load_file(out / f"generation_{g:03d}" / "samples.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The chain by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = run("none", write(folder, CHAIN), folder / "run")
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_draw_what_one_draws(launcher, alone, tmp_path):
+    done = run(launcher, write(tmp_path, CHAIN), tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    for g in range(2):
+        one, two = samples_of(alone, g), samples_of(tmp_path / "run", g)
+        assert one["data"].shape == two["data"].shape
+        assert one["condition"].equal(two["condition"])
+        apart = (one["data"].int() - two["data"].int()).abs()
+        assert int(apart.max()) <= 1
+        assert float((apart > 0).double().mean()) < 1e-3
+    mine, theirs = (
+        load_file(out / "generation_000/features.safetensors")["features"] for out in (alone, tmp_path / "run")
+    )
+    assert mine.shape == theirs.shape, "each sample's features once"
+    events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
+    assert sum(event.get("stage") == "metrics" for event in events) == 2, "one process writes the log"
+    assert done.stdout.count("done in") == 1, "and talks"
+
+
+@pytest.mark.parametrize("name", ["text", "gaussian"])
+def test_other_kinds_run_too(name, tmp_path):
+    done = run("torchrun", ROOT / f"configs/smoke/{name}.yaml", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/generation_001/manifest.json").is_file()
+
+
+def started(config, out):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command("torchrun", config, out), **quiet)
+
+
+def ranks_of(process):
+    return [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "imglab" in child.cmdline() and "torch.distributed.run" not in child.cmdline()
+    ]
+
+
+def until(condition, seconds=120):
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it takes too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path):
+    config, out = write(tmp_path, CHAIN), tmp_path / "run"
+    with started(config, out) as one:
+        until(lambda: (out / "shared/classifier.safetensors").exists())
+        children = sorted(ranks_of(one), key=lambda child: int(child.environ()["RANK"]))
+        children[rank].send_signal(signal.SIGKILL)
+        assert one.wait(timeout=90) != 0
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert run("torchrun", config, out).returncode == 0
+    apart = (samples_of(alone)["data"].int() - samples_of(out)["data"].int()).abs()
+    assert int(apart.max()) <= 1
+
+
+def test_a_signal_to_one_stops_all_and_the_run_can_go_on(tmp_path):
+    tree = {**CHAIN, "model": {**CHAIN["model"], "training": {"images": 500_000, "batch": 50}}}
+    config, out = write(tmp_path, tree), tmp_path / "run"
+    with started(config, out) as one:
+        until(lambda: (out / "shared/reference.safetensors").exists())
+        time.sleep(2)
+        ranks_of(one)[1].send_signal(signal.SIGTERM)
+        assert one.wait(timeout=90) == 1, "a launcher's own code"
+    last = json.loads((out / "events.jsonl").read_text().splitlines()[-1])
+    assert last["event"] == "stopped"
+    assert last["resumable"] is True
+    assert (out / "generation_000/.checkpoint.safetensors").is_file(), "the step was finished and saved"
+
+
+def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config = write(tmp_path, CHAIN)
+    for arguments in (["metrics", tmp_path], ["sweep", config]):
+        code, _, error = lab(*arguments)
+        assert code == 2
+        assert "only `imglab run`" in error
+    code, _, error = lab("run", config, "--live")
+    assert code == 2
+    assert "without --live" in error
+
+
+def test_shares_are_whole(monkeypatch):
+    for size in (1, 2, 3, 7):
+        monkeypatch.setattr(processes, "count", lambda size=size: size)
+        shares = []
+        for number in range(size):
+            monkeypatch.setattr(processes, "number", lambda number=number: number)
+            shares += processes.share(10)
+        assert shares == list(range(10))
