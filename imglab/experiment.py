@@ -6,7 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from imglab.loop import Generation, chain_events
 from imglab.measure import Measure
 from imglab.mixed.population import Population, has_density
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
-from imglab.modality import GenerativeModel, Modality, Progress
+from imglab.modality import Choice, GenerativeModel, Modality, Progress
 from imglab.runs import count_finished
+from imglab.samples import TrainingSet
 from imglab.sections import (
     ConfidenceCuration,
     CurationSection,
@@ -44,7 +45,7 @@ from imglab.sections import (
     RankingSection,
     SyntheticAugmentationSettings,
 )
-from imglab.settings import PlugIn, Section
+from imglab.settings import AUTO, PlugIn, Section, auto_keys
 from imglab.sharing import Shelf
 from imglab.store import DiskStore
 from imglab.tracking import Tracker, check_tracker
@@ -340,6 +341,8 @@ class Run:
         with DiskStore(self.folder, load_model=experiment.load_model) as store:
             with processes.leader_first():  # again, now that nobody else can write
                 resolve(config, self.folder, str(self.folder))
+            experiment = self.experiment = self._chosen(experiment, store)
+            config = experiment.config
             resolved = config.model_copy(update={"samples": experiment.samples})
             write_config(self.folder, resolved)
             environment = describe_environment(experiment.modality, experiment.bases)
@@ -374,6 +377,21 @@ class Run:
                 if self._shelf and isinstance(event, Generation) and event.index == 0:
                     self._shelf.keep_first(self.folder)
                 yield event
+
+    def _chosen(self, experiment: Experiment, store: DiskStore) -> Experiment:
+        """Measure what the model's keys leave to `auto`, once in a run; the log says why."""
+        config = experiment.config
+        if AUTO not in str(config.model):  # most leave nothing open
+            return experiment
+        measure = partial(_choices, experiment)
+        found = processes.told(measure() if self._shelf is None else self._shelf.agreed(measure))
+        if not found:
+            return experiment
+        for key, choice in found.items():
+            store.log(event="auto", key=f"model.{key}", chosen=choice.value, why=choice.why)
+        section = with_values(config.model, {key: choice.value for key, choice in found.items()})
+        chosen = config.model_copy(update={"model": section})
+        return replace(experiment, config=chosen, models=build_models(chosen, experiment.modality))
 
     def _tracked(self, events: Iterator[Progress | Generation]) -> Iterator[Progress | Generation]:
         """Pass events on, and the metrics of each new generation to the config's tracker, if there is one."""
@@ -430,13 +448,48 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
             Problem(f"{folder}: {key}", f"the run there has {was!r}, {where} has {now!r}", "choose another --out")
             for key, was, now in found
         )
-    return config.model_copy(update={"threads": stored.threads, "samples": stored.samples})
+    measured = settled(config.model, stored.model)
+    return config.model_copy(update={"threads": stored.threads, "samples": stored.samples, "model": measured})
 
 
 def _harmless(key: str, before: Any, after: Any) -> bool:
     if key == "generations":
         return bool(after > before)
-    return key in HARMLESS or (key, after) in (("threads", "auto"), ("samples", None))
+    return key in HARMLESS or after == AUTO or (key, after) == ("samples", None)
+
+
+def _choices(experiment: Experiment) -> dict[str, Choice]:
+    """Let the models measure what is left to `auto`; those that take turns share the run's fits."""
+    train, turns = TrainingSet.of(experiment.modality.real("train")), len(experiment.models)
+    found: dict[str, Choice] = {}
+    for at, model in enumerate(experiment.models):
+        each = model.choices(train, fits=-(-experiment.config.generations // turns))
+        begin = f"models.{at}." if turns > 1 else ""
+        found |= {f"{begin}{key}": choice for key, choice in each.items()}
+    return found
+
+
+def with_values(section: Any, values: Mapping[str, Any]) -> Any:
+    """Return a section with values in place of some keys; `models.<number>.<key>` is a key of a member's."""
+    own = {key: value for key, value in values.items() if "." not in key}
+    members = list(getattr(section, "models", ()))
+    for at, member in enumerate(members):
+        begin = f"models.{at}."
+        members[at] = with_values(
+            member, {key.removeprefix(begin): value for key, value in values.items() if key.startswith(begin)}
+        )
+    return section.model_copy(update={**own, **({"models": members} if members else {})})
+
+
+def settled(section: Any, stored: Any) -> Any:
+    """Return a section whose `auto` keys are what a run has chosen for them."""
+    if isinstance(section, PlugIn):
+        return section
+    members = [
+        settled(*pair) for pair in zip(getattr(section, "models", ()), getattr(stored, "models", ()), strict=True)
+    ]
+    chosen = {key: getattr(stored, key) for key in auto_keys(section)}
+    return section.model_copy(update={**chosen, **({"models": members} if members else {})})
 
 
 def _kind(section: Section | PlugIn) -> str:

@@ -97,6 +97,14 @@ class Progress:
     state: Callable[[], dict[str, Tensor]] | None = None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What `auto` was chosen to stand for, and why."""
+
+    value: Any
+    why: str
+
+
 Stage: TypeAlias = Generator[Progress, None, T]
 """Work that says how far it has come and returns its result at the end."""
 
@@ -231,6 +239,13 @@ class GenerativeModel(ABC):
     def pretrained(self) -> GenerativeModel | None:
         """Weights that come with the settings, for a chain to start from; most models have none."""
         return None
+
+    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
+        """Measure what its settings leave to `auto`: key -> what it is to be. A run asks once, before generation 0.
+
+        fits  how many there will be in the run, the first one from scratch or pretrained weights
+        """
+        return {}
 
     def check_start(self, start: GenerativeModel) -> GenerativeModel:
         """Return `start` if a fit can begin from its weights, else raise ValueError with the reason."""

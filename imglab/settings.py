@@ -57,6 +57,14 @@ class PlugIn(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+AUTO = "auto"
+
+
+def auto_keys(section: BaseModel) -> list[str]:
+    """Return the keys of a section that are left to a measurement."""
+    return [key for key in type(section).model_fields if getattr(section, key) == AUTO]
+
+
 def is_plug_in(kind: object) -> bool:
     """Say whether a `kind` names a class by `module:Class`."""
     return isinstance(kind, str) and ":" in kind

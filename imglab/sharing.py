@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from imglab import files
+from imglab.modality import Choice
 from imglab.runs import generation_folder, read_environment
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ class Shelf:
 
     prepared: Path
     first: Path
+
+    def agreed(self, measure: Callable[[], Mapping[str, Choice]]) -> dict[str, Choice]:
+        """Return what the first of the runs that share generation 0 has measured: they must not choose differently."""
+        path = self.first / "choices.json"
+        with _alone(self.first):
+            if not path.exists():
+                files.write_json(path, {key: vars(choice) for key, choice in measure().items()})
+            return {key: Choice(**found) for key, found in json.loads(path.read_text()).items()}
 
     def lend(self, run: Path, experiment: Experiment) -> None:
         """Give a run that has just begun what is there; what it shares with others before any fit is made now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +41,7 @@ from imglab.training import (
 NO_MEMORY = (
     "there is no memory for one image at a time; what was finished is kept. Use smaller images or a smaller model"
 )
+MIDDLING = 128
 log = logging.getLogger(__name__)
 
 
@@ -113,6 +114,8 @@ def fit_denoiser(
     learned = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(learned.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
+    if settings.compile is True:
+        network.compile()
     network, optimizer = prepared(accelerator, network, optimizer)
     average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=True)
     average.to(accelerator.device)
@@ -138,10 +141,24 @@ def fit_denoiser(
 
     average.copy_to(learned.values())
     network = accelerator.unwrap_model(network)
+    _forget_compiled(network)
     if lora is not None:
         network = merged(network)
     network.eval()
     return steps * plan.batch
+
+
+def trial_steps(
+    denoiser: Denoiser, train: TrainingSet, plan: TrainingSettings, settings: DenoiserSettings
+) -> Callable[[], object]:
+    """Return what takes one step of a fit after the other, to be timed; the network is spoiled by it."""
+    long = plan.model_copy(update={"epochs": None, "images": plan.batch * 1_000_000})
+    return partial(next, fit_denoiser(denoiser, train, long, settings, seed=0))
+
+
+def _forget_compiled(network: nn.Module) -> None:
+    """Take back `Module.compile`: what was compiled cannot be copied, and is for training alone."""
+    network._compiled_call_impl = None
 
 
 @dataclass(frozen=True)
@@ -259,7 +276,9 @@ def draw_images(
     if denoiser.told and conditions is None:
         raise ValueError("a class-conditional model needs conditions")
     denoiser.network.to(memory_format=torch.channels_last)  # as it was fitted in: other layouts round differently
-    at, batch, mark = 0, settings.sampling_batch, settings.watermark
+    at, batch, mark = 0, sampling_batch(settings), settings.watermark
+    if settings.compile is True:
+        denoiser.network.compile()
     while at < len(indices):
         part = slice(at, at + batch)
         generators = [seeds.generator(seed, index) for index in indices[part]]
@@ -271,6 +290,12 @@ def draw_images(
             continue
         yield Samples.drawn(found if mark is None else embed(found, **mark.model_dump()), labels)
         at += len(generators)
+    _forget_compiled(denoiser.network)
+
+
+def sampling_batch(settings: DenoiserSettings) -> int:
+    """Return how many images are drawn at a time; a run measures what is `auto`, others take a middling number."""
+    return MIDDLING if settings.sampling_batch == "auto" else settings.sampling_batch
 
 
 def smaller_batch(error: RuntimeError, drawn: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from imglab.errors import InputError, Problem
 from imglab.images.cards import diffusion_card
 from imglab.images.denoising import SAMPLERS, Denoiser, draw_images, fit_denoiser
 from imglab.images.settings import DiffusionSettings
+from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark
-from imglab.modality import GenerativeModel, Modality, Spec, Stage
+from imglab.modality import Choice, GenerativeModel, Modality, Spec, Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.settings import auto_keys
 from imglab.training import device
 
 TIMESTEPS = 1000
@@ -101,6 +104,15 @@ class DiffusionModel(GenerativeModel):
         seen = yield from fitting
         training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
         return DiffusionModel(self._settings, unet=unet, classes=self._classes, training=training)
+
+    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
+        """Measure precision, compiling and the sampling batch, where they are `auto`."""
+        if not auto_keys(self._settings):
+            return {}
+        with seeds.isolated("trial", "weights"):
+            unet = _new_unet(self._settings, train.shape, self._classes)
+        plans = chain([self._settings.training], repeat(self._settings.fine_tuning, fits - 1))
+        return choices(self._denoiser(unet), train, self._settings, plans)
 
     def _denoiser(self, unet: UNet2DModel) -> PixelDenoiser:
         told = self._classes is not None

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,21 @@ from imglab.adapters import adapter_problems
 from imglab.errors import InputError, Problem
 from imglab.images.cards import pipeline_card
 from imglab.images.denoisers import NAME, denoiser_of, reads_text, trained_part
-from imglab.images.denoising import SAMPLERS, Denoiser, draw_images, fit_denoiser, rounded, smaller_batch
+from imglab.images.denoising import (
+    SAMPLERS,
+    Denoiser,
+    draw_images,
+    fit_denoiser,
+    rounded,
+    sampling_batch,
+    smaller_batch,
+)
 from imglab.images.settings import PipelineSettings
+from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark, embed
-from imglab.modality import GenerativeModel, Modality, Spec, Stage
+from imglab.modality import Choice, GenerativeModel, Modality, Spec, Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.settings import auto_keys
 from imglab.training import device
 
 EMA = "_ema"
@@ -95,6 +106,13 @@ class PipelineModel(GenerativeModel):
         """Images seen in the fit, and whether the budget was given in images or epochs."""
         return self._training
 
+    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
+        """Measure precision, compiling and the sampling batch, where they are `auto`."""
+        if not auto_keys(self._settings):
+            return {}
+        pipeline = _with_network(self._pipeline, copy.deepcopy(self.network).float())
+        return choices(self._denoiser(pipeline), train, self._settings, repeat(self._settings.fine_tuning, fits))
+
     def _denoiser(self, pipeline: DiffusionPipeline) -> Denoiser:
         return denoiser_of(pipeline, self._spec, self._settings.prompt)
 
@@ -154,7 +172,7 @@ class PipelineModel(GenerativeModel):
         pipeline.set_progress_bar_config(disable=True)
         names, (height, width) = self._spec.conditions or (), self._spec.shape[1:]
         guidance = {} if settings.sampling_bias is None else {"guidance_scale": 1 / settings.sampling_bias}
-        at, batch = 0, settings.sampling_batch
+        at, batch = 0, sampling_batch(settings)
         while at < len(indices):
             labels = conditions[at : at + batch]
             with _autocast(settings):

@@ -188,9 +188,12 @@ class DenoiserSettings(Section):
     """A fit that starts from a model."""
     sampling_bias: Annotated[float, Field(gt=0, le=1)] | None = 1.0
     """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
-    sampling_batch: Count = 512
+    sampling_batch: Count | Literal["auto"] = 512
     watermark: ImageWatermarkSettings | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """`auto`: the faster one, measured before generation 0; config.yaml says which."""
+    compile: bool | Literal["auto"] = False
+    """Compile the network (`torch.compile`); `auto`: where a trial shows that it pays back within the run."""
 
 
 class DiffusionSettings(DenoiserSettings):
@@ -243,7 +246,7 @@ class PipelineSettings(DenoiserSettings):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     sampling_bias: Annotated[float, Field(gt=0, le=1)] | None = None
     """lambda: guidance at a scale of 1 / lambda, where the model is told labels; left out: the pipeline's default."""
-    sampling_batch: Count = 16
+    sampling_batch: Count | Literal["auto"] = 16
     fine_tuning: FineTuningSettings = FineTuningSettings(learning_rate=1e-5, batch=16)
 
 

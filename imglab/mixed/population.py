@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from imglab import plugins, seeds
-from imglab.modality import GenerativeModel, Measures, Progress, Stage
+from imglab.modality import Choice, GenerativeModel, Measures, Progress, Stage
 from imglab.samples import Samples, TrainingSet
 
 BATCH = 1024
@@ -56,6 +56,11 @@ class Population(GenerativeModel):
         for ours, theirs in zip(self._models, start.members, strict=True):
             ours.check_start(theirs)
         return start
+
+    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
+        """Measure each member's, as `models.<number>.<key>`."""
+        found = {at: member.choices(train, fits=fits) for at, member in enumerate(self._models)}
+        return {f"models.{at}.{key}": choice for at, each in found.items() for key, choice in each.items()}
 
     def fit(
         self,
