@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from imglab import Run
 from imglab.config import validate_config
@@ -156,9 +157,6 @@ def test_compiled_it_learns_the_same(tmp_path):
     for name, compiled in (("plain", False), ("compiled", True)):
         model = {**CHAIN["model"], "precision": "fp32", "compile": compiled, "sampling_batch": 8}
         list(run(tmp_path / name, model=model).generations())
-    from safetensors.torch import load_file
-
-    one, two = (
-        load_file(tmp_path / name / "generation_000/samples.safetensors")["data"] for name in ("plain", "compiled")
-    )
+    drawn = "generation_000/samples.safetensors"
+    one, two = (load_file(tmp_path / name / drawn)["data"] for name in ("plain", "compiled"))
     assert float((one.int() - two.int()).abs().double().mean()) < 2

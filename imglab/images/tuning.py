@@ -71,7 +71,7 @@ def _compile(
     except Exception as error:  # a compiler that is missing or fails raises anything
         return Choice(False, f"compiling failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
     compiled = first * len(plans) + each * steps
-    told = f"all fits: about {plain:.0f} s as they are, {compiled:.0f} s compiled, of which each warms up for {first:.0f} s"
+    told = f"all fits: about {plain:.0f} s as they are, {compiled:.0f} s compiled (each warms up for {first:.0f} s)"
     return Choice(plain / compiled >= FASTER, told)
 
 
@@ -88,7 +88,7 @@ def _step_seconds(
 
 @torch.inference_mode()
 def _sampling_batch(denoiser: Denoiser, settings: DenoiserSettings) -> Choice:
-    denoiser.network.eval().to(device(), memory_format=torch.channels_last)
+    denoiser.network.eval().to(device()).to(memory_format=torch.channels_last)
     best, cheapest = SAMPLING_BATCHES[0], math.inf
     for batch in SAMPLING_BATCHES:
         images = torch.randn(batch, *denoiser.shape, generator=seeds.generator("trial")).to(device())
