@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySi
     tree = read_yaml(path)
     if isinstance(tree, dict):
         tree.setdefault("name", path.stem)
-    changed = with_changes(tree, changes)
+    changed = changed_tree(tree, changes, str(path))
     if isinstance(changed, dict) and "arms" in changed:
         raise InputError(Problem(f"{path}: arms", "this is a sweep", f"imglab sweep {path}"))
     if isinstance(changed, dict) and "chains" in changed:
@@ -147,6 +148,45 @@ class InstalledPlugIn(PlugIn):
     """A section whose `kind` is the name of another package's entry point."""
 
     kind: str
+
+
+def changed_tree(tree: Any, changes: Sequence[str], where: str) -> Any:
+    """Apply the profile (`profiles:` by name, chosen by `profile:`) of a config, then `key.sub=value` changes."""
+    choosing = [change for change in changes if change.partition("=")[0].strip() == "profile"]
+    others = [change for change in changes if change not in choosing]
+    if not isinstance(tree, dict) or not ("profiles" in tree or choosing or "profile" in tree):
+        return with_changes(tree, changes)
+    tree = with_changes(tree, choosing)
+    profiles, chosen = tree.pop("profiles", {}), tree.pop("profile", None)
+    if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
+        raise InputError(Problem(f"{where}: profiles", "holds profiles by name, each with the keys that it changes"))
+    if chosen is not None and chosen not in profiles:
+        what = f"there is no profile {chosen!r}" if profiles else "this config has no profiles"
+        raise InputError(Problem(f"{where}: profile", what, nearest(str(chosen), profiles) if profiles else ""))
+    laid = tree if chosen is None else merged(tree, profiles[chosen], f"{where}: profiles.{chosen}")
+    return with_changes(laid, others)
+
+
+def merged(tree: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a config tree with changes laid over it; a change is a key, or a dotted path of keys.
+
+    A section that names its `kind` replaces the one that was there; one that does not changes keys of it.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(tree))
+    for key, value in changes.items():
+        node, path = result, str(key).split(".")
+        for part in path[:-1]:
+            inner = node.get(part)
+            node[part] = {"kind": inner} if isinstance(inner, str) else {} if inner is None else inner
+            node = node[part]
+            if not isinstance(node, dict):
+                raise InputError(Problem(f"{where}.{key}", f"{part} is not a mapping", "give it whole"))
+        last, before = path[-1], node.get(path[-1])
+        if isinstance(value, dict) and "kind" not in value and isinstance(before, dict):
+            node[last] = merged(before, value, f"{where}.{key}")
+        else:
+            node[last] = copy.deepcopy(value)
+    return result
 
 
 def with_changes(tree: Any, changes: Sequence[str]) -> Any:

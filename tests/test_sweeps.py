@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from imglab import runs
+from imglab.config import merged
 from imglab.errors import InputError
 from imglab.experiment import build_regime
 from imglab.sweeps import statistics
-from imglab.sweeps.config import CONTROL, load_sweep, merged, run_folder
+from imglab.sweeps.config import CONTROL, load_sweep, run_folder
 from imglab.sweeps.pool import Job, Outcome, run_in_pool
 from imglab.sweeps.results import compare, read_sweep, sentence, summarise, values_of
 from imglab.sweeps.run import Sweep

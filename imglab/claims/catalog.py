@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from imglab.config import RunConfig, validate_config
+from imglab.config import RunConfig, merged, validate_config
 from imglab.config_errors import problem_of
 from imglab.errors import InputError, Problem, nearest
 from imglab.settings import Section, Seed
-from imglab.sweeps.config import CONTROL, CONTROL_CHANGES, merged
+from imglab.sweeps.config import CONTROL, CONTROL_CHANGES
 from imglab.sweeps.statistics import FEWEST
 from imglab.yaml_files import read_yaml
 

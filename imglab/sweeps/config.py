@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from imglab.config import Named, RunConfig, validate_config, with_changes
+from imglab.config import Named, RunConfig, changed_tree, merged, validate_config
 from imglab.config_errors import kind_of_value, problem_of
 from imglab.errors import Attempts, InputError, Problem, nearest
 from imglab.runs import is_chain_name
@@ -82,7 +81,7 @@ def load_sweep(path: Path, changes: Sequence[str] = ()) -> SweepConfig:
     if not isinstance(tree, dict) or "arms" not in tree:
         raise InputError(Problem(f"{path}: arms", "a sweep has arms", "see configs/sweep_digits.yaml, or `imglab run`"))
     tree.setdefault("name", path.stem)
-    return validate_sweep(with_changes(tree, changes), str(path))
+    return validate_sweep(changed_tree(tree, changes, str(path)), str(path))
 
 
 def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
@@ -113,28 +112,6 @@ def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
     assert keys is not None
     contrasts = keys.contrasts or [Contrast(metric="fid", arms=[name, CONTROL]) for name in arms if name != CONTROL]
     return SweepConfig(keys.name, found, tuple(keys.seeds), tuple(contrasts))
-
-
-def merged(tree: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a config tree with changes laid over it; a change is a key, or a dotted path of keys.
-
-    A section that names its `kind` replaces the one that was there; one that does not changes keys of it.
-    """
-    result: dict[str, Any] = copy.deepcopy(dict(tree))
-    for key, value in changes.items():
-        node, path = result, str(key).split(".")
-        for part in path[:-1]:
-            inner = node.get(part)
-            node[part] = {"kind": inner} if isinstance(inner, str) else {} if inner is None else inner
-            node = node[part]
-            if not isinstance(node, dict):
-                raise InputError(Problem(f"{where}.{key}", f"{part} is not a mapping", "give it whole"))
-        last, before = path[-1], node.get(path[-1])
-        if isinstance(value, dict) and "kind" not in value and isinstance(before, dict):
-            node[last] = merged(before, value, f"{where}.{key}")
-        else:
-            node[last] = copy.deepcopy(value)
-    return result
 
 
 def _arms(arms: Any, where: str, attempts: Attempts) -> dict[str, Mapping[str, Any]]:
