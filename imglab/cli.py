@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,9 @@ def run(
     if processes.launched() > 1 and (live or workers > 1 or not isinstance(checked, RunConfig)):
         what = "only a single chain can be run by several processes, without --live and --workers"
         raise InputError(Problem(str(config), what, "run it without the launcher"))
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        what = "weights that lie in parts on several devices (FSDP) cannot be averaged and saved as a chain does it"
+        raise InputError(Problem("accelerate's config", what, "distributed_type: MULTI_GPU or MULTI_CPU"))
     from imglab.experiment import Run
 
     processes.begin()

@@ -19,26 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import benchmark_images
+from benchmark_tools import ROOT, WITH_PEAK, finish, in_turn, row
+
 N, WIDTH = 10_000, 2_048
-
-
-def in_turn(ours: Callable, peer: Callable, runs: int) -> tuple[float, float]:
-    """Return the median seconds of both, run alternately after a warm-up of ours."""
-    found: dict[Callable, list[float]] = {ours: [], peer: []}
-    for _ in range(runs):
-        for function in (ours, peer):
-            began = time.perf_counter()
-            function()
-            found[function].append(time.perf_counter() - began)
-    return statistics.median(found[ours]), statistics.median(found[peer])
-
-
-def row(ours: float, peer: float, unit: str) -> dict:
-    return {"ratio": round(peer / ours, 3), "ours": round(ours, 4), "peer": round(peer, 4), "unit": unit}
 
 
 def features(scale: float, seed: int, n: int = N):
@@ -108,15 +94,6 @@ def text_chain(*changes: str):
 
     built = build(load_config(ROOT / "configs" / "text_pydoc.yaml", changes), "benchmark")
     return built.modality, built.models[0]
-
-
-def finish(work):
-    """Run a fit to its end and return the fitted model."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def bench_text_fit() -> dict[str, dict]:
@@ -280,17 +257,6 @@ def alone(name: str) -> dict[str, dict]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-WITH_PEAK = """
-import pathlib, sys
-from imglab.cli import main
-try:
-    main()
-finally:
-    print(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0], file=sys.stderr)
-"""
-"""Runs the command line and prints its own peak memory in KiB last."""
-
-
 def bench_report() -> dict[str, dict]:
     """The page of 2 x 6, 4 x 10 and 8 x 100 generations of 64 digits: seconds, megabytes, memory, time to open."""
     found: dict[str, dict] = {}
@@ -382,6 +348,11 @@ BENCHMARKS = {
     "text_draw": bench_text_draw,
     "digits": bench_digits,
     "text": bench_text,
+    "diffusion_fit": benchmark_images.bench_diffusion_fit,
+    "diffusion_draw": benchmark_images.bench_diffusion_draw,
+    "diffusion_quality": benchmark_images.bench_diffusion_quality,
+    "generation": benchmark_images.bench_generation,
+    "image_memory": benchmark_images.bench_image_memory,
     "workers": bench_workers,
     "long_chain": bench_long_chain,
     "report": bench_report,

@@ -26,6 +26,7 @@ from imglab.images.settings import (
     TrainingSettings,
 )
 from imglab.images.sources import LabelledImages
+from imglab.metrics import frechet_distance, kernel_distance, prdc
 from imglab.samples import Samples, TrainingSet
 from tests.test_modalities import QUICK
 
@@ -290,6 +291,53 @@ def test_inception_agrees_with_torch_fidelity(inception_weights, tmp_path):
     assert re.fullmatch(r"inception@[0-9a-f]{12}", extractor.name)
     grey = images[:, :1]
     assert torch.equal(extractor.features(grey), extractor.features(grey.expand(-1, 3, -1, -1)))
+
+
+@pytest.mark.slow
+def test_scores_agree_with_torch_fidelity(inception_weights):
+    """FID, KID and precision/recall (k = 3) of the same images under the same weights, to 1e-4."""
+    import torch_fidelity
+
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randint(low, high, (60, 3, 24, 24), generator=generator) for low, high in ((0, 256), (20, 240))]
+    real, drawn = (torch.nn.functional.avg_pool2d(part.float(), 3, 1, 1).byte() for part in parts)
+
+    class Images(torch.utils.data.Dataset):
+        def __init__(self, images):
+            self.images = images
+
+        def __len__(self):
+            return len(self.images)
+
+        def __getitem__(self, at):
+            return self.images[at]
+
+    theirs = torch_fidelity.calculate_metrics(
+        input1=Images(drawn),
+        input2=Images(real),
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subsets=1,
+        kid_subset_size=60,
+        feature_extractor="inception-v3-compat",
+        feature_layer_fid="2048",
+        feature_layer_kid="2048",
+        feature_layer_prc="2048",
+        prc_neighborhood=3,
+        feature_extractor_weights_path=str(inception_weights),
+        cuda=False,
+        verbose=False,
+        save_cpu_ram=True,
+        cache=False,
+    )
+    extractor = Inception(InceptionSettings(weights=str(inception_weights)))
+    pair = {"real": extractor.features(real), "synthetic": extractor.features(drawn)}
+    found = prdc(**pair, precision_recall_k=3)
+    assert frechet_distance(**pair) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert kernel_distance(**pair)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4, abs=1e-9)
+    assert found.precision == pytest.approx(theirs["precision"], rel=1e-4)
+    assert found.recall == pytest.approx(theirs["recall"], rel=1e-4)
 
 
 def test_pickled_code_in_a_weights_file_is_not_run(tmp_path):

@@ -6,6 +6,7 @@ import copy
 import math
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -82,7 +83,9 @@ def _step_seconds(
     trial = copy.copy(denoiser)
     trial.network = copy.deepcopy(denoiser.network)
     step = trial_steps(trial, train, plan, settings)
-    first, *others = [_seconds(step) for _ in range(TIMED + 2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler has much to say that is meant for its own users
+        first, *others = [_seconds(step) for _ in range(TIMED + 2)]
     return first, statistics.median(others[1:])
 
 
