@@ -368,6 +368,8 @@ def main() -> None:
     except Stopped as stop:
         print(f"{processes.prefix()}stopped: {printable(str(stop))}", file=sys.stderr)
         raise SystemExit(3) from None
+    finally:
+        processes.end()
 
 
 @contextmanager

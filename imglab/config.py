@@ -160,7 +160,7 @@ def changed_tree(tree: Any, changes: Sequence[str], where: str) -> Any:
     profiles, chosen = tree.pop("profiles", {}), tree.pop("profile", None)
     if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
         raise InputError(Problem(f"{where}: profiles", "holds profiles by name, each with the keys that it changes"))
-    if chosen is not None and chosen not in profiles:
+    if chosen is not None and not (isinstance(chosen, str) and chosen in profiles):
         what = f"there is no profile {chosen!r}" if profiles else "this config has no profiles"
         raise InputError(Problem(f"{where}: profile", what, nearest(str(chosen), profiles) if profiles else ""))
     laid = tree if chosen is None else merged(tree, profiles[chosen], f"{where}: profiles.{chosen}")

@@ -62,6 +62,12 @@ class Stopped(Exception):
     """The run stopped before its end and the same command resumes it: exit code 3."""
 
 
+DIVERGED = (
+    "what was finished is kept. Lower the learning rate, or use fp32: in a run with another --out, or in a fork from a "
+    "finished generation (imglab fork)"
+)
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Name the choice nearest to `word`, or list them when none is near."""
     options = sorted(choices)

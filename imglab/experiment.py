@@ -340,7 +340,11 @@ class Run:
         files.make_folder(self.folder)
         with DiskStore(self.folder, load_model=experiment.load_model) as store:
             with processes.leader_first():  # again, now that nobody else can write
-                resolve(config, self.folder, str(self.folder))
+                config = resolve(config, self.folder, str(self.folder))
+            if config.model != experiment.config.model:  # another process has begun this run since
+                models = build_models(config, experiment.modality)
+                experiment = replace(experiment, models=models)
+            experiment = replace(experiment, config=config)
             experiment = self.experiment = self._chosen(experiment, store)
             config = experiment.config
             resolved = config.model_copy(update={"samples": experiment.samples})
@@ -383,8 +387,12 @@ class Run:
         config = experiment.config
         if AUTO not in str(config.model):  # most leave nothing open
             return experiment
-        measure = partial(_choices, experiment)
-        found = processes.told(measure() if self._shelf is None else self._shelf.agreed(measure))
+        found: dict[str, Choice] = {}
+        with processes.leader_first():  # its clock decides for all
+            if processes.leads():
+                measure = partial(_choices, experiment)
+                found = measure() if self._shelf is None else self._shelf.agreed(_left_open(config.model), measure)
+        found = processes.told(found)
         if not found:
             return experiment
         for key, choice in found.items():
@@ -456,6 +464,13 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
     if key == "generations":
         return bool(after > before)
     return key in HARMLESS or after == AUTO or (key, after) == ("samples", None)
+
+
+def _left_open(section: Any, path: str = "") -> str:
+    """Name the kinds and `auto` keys of a model's section."""
+    members = getattr(section, "models", ())
+    own = "" if isinstance(section, PlugIn) else ",".join(auto_keys(section))
+    return f"{path}{_kind(section)}:{own};" + "".join(_left_open(each, f"{at}.") for at, each in enumerate(members))
 
 
 def _choices(experiment: Experiment) -> dict[str, Choice]:

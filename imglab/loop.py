@@ -14,7 +14,7 @@ from torch import Tensor
 
 from imglab import processes, seeds
 from imglab.curation import Context, Curator
-from imglab.errors import InputError, Problem, Stopped
+from imglab.errors import DIVERGED, InputError, Problem, Stopped
 from imglab.measure import Measure
 from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
 from imglab.regimes import Regime
@@ -192,7 +192,7 @@ def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int
             return fitted
         if progress.loss is not None and not math.isfinite(progress.loss):
             what = f"the loss of generation {g} became {progress.loss} after {progress.seen} samples"
-            raise Stopped(f"{what}; what was finished is kept. Lower the learning rate, or use fp32")
+            raise Stopped(f"{what}; {DIVERGED}")
         if every and progress.state and progress.seen - last >= every:
             store.keep_checkpoint(g, progress.state())
             last = progress.seen

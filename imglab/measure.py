@@ -224,6 +224,8 @@ class Measure:
             each.add(PRDC._fields, partial(prdc, real=theirs, synthetic=ours, **self._ks))
         for metric in ("precision", "recall"):
             scores.values[f"{metric}_by_class"] = {name: each.values[metric] for name, each in found.items()}
+            why = {name: each.reasons[metric] for name, each in found.items() if metric in each.reasons}
+            scores.reasons.update({f"{metric}_by_class.{name}": reason for name, reason in why.items()})
 
     def _compare_with_train(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
         train, data = self._real["train"].features, self._modality.real("train").data

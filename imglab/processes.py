@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,7 +30,8 @@ def begin() -> None:
         import torch
         from accelerate import PartialState
 
-        PartialState(cpu=not torch.cuda.is_available())  # on CPUs it joins nobody unless it is told so
+        # On CPUs it joins nobody unless it is told so. Long, since the leader may prepare for an hour alone.
+        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
 
 
 def end() -> None:

@@ -33,10 +33,10 @@ class Shelf:
     prepared: Path
     first: Path
 
-    def agreed(self, measure: Callable[[], Mapping[str, Choice]]) -> dict[str, Choice]:
-        """Return what the first of the runs that share generation 0 has measured: they must not choose differently."""
-        path = self.first / "choices.json"
-        with _alone(self.first):
+    def agreed(self, what: str, measure: Callable[[], Mapping[str, Choice]]) -> dict[str, Choice]:
+        """Return what the first of the runs has measured that leave the same open: arms must not choose differently."""
+        path = self.prepared / f"choices-{hashlib.sha256(what.encode()).hexdigest()[:16]}.json"
+        with _alone(self.prepared):
             if not path.exists():
                 files.write_json(path, {key: vars(choice) for key, choice in measure().items()})
             return {key: Choice(**found) for key, found in json.loads(path.read_text()).items()}

@@ -13,6 +13,8 @@ from imglab import processes
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+IN_STEP = "fit"
+"""The stage whose events come in every process alike; in others each tells of its own share."""
 STOPPED = 3
 """Exit code of a run that can be resumed."""
 
@@ -37,9 +39,16 @@ class StopRequest:
         """Pass events on; once a signal came, to any process, close them (which saves the step): KeyboardInterrupt."""
         for event in events:
             yield event
-            if processes.any_of(self.asked):
+            if self._agreed(event):
                 events.close()
+                processes.wait()  # until all have saved: a launcher ends the others as soon as one has left
                 raise KeyboardInterrupt
+
+    def _agreed(self, event: object) -> bool:
+        """Say whether to stop here; several processes stop where all pass: at a step of a fit, after a generation."""
+        if processes.count() == 1:
+            return self.asked
+        return getattr(event, "stage", IN_STEP) == IN_STEP and processes.any_of(self.asked)
 
     def ask(self) -> None:
         """Ask for a stop as a signal does."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from abc import ABC, abstractmethod
@@ -178,6 +179,17 @@ class RunFolder:
         return self._folder(g) / name
 
 
+class _Notes(logging.Handler):
+    """Keeps what the lab's code logs in a run's events."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(logging.WARNING)
+        self._store = store
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._store.log(event="note", text=record.getMessage())
+
+
 class DiskStore(RunFolder, Store):
     """Keeps a run in its directory. Use it as a context manager: it holds the directory's lock meanwhile."""
 
@@ -226,12 +238,14 @@ class DiskStore(RunFolder, Store):
         self.log(event="begin", **({"environment": environment} if changed else {}))
 
     def logged(self, events: Iterator[T]) -> Iterator[T]:
-        """Pass events on and record how they ended: `finished`, or `stopped` and to be resumed."""
-        ended = "stopped"
+        """Pass events on and record how they ended, `finished`, or `stopped` and to be resumed; and what code logs."""
+        ended, notes = "stopped", _Notes(self)
+        logging.getLogger("imglab").addHandler(notes)
         try:
             yield from events
             ended = "finished"
         finally:
+            logging.getLogger("imglab").removeHandler(notes)
             self.log(event=ended, resumable=ended == "stopped")
 
     # Whether something is there is the leader's to say: it may have written it while the others looked.

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from imglab import processes, seeds
+from imglab.errors import InputError, Problem
 from imglab.samples import Samples, TrainingSet
 from imglab.settings import TrainingPlan
 
@@ -45,7 +46,15 @@ def own_part(n: int) -> tuple[slice, float]:
     the mean loss over the whole batch.
     """
     rows = processes.share(n)
+    check_batch(n)
     return slice(rows.start, rows.stop), len(rows) * processes.count() / n
+
+
+def check_batch(n: int) -> None:
+    """Raise InputError unless every process gets something of a batch of n."""
+    if n < processes.count():
+        what = f"{n} cannot be shared out to {processes.count()} processes"
+        raise InputError(Problem("model.training.batch", what, "as many as processes, or more; fine_tuning too"))
 
 
 def common_loss(loss: float) -> float:

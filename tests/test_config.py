@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,3 +179,43 @@ def test_the_schema_is_judged_without_torch(configs):
 
 def test_paths_are_plain_text(configs):
     assert isinstance(load_config(Path(configs / "gaussian.yaml")).name, str)
+
+
+PROFILED = {
+    "generations": 4,
+    "modality": {"kind": "gaussian", "n_train": 100},
+    "model": "gaussian",
+    "profiles": {"small": {"generations": 2, "modality": {"n_train": 10}}, "odd": {"generations.x": 1}},
+}
+
+
+class TestProfiles:
+    def write(self, folder, **changes):
+        path = folder / "profiled.yaml"
+        path.write_text(yaml.safe_dump({**PROFILED, **changes}))
+        return path
+
+    def test_one_is_laid_over_the_config_and_changes_over_both(self, tmp_path):
+        path = self.write(tmp_path)
+        assert load_config(path).generations == 4
+        small = load_config(path, ["profile=small", "generations=3"])
+        assert (small.generations, small.modality.n_train) == (3, 10)
+        other_order = load_config(path, ["generations=3", "profile=small"])
+        assert other_order.model_dump() == small.model_dump()
+        assert load_config(self.write(tmp_path, profile="small")).modality.n_train == 10
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            (["profile=smal"], "there is no profile 'smal' .*'small'"),
+            (["profile=[a]"], "there is no profile"),
+            (["profile=odd"], "profiles.odd.generations.x: generations is not a mapping"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, changes, told, tmp_path):
+        with pytest.raises(InputError, match=told):
+            load_config(self.write(tmp_path), changes)
+
+    def test_a_config_without_any(self, tmp_path):
+        with pytest.raises(InputError, match="this config has no profiles"):
+            load_config(self.write(tmp_path, profiles={}), ["profile=small"])

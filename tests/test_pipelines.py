@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from imglab.config import validate_config
 from imglab.errors import InputError, Stopped
 from imglab.experiment import build, build_modality
 from imglab.images import denoising
+from imglab.images.denoisers import denoiser_of
 from imglab.images.frozen import Clip, Dino
 from imglab.images.settings import ClipSettings, DinoSettings
 from imglab.samples import TrainingSet
@@ -161,6 +163,55 @@ def test_what_does_not_fit(name, modality, told, pipelines):
         build(chain(pipelines, name, {**DIGITS, **modality}), "test")
 
 
+@pytest.mark.parametrize("name", ["ddpm", "latent"])
+def test_guidance_needs_a_label_for_none(name, pipelines):
+    with pytest.raises(InputError, match="below 1 is guidance"):
+        build(chain(pipelines, name, sampling_bias=0.5), "test")
+    fewer = {**DIGITS, "classes": ["1", "2", "3"]}
+    with pytest.raises(InputError, match="below 1 is guidance"):
+        build(chain(pipelines, "by_class", fewer, sampling_bias=0.5), "test")
+
+
+def test_a_pipelines_own_guidance_is_the_default(pipelines):
+    """DiTPipeline leads by a scale of 4 unless it is told otherwise."""
+    built = build(chain(pipelines, "dit"), "test")
+    told = build(chain(pipelines, "dit", sampling_bias=0.25), "test")
+    labels = torch.arange(4)
+    assert torch.equal(
+        built.models[0].sample(4, conditions=labels, seed=1).data,
+        told.models[0].sample(4, conditions=labels, seed=1).data,
+    )
+
+
+def test_other_architectures_are_refused_by_name(pipelines, captioned):
+    built = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test")
+    for part in ("vae", "tokenizer"):
+        broken = copy.copy(built.models[0].pipeline)
+        broken.__dict__[part] = None
+        with pytest.raises(InputError, match=f"has no {part}"):
+            denoiser_of(broken, built.modality.spec, "{}")
+
+
+def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, monkeypatch):
+    built = build(chain(pipelines, "ddpm"), "test")
+    monkeypatch.setattr(denoising, "_target", lambda noising, clean, step: step.noise * 1e30)
+    with pytest.raises(Stopped, match=r"the gradient became .* another --out, or in a fork"):
+        finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+
+
+def test_what_is_logged_is_in_the_runs_events(pipelines, tmp_path, monkeypatch):
+    loss = denoising._loss
+
+    def little_memory(denoiser, network, step, settings):
+        if len(step.images) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss(denoiser, network, step, settings)
+
+    monkeypatch.setattr(denoising, "_loss", little_memory)
+    next(Run(chain(pipelines, "ddpm"), tmp_path / "run").generations())
+    assert "worked on in 2 parts" in (tmp_path / "run/events.jsonl").read_text()
+
+
 def test_adapters_where_none_can_be(pipelines):
     with pytest.raises(InputError, match="no layer is called 'to_z'"):
         build(chain(pipelines, "dit", lora={"targets": ["to_z"]}), "test")
@@ -197,6 +248,13 @@ class TestCaptions:
         path.write_text("\n".join([line, *path.read_text().splitlines()[2 if not line else 1 :]]))
         with pytest.raises(InputError, match=told):
             build_modality(chain(pipelines, "stable_diffusion", captions(folder)))
+
+    def test_a_caption_may_hold_any_sign(self, captioned, pipelines, tmp_path):
+        folder = shutil.copytree(captioned, tmp_path / "images")
+        path = folder / "metadata.jsonl"
+        path.write_text(path.read_text().replace("dark", "dark\u2028indeed"), encoding="utf-8")
+        found = build_modality(chain(pipelines, "stable_diffusion", captions(folder)))
+        assert "dark indeed" in found.spec.conditions
 
     def test_none_at_all(self, captioned, pipelines, tmp_path):
         folder = shutil.copytree(captioned, tmp_path / "images")

@@ -95,6 +95,21 @@ def test_two_processes_draw_what_one_draws(launcher, alone, tmp_path):
     assert done.stdout.count("done in") == 1, "and talks"
 
 
+def test_parts_of_different_numbers(tmp_path):
+    """65 images, 32 at a time: one process draws one part, the other two."""
+    tree = {**CHAIN, "generations": 1, "samples": 65, "shown": 1, "model": {**CHAIN["model"], "sampling_batch": 32}}
+    done = run("torchrun", write(tmp_path, tree), tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert len(samples_of(tmp_path / "run")["data"]) == 65
+
+
+def test_a_batch_that_cannot_be_shared_out(tmp_path):
+    tree = {**CHAIN, "model": {**CHAIN["model"], "training": {"images": 10, "batch": 1}}}
+    done = run("torchrun", write(tmp_path, tree), tmp_path / "run")
+    assert done.returncode == 1
+    assert "1 cannot be shared out to 2 processes" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["text", "gaussian"])
 def test_other_kinds_run_too(name, tmp_path):
     done = run("torchrun", ROOT / f"configs/smoke/{name}.yaml", tmp_path / "run")

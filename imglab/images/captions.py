@@ -21,7 +21,7 @@ def read_captions(folder: Path, key: str, where: str) -> dict[Path, str]:
     """
     path = folder / METADATA
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         what = f"{str(path)!r} cannot be read: {error}"
         remedy = 'a line {"file_name": ..., "text": ...} for each image; or use kind: folder'

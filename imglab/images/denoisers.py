@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from imglab.images.diffusion import PixelDenoiser, shape_of
 from imglab.modality import Spec
 
 NAME = "model.name"
+ARCHITECTURES = "one with a UNet2DModel, a DiT, or a UNet that reads text (Stable Diffusion 1, 2, XL)"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -31,13 +33,26 @@ class Latents:
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:
         """Return float32 latents of images in [-1, 1]; `noise` picks one where the code is random."""
-        found = self._autoencoder.encode(images.to(self._autoencoder.dtype))
+        with self._without_overflow():
+            found = self._autoencoder.encode(images.to(self._autoencoder.dtype))
         if hasattr(found, "latents"):
             latents = found.latents
         else:
             latents = found.latent_dist.mean + found.latent_dist.std * noise.to(found.latent_dist.std.dtype)
         scaled: Tensor = (latents.float() - self._shift) * self._scale
         return scaled
+
+    @contextmanager
+    def _without_overflow(self) -> Iterator[None]:
+        """Work in fp32 where an autoencoder in fp16 says that it must (`force_upcast`, Stable Diffusion XL's)."""
+        half = self._autoencoder.dtype == torch.float16 and getattr(self._autoencoder.config, "force_upcast", False)
+        if half:
+            self._autoencoder.float()
+        try:
+            yield
+        finally:
+            if half:
+                self._autoencoder.half()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images in [-1, 1]."""
@@ -117,8 +132,7 @@ def trained_part(pipeline: DiffusionPipeline) -> str:
         if isinstance(getattr(pipeline, name, None), kinds):
             return name
     what = f"a {type(pipeline).__name__} is of an architecture that the lab does not train"
-    remedy = "one with a UNet2DModel, a DiT, or a UNet that reads text (Stable Diffusion 1, 2, XL)"
-    raise InputError(Problem(NAME, what, remedy))
+    raise InputError(Problem(NAME, what, ARCHITECTURES))
 
 
 def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoiser:
@@ -142,7 +156,8 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
         found: Denoiser = DitDenoiser(latents, network, noising, shape, told=True, nobody=nobody)
     else:
         known, shape = network.config.num_class_embeds, shape_of(network)
-        nobody = known - 1 if known and known > len(spec.conditions or ()) else None
+        # One embedding more than there are classes is for none of them, as the lab makes it; others are not known.
+        nobody = known - 1 if known and known == len(spec.conditions or ()) + 1 else None
         told = known is not None
         if latents is None:
             found = PixelDenoiser(network, noising, shape, told=told, nobody=nobody)
@@ -160,6 +175,10 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
 def _text_denoiser(
     pipeline: DiffusionPipeline, unet: UNet2DConditionModel, noising: DDPMScheduler, spec: Spec, prompt: str
 ) -> Denoiser:
+    missing = [part for part in ("vae", "tokenizer", "encode_prompt") if getattr(pipeline, part, None) is None]
+    if missing:
+        what = f"a {type(pipeline).__name__} has no {missing[0]}: it is of an architecture that the lab does not train"
+        raise InputError(Problem(NAME, what, ARCHITECTURES))
     latents = Latents(pipeline.vae)
     channels, height, width = spec.shape
     multiple = latents.times_smaller * 2 ** (len(unet.config.block_out_channels) - 1)

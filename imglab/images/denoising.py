@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from imglab import processes, seeds
 from imglab.adapters import merged, with_adapters
-from imglab.errors import Stopped
+from imglab.errors import DIVERGED, Stopped
 from imglab.images.settings import DenoiserSettings, TrainingSettings
 from imglab.images.watermark import embed
 from imglab.modality import Progress, Stage
@@ -29,6 +30,7 @@ from imglab.samples import Samples, TrainingSet
 from imglab.settings import LoraSettings
 from imglab.training import (
     Batches,
+    check_batch,
     common_loss,
     fit_state,
     new_accelerator,
@@ -127,13 +129,16 @@ def fit_denoiser(
     if resume is not None:
         first = restore_fit(resume, weights, list(learned.values()), optimizer)
         average.optimization_step = first
+    check_batch(plan.batch)
     parts = 1
     for step in range(first, steps):
         generator = seeds.generator(seed, "noise", step, device=accelerator.device)
         whole = _Step.of(batches[step], denoiser, settings, generator)
         set_pace(optimizer, step / steps, plan)
         loss, parts = _backward(accelerator, denoiser, network, optimizer, whole, settings, parts)
-        accelerator.clip_grad_norm_(learned.values(), 1.0)
+        norm = float(accelerator.clip_grad_norm_(learned.values(), 1.0))
+        if not math.isfinite(norm):  # before a step that would spoil the weights
+            raise Stopped(f"the gradient became {norm} after {step * plan.batch} images; {DIVERGED}")
         optimizer.step()
         average.step(learned.values())
         state = partial(fit_state, step + 1, weights, optimizer)
@@ -276,9 +281,24 @@ def draw_images(
     if denoiser.told and conditions is None:
         raise ValueError("a class-conditional model needs conditions")
     denoiser.network.to(memory_format=torch.channels_last)  # as it was fitted in: other layouts round differently
-    at, batch, mark = 0, sampling_batch(settings), settings.watermark
     if settings.compile is True:
         denoiser.network.compile()
+    try:
+        yield from _batches(denoiser, sampler, settings, steps, indices, conditions, seed)
+    finally:
+        _forget_compiled(denoiser.network)
+
+
+def _batches(
+    denoiser: Denoiser,
+    sampler: Any,
+    settings: DenoiserSettings,
+    steps: int,
+    indices: range,
+    conditions: Tensor | None,
+    seed: int,
+) -> Iterator[Samples]:
+    at, batch, mark = 0, sampling_batch(settings), settings.watermark
     while at < len(indices):
         part = slice(at, at + batch)
         generators = [seeds.generator(seed, index) for index in indices[part]]
@@ -290,7 +310,6 @@ def draw_images(
             continue
         yield Samples.drawn(found if mark is None else embed(found, **mark.model_dump()), labels)
         at += len(generators)
-    _forget_compiled(denoiser.network)
 
 
 def sampling_batch(settings: DenoiserSettings) -> int:

@@ -80,7 +80,8 @@ class Classifier(Extractor):
         with seeds.isolated(self._settings.seed, "classifier", "weights"):
             network = _NETWORKS[self._settings.network](real.images.shape[1], self._classes)
         if not path.exists():
-            _train_classifier(network, real, self._settings)
+            _train_classifier(network.to(device()), real, self._settings)
+            network.cpu()
             files.write_atomically(path, lambda temporary: save_file(network.state_dict(), temporary))
         network.load_state_dict(load_file(path))
         self._network = network.eval().to(device())
@@ -152,7 +153,8 @@ def _train_classifier(network: nn.Sequential, real: LabelledImages, settings: Cl
         generator = seeds.generator(settings.seed, "classifier", step)
         rows = torch.randint(len(real), (batch,), generator=generator)
         images = _disturbed(_scaled(real.images[rows]), generator)
-        loss = nn.functional.cross_entropy(network(images), real.labels[rows])
+        where = next(network.parameters()).device
+        loss = nn.functional.cross_entropy(network(images.to(where)), real.labels[rows].to(where))
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps)
         optimizer.zero_grad()

@@ -77,6 +77,9 @@ class PipelineModel(GenerativeModel):
         self._training = dict(training or {})
         denoiser = self._denoiser(pipeline)
         problems = adapter_problems(settings.lora, denoiser.network)
+        if (settings.sampling_bias or 1.0) < 1 and denoiser.nobody is None:
+            what = "below 1 is guidance: it leads away from a label for none, which this pipeline does not have"
+            problems.append(Problem("model.sampling_bias", what, "leave it out"))
         if problems:
             raise InputError(problems)
 
@@ -158,9 +161,10 @@ class PipelineModel(GenerativeModel):
             yield from self._draw_from_text(indices, conditions, seed)
             return
         sampler, steps = _sampler(self._settings, self._pipeline), _steps(self._settings, self._pipeline)
-        yield from draw_images(
-            self._denoiser(self._pipeline), sampler, self._settings, steps, indices, conditions=conditions, seed=seed
-        )
+        denoiser, settings = self._denoiser(self._pipeline), self._settings
+        if settings.sampling_bias is None and denoiser.nobody is not None:
+            settings = settings.model_copy(update={"sampling_bias": _own_bias(self._pipeline)})
+        yield from draw_images(denoiser, sampler, settings, steps, indices, conditions=conditions, seed=seed)
 
     def _draw_from_text(self, indices: range, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Let the pipeline draw, each image from a generator of its own."""
@@ -306,6 +310,12 @@ def _steps(settings: PipelineSettings, pipeline: DiffusionPipeline) -> int:
         return settings.steps
     steps: int = inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default
     return steps
+
+
+def _own_bias(pipeline: DiffusionPipeline) -> float:
+    """Return the sampling bias that a pipeline's own guidance scale comes to; scales up to 1 are no guidance."""
+    told = inspect.signature(type(pipeline).__call__).parameters.get("guidance_scale")
+    return 1.0 if told is None or told.default <= 1 else 1 / told.default
 
 
 def _autocast(settings: PipelineSettings) -> Any:
