@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from imglab import curation, files, plugins, processes, regimes
 from imglab.cards import Origin
+from imglab.choosing import choices, left_open, settled, with_values
 from imglab.config import (
     RunConfig,
     differences,
@@ -33,7 +34,6 @@ from imglab.mixed.population import Population, has_density
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Choice, GenerativeModel, Modality, Progress
 from imglab.runs import count_finished
-from imglab.samples import TrainingSet
 from imglab.sections import (
     ConfidenceCuration,
     CurationSection,
@@ -45,7 +45,7 @@ from imglab.sections import (
     RankingSection,
     SyntheticAugmentationSettings,
 )
-from imglab.settings import AUTO, PlugIn, Section, auto_keys
+from imglab.settings import AUTO, PlugIn, Section
 from imglab.sharing import Shelf
 from imglab.store import DiskStore
 from imglab.tracking import Tracker, check_tracker
@@ -390,8 +390,8 @@ class Run:
         found: dict[str, Choice] = {}
         with processes.leader_first():  # its clock decides for all
             if processes.leads():
-                measure = partial(_choices, experiment)
-                found = measure() if self._shelf is None else self._shelf.agreed(_left_open(config.model), measure)
+                measure = partial(choices, experiment.models, experiment.modality, config.generations)
+                found = measure() if self._shelf is None else self._shelf.agreed(left_open(config.model), measure)
         found = processes.told(found)
         if not found:
             return experiment
@@ -464,47 +464,6 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
     if key == "generations":
         return bool(after > before)
     return key in HARMLESS or after == AUTO or (key, after) == ("samples", None)
-
-
-def _left_open(section: Any, path: str = "") -> str:
-    """Name the kinds and `auto` keys of a model's section."""
-    members = getattr(section, "models", ())
-    own = "" if isinstance(section, PlugIn) else ",".join(auto_keys(section))
-    return f"{path}{_kind(section)}:{own};" + "".join(_left_open(each, f"{at}.") for at, each in enumerate(members))
-
-
-def _choices(experiment: Experiment) -> dict[str, Choice]:
-    """Let the models measure what is left to `auto`; those that take turns share the run's fits."""
-    train, turns = TrainingSet.of(experiment.modality.real("train")), len(experiment.models)
-    found: dict[str, Choice] = {}
-    for at, model in enumerate(experiment.models):
-        each = model.choices(train, fits=-(-experiment.config.generations // turns))
-        begin = f"models.{at}." if turns > 1 else ""
-        found |= {f"{begin}{key}": choice for key, choice in each.items()}
-    return found
-
-
-def with_values(section: Any, values: Mapping[str, Any]) -> Any:
-    """Return a section with values in place of some keys; `models.<number>.<key>` is a key of a member's."""
-    own = {key: value for key, value in values.items() if "." not in key}
-    members = list(getattr(section, "models", ()))
-    for at, member in enumerate(members):
-        begin = f"models.{at}."
-        members[at] = with_values(
-            member, {key.removeprefix(begin): value for key, value in values.items() if key.startswith(begin)}
-        )
-    return section.model_copy(update={**own, **({"models": members} if members else {})})
-
-
-def settled(section: Any, stored: Any) -> Any:
-    """Return a section whose `auto` keys are what a run has chosen for them."""
-    if isinstance(section, PlugIn):
-        return section
-    members = [
-        settled(*pair) for pair in zip(getattr(section, "models", ()), getattr(stored, "models", ()), strict=True)
-    ]
-    chosen = {key: getattr(stored, key) for key in auto_keys(section)}
-    return section.model_copy(update={**chosen, **({"models": members} if members else {})})
 
 
 def _kind(section: Section | PlugIn) -> str:

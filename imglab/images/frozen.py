@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,8 +53,9 @@ class Frozen(Extractor):
             found.append(self._embed(pixels.to(self._network.device)).float().cpu())
         return torch.cat(found)
 
+    @abstractmethod
     def _embed(self, pixels: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return the features of prepared images, [N, D]."""
 
 
 class Dino(Frozen):
