@@ -212,7 +212,8 @@ def small_catalog(folder, *, below):
     return Catalog(folder)
 
 
-@pytest.mark.parametrize(("below", "verdict"), [pytest.param(3.0, "pass", marks=pytest.mark.slow), (0.01, "fail")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("below", "verdict"), [(3.0, "pass"), (0.01, "fail")])
 def test_chains_run_once_and_verdicts_follow(tmp_path, below, verdict):
     catalog = small_catalog(tmp_path / "catalog", below=below)
     run = ClaimsRun(catalog, catalog.chosen([]), "quick", tmp_path / "out", tmp_path)
@@ -225,6 +226,7 @@ def test_chains_run_once_and_verdicts_follow(tmp_path, below, verdict):
     assert json.loads((tmp_path / "out/claims.json").read_text())["claims"][0]["verdict"] == verdict
 
 
+@pytest.mark.slow
 def test_a_chain_that_cannot_run_blocks_its_claims_and_no_other(tmp_path):
     catalog = small_catalog(tmp_path / "catalog", below=3.0)
     catalog.protocols["tiny"].arms["also_replace"] = {"modality.n_train": 3, "samples": 3, "model": "mixture"}

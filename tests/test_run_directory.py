@@ -207,6 +207,7 @@ def cut_at_write(monkeypatch, number, moment):
 
 
 @ALSO_SLOW
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["inside", "before the rename"])
 def test_cut_at_every_write_and_resumed(whole, tmp_path, monkeypatch, moment):
     config, run = whole

@@ -54,6 +54,7 @@ def test_a_chain_has_the_common_settings_and_its_own(config):
     assert [(chain.seed, chain.generations) for chain in changed.chains.values()] == [(6, 4), (6, 3)]
 
 
+@pytest.mark.slow
 def test_each_runs_in_its_own_directory_and_one_figure_shows_both(config, tmp_path, monkeypatch, capsys):
     assert imglab(monkeypatch, "run", config, "--out", "both") == 0
     out = tmp_path / "both"
