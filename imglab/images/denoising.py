@@ -87,7 +87,7 @@ class Denoiser(ABC):
         """Return the prediction of `network`, its own or that one wrapped; `labels` may hold `nobody`."""
 
 
-def _autocast(settings: DenoiserSettings, device: torch.device) -> Any:
+def autocast(settings: DenoiserSettings, device: torch.device) -> Any:
     """Return the context in which the network runs."""
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
 
@@ -249,7 +249,7 @@ def _loss(denoiser: Denoiser, network: nn.Module, step: _Step, settings: Denoise
     with torch.no_grad():
         clean = denoiser.encode(step.images.float() / 127.5 - 1, step.code_noise)
     noisy: Tensor = denoiser.noising.add_noise(clean, step.noise, step.times)
-    with _autocast(settings, noisy.device):
+    with autocast(settings, noisy.device):
         predicted = denoiser.predict(network, noisy, step.times, step.labels)
     return nn.functional.mse_loss(predicted.float(), _target(denoiser.noising, clean, step))
 
@@ -360,7 +360,7 @@ def guided(
     times = time.to(images.device).expand(len(images))
     images = images.to(next(denoiser.network.parameters()).dtype)
     bias = settings.sampling_bias or 1.0
-    with _autocast(settings, images.device):
+    with autocast(settings, images.device):
         if labels is None or denoiser.nobody is None or bias == 1:
             return denoiser.predict(denoiser.network, images, times, labels).float()
         both = torch.cat([labels, torch.full_like(labels, denoiser.nobody)])

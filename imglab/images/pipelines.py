@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from imglab.images.denoisers import NAME, denoiser_of, reads_text, trained_part
 from imglab.images.denoising import (
     SAMPLERS,
     Denoiser,
+    autocast,
     draw_images,
     fit_denoiser,
     rounded,
@@ -179,7 +180,7 @@ class PipelineModel(GenerativeModel):
         at, batch = 0, sampling_batch(settings)
         while at < len(indices):
             labels = conditions[at : at + batch]
-            with _autocast(settings):
+            with autocast(settings, device()):
                 try:
                     drawn = pipeline(
                         prompt=[settings.prompt.replace("{}", names[label]) for label in labels.tolist()],
@@ -318,20 +319,15 @@ def _own_bias(pipeline: DiffusionPipeline) -> float:
     return 1.0 if told is None or told.default <= 1 else 1 / told.default
 
 
-def _autocast(settings: PipelineSettings) -> Any:
-    if settings.precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device().type, torch.bfloat16)
-
-
-class _quiet_diffusers:
+@contextmanager
+def _quiet_diffusers() -> Iterator[None]:
     """Keep diffusers from drawing progress bars and from remarks meant for its own users."""
-
-    def __enter__(self) -> None:
-        self._verbosity = diffusers_logging.get_verbosity()
-        diffusers_logging.set_verbosity_error()
-        diffusers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        diffusers_logging.set_verbosity(self._verbosity)
-        diffusers_logging.enable_progress_bar()
+    verbosity, bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+        if bars:
+            diffusers_logging.enable_progress_bar()

@@ -89,15 +89,17 @@ def collect(arms: Sequence[Arm], files_beside: str | None = None, limit: int = I
     gallery = Gallery()
     last = max(len(arm.rows) for arm in arms) - 1
     wide = WIDE_ALONE if len(arms) == 1 else WIDE_AMONG
-    pool: dict[str, dict[int, Any]] = {}
+    data = [_data_of(arm) for arm in arms]
+    pool: dict[str, dict[int, Any]] = {name: {} for name in data}
     found = [
-        [_of_generation(arm, g, wide, pool.setdefault(_data_of(arm), {})) for g in range(len(arm.rows))] for arm in arms
+        [_of_generation(arm, g, wide, pool[name]) for g in range(len(arm.rows))]
+        for arm, name in zip(arms, data, strict=True)
     ]
-    sizes = [[dict(_sizes(_data_of(arm), shown)) for shown in each] for arm, each in zip(arms, found, strict=True)]
+    sizes = [[dict(_sizes(name, shown)) for shown in each] for name, each in zip(data, found, strict=True)]
     gallery.inline = _that_fit(sizes, last, limit)
     keeper = _Keeper(gallery, files_beside)
-    for at, (arm, generations) in enumerate(zip(arms, found, strict=True)):
-        gallery.arms.append(_entry(arm, at, generations, keeper))
+    for at, (arm, name, generations) in enumerate(zip(arms, data, found, strict=True)):
+        gallery.arms.append(_entry(arm, at, name, generations, keeper))
     keeper.finish()
     return gallery
 
@@ -248,8 +250,7 @@ class _Keeper:
             self.gallery.real[data] = entry
 
 
-def _entry(arm: Arm, number: int, generations: Sequence[_Shown], keeper: _Keeper) -> dict[str, Any]:
-    data = _data_of(arm)
+def _entry(arm: Arm, number: int, data: str, generations: Sequence[_Shown], keeper: _Keeper) -> dict[str, Any]:
     first = next((shown for shown in generations if _chosen_from(shown)), generations[0])
     entry: dict[str, Any] = {"name": arm.name, "data": data, "layout": first.layout, "generations": []}
     entry["kind"] = "images" if first.sheet else "texts" if _texts(first) else "text" if first.text else "none"
