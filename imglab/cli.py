@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from imglab.printable import printable
 from imglab.signals import StopRequest, interrupted_by_signals
 
 if TYPE_CHECKING:
+    from imglab.config import RunConfig
     from imglab.experiment import Run
     from imglab.side_by_side import SideBySide
 
@@ -29,6 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+DISK_FAILED = (errno.EIO, errno.ESTALE, errno.EBUSY, errno.ETIMEDOUT, errno.EFBIG, errno.EMFILE, errno.ENOLCK)
+"""What a disk, or a network's file system, says when it does not do what it should."""
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory. Default: runs/<config name>.")]
@@ -68,6 +72,7 @@ def run(
     if isinstance(checked, RunConfig):
         if workers > 1:
             raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+        _tell_imports({"": checked})
         chain = Run(checked, out, where=str(config))
         with _live(chain.folder, live):
             _run_chain(chain)
@@ -75,6 +80,7 @@ def run(
     from imglab.report.results import write_results
     from imglab.side_by_side import SideBySide
 
+    _tell_imports({f"chains.{name}.": chain for name, chain in checked.chains.items()})
     chains = SideBySide(checked, out, where=str(config), workers=workers)
     with _live(chains.folder, live):
         if workers > 1:
@@ -87,6 +93,15 @@ def run(
     typer.echo("all chains are done")
     for path in write_results(chains.folder):
         typer.echo(f"  {path}")
+
+
+def _tell_imports(configs: Mapping[str, RunConfig]) -> None:
+    """Say which code of other packages a run imports, and so runs, before it does."""
+    from imglab.config import plug_ins
+
+    foreign = [f"{at}{key} ({kind})" for at, config in configs.items() for key, kind in plug_ins(config).items()]
+    if foreign and processes.leads():
+        typer.echo(printable(f"imports what the config names: {', '.join(foreign)}"))
 
 
 def _run_chain(chain: Run) -> None:
@@ -137,6 +152,7 @@ def sweep(
     from imglab.sweeps.results import sentence, write_summary
     from imglab.sweeps.run import Sweep
 
+    _tell_imports({f"arms.{name}.": arm for name, arm in checked.arms.items()})
     whole = Sweep(checked, out, where=str(config), workers=workers)
     typer.echo(f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds -> {whole.folder}")
     with _stoppable(whole.folder), interrupted_by_signals():
@@ -314,6 +330,32 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
     typer.echo(f"{config}: right" + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else ""))
 
 
+@app.command()
+def verify(
+    runs: Runs,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set aside what is damaged, back to the last good generation.")
+    ] = False,
+) -> None:
+    """Compare every file of one or many runs with what sealed it when it was written.
+
+    With --repair a damaged generation and those after it are moved to RUN/damaged/, and `imglab run` makes them again.
+
+    Example: imglab verify runs/image_digits
+    """
+    from imglab.verify import verify as verify_run
+
+    problems: list[Problem] = []
+    for given in runs:
+        try:
+            for line in verify_run(given, repair=repair):
+                typer.echo(printable(line))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
 @app.command("list")
 def list_kinds() -> None:
     """List modalities, models, regimes, and the configs in configs/; plug-ins included.
@@ -387,7 +429,7 @@ def _live(folder: Path, wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _stoppable(folder: Path) -> Iterator[None]:
-    """Turn an interruption and a full disk into `Stopped`: what is finished stays, the same command goes on."""
+    """Turn an interruption and a disk that fails into `Stopped`: what is finished stays, the same command goes on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -399,6 +441,12 @@ def _stoppable(folder: Path) -> Iterator[None]:
             problem = Problem(
                 str(error.filename or folder), f"cannot be written: {error.strerror}", "choose another --out"
             )
+            raise InputError(problem) from None
+        if error.errno in DISK_FAILED:
+            what = f"{printable(str(error.filename or folder))}: {error.strerror}"
+            raise Stopped(f"{what}; what was finished is kept, run the same command again to go on") from None
+        if error.errno == errno.ENOENT and str(error.filename).startswith(str(folder)):
+            problem = Problem(str(error.filename), "was removed while it was in use", "run the same command again")
             raise InputError(problem) from None
         raise
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, create_model
 
 from imglab import plugins
-from imglab.config_errors import kind_of_value, problem_of
-from imglab.errors import Attempts, InputError, Problem, nearest
+from imglab.config_errors import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
+from imglab.errors import InputError, Problem, nearest
 from imglab.runs import is_chain_name
 from imglab.sections import CURATIONS, REGIMES, MeasureSettings, ReplaceSettings
-from imglab.settings import PlugIn, Section, choice, is_plug_in, spell_out
-from imglab.yaml_files import parse_yaml, read_yaml
+from imglab.settings import PathName, PlugIn, Section, choice, is_plug_in, spell_out
+from imglab.yaml_files import MAX_DEPTH, MAX_KEY, dump_yaml, parse_yaml, read_yaml
+
+MOST_NAMED = 256
+"""Chains, arms or profiles of one config."""
 
 
 class Named(Section):
     """What has a name that is also a folder's."""
 
-    name: Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=100)]
+    name: Annotated[str, Field(pattern=r"^[^./\\\p{C}][^/\\\p{C}]*$", max_length=100)]
 
 
 class RunConfig(Named):
@@ -37,7 +39,7 @@ class RunConfig(Named):
     curate: choice(*CURATIONS, plug_in=True) | None = None  # type: ignore[valid-type]
     """Which of the samples drawn go on to the pool."""
     start: Literal["previous", "base", "scratch"] = "previous"
-    base: str | None = None
+    base: PathName | None = None
     samples: Annotated[int, Field(ge=1, le=10**9)] | None = None
     shown: Annotated[int, Field(ge=1, le=1024)] = 64
     checkpoint_every: Annotated[int, Field(ge=1, le=10**12)] | None = None
@@ -73,34 +75,45 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySi
 
 def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
     """Validate a config with `chains:`; a chain's keys come before the common ones beside `chains`."""
-    chains, attempts = tree["chains"], Attempts()
+    chains = tree["chains"]
     if not isinstance(chains, dict) or not chains:
         what = "holds chains by name, each with its modality and model"
         raise InputError(Problem(f"{where}: chains", what, "see configs/side_by_side.yaml"))
+    check_number(chains, f"{where}: chains")
     common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
     found: dict[str, RunConfig] = {}
-    folded = [str(name).casefold() for name in chains]
+    problems: list[Problem] = []
+    folded = Counter(str(name).casefold() for name in chains)
     for name, section in chains.items():
         at = f"{where}: chains.{name}"
+        if len(problems) >= MOST_TOLD:
+            break
         if not isinstance(section, dict):
-            attempts.add(Problem(at, f"is a mapping of keys, not {kind_of_value(section)}"))
+            problems.append(Problem(at, f"is a mapping of keys, not {kind_of_value(section)}"))
         elif not is_chain_name(name):
-            attempts.add(Problem(at, "is no name for a chain", "letters, digits, `-` and `_`, a letter first"))
-        elif folded.count(name.casefold()) > 1:
-            attempts.add(Problem(at, "differs from another chain only in upper and lower case", "rename it"))
+            problems.append(Problem(at, "is no name for a chain", "letters, digits, `-` and `_`, a letter first"))
+        elif folded[name.casefold()] > 1:
+            problems.append(Problem(at, "differs from another chain only in upper and lower case", "rename it"))
         elif "chains" in section or "name" in section:
-            attempts.add(Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name"))
+            problems.append(Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name"))
         else:
-            config = attempts.run(partial(validate_config, {**common, **section, "name": name}, at))
-            if config is not None:
-                found[name] = config
+            try:
+                found[name] = validate_config({**common, **section, "name": name}, at)
+            except InputError as error:
+                problems += error.problems
     try:
         Named.model_validate({"name": tree["name"]})
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            attempts.add(problem_of(where, tree, Named, details))
-    attempts.finish()
+        problems += problems_of(where, tree, Named, error)
+    if problems:
+        raise InputError(problems)
     return SideBySideConfig(str(tree["name"]), found)
+
+
+def check_number(named: Mapping[str, Any], where: str) -> None:
+    """Raise InputError where there are more chains, arms or profiles than one config may hold."""
+    if len(named) > MOST_NAMED:
+        raise InputError(Problem(where, f"there are {len(named)} of them", f"at most {MOST_NAMED}"))
 
 
 def validate_config(tree: Any, where: str) -> RunConfig:
@@ -122,18 +135,25 @@ def validate_config(tree: Any, where: str) -> RunConfig:
         found = _section_class(kind, table, group)
         if key in tree and found is None:
             known = [*table, *plugins.installed(group)]
-            what = f"{kind!r} is no {key}" if isinstance(section, dict) and "kind" in section else "`kind` is missing"
-            problems.append(Problem(f"{where}: {key}.kind", what, nearest(str(kind or ""), known)))
-        sections[key] = (found or Any, ...)
+            named = isinstance(section, dict) and "kind" in section
+            what = f"{shortened(kind)} is no {key}" if named else "`kind` is missing"
+            near = kind[:SHOWN] if isinstance(kind, str) else ""
+            problems.append(Problem(f"{where}: {key}.kind", what, nearest(near, known)))
+        sections[key] = found or Any
         tree = {**tree, key: section} if key in tree else tree
-    model = create_model("RunConfig", __base__=RunConfig, **sections)
+    model = _config_class(**sections)
     try:
         config = model.model_validate(tree)
     except ValidationError as error:
-        problems += [problem_of(where, tree, model, details) for details in error.errors(include_url=False)]
+        problems += problems_of(where, tree, model, error)
     if problems:
         raise InputError(problems)
     return config
+
+
+@cache
+def _config_class(modality: Any, model: Any) -> type[RunConfig]:
+    return create_model("RunConfig", __base__=RunConfig, modality=(modality, ...), model=(model, ...))
 
 
 def _section_class(kind: Any, table: Mapping[str, plugins.Kind], group: str) -> type[Section] | type[PlugIn] | None:
@@ -160,9 +180,11 @@ def changed_tree(tree: Any, changes: Sequence[str], where: str) -> Any:
     profiles, chosen = tree.pop("profiles", {}), tree.pop("profile", None)
     if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
         raise InputError(Problem(f"{where}: profiles", "holds profiles by name, each with the keys that it changes"))
+    check_number(profiles, f"{where}: profiles")
     if chosen is not None and not (isinstance(chosen, str) and chosen in profiles):
-        what = f"there is no profile {chosen!r}" if profiles else "this config has no profiles"
-        raise InputError(Problem(f"{where}: profile", what, nearest(str(chosen), profiles) if profiles else ""))
+        what = f"there is no profile {shortened(chosen)}" if profiles else "this config has no profiles"
+        remedy = nearest(str(chosen)[:SHOWN], [name[:SHOWN] for name in profiles]) if profiles else ""
+        raise InputError(Problem(f"{where}: profile", what, remedy))
     laid = tree if chosen is None else merged(tree, profiles[chosen], f"{where}: profiles.{chosen}")
     return with_changes(laid, others)
 
@@ -172,20 +194,21 @@ def merged(tree: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
 
     A section that names its `kind` replaces the one that was there; one that does not changes keys of it.
     """
-    result: dict[str, Any] = copy.deepcopy(dict(tree))
+    result: dict[str, Any] = dict(tree)
     for key, value in changes.items():
-        node, path = result, str(key).split(".")
-        for part in path[:-1]:
+        node, (*parents, last) = result, _steps(str(key), f"{where}.{key}")
+        for part in parents:
             inner = node.get(part)
-            node[part] = {"kind": inner} if isinstance(inner, str) else {} if inner is None else inner
-            node = node[part]
-            if not isinstance(node, dict):
+            inner = {"kind": inner} if isinstance(inner, str) else {} if inner is None else inner
+            if not isinstance(inner, dict):
                 raise InputError(Problem(f"{where}.{key}", f"{part} is not a mapping", "give it whole"))
-        last, before = path[-1], node.get(path[-1])
+            node[part] = dict(inner)
+            node = node[part]
+        before = node.get(last)
         if isinstance(value, dict) and "kind" not in value and isinstance(before, dict):
             node[last] = merged(before, value, f"{where}.{key}")
         else:
-            node[last] = copy.deepcopy(value)
+            node[last] = value
     return result
 
 
@@ -193,39 +216,51 @@ def with_changes(tree: Any, changes: Sequence[str]) -> Any:
     """Apply `key.sub=value` changes to a config tree; values are read as YAML."""
     for change in changes:
         key, equals, text = change.partition("=")
+        shown = change.partition("\n")[0][:SHOWN]
+        where = f"--set {shown}{'...' * (shown != change)}"
         if not equals or not key.strip():
-            raise InputError(Problem(f"--set {change}", "is not key=value", "e.g. --set model.steps=20"))
+            raise InputError(Problem(where, "is not key=value", "e.g. --set model.steps=20"))
         node = tree
-        *parents, last = key.strip().split(".")
+        *parents, last = _steps(key.strip(), where)
         for parent in parents:
             if isinstance(node, dict) and isinstance(node.get(parent), list):
-                raise InputError(Problem(f"--set {change}", f"{parent} is a list", f"give it whole: {parent}=[...]"))
+                raise InputError(Problem(where, f"{parent} is a list", f"give it whole: {parent}=[...]"))
             if isinstance(node, dict) and not isinstance(node.get(parent), dict):
                 node[parent] = spell_out(node[parent]) if isinstance(node.get(parent), str) else {}
             node = node[parent] if isinstance(node, dict) else node
         if not isinstance(node, dict):
-            raise InputError(Problem(f"--set {change}", "the config is not a mapping"))
-        node[last] = parse_yaml(text, f"--set {change}")
+            raise InputError(Problem(where, "the config is not a mapping"))
+        node[last] = parse_yaml(text, where)
     return tree
+
+
+def _steps(key: str, where: str) -> list[str]:
+    """Return the parts of a dotted key."""
+    steps = key.split(".")
+    if len(steps) > MAX_DEPTH:
+        raise InputError(Problem(where, f"leads deeper than {MAX_DEPTH} levels"))
+    if max(map(len, steps)) > MAX_KEY or "\n" in key:
+        raise InputError(Problem(where, f"a key is one line of at most {MAX_KEY} signs"))
+    return steps
 
 
 def plug_ins(config: RunConfig) -> dict[str, str]:
     """Return the sections that name a class or function of another package: dotted key -> what it names."""
-    extractor = getattr(config.modality, "extractor", None)
+    modality, model = (None if isinstance(section, PlugIn) else section for section in (config.modality, config.model))
     sections = {
         "modality": config.modality,
-        "modality.extractor": extractor,
+        "modality.extractor": getattr(modality, "extractor", None),
         "model": config.model,
         "regime": config.regime,
         "curate": config.curate,
-        **{f"model.models.{at}": member for at, member in enumerate(getattr(config.model, "models", ()))},
+        **{f"model.models.{at}": member for at, member in enumerate(getattr(model, "models", ()))},
     }
     return {key: section.kind for key, section in sections.items() if isinstance(section, PlugIn)}
 
 
 def dump_config(config: RunConfig) -> str:
     """Return the YAML of a config with every key spelled out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(config.model_dump(mode="json"))
 
 
 def flattened(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

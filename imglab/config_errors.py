@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from imglab.errors import Problem, nearest
 from imglab.settings import Section
+
+MOST_TOLD = 100
+"""Problems that are told at once, about: nobody reads more."""
+SHOWN = 60
+"""Signs of a value that a message repeats."""
+
+
+def problems_of(where: str, tree: Any, model: type[Section], error: ValidationError) -> list[Problem]:
+    """Turn pydantic's errors into problems as `problem_of` does; of very many, tell the first."""
+    found = error.errors(include_url=False)
+    told = [problem_of(where, tree, model, details) for details in found[:MOST_TOLD]]
+    more = len(found) - len(told)
+    return [*told, Problem(where, f"{more} more problems", "mend these first")] if more else told
 
 
 def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetails) -> Problem:
@@ -24,12 +38,14 @@ def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetail
         context = details.get("ctx", {})
         expected = [name.strip("' ") for name in str(context.get("expected_tags", "")).split(",")]
         tag = str(context.get("tag"))
-        return Problem(f"{at}.kind", f"{tag!r} is not one of them" if tag else "is missing", nearest(tag, expected))
+        what = f"{shortened(tag)} is not one of them" if tag else "is missing"
+        return Problem(f"{at}.kind", what, nearest(tag[:SHOWN], expected))
     message = details["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(details["input"], (dict, Section)) else f", not {_short(details['input'])}"
+    given = "" if isinstance(details["input"], (dict, Section)) else f", not {shortened(details['input'])}"
     if details["type"] == "literal_error" and isinstance(details["input"], str):
         options = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
-        return Problem(at, f"{message}{given}", nearest(details["input"], [option.strip("'") for option in options]))
+        named = nearest(details["input"][:SHOWN], [option.strip("'") for option in options])
+        return Problem(at, f"{message}{given}", named)
     return Problem(at, f"{message[:1].lower()}{message[1:]}{given}")
 
 
@@ -68,12 +84,13 @@ def _tag(section: type[Section]) -> Any:
     return section.model_fields["kind"].default if "kind" in section.model_fields else None
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Show a value, or the beginning of a long one."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits
         return "such a number"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def kind_of_value(value: Any) -> str:

@@ -59,7 +59,7 @@ class RunConsole:
             f"{config.name}: {config.generations} generations, regime {config.regime.kind}, start {config.start}; "
             f"{train} real training and {test} test samples, {self._run.experiment.samples} drawn per generation"
         )
-        self._print(f"-> {self._run.folder}")
+        self._print(f"-> {printable(str(self._run.folder))}")
         if self._live:
             self._bars.start()
         return self
@@ -82,7 +82,7 @@ class RunConsole:
         picture = generation_folder(folder, last) / self._run.experiment.modality.picture
         for path in (*made, picture):
             if path.exists():
-                self._print(f"  {path}")
+                self._print(f"  {printable(str(path))}")
 
     def _finish_generation(self, event: Generation) -> None:
         now = time.perf_counter()

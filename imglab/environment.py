@@ -32,10 +32,22 @@ PACKAGES = (
     "torchmetrics",
     "torch-fidelity",
     "scikit-learn",
+    "scipy",
     "numpy",
     "pillow",
     "safetensors",
+    "pydantic",
+    "pyyaml",
+    "typer",
+    "rich",
+    "filelock",
+    "matplotlib",
+    "jinja2",
+    "markupsafe",
+    "datasets",
+    "ray",
 )
+"""imglab and every package that pyproject.toml asks for at run time; recorded where they are installed."""
 
 
 def describe_environment(modality: Modality, bases: Sequence[GenerativeModel | None] = ()) -> dict[str, Any]:

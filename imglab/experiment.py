@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -14,17 +13,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from imglab import curation, files, plugins, processes, regimes
+from imglab import curation, files, plugins, processes, regimes, seals
 from imglab.cards import Origin
 from imglab.choosing import choices, left_open, settled, with_values
 from imglab.config import (
     RunConfig,
     differences,
-    dump_config,
     flattened,
     load_config,
     plug_ins,
-    validate_config,
 )
 from imglab.environment import available_cores, describe_environment
 from imglab.errors import Attempts, InputError, Problem
@@ -33,6 +30,7 @@ from imglab.measure import Measure
 from imglab.mixed.population import Population, has_density
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Choice, GenerativeModel, Modality, Progress
+from imglab.run_config import HARMLESS, config_hash, read_sealed, write_config
 from imglab.runs import count_finished
 from imglab.sections import (
     ConfidenceCuration,
@@ -49,11 +47,9 @@ from imglab.settings import AUTO, PlugIn, Section
 from imglab.sharing import Shelf
 from imglab.store import DiskStore
 from imglab.tracking import Tracker, check_tracker
-from imglab.yaml_files import parse_yaml
+from imglab.verify import check_run
 
 RUNS = Path("runs")
-HARMLESS = ("checkpoint_every", "tracker")
-"""Keys that change no byte of a generation, and may change from one start of a run to the next."""
 
 
 @dataclass(frozen=True)
@@ -341,6 +337,7 @@ class Run:
         with DiskStore(self.folder, load_model=experiment.load_model) as store:
             with processes.leader_first():  # again, now that nobody else can write
                 config = resolve(config, self.folder, str(self.folder))
+                check_run(self.folder)
             if config.model != experiment.config.model:  # another process has begun this run since
                 models = build_models(config, experiment.modality)
                 experiment = replace(experiment, models=models)
@@ -360,6 +357,7 @@ class Run:
             shared.mkdir(exist_ok=True)
             with store.timed(stage="prepare"), processes.leader_first():
                 experiment.modality.prepare(shared)
+                seals.complete(shared)
             events = store.logged(
                 chain_events(
                     experiment.modality,
@@ -468,25 +466,3 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
 
 def _kind(section: Section | PlugIn) -> str:
     return str(getattr(section, "kind", ""))
-
-
-def write_config(folder: Path, config: RunConfig) -> None:
-    """Write config.yaml under a line with the sha256 of the rest."""
-    text = dump_config(config)
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    files.write_bytes(folder / "config.yaml", f"# sha256 of what follows: {seal}\n{text}".encode())
-
-
-def read_sealed(path: Path) -> RunConfig:
-    """Read what `write_config` wrote; InputError where it was changed since."""
-    seal, _, text = path.read_text(errors="replace").partition("\n")
-    if seal.rpartition(" ")[2] != hashlib.sha256(text.encode()).hexdigest():
-        remedy = "put it back, or run the changed config with another --out"
-        raise InputError(Problem(str(path), "was changed after the run wrote it", remedy))
-    return validate_config(parse_yaml(text, str(path)), str(path))
-
-
-def config_hash(config: RunConfig) -> str:
-    """Return the sha256 of what a generation depends on; keys that change no byte of it are left out."""
-    tree = config.model_dump(mode="json", exclude={"generations", *HARMLESS})
-    return hashlib.sha256(files.json_bytes(tree)).hexdigest()

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from imglab import files
 from imglab.config import validate_config
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
 from imglab.experiment import build_modality
 from imglab.modality import Modality
-from imglab.runs import MANIFEST, generation_folder, parse_generation, read_json
+from imglab.printable import printable
+from imglab.runs import MANIFEST, generation_folder, parse_generation, read_environment, read_json
 from imglab.samples import Samples
 from imglab.store import RunFolder
 from imglab.yaml_files import read_yaml
@@ -21,6 +23,8 @@ from imglab.yaml_files import read_yaml
 ALL = "all"
 """Folder of images that have no class: torchvision's `ImageFolder` wants one."""
 
+LONGEST = 60
+"""Characters of a class in a folder's name: of four bytes each, they and the number before them fit."""
 TEXTS = "texts"
 """Folder of what is no image: `load_dataset` takes every file in a folder for a sample, the manifest too."""
 
@@ -38,20 +42,42 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
     run, g = parse_generation(source)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(Problem(str(to), "exists and is not an empty folder", "choose another --to"))
-    stored = RunFolder(run)
-    samples, rows = stored.samples(g), stored.accepted(g) if accepted else None
-    chosen = torch.arange(len(samples)) if rows is None else rows
     modality = build_modality(validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml")))
+    stored, path = RunFolder(run), generation_folder(run, g) / "samples.safetensors"
+    try:
+        samples, rows = stored.samples(g), stored.accepted(g) if accepted else None
+        chosen = torch.arange(len(samples)) if rows is None else rows
+        _check(modality, samples, chosen)
+    except (OSError, ValueError, TypeError, AttributeError, MemoryError, SafetensorError) as error:
+        raise InputError(Problem(str(path), f"cannot be read: {first_line(error)}", "the file is damaged")) from None
     described: dict[str, Any] = {
-        "run": run.resolve().name,
+        "run": printable(run.resolve().name),
         "generation": g,
         "samples": len(chosen),
         "generation_manifest": read_json(generation_folder(run, g) / MANIFEST, ("self",))["self"],
-        "data": json.loads((run / "environment.json").read_text())["data"],
+        "data": read_environment(run)["data"],
     }
     files.make_folder(to.parent)
     files.write_atomically(to, lambda folder: _write(folder, modality, samples, chosen, described))
     return len(chosen)
+
+
+def _check(modality: Modality, samples: Samples, chosen: torch.Tensor) -> None:
+    """Raise ValueError where samples from a file are not of a modality, or rows not of them."""
+    spec, condition = modality.spec, samples.condition
+    if samples.data.dtype != spec.dtype or tuple(samples.data.shape[1:]) != tuple(spec.shape):
+        raise ValueError("its samples are not of the kind of data in config.yaml")
+    if condition is not None and condition.dtype != torch.int64:
+        raise ValueError("its conditions are no whole numbers")
+    known = None if spec.conditions is None or condition is None or not condition.numel() else condition
+    if known is not None and not (known.min() >= 0 and known.max() < len(spec.conditions or ())):
+        raise ValueError("it has samples of classes or prompts that the data do not have")
+    if samples.data.dtype == torch.int64 and bool(((samples.data < 0) | (samples.data >= 2**31)).any()):
+        raise ValueError("it has tokens that no tokenizer has")
+    if chosen.dtype != torch.int64 or chosen.dim() != 1:
+        raise ValueError("what was accepted is no list of rows")
+    if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(samples)):
+        raise ValueError("samples were accepted that are not there")
 
 
 def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Tensor, described: dict[str, Any]) -> None:
@@ -94,5 +120,5 @@ def _told(path: str, row: int, modality: Modality, samples: Samples) -> dict[str
 
 def _folder_name(number: int, name: str) -> str:
     """Return a folder's name for a class: its own where that is one, in the order of the classes."""
-    plain = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)
+    plain = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name[:LONGEST])
     return plain if plain == name and name.isdigit() else f"{number:03d}-{plain}"

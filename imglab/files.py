@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON with a fixed layout: the same value gives the same bytes. NaN is refused."""
     write_bytes(path, json_bytes(value))
+
+
+def write_signed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as JSON that signs itself: `self` is the sha256 of the rest."""
+    write_bytes(path, signed_bytes(value))
+
+
+def signed_bytes(value: Mapping[str, Any]) -> bytes:
+    """Encode an object as the bytes that `write_signed` writes."""
+    return json_bytes({**value, "self": hashlib.sha256(json_bytes(value)).hexdigest()})
 
 
 def json_bytes(value: Any) -> bytes:

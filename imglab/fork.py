@@ -9,8 +9,9 @@ from imglab import files, runs
 from imglab.config import RunConfig, differences, load_config, validate_config, with_changes
 from imglab.environment import describe_environment
 from imglab.errors import InputError, Problem
-from imglab.experiment import Experiment, Run, config_hash, read_sealed, write_config
+from imglab.experiment import Experiment, Run
 from imglab.mixed.population import has_density
+from imglab.run_config import config_hash, read_sealed, write_config
 from imglab.sections import DensityCuration, FreshDataSettings, MixSettings
 from imglab.store import RunFolder
 
@@ -50,7 +51,7 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
 
 def _again(source: str, out: Path, config: Path | None, changes: Sequence[str]) -> Run:
     """Return the fork that was made before; its parent may be gone by now."""
-    described = runs.read_json(out / runs.FORK, ("parent", "generation", "manifest"))
+    described = runs.read_signed(out / runs.FORK, ("parent", "generation", "manifest"))
     folder, _, number = source.rpartition("@")
     if (Path(folder).resolve().name, number) != (described["parent"], str(described["generation"])):
         what = f"is a fork of {described['parent']}@{described['generation']}, not of {source}"
@@ -135,7 +136,7 @@ def _fill(folder: Path, parent: Path, g: int, config: RunConfig, described: dict
     folder.mkdir()
     kept = [runs.generation_folder(parent, past) for past in range(g + 1)]
     for source in [*kept, parent / "shared", parent / "environment.json", *sorted(parent.glob(runs.FORK))]:
-        name = "fork_parent.json" if source.name == runs.FORK else source.name
+        name = runs.FORK_PARENT if source.name == runs.FORK else source.name
         files.link(source, folder / name)
-    files.write_json(folder / runs.FORK, described)
+    files.write_signed(folder / runs.FORK, described)
     write_config(folder, config)

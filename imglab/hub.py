@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
 from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -20,10 +23,24 @@ from transformers.utils import logging
 from imglab import seeds
 from imglab.errors import InputError, Problem, first_line
 
+Network = TypeVar("Network", bound=nn.Module)
 NO_NETWORK = "give a local folder that `save_pretrained` wrote, or a name of the hub that the network reaches"
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only", "name_or_path")
 """Keys that libraries add to a config on loading."""
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+ADAPTER = "adapter_config.json"
+INDEX = "*.safetensors.index.json"
+DEPTH = re.compile(r"layers?(_per_\w+)?$|n_layer|depths?$|num_blocks$|^order$")
+"""Keys of a config that say how often something is repeated in a network."""
+LARGEST_SIZE = 1 << 27
+"""No size in a config is larger, but bases of angles, which are no sizes."""
+MOST = {"num_labels": 1 << 20, "num_train_timesteps": 1 << 20}
+"""Sizes for which an entry each is made at once."""
+DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, ArithmeticError),
+    *(RuntimeError, MemoryError, SafetensorError),
+)
+"""What comes of making a network from files that are damaged, or somebody's invention."""
 
 
 def open_network(name: str, revision: str | None, where: str, auto: str) -> tuple[PreTrainedModel, list[str]]:
@@ -54,13 +71,100 @@ def check_name(name: str, where: str) -> None:
 
 
 def check_weights(folder: Path, where: str) -> None:
-    """Raise InputError if `folder` is the folder of a network without weights as safetensors."""
-    if not (folder / "config.json").is_file() or any(folder.glob("*.safetensors")):
+    """Raise InputError if `folder` is that of a network without weights as safetensors, or not of a whole network.
+
+    Also for weights that are said to lie elsewhere, and for sizes that no network has: making it would never end.
+    """
+    if (folder / ADAPTER).is_file():
+        what = f"the folder {str(folder)!r} holds an adapter, which names another model to load"
+        raise InputError(Problem(where, what, "merge it into its model and save that"))
+    for index in folder.glob(INDEX):
+        named = _read_object(index, where).get("weight_map")
+        parts = named.values() if isinstance(named, dict) else [named]
+        if not all(isinstance(part, str) and re.fullmatch(r"[\w-][\w.-]*\.safetensors", part) for part in parts):
+            what = f"{str(index)!r} names weights that are no safetensors in its folder"
+            raise InputError(Problem(where, what, "only safetensors are opened"))
+    if not (folder / "config.json").is_file():
+        return
+    weights = list(folder.glob("*.safetensors"))
+    if weights:
+        _check_sizes(folder / "config.json", weights, where)
         return
     pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     what = f"holds only pickled weights ({', '.join(pickled)})" if pickled else "holds no weights"
     remedy = "open it once and save it with save_pretrained, which writes safetensors"
     raise InputError(Problem(where, f"the folder {str(folder)!r} {what}; only safetensors are opened", remedy))
+
+
+def _check_sizes(path: Path, weights: Sequence[Path], where: str) -> None:
+    """Raise InputError where a network's config has more layers than its weights, or sizes beyond all sense."""
+    with opening(str(path.parent), where):
+        tensors = 0
+        for part in weights:
+            with safe_open(part, framework="pt") as stored:
+                tensors += len(stored.keys())
+    check_numbers(path, where, tensors)
+
+
+def check_numbers(path: Path, where: str, deepest: int = LARGEST_SIZE) -> None:
+    """Raise InputError where a config has a size beyond all sense, or repeats something more often than `deepest`."""
+    for key, value in _numbers(_read_object(path, where)):
+        bound = deepest if DEPTH.search(key) else MOST.get(key, LARGEST_SIZE)
+        if abs(value) > bound and "theta" not in key:
+            what = f"{str(path)!r} says {key}: {str(value)[:20]}, where at most {bound:,} can be"
+            raise InputError(Problem(where, what, "the file is damaged"))
+
+
+def _numbers(tree: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """Yield (innermost key, value) for each whole number in a tree of JSON."""
+    if type(tree) is int:
+        yield key, tree
+    elif isinstance(tree, dict):
+        for inner, value in tree.items():
+            yield from _numbers(value, inner)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _numbers(value, key)
+
+
+def _read_object(path: Path, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError, RecursionError) as error:
+        problem = Problem(where, f"{str(path)!r} is not readable JSON: {first_line(error)}", "the file is damaged")
+        raise InputError(problem) from None
+    return found
+
+
+def read_described(folder: Path) -> dict[str, Any]:
+    """Return what the `imglab.json` of a `model/` folder says; InputError where it says nothing."""
+    return _read_object(folder / "imglab.json", str(folder))
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Turn what a damaged `model/` folder raises while it is opened into an InputError that names it."""
+    try:
+        yield
+    except DAMAGED as error:
+        what = f"does not open as a model: {first_line(error)}"
+        raise InputError(Problem(str(folder), what, "the folder is damaged")) from None
+
+
+def filled(network: Network, path: Path) -> Network:
+    """Give a network that was made on the device `meta`, where it takes no memory, the weights in a file.
+
+    Raises ValueError unless they have its names, shapes and dtypes.
+    """
+    weights, own = load_file(path), network.state_dict()
+    if {name: (each.shape, each.dtype) for name, each in weights.items()} != {
+        name: (each.shape, each.dtype) for name, each in own.items()
+    }:
+        raise ValueError(f"{path.name} holds the weights of another network")
+    network.load_state_dict({name: each.clone() for name, each in weights.items()}, assign=True)
+    return network.eval()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -257,7 +257,7 @@ def _score(
     measures, accepted = [scores, of_data, of_model], store.accepted(g)
     if accepted is not None:
         measures.append((yield from measure.of_accepted(made, store.features(g), accepted, scores)))
-    joined = Measures.joined(measures)
+    joined = Measures.joined(measures).finite()
     described = {
         "headline": list(modality.headline),
         "n_train": len(train),
@@ -271,7 +271,28 @@ def _score(
 
 
 def _show(modality: Modality, store: Store, g: int, path: Path) -> None:
-    modality.render([store.samples(past, "shown") for past in range(g + 1)], path)
+    modality.render(_Shown(store, g + 1), path)
+
+
+class _Shown(Sequence[Samples]):
+    """What each generation shows, read when it is asked for: most pictures need the last one alone."""
+
+    def __init__(self, store: Store, count: int) -> None:
+        self._store, self._generations = store, range(count)
+
+    def __len__(self) -> int:
+        return len(self._generations)
+
+    @overload
+    def __getitem__(self, at: int) -> Samples: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Samples]: ...
+
+    def __getitem__(self, at: int | slice) -> Samples | list[Samples]:
+        if isinstance(at, slice):
+            return [self._store.samples(g, "shown") for g in self._generations[at]]
+        return self._store.samples(self._generations[at], "shown")
 
 
 def _stage(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress]:

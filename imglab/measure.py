@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import files, processes, seeds
+from imglab import files, processes, seals, seeds
 from imglab.metrics import (
     PRDC,
     Moments,
@@ -120,7 +120,8 @@ class Measure:
             self._real[split] = _Reference(found.values)
         if kept:
             real = {split: reference.features for split, reference in self._real.items()}
-            files.write_atomically(kept, lambda path: save_file(real, path))
+            with seals.written(kept.parent, kept.name):
+                files.write_atomically(kept, lambda path: save_file(real, path))
 
     def real(self, split: Split) -> Tensor:
         """Return the features of a real split, float32 [N, D]."""
@@ -243,7 +244,8 @@ class Measure:
             else:
                 self._floors[n_synthetic] = yield from self._make_floor(n_synthetic)
                 if kept:
-                    files.write_json(kept, self._floors[n_synthetic])
+                    with seals.written(kept.parent, kept.name):
+                        files.write_json(kept, self._floors[n_synthetic])
         return self._floors[n_synthetic]
 
     def _make_floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:

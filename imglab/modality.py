@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -62,6 +63,21 @@ class Measures:
         """Put together what was measured apart."""
         each = [[getattr(part, column.name) for part in parts] for column in fields(cls)]
         return cls(*({name: value for column in columns for name, value in column.items()} for columns in each))
+
+    def finite(self) -> Measures:
+        """Return the same with None, and a reason, for every number that is infinite or none: it overflowed."""
+        values = {name: _finite(value) for name, value in self.values.items()}
+        lost = [name for name, value in self.values.items() if value != values[name]]
+        reasons = {**dict.fromkeys(lost, "overflowed: it is no finite number"), **self.reasons}
+        return replace(self, values=values, reasons=reasons, floor={k: _finite(v) for k, v in self.floor.items()})
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_finite(inner) for inner in value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 from imglab.errors import InputError, Problem, nearest
+from imglab.runs import read_json
 from imglab.settings import PlugIn, Section
 
 T = TypeVar("T")
@@ -61,7 +62,8 @@ def resolve(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def installed(group: str) -> dict[str, str]:
+@cache
+def installed(group: str) -> Mapping[str, str]:
     """Return the kinds that other packages add to a group, name -> `module:name`."""
     return {point.name: point.value for point in entry_points(group=group)}
 
@@ -161,7 +163,9 @@ def _class_name(found: type) -> str:
 
 
 def _kind_of_folder(path: Path) -> tuple[Any, str | None]:
-    kind = json.loads((path / "imglab.json").read_text()).get("kind")
+    kind = read_json(path / "imglab.json", ("kind",))["kind"]
+    if not isinstance(kind, str):
+        raise InputError(Problem(str(path / "imglab.json"), f"names no kind: {kind!r}", "the file is damaged"))
     return kind, MODELS[kind].target if kind in MODELS else installed("imglab.models").get(kind)
 
 
@@ -172,8 +176,8 @@ def load_model(path: Path | str) -> Any:
     classes that a config has named in this process.
     """
     if (Path(path) / CLASS).is_file():
-        name = json.loads((Path(path) / CLASS).read_text()).get("class")
-        if name not in _imported:
+        name = read_json(Path(path) / CLASS, ("class",))["class"]
+        if not isinstance(name, str) or name not in _imported:
             what, remedy = f"was saved by {name!r}, which nothing here has named", "give the run's own config"
             raise InputError(Problem(str(path), what, remedy))
         return _imported[name].load(Path(path))
@@ -183,4 +187,7 @@ def load_model(path: Path | str) -> Any:
     kind, target = _kind_of_folder(Path(path))
     if target is None:
         raise InputError(Problem(str(described), f"the kind {kind!r} is not known here", nearest(str(kind), MODELS)))
-    return resolve(target).load(Path(path))
+    from imglab.hub import loading  # with torch
+
+    with loading(Path(path)):
+        return resolve(target).load(Path(path))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imglab import files
 from imglab.errors import InputError, Problem
 
 MANIFEST = "manifest.json"
@@ -17,6 +20,14 @@ SWEEP = "sweep.json"
 """Names the arms, seeds and contrasts of a sweep, in its directory."""
 FORK = "fork.json"
 """Says where a fork comes from, in its directory."""
+FORK_PARENT = "fork_parent.json"
+"""The same of the run that it comes from, where that is a fork itself."""
+OWN = ("config.yaml", "environment.json", "events.jsonl", CHAINS, SWEEP, FORK, FORK_PARENT, "summary.json", "shared")
+"""What is read of a run's directory, beside its generations."""
+LARGEST = sys.float_info.max
+DAMAGED = "the file is damaged"
+MOST = 32_000
+"""Generations that a run may have."""
 FORMAT_VERSION = 1
 """Of the run directory; written to environment.json and checked before a run is read or continued."""
 
@@ -44,23 +55,55 @@ def chains_of(folder: Path) -> list[str] | None:
     path = folder / CHAINS
     if not path.is_file():
         return None
-    names = read_json(path, ("chains",))["chains"]
+    names = read_signed(path, ("chains",))["chains"]
     if not isinstance(names, list) or not names or not all(map(is_chain_name, names)):
-        raise InputError(Problem(str(path), "has no list of names under 'chains'", "the file is damaged"))
+        raise InputError(Problem(str(path), "has no list of names under 'chains'", DAMAGED))
     return names
 
 
 def run_folders(folder: Path) -> list[Path]:
     """Return the run directories that `folder` stands for: itself, or those in it that have begun, if any has."""
     if (folder / SWEEP).is_file():
-        described = read_json(folder / SWEEP, ("arms", "seeds"))
-        each = [folder / str(arm) / f"seed-{seed}" for arm in described["arms"] for seed in described["seeds"]]
+        described = read_sweep_file(folder)
+        each = [folder / arm / f"seed-{seed}" for arm in described["arms"] for seed in described["seeds"]]
         return [run for run in each if finished(run, 0)] or each
     chains = chains_of(folder)
     if chains is None:
         return [folder]
     found = [folder / name for name in chains]
     return [chain for chain in found if finished(chain, 0)] or found
+
+
+def read_sweep_file(folder: Path) -> dict[str, Any]:
+    """Return what names a sweep's arms and seeds; InputError where a name could lead out of its directory."""
+    path = folder / SWEEP
+    found = read_signed(path, ("arms", "seeds", "contrasts"))
+    for key, usable in (("arms", is_chain_name), ("seeds", lambda seed: type(seed) is int)):
+        named = found[key]
+        if not isinstance(named, list) or not named or not all(map(usable, named)):
+            raise InputError(Problem(str(path), f"has no list of {key}", DAMAGED))
+    return found
+
+
+def check_links(folder: Path) -> None:
+    """Raise InputError where what is read of a run is a link, which may lead anywhere, or a pipe, which never ends."""
+    wrong = [path for path in _own_paths(folder) if path.is_symlink() or not (path.is_file() or path.is_dir())]
+    if wrong:
+        what = "is a link or no file, which a run does not make"
+        raise InputError(Problem(str(path), what, "put the file itself there") for path in wrong[:5])
+
+
+def _own_paths(folder: Path) -> Iterator[Path]:
+    for top in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if top.name in OWN or top.name.startswith("generation_"):
+            yield top
+            for inner, folders, names in os.walk(top):
+                yield from (Path(inner, name) for name in (*folders, *names))
+    if (folder / SWEEP).is_file() or (folder / CHAINS).is_file():
+        for run in run_folders(folder):
+            below = [folder.joinpath(*run.relative_to(folder).parts[: at + 1]) for at in range(2)]
+            yield from (part for part in dict.fromkeys(below) if part.is_symlink())
+            yield from () if any(part.is_symlink() for part in below) else _own_paths(run)
 
 
 def is_chain_name(name: object) -> bool:
@@ -80,13 +123,14 @@ def spread_generations(generations: Sequence[int], most: int) -> list[int]:
 def parse_generation(text: str) -> tuple[Path, int]:
     """Return what `RUN@G` names: a run directory and one of its finished generations; InputError otherwise."""
     folder, _, number = text.rpartition("@")
-    if not folder or not number.isdecimal():
+    if not folder or not number.isdecimal() or len(number) > len(str(MOST)):
         raise InputError(Problem(text, "is not RUN@G", "e.g. runs/image_digits@3"))
     run, g = Path(folder), int(number)
     if not (run / "config.yaml").is_file():
         chains = chains_of(run)
         remedy = f"e.g. {run}/{chains[0]}@{g}" if chains else "give what --out named"
         raise InputError(Problem(str(run), "is not a run directory: it has no config.yaml", remedy))
+    check_links(run)
     read_environment(run)
     done = count_finished(run)
     if g >= done:
@@ -100,13 +144,19 @@ def metric_value(row: Mapping[str, Any], metric: str) -> float | None:
     found: Any = row
     for key in metric.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None
-    return float(found) if isinstance(found, int | float) else None
+    return float(found) if is_number(found) else None
+
+
+def is_number(value: object) -> bool:
+    """Say whether a value of a JSON file is a number that can be drawn: finite, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Return the metrics of all finished generations; InputError where `run` is no run directory or has none."""
     if not (run / "config.yaml").is_file():
         raise InputError(Problem(str(run), "is not a run directory: it has no config.yaml", "give what --out named"))
+    check_links(run)
     read_environment(run)
     rows = [read_generation(run, g) for g in range(count_finished(run))]
     if not rows:
@@ -122,21 +172,88 @@ def read_environment(run: Path) -> dict[str, Any]:
         made = found["packages"].get("imglab", "another version") if isinstance(found["packages"], dict) else "?"
         what = f"has format {found['format_version']}, made by imglab {made}; this version reads {FORMAT_VERSION}"
         raise InputError(Problem(str(path), what, "use that version"))
-    return found
+    for key in ("packages", "data"):
+        if not _is_table(found[key], lambda value: isinstance(value, str)):
+            raise InputError(Problem(str(path), f"has no names and texts under {key!r}", DAMAGED))
+    return read_signed(path, ())
 
 
 def read_generation(run: Path, g: int) -> dict[str, Any]:
     """Return the metrics of generation g; InputError where the file is damaged."""
-    return read_json(generation_folder(run, g) / "metrics.json", ("generation", "floor", "reasons", "extractor"))
+    path = generation_folder(run, g) / "metrics.json"
+    found = read_json(path, ("generation", "floor", "reasons", "extractor"))
+    wrong = next(_wrong_metrics(found, g), None)
+    if wrong is not None:
+        raise InputError(Problem(str(path), f"{wrong!r} is not what it has to be", DAMAGED))
+    return found
+
+
+def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
+    """Name what cannot be read as the metrics of generation g: tables, figures and the page rely on these."""
+    texts = ("extractor", "reference")
+    yield from (key for key in texts if not isinstance(row.get(key), str))
+    sizes = {"generation": (g, g), "n_real": (0, LARGEST), "n_synthetic": (0, LARGEST), "n_train": (1, LARGEST)}
+    for key, (least, most) in sizes.items():
+        if not (is_number(row.get(key)) and least <= row[key] <= most):
+            yield key
+    if not is_number(row.get("real_share")):
+        yield "real_share"
+    if not _is_table(row["reasons"], lambda value: isinstance(value, str)):
+        yield "reasons"
+    if not _is_table(row.get("origins", {}), is_number):
+        yield "origins"
+    headline = row.get("headline", [])
+    if not isinstance(headline, list) or not all(isinstance(name, str) for name in headline):
+        yield "headline"
+    floor = row["floor"]
+    if not isinstance(floor, dict):
+        yield "floor"
+        return
+    yield from (f"floor.{name}" for name, value in floor.items() if name != "reason" and not _is_floor(value))
+
+
+def _is_floor(value: object) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    return is_number(value.get("mean")) and "sd" in value and (value["sd"] is None or is_number(value["sd"]))
+
+
+def _is_table(value: object, usable: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(map(usable, value.values()))
+
+
+def read_manifest(run: Path, g: int) -> dict[str, Any]:
+    """Return the manifest of generation g; InputError where it is damaged. The paths in it may be a stranger's."""
+    path = generation_folder(run, g) / MANIFEST
+    found = read_signed(path, ("generation", "files", "shared", "config", "environment", "previous"))
+    for key in ("files", "shared"):
+        if not isinstance(found[key], dict):
+            raise InputError(Problem(str(path), f"lists nothing under {key!r}", DAMAGED))
+    return found
+
+
+def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the object in a file of `files.write_signed`, unsigned again; InputError where a byte is changed."""
+    found = read_json(path, (*keys, "self"))
+    rest = {key: value for key, value in found.items() if key != "self"}
+    try:
+        same = files.signed_bytes(rest) == path.read_bytes()
+    except ValueError:  # a number that JSON does not have, or half a character
+        same = False
+    if not same:
+        raise InputError(Problem(str(path), "is not as it was written", DAMAGED))
+    return rest
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     """Return the object in a JSON file; InputError where it cannot be read or lacks one of `keys`."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(Problem(str(path), f"cannot be read: {error}", "the file is damaged")) from None
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise OSError("it is not a file")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from None
     missing = [key for key in keys if not isinstance(found, dict) or key not in found]
     if missing:
-        raise InputError(Problem(str(path), f"has no {missing[0]!r}", "the file is damaged"))
+        raise InputError(Problem(str(path), f"has no {missing[0]!r}", DAMAGED))
     return dict(found)

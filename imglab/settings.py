@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+LONGEST_PATH, LONGEST_NAME = 4095, 255
+"""Bytes; longer ones, systems refuse."""
+MOST_NUMBERS = 2 * 10**8
+"""Of real data that are drawn at once, all in memory."""
+
+
+def _can_be_a_path(text: str) -> str:
+    if "\0" in text or len(text.encode()) > LONGEST_PATH:
+        raise ValueError(f"cannot be a path: that has no zero byte and at most {LONGEST_PATH} bytes")
+    if any(len(name.encode()) > LONGEST_NAME for name in text.split("/")):
+        raise ValueError(f"cannot be a path: a name in it has at most {LONGEST_NAME} bytes")
+    return text
+
+
+PathName = Annotated[str, Field(min_length=1), AfterValidator(_can_be_a_path)]
+"""A path, or a name on the hub, which may be one."""
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]

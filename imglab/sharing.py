@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from imglab import files
+from imglab import files, seals
+from imglab.errors import InputError, Problem
 from imglab.modality import Choice
 from imglab.runs import generation_folder, read_environment
 
@@ -50,10 +51,13 @@ class Shelf:
             with _alone(prepared):
                 if not (prepared / "shared").exists():
                     files.write_atomically(prepared / "shared", lambda folder: _prepare(folder, experiment))
+            _check(prepared / "shared")
             files.write_atomically(shared, lambda folder: files.link(prepared / "shared", folder))
         if (first / "model").exists() and not model.exists():
+            _check(first)
             model.parent.mkdir(exist_ok=True)
-            files.write_atomically(model, lambda folder: files.link(first / "model", folder))
+            with seals.written(model.parent, "model"):
+                files.write_atomically(model, lambda folder: files.link(first / "model", folder))
 
     def keep_first(self, run: Path) -> None:
         """Keep generation 0's model of a run for those that begin later."""
@@ -61,7 +65,8 @@ class Shelf:
         with _alone(first):
             if not (first / "model").exists():
                 model = generation_folder(run, 0) / "model"
-                files.write_atomically(first / "model", lambda folder: files.link(model, folder))
+                with seals.written(first, "model"):
+                    files.write_atomically(first / "model", lambda folder: files.link(model, folder))
 
 
 def _made_with(run: Path) -> str:
@@ -76,6 +81,14 @@ def _prepare(folder: Path, experiment: Experiment) -> None:
     experiment.modality.prepare(folder)
     for _ in experiment.measure(cache=folder).prepare(experiment.drawn):
         pass
+    seals.complete(folder)
+
+
+def _check(folder: Path) -> None:
+    """Raise InputError unless what runs share is as it was written."""
+    if found := dict(seals.faults(folder)):
+        remedy = f"remove {folder}: it is made again"
+        raise InputError(Problem(str(folder / name), what, remedy) for name, what in found.items())
 
 
 @contextmanager

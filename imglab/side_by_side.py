@@ -78,7 +78,7 @@ class SideBySide:
     def begin(self) -> None:
         """Make the directory and name the chains in it."""
         files.make_folder(self.folder)
-        files.write_json(self.folder / runs.CHAINS, {"chains": list(self.runs)})
+        files.write_signed(self.folder / runs.CHAINS, {"chains": list(self.runs)})
 
 
 def _sharing(chain: RunConfig, workers: int, folder: Path) -> RunConfig:

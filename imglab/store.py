@@ -1,12 +1,12 @@
 """Where generations are kept: a run directory of plain files that outlive the program, or memory.
 
 A generation is finished when its manifest is there; the manifest is written last. Every other file appears under its
-name only once it is whole, so an interrupted run goes on from the last stage that it finished.
+name only once it is whole and is then put on a list of hashes, so an interrupted run goes on from the last stage that
+it finished.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import files, plugins, processes, runs
+from imglab import files, plugins, processes, runs, seals
 from imglab.cards import Origin
 from imglab.errors import InputError, Problem
 from imglab.modality import Exhibit, Features, GenerativeModel, Measures
@@ -34,7 +34,8 @@ from imglab.samples import Samples
 T = TypeVar("T")
 Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | Exhibit | Measures"
 """What a stage makes; a tensor: which samples were accepted."""
-CHECKPOINT = ".checkpoint.safetensors"
+CHECKPOINT = ".checkpoint-"
+"""Begins the name of a checkpoint; then comes the sha256 of its bytes, so that a damaged one is known."""
 
 
 class Store(ABC):
@@ -215,6 +216,9 @@ class DiskStore(RunFolder, Store):
             )
             raise InputError(problem) from None
         files.remove_temporaries(self.root)
+        for sealed in self.root.glob(f"generation_*/{seals.SEAL}"):
+            if sealed.with_name(MANIFEST).exists():  # cut between the manifest and the end of its list
+                files.remove(sealed)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -228,7 +232,7 @@ class DiskStore(RunFolder, Store):
         self._origin = origin
         path = self.root / "environment.json"
         if not path.exists():
-            files.write_json(path, environment)
+            files.write_signed(path, environment)
         before = runs.read_environment(self.root)
         for key, what in (("data", "the real data are not those"), ("base", "the base model is not the one")):
             if before.get(key) != environment.get(key):
@@ -254,7 +258,13 @@ class DiskStore(RunFolder, Store):
         return processes.told(super().finished(g))
 
     def has(self, g: int, stage: str) -> bool:  # noqa: D102
-        return processes.told(self.accepted(g) is not None if stage == "accepted" else self._path(g, stage).exists())
+        return processes.told(self._has(g, stage))
+
+    def _has(self, g: int, stage: str) -> bool:
+        if stage == "accepted":
+            return self.accepted(g) is not None
+        path = self._path(g, stage)
+        return path.exists() and any(name.split("/")[0] == path.name for name in seals.listed(self._folder(g)))
 
     def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
         return self._drawn(g)[0] if stage == "samples" else super().samples(g, stage)
@@ -278,12 +288,22 @@ class DiskStore(RunFolder, Store):
         folder = self._folder(g)
         folder.mkdir(exist_ok=True)
         files.remove_temporaries(folder)
-        path = self._path(g, stage)
+        path = self._path(g, "samples" if isinstance(value, Tensor) else stage)
+        beside = {Measures: "per_sample.safetensors", Exhibit: "exhibit.json"}.get(type(value), path.name)
+        with seals.written(folder, path.name, beside):
+            self._write(g, path, value)
+        self._forget_checkpoint(g)
+        processes.wait()
+
+    def _write(self, g: int, path: Path, value: Made) -> None:
+        folder = path.parent
         if isinstance(value, Measures):
             if value.per_sample:
                 _save_tensors(folder / "per_sample.safetensors", value.per_sample)
             files.write_json(path, dict(value.values))
         elif isinstance(value, GenerativeModel):
+            if path.exists():  # whole, but cut off before it was listed
+                files.remove(path)
             files.write_atomically(path, partial(self._save_model, value, g))
         elif isinstance(value, Samples):
             _save_tensors(path, {k: v for k, v in vars(value.stamped(g)).items() if v is not None})
@@ -293,11 +313,9 @@ class DiskStore(RunFolder, Store):
             columns = {"index": value.index, "distance": value.distance, "rows": value.rows, "real": value.real}
             _save_tensors(path, columns)
         elif isinstance(value, Tensor):
-            path = self._path(g, "samples")
             _save_tensors(path, {**load_file(path), "accepted": value})
         else:
             _save_tensors(path, {"features": value.values}, {"extractor": value.extractor})
-        processes.wait()
 
     def _save_model(self, model: GenerativeModel, g: int, path: Path) -> None:
         plugins.save_model(model, path)
@@ -305,34 +323,58 @@ class DiskStore(RunFolder, Store):
             self._origin.sign(path, g)
 
     def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: D102
-        self._folder(g).mkdir(exist_ok=True)
-        _save_tensors(self._folder(g) / CHECKPOINT, state)
+        if not processes.leads():
+            return
+        folder, new = self._folder(g), self._folder(g) / f"{CHECKPOINT}new"
+        folder.mkdir(exist_ok=True)
+        before = list(folder.glob(f"{CHECKPOINT}*"))
+        _save_tensors(new, state)
+        kept = folder / f"{CHECKPOINT}{files.sha256_file(new)}"
+        os.replace(new, kept)
+        files.sync_folder(folder)
+        for old in before:
+            if old not in (new, kept):
+                files.remove(old)
 
     def checkpoint(self, g: int) -> dict[str, Tensor] | None:  # noqa: D102
-        path = self._folder(g) / CHECKPOINT
-        kept = processes.told(path.exists() and not self._path(g, "model").exists())
-        return load_file(path) if kept else None
+        fitted = self.has(g, "model")
+        kept = processes.told(self._whole_checkpoint(g) if processes.leads() and not fitted else None)
+        return None if kept is None else load_file(self._folder(g) / kept)
+
+    def _whole_checkpoint(self, g: int) -> str | None:
+        """Name the checkpoint of generation g that is as it was written; a damaged one goes, and the log says so."""
+        for path in sorted(self._folder(g).glob(f"{CHECKPOINT}*"), key=lambda path: path.stat().st_mtime_ns):
+            if path.name == f"{CHECKPOINT}{files.sha256_file(path)}":
+                return path.name
+            if path.name != f"{CHECKPOINT}new":
+                self.log(event="note", text=f"{path.name} of generation {g} is damaged: its fit starts again")
+            files.remove(path)
+        return None
+
+    def _forget_checkpoint(self, g: int) -> None:
+        for path in self._folder(g).glob(f"{CHECKPOINT}*"):
+            files.remove(path)
 
     def model(self, g: int) -> GenerativeModel:  # noqa: D102
         return self._load_model(self._path(g, "model"))
 
     def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:  # noqa: D102
-        files.write_atomically(self._folder(g) / name, write)
+        with seals.written(self._folder(g), name):
+            files.write_atomically(self._folder(g) / name, write)
 
     def finish(self, g: int) -> None:
         """Write the manifest: its presence means that the generation is finished."""
         folder = self._folder(g)
         files.remove_temporaries(folder)
-        files.remove(folder / CHECKPOINT)
         manifest = {
             "generation": g,
-            "files": _hashes(folder),
-            "shared": _hashes(self.root / "shared"),
+            "files": seals.listed(folder),
+            "shared": seals.listed(self.root / "shared"),
             **self._signs,
             "previous": files.sha256_file(self._folder(g - 1) / MANIFEST) if g else None,
         }
-        manifest["self"] = hashlib.sha256(files.json_bytes(manifest)).hexdigest()
-        files.write_json(folder / MANIFEST, manifest)
+        files.write_signed(folder / MANIFEST, manifest)
+        files.remove(folder / seals.SEAL)
         processes.wait()
 
     def log(self, **event: Any) -> None:
@@ -344,12 +386,6 @@ class DiskStore(RunFolder, Store):
             if file.tell() and not _ends_line(file):
                 file.write(b"\n")  # a power cut tore the last line
             file.write(line.encode() + b"\n")
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """sha256 of every file in a folder and below it, by its path from there; manifests and hidden files left out."""
-    found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: files.sha256_file(path) for name, path in found.items() if name != MANIFEST and name[0] != "."}
 
 
 def _ends_line(file: BinaryIO) -> bool:

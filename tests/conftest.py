@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytest_plugins = ["tests.page_fixtures", "tests.pipeline_fixtures"]
+pytest_plugins = ["tests.cli_fixtures", "tests.page_fixtures", "tests.pipeline_fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from imglab.claims.run import ClaimsRun, theory_finding
 from imglab.claims.table import format_results
 from imglab.errors import InputError
 from imglab.experiment import build
-from tests.test_cli import lab  # noqa: F401 (a fixture)
 from tests.test_run_directory import TINY_GAUSSIAN
 
 SEEDS = range(5)
@@ -236,7 +235,7 @@ def test_a_chain_that_cannot_run_blocks_its_claims_and_no_other(tmp_path):
     assert "its chain also_replace, seed 0, did not end:" in results[0].why
 
 
-def test_the_command(lab):  # noqa: F811
+def test_the_command(lab):
     code, out, _ = lab("claims", "--list")
     assert code == 0
     assert "vae_latents_shrink (shumailov)" in out

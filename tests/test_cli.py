@@ -15,26 +15,9 @@ import yaml
 from PIL import Image
 from safetensors import SafetensorError
 
-from imglab import cli
 from imglab.runs import read_metrics
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, write
-
-
-def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
-    """Run the command in this process; return (exit code, standard output, standard error)."""
-    monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    out, err = capsys.readouterr()
-    return end.value.code or 0, out, err
-
-
-@pytest.fixture
-def lab(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: imglab(monkeypatch, capsys, *arguments)
 
 
 @pytest.mark.parametrize("tree", [TINY_GAUSSIAN, TINY_IMAGE], ids=["gaussian", "image"])

@@ -12,7 +12,6 @@ from imglab.errors import InputError
 from imglab.fork import fork
 from imglab.loop import Generation
 from imglab.store import RunFolder
-from tests.test_cli import lab  # noqa: F401 (a fixture)
 from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
 
 CHAIN = {**TINY_GAUSSIAN, "regime": "replace", "generations": 4}
@@ -99,7 +98,7 @@ def test_wrong_forks_are_refused_and_leave_nothing(parent, tmp_path, source, cha
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command(lab, parent, tmp_path):  # noqa: F811
+def test_the_command(lab, parent, tmp_path):
     code, out, err = lab("fork", f"{parent}@1", "--set", "regime=accumulate", "--out", "healed")
     assert (code, err) == (0, "")
     assert "healed/curves.png" in out

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from imglab import processes
 from tests.conftest import ROOT
-from tests.test_cli import lab  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.slow
 
@@ -165,7 +164,7 @@ def test_a_signal_to_one_stops_all_and_the_run_can_go_on(tmp_path):
     assert (out / "generation_000/.checkpoint.safetensors").is_file(), "the step was finished and saved"
 
 
-def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):  # noqa: F811
+def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     config = write(tmp_path, CHAIN)
     for arguments in (["metrics", tmp_path], ["sweep", config]):

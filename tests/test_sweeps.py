@@ -26,7 +26,6 @@ from imglab.sweeps.config import CONTROL, load_sweep, run_folder
 from imglab.sweeps.pool import Job, Outcome, run_in_pool
 from imglab.sweeps.results import compare, read_sweep, sentence, summarise, values_of
 from imglab.sweeps.run import Sweep
-from tests.test_cli import lab  # noqa: F401 (a fixture)
 from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
 
 TINY_SWEEP = {
@@ -87,21 +86,21 @@ class TestConfig:
         with pytest.raises(InputError, match=message):
             load_sweep(write(tmp_path, {**TINY_SWEEP, **changes}))
 
-    def test_commands_point_to_each_other(self, lab, tmp_path):  # noqa: F811
+    def test_commands_point_to_each_other(self, lab, tmp_path):
         sweep, chain = write(tmp_path, TINY_SWEEP, "sweep"), write(tmp_path, TINY_GAUSSIAN, "chain")
         assert "imglab sweep" in lab("run", sweep)[2]
         assert "imglab run" in lab("sweep", chain)[2]
         assert lab("validate", sweep)[:2] == (0, f"{sweep}: right\n")
 
     @pytest.mark.parametrize("address", ["", "127.0.0.1:1", "127.0.0.1:x"])
-    def test_a_cluster_that_is_not_there(self, lab, tmp_path, address):  # noqa: F811
+    def test_a_cluster_that_is_not_there(self, lab, tmp_path, address):
         sweep = write(tmp_path, TINY_SWEEP, "sweep")
         code, _, err = lab("sweep", sweep, "--out", tmp_path / "out", "--ray", address)
         assert code == 2
         assert "--ray: no Ray cluster answers" in err
         assert not (tmp_path / "out").exists(), "what is refused leaves nothing"
 
-    def test_somebody_else_at_the_address(self, lab, tmp_path, monkeypatch):  # noqa: F811
+    def test_somebody_else_at_the_address(self, lab, tmp_path, monkeypatch):
         pytest.importorskip("ray", reason="ray is not installed")
         monkeypatch.setattr("imglab.sweeps.pool.ANSWER", 5.0)
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -211,7 +210,7 @@ def test_a_seed_that_never_leaves_is_the_latest():
 
 class TestRuns:
     @pytest.mark.slow
-    def test_each_run_is_one_like_any_other(self, lab, tmp_path):  # noqa: F811
+    def test_each_run_is_one_like_any_other(self, lab, tmp_path):
         config = write(tmp_path, {**TINY_SWEEP, "threads": 1})
         code, out, err = lab("sweep", config, "--workers", "2", "--out", "swept")
         assert (code, err) == (0, "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from imglab.settings import Section
+from imglab.settings import MOST_NUMBERS, Section
 
 
 class CategoriesSettings(Section):
@@ -21,6 +21,13 @@ class CategoriesSettings(Section):
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """The real samples are drawn with it: chains of another `seed` may share them or not."""
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> CategoriesSettings:
+        numbers = (self.n_train + self.n_test) * self.categories
+        if numbers > MOST_NUMBERS:
+            raise ValueError(f"n_train and n_test times categories are {numbers} numbers, at most {MOST_NUMBERS}")
+        return self
 
     @property
     def frequencies(self) -> list[float]:

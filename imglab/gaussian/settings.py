@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from imglab.settings import Section
+from imglab.settings import MOST_NUMBERS, Section
 
 Components = Annotated[int, Field(ge=1, le=1024)]
 
@@ -24,6 +24,13 @@ class GaussianDataSettings(Section):
     """Distance between neighbouring means."""
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """The real samples are drawn with it: chains of another `seed` may share them or not."""
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> GaussianDataSettings:
+        numbers = (self.n_train + self.n_test) * self.dimensions
+        if numbers > MOST_NUMBERS:
+            raise ValueError(f"n_train and n_test of so many dimensions are {numbers} numbers, at most {MOST_NUMBERS}")
+        return self
 
     @property
     def means(self) -> list[float]:

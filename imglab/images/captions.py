@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
+from imglab.printable import is_text
 
 METADATA = "metadata.jsonl"
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -21,8 +22,10 @@ def read_captions(folder: Path, key: str, where: str) -> dict[Path, str]:
     """
     path = folder / METADATA
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise OSError("it is not a file")
         lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, MemoryError) as error:
         what = f"{str(path)!r} cannot be read: {error}"
         remedy = 'a line {"file_name": ..., "text": ...} for each image; or use kind: folder'
         raise InputError(Problem(where, what, remedy)) from None
@@ -36,7 +39,7 @@ def read_captions(folder: Path, key: str, where: str) -> dict[Path, str]:
                 if image in found:
                     raise ValueError(f"{name!r} stands there twice")
                 found[image] = caption
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 problems.append(Problem(f"{path}, line {number}", str(error)))
     there = sorted(image for image in folder.rglob("*") if image.suffix.lower() in IMAGE_SUFFIXES)
     without = [image for image in there if image not in found]
@@ -58,6 +61,8 @@ def _entry(line: str, key: str) -> tuple[str, str]:
     if not isinstance(caption, str) or not caption.strip():
         keys = ", ".join(name for name in entry if name != "file_name")
         raise ValueError(f"has no caption under {key!r}" + (f"; it has {keys}" if keys else ""))
+    if not is_text(caption):
+        raise ValueError("its caption holds half a character, which UTF-8 cannot say")
     return entry["file_name"], " ".join(caption.split())
 
 
@@ -65,6 +70,10 @@ def _inside(folder: Path, name: str) -> Path:
     image = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"{name!r} leads out of the folder")
-    if not image.is_file() or image.suffix.lower() not in IMAGE_SUFFIXES:
+    try:
+        there = image.is_file()
+    except OSError:  # such a name is too long for any file
+        there = False
+    if not there or image.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"there is no image {name!r}")
     return image

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from imglab import seeds
+from imglab import hub, seeds
 from imglab.errors import InputError, Problem
 from imglab.images.cards import diffusion_card
 from imglab.images.denoising import SAMPLERS, Denoiser, draw_images, fit_denoiser
@@ -155,16 +154,19 @@ class DiffusionModel(GenerativeModel):
     @classmethod
     def load(cls, path: Path) -> DiffusionModel:
         """Open what `save` wrote."""
-        described = json.loads((path / "imglab.json").read_text())
-        saved = json.loads((path / "unet" / "config.json").read_text())
-        # Not `from_pretrained`: it would record the path in the config, and so in the next save.
-        with seeds.isolated("weights"):
-            unet = UNet2DModel(**{key: value for key, value in saved.items() if not key.startswith("_")})
-        unet.load_state_dict(load_file(path / "unet" / SAFETENSORS_WEIGHTS_NAME))
-        settings = DiffusionSettings(**described["settings"])
-        return cls(
-            settings, unet=unet.eval().to(device()), classes=described["classes"], training=described["training"]
-        )
+        with hub.loading(path):
+            described = hub.read_described(path)
+            settings, classes = DiffusionSettings(**described["settings"]), described["classes"]
+            saved = json.loads((path / "unet" / "config.json").read_text())
+            # Not `from_pretrained`: it would record the path in the config, and so in the next save.
+            with torch.device("meta"):
+                unet = _new_unet(settings, _shape_in(saved), classes)
+            own = json.loads(json.dumps(dict(unet.config)))
+            different = [key for key, value in saved.items() if not key.startswith("_") and value != own.get(key)]
+            if different:
+                raise ValueError(f"its network has another {different[0]} than its settings")
+            unet = hub.filled(unet, path / "unet" / SAFETENSORS_WEIGHTS_NAME)
+            return cls(settings, unet=unet.to(device()), classes=classes, training=described["training"])
 
 
 def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:
@@ -228,6 +230,10 @@ def _schedule(settings: DiffusionSettings) -> dict[str, Any]:
 
 def shape_of(unet: UNet2DModel) -> tuple[int, int, int]:
     """Return the shape [C, H, W] of the images that a UNet was made for."""
-    size = unet.config.sample_size
+    return _shape_in(unet.config)
+
+
+def _shape_in(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    size = config["sample_size"]
     height, width = (size, size) if isinstance(size, int) else size
-    return unet.config.in_channels, height, width
+    return config["in_channels"], height, width

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline, ModelMixin
+from diffusers import pipelines as diffusers_pipelines
 from diffusers.utils import logging as diffusers_logging
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ from imglab.training import device
 EMA = "_ema"
 """diffusers' own training example keeps averaged weights in a folder of this ending beside the others."""
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+LIBRARIES = ("diffusers", "transformers")
 STORED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ class PipelineModel(GenerativeModel):
         assert spec is not None
         self._settings, self._pipeline, self._spec = settings, pipeline, spec
         self._training = dict(training or {})
-        denoiser = self._denoiser(pipeline)
+        with hub.opening(settings.name, NAME):
+            denoiser = self._denoiser(pipeline)
         problems = adapter_problems(settings.lora, denoiser.network)
         if (settings.sampling_bias or 1.0) < 1 and denoiser.nobody is None:
             what = "below 1 is guidance: it leads away from a label for none, which this pipeline does not have"
@@ -222,12 +225,13 @@ class PipelineModel(GenerativeModel):
     @classmethod
     def load(cls, path: Path) -> PipelineModel:
         """Open what `save` wrote."""
-        described = json.loads((path / "imglab.json").read_text())
-        settings, conditions = PipelineSettings(**described["settings"]), described["conditions"]
-        own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
-        pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
-        spec = Spec(tuple(described["shape"]), torch.uint8, None if conditions is None else tuple(conditions))
-        return cls(settings, pipeline=pipeline, spec=spec, training=described["training"])
+        with hub.loading(path):
+            described = hub.read_described(path)
+            settings, conditions = PipelineSettings(**described["settings"]), described["conditions"]
+            own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
+            pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
+            spec = Spec(tuple(described["shape"]), torch.uint8, None if conditions is None else tuple(conditions))
+            return cls(settings, pipeline=pipeline, spec=spec, training=described["training"])
 
 
 def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPipeline:
@@ -257,6 +261,9 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
             setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, use_safetensors=True))
         if reads_text(opened):
             opened = AutoPipelineForText2Image.from_pipe(opened)
+        for component in opened.components.values():
+            if isinstance(component, nn.Module) and any(each.is_meta for each in component.state_dict().values()):
+                raise ValueError(f"its {type(component).__name__} lacks weights")
         opened.to(DTYPES[dtype])
     opened.set_progress_bar_config(disable=True)
     for component in opened.components.values():
@@ -272,13 +279,27 @@ def _check_folder(folder: Path, name: str, where: str) -> str:
     if not index.is_file():
         what = f"the folder {name!r} has no model_index.json, so it is no pipeline"
         raise InputError(Problem(where, what, "save it there: pipeline.save_pretrained(folder)"))
-    parts = [key for key, value in json.loads(index.read_text()).items() if isinstance(value, list) and value[0]]
+    components = {key: value for key, value in json.loads(index.read_text()).items() if isinstance(value, list)}
+    foreign = [key for key, value in components.items() if not _is_known(value)]
+    if foreign:
+        what = f"the part {foreign[0]!r} of {name!r} is of neither diffusers nor transformers"
+        raise InputError(Problem(where, what, "no code but theirs is run"))
+    parts = [key for key, value in components.items() if value[0]]
+    for config in folder.glob("*/scheduler_config.json"):
+        hub.check_numbers(config, where)
     for part in parts:
         hub.check_weights(folder / part, where)
     named = [part for part in ("unet", "transformer") if part in parts]
     if not named:
         raise InputError(Problem(where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"))
     return named[0]
+
+
+def _is_known(component: list[Any]) -> bool:
+    """Say whether a part of a pipeline, [library, class], is left out or of a library that is opened."""
+    library = component[0] if len(component) == 2 else ""
+    known = library in LIBRARIES or (isinstance(library, str) and hasattr(diffusers_pipelines, library))
+    return library is None or known
 
 
 def _stored_dtype(folder: Path, variant: str | None) -> str:

@@ -12,6 +12,7 @@ from imglab.settings import (
     Count,
     LearningRate,
     LoraSettings,
+    PathName,
     PlugIn,
     Section,
     Seed,
@@ -19,8 +20,7 @@ from imglab.settings import (
     choice,
 )
 
-HubName = Annotated[str, Field(min_length=1, max_length=4096)]
-"""A name on the hub, or a local folder."""
+LARGEST_DIGITS = 512
 Channels = Annotated[list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)]
 
 
@@ -35,7 +35,7 @@ class TorchvisionSource(Section):
 
     kind: Literal["torchvision"] = "torchvision"
     name: str
-    root: str = "data"
+    root: PathName = "data"
     download: bool = True
     train_split: str = "train"
     """For classes that take `split`: what they call the training part, e.g. `trainval`."""
@@ -48,7 +48,7 @@ class FolderSource(Section):
     """A folder of images; a subfolder is a class; `train/` and `test/` on top, or all in one, split by `split_seed`."""
 
     kind: Literal["folder"] = "folder"
-    path: str
+    path: PathName
 
 
 class CaptionedFolderSource(Section):
@@ -58,7 +58,7 @@ class CaptionedFolderSource(Section):
     """
 
     kind: Literal["captioned_folder"] = "captioned_folder"
-    path: str
+    path: PathName
     caption: Annotated[str, Field(min_length=1)] = "text"
     """The key that holds the caption."""
 
@@ -67,7 +67,7 @@ class NpzSource(Section):
     """An `.npz` with `train_images` and `test_images`, uint8 [N, H, W] or [N, H, W, C], and perhaps `..._labels`."""
 
     kind: Literal["npz"] = "npz"
-    path: str
+    path: PathName
 
 
 class ClassifierSettings(Section):
@@ -86,7 +86,7 @@ class InceptionSettings(Section):
     """The Inception-v3 of the FID papers (torch-fidelity's port), 2,048 features: the one that compares with papers."""
 
     kind: Literal["inception"] = "inception"
-    weights: str | None = None
+    weights: PathName | None = None
     """Path of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; downloaded if left out."""
 
 
@@ -94,7 +94,7 @@ class DinoSettings(Section):
     """DINOv2 (Oquab et al. 2023) through transformers: the class token of its last layer (Stein et al. 2023)."""
 
     kind: Literal["dinov2"] = "dinov2"
-    name: HubName = "facebook/dinov2-base"
+    name: PathName = "facebook/dinov2-base"
     revision: str | None = None
 
 
@@ -102,7 +102,7 @@ class ClipSettings(Section):
     """CLIP's image features (Radford et al. 2021) through transformers; with captions also the CLIP score."""
 
     kind: Literal["clip"] = "clip"
-    name: HubName = "openai/clip-vit-base-patch32"
+    name: PathName = "openai/clip-vit-base-patch32"
     revision: str | None = None
 
 
@@ -140,6 +140,12 @@ class ImageSettings(Section):
     """Real images kept apart from training, for regimes that ask for fresh data."""
     split_seed: Seed = 0
     extractor: ExtractorChoice = ClassifierSettings()
+
+    @model_validator(mode="after")
+    def _digits_stay_small(self) -> ImageSettings:
+        if isinstance(self.source, DigitsSource) and (self.size or 0) > LARGEST_DIGITS:
+            raise ValueError(f"size {self.size} is too large for 1,797 scans of 8 x 8: at most {LARGEST_DIGITS}")
+        return self
 
     @field_validator("classes")
     @classmethod
@@ -228,7 +234,7 @@ class PipelineSettings(DenoiserSettings):
     """
 
     kind: Literal["pipeline"] = "pipeline"
-    name: HubName
+    name: PathName
     revision: str | None = None
     """A branch, tag or commit of the hub."""
     variant: str | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import struct
+import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from imglab.images.settings import (
     NpzSource,
     TorchvisionSource,
 )
+from imglab.printable import is_text
 
 UNREADABLE = (
     OSError,
@@ -36,12 +38,22 @@ UNREADABLE = (
     SyntaxError,
     MemoryError,
     NotImplementedError,
+    OverflowError,
+    RecursionError,
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
     Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
 )
 """What readers raise on a file that is damaged or of another kind."""
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""What is tried on an image, whatever its name ends in: some of Pillow's other readers run programs."""
+PACKED = 200
+"""Times its own size that an .npz may unpack to; deflate shrinks images of nothing a thousandfold, others tenfold."""
+SMALL = 1 << 28
+"""Bytes that any .npz may unpack to."""
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ def _read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImag
         raise InputError(problem) from None
     train, test = (_torchvision_images(dataset, size) for dataset in opened)
     names = getattr(opened[0], "classes", None) or sorted({int(label) for label in train.labels.tolist()})  # type: ignore[union-attr]
-    return SourceImages(train, test, tuple(str(name) for name in names))
+    return SourceImages(train, test, _class_names(names, "modality.source.name"))
 
 
 def _parameters(datasets: Any, name: str) -> Mapping[str, Any]:
@@ -146,26 +158,32 @@ def _read_npz(source: NpzSource) -> SourceImages:
     if not path.is_file():
         raise InputError(Problem(where, f"there is no file {source.path!r}", "give the path of an .npz"))
     try:
+        _check_packing(path)
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except UNREADABLE as error:
+            arrays = {name: archive[name] for name in ARRAYS if name in archive.files}
+            there = list(archive.files)
+        if bare := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"its {bare[0]} is no array")
+    except (*UNREADABLE, RuntimeError) as error:  # zipfile's word for a member under a password
         problem = Problem(
             where, f"{source.path!r} is not a readable .npz: {first_line(error)}", "write it again with numpy.savez"
         )
         raise InputError(problem) from None
     problems = []
     for name in ("train_images", "test_images"):
-        array = arrays.get(name)
+        array, labels = arrays.get(name), arrays.get(name.replace("images", "labels"))
         if array is None:
-            problems.append(Problem(where, f"{source.path!r} has no array {name!r}", nearest(name, arrays)))
-        elif array.dtype != np.uint8 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in (1, 3)):
+            problems.append(Problem(where, f"{source.path!r} has no array {name!r}", nearest(name, there)))
+        elif (
+            array.dtype != np.uint8
+            or array.ndim not in (3, 4)
+            or (array.ndim == 4 and array.shape[-1] not in (1, 3))
+            or 0 in array.shape[1:]
+        ):
             found = f"{array.dtype} {list(array.shape)}"
             problems.append(Problem(where, f"{name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], is {found}"))
-        labels = arrays.get(name.replace("images", "labels"))
-        if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
-            labels = arrays[name.replace("images", "labels")] = labels[:, 0]
-        if array is not None and labels is not None and (labels.ndim != 1 or len(labels) != len(array)):
-            problems.append(Problem(where, f"{name} has {len(array)} images but labels of shape {list(labels.shape)}"))
+        elif labels is not None:
+            problems += _label_problems(name, len(array), labels, where)
     if not problems and arrays["train_images"].shape[1:] != arrays["test_images"].shape[1:]:
         problems.append(Problem(where, "train_images and test_images differ in shape"))
     if problems:
@@ -173,16 +191,49 @@ def _read_npz(source: NpzSource) -> SourceImages:
     return _from_arrays(arrays)
 
 
+def _check_packing(path: Path) -> None:
+    """Raise ValueError where an archive would unpack to far more than images do, before any of it is unpacked."""
+    with zipfile.ZipFile(path) as archive:
+        whole = sum(member.file_size for member in archive.infolist())
+    packed = path.stat().st_size
+    if whole > max(SMALL, PACKED * packed):
+        raise ValueError(f"its {packed:,} bytes would unpack to {whole:,}, more than {PACKED} times as many")
+
+
+def _label_problems(name: str, images: int, labels: Any, where: str) -> Iterator[Problem]:
+    if labels.shape not in ((images,), (images, 1)):
+        yield Problem(where, f"{name} has {images} images but labels of shape {list(labels.shape)}")
+    elif labels.dtype.kind not in "biufSU":
+        yield Problem(where, f"labels of {name} must be numbers or words, are {labels.dtype}")
+    elif labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        yield Problem(where, f"labels of {name} are not all finite")
+
+
 def _from_arrays(arrays: Mapping[str, Any]) -> SourceImages:
-    found = [arrays[name] for name in ("train_labels", "test_labels") if name in arrays]
+    found = [arrays[name].reshape(-1) for name in ("train_labels", "test_labels") if name in arrays]
     names: tuple[str, ...] | None = None
     labels: list[Tensor | None] = [None, None]
     if len(found) == 2:
-        values: Any = np.unique(np.concatenate(found))
-        names = tuple(str(value) for value in values.tolist())
-        labels = [torch.from_numpy(np.searchsorted(values, column)).long() for column in found]
+        try:
+            values: Any = np.unique(np.concatenate(found))
+            names = _class_names(values.tolist(), "modality.source.path")
+            labels = [torch.from_numpy(np.searchsorted(values, column)).long() for column in found]
+        except (TypeError, ValueError, SystemError) as error:  # numbers beside words, or signs that are no character
+            what = f"the labels name no classes: {first_line(error)}"
+            raise InputError(Problem("modality.source.path", what, "number the classes")) from None
     train, test = (_channels_first(arrays[f"{split}_images"]) for split in ("train", "test"))
     return SourceImages(LabelledImages(train, labels[0]), LabelledImages(test, labels[1]), names)
+
+
+def _class_names(found: Iterable[Any], where: str) -> tuple[str, ...]:
+    """Return the names of classes as text; InputError for what UTF-8 cannot say, as the name of a folder may be."""
+    names = tuple(map(str, found))
+    bad = [name for name in names if not is_text(name)]
+    if bad:
+        raise InputError(
+            Problem(where, f"{name!r} is no name for a class: it is not UTF-8", "rename it") for name in bad
+        )
+    return names
 
 
 def _read_captioned(source: CaptionedFolderSource, size: int | None) -> SourceImages:
@@ -223,7 +274,7 @@ def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
         [path.relative_to(part).parts[0] if path.parent != part else "" for path in paths]
         for part, paths in zip(parts, listed, strict=True)
     ]
-    names = tuple(sorted({name for found in owners for name in found}))
+    names = _class_names(sorted({name for found in owners for name in found}), "modality.source.path")
     classes = names if "" not in names else None
     opened = _open_images([path for paths in listed for path in paths], size)
     sets = []
@@ -238,8 +289,7 @@ def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
     opened, problems = [], []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                opened.append(_as_array(image, size))
+            opened.append(_read_image(path, size))
         except UNREADABLE as error:
             problems.append(
                 Problem(str(path), f"cannot be read as an image: {first_line(error)}", "remove or replace it")
@@ -247,6 +297,16 @@ def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
     if problems:
         raise InputError(problems)
     return opened
+
+
+def _read_image(path: Path, size: int | None) -> Any:
+    if not path.is_file():  # a pipe or a device would never end
+        raise ValueError("it is not a file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is odd in a file that can be read all the same
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=FORMATS) as image:
+            return _as_array(image, size)
 
 
 def _as_array(image: Image.Image, size: int | None) -> Any:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from imglab import seeds
+from imglab import hub, seeds
 from imglab.errors import InputError, Problem
 from imglab.images.settings import VaeSettings
 from imglab.images.watermark import check_watermark, embed
@@ -208,12 +208,13 @@ class VaeModel(GenerativeModel):
     @classmethod
     def load(cls, path: Path) -> VaeModel:
         """Open what `save` wrote."""
-        described = json.loads((path / "imglab.json").read_text())
-        settings, shape = VaeSettings(**described["settings"]), tuple(described["shape"])
-        with seeds.isolated("weights"):
-            network = Vae(_pixels(shape), settings)
-        network.load_state_dict(load_file(path / "model.safetensors"))
-        return cls(settings, network=network.eval().to(device()), shape=shape, training=described["training"])
+        with hub.loading(path):
+            described = hub.read_described(path)
+            settings, shape = VaeSettings(**described["settings"]), tuple(described["shape"])
+            with torch.device("meta"):
+                network = Vae(_pixels(shape), settings)
+            network = hub.filled(network, path / "model.safetensors").to(device())
+            return cls(settings, network=network, shape=shape, training=described["training"])
 
 
 def _layers(widths: list[int]) -> nn.Sequential:

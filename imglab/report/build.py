@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.resources import files as resources
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Any
 from jinja2 import Environment
 
 import imglab
-from imglab import files
+from imglab import files, seals
 from imglab.errors import InputError
 from imglab.report.exhibits import Gallery, collect
 from imglab.report.per_sample import histogram, read_per_sample
 from imglab.report.story import Arm, comparable, differences, read_arms
-from imglab.report.survival import CHANCE, MOST_LINES, SURVIVALS, extinction_times, survival_tables
+from imglab.report.survival import CHANCE, MOST_LINES, SURVIVALS, extinction_times, part_of, survival_tables
 from imglab.report.svg import SHAPES, Line, histogram_chart, line_chart, stacked_chart
 from imglab.report.table import metric_label, metric_names, with_error
 from imglab.report.verdict import count, verdict
@@ -43,11 +44,13 @@ def write_report(folders: Sequence[Path], out: Path) -> Page:
     beside = f"{out.stem}_files"
     page = build_page(read_arms(folders), beside=beside)
     files.make_folder(out.parent)
-    if page.beside:
-        files.make_folder(out.parent / beside)
-        for name, content in page.beside.items():
-            files.write_bytes(out.parent / beside / name, content)
-    files.write_bytes(out, page.html.encode())
+    in_run = (out.parent / seals.SEAL).exists()
+    with seals.written(out.parent, out.name, beside) if in_run else nullcontext():
+        if page.beside:
+            files.make_folder(out.parent / beside)
+            for name, content in page.beside.items():
+                files.write_bytes(out.parent / beside / name, content)
+        files.write_bytes(out, encoded(page.html))
     return page
 
 
@@ -62,7 +65,7 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
     last = max(len(arm.rows) for arm in shown) - 1
     room = resources("imglab.report") / "page"
     data = {
-        "key": "imglab " + hashlib.sha256("\n".join(arm.name for arm in arms).encode()).hexdigest()[:HASH],
+        "key": "imglab " + hashlib.sha256(encoded("\n".join(arm.name for arm in arms))).hexdigest()[:HASH],
         "last": last,
         "live": live,
         "sheets": gallery.sheets,
@@ -114,7 +117,12 @@ def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text.encode("utf-8", "backslashreplace").decode()
+    return encoded(text).decode()
+
+
+def encoded(text: str) -> bytes:
+    """Return text as UTF-8; half a character, which the name of a folder may have, becomes an escape."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _subtitle(arms: Sequence[Arm]) -> str:
@@ -259,7 +267,7 @@ def _survivals(arms: Sequence[Arm], last: int) -> Iterator[dict[str, Any]]:
                 "legend": [(part, at) for at, part in enumerate(parts)],
                 "extinct": f"Nothing left of {', '.join(gone)}." if gone else "",
             }
-            if arm.rows[0].get(name + CHANCE):
+            if name + CHANCE in survival_tables(arm.rows, [name + CHANCE]):
                 chance = [Line(part, _part(arm, name + CHANCE, part), at) for at, part in enumerate(parts)]
                 expected = {
                     "chart": _raw(line_chart(arm.name, chance, last, from_zero=True)),
@@ -269,7 +277,7 @@ def _survivals(arms: Sequence[Arm], last: int) -> Iterator[dict[str, Any]]:
 
 
 def _part(arm: Arm, name: str, part: str) -> list[tuple[int, float, float, float]]:
-    found = [(row["generation"], (row.get(name) or {}).get(part)) for row in arm.rows]
+    found = [(row["generation"], part_of(row, name, part)) for row in arm.rows]
     return [(g, value, value, value) for g, value in found if value is not None]
 
 

@@ -17,8 +17,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from imglab.errors import InputError
 from imglab.report.story import Arm
-from imglab.runs import generation_folder, spread_generations
+from imglab.runs import generation_folder, read_json, spread_generations
 
 GAP = 1
 """Pixels between the images of a sheet."""
@@ -27,7 +28,10 @@ WIDE_ALONE, WIDE_AMONG = 560, 400
 """Screen pixels that a sheet is to take: of one arm, and of one of several. Its own pixels take a whole number."""
 INLINE = 14_000_000
 """Characters of pictures and texts that a page holds at most; beyond, generations are left to files beside it."""
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError)
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, MemoryError, RecursionError, SyntaxError),
+    *(OverflowError, SafetensorError, Image.DecompressionBombError, InputError),
+)
 
 
 @dataclass
@@ -139,7 +143,7 @@ def _of_generation(arm: Arm, g: int, wide: int, pool: dict[int, Any]) -> _Shown:
     shown = _Shown()
     try:
         data = load_file(folder / "shown.safetensors")["data"]
-        if data.dtype == np.uint8 and data.ndim == 4:
+        if data.dtype == np.uint8 and data.ndim == 4 and 0 not in data.shape:
             shown.sheet, shown.layout = sheet_png(data, wide)
     except UNREADABLE as error:
         shown.note = f"shown.safetensors cannot be read: {error}"
@@ -154,18 +158,36 @@ def _of_generation(arm: Arm, g: int, wide: int, pool: dict[int, Any]) -> _Shown:
 
 
 def _read_exhibit(folder: Path, shown: _Shown, pool: dict[int, Any]) -> None:
+    """Read what is nearest to each sample; nothing of it is kept where any of it is not what a run writes."""
     columns = load_file(folder / "exhibit.safetensors")
     index, distance, rows, real = (columns[name] for name in ("index", "distance", "rows", "real"))
-    words = json.loads((folder / "exhibit.json").read_text()) if (folder / "exhibit.json").exists() else {}
-    shown.index, shown.distance = index, distance
-    if real.dtype == np.uint8 and real.ndim == 4:
+    if not (index.ndim == 2 and index.shape == distance.shape and rows.shape == real.shape[:1] and rows.ndim == 1):
+        raise ValueError("its columns do not belong together")
+    if index.dtype.kind not in "iu" or rows.dtype.kind not in "iu" or not np.isfinite(distance).all():
+        raise ValueError("its columns are not of their kinds")
+    path = folder / "exhibit.json"
+    told = read_json(path, ()) if path.exists() else {}
+    words, of_real = (_words(told, key) for key in ("shown", "real"))
+    if of_real is not None and len(of_real) != len(rows):
+        raise ValueError("exhibit.json tells of other samples")
+    shown.index, shown.distance, shown.words = index, distance, words
+    if real.dtype == np.uint8 and real.ndim == 4 and 0 not in real.shape:
         for row, image in zip(rows.tolist(), real, strict=True):
             if row not in pool:
                 pool[row] = image.copy()  # a view would keep the whole file in memory
             shown.real[row] = pool[row]
-    if words.get("real"):
-        shown.real_words = dict(zip(rows.tolist(), words["real"], strict=True))
-    shown.words = words.get("shown")
+    shown.real_words = dict(zip(rows.tolist(), of_real or (), strict=bool(of_real)))
+
+
+def _words(told: Mapping[str, Any], key: str) -> list[dict[str, str]] | None:
+    found = told.get(key)
+    if not found:
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ValueError(f"exhibit.json has no list of texts under {key!r}")
+    if not all(isinstance(text, str) for each in found for text in each.values()):
+        raise ValueError(f"exhibit.json has other things than texts under {key!r}")
+    return found
 
 
 def _read_picture(folder: Path, shown: _Shown) -> None:

@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
+from imglab.printable import one_line
+from imglab.report.survival import part_of
 from imglab.report.table import metric_label, metric_names
-from imglab.runs import spread_generations
+from imglab.runs import is_number, spread_generations
 
 COLUMNS = 4
 GREY = "#bbbbbb"
@@ -88,14 +90,14 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Sequence[Mapping[str
         panel.axhspan(floor["mean"] - spread, floor["mean"] + spread, color=GREY, alpha=0.5, linewidth=0)
         panel.axhline(floor["mean"], color="#888888", linewidth=0.8, linestyle="--")
     for colour, (label, found) in zip(PALETTE * len(runs), runs.items(), strict=False):
-        usable = [row for row in found if row.get(name) is not None]
-        errors = [row.get(f"{name}_se") or 0 for row in usable]
+        usable = [row for row in found if is_number(row.get(name))]
+        errors = [row[f"{name}_se"] if is_number(row.get(f"{name}_se")) else 0 for row in usable]
         generations = [row["generation"] for row in usable]
         values = [row[name] for row in usable]
         panel.errorbar(
             generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2, label=label
         )
-    known = [row[name] for found in runs.values() for row in found if row.get(name) is not None]
+    known = [row[name] for found in runs.values() for row in found if is_number(row.get(name))]
     if known and min(known) >= 1 and max(known) > WIDE * min(known):
         panel.set_yscale("log")
     finish_panel(panel, metric_label(name, rows[0]), [row["generation"] for row in rows])
@@ -116,11 +118,11 @@ def _tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _draw_table(panel: Axes, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     generations = [row["generation"] for row in rows]
     for at, part in enumerate(rows[0][name]):
-        found = [(row["generation"], (row[name] or {}).get(part)) for row in rows]
+        found = [(row["generation"], part_of(row, name, part)) for row in rows]
         usable = [(g, value) for g, value in found if value is not None]
         panel.plot(*zip(*usable, strict=True), color=PALETTE[at % len(PALETTE)], linewidth=1) if usable else None
         if usable and at < 20:
-            panel.annotate(f" {part}", usable[-1], fontsize=6, va="center", parse_math=False)
+            panel.annotate(f" {one_line(part)}", usable[-1], fontsize=6, va="center", parse_math=False)
     finish_panel(panel, TABLE_TITLES.get(name, metric_label(name, rows[0])), generations)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError
-from imglab.report.build import build_page
+from imglab.report.build import build_page, encoded
 from imglab.report.story import read_arms
 from imglab.runs import count_finished, run_folders
 
@@ -81,7 +81,10 @@ class LiveReport:
         self._server.server_close()
 
     def _state(self) -> str:
-        counts = {str(run): count_finished(run) for run in run_folders(self._folder) if run.is_dir()}
+        try:
+            counts = {str(run): count_finished(run) for run in run_folders(self._folder) if run.is_dir()}
+        except InputError:  # being written just now, or damaged
+            counts = {}
         return json.dumps([counts, self._done])
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -106,10 +109,10 @@ class LiveReport:
             state = self._state()
             if self._page[0] != state:
                 try:
-                    html = build_page(read_arms([self._folder]), live=state).html.encode()
+                    html = build_page(read_arms([self._folder]), live=state).html
                 except InputError:
                     return WAITING.encode()
-                self._page = (state, html)
+                self._page = (state, encoded(html))
             return self._page[1]
 
     @staticmethod

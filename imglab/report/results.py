@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from imglab import files
+from imglab import files, seals
 from imglab.config import validate_config
+from imglab.errors import InputError, Problem, first_line
+from imglab.printable import one_line
 from imglab.report.build import write_report
+from imglab.report.exhibits import UNREADABLE
 from imglab.report.figures import curves_figure, png, strip_png, svg
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import read_per_sample
@@ -24,10 +26,31 @@ from imglab.report.survival import survival_tables
 from imglab.report.sweep import sweep_figure
 from imglab.report.table import metric_names
 from imglab.report.tails import tails_figure
-from imglab.runs import SWEEP, chains_of, generation_folder, read_metrics, spread_generations
+from imglab.runs import (
+    SWEEP,
+    chains_of,
+    generation_folder,
+    is_number,
+    read_json,
+    read_metrics,
+    read_sweep_file,
+    spread_generations,
+)
 from imglab.sweeps.results import read_sweep
 from imglab.yaml_files import read_yaml
 
+FIGURES = ("curves", "tails", "histograms", "side_by_side", "sweep")
+RESULTS = (
+    "report.html",
+    "report_files",
+    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
+    "strip.png",
+    "grid.webp",
+    "metrics.csv",
+)
+"""All that this module writes."""
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What begins a text that spreadsheets would run; a quote before it makes it text."""
 FRAMES = 60
 """Generations of the animation at most."""
 FRAME_SECONDS = 0.7
@@ -40,6 +63,11 @@ def write_results(run: Path) -> list[Path]:
     need, tails, histograms, strip.png and grid.webp, every generation's picture in turn. A side-by-side run has
     side_by_side, a sweep has sweep.
     """
+    with seals.written(run, *RESULTS):
+        return _write_results(run)
+
+
+def _write_results(run: Path) -> list[Path]:
     chains = chains_of(run)
     if (run / SWEEP).is_file():
         figures = {"sweep": _sweep(run)}
@@ -64,19 +92,21 @@ def metrics_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return the scalar metrics of a run as CSV: a line for each generation, `floor` and its `sd` before them."""
     names = metric_names(rows)
     columns = [column for name in names for column in (name, f"{name}_se")]
+    titles = [one_line(f"'{column}" if column.startswith(FORMULAS) else column) for column in columns]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["generation", *columns])
+    writer.writerow(["generation", *titles])
     floors = [rows[0]["floor"].get(name) or {} for name in names]
     writer.writerow(["floor", *(floor.get(key) for floor in floors for key in ("mean", "sd"))])
     for row in rows:
-        writer.writerow([row["generation"], *(row.get(column) for column in columns)])
+        writer.writerow([row["generation"], *(row[name] if is_number(row.get(name)) else None for name in columns)])
     return buffer.getvalue().encode()
 
 
 def _sweep(run: Path) -> Figure:
+    read_sweep_file(run)  # says whether its names stay in the folder
     rows = [row for seeds in read_sweep(run).values() for row in next(iter(seeds.values()))]
-    summary = json.loads((run / "summary.json").read_text())
+    summary = read_json(run / "summary.json", ("bands",))
     names = [name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())]
     return sweep_figure(summary, rows[0], names)
 
@@ -97,8 +127,14 @@ def _pictures(run: Path) -> list[Path]:
     shown = {g: picture for g, picture in found.items() if picture is not None}
     if not shown:
         return []
-    files.write_bytes(run / "strip.png", strip_png(shown))
-    files.write_bytes(run / "grid.webp", _animation([shown[g] for g in spread_generations(sorted(shown), FRAMES)]))
+    try:
+        strip = strip_png(shown)
+        animation = _animation([shown[g] for g in spread_generations(sorted(shown), FRAMES)])
+    except UNREADABLE as error:
+        what = f"a picture of a generation cannot be read: {first_line(error)}"
+        raise InputError(Problem(str(run), what, "the file is damaged")) from None
+    files.write_bytes(run / "strip.png", strip)
+    files.write_bytes(run / "grid.webp", animation)
     return [run / "strip.png", run / "grid.webp"]
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from imglab.report.figures import PALETTE, finish_panel
 from imglab.report.table import FIRST, frechet_label
+from imglab.runs import is_number
 
 SIGNED = {"kid"}
 """Metrics that may be zero or below, of which there are no multiples."""
@@ -44,13 +45,14 @@ def relative_figure(chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure
 
 
 def _usable(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    return name not in SIGNED and bool(rows[0].get(name)) and sum(row.get(name) is not None for row in rows) > 1
+    known = [is_number(row.get(name)) for row in rows]
+    return name not in SIGNED and known[0] and rows[0][name] > 0 and sum(known) > 1
 
 
 def _draw(panel: Axes, name: str, rows: Sequence[Mapping[str, Any]], colour: str) -> None:
     unit = rows[0][name]
-    known = [row for row in rows if row.get(name) is not None]
-    errors = [(row.get(f"{name}_se") or 0) / unit for row in known]
+    known = [row for row in rows if is_number(row.get(name))]
+    errors = [row[f"{name}_se"] / unit if is_number(row.get(f"{name}_se")) else 0 for row in known]
     values = [row[name] / unit for row in known]
     generations = [row["generation"] for row in known]
     panel.errorbar(generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2)

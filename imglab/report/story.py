@@ -17,13 +17,16 @@ from imglab.runs import (
     MANIFEST,
     SWEEP,
     chains_of,
+    check_links,
     count_finished,
     finished,
     generation_folder,
+    is_number,
     read_environment,
     read_generation,
     read_json,
     read_metrics,
+    read_sweep_file,
 )
 from imglab.theory.predict import predict
 from imglab.yaml_files import read_yaml
@@ -100,8 +103,8 @@ class Arm:
                 for g, value, low, high in found
                 if value is not None
             ]
-        known = [row for row in self.rows if isinstance(row.get(metric), int | float)]
-        errors = [row.get(f"{metric}_se") or 0.0 for row in known]
+        known = [row for row in self.rows if is_number(row.get(metric))]
+        errors = [row[f"{metric}_se"] if is_number(row.get(f"{metric}_se")) else 0.0 for row in known]
         return [
             (row["generation"], row[metric], row[metric] - error, row[metric] + error)
             for row, error in zip(known, errors, strict=True)
@@ -122,9 +125,9 @@ class Arm:
         for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(event, dict) and "seconds" in event and isinstance(event.get("generation"), int):
+            if isinstance(event, dict) and is_number(event.get("seconds")) and type(event.get("generation")) is int:
                 stages = found.setdefault(event["generation"], {})
                 stages[str(event.get("stage"))] = float(event["seconds"])
         return found
@@ -167,6 +170,7 @@ def comparable(arms: Sequence[Arm]) -> list[list[Arm]]:
 
 
 def _arms_of(folder: Path) -> list[Arm]:
+    check_links(folder)
     if (folder / SWEEP).is_file():
         return _arms_of_sweep(folder)
     chains = chains_of(folder)
@@ -193,6 +197,7 @@ def _arm(folder: Path, name: str) -> Arm:
 def _arms_of_sweep(folder: Path) -> list[Arm]:
     from imglab.sweeps.results import read_sweep, summarise  # scipy takes a second
 
+    read_sweep_file(folder)  # says whether its names stay in the folder
     sweep = read_sweep(folder)
     bands = summarise(sweep, [])["bands"]
     found = []

@@ -17,6 +17,8 @@ MARKERS = 30
 """Points up to which each gets a marker of its own."""
 LONGEST = 46
 """Characters of a title that have room."""
+LARGEST = 1e150
+"""Values beyond it lie outside the axes, which could not be counted out."""
 WIDE = 30.0
 """Positive values that span more than such a factor are shown on a log scale."""
 SHAPES = (
@@ -144,9 +146,9 @@ def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[int, Seq
 
 
 def _axes(lines: Sequence[Line], last: int, floor: tuple[float, float] | None, from_zero: bool) -> _Axes:
-    values = [value for line in lines for _, *seen in line.points for value in seen if math.isfinite(value)]
-    middles = [value for line in lines for _, value, *_ in line.points]
-    if floor is not None:
+    values = [value for line in lines for _, *seen in line.points for value in seen if abs(value) <= LARGEST]
+    middles = [value for line in lines for _, value, *_ in line.points if abs(value) <= LARGEST]
+    if floor is not None and max(map(abs, floor)) <= LARGEST / 2:
         values += [floor[0] - floor[1], floor[0] + floor[1]]
         middles.append(floor[0])
     if from_zero:
@@ -185,7 +187,7 @@ def _ticks(axes: _Axes) -> list[float]:
         return found[:: max(1, len(found) // 5)]
     rough = (axes.high - axes.low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
+    step = next((power * times for times in (1, 2, 5) if power * times >= rough), power * 10)
     first = math.ceil(axes.low / step)
     return [at * step for at in range(first, math.floor(axes.high / step) + 1)]
 

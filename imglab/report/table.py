@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imglab.printable import one_line
+from imglab.runs import is_number
+
 FIRST = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "nearest_distance", "duplicate_share")
 """Metrics of every modality, in the order of the table; those of one kind of data follow."""
 BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "token_budget"}
@@ -13,7 +16,7 @@ GAP = 2
 
 def frechet_label(extractor: str) -> str:
     """Name the Fréchet distance with its extractor: it is an FID for images only."""
-    name = extractor.partition("@")[0]
+    name = one_line(extractor.partition("@")[0])
     return f"FID ({name})" if name in ("inception", "classifier", "pixels") else f"FD ({name})"
 
 
@@ -21,7 +24,7 @@ def metric_label(name: str, row: Mapping[str, Any]) -> str:
     """Return what a person reads above a metric."""
     if name == "fid":
         return frechet_label(row["extractor"])
-    return {"kid": "KID", "vendi": "Vendi"}.get(name, name.replace("_", " "))
+    return {"kid": "KID", "vendi": "Vendi"}.get(name, one_line(name.replace("_", " ")))
 
 
 def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -37,13 +40,15 @@ def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
     for columns in _fitting(metric_names(rows), first, width):
         lines = [_header(columns, first), _floor_line(columns, first)]
         blocks.append("\n".join([*lines, *(_row_line(columns, row) for row in rows)]))
-    described = (
+    described = one_line(
         f"{first['extractor']}, {first['n_real']} real ({first['reference']}) against {first['n_synthetic']} synthetic"
         "; floor: real against real at these sizes, mean and standard deviation"
     )
     shown = set(metric_names(rows))
     reasons = {f"{name}: {reason}" for row in rows for name, reason in row["reasons"].items() if name in shown}
-    return "\n".join(["\n\n".join(blocks), described, *(f"undefined: {reason}" for reason in sorted(reasons))])
+    return "\n".join(
+        ["\n\n".join(blocks), described, *(one_line(f"undefined: {reason}") for reason in sorted(reasons))]
+    )
 
 
 def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
@@ -69,8 +74,7 @@ def _fitting(names: Sequence[str], row: Mapping[str, Any], width: int) -> list[l
 
 
 def _is_metric(name: str, value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and name not in BOOKKEEPING and not name.endswith("_se")
+    return is_number(value) and name not in BOOKKEEPING and not name.endswith("_se")
 
 
 def _column_width(name: str, row: Mapping[str, Any]) -> int:
@@ -99,11 +103,11 @@ def _row_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
     return f"{row['generation']:<10}" + "".join(cells)
 
 
-def with_error(value: float | None, error: float | None) -> str:
-    """Write a value and its standard error; None is undefined."""
-    if value is None:
+def with_error(value: Any, error: Any) -> str:
+    """Write a value and its standard error; what is no number is undefined."""
+    if not is_number(value):
         return "undefined"
-    return _short(value) if error is None else f"{_short(value)} ±{_short(error)}"
+    return f"{_short(value)} ±{_short(error)}" if is_number(error) else _short(value)
 
 
 def _short(value: float) -> str:

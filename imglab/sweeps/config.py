@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from imglab.config import Named, RunConfig, changed_tree, merged, validate_config
-from imglab.config_errors import kind_of_value, problem_of
-from imglab.errors import Attempts, InputError, Problem, nearest
+from imglab.config import Named, RunConfig, changed_tree, check_number, merged, validate_config
+from imglab.config_errors import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
+from imglab.errors import InputError, Problem, nearest
 from imglab.runs import is_chain_name
 from imglab.settings import Section, Seed
 from imglab.yaml_files import read_yaml
@@ -25,7 +26,7 @@ CONTROL_CHANGES: Mapping[str, Any] = {"regime": {"kind": "real_only", "size": "l
 class Contrast(Section):
     """One question, asked before the sweep ran: does a metric of two arms differ in a generation?"""
 
-    metric: Annotated[str, Field(min_length=1)]
+    metric: Annotated[str, Field(min_length=1, max_length=200)]
     arms: Annotated[list[str], Field(min_length=2, max_length=2)]
     """The first compared with the second, paired by seed."""
     generation: Annotated[int, Field(ge=0)] | None = None
@@ -38,14 +39,14 @@ class _SweepKeys(Named):
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=10_000)] = Field(
         default_factory=lambda: [0, 1, 2, 3, 4]
     )
-    contrasts: list[Contrast] = Field(default_factory=list)
+    contrasts: Annotated[list[Contrast], Field(max_length=1000)] = Field(default_factory=list)
 
     @field_validator("seeds")
     @classmethod
     def _different(cls, seeds: list[int]) -> list[int]:
-        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        twice = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
         if twice:
-            raise ValueError(f"has {', '.join(map(str, twice))} twice: seeds must differ")
+            raise ValueError(f"has {', '.join(map(str, twice[:3]))} twice: seeds must differ")
         return seeds
 
 
@@ -86,55 +87,62 @@ def load_sweep(path: Path, changes: Sequence[str] = ()) -> SweepConfig:
 
 def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
     """Validate a config with `arms:`; InputError holds every problem."""
-    attempts = Attempts()
+    problems: list[Problem] = []
     own = {key: tree[key] for key in _SweepKeys.model_fields if key in tree}
     common = {key: value for key, value in tree.items() if key not in own and key not in ("arms", "seed")}
     if "seed" in tree:
-        attempts.add(Problem(f"{where}: seed", "a sweep has `seeds`", f"seeds: [{tree['seed']}]"))
-    arms = {**_arms(tree["arms"], where, attempts), CONTROL: CONTROL_CHANGES}
+        problems.append(Problem(f"{where}: seed", "a sweep has `seeds`", f"seeds: [{shortened(tree['seed'])}]"))
+    arms = {**_arms(tree["arms"], where, problems), CONTROL: CONTROL_CHANGES}
     found: dict[str, RunConfig] = {}
     for name, changes in arms.items():
         at = f"{where}: arms.{name}"
-        changed = attempts.run(partial(merged, {**common, "name": name}, changes, at))
-        config = None if changed is None else attempts.run(partial(validate_config, changed, at))
-        if config is not None:
-            found[name] = config
+        if len(problems) >= MOST_TOLD:
+            break
+        try:
+            found[name] = validate_config(merged({**common, "name": name}, changes, at), at)
+        except InputError as error:
+            problems += error.problems
     keys = None
     try:
         keys = _SweepKeys.model_validate(own)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            attempts.add(problem_of(where, tree, _SweepKeys, details))
-    for number, contrast in enumerate(keys.contrasts if keys else ()):
-        for problem in _wrong_contrast(contrast, arms, found):
-            attempts.add(Problem(f"{where}: contrasts.{number}.{problem.where}", problem.what, problem.remedy))
-    attempts.finish()
+        problems += problems_of(where, tree, _SweepKeys, error)
+    wrong = (
+        Problem(f"{where}: contrasts.{number}.{problem.where}", problem.what, problem.remedy)
+        for number, contrast in enumerate(keys.contrasts if keys else ())
+        for problem in _wrong_contrast(contrast, arms, found)
+    )
+    problems += islice(wrong, MOST_TOLD)
+    if problems:
+        raise InputError(problems)
     assert keys is not None
     contrasts = keys.contrasts or [Contrast(metric="fid", arms=[name, CONTROL]) for name in arms if name != CONTROL]
     return SweepConfig(keys.name, found, tuple(keys.seeds), tuple(contrasts))
 
 
-def _arms(arms: Any, where: str, attempts: Attempts) -> dict[str, Mapping[str, Any]]:
+def _arms(arms: Any, where: str, problems: list[Problem]) -> dict[str, Mapping[str, Any]]:
     """Return the arms whose names and form are right."""
     found: dict[str, Mapping[str, Any]] = {}
     if not isinstance(arms, dict) or not arms:
-        attempts.add(Problem(f"{where}: arms", "holds arms by name, each with the keys that it changes", "see docs/"))
+        what = "holds arms by name, each with the keys that it changes"
+        problems.append(Problem(f"{where}: arms", what, "see docs/"))
         return found
-    folded = [str(name).casefold() for name in arms]
+    check_number(arms, f"{where}: arms")
+    folded = Counter(str(name).casefold() for name in arms)
     for name, changes in arms.items():
         at = f"{where}: arms.{name}"
         if not is_chain_name(name):
-            attempts.add(Problem(at, "is no name for an arm", "letters, digits, `-` and `_`, a letter first"))
+            problems.append(Problem(at, "is no name for an arm", "letters, digits, `-` and `_`, a letter first"))
         elif name == CONTROL:
-            attempts.add(Problem(at, "every sweep has this arm: real data alone", "leave it out, or rename it"))
-        elif folded.count(name.casefold()) > 1:
-            attempts.add(Problem(at, "differs from another arm only in upper and lower case", "rename it"))
+            problems.append(Problem(at, "every sweep has this arm: real data alone", "leave it out, or rename it"))
+        elif folded[name.casefold()] > 1:
+            problems.append(Problem(at, "differs from another arm only in upper and lower case", "rename it"))
         elif changes is not None and not isinstance(changes, dict):
-            attempts.add(Problem(at, f"is a mapping of keys, not {kind_of_value(changes)}"))
+            problems.append(Problem(at, f"is a mapping of keys, not {kind_of_value(changes)}"))
         else:
             wrong = {"name", "seed", "arms", "seeds", "chains"} & set(changes or {})
             for key in sorted(wrong):
-                attempts.add(Problem(f"{at}.{key}", "an arm cannot change it", "leave it out"))
+                problems.append(Problem(f"{at}.{key}", "an arm cannot change it", "leave it out"))
             if not wrong:
                 found[name] = changes or {}
     return found
@@ -143,9 +151,9 @@ def _arms(arms: Any, where: str, attempts: Attempts) -> dict[str, Mapping[str, A
 def _wrong_contrast(contrast: Contrast, arms: Mapping[str, Any], found: Mapping[str, RunConfig]) -> Iterator[Problem]:
     for arm in contrast.arms:
         if arm not in arms:
-            yield Problem("arms", f"there is no arm {arm!r}", nearest(arm, arms))
+            yield Problem("arms", f"there is no arm {shortened(arm)}", nearest(arm[:SHOWN], arms))
     if contrast.arms[0] == contrast.arms[1]:
-        yield Problem("arms", f"compares {contrast.arms[0]!r} with itself", "name two arms")
+        yield Problem("arms", f"compares {shortened(contrast.arms[0])} with itself", "name two arms")
     shortest = min((found[arm].generations for arm in contrast.arms if arm in found), default=None)
     if contrast.generation is not None and shortest is not None and contrast.generation >= shortest:
         what = f"there is no generation {contrast.generation}: the runs have {shortest}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imglab import files, runs
+from imglab import files, runs, seals
 from imglab.errors import nearest
 from imglab.report.table import metric_names
 from imglab.sweeps.config import CONTROL, run_folder
@@ -40,7 +40,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def read_sweep(folder: Path) -> dict[str, dict[int, Rows]]:
     """Return the metrics of a sweep's runs that have a finished generation: arm -> seed -> rows."""
-    described = runs.read_json(folder / runs.SWEEP, ("arms", "seeds", "contrasts"))
+    described = runs.read_signed(folder / runs.SWEEP, ("arms", "seeds", "contrasts"))
     found: dict[str, dict[int, Rows]] = {}
     for arm in described["arms"]:
         for seed in described["seeds"]:
@@ -117,14 +117,15 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
 
 def write_summary(folder: Path) -> dict[str, Any]:
     """Write summary.json into a sweep's directory and return it."""
-    described = runs.read_json(folder / runs.SWEEP, ("arms", "seeds", "contrasts", "generations"))
+    described = runs.read_signed(folder / runs.SWEEP, ("arms", "seeds", "contrasts", "generations"))
     last = {arm: generations - 1 for arm, generations in described["generations"].items()}
     contrasts = [
         {**each, "generation": min(last[arm] for arm in each["arms"])} if each["generation"] is None else each
         for each in described["contrasts"]
     ]
     summary = summarise(read_sweep(folder), contrasts)
-    files.write_json(folder / "summary.json", summary)
+    with seals.written(folder, "summary.json"):
+        files.write_json(folder / "summary.json", summary)
     return summary
 
 

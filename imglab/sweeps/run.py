@@ -47,7 +47,7 @@ class Sweep:
         if ray is not None:
             check_ray(ray)
         files.make_folder(self.folder)
-        files.write_json(self.folder / runs.SWEEP, self._described)
+        files.write_signed(self.folder / runs.SWEEP, self._described)
         threads = 1 if ray is not None else max(1, available_cores() // self._workers)
         cache = self.folder / ".cache"
         jobs: dict[str, Job] = {}
@@ -68,7 +68,7 @@ class Sweep:
         path = self.folder / runs.SWEEP
         if not path.exists():
             return
-        there = runs.read_json(path, tuple(self._described))
+        there = runs.read_signed(path, tuple(self._described))
         for key in ("arms", "contrasts"):
             if there[key] != self._described[key]:
                 what = f"holds a sweep with other {key}: {there[key]}"

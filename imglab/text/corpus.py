@@ -14,6 +14,11 @@ from imglab.text.settings import FilesSource, HubSource, PydocSource
 
 WHERE = "modality.source"
 SUFFIX = ".txt"
+MOST_BYTES = 1 << 32
+"""Of a text file: all of it is held in memory."""
+LONGEST = 100_000
+"""Letters in a row, or other signs of one kind: a tokenizer takes them for one word, and seconds to learn from it."""
+STRETCH = "|".join(rf"(?<!{kind}){kind}{{{LONGEST}}}" for kind in (r"\w", r"\s", r"[^\w\s]"))
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,21 @@ def _text_files(name: str, where: str) -> list[Path]:
 
 def _read_text(path: Path, where: str) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        if path.stat().st_size > MOST_BYTES:
+            what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
+            raise InputError(Problem(where, what, "give a part of it"))
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         what = f"{str(path)!r} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise InputError(Problem(where, what, "save it as UTF-8")) from None
     except OSError as error:
         raise InputError(Problem(where, f"{str(path)!r} cannot be read: {error.strerror}")) from None
+    except MemoryError:
+        raise InputError(Problem(where, f"{str(path)!r} does not fit into memory", "give a part of it")) from None
+    if len(text) >= LONGEST and (found := re.search(STRETCH, text)):
+        what = f"{str(path)!r} has {LONGEST:,} letters, spaces or others in a row, from character {found.start()} on"
+        raise InputError(Problem(where, what, "is it text?"))
+    return text
 
 
 def _read_hub(source: HubSource) -> Corpus:

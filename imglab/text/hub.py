@@ -41,6 +41,7 @@ def open_tokenizer(name: str, revision: str | None, where: str) -> PreTrainedTok
         opened: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=revision or "main", trust_remote_code=False
         )
+        opened.decode(opened("It reads and writes.").input_ids)
     return opened
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.hub import quiet
+from imglab.hub import loading, quiet, read_described
 from imglab.modality import GenerativeModel, Modality
 from imglab.samples import Samples
 from imglab.text.cards import text_card
@@ -167,11 +167,12 @@ class TextModel(GenerativeModel):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Open what `save` wrote."""
-        described = json.loads((path / "imglab.json").read_text())
-        return cls(
-            cls.settings_class(**described["settings"]),
-            network=open_model(str(path), None, str(path)).to(device()),
-            tokenizer=open_tokenizer(str(path), None, str(path)),
-            block=described["block"],
-            training=described["training"],
-        )
+        with loading(path):
+            described = read_described(path)
+            return cls(
+                cls.settings_class(**described["settings"]),
+                network=open_model(str(path), None, str(path)).to(device()),
+                tokenizer=open_tokenizer(str(path), None, str(path)),
+                block=described["block"],
+                training=described["training"],
+            )

@@ -13,13 +13,12 @@ from imglab.settings import (
     Count,
     LearningRate,
     LoraSettings,
+    PathName,
     Section,
     Seed,
     TrainingPlan,
     choice,
 )
-
-Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class PydocSource(Section):
@@ -31,7 +30,7 @@ class PydocSource(Section):
 
 
 class _Documents(Section):
-    document_start: str | None = None
+    document_start: Annotated[str, Field(max_length=100)] | None = None
     """A regular expression: a line that it matches begins a document, e.g. `^ = [^=]+ = $` for WikiText."""
 
     @field_validator("document_start")
@@ -39,7 +38,7 @@ class _Documents(Section):
     def _compiles(cls, pattern: str | None) -> str | None:
         try:
             re.compile(pattern or "")
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"is no regular expression: {error}") from None
         return pattern
 
@@ -48,8 +47,8 @@ class FilesSource(_Documents):
     """Text files in UTF-8: one file, or all `.txt` under a folder; a file is a document unless `document_start`."""
 
     kind: Literal["files"] = "files"
-    path: Name
-    test_path: Name | None = None
+    path: PathName
+    test_path: PathName | None = None
     """The same for the test split; without it, whole documents of `path` are kept apart."""
 
 
@@ -57,7 +56,7 @@ class HubSource(_Documents):
     """A corpus of the Hugging Face hub, or a local folder in its form, through `datasets` (extra `hub`)."""
 
     kind: Literal["hub"] = "hub"
-    name: Name
+    name: PathName
     subset: str | None = None
     """The corpus's configuration, e.g. `wikitext-2-raw-v1`."""
     column: str = "text"
@@ -76,7 +75,7 @@ class BpeSettings(Section):
 
 
 class _OfTheHub(Section):
-    name: Name
+    name: PathName
     """On the hub, or a local folder."""
     revision: str | None = None
 

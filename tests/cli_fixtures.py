@@ -1,0 +1,25 @@
+"""The command line, run in the process of the test."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from imglab import cli
+
+
+def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
+    """Run the command in this process; return (exit code, standard output, standard error)."""
+    monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capsys.readouterr()
+    return end.value.code or 0, out, err
+
+
+@pytest.fixture
+def lab(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: imglab(monkeypatch, capsys, *arguments)

@@ -1,0 +1,258 @@
+"""Damage to a run directory: found and named whatever it hits, refused by a run, mended by a repair."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import pytest
+
+from imglab import files, runs
+from imglab.errors import InputError
+from imglab.experiment import Run
+from imglab.report.results import write_results
+from imglab.seals import SEAL
+from imglab.verify import find_faults, verify
+from tests.test_run_directory import TINIES, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
+
+UNSEALED = ("events.jsonl", ".lock")
+"""The log mends itself and nothing is computed from it; the lock is empty."""
+KINDS = ("flip a bit", "cut it short", "empty it", "zeros in it", "another byte", "more at its end", "remove it")
+MOST = 400
+"""Damages tried on each run."""
+
+
+@pytest.fixture(
+    scope="module", params=["gaussian", *(pytest.param(n, marks=pytest.mark.slow) for n in TINIES if n != "gaussian")]
+)
+def run(request, tmp_path_factory):
+    """A finished run with its results; each test leaves it as it was."""
+    folder = tmp_path_factory.mktemp("damaged")
+    finish(write(folder, TINIES[request.param]), folder / "run")
+    write_results(folder / "run")
+    return folder / "run"
+
+
+def damaged(content: bytes, kind: str, chance: random.Random) -> bytes | None:
+    """Return what is left of a file; None: nothing."""
+    at = chance.randrange(len(content))
+    match kind:
+        case "flip a bit":
+            return content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :]
+        case "cut it short":
+            return content[:at]
+        case "empty it":
+            return b""
+        case "zeros in it":
+            return content[:at] + bytes(min(512, len(content) - at)) + content[at + 512 :]
+        case "another byte":
+            return content[:at] + bytes([(content[at] + chance.randrange(1, 256)) % 256]) + content[at + 1 :]
+        case "more at its end":
+            return content + chance.randbytes(9)
+    return None
+
+
+def sealed_files(run):
+    found = (path for path in sorted(run.rglob("*")) if path.is_file())
+    return [path for path in found if path.relative_to(run).as_posix() not in UNSEALED]
+
+
+def test_a_whole_run_has_no_faults(run):
+    assert list(find_faults(run)) == []
+    done = runs.count_finished(run)
+    assert list(verify(run)) == [f"{run}: whole, {done} generations"]
+
+
+def test_every_damage_is_found_and_named(run):
+    chance, tried = random.Random(0), 0
+    paths = sealed_files(run)
+    kinds_of_file = {path.suffix for path in paths}
+    assert {".json", ".yaml", ".safetensors", ".png", ".csv", ".html", ".svg"} <= kinds_of_file
+    while tried < MOST:
+        path, kind = paths[tried % len(paths)], chance.choice(KINDS)
+        content = path.read_bytes()
+        left = damaged(content, kind, chance)
+        made_again = path.parent.name in (run.name, "shared") and path.name not in ("config.yaml", "environment.json")
+        if left == content or (left is None and made_again):
+            kind, left = "more at its end", content + b"\n"  # a person may remove what is made again
+        try:
+            path.unlink() if left is None else path.write_bytes(left)
+            found = [fault.path for fault in find_faults(run)]
+            assert found, f"{kind}: {path.relative_to(run)}"
+            named = path.with_name(SEAL) if path.name == SEAL else path
+            assert named in found, f"{kind}: {path.relative_to(run)}, told as {found}"
+        finally:
+            path.write_bytes(content)
+        tried += 1
+    assert list(find_faults(run)) == []
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A finished run of one's own, its config beside it."""
+    config = write(tmp_path, TINY_GAUSSIAN)
+    finish(config, tmp_path / "run")
+    return config, tmp_path / "run"
+
+
+def test_a_run_that_would_go_on_from_damage_refuses_and_a_repair_brings_the_same_bytes_back(copy):
+    config, run = copy
+    write_results(run)
+    expected, chance = hashes(run), random.Random(1)
+    of_generations = [path for path in sealed_files(run) if "generation_" in str(path)]
+    for path in chance.sample(of_generations, 4):
+        content = path.read_bytes()
+        path.write_bytes(damaged(content, "flip a bit", chance))
+        with pytest.raises(InputError, match="--repair"):
+            finish(config, run, ["generations=4"])
+        assert any("set aside" in line for line in verify(run, repair=True))
+        g = int(path.relative_to(run).parts[0][-3:])
+        assert runs.count_finished(run) == g
+        aside = run / "damaged" / "1" / path.relative_to(run)
+        assert aside.read_bytes() != content, "what was damaged is kept as it was"
+        finish(config, run)
+        write_results(run)
+        shutil.rmtree(run / "damaged")
+        assert hashes(run) == expected
+
+
+def test_shared_files_that_are_damaged_are_made_again(copy):
+    config, run = copy
+    expected = hashes(run)
+    path = run / "shared" / "reference.safetensors"
+    path.write_bytes(path.read_bytes()[:-9] + bytes(9))
+    with pytest.raises(InputError, match=r"shared/reference.safetensors: is not as it was written"):
+        finish(config, run)
+    list(verify(run, repair=True))
+    finish(config, run, ["generations=4"])  # what nothing asks for is not made again
+    assert runs.read_manifest(run, 3)["shared"] == runs.read_manifest(run, 0)["shared"]
+    assert {name: sign for name, sign in expected.items() if "generation" in name}.items() <= hashes(run).items()
+
+
+def test_what_only_a_copy_mends_is_left_where_it_is(copy):
+    _, run = copy
+    for name in ("config.yaml", "environment.json"):
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content.replace(b"a", b"b", 1))
+        with pytest.raises(InputError, match=f"{name}: .*put it back from a copy"):
+            list(verify(run, repair=True))
+        assert runs.count_finished(run) == TINY_GAUSSIAN["generations"]
+        (run / name).write_bytes(content)
+    assert list(verify(run))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("../../secret", "listed and lies outside"),
+        ("/etc/hostname", "listed and lies outside"),
+        ("model/../../x", "listed and lies outside"),
+        ("", "listed and lies outside"),
+        ("link", "is a link"),
+        ("linked/samples", "is a link"),
+    ],
+)
+def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(copy, monkeypatch, name, told):
+    _, run = copy
+    folder = run / "generation_001"
+    (run.parent / "secret").write_text("secret")
+    (folder / "link").symlink_to(run.parent / "secret")
+    (folder / "linked").symlink_to(run.parent)
+    manifest = runs.read_manifest(run, 1)
+    manifest["files"][name] = "0" * 64
+    files.write_signed(folder / runs.MANIFEST, manifest)
+    opened = []
+    honest = files.sha256_file
+    monkeypatch.setattr(files, "sha256_file", lambda path: opened.append(path.resolve()) or honest(path))
+    found = [fault for fault in find_faults(run) if fault.path == folder / name]
+    assert [told in fault.what for fault in found] == [True]
+    assert all(run in path.parents for path in opened)
+
+
+def test_files_of_strangers_in_a_finished_generation_are_told(copy):
+    _, run = copy
+    (run / "generation_000" / "aaa.png").write_bytes(b"mine")
+    assert [(fault.path.name, fault.what) for fault in find_faults(run)] == [("aaa.png", "is not in the manifest")]
+
+
+def test_a_generation_that_is_missing_or_of_another_run_is_told(copy, tmp_path):
+    _, run = copy
+    other = tmp_path / "other"
+    finish(write(tmp_path, {**TINY_GAUSSIAN, "seed": 1}, "other"), other)
+    shutil.rmtree(run / "generation_001")
+    assert "manifest.json: is missing" in str(next(find_faults(run)).problem(""))
+    shutil.copytree(other / "generation_001", run / "generation_001")
+    told = [fault.what for fault in find_faults(run)]
+    assert "belongs to another config than the run's" in told
+    assert "does not follow the generation 0 that is there" in told
+
+
+def cut_after(config, out, stages, changes=()):
+    """Stop a run once so many stages of generation 1 are stored."""
+    chain = Run.from_file(config, out, changes).events()
+    for _ in chain:
+        if len(list((out / "generation_001").glob("*.safetensors"))) >= stages:
+            chain.close()
+            return
+
+
+def test_damage_to_a_generation_that_is_not_finished_is_found(tmp_path):
+    config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
+    finish(config, tmp_path / "whole")
+    cut_after(config, out, 2)
+    path = out / "generation_001" / "samples.safetensors"
+    content = path.read_bytes()
+    for left in (content[:-3], content[:-1] + bytes([content[-1] ^ 1])):
+        path.write_bytes(left)
+        with pytest.raises(InputError, match=r"generation_001/samples.safetensors: is not as it was written"):
+            finish(config, out)
+    list(verify(out, repair=True))
+    finish(config, out)
+    shutil.rmtree(out / "damaged")
+    assert hashes(out) == hashes(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
+    config, out, changes = write(tmp_path, TINY_IMAGE), tmp_path / "run", ["checkpoint_every=32", "generations=1"]
+    finish(config, tmp_path / "whole", ["generations=1"])
+    chain = Run.from_file(config, out, changes).events()
+    fits = (event for event in chain if event.stage == "fit")
+    assert [next(fits).seen for _ in range(3)] == [32, 64, 96]
+    chain.close()
+    (kept,) = (out / "generation_000").glob(".checkpoint-*")
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    seen = [
+        event.seen for event in Run.from_file(config, out, changes).events() if getattr(event, "stage", "") == "fit"
+    ]
+    assert seen == [32, 64, 96, 128], "from the start"
+    assert "is damaged: its fit starts again" in (out / "events.jsonl").read_text()
+    models = {name: sign for name, sign in hashes(tmp_path / "whole").items() if "/model/" in name}
+    assert models.items() <= hashes(out).items()
+
+
+def test_readers_pass_over_damaged_lines_of_the_log(copy):
+    _, run = copy
+    log, chance = run / "events.jsonl", random.Random(0)
+    for kind in ("flip a bit", "cut it short", "zeros in it", "more at its end"):
+        log.write_bytes(damaged(log.read_bytes(), kind, chance))
+    assert list(find_faults(run)) == []
+    assert write_results(run)
+    log.unlink()
+    assert write_results(run)
+
+
+def test_a_repair_waits_for_nobody_who_writes(copy):
+    from filelock import FileLock
+
+    _, run = copy
+    (run / "generation_001" / "metrics.json").write_text("{}")
+    with FileLock(run / ".lock"), pytest.raises(InputError, match="another process is writing this run"):
+        list(verify(run, repair=True))
+    assert (run / "generation_001").exists()
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is not a run directory"):
+        list(verify(tmp_path))
+    assert list(tmp_path.iterdir()) == []
