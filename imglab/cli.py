@@ -104,6 +104,14 @@ def _tell_imports(configs: Mapping[str, RunConfig]) -> None:
         typer.echo(printable(f"imports what the config names: {', '.join(foreign)}"))
 
 
+def _tell_imports_of(source: str) -> None:
+    """Say it of what made the generation that `RUN@G` names."""
+    from imglab.run_config import read_sealed
+    from imglab.runs import parse_generation
+
+    _tell_imports({"": read_sealed(parse_generation(source)[0] / "config.yaml")})
+
+
 def _run_chain(chain: Run) -> None:
     from imglab.console import RunConsole
     from imglab.report.results import write_results
@@ -242,6 +250,7 @@ def fork(
         raise InputError(Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed"))
     from imglab.fork import fork as make_fork
 
+    _tell_imports_of(source)
     with _stoppable(out):
         run = make_fork(source, out, config, changes or [])
     _run_chain(run)
@@ -263,7 +272,7 @@ def metrics(
         typer.echo(json.dumps({"runs": [{"run": name, "generations": rows} for name, rows in found.items()]}, indent=1))
         return
     for name, rows in found.items():
-        typer.echo(f"{name}\n{format_table(rows, _width())}\n")
+        typer.echo(f"{printable(name)}\n{format_table(rows, _width())}\n")
 
 
 @app.command()
@@ -282,7 +291,7 @@ def report(
     page = out or runs[0] / "report.html"
     with _stoppable(page.parent):
         beside = write_report(runs, page).beside
-    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
     if beside:
         typer.echo(f"{page.parent / page.stem}_files ({len(beside)} pictures that are too much for one page)")
 
@@ -299,9 +308,10 @@ def export_samples(
     """
     from imglab.export import export
 
+    _tell_imports_of(source)
     with _stoppable(to):
         count = export(source, to, accepted=accepted)
-    typer.echo(f"{to} ({count} samples)")
+    typer.echo(f"{printable(str(to))} ({count} samples)")
 
 
 @app.command()

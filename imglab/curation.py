@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +21,7 @@ from imglab.errors import InputError, Problem, Stopped
 from imglab.metrics import nearest_distances
 from imglab.metrics.neighbours import in_one_frame, kth_squared_distance
 from imglab.modality import GenerativeModel, Modality
+from imglab.runs import read_signed
 from imglab.samples import Samples
 
 BLOCK = 512
@@ -151,9 +151,9 @@ def human(samples: Samples, context: Context) -> Tensor:
     if not path.exists():
         context.desk.mkdir(parents=True, exist_ok=True)
         names = context.modality.export(samples, context.desk)
-        files.write_json(context.desk / NAMES, names)
+        files.write_signed(context.desk / NAMES, {"names": names})
         files.write_bytes(path, _csv([("file", "keep"), *((name, "") for name in names)]))
-    rows = _marks(path, json.loads((context.desk / NAMES).read_text()))
+    rows = _marks(path, read_signed(context.desk / NAMES, ("names",))["names"])
     open_ = sum(not mark for mark in rows)
     if open_:
         raise Stopped(

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from imglab import curation, files, plugins, processes, regimes, seals
+from imglab import curation, files, hub, plugins, processes, regimes, seals
 from imglab.cards import Origin
 from imglab.choosing import choices, left_open, settled, with_values
 from imglab.config import (
@@ -232,7 +231,7 @@ def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | N
         raise InputError(Problem("base", f"there is no folder {config.base!r}", "give a model/ folder of a generation"))
     try:
         return model.check_start(type(model).load(path))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except hub.DAMAGED as error:
         what = f"{config.base!r} does not open as a {type(model).__name__}: {error}"
         raise InputError(Problem("base", what, "give a model/ folder of a generation")) from None
 

@@ -14,6 +14,7 @@ from imglab.mixed.population import has_density
 from imglab.run_config import config_hash, read_sealed, write_config
 from imglab.sections import DensityCuration, FreshDataSettings, MixSettings
 from imglab.store import RunFolder
+from imglab.verify import check_run
 
 SHARED_KEYS = ("modality", "measure", "shown", "seed")
 """What the generations that are shared were drawn, shown and measured with."""
@@ -43,6 +44,7 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
     }
     resolved = wanted.model_copy(update={"threads": stored.threads, "samples": wanted.samples or stored.samples})
     run = Run(resolved, out, where=str(config or source))
+    check_run(parent)
     _check_start(run.experiment, parent, g)
     files.make_folder(out.parent)
     files.write_atomically(out, lambda folder: _fill(folder, parent, g, resolved, described))

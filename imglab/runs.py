@@ -28,7 +28,7 @@ LARGEST = sys.float_info.max
 DAMAGED = "the file is damaged"
 MOST = 32_000
 """Generations that a run may have."""
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the run directory; written to environment.json and checked before a run is read or continued."""
 
 

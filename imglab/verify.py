@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
@@ -35,7 +35,9 @@ class Fault:
 
 
 def check_run(run: Path) -> None:
-    """Raise InputError, with every fault, unless what a run goes on from is as it was written."""
+    """Raise InputError, with every fault, unless what a run goes on from is as it was written, and lies in it."""
+    if processes.leads():
+        runs.check_links(run)
     begun = (run / "config.yaml").exists()
     found = list(_of_run(run)) if begun and processes.leads() else []
     if found:
@@ -84,7 +86,7 @@ def _of_run(run: Path) -> Iterator[Fault]:
             yield from (Fault(folder / name, what, g, folder) for name, what in seals.faults(folder))
     common = run / "shared"
     wrong = {**dict(seals.changed(common, shared)), **dict(seals.faults(common))}
-    yield from (Fault(common / name, what, aside=common) for name, what in wrong.items() if _lies(common / name))
+    yield from (Fault(common / name, what, aside=common) for name, what in wrong.items() if _lies(common / _top(name)))
 
 
 def _of_finished(run: Path, g: int, signs: dict[str, str | None], shared: dict[str, object]) -> Iterator[Fault]:
@@ -196,6 +198,11 @@ def _set_aside(run: Path, found: list[Fault]) -> Iterator[Path]:
 
 def _free(folder: Path) -> Path:
     return next(place for n in range(1, 10**6) if not (place := folder / str(n)).exists())
+
+
+def _top(name: str) -> str:
+    """Return the file or folder that is made again as a whole."""
+    return PurePosixPath(name).parts[0] if PurePosixPath(name).parts else name
 
 
 def _lies(path: Path) -> bool:

@@ -192,6 +192,36 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
     }
 
 
+SAFETY = """
+import os, sys, time
+from imglab import files
+spent = 0.0
+def timed(function):
+    def call(*arguments):
+        global spent
+        began = time.perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            spent += time.perf_counter() - began
+    return call
+os.fsync, files.sha256_file = timed(os.fsync), timed(files.sha256_file)
+from imglab.experiment import Run
+began = time.perf_counter()
+for _ in Run.from_file("configs/image_digits.yaml", sys.argv[1], ["generations=2"]).events():
+    pass
+print(spent / (time.perf_counter() - began))
+"""
+
+
+def bench_safety() -> dict[str, dict]:
+    """What hashing every file and waiting for the disk takes of two generations of the main image config."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", SAFETY, str(Path(folder) / "run")]
+        share = float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+    return {"safety": row(share, 0.01, "of the run is hashing and syncing (limit)")}
+
+
 def bench_workers() -> dict[str, dict]:
     """Four chains of digits by one worker and by two, all included; the time that a sweep takes between runs.
 
@@ -359,6 +389,7 @@ BENCHMARKS = {
     "diffusion_quality": benchmark_images.bench_diffusion_quality,
     "generation": benchmark_images.bench_generation,
     "image_memory": benchmark_images.bench_image_memory,
+    "safety": bench_safety,
     "workers": bench_workers,
     "long_chain": bench_long_chain,
     "report": bench_report,

@@ -72,7 +72,7 @@ def test_every_damage_is_found_and_named(run):
         path, kind = paths[tried % len(paths)], chance.choice(KINDS)
         content = path.read_bytes()
         left = damaged(content, kind, chance)
-        made_again = path.parent.name in (run.name, "shared") and path.name not in ("config.yaml", "environment.json")
+        made_again = path.parent in (run, run / "shared") and path.name not in ("config.yaml", "environment.json")
         if left == content or (left is None and made_again):
             kind, left = "more at its end", content + b"\n"  # a person may remove what is made again
         try:
@@ -256,3 +256,31 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not a run directory"):
         list(verify(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab, tmp_path):
+    tree = {key: value for key, value in TINY_GAUSSIAN.items() if key != "regime"}
+    chains = {"one": {"regime": "replace"}, "two": {"regime": "accumulate"}}
+    config, out = write(tmp_path, {**tree, "chains": chains}), tmp_path / "both"
+    assert lab("run", config, "--out", out)[0] == 0
+    code, told, _ = lab("verify", out)
+    assert (code, told.splitlines()) == (
+        0,
+        [f"{out}: whole", *(f"{out / name}: whole, 3 generations" for name in chains)],
+    )
+
+    (out / "two" / "generation_002" / "metrics.json").write_text("{}")
+    with (out / "side_by_side.svg").open("a") as file:
+        file.write(" ")
+    code, _, err = lab("verify", out)
+    assert code == 2
+    assert err.splitlines() == [
+        f"error: {out}/side_by_side.svg: is not as it was written (imglab verify {out} --repair)",
+        f"error: {out}/two/generation_002/metrics.json: is not as it was written (imglab verify {out}/two --repair)",
+    ]
+    assert lab("verify", out, "--repair")[0] == 0
+    assert lab("verify", out)[0] == 0
+    assert lab("run", config, "--out", out)[0] == 0
+    assert runs.count_finished(out / "two") == 3
+    (out / "chains.json").write_text('{"chains": ["one"], "self": ""}\n')
+    assert "is not as it was written" in lab("verify", out)[2]

@@ -31,6 +31,7 @@ from imglab.curation import MARKS, NAMES, Context, human
 from imglab.errors import InputError, Stopped
 from imglab.experiment import build, build_modality, build_models
 from imglab.export import export
+from imglab.fork import fork
 from imglab.images import sources
 from imglab.images.data import load_real_images
 from imglab.images.settings import ImageSettings
@@ -461,12 +462,14 @@ def open_language_model(path):
 class TestModels:
     def fuzz(self, kind, source, call, folder, seeds):
         tally = Tally()
+        shutil.copytree(source, folder)
+        assert tally.open(kind, call), "the whole one opens"
         for seed in range(seeds):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder)
             shutil.copytree(source, folder)
             spoil_one(folder, random.Random(seed))
             tally.open(kind, call)
-        assert tally.tried == seeds
+        assert tally.tried == seeds + 1
         return tally
 
     @pytest.mark.parametrize("kind", ["vae", "diffusion", "ngram", "language_model", "gaussian"])
@@ -483,8 +486,14 @@ class TestModels:
         self.fuzz(kind, models[kind], lambda: build(config, "test"), tmp_path / "m", 40)
 
     @pytest.mark.parametrize("name", ["ddpm", "by_class", "latent", "stable_diffusion"])
-    def test_pipelines_damaged_anywhere(self, name, pipelines, digits, tmp_path):
-        self.fuzz(name, pipelines / name, lambda: open_pipeline(tmp_path / "m", digits), tmp_path / "m", 25)
+    def test_pipelines_damaged_anywhere(self, name, pipelines, digits, captioned, tmp_path):
+        data = digits
+        if name == "stable_diffusion":
+            source = {"kind": "captioned_folder", "path": str(captioned)}
+            section = {"kind": "image", "source": source, "n_test": 4, "extractor": "pixels"}
+            config = validate_config({"name": "x", "modality": section, "model": "vae"}, "test")
+            data = section, build_modality(config)
+        self.fuzz(name, pipelines / name, lambda: open_pipeline(tmp_path / "m", data), tmp_path / "m", 25)
 
     @pytest.mark.slow
     def test_language_models_damaged_anywhere(self, models, tmp_path):
@@ -840,7 +849,7 @@ class TestRuns:
         assert tally.opened.total() == tally.tried, "one damaged picture leaves the rest"
 
     def test_what_a_person_has_marked(self, tmp_path):
-        (tmp_path / NAMES).write_text('["a.png", "b.png"]')
+        files.write_signed(tmp_path / NAMES, {"names": ["a.png", "b.png"]})
         tally = Tally()
         whole = b"file,keep\na.png,1\nb.png,0\n"
         context = Context(torch.zeros(2, 1), torch.zeros(2, 1), None, None, 0, 0, tmp_path)
@@ -853,6 +862,22 @@ class TestRuns:
                 unmarked += 1
         assert tally.tried + unmarked == 60
         assert tally.tried > 40
+
+    @pytest.mark.parametrize("name", ["replace", "texts", "vectors"])
+    def test_forks_of_damaged_runs(self, name, finished_runs, tmp_path):
+        tally, run, out = Tally(), tmp_path / name, tmp_path / "fork"
+        shutil.copytree(finished_runs[name], run)
+        inside = [path for path in run.rglob("*") if path.is_file() and path.parent.name == "generation_001"]
+        for seed in range(30):
+            chance = random.Random(seed)
+            path = chance.choice(sorted([*inside, *(run / file for file in ("config.yaml", "environment.json"))]))
+            whole = path.read_bytes()
+            path.unlink()
+            path.write_bytes(spoiled(whole, chance))
+            tally.open("fork", lambda: fork(f"{run}@1", out, changes=["generations=3"]))
+            shutil.rmtree(out, ignore_errors=True)
+            path.write_bytes(whole)
+        assert tally.tried == 30
 
 
 class Reader(HTMLParser):

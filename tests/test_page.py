@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from imglab import Report, cli
+from imglab import Report, cli, files
 from imglab.errors import InputError
 from imglab.report import exhibits
 from imglab.report.build import build_page, write_report
@@ -25,7 +25,7 @@ from imglab.report.results import metrics_csv, write_results
 from imglab.report.story import comparable, differences, read_arms
 from imglab.report.svg import Line, histogram_chart, line_chart, stacked_chart
 from imglab.report.verdict import short, verdict
-from imglab.runs import read_metrics
+from imglab.runs import read_environment, read_metrics
 from tests.page_fixtures import IMAGES, run_chain_in
 
 
@@ -232,9 +232,9 @@ class TestPage:
 
     def test_runs_on_other_data_are_not_compared(self, copy):
         one, other = copy("replace"), copy("replace", "other")
-        told = json.loads((other / "environment.json").read_text())
+        told = read_environment(other)
         told["data"]["test"] = "0" * 64
-        (other / "environment.json").write_text(json.dumps(told))
+        files.write_signed(other / "environment.json", told)
         assert len(comparable(read_arms([one, other]))) == 2
 
     def test_what_arms_differ_in(self, finished_runs):

@@ -304,7 +304,7 @@ def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
         finish(config, out)
     (out / "config.yaml").write_text(saved)
     environment = (out / "environment.json").read_text()
-    (out / "environment.json").write_text(environment.replace('"format_version": 1', '"format_version": 9'))
+    (out / "environment.json").write_text(environment.replace('"format_version": 2', '"format_version": 9'))
     with pytest.raises(InputError, match="has format 9, made by imglab"):
         finish(config, out)
 
