@@ -17,6 +17,7 @@ from imglab import processes
 from imglab.errors import InputError, Problem, Stopped
 from imglab.printable import printable
 from imglab.signals import StopRequest, interrupted_by_signals
+from imglab.streams import open_streams
 
 if TYPE_CHECKING:
     from imglab.config import RunConfig
@@ -403,6 +404,7 @@ def list_kinds() -> None:
 
 def main() -> None:
     """Run the program. Exit codes: 0 done, 2 wrong input, 3 stopped and resumable, 1 anything else."""
+    open_streams()
     try:
         if processes.launched() > 1 and "run" not in sys.argv[1:2]:
             what = "a launcher has started several processes, which only `imglab run` shares out its work to"

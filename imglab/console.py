@@ -21,7 +21,6 @@ from imglab.modality import Progress, Split
 from imglab.printable import printable
 from imglab.report.table import streamed
 from imglab.runs import generation_folder
-from imglab.streams import open_streams
 
 PLAIN_WIDTH = 132
 RATE_AFTER = 0.5
@@ -43,7 +42,6 @@ class RunConsole:
     """Shows the events of a run as they come; use it as a context manager."""
 
     def __init__(self, run: Run) -> None:
-        open_streams()
         self._run = run
         self._console = Console(highlight=False, soft_wrap=True)
         text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")

@@ -215,7 +215,7 @@ def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_
         assert len(ends) == GENERATIONS
         spans = [after - before for before, after in itertools.pairwise(ends)]
         best = [min(part) for part in (spans[20:80], spans[-60:])]  # other work on the machine only ever adds
-        assert best[1] <= 1.4 * best[0], f"{log.parent.parent.name}: seconds of a generation, {best}"
+        assert best[1] <= 2 * best[0], f"{log.parent.parent.name}: seconds of a generation, {best}"
 
 
 def test_nothing_is_left_in_the_temporary_folder(lab, tmp_path, monkeypatch):

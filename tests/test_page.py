@@ -267,7 +267,7 @@ class TestPage:
                 folder.mkdir(exist_ok=True)
                 run_chain_in(folder, f"seed-{seed}", IMAGES, seed=seed, generations=2, **changes)
         described = {"arms": ["replace", "control"], "seeds": [0, 1, 2], "contrasts": [], "generations": {"replace": 2}}
-        (tmp_path / "sweep.json").write_text(json.dumps(described))
+        files.write_signed(tmp_path / "sweep.json", described)
         arms = read_arms([tmp_path])
         assert [(arm.name, arm.seeds) for arm in arms] == [("replace", 3), ("control", 3)]
         g, mean, low, high = arms[0].series("fid")[1]

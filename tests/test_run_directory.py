@@ -204,7 +204,7 @@ def cut_at_write(monkeypatch, number, moment):
     monkeypatch.setattr(files, "write_atomically", write_atomically)
 
 
-@pytest.mark.parametrize("whole", ["gaussian", "mixed"], indirect=True)
+@pytest.mark.parametrize("whole", ["gaussian"], indirect=True)
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["inside", "before the rename"])
 def test_cut_at_every_write_and_resumed(whole, tmp_path, monkeypatch, moment):

@@ -129,7 +129,7 @@ class TestRealData:
 
     def test_true_frequencies(self):
         config, modality, _ = parts({**ZIPF, "exponent": 2.0, "n_train": 20_000}, "categories")
-        p = torch.tensor(config.modality.frequencies)
+        p = torch.tensor(config.modality.frequencies, dtype=torch.float64)
         assert float(p[1] / p[0]) == pytest.approx(0.25)
         for data in (modality.real("train").data, modality.fresh(20_000, first=0, seed=1).data):
             assert (

@@ -105,10 +105,7 @@ def expected(config, tmp_path) -> list[bytes]:
     [
         pytest.param(surroundings(**HARSH), id="all that can be wrong"),
         pytest.param(EMPTY, id="an empty environment", marks=pytest.mark.slow),
-        *(
-            pytest.param(surroundings(**{key: value}), id=f"{key}={value}", marks=pytest.mark.slow)
-            for key, value in {**HARSH, "HOME": "/proc"}.items()
-        ),
+        pytest.param(surroundings(HOME="/proc"), id="a home that nothing can be written to", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_heeds_nothing_of_its_environment(environment, config, expected, tmp_path):
@@ -135,7 +132,7 @@ def test_what_a_terminal_cannot_show_is_escaped(config, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("streams", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("streams", [(1,), (0, 1, 2)])
 def test_closed_streams_are_not_missed(streams, config, expected, tmp_path):
     command = [*closing(*streams), sys.executable, "-m", "imglab", "run", str(config), "--out", "run"]
     done = subprocess.run(command, cwd=tmp_path, env=surroundings(), capture_output=True, timeout=300)
