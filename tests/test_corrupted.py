@@ -95,6 +95,7 @@ def copy(tmp_path):
     return config, tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_that_would_go_on_from_damage_refuses_and_a_repair_brings_the_same_bytes_back(copy):
     config, run = copy
     write_results(run)
@@ -231,6 +232,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
     assert models.items() <= hashes(out).items()
 
 
+@pytest.mark.slow
 def test_readers_pass_over_damaged_lines_of_the_log(copy):
     _, run = copy
     log, chance = run / "events.jsonl", random.Random(0)
@@ -258,6 +260,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab, tmp_path):
     tree = {key: value for key, value in TINY_GAUSSIAN.items() if key != "regime"}
     chains = {"one": {"regime": "replace"}, "two": {"regime": "accumulate"}}

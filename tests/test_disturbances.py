@@ -138,6 +138,7 @@ def test_a_lock_that_a_dead_process_left_is_no_lock(tmp_path):
     assert len(finish(config, out)) == TINY_GAUSSIAN["generations"]
 
 
+@pytest.mark.slow
 def test_the_second_of_two_processes_refuses_and_the_first_goes_on(tmp_path):
     config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
     first = Run.from_file(config, out).events()

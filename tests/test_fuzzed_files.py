@@ -459,6 +459,7 @@ def open_language_model(path):
     return build_models(config, build_modality(config))
 
 
+@pytest.mark.slow
 class TestModels:
     def fuzz(self, kind, source, call, folder, seeds):
         tally = Tally()
@@ -674,6 +675,7 @@ OF_A_GENERATION = (
 )
 
 
+@pytest.mark.slow
 class TestRuns:
     @pytest.mark.parametrize("name", [*(pytest.param(name, marks=SLOW) for name in ("replace", "texts")), "vectors"])
     @pytest.mark.parametrize("file", [*OF_A_RUN, *OF_A_GENERATION])

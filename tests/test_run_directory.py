@@ -15,6 +15,7 @@ from imglab.config import load_config
 from imglab.errors import InputError
 from imglab.experiment import Run
 from imglab.loop import Generation
+from imglab.seals import SEAL
 from imglab.store import RunFolder
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
@@ -76,8 +77,9 @@ def finish(config: Path, out: Path, changes=()):
 
 def hashes(run: Path) -> dict[str, str]:
     """sha256 of every file that must not depend on when, where or how often the run was cut: the page has its times."""
-    others = [run / name for name in ("events.jsonl", ".lock", "report.html", ".files.json")]
-    names = [path for path in sorted(run.rglob("*")) if path.is_file() and path not in others]
+    others = ("events.jsonl", ".lock", "report.html")
+    found = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in others]
+    names = [path for path in found if path.name != SEAL or path.parent.name == "shared"]  # a run's own names the page
     return {str(path.relative_to(run)): files.sha256_file(path) for path in names}
 
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from imglab import SideBySide, cli
+from imglab import SideBySide, cli, files
 from imglab.config import SideBySideConfig, load_config
 from imglab.errors import InputError
 from imglab.report.figures import png
@@ -103,7 +103,7 @@ def test_metrics_of_the_chains_that_have_begun(config, tmp_path, monkeypatch, ca
     next(iter(SideBySide.from_file(config, tmp_path / "both").generations()))
     assert imglab(monkeypatch, "metrics", "both") == 0
     assert "both/vectors" not in capsys.readouterr().out
-    (tmp_path / "both" / "chains.json").write_text('{"chains": [".."]}')
+    (tmp_path / "both" / "chains.json").write_bytes(files.signed_bytes({"chains": [".."]}))
     assert imglab(monkeypatch, "metrics", "both") == 2
     assert "has no list of names" in capsys.readouterr().err
 
@@ -162,7 +162,7 @@ def test_commands_run_together_and_tell_how_they_ended():
             {"chains": {"a": NGRAMS, "A": VECTORS}},
             r"chains\.a: differs from another chain only in upper and lower case",
         ),
-        ({"chains": {1: NGRAMS}}, r"chains\.1: is no name for a chain"),
+        ({"chains": {1: NGRAMS}}, r"the key '1' is not a word"),
         ({"chains": {"text": 3}}, r"chains\.text: is a mapping of keys, not int"),
         ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain has no `name`"),
         ({"generatoins": 3}, r"chains\.text: generatoins: unknown key \(did you mean 'generations'\?\)"),

@@ -103,7 +103,7 @@ def expected(config, tmp_path) -> list[bytes]:
 @pytest.mark.parametrize(
     "environment",
     [
-        pytest.param(surroundings(**HARSH), id="all that can be wrong"),
+        pytest.param(surroundings(**HARSH), id="all that can be wrong", marks=pytest.mark.slow),
         pytest.param(EMPTY, id="an empty environment", marks=pytest.mark.slow),
         pytest.param(surroundings(HOME="/proc"), id="a home that nothing can be written to", marks=pytest.mark.slow),
     ],
