@@ -33,7 +33,6 @@ from imglab.runs import (
     is_number,
     read_json,
     read_metrics,
-    read_sweep_file,
     spread_generations,
 )
 from imglab.sweeps.results import read_sweep
@@ -104,7 +103,6 @@ def metrics_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _sweep(run: Path) -> Figure:
-    read_sweep_file(run)  # says whether its names stay in the folder
     rows = [row for seeds in read_sweep(run).values() for row in next(iter(seeds.values()))]
     summary = read_json(run / "summary.json", ("bands",))
     names = [name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())]

@@ -26,7 +26,6 @@ from imglab.runs import (
     read_generation,
     read_json,
     read_metrics,
-    read_sweep_file,
 )
 from imglab.theory.predict import predict
 from imglab.yaml_files import read_yaml
@@ -197,7 +196,6 @@ def _arm(folder: Path, name: str) -> Arm:
 def _arms_of_sweep(folder: Path) -> list[Arm]:
     from imglab.sweeps.results import read_sweep, summarise  # scipy takes a second
 
-    read_sweep_file(folder)  # says whether its names stay in the folder
     sweep = read_sweep(folder)
     bands = summarise(sweep, [])["bands"]
     found = []

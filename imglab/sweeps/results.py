@@ -40,7 +40,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def read_sweep(folder: Path) -> dict[str, dict[int, Rows]]:
     """Return the metrics of a sweep's runs that have a finished generation: arm -> seed -> rows."""
-    described = runs.read_signed(folder / runs.SWEEP, ("arms", "seeds", "contrasts"))
+    described = runs.read_sweep_file(folder)
     found: dict[str, dict[int, Rows]] = {}
     for arm in described["arms"]:
         for seed in described["seeds"]:
