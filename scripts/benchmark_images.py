@@ -3,11 +3,13 @@
 import contextlib
 import io
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from benchmark_tools import ROOT, WITH_PEAK, finish, in_turn, row
@@ -37,12 +39,7 @@ def photographs(n: int):
     from imglab.images.settings import ImageSettings
 
     folder = Path(tempfile.mkdtemp())
-    random = np.random.default_rng(0)
-    arrays = {
-        f"{name}_images": random.integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8) for name in ("train", "test")
-    }
-    labels = {f"{name}_labels": random.integers(0, 10, n) for name in ("train", "test")}
-    np.savez(folder / "images.npz", **arrays, **labels)
+    write_images(folder / "images.npz", {"train": n, "test": n}, SIDE, np.random.default_rng(0))
     source = {"kind": "npz", "path": str(folder / "images.npz")}
     made = ImageModality(
         ImageSettings.model_validate({"source": source, "extractor": {"kind": "classifier", "images": 128}})
@@ -65,11 +62,13 @@ def diffusion(modality, images: int, **changes):
     return DiffusionModel(chosen, modality), train, {key: choice.value for key, choice in found.items()}
 
 
-def train_by_example(modality, unet, images: int, out: Path) -> float:
-    """Run diffusers' example as its README does, on the same images and layers; return its seconds for the epoch."""
-    import os
-    import re
+def train_by_example(
+    modality, unet, out: Path, *, flip: bool = True, epochs: int = 1, batch: int = BATCH, **changes
+) -> float:
+    """Run diffusers' example as its README does, on the same images and layers; return the seconds of its epochs.
 
+    Its start and its saving are not counted. Names in `changes` are options of the example.
+    """
     from imglab.images.render import write_png
 
     folder = out / "images"
@@ -78,40 +77,86 @@ def train_by_example(modality, unet, images: int, out: Path) -> float:
         for at, image in enumerate(modality.real("train").data):
             write_png(image, folder / f"{at:05d}.png")
         unet.save_config(out / "unet")
-    command = [
-        sys.executable,
-        os.environ[EXAMPLE],
-        f"--train_data_dir={folder}",
-        f"--resolution={SIDE}",
-        "--center_crop",
-    ]
-    command += ["--random_flip", f"--output_dir={out / 'trained'}", f"--train_batch_size={BATCH}", "--num_epochs=1"]
-    command += ["--use_ema", "--learning_rate=1e-4", "--lr_warmup_steps=500", "--mixed_precision=no"]
-    command += [f"--model_config_name_or_path={out / 'unet'}", "--ddpm_num_inference_steps=1", "--eval_batch_size=1"]
+    options = {
+        "train_data_dir": folder,
+        "resolution": unet.config.sample_size,
+        "output_dir": out / "trained",
+        "train_batch_size": batch,
+        "num_epochs": epochs,
+        "learning_rate": 1e-4,
+        "lr_warmup_steps": 500,
+        "mixed_precision": "no",
+        "model_config_name_or_path": out / "unet",
+        "ddpm_num_inference_steps": 1,
+        "eval_batch_size": 1,
+        "save_images_epochs": epochs,
+        "save_model_epochs": epochs,
+    } | changes
+    command = [sys.executable, os.environ[EXAMPLE], "--center_crop", "--use_ema"]
+    command += ["--random_flip"] if flip else []
+    command += [f"--{key}={value}" for key, value in options.items()]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    steps = images // BATCH
-    times = re.findall(rf"Epoch 0: +100%\|[^|]*\| {steps}/{steps} \[(\d+):(\d+)<", done.stderr)
-    return 60.0 * int(times[-1][0]) + int(times[-1][1])
+    told, began, ended = b"", 0.0, 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as example:
+        while piece := example.stderr.read1():
+            told = told[-2_000:] + piece
+            if not began and b"Epoch 0:   0%" in told:
+                began = time.perf_counter()
+            if not ended and b"Epoch %d: 100%%" % (epochs - 1) in told:
+                ended = time.perf_counter()
+    if example.returncode or not began < ended:
+        raise SystemExit(f"{os.environ[EXAMPLE]} failed: {told.decode()}")
+    return ended - began
+
+
+def draw_by_pipeline(pipeline, n: int, seed: int, **options):
+    """Return n images that a diffusers pipeline draws to PIL, uint8 [n, channels, side, side]."""
+    import numpy as np
+    import torch
+
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(batch_size=n, generator=torch.Generator().manual_seed(seed), **options).images
+    arrays = np.stack([np.asarray(image) for image in images])
+    return torch.from_numpy(arrays[:, None] if arrays.ndim == 3 else arrays.transpose(0, 3, 1, 2))
+
+
+def public_scores(modality, images) -> None:
+    """Score images by torchmetrics' FID and prdc, on the features of the modality's own classifier."""
+    import prdc as reference
+    import torch
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class Network(torch.nn.Module):
+        num_features = 64
+
+        def forward(self, images):
+            return modality._classifier.features(images)
+
+    real, network = modality.real("test").data, Network()
+    score = FrechetInceptionDistance(feature=network)
+    score.update(real, real=True)
+    score.update(images, real=False)
+    score.compute()
+    pair = [network(each).double().numpy() for each in (real, images)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference.compute_prdc(*pair, nearest_k=5)
 
 
 def bench_diffusion_fit() -> dict[str, dict]:
     """Training the same UNet on the same 1,920 images, batches of 16, against diffusers' own example."""
-    import os
-
     if EXAMPLE not in os.environ:
         return {"diffusion_fit": {"skipped": f"{EXAMPLE} does not name diffusers' example"}}
     modality = photographs(1_920)
     model, train, chosen = diffusion(modality, 1_920, flip=True)
     unet = finish(model.fit(train, start=None, seed=0)).unet
     out = Path(tempfile.mkdtemp())
-    train_by_example(modality, unet, 1_920, out)
+    train_by_example(modality, unet, out)
     ours, peer = [], []
     for _ in range(3):
         began = time.perf_counter()
         finish(model.fit(train, start=None, seed=0))
         ours.append(time.perf_counter() - began)
-        peer.append(train_by_example(modality, unet, 1_920, out))
+        peer.append(train_by_example(modality, unet, out))
     told = f"s for 120 steps of 16 images, {chosen['precision']} (train_unconditional.py)"
     return {"diffusion_fit": row(statistics.median(ours), statistics.median(peer), told)}
 
@@ -133,54 +178,91 @@ def bench_diffusion_draw() -> dict[str, dict]:
 
 
 def bench_diffusion_quality() -> dict[str, dict]:
-    """Drawing 1,000 digits at one Fréchet distance: 12 solver steps against the pipeline's default of 1,000."""
-    import torch
-    from diffusers import DDPMPipeline, DDPMScheduler
+    """Digits at one Fréchet distance: drawing from one network, and whole generations, over three seeds.
+
+    The network of configs/image_digits.yaml sees 128,000 images and draws 1,000 in 12 steps. The peer draws from the
+    same network in the pipeline's default 1,000 steps; and diffusers' example trains a network of the same layers on as
+    many images, its pipeline draws, torchmetrics and prdc score. A generation of 5,000 would favour few steps more.
+    """
+    if EXAMPLE not in os.environ:
+        return {"diffusion_quality": {"skipped": f"{EXAMPLE} does not name diffusers' example"}}
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     from imglab.config import load_config
     from imglab.experiment import build
+    from imglab.measure import Measure
     from imglab.metrics import frechet_distance
     from imglab.samples import Samples, TrainingSet
 
     built = build(load_config(ROOT / "configs" / "image_digits.yaml"), "benchmark")
-    modality = built.modality
+    modality, model = built.modality, built.models[0]
     modality.prepare(Path(tempfile.mkdtemp()))
-    fitted = finish(built.models[0].fit(TrainingSet.of(modality.real("train")), start=None, seed=0))
-    schedule = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
-    pipeline = DDPMPipeline(fitted.unet, DDPMScheduler(**schedule))
-    pipeline.set_progress_bar_config(disable=True)
-    drawn: dict[str, torch.Tensor] = {}
-
-    def ours():
-        drawn["ours"] = fitted.sample(1_000, seed=0).data
-
-    def peer():
-        import numpy as np
-
-        images = [np.asarray(image) for image in pipeline(batch_size=1_000).images]
-        drawn["peer"] = torch.from_numpy(np.stack(images))[:, None]
-
-    times = in_turn(ours, peer, 1)
+    measure = Measure(modality, precision_recall_k=5)
+    finish(measure.prepare())
     real = modality.features(modality.real("test"))
-    scores = {
-        name: frechet_distance(real=real, synthetic=modality.features(Samples.drawn(data)))
-        for name, data in drawn.items()
+    train = TrainingSet.of(modality.real("train"))
+    schedule = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
+    times = defaultdict(list)
+    scores = defaultdict(list)
+
+    def took(name: str, work, *arguments):
+        began = time.perf_counter()
+        result = work(*arguments)
+        times[name].append(time.perf_counter() - began)
+        return result
+
+    def fit(seed: int):
+        return finish(model.fit(train, start=None, seed=seed))
+
+    def compare(drawn):
+        return measure._compare(measure._real["test"], finish(measure.features(drawn)).values)
+
+    def score(name: str, images):
+        scores[name].append(frechet_distance(real=real, synthetic=modality.features(Samples.drawn(images))))
+
+    for seed in range(3):
+        fitted = took("fit", fit, seed)
+        drawn = took("draw", lambda fitted=fitted, seed=seed: fitted.sample(1_000, seed=seed))
+        took("score", compare, drawn)
+        score("ours", drawn.data)
+        pipeline = DDPMPipeline(fitted.unet, DDPMScheduler(**schedule))
+        score("pipeline", took("pipeline", draw_by_pipeline, pipeline, 1_000, seed))
+
+        out = Path(tempfile.mkdtemp())
+        unet = UNet2DModel.from_config({**fitted.unet.config, "in_channels": 3, "out_channels": 3})
+        epochs, rate = round(128_000 / len(train)), {"learning_rate": 1e-3, "lr_warmup_steps": 50}
+        times["example"].append(train_by_example(modality, unet, out, flip=False, epochs=epochs, batch=128, **rate))
+        pipeline = DDPMPipeline.from_pretrained(out / "trained")
+        images = took("its pipeline", draw_by_pipeline, pipeline, 1_000, seed)
+        images = images.float().mean(1, keepdim=True).round().byte()  # the example trains in colour
+        took("its scores", public_scores, modality, images)
+        score("example", images)
+
+    def total(*names: str) -> float:
+        return statistics.median(sum(each) for each in zip(*(times[name] for name in names), strict=True))
+
+    def told(name: str) -> str:
+        return f"{statistics.mean(scores[name]):.1f} +- {statistics.stdev(scores[name]):.1f}"
+
+    unit = "s for 1,000 digits; Fréchet distance over three seeds {}, peer {} ({})"
+    return {
+        "diffusion_quality": row(
+            total("draw"), total("pipeline"), unit.format(told("ours"), told("pipeline"), "DDPMPipeline")
+        ),
+        "generation_quality": row(
+            total("fit", "draw", "score"),
+            total("example", "its pipeline", "its scores"),
+            unit.format(told("ours"), told("example"), "train_unconditional.py, pipeline, torchmetrics, prdc"),
+        ),
+        "fit_quality": row(total("fit"), total("example"), "s for 128,000 images seen, of that"),
     }
-    told = f"s for 1,000 digits; Fréchet distance ours {scores['ours']:.1f}, peer {scores['peer']:.1f} (DDPMPipeline)"
-    return {"diffusion_quality": row(*times, told)}
 
 
 def bench_generation() -> dict[str, dict]:
     """A generation: 1,920 images seen, 480 drawn in 20 steps, scored; against the public tools one after the other."""
-    import os
-
     if EXAMPLE not in os.environ:
         return {"generation": {"skipped": f"{EXAMPLE} does not name diffusers' example"}}
-    import numpy as np
-    import prdc as reference
-    import torch
     from diffusers import DDPMPipeline
-    from torchmetrics.image.fid import FrechetInceptionDistance
 
     from imglab.measure import Measure
 
@@ -188,36 +270,19 @@ def bench_generation() -> dict[str, dict]:
     model, train, chosen = diffusion(modality, 1_920, flip=True, sampler="ddpm", steps=20)
     unet = finish(model.fit(train, start=None, seed=0)).unet
     out = Path(tempfile.mkdtemp())
-    train_by_example(modality, unet, 1_920, out)
+    train_by_example(modality, unet, out)
     measure = Measure(modality, precision_recall_k=5)
     finish(measure.prepare())
 
-    class Network(torch.nn.Module):
-        num_features = 64
-
-        def forward(self, images):
-            return modality._classifier.features(images)
-
     def ours():
         drawn = finish(model.fit(train, start=None, seed=0)).sample(480, seed=0)
-        features = finish(measure.features(drawn)).values
-        return measure._compare(measure._real["test"], features)
+        return measure._compare(measure._real["test"], finish(measure.features(drawn)).values)
 
     def peer() -> float:
-        seconds = train_by_example(modality, unet, 1_920, out)  # without its start-up and its saving
+        seconds = train_by_example(modality, unet, out)  # without its start-up and its saving
         began = time.perf_counter()
         pipeline = DDPMPipeline.from_pretrained(out / "trained")
-        pipeline.set_progress_bar_config(disable=True)
-        images = pipeline(batch_size=480, num_inference_steps=20).images
-        data = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2)
-        score = FrechetInceptionDistance(feature=Network())
-        score.update(modality.real("test").data, real=True)
-        score.update(data, real=False)
-        score.compute()
-        network = Network()
-        pair = [network(each).double().numpy() for each in (modality.real("test").data, data)]
-        with contextlib.redirect_stdout(io.StringIO()):
-            reference.compute_prdc(*pair, nearest_k=5)
+        public_scores(modality, draw_by_pipeline(pipeline, 480, 0, num_inference_steps=20))
         return seconds + time.perf_counter() - began
 
     own, theirs = [], []
@@ -241,14 +306,8 @@ def bench_image_memory() -> dict[str, dict]:
             ("drawn_64", 2_000, 64, 10_000, 2_048),
         ):
             random = np.random.default_rng(0)
-            arrays = {"train": n, "test": 2_000}
             path = Path(scratch) / f"{name}.npz"
-            images = {
-                f"{key}_images": random.integers(0, 256, (k, side, side, 3), dtype=np.uint8)
-                for key, k in arrays.items()
-            }
-            labels = {f"{key}_labels": random.integers(0, 10, k) for key, k in arrays.items()}
-            np.savez(path, **images, **labels)
+            write_images(path, {"train": n, "test": 2_000}, side, random)
             config = {
                 "generations": 2 if side == 32 else 1,
                 "samples": drawn,
