@@ -395,7 +395,7 @@ class TestSavedModel:
 
     def test_import_costs_no_transformers(self):
         code = "import sys, imglab; assert not {'torch', 'transformers'} & set(sys.modules)"
-        subprocess.run([sys.executable, "-c", code], check=True)
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_no_path_of_the_machine_is_saved(self, fitted, tmp_path):
         _, model = fitted

@@ -173,7 +173,9 @@ class TestDetection:
 def test_the_page_s_example():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        exec(blocks("docs/watermark.md", "python")[0], {})
+        example = blocks("docs/watermark.md", "python")[0]
+        assert "assert" in example
+        exec(example, {})
 
 
 def real_images(shared_data, n):
