@@ -105,14 +105,6 @@ def _tell_imports(configs: Mapping[str, RunConfig]) -> None:
         typer.echo(printable(f"imports what the config names: {', '.join(foreign)}"))
 
 
-def _tell_imports_of(source: str) -> None:
-    """Say it of what made the generation that `RUN@G` names."""
-    from imglab.run_config import read_sealed
-    from imglab.runs import parse_generation
-
-    _tell_imports({"": read_sealed(parse_generation(source)[0] / "config.yaml")})
-
-
 def _run_chain(chain: Run) -> None:
     from imglab.console import RunConsole
     from imglab.report.results import write_results
@@ -250,8 +242,9 @@ def fork(
     if out is None:
         raise InputError(Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed"))
     from imglab.fork import fork as make_fork
+    from imglab.fork import wanted_config
 
-    _tell_imports_of(source)
+    _tell_imports({"": wanted_config(source, out, config, changes or [])})
     with _stoppable(out):
         run = make_fork(source, out, config, changes or [])
     _run_chain(run)
@@ -308,8 +301,10 @@ def export_samples(
     Example: imglab export runs/image_digits@3 --to digits_3
     """
     from imglab.export import export
+    from imglab.run_config import read_sealed
+    from imglab.runs import parse_generation
 
-    _tell_imports_of(source)
+    _tell_imports({"": read_sealed(parse_generation(source)[0] / "config.yaml")})
     with _stoppable(to):
         count = export(source, to, accepted=accepted)
     typer.echo(f"{printable(str(to))} ({count} samples)")

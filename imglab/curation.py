@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from imglab import files, seeds
+from imglab.environment import hash_samples
 from imglab.errors import InputError, Problem, Stopped
 from imglab.metrics import nearest_distances
 from imglab.metrics.neighbours import in_one_frame, kth_squared_distance
@@ -151,9 +152,13 @@ def human(samples: Samples, context: Context) -> Tensor:
     if not path.exists():
         context.desk.mkdir(parents=True, exist_ok=True)
         names = context.modality.export(samples, context.desk)
-        files.write_signed(context.desk / NAMES, {"names": names})
+        files.write_signed(context.desk / NAMES, {"names": names, "samples": hash_samples(samples)})
         files.write_bytes(path, _csv([("file", "keep"), *((name, "") for name in names)]))
-    rows = _marks(path, read_signed(context.desk / NAMES, ("names",))["names"])
+    asked = read_signed(context.desk / NAMES, ("names", "samples"))
+    if asked["samples"] != hash_samples(samples):
+        what = "has marks of other samples: the generation was made again, and differs in the last bit"
+        raise InputError(Problem(str(context.desk), what, "move it away, and mark those that are drawn now"))
+    rows = _marks(path, asked["names"])
     open_ = sum(not mark for mark in rows)
     if open_:
         raise Stopped(

@@ -353,10 +353,12 @@ class Run:
             shared = self.folder / "shared"
             if self._shelf:
                 self._shelf.lend(self.folder, experiment)
-            shared.mkdir(exist_ok=True)
             with store.timed(stage="prepare"), processes.leader_first():
+                files.make_folder(shared)
+                seals.discard_unlisted(shared)
                 experiment.modality.prepare(shared)
                 seals.complete(shared)
+                store.check_shared(count_finished(self.folder))
             events = store.logged(
                 chain_events(
                     experiment.modality,

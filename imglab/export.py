@@ -18,6 +18,7 @@ from imglab.printable import printable
 from imglab.runs import MANIFEST, generation_folder, parse_generation, read_environment, read_json
 from imglab.samples import Samples
 from imglab.store import RunFolder
+from imglab.verify import check_run
 from imglab.yaml_files import read_yaml
 
 ALL = "all"
@@ -42,6 +43,7 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
     run, g = parse_generation(source)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(Problem(str(to), "exists and is not an empty folder", "choose another --to"))
+    check_run(run)
     modality = build_modality(validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml")))
     stored, path = RunFolder(run), generation_folder(run, g) / "samples.safetensors"
     try:

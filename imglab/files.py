@@ -5,10 +5,10 @@ In a run of several processes only the one that leads writes and removes.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -123,13 +123,13 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def _write_or_full(temporary: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill `temporary`; a full disk is an OSError also where a library wraps it."""
+    """Let `write` fill `temporary`; a disk that is full or fails is an OSError also where a library wraps it."""
     try:
         write(temporary)
     except Exception as error:
-        for number in (errno.ENOSPC, errno.EDQUOT):
-            if f"os error {number})" in str(error):
-                raise OSError(number, os.strerror(number), str(temporary)) from error
+        if told := re.search(r"os error (\d+)\)", str(error)):
+            number = int(told[1])
+            raise OSError(number, os.strerror(number), str(temporary)) from error
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from imglab import files, runs
+from imglab import files, runs, seals
 from imglab.config import RunConfig, differences, load_config, validate_config, with_changes
 from imglab.environment import describe_environment
 from imglab.errors import InputError, Problem
@@ -49,6 +49,13 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
     files.make_folder(out.parent)
     files.write_atomically(out, lambda folder: _fill(folder, parent, g, resolved, described))
     return run
+
+
+def wanted_config(source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()) -> RunConfig:
+    """Return the config of what `fork` makes, or has made."""
+    made = (out / runs.FORK).is_file()
+    stored = read_sealed((out if made else runs.parse_generation(source)[0]) / "config.yaml")
+    return _config(stored, config, changes, where=str(config or source))
 
 
 def _again(source: str, out: Path, config: Path | None, changes: Sequence[str]) -> Run:
@@ -137,7 +144,9 @@ def _check_start(experiment: Experiment, parent: Path, g: int) -> None:
 def _fill(folder: Path, parent: Path, g: int, config: RunConfig, described: dict[str, object]) -> None:
     folder.mkdir()
     kept = [runs.generation_folder(parent, past) for past in range(g + 1)]
-    for source in [*kept, parent / "shared", parent / "environment.json", *sorted(parent.glob(runs.FORK))]:
+    if (parent / "shared").is_dir():  # a repair may have set it aside
+        seals.link(parent / "shared", folder / "shared")
+    for source in [*kept, parent / "environment.json", *sorted(parent.glob(runs.FORK))]:
         name = runs.FORK_PARENT if source.name == runs.FORK else source.name
         files.link(source, folder / name)
     files.write_signed(folder / runs.FORK, described)

@@ -8,7 +8,7 @@ from pathlib import Path
 from imglab import files
 from imglab.config import RunConfig, dump_config, validate_config
 from imglab.errors import InputError, Problem
-from imglab.yaml_files import parse_yaml
+from imglab.yaml_files import MAX_BYTES, parse_yaml
 
 HARMLESS = ("checkpoint_every", "tracker")
 """Keys that change no byte of a generation, and may change from one start of a run to the next."""
@@ -22,12 +22,17 @@ def write_config(folder: Path, config: RunConfig) -> None:
 
 def read_sealed(path: Path) -> RunConfig:
     """Read what `write_config` wrote; InputError where it was changed since."""
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
     text = content.partition(b"\n")[2]
     if content != _seal(text) + text:
         remedy = "put it back, or run the changed config with another --out"
         raise InputError(Problem(str(path), "was changed after the run wrote it", remedy))
-    return validate_config(parse_yaml(text.decode(), str(path)), str(path))
+    try:
+        tree = parse_yaml(text.decode(), str(path))
+    except UnicodeDecodeError:
+        raise InputError(Problem(str(path), "is no UTF-8 text", "put it back from a copy")) from None
+    return validate_config(tree, str(path))
 
 
 def config_hash(config: RunConfig) -> str:

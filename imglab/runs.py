@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,26 @@ FORK = "fork.json"
 """Says where a fork comes from, in its directory."""
 FORK_PARENT = "fork_parent.json"
 """The same of the run that it comes from, where that is a fork itself."""
-OWN = ("config.yaml", "environment.json", "events.jsonl", CHAINS, SWEEP, FORK, FORK_PARENT, "summary.json", "shared")
+OWN = (
+    "config.yaml",
+    "environment.json",
+    "events.jsonl",
+    CHAINS,
+    SWEEP,
+    FORK,
+    FORK_PARENT,
+    "summary.json",
+    "shared",
+    "marks",
+)
 """What is read of a run's directory, beside its generations."""
+WRITTEN = (".files.json", ".lock", "damaged", "report.html", "report_files", "tracking")
+"""What is only written there: a link in place of one would lead outside."""
+DEEPEST = 16
+"""Folders of a run within each other at most."""
 LARGEST = sys.float_info.max
 DAMAGED = "the file is damaged"
+LINK = "is a link or no file, which a run does not make"
 MOST = 32_000
 """Generations that a run may have."""
 FORMAT_VERSION = 2
@@ -50,6 +67,28 @@ def count_finished(run: Path) -> int:
     return g
 
 
+def generations_in(run: Path) -> list[int]:
+    """Return the numbers of the generations that have a folder, finished or not, in order."""
+    numbered = {path.name.rpartition("_")[2]: path for path in run.glob("generation_*")}
+    found = {int(number): path for number, path in numbered.items() if number.isdecimal() and len(number) < 6}
+    return sorted(g for g, path in found.items() if g < MOST and path == generation_folder(run, g))
+
+
+def finished_ones(run: Path) -> list[int]:
+    """Return the numbers of the generations that are finished, gaps or not, in order."""
+    return [g for g in generations_in(run) if finished(run, g)]
+
+
+def check_gaps(run: Path) -> None:
+    """Raise InputError where a generation is finished and one before it is not: no run leaves that behind."""
+    done = finished_ones(run)  # before it is counted: a run that goes on may finish more meanwhile
+    count = count_finished(run)
+    if done and done[-1] > count:
+        path = generation_folder(run, count) / MANIFEST
+        problem = Problem(str(path), f"is missing, and generation {done[-1]} is finished", f"imglab verify {run}")
+        raise InputError(problem)
+
+
 def chains_of(folder: Path) -> list[str] | None:
     """Return the names of a side-by-side run's chains, each a run directory in `folder`; None where it is none."""
     path = folder / CHAINS
@@ -63,15 +102,17 @@ def chains_of(folder: Path) -> list[str] | None:
 
 def run_folders(folder: Path) -> list[Path]:
     """Return the run directories that `folder` stands for: itself, or those in it that have begun, if any has."""
+    each = all_run_folders(folder)
+    return [run for run in each if finished_ones(run)] or each
+
+
+def all_run_folders(folder: Path) -> list[Path]:
+    """Return the run directories that `folder` stands for, those too that have not begun."""
     if (folder / SWEEP).is_file():
         described = read_sweep_file(folder)
-        each = [folder / arm / f"seed-{seed}" for arm in described["arms"] for seed in described["seeds"]]
-        return [run for run in each if finished(run, 0)] or each
+        return [folder / arm / f"seed-{seed}" for arm in described["arms"] for seed in described["seeds"]]
     chains = chains_of(folder)
-    if chains is None:
-        return [folder]
-    found = [folder / name for name in chains]
-    return [chain for chain in found if finished(chain, 0)] or found
+    return [folder] if chains is None else [folder / name for name in chains]
 
 
 def read_sweep_file(folder: Path) -> dict[str, Any]:
@@ -82,28 +123,49 @@ def read_sweep_file(folder: Path) -> dict[str, Any]:
         named = found[key]
         if not isinstance(named, list) or not named or not all(map(usable, named)):
             raise InputError(Problem(str(path), f"has no list of {key}", DAMAGED))
+    if len(found["arms"]) * len(found["seeds"]) > MOST:
+        raise InputError(Problem(str(path), f"names more than {MOST} runs", DAMAGED))
     return found
 
 
 def check_links(folder: Path) -> None:
     """Raise InputError where what is read of a run is a link, which may lead anywhere, or a pipe, which never ends."""
-    wrong = [path for path in _own_paths(folder) if path.is_symlink() or not (path.is_file() or path.is_dir())]
-    if wrong:
-        what = "is a link or no file, which a run does not make"
-        raise InputError(Problem(str(path), what, "put the file itself there") for path in wrong[:5])
+    wrong = islice(linked(folder), 5)
+    if problems := [Problem(str(path), what, "put the file itself there") for path, what in wrong]:
+        raise InputError(problems)
 
 
-def _own_paths(folder: Path) -> Iterator[Path]:
+def linked(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what of a run, or of the runs in it, is a link or no file, or lies too deep; and what is wrong with it."""
+    plain = True
     for top in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if top.name in OWN or top.name.startswith("generation_"):
-            yield top
-            for inner, folders, names in os.walk(top):
-                yield from (Path(inner, name) for name in (*folders, *names))
-    if (folder / SWEEP).is_file() or (folder / CHAINS).is_file():
-        for run in run_folders(folder):
-            below = [folder.joinpath(*run.relative_to(folder).parts[: at + 1]) for at in range(2)]
-            yield from (part for part in dict.fromkeys(below) if part.is_symlink())
-            yield from () if any(part.is_symlink() for part in below) else _own_paths(run)
+        if top.name in OWN or top.name in WRITTEN or top.name.startswith("generation_"):
+            for found in _linked(top, None if top.name in WRITTEN else DEEPEST):
+                plain = False
+                yield found
+    if plain and ((folder / SWEEP).is_file() or (folder / CHAINS).is_file()):
+        arms: dict[Path, bool] = {}
+        for run in all_run_folders(folder):
+            if run.parent != folder and run.parent not in arms:
+                arms[run.parent] = not run.parent.is_symlink()
+                yield from () if arms[run.parent] else [(run.parent, LINK)]
+            if run.is_symlink():
+                yield run, LINK
+            elif arms.get(run.parent, True):
+                yield from linked(run)
+
+
+def _linked(path: Path, deeper: int | None) -> Iterator[tuple[Path, str]]:
+    """Look at a path and, with `deeper`, at so many folders below it."""
+    if path.is_symlink() or not (path.is_file() or path.is_dir()):
+        yield path, LINK
+    elif deeper == 0 and path.is_dir():
+        yield path, "lies deeper than a run makes folders"
+    elif deeper and path.is_dir():
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
+        for name in names:  # plain files, most of what there is, need no second look
+            yield from _linked(path / name, deeper - 1)
 
 
 def is_chain_name(name: object) -> bool:
@@ -158,6 +220,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         raise InputError(Problem(str(run), "is not a run directory: it has no config.yaml", "give what --out named"))
     check_links(run)
     read_environment(run)
+    check_gaps(run)
     rows = [read_generation(run, g) for g in range(count_finished(run))]
     if not rows:
         raise InputError(Problem(str(run), "has no finished generation yet", "run it first"))
@@ -179,9 +242,11 @@ def read_environment(run: Path) -> dict[str, Any]:
 
 
 def read_generation(run: Path, g: int) -> dict[str, Any]:
-    """Return the metrics of generation g; InputError where the file is damaged."""
+    """Return the metrics of generation g; InputError where the file is damaged, or not the one of its manifest."""
     path = generation_folder(run, g) / "metrics.json"
     found = read_json(path, ("generation", "floor", "reasons", "extractor"))
+    if read_manifest(run, g)["files"].get(path.name) != files.sha256_file(path):
+        raise InputError(Problem(str(path), "is not as it was written", f"imglab verify {run}"))
     wrong = next(_wrong_metrics(found, g), None)
     if wrong is not None:
         raise InputError(Problem(str(path), f"{wrong!r} is not what it has to be", DAMAGED))

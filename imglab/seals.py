@@ -35,12 +35,20 @@ def listed(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def written(folder: Path, *changing: str) -> Iterator[None]:
-    """Let files and folders of `folder` be written: off its list before, on it afterwards."""
+def written(folder: Path, *changing: str, made_again: bool = False) -> Iterator[None]:
+    """Let files and folders of `folder` be written: off its list before, on it afterwards.
+
+    made_again  a list that is damaged is begun anew, since all that it lists is made from other files
+    """
     if not processes.leads():
         yield
         return
-    before = listed(folder)
+    try:
+        before = listed(folder)
+    except InputError:
+        if not made_again:
+            raise
+        before = {}
     kept = {name: sign for name, sign in before.items() if PurePosixPath(name).parts[0] not in changing}
     if kept != before:
         _write(folder, kept)
@@ -55,21 +63,50 @@ def complete(folder: Path) -> None:
         _write(folder, {**before, **_hashes(folder, added)})
 
 
+def link(source: Path, target: Path) -> None:
+    """Link what is in a folder into the new folder `target`, and list it there."""
+    files.link(source, target)
+    complete(target)
+
+
+def discard_unlisted(folder: Path) -> None:
+    """Remove what is in a folder and not on its list: nobody knows whether it is whole."""
+    kept = {PurePosixPath(name).parts[0] for name in listed(folder)}
+    for path in sorted(folder.iterdir()):
+        if path.name not in kept and path.name != SEAL:
+            files.remove(path)
+
+
 def changed(folder: Path, expected: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Compare files with a list of them, which may be a stranger's: yield (name, what is wrong).
 
     No path that leaves the folder is opened, by its name or by a link.
     """
     for name, sign in expected.items():
-        path, parts = folder / name, PurePosixPath(name).parts
-        if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
-            yield name, "is listed and lies outside"
-        elif any(folder.joinpath(*parts[: at + 1]).is_symlink() for at in range(len(parts))):
-            yield name, "is a link, which a run does not make"
-        elif not path.is_file():
-            yield name, "is missing"
-        elif files.sha256_file(path) != sign:
-            yield name, "is not as it was written"
+        try:
+            what = _wrong(folder, name, sign)
+        except OSError as error:
+            what = f"cannot be read: {error.strerror}"
+        if what is not None:
+            yield name, what
+
+
+def leads_outside(name: str) -> bool:
+    """Say whether a listed name is none of a file in its folder."""
+    path = PurePosixPath(name)
+    return not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name
+
+
+def _wrong(folder: Path, name: str, sign: object) -> str | None:
+    if leads_outside(name):
+        return "is listed and lies outside"
+    parts = PurePosixPath(name).parts
+    if any(folder.joinpath(*parts[: at + 1]).is_symlink() for at in range(len(parts))):
+        return "is a link, which a run does not make"
+    path = folder / name
+    if not path.is_file():
+        return "is missing"
+    return None if files.sha256_file(path) == sign else "is not as it was written"
 
 
 def faults(folder: Path) -> Iterator[tuple[str, str]]:

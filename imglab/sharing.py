@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from filelock import FileLock
 from imglab import files, seals
 from imglab.errors import InputError, Problem
 from imglab.modality import Choice
-from imglab.runs import generation_folder, read_environment
+from imglab.runs import generation_folder, read_environment, read_signed
 
 if TYPE_CHECKING:
     from imglab.experiment import Experiment
@@ -39,8 +38,8 @@ class Shelf:
         path = self.prepared / f"choices-{hashlib.sha256(what.encode()).hexdigest()[:16]}.json"
         with _alone(self.prepared):
             if not path.exists():
-                files.write_json(path, {key: vars(choice) for key, choice in measure().items()})
-            return {key: Choice(**found) for key, found in json.loads(path.read_text()).items()}
+                files.write_signed(path, {"choices": {key: vars(choice) for key, choice in measure().items()}})
+            return {key: Choice(**found) for key, found in read_signed(path, ("choices",))["choices"].items()}
 
     def lend(self, run: Path, experiment: Experiment) -> None:
         """Give a run that has just begun what is there; what it shares with others before any fit is made now."""
@@ -52,7 +51,7 @@ class Shelf:
                 if not (prepared / "shared").exists():
                     files.write_atomically(prepared / "shared", lambda folder: _prepare(folder, experiment))
             _check(prepared / "shared")
-            files.write_atomically(shared, lambda folder: files.link(prepared / "shared", folder))
+            files.write_atomically(shared, lambda folder: seals.link(prepared / "shared", folder))
         if (first / "model").exists() and not model.exists():
             _check(first)
             model.parent.mkdir(exist_ok=True)

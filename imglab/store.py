@@ -239,6 +239,8 @@ class DiskStore(RunFolder, Store):
                 raise InputError(Problem(str(self.root), f"{what} that this run began with", "put it back"))
         changed = before != environment
         self._signs = {"config": config, "environment": files.sha256_file(path)}
+        if (forked := self.root / runs.FORK).exists():
+            self._signs["fork"] = files.sha256_file(forked)
         self.log(event="begin", **({"environment": environment} if changed else {}))
 
     def logged(self, events: Iterator[T]) -> Iterator[T]:
@@ -251,6 +253,14 @@ class DiskStore(RunFolder, Store):
         finally:
             logging.getLogger("imglab").removeHandler(notes)
             self.log(event=ended, resumable=ended == "stopped")
+
+    def check_shared(self, g: int) -> None:
+        """Raise InputError where what was made again of shared/ is not what the generations before g were made with."""
+        expected = runs.read_manifest(self.root, g - 1)["shared"] if g else {}
+        for name, sign in seals.listed(self.root / "shared").items():
+            if expected.get(name, sign) != sign:
+                what = "is made again and not as the finished generations had it: another machine, other versions?"
+                raise InputError(Problem(str(self.root / "shared" / name), what, "put it back from a copy"))
 
     # Whether something is there is the leader's to say: it may have written it while the others looked.
 
@@ -285,8 +295,7 @@ class DiskStore(RunFolder, Store):
         return self.root / "marks" / runs.generation_folder(self.root, g).name
 
     def put(self, g: int, stage: str, value: Made) -> None:  # noqa: D102
-        folder = self._folder(g)
-        folder.mkdir(exist_ok=True)
+        folder = self._made_folder(g)
         files.remove_temporaries(folder)
         path = self._path(g, "samples" if isinstance(value, Tensor) else stage)
         beside = {Measures: "per_sample.safetensors", Exhibit: "exhibit.json"}.get(type(value), path.name)
@@ -294,6 +303,13 @@ class DiskStore(RunFolder, Store):
             self._write(g, path, value)
         self._forget_checkpoint(g)
         processes.wait()
+
+    def _made_folder(self, g: int) -> Path:
+        folder = self._folder(g)
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            files.sync_folder(self.root)
+        return folder
 
     def _write(self, g: int, path: Path, value: Made) -> None:
         folder = path.parent
@@ -325,8 +341,8 @@ class DiskStore(RunFolder, Store):
     def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: D102
         if not processes.leads():
             return
-        folder, new = self._folder(g), self._folder(g) / f"{CHECKPOINT}new"
-        folder.mkdir(exist_ok=True)
+        folder = self._made_folder(g)
+        new = folder / f"{CHECKPOINT}new"
         before = list(folder.glob(f"{CHECKPOINT}*"))
         _save_tensors(new, state)
         kept = folder / f"{CHECKPOINT}{files.sha256_file(new)}"
@@ -343,7 +359,7 @@ class DiskStore(RunFolder, Store):
 
     def _whole_checkpoint(self, g: int) -> str | None:
         """Name the checkpoint of generation g that is as it was written; a damaged one goes, and the log says so."""
-        for path in sorted(self._folder(g).glob(f"{CHECKPOINT}*"), key=lambda path: path.stat().st_mtime_ns):
+        for path in sorted(self._folder(g).glob(f"{CHECKPOINT}*"), key=_age):  # the newest first
             if path.name == f"{CHECKPOINT}{files.sha256_file(path)}":
                 return path.name
             if path.name != f"{CHECKPOINT}new":
@@ -366,6 +382,7 @@ class DiskStore(RunFolder, Store):
         """Write the manifest: its presence means that the generation is finished."""
         folder = self._folder(g)
         files.remove_temporaries(folder)
+        self.check_shared(g)
         manifest = {
             "generation": g,
             "files": seals.listed(folder),
@@ -386,6 +403,10 @@ class DiskStore(RunFolder, Store):
             if file.tell() and not _ends_line(file):
                 file.write(b"\n")  # a power cut tore the last line
             file.write(line.encode() + b"\n")
+
+
+def _age(path: Path) -> int:
+    return -path.stat().st_mtime_ns
 
 
 def _ends_line(file: BinaryIO) -> bool:

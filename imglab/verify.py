@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,8 @@ from imglab.run_config import config_hash, read_sealed
 
 DAMAGED = "damaged"
 """Folder of a run that takes what a repair sets aside; nothing is deleted."""
+SIGNED = {"config": "config.yaml", "environment": "environment.json", "fork": runs.FORK}
+"""What of the run a manifest signs, and its file."""
 
 
 @dataclass(frozen=True)
@@ -36,65 +39,86 @@ class Fault:
 
 def check_run(run: Path) -> None:
     """Raise InputError, with every fault, unless what a run goes on from is as it was written, and lies in it."""
-    if processes.leads():
-        runs.check_links(run)
-    begun = (run / "config.yaml").exists()
-    found = list(_of_run(run)) if begun and processes.leads() else []
-    if found:
+    if not processes.leads():
+        return
+    runs.check_links(run)
+    if (run / "config.yaml").exists() and (found := list(_of_run(run))):
         raise InputError(fault.problem(f"imglab verify {run} --repair") for fault in found)
 
 
 def find_faults(run: Path) -> Iterator[Fault]:
-    """Compare every file of a run directory with what seals it."""
+    """Compare every file of a run directory with what seals it. Where there are links, no file is opened."""
+    if linked := [Fault(path, what) for path, what in runs.linked(run)]:
+        yield from linked
+        return
     yield from _of_run(run)
     yield from _of_results(run)
 
 
 def _of_results(run: Path) -> Iterator[Fault]:
     """Yield the faults of what is made again from the generations; a person may remove it."""
-    wrong = dict(seals.faults(run))
-    yield from (Fault(run / name, what, aside=run / name) for name, what in wrong.items() if _lies(run / name))
+    for name, what in seals.faults(run):
+        top = _top(name)
+        if seals.leads_outside(name) or (top != seals.SEAL and not _may_be_result(top)):
+            yield Fault(run / seals.SEAL, f"lists {name!r}, which is no result", aside=run / seals.SEAL)
+        elif _lies(run / name):
+            yield Fault(run / name, what, aside=run / top)
+
+
+def _may_be_result(name: str) -> bool:
+    kept = {*runs.OWN, *runs.WRITTEN} - {"summary.json", "report.html", "report_files"}
+    return name not in kept and not name.startswith((".", "generation_"))
 
 
 def _of_run(run: Path) -> Iterator[Fault]:
-    signs: dict[str, str | None] = {"config": None, "environment": None}
+    signs: dict[str, str | None] = {}
     try:
         signs["config"] = config_hash(read_sealed(run / "config.yaml"))
     except (InputError, OSError) as error:
         yield Fault(run / "config.yaml", _what(error))
-    environment = run / "environment.json"
+    environment, finished = run / "environment.json", runs.finished_ones(run)
     try:
         if environment.exists():  # it is written when a run begins, after config.yaml
             runs.read_environment(run)
-            signs["environment"] = files.sha256_file(environment)
-        elif runs.finished(run, 0):
+            signs["environment"] = _hash(environment)
+        elif finished:
             yield Fault(environment, "is missing")
     except InputError as error:
         yield Fault(environment, _what(error))
     forked = yield from _of_fork(run)
     shared: dict[str, object] = {}
-    last_finished = max((g for g in range(_last(run) + 1) if runs.finished(run, g)), default=-1)
-    for g in range(_last(run) + 1):
+    for g in range(max(runs.generations_in(run), default=-1) + 1):
         folder = runs.generation_folder(run, g)
-        if runs.finished(run, g):
-            yield from _of_finished(run, g, signs if g > forked else {**signs, "config": None}, shared)
-        elif g < last_finished:
-            yield Fault(folder / runs.MANIFEST, "is missing", g, folder)
+        aside = None if g <= forked else folder  # a fork cannot make again what it was given
+        if g in finished:
+            told = ("environment",) if g <= forked else ("environment", "config")
+            own = {key: signs[key] for key in told if key in signs}
+            if g == finished[-1] > forked:
+                own["fork"] = _hash(run / runs.FORK)
+            yield from _of_finished(run, g, own, shared, aside, first=g in (0, forked + 1))
+        elif g < max(finished, default=-1):
+            yield Fault(folder / runs.MANIFEST, "is missing", g, aside)
         elif (folder / "samples.safetensors").exists() and not (folder / seals.SEAL).exists():
-            yield Fault(folder / runs.MANIFEST, "is missing, and so is the list of stages that are done", g, folder)
+            yield Fault(folder / runs.MANIFEST, "is missing, and so is the list of stages that are done", g, aside)
         else:
-            yield from (Fault(folder / name, what, g, folder) for name, what in seals.faults(folder))
+            yield from (Fault(folder / name, what, g, aside) for name, what in seals.faults(folder))
     common = run / "shared"
     wrong = {**dict(seals.changed(common, shared)), **dict(seals.faults(common))}
     yield from (Fault(common / name, what, aside=common) for name, what in wrong.items() if _lies(common / _top(name)))
 
 
-def _of_finished(run: Path, g: int, signs: dict[str, str | None], shared: dict[str, object]) -> Iterator[Fault]:
-    """Yield the faults of a finished generation; add what its manifest lists of the run's shared files to `shared`."""
+def _of_finished(
+    run: Path, g: int, signs: dict[str, str | None], shared: dict[str, object], aside: Path | None, *, first: bool
+) -> Iterator[Fault]:
+    """Yield the faults of a finished generation; add what its manifest lists of the run's shared files to `shared`.
+
+    aside  what a repair sets aside for one
+    first  whether no earlier generation can say that it is the run's config, environment or fork.json that is another
+    """
     folder = runs.generation_folder(run, g)
 
     def of_manifest(what: str) -> Fault:
-        return Fault(folder / runs.MANIFEST, what, g, folder)
+        return Fault(folder / runs.MANIFEST, what, g, aside)
 
     try:
         manifest = runs.read_manifest(run, g)
@@ -104,33 +128,41 @@ def _of_finished(run: Path, g: int, signs: dict[str, str | None], shared: dict[s
     if manifest["generation"] != g:
         yield of_manifest(f"is that of generation {manifest['generation']}")
     for key, sign in signs.items():
-        if sign is not None and manifest[key] != sign:
+        if manifest.get(key) != sign and (first or key == "fork"):
+            yield Fault(run / SIGNED[key], f"is not what generation {g} was made with" if sign else "is missing")
+        elif manifest.get(key) != sign:
             yield of_manifest(f"belongs to another {key} than the run's")
     before = runs.generation_folder(run, g - 1) / runs.MANIFEST if g else None
-    if before is not None and before.is_file() and manifest["previous"] != files.sha256_file(before):
+    if before is not None and before.is_file() and manifest["previous"] != _hash(before):
         yield of_manifest(f"does not follow the generation {g - 1} that is there")
-    yield from (Fault(folder / name, what, g, folder) for name, what in seals.changed(folder, manifest["files"]))
+    yield from (Fault(folder / name, what, g, aside) for name, what in seals.changed(folder, manifest["files"]))
     for name in sorted(set(seals.names(folder)) - set(manifest["files"])):
-        yield Fault(folder / name, "is not in the manifest", g, folder)
+        yield Fault(folder / name, "is not in the manifest", g, aside)
     for name, sign in manifest["shared"].items():
         if shared.setdefault(name, sign) != sign:
             yield of_manifest(f"tells otherwise of shared/{name} than an earlier one")
 
 
 def _of_fork(run: Path) -> Generator[Fault, None, int]:
-    """Yield the faults of what says where a fork comes from; return its last shared generation, -1 for none."""
+    """Yield the faults of what says where a fork comes from; return its last shared generation, -1 for none.
+
+    Where that cannot be read, no generation is known to be the fork's own.
+    """
     shared = -1
     for path in (run / runs.FORK_PARENT, run / runs.FORK):
         try:
             described = runs.read_signed(path, ("parent", "generation", "manifest")) if path.exists() else None
+            if described and type(described["generation"]) is not int:
+                raise InputError(Problem(str(path), "names no generation", runs.DAMAGED))
         except InputError as error:
             yield Fault(path, _what(error))
+            shared = runs.MOST
             continue
         if described and path.name == runs.FORK:
-            shared = int(described["generation"])
-            manifest = runs.generation_folder(run, shared) / runs.MANIFEST
-            if not manifest.is_file() or files.sha256_file(manifest) != described["manifest"]:
-                yield Fault(manifest, "is not the one that the fork was made from", shared, manifest.parent)
+            shared = max(shared, described["generation"])
+            manifest = runs.generation_folder(run, described["generation"]) / runs.MANIFEST
+            if _hash(manifest) != described["manifest"]:
+                yield Fault(manifest, "is not the one that the fork was made from", described["generation"])
     return shared
 
 
@@ -140,17 +172,18 @@ def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
     InputError, once all are checked, holds every fault that is left.
 
     repair  set aside what is damaged and the generations after it, in `damaged/` of the run, where it stays as it was:
-            the run goes on from the last good generation
+            the run goes on from the last good generation. Where something is wrong that only a copy mends, nothing is
+            moved
     """
+    runs.check_links(folder)
     problems: list[Problem] = []
-    group = folder / runs.CHAINS if (folder / runs.CHAINS).is_file() else folder / runs.SWEEP
-    each = runs.run_folders(folder)
-    if group.is_file():
-        yield from _answer(folder, list(_of_results(folder)), problems, repair=repair)
-    for run in each:
+    in_group = (folder / runs.CHAINS).is_file() or (folder / runs.SWEEP).is_file()
+    if in_group:
+        yield from _answer(folder, _of_results, problems, repair=repair)
+    for run in runs.all_run_folders(folder):
         if (run / "config.yaml").is_file():
-            yield from _answer(run, list(find_faults(run)), problems, repair=repair)
-        elif not group.is_file():
+            yield from _answer(run, find_faults, problems, repair=repair)
+        elif not in_group:
             problems.append(Problem(str(run), "is not a run directory: it has no config.yaml", "give what --out named"))
         elif any(run.glob("generation_*")):
             problems.append(Problem(str(run / "config.yaml"), "is missing", "put it back from a copy"))
@@ -158,32 +191,49 @@ def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
         raise InputError(problems)
 
 
-def _answer(folder: Path, found: list[Fault], problems: list[Problem], *, repair: bool) -> Iterator[str]:
-    if repair and found:
-        for path in _repaired(folder, found):
-            yield f"{folder}: set aside {path.relative_to(folder)}"
-        found = [fault for fault in found if fault.aside is None]
+def _answer(
+    folder: Path, find: Callable[[Path], Iterator[Fault]], problems: list[Problem], *, repair: bool
+) -> Iterator[str]:
+    found = list(find(folder))
+    if found and repair:
+        with _alone(folder):
+            moved = list(_set_aside(folder, list(find(folder))))
+            found = list(find(folder))
+        yield from (f"{folder}: set aside {path.relative_to(folder)}" for path in moved)
+    elif found:
+        again = set(find(folder))  # the run may be going on
+        found = [fault for fault in found if fault in again]
     problems += [fault.problem(f"imglab verify {folder} --repair") for fault in found]
     if not found:
         finished = runs.count_finished(folder)
         yield f"{folder}: whole" + (f", {finished} generations" if finished else "")
 
 
-def _repaired(run: Path, found: list[Fault]) -> list[Path]:
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    lock = FileLock(run / ".lock")
     try:
-        with FileLock(run / ".lock", timeout=0):
-            return list(_set_aside(run, found))
+        lock.acquire(timeout=0)
     except Timeout:
         problem = Problem(str(run), "another process is writing this run", "stop it, or wait for it")
         raise InputError(problem) from None
+    except OSError as error:
+        what = f"cannot be repaired: {error.strerror}"
+        raise InputError(Problem(str(run), what, "repair a copy that can be written")) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _set_aside(run: Path, found: list[Fault]) -> Iterator[Path]:
+    if any(fault.aside is None for fault in found):
+        return
     aside = {fault.aside for fault in found if fault.aside is not None and fault.generation is None}
     broken = [fault.generation for fault in found if fault.generation is not None]
     if broken:
-        aside |= {runs.generation_folder(run, g) for g in range(min(broken), _last(run) + 1)}
-    there = sorted(filter(_lies, aside), reverse=True)
+        aside |= {runs.generation_folder(run, g) for g in runs.generations_in(run) if g >= min(broken)}
+    there = sorted(filter(_lies, aside), key=lambda path: (len(path.name), path.name), reverse=True)
     place = _free(run / DAMAGED)
     for path in there:  # the last generation first: cut in the middle, it leaves a run without a gap
         files.make_folder(place)
@@ -210,9 +260,12 @@ def _lies(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _last(run: Path) -> int:
-    numbers = [path.name.rpartition("_")[2] for path in run.glob("generation_*")]
-    return max((int(number) for number in numbers if number.isdecimal()), default=-1)
+def _hash(path: Path) -> str | None:
+    """Return the sha256 of a file; None where there is none, or none that can be read."""
+    try:
+        return files.sha256_file(path)
+    except OSError:
+        return None
 
 
 def _what(error: InputError | OSError) -> str:

@@ -334,10 +334,13 @@ def _pretended(run: Path, folder: Path, generations: int, seed: int) -> Path:
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
+    from imglab import files
+    from imglab.runs import read_manifest
+
     random = np.random.default_rng(seed)
     first = run / "generation_000"
     shown, exhibit = load_file(first / "shown.safetensors"), load_file(first / "exhibit.safetensors")
-    metrics = json.loads((first / "metrics.json").read_text())
+    metrics, manifest = json.loads((first / "metrics.json").read_text()), read_manifest(run, 0)
     for g in range(generations):
         made = folder / f"generation_{g:03d}"
         made.mkdir(parents=True)
@@ -347,7 +350,8 @@ def _pretended(run: Path, folder: Path, generations: int, seed: int) -> Path:
         save_file({**exhibit, "index": near}, made / "exhibit.safetensors")
         values = {**metrics, "generation": g, "recall": 1 / (g + 1), "fid": 20.0 * (g + 1)}
         (made / "metrics.json").write_text(json.dumps(values))
-        shutil.copy(first / "manifest.json", made)
+        listed = {"metrics.json": files.sha256_file(made / "metrics.json")}
+        files.write_signed(made / "manifest.json", {**manifest, "generation": g, "files": listed})
     for name in ("config.yaml", "environment.json", "events.jsonl"):
         shutil.copy(run / name, folder)
     return folder

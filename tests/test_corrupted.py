@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import random
 import shutil
 
@@ -10,6 +13,8 @@ import pytest
 from imglab import files, runs
 from imglab.errors import InputError
 from imglab.experiment import Run
+from imglab.fork import fork
+from imglab.gaussian.modality import GaussianModality
 from imglab.report.results import write_results
 from imglab.seals import SEAL
 from imglab.verify import find_faults, verify
@@ -149,16 +154,13 @@ def test_what_only_a_copy_mends_is_left_where_it_is(copy):
         ("/etc/hostname", "listed and lies outside"),
         ("model/../../x", "listed and lies outside"),
         ("", "listed and lies outside"),
-        ("link", "is a link"),
-        ("linked/samples", "is a link"),
+        ("x" * 300, "cannot be read: File name too long"),
     ],
 )
 def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(copy, monkeypatch, name, told):
     _, run = copy
     folder = run / "generation_001"
     (run.parent / "secret").write_text("secret")
-    (folder / "link").symlink_to(run.parent / "secret")
-    (folder / "linked").symlink_to(run.parent)
     manifest = runs.read_manifest(run, 1)
     manifest["files"][name] = "0" * 64
     files.write_signed(folder / runs.MANIFEST, manifest)
@@ -168,6 +170,216 @@ def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(copy, m
     found = [fault for fault in find_faults(run) if fault.path == folder / name]
     assert [told in fault.what for fault in found] == [True]
     assert all(run in path.parents for path in opened)
+
+
+@pytest.mark.parametrize("name", ["report_files", "damaged", "marks", "report.html", ".files.json", "generation_001/x"])
+def test_a_link_in_a_run_is_told_and_not_gone_through(lab, copy, tmp_path, name):
+    config, run = copy
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "0-001.png").write_text("mine")
+    if (run / name).exists():
+        (run / name).unlink()
+    (run / name).symlink_to(outside)
+    assert [fault.path for fault in find_faults(run)] == [run / name]
+    for command in (("verify", run), ("verify", run, "--repair"), ("report", run), ("run", config, "--out", run)):
+        code, _, err = lab(*command)
+        assert code == 2
+        assert f"{run / name}: is a link or no file" in err
+    assert [path.read_text() for path in outside.iterdir()] == ["mine"]
+
+
+def test_folders_too_deep_or_with_numbers_too_large_are_no_generations(copy):
+    _, run = copy
+    (run / "generation_9999999999").mkdir()
+    (run / "generation_1").mkdir()
+    assert list(verify(run)) == [f"{run}: whole, 3 generations"]
+    deep = run / "generation_001"
+    for _ in range(1_500):
+        deep /= "d"
+        deep.mkdir()
+    (fault,) = find_faults(run)
+    assert "lies deeper than a run makes folders" in fault.what
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["../victim"],
+        ["/etc/hostname"],
+        ["generation_000/metrics.json"],
+        ["shared/reference.safetensors"],
+        [".lock"],
+        ["d1/n", "d2/n"],
+    ],
+)
+def test_a_list_of_results_that_names_other_files_moves_none_of_them(copy, names):
+    _, run = copy
+    victims = [run.parent / "victim", run / "d1" / "n", run / "d2" / "n"]
+    for path in victims:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(path))
+    before = hashes(run)
+    files.write_signed(run / SEAL, {"files": dict.fromkeys(names, "0" * 64)})
+    assert list(find_faults(run))
+    told = list(verify(run, repair=True))
+    assert told[-1] == f"{run}: whole, 3 generations"
+    assert victims[0].read_text() == str(victims[0])
+    here = {path.read_text() for path in run.rglob("n")}
+    assert here == {str(path) for path in victims[1:]}, "neither took the other's place"
+    assert {name: sign for name, sign in before.items() if "d1" not in name and "d2" not in name}.items() <= hashes(
+        run
+    ).items()
+
+
+def test_a_damaged_list_of_results_is_begun_anew(copy):
+    _, run = copy
+    write_results(run)
+    expected = (run / SEAL).read_bytes()
+    (run / SEAL).write_bytes(expected[:-20])
+    assert [fault.path for fault in find_faults(run)] == [run / SEAL]
+    write_results(run)
+    assert (run / SEAL).read_bytes() == expected
+
+
+def test_metrics_that_were_changed_reach_no_table(copy):
+    _, run = copy
+    path = run / "generation_001" / "metrics.json"
+    path.write_text(path.read_text().replace('"fid": ', '"fid": 1', 1))
+    with pytest.raises(InputError, match=r"metrics.json: is not as it was written"):
+        runs.read_metrics(run)
+
+
+def test_generations_behind_a_gap_are_not_passed_over_in_silence(copy):
+    _, run = copy
+    (run / "generation_000" / runs.MANIFEST).unlink()
+    with pytest.raises(InputError, match=r"generation_000/manifest.json: is missing, and generation 2 is finished"):
+        runs.read_metrics(run)
+    with pytest.raises(InputError, match=r"generation_000/manifest.json: is missing"):
+        list(verify(run))
+
+
+def test_a_disk_that_fails_while_it_is_read_is_told(copy, monkeypatch):
+    _, run = copy
+    honest = files.sha256_file
+
+    def failing(path):
+        if path.name == "samples.safetensors":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return honest(path)
+
+    monkeypatch.setattr(files, "sha256_file", failing)
+    told = {(fault.path.name, fault.what) for fault in find_faults(run)}
+    assert told == {("samples.safetensors", "cannot be read: Input/output error")}
+
+
+def test_a_config_that_is_sealed_and_no_text_is_told(copy):
+    _, run = copy
+    text = b"name: \xff\n"
+    seal = f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
+    (run / "config.yaml").write_bytes(seal + text)
+    with pytest.raises(InputError, match=r"config.yaml: is no UTF-8 text"):
+        list(verify(run))
+
+
+def test_a_config_of_another_run_sets_no_generation_aside(copy, tmp_path):
+    _, run = copy
+    other = tmp_path / "other"
+    finish(write(tmp_path, {**TINY_GAUSSIAN, "seed": 1}, "other"), other)
+    own = (run / "config.yaml").read_bytes()
+    shutil.copy(other / "config.yaml", run / "config.yaml")
+    for repair in (False, True):
+        with pytest.raises(InputError, match=r"config.yaml: is not what generation 0 was made with .put it back"):
+            list(verify(run, repair=repair))
+    assert runs.count_finished(run) == 3
+    (run / "config.yaml").write_bytes(own)
+    assert list(verify(run)) == [f"{run}: whole, 3 generations"]
+
+
+class TestForks:
+    """A fork cannot make again what it was given: a repair leaves that where it is."""
+
+    @pytest.fixture
+    def forked(self, copy, tmp_path):
+        for _ in fork(f"{copy[1]}@1", tmp_path / "fork", changes=["generations=4", "regime=accumulate"]).events():
+            pass
+        return tmp_path / "fork"
+
+    @pytest.mark.parametrize("rules", ["accumulate", "replace"])
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("fork.json", "flip a bit"),
+            ("fork.json", "remove it"),
+            ("generation_000/samples.safetensors", "flip a bit"),
+            ("generation_001/metrics.json", "cut it short"),
+            ("generation_001/manifest.json", "flip a bit"),
+            ("generation_000/manifest.json", "remove it"),
+        ],
+    )
+    def test_damage_to_what_it_was_given_is_named_and_nothing_is_moved(self, copy, tmp_path, rules, name, kind):
+        out = tmp_path / "fork"
+        for _ in fork(f"{copy[1]}@1", out, changes=["generations=4", f"regime={rules}"]).events():
+            pass
+        assert list(verify(out)) == [f"{out}: whole, 4 generations"]
+        content = (out / name).read_bytes()
+        left = damaged(content, kind, random.Random(0))
+        (out / name).unlink()  # it is linked to the parent's
+        if left is not None:
+            (out / name).write_bytes(left)
+        for repair in (False, True):
+            with pytest.raises(InputError, match=rf"{name}: .*put it back from a copy"):
+                list(verify(out, repair=repair))
+        assert not (out / "damaged").exists()
+        (out / name).write_bytes(content)
+        assert list(verify(out)) == [f"{out}: whole, 4 generations"]
+
+    def test_damage_to_its_own_is_repaired(self, forked):
+        expected = hashes(forked)
+        (forked / "generation_002" / "samples.safetensors").write_bytes(b"")
+        told = list(verify(forked, repair=True))
+        assert told[-1] == f"{forked}: whole, 2 generations"
+        finish(forked / "config.yaml", forked)
+        shutil.rmtree(forked / "damaged")
+        assert hashes(forked) == expected
+
+    @pytest.mark.parametrize("generation", ["x", -1, 10**30, None])
+    def test_a_number_that_is_none(self, forked, generation):
+        described = runs.read_signed(forked / "fork.json", ())
+        files.write_signed(forked / "fork.json", {**described, "generation": generation})
+        with pytest.raises(InputError):
+            list(verify(forked, repair=True))
+        assert runs.count_finished(forked) == 4
+
+    def test_a_run_whose_shared_files_were_set_aside_can_be_forked(self, copy, tmp_path):
+        _, run = copy
+        shutil.rmtree(run / "shared")
+        for _ in fork(f"{run}@1", tmp_path / "fork", changes=["generations=3"]).events():
+            pass
+        assert list(verify(tmp_path / "fork")) == [f"{tmp_path / 'fork'}: whole, 3 generations"]
+
+
+def test_what_is_in_shared_and_on_no_list_is_made_again(copy):
+    config, run = copy
+    expected = hashes(run)
+    path = run / "shared" / "reference.safetensors"
+    for g in range(3):
+        shutil.rmtree(run / f"generation_{g:03d}")
+    path.with_name(SEAL).unlink()  # as if the run had been killed before it listed the file
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    finish(config, run)
+    assert hashes(run) == expected
+
+
+def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(copy, monkeypatch):
+    config, run = copy
+    shutil.rmtree(run / "shared")
+    monkeypatch.setattr(
+        GaussianModality, "prepare", lambda _, shared: (shared / "reference.safetensors").write_text("x")
+    )
+    with pytest.raises(InputError, match=r"shared/reference.safetensors: is made again and not as"):
+        finish(config, run, ["generations=4"])
+    assert runs.count_finished(run) == 3
 
 
 def test_files_of_strangers_in_a_finished_generation_are_told(copy):
@@ -283,6 +495,12 @@ def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab,
     ]
     assert lab("verify", out, "--repair")[0] == 0
     assert lab("verify", out)[0] == 0
+    manifest = out / "two" / "generation_000" / runs.MANIFEST
+    content = manifest.read_bytes()
+    manifest.unlink()
+    assert f"{manifest}: is missing" in lab("verify", out)[2]
+    assert f"{manifest}: is missing" in lab("report", out)[2] + lab("metrics", out)[2]
+    manifest.write_bytes(content)
     assert lab("run", config, "--out", out)[0] == 0
     assert runs.count_finished(out / "two") == 3
     (out / "chains.json").write_text('{"chains": ["one"], "self": ""}\n')

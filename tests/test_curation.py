@@ -11,13 +11,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imglab import curation, regimes
+from imglab import curation, files, regimes
 from imglab.curation import Context
 from imglab.errors import InputError, Stopped
 from imglab.experiment import Run
 from imglab.gaussian.modality import GaussianModality
 from imglab.gaussian.settings import GaussianDataSettings
 from imglab.measure import Measure
+from imglab.runs import read_signed
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
 from imglab.store import RunFolder
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, finish, write
@@ -202,6 +203,16 @@ def test_a_person_marks(tmp_path, tree):
     found = finish(config, run)
     assert RunFolder(run).accepted(1).tolist() == [1, 3, 5, 7, 9, 11]
     assert found[1].metrics["n_train"] == 6
+
+
+def test_marks_of_other_samples_are_not_taken(tmp_path):
+    config, run = write(tmp_path, {**TINY_IMAGE, "samples": 12, "curate": "human"}), tmp_path / "run"
+    with pytest.raises(Stopped):
+        finish(config, run)
+    names = run / "marks/generation_000/.names.json"
+    files.write_signed(names, {**read_signed(names, ()), "samples": "of another machine"})
+    with pytest.raises(InputError, match=r"has marks of other samples: .*move it away"):
+        finish(config, run)
 
 
 def test_marks_that_are_none(tmp_path):

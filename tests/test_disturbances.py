@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from safetensors import SafetensorError
 
-from imglab import files
+from imglab import files, store
 from imglab.experiment import Run
 from imglab.verify import find_faults
 from tests.conftest import ROOT
@@ -78,6 +79,29 @@ def test_a_file_system_that_fails_stops_the_run_resumably(lab, tmp_path, monkeyp
     finish(config, tmp_path / "whole")
     generations = {name: sign for name, sign in hashes(tmp_path / "whole").items() if "generation" in name}
     assert generations.items() <= hashes(tmp_path / "run").items()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch, number):
+    config = write(tmp_path, TINY_GAUSSIAN)
+
+    def failing(*_):
+        raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save_file", failing)
+        code, _, err = lab("run", config, "--out", "run")
+    assert (code, "run the same command again" in err) == (3, True), err
+    assert lab("run", config, "--out", "run")[0] == 0
+
+
+def test_the_name_of_a_new_generation_is_synced_before_its_manifest(tmp_path, monkeypatch):
+    synced, honest = [], files.sync_folder
+    monkeypatch.setattr(files, "sync_folder", lambda folder: synced.append(folder) or honest(folder))
+    finish(write(tmp_path, TINY_GAUSSIAN), tmp_path / "run")
+    own = [path.name for path in synced if path in (tmp_path / "run", tmp_path / "run" / "generation_001")]
+    first = own.index("generation_001")
+    assert own[first - 1] == "run"
 
 
 @pytest.mark.parametrize("what", ["run", "run/generation_000", "run/shared"])

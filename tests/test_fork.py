@@ -46,8 +46,19 @@ def test_the_prefix_is_shared_and_the_rest_follows_the_new_rules(parent, tmp_pat
 def test_an_unchanged_fork_goes_on_as_the_parent_did(parent, tmp_path):
     carried_on(f"{parent}@1", tmp_path / "same")
     ours, theirs = hashes(tmp_path / "same"), hashes(parent)
-    ours.pop("fork.json")
-    assert ours == theirs
+    differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+    assert differing == {"fork.json", "generation_002/manifest.json", "generation_003/manifest.json"}
+    manifest = runs.read_manifest(tmp_path / "same", 2)
+    assert manifest.pop("fork") == ours["fork.json"], "so that its loss is noticed"
+    assert manifest == runs.read_manifest(parent, 2)
+
+
+def test_it_says_what_it_imports_before_it_does(lab, parent, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ends_here.py").write_text("raise SystemExit(99)")
+    arguments = ("fork", f"{parent}@1", "--out", tmp_path / "fork", "--set", "regime={kind: 'ends_here:rule'}")
+    code, out, _ = lab(*arguments)
+    assert (code, out) == (99, "imports what the config names: regime (ends_here:rule)\n")
 
 
 def test_it_survives_its_parent(parent, tmp_path):

@@ -45,7 +45,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Page:
     page = build_page(read_arms(folders), beside=beside)
     files.make_folder(out.parent)
     in_run = (out.parent / seals.SEAL).exists()
-    with seals.written(out.parent, out.name, beside) if in_run else nullcontext():
+    with seals.written(out.parent, out.name, beside, made_again=True) if in_run else nullcontext():
         if page.beside:
             files.make_folder(out.parent / beside)
             for name, content in page.beside.items():

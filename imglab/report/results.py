@@ -62,7 +62,7 @@ def write_results(run: Path) -> list[Path]:
     need, tails, histograms, strip.png and grid.webp, every generation's picture in turn. A side-by-side run has
     side_by_side, a sweep has sweep.
     """
-    with seals.written(run, *RESULTS):
+    with seals.written(run, *RESULTS, made_again=True):
         return _write_results(run)
 
 
