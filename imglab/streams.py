@@ -1,4 +1,4 @@
-"""Standard output and error, so that whatever they are connected to, printing cannot fail a run."""
+"""Standard output and error, so that a run can print whatever they are connected to, or to nothing."""
 
 from __future__ import annotations
 

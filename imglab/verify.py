@@ -76,7 +76,8 @@ def _of_run(run: Path) -> Iterator[Fault]:
         signs["config"] = config_hash(read_sealed(run / "config.yaml"))
     except (InputError, OSError) as error:
         yield Fault(run / "config.yaml", _what(error))
-    environment, finished = run / "environment.json", runs.finished_ones(run)
+    environment, finished = run / "environment.json", set(runs.finished_ones(run))
+    last = max(finished, default=-1)
     try:
         if environment.exists():  # it is written when a run begins, after config.yaml
             runs.read_environment(run)
@@ -93,10 +94,10 @@ def _of_run(run: Path) -> Iterator[Fault]:
         if g in finished:
             told = ("environment",) if g <= forked else ("environment", "config")
             own = {key: signs[key] for key in told if key in signs}
-            if g == finished[-1] > forked:
+            if g == last > forked:
                 own["fork"] = _hash(run / runs.FORK)
             yield from _of_finished(run, g, own, shared, aside, first=g in (0, forked + 1))
-        elif g < max(finished, default=-1):
+        elif g < last:
             yield Fault(folder / runs.MANIFEST, "is missing", g, aside)
         elif (folder / "samples.safetensors").exists() and not (folder / seals.SEAL).exists():
             yield Fault(folder / runs.MANIFEST, "is missing, and so is the list of stages that are done", g, aside)

@@ -88,6 +88,10 @@ class TestSources:
             ({"kind": "files", "path": "blank.txt"}, r"source: has no training text: it is empty"),
             ({"kind": "files", "path": "one.txt"}, r"source: is one document.*give test_path, or document_start"),
             ({"kind": "files", "path": "latin.txt"}, r"'latin.txt' is not UTF-8: byte 3 is 0xe9 \(save it as UTF-8\)"),
+            (
+                {"kind": "files", "path": "one.txt", "document_start": "("},
+                r"source\.document_start: '\(' is no regular expression: missing \)",
+            ),
             ({"kind": "hub", "name": "no/such-corpus"}, r"'no/such-corpus' did not load.*without network give a local"),
         ],
     )
@@ -99,15 +103,6 @@ class TestSources:
         (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
         with pytest.raises(InputError, match=message):
             load_real_text(text(source=source))
-
-    def test_a_pattern_that_does_not_compile_is_a_wrong_key(self):
-        tree = {
-            "name": "x",
-            "model": {"kind": "ngram"},
-            "modality": {**TINY_TEXT, "source": {"kind": "files", "path": "x", "document_start": "("}},
-        }
-        with pytest.raises(InputError, match=r"modality\.source\.document_start: is no regular expression"):
-            validate_config(tree, "test")
 
     def test_the_hub_without_its_package(self, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "datasets", None)

@@ -128,7 +128,11 @@ def _documents(texts: Iterable[str], start: str | None) -> list[str]:
     """Cut texts before each line that `start` matches; what is blank is left out."""
     if start is None:
         return _with_text(texts)
-    begins = re.compile(start)
+    try:
+        begins = re.compile(start)  # only now: some take a tenth of a second, and a schema must be quick
+    except (re.error, RecursionError, OverflowError) as error:
+        what = f"{start!r} is no regular expression: {error}"
+        raise InputError(Problem(f"{WHERE}.document_start", what, "e.g. '^ = [^=]+ = $' for WikiText")) from None
     found: list[list[str]] = []
     for text in texts:
         found.append([])

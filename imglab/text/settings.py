@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from imglab.settings import (
     WATERMARK_KEY,
@@ -32,15 +31,6 @@ class PydocSource(Section):
 class _Documents(Section):
     document_start: Annotated[str, Field(max_length=100)] | None = None
     """A regular expression: a line that it matches begins a document, e.g. `^ = [^=]+ = $` for WikiText."""
-
-    @field_validator("document_start")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        return pattern
 
 
 class FilesSource(_Documents):
