@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,9 @@ from imglab.samples import Samples, TrainingSet
 from imglab.settings import TrainingPlan
 
 WARMUP = 0.05
-GATHER_WHOLE = 1 << 30
-"""Training sets below so many bytes are gathered into one tensor; larger ones are read batch by batch."""
+HELD = 1 / 8
+"""Share of the memory where a network is trained that a training set may take there, as one tensor; larger ones stay
+where they are, memory-mapped, and are read batch by batch."""
 
 
 def new_accelerator() -> Accelerator:
@@ -91,7 +93,9 @@ class Batches:
     """
 
     def __init__(self, train: TrainingSet, size: int, seed: int, *, join: int = 1) -> None:
-        self._train = TrainingSet.of(train.all()) if train.nbytes < GATHER_WHOLE else train
+        where = device()
+        self._train = train
+        self._held = _on(where, train.all()) if train.nbytes < HELD * _memory(where) else None
         self._size, self._seed, self._join = size, seed, join
         self._orders: dict[int, Tensor] = {}
 
@@ -106,7 +110,7 @@ class Batches:
         epochs = places // n
         starts = torch.cat([self._order(epoch)[places[epochs == epoch] % n] for epoch in torch.unique(epochs).tolist()])
         rows = (starts[:, None] + torch.arange(self._join)) % len(self._train)
-        return self._train.rows(rows.flatten())
+        return self._train.rows(rows.flatten()) if self._held is None else self._held[rows.flatten()]
 
     def _order(self, epoch: int) -> Tensor:
         """Return the first rows of the examples of an epoch."""
@@ -118,6 +122,18 @@ class Batches:
                 order += torch.randint(self._join, (1,), generator=generator)
             self._orders = {**kept, epoch: order}
         return self._orders[epoch]
+
+
+def _on(where: torch.device, samples: Samples) -> Samples:
+    condition = None if samples.condition is None else samples.condition.to(where)
+    return Samples(samples.data.to(where), condition, samples.origin, samples.source)
+
+
+def _memory(where: torch.device) -> int:
+    """Bytes of memory that a device has."""
+    if where.type == "cuda":
+        return int(torch.cuda.mem_get_info(where)[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
 
 
 def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[str, Tensor]:

@@ -14,9 +14,17 @@ from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
     DiTPipeline,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     LDMPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     PNDMScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -34,6 +42,9 @@ from transformers import (
     CLIPTokenizer,
     Dinov2Config,
     Dinov2Model,
+    T5Config,
+    T5EncoderModel,
+    T5TokenizerFast,
 )
 
 from imglab import seeds
@@ -48,8 +59,53 @@ def tiny_unet(channels, size, **keys):
     return UNet2DModel(sample_size=size, in_channels=channels, out_channels=channels, **WIDTHS, **blocks, **keys)
 
 
-def tiny_vae(channels):
-    return AutoencoderKL(in_channels=channels, out_channels=channels, latent_channels=4, **WIDTHS, **ENCODERS)
+def tiny_vae(channels, **keys):
+    return AutoencoderKL(in_channels=channels, out_channels=channels, latent_channels=4, **WIDTHS, **ENCODERS, **keys)
+
+
+def tiny_t5(width):
+    """Return an encoder and its tokenizer of letters."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), ("\u2581", -2.0)]
+    pieces += [(chr(letter), -3.0) for letter in range(97, 123)]
+    layers = {"d_model": width, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "vocab_size": len(pieces)}
+    config = T5Config(**layers, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)
+    return T5EncoderModel(config), T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=16)
+
+
+def transformers_that_read(reader, encoder, projecting):
+    """Return pipelines around transformers that read text, by kind."""
+    heads = {"num_attention_heads": 2, "attention_head_dim": 8}
+    t5, letters = tiny_t5(16)
+    t5_wide, _ = tiny_t5(32)
+    pixart = PixArtTransformer2DModel(
+        **heads, in_channels=4, out_channels=8, num_layers=1, cross_attention_dim=16, caption_channels=16,
+        sample_size=8, norm_num_groups=8, use_additional_conditions=False,
+    )  # fmt: skip
+    joint = SD3Transformer2DModel(
+        **heads, sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_layers=1, joint_attention_dim=32,
+        caption_projection_dim=16, pooled_projection_dim=32, pos_embed_max_size=16,
+    )  # fmt: skip
+    flux = FluxTransformer2DModel(
+        num_attention_heads=1, attention_head_dim=16, patch_size=1, in_channels=16, num_layers=1, num_single_layers=1,
+        joint_attention_dim=16, pooled_projection_dim=16, guidance_embeds=True, axes_dims_rope=(4, 4, 8),
+    )  # fmt: skip
+    encoders = {"text_encoder": projecting(), "text_encoder_2": projecting(), "text_encoder_3": t5_wide}
+    tokenizers = {"tokenizer": reader, "tokenizer_2": reader, "tokenizer_3": letters}
+    flow = FlowMatchEulerDiscreteScheduler
+    return {
+        "pixart": PixArtSigmaPipeline(
+            tokenizer=letters, text_encoder=t5, vae=tiny_vae(3), transformer=pixart,
+            scheduler=DPMSolverMultistepScheduler(),
+        ),
+        "stable_diffusion_3": StableDiffusion3Pipeline(
+            **encoders, **tokenizers, vae=tiny_vae(3, shift_factor=0.06, scaling_factor=1.5), transformer=joint,
+            scheduler=flow(shift=3.0),
+        ),
+        "flux": FluxPipeline(
+            vae=tiny_vae(3, shift_factor=0.1, scaling_factor=0.4), text_encoder=encoder, tokenizer=reader,
+            text_encoder_2=t5, tokenizer_2=letters, transformer=flux, scheduler=flow(),
+        ),
+    }  # fmt: skip
 
 
 def tiny_reader(folder):
@@ -132,6 +188,9 @@ def pipelines(tmp_path_factory) -> Path:
             unet=unet,
             scheduler=EulerDiscreteScheduler(),
         ).save_pretrained(root / "stable_diffusion_xl")
+        projecting = lambda: CLIPTextModelWithProjection(CLIPTextConfig(**text_keys(signs)))  # noqa: E731
+        for name, pipeline in transformers_that_read(reader, encoder, projecting).items():
+            pipeline.save_pretrained(root / name)
         seen = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "image_size": 28, "patch_size": 14}
         prepares = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
         Dinov2Model(Dinov2Config(**seen)).save_pretrained(root / "dinov2")

@@ -8,15 +8,16 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from imglab import Run, check_modality, load_model
 from imglab.config import validate_config
 from imglab.errors import InputError, Stopped
 from imglab.experiment import build, build_modality
-from imglab.images import denoising
+from imglab.images import denoising, recorded
 from imglab.images.denoisers import denoiser_of
 from imglab.images.frozen import Clip, Dino
+from imglab.images.recorded import Flow, plain_keys
 from imglab.images.settings import ClipSettings, DinoSettings
 from imglab.samples import TrainingSet
 from tests.test_images import finish
@@ -59,11 +60,81 @@ def test_keeps_the_contracts(name, pipelines):
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("stable_diffusion", {"prompt": "a photo of {}"}), ("stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2})],
+    [
+        ("stable_diffusion", {"prompt": "a photo of {}"}),
+        ("stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2}),
+        ("pixart", {"sampling_bias": 0.5}),
+        pytest.param("stable_diffusion_3", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow),
+        pytest.param("flux", {}, marks=pytest.mark.slow),
+    ],
 )
 def test_text_to_image_keeps_the_contracts(name, changes, pipelines, captioned):
     built = build(chain(pipelines, name, captions(captioned), **changes), "test")
     check_modality(built.modality, built.models[0], train_on=8)
+
+
+@pytest.mark.parametrize("name", ["pixart", "stable_diffusion_3", "flux"])
+def test_a_transformer_is_trained_on_what_its_pipeline_gives_it(name, pipelines, captioned):
+    """One call of the pipeline's own: for the same latents, time and prompt the prediction is the pipeline's."""
+    model = build(chain(pipelines, name, captions(captioned)), "test").models[0]
+    pipeline, seen = model.pipeline, []
+    denoiser = model._denoiser(pipeline)
+    handle = pipeline.transformer.register_forward_hook(
+        lambda _, given, keys, made: seen.append(((*given, *keys.values())[0], made[0])), with_kwargs=True
+    )
+    prompts = model._spec.conditions[:2]
+    size = {"height": 16, "width": 16, "num_inference_steps": 2, "guidance_scale": 1.0, "output_type": "latent"}
+    pipeline(list(prompts), **size, generator=torch.Generator().manual_seed(0), **plain_keys(pipeline))
+    handle.remove()
+    latents, made = seen[0]
+    packed = latents.dim() == 3
+    noisy = recorded._unpacked(latents, torch.Size((2, *denoiser.shape))) if packed else latents
+    last = torch.full((2,), denoiser.noising.config.num_train_timesteps - 1)
+    with torch.no_grad():
+        predicted = denoiser.predict(pipeline.transformer, noisy, last, torch.tensor([0, 1]))
+    expected = recorded._unpacked(made, noisy.shape) if packed else made[:, : noisy.shape[1]]
+    torch.testing.assert_close(predicted, expected)
+
+
+class TestFlow:
+    def test_adds_noise_as_its_scheduler_does(self):
+        scheduler, noising = FlowMatchEulerDiscreteScheduler(), Flow(1000)
+        clean, noise = torch.randn(2, 5, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        times = torch.tensor([0, 1, 499, 998, 999])
+        expected = scheduler.scale_noise(clean, (times + 1).float(), noise)
+        torch.testing.assert_close(noising.add_noise(clean, noise, times), expected)
+
+    def test_its_target_leads_the_scheduler_back_to_the_image(self):
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+        clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        scheduler.set_timesteps(7)
+        images = noise
+        for time in scheduler.timesteps:
+            images = scheduler.step(noise - clean, time, images).prev_sample
+        torch.testing.assert_close(images, clean)
+        step = denoising._Step(clean, None, noise, noise, torch.tensor([10]))
+        assert torch.equal(denoising._target(Flow(1000), clean, step), noise - clean)
+
+
+def test_packed_latents_are_those_of_the_pipeline():
+    latents = torch.arange(2 * 4 * 6 * 8.0).view(2, 4, 6, 8)
+    packed = recorded._packed(latents)
+    assert torch.equal(packed, FluxPipeline._pack_latents(latents, 2, 4, 6, 8))
+    assert torch.equal(recorded._unpacked(packed, latents.shape), latents)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "data", "message"),
+    [
+        ("flux", {"sampler": "ddim"}, {}, r"model.sampler: 'ddim' is no sampler for rectified flow"),
+        ("flux", {}, {"size": 18}, r"model.name: .*set modality.size to a multiple of 4"),
+        ("stable_diffusion_3", {}, {"colour": "grey"}, r"draws images of 3 channels, the data have 1"),
+        ("pixart", {}, {"size": 17}, r"model.name: .*set modality.size to a multiple of 4"),
+    ],
+)
+def test_what_a_transformer_that_reads_text_cannot_do(name, model, data, message, pipelines, captioned):
+    with pytest.raises(InputError, match=message):
+        build(chain(pipelines, name, captions(captioned, **data), **model), "test")
 
 
 def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network(pipelines, captioned, tmp_path):

@@ -2,77 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
+from diffusers import (
+    DDPMScheduler,
+    DiffusionPipeline,
+    DiTTransformer2DModel,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    ModelMixin,
+    UNet2DConditionModel,
+    UNet2DModel,
+)
 from diffusers.models.embeddings import LabelEmbedding
 from torch import Tensor, nn
 
 from imglab.errors import InputError, Problem
 from imglab.images.denoising import Denoiser
 from imglab.images.diffusion import PixelDenoiser, shape_of
+from imglab.images.latents import NAME, LatentDenoiser, Latents
+from imglab.images.recorded import Flow, recorded_denoiser
 from imglab.modality import Spec
 
-NAME = "model.name"
-ARCHITECTURES = "one with a UNet2DModel, a DiT, or a UNet that reads text (Stable Diffusion 1, 2, XL)"
+ARCHITECTURES = "one with a UNet2DModel, a DiT, or a UNet or transformer that reads text"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-
-
-class Latents:
-    """An autoencoder between images and what a network works on."""
-
-    def __init__(self, autoencoder: Any) -> None:
-        config = autoencoder.config
-        self._autoencoder = autoencoder
-        self._scale = config.scaling_factor
-        self._shift = getattr(config, "shift_factor", None) or 0.0
-        self.times_smaller = 2 ** (len(config.block_out_channels) - 1)
-
-    def encode(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Return float32 latents of images in [-1, 1]; `noise` picks one where the code is random."""
-        with self._without_overflow():
-            found = self._autoencoder.encode(images.to(self._autoencoder.dtype))
-        if hasattr(found, "latents"):
-            latents = found.latents
-        else:
-            latents = found.latent_dist.mean + found.latent_dist.std * noise.to(found.latent_dist.std.dtype)
-        scaled: Tensor = (latents.float() - self._shift) * self._scale
-        return scaled
-
-    @contextmanager
-    def _without_overflow(self) -> Iterator[None]:
-        """Work in fp32 where an autoencoder in fp16 says that it must (`force_upcast`, Stable Diffusion XL's)."""
-        half = self._autoencoder.dtype == torch.float16 and getattr(self._autoencoder.config, "force_upcast", False)
-        if half:
-            self._autoencoder.float()
-        try:
-            yield
-        finally:
-            if half:
-                self._autoencoder.half()
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return images in [-1, 1]."""
-        wanted = (latents / self._scale + self._shift).to(self._autoencoder.dtype)
-        images: Tensor = self._autoencoder.decode(wanted).sample
-        return images.float()
-
-
-class LatentDenoiser(PixelDenoiser):
-    """A UNet that works on an autoencoder's latents (Rombach et al. 2022)."""
-
-    def __init__(self, latents: Latents, *given: Any, **keys: Any) -> None:
-        super().__init__(*given, **keys)
-        self._latents = latents
-
-    def encode(self, images: Tensor, noise: Tensor) -> Tensor:  # noqa: D102
-        return self._latents.encode(images, noise)
-
-    def decode(self, found: Tensor) -> Tensor:  # noqa: D102
-        return self._latents.decode(found)
 
 
 class DitDenoiser(LatentDenoiser):
@@ -128,7 +83,8 @@ def reads_text(pipeline: DiffusionPipeline) -> bool:
 
 def trained_part(pipeline: DiffusionPipeline) -> str:
     """Return the name of the part that a fit trains: `unet` or `transformer`; InputError for other architectures."""
-    for name, kinds in (("unet", (UNet2DModel, UNet2DConditionModel)), ("transformer", (DiTTransformer2DModel,))):
+    transformers = ModelMixin if reads_text(pipeline) else DiTTransformer2DModel
+    for name, kinds in (("unet", (UNet2DModel, UNet2DConditionModel)), ("transformer", transformers)):
         if isinstance(getattr(pipeline, name, None), kinds):
             return name
     what = f"a {type(pipeline).__name__} is of an architecture that the lab does not train"
@@ -142,8 +98,14 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
     """
     network = getattr(pipeline, trained_part(pipeline))
     noising = _noising(pipeline)
-    if isinstance(network, UNet2DConditionModel):
-        return _text_denoiser(pipeline, network, noising, spec, prompt)
+    if reads_text(pipeline) or isinstance(network, UNet2DConditionModel):
+        if spec.conditions is None:
+            remedy = "use modality.source.kind: captioned_folder, or data with classes"
+            raise InputError(Problem(NAME, "reads prompts, and the data have neither captions nor classes", remedy))
+        prompts = [prompt.replace("{}", name) for name in spec.conditions]
+        if isinstance(network, UNet2DConditionModel):
+            return _text_denoiser(pipeline, network, noising, spec, prompts)
+        return recorded_denoiser(pipeline, noising, spec, prompts)
     autoencoder = pipeline.components.get("vqvae") or pipeline.components.get("vae")
     latents = None if autoencoder is None else Latents(autoencoder)
     if isinstance(network, DiTTransformer2DModel):
@@ -173,7 +135,11 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
 
 
 def _text_denoiser(
-    pipeline: DiffusionPipeline, unet: UNet2DConditionModel, noising: DDPMScheduler, spec: Spec, prompt: str
+    pipeline: DiffusionPipeline,
+    unet: UNet2DConditionModel,
+    noising: DDPMScheduler | Flow,
+    spec: Spec,
+    prompts: Sequence[str],
 ) -> Denoiser:
     missing = [part for part in ("vae", "tokenizer", "encode_prompt") if getattr(pipeline, part, None) is None]
     if missing:
@@ -183,9 +149,6 @@ def _text_denoiser(
     channels, height, width = spec.shape
     multiple = latents.times_smaller * 2 ** (len(unet.config.block_out_channels) - 1)
     problems = []
-    if spec.conditions is None:
-        remedy = "use modality.source.kind: captioned_folder, or data with classes"
-        problems.append(Problem(NAME, "reads prompts, and the data have neither captions nor classes", remedy))
     if channels != pipeline.vae.config.in_channels:
         what = f"draws images of {pipeline.vae.config.in_channels} channels, the data have {channels}"
         problems.append(Problem(NAME, what, "set modality.colour"))
@@ -199,7 +162,6 @@ def _text_denoiser(
     if problems:
         raise InputError(problems)
     shape = (unet.config.in_channels, height // latents.times_smaller, width // latents.times_smaller)
-    prompts = [prompt.replace("{}", name) for name in spec.conditions or ()]
     return TextDenoiser(pipeline, prompts, latents, unet, noising, shape)
 
 
@@ -215,9 +177,12 @@ def _check_shape(shape: tuple[int, ...], latents: Latents | None, autoencoder: A
     raise InputError(Problem(NAME, f"draws images of {each[0]}, the data are {each[1]}", remedy))
 
 
-def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler:
-    config = dict(pipeline.scheduler.config)
-    if "beta_schedule" not in config or config.get("prediction_type", "epsilon") not in PREDICTIONS:
-        what = f"its {type(pipeline.scheduler).__name__} adds noise in a way that the lab does not train"
-        raise InputError(Problem(NAME, what, "choose a pipeline of the DDPM family"))
-    return DDPMScheduler.from_config(config, clip_sample=False)
+def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler | Flow:
+    scheduler, config = pipeline.scheduler, dict(pipeline.scheduler.config)
+    if isinstance(scheduler, (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)):
+        if not config.get("invert_sigmas"):
+            return Flow(config["num_train_timesteps"])
+    elif "beta_schedule" in config and config.get("prediction_type", "epsilon") in PREDICTIONS:
+        return DDPMScheduler.from_config(config, clip_sample=False)
+    what = f"its {type(scheduler).__name__} adds noise in a way that the lab does not train"
+    raise InputError(Problem(NAME, what, "choose a pipeline of the DDPM family, or one of rectified flow"))

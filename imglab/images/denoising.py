@@ -257,6 +257,8 @@ def _loss(denoiser: Denoiser, network: nn.Module, step: _Step, settings: Denoise
 def _target(noising: DDPMScheduler, clean: Tensor, step: _Step) -> Tensor:
     if noising.config.prediction_type == "sample":
         return clean
+    if noising.config.prediction_type == "flow":
+        return step.noise - clean
     if noising.config.prediction_type == "v_prediction":
         velocity: Tensor = noising.get_velocity(clean, step.noise, step.times)
         return velocity

@@ -24,7 +24,7 @@ from imglab import hub, seeds
 from imglab.adapters import adapter_problems
 from imglab.errors import InputError, Problem
 from imglab.images.cards import pipeline_card
-from imglab.images.denoisers import NAME, denoiser_of, reads_text, trained_part
+from imglab.images.denoisers import denoiser_of, reads_text, trained_part
 from imglab.images.denoising import (
     SAMPLERS,
     Denoiser,
@@ -35,6 +35,8 @@ from imglab.images.denoising import (
     sampling_batch,
     smaller_batch,
 )
+from imglab.images.latents import NAME
+from imglab.images.recorded import Flow, plain_keys
 from imglab.images.settings import PipelineSettings
 from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark, embed
@@ -84,6 +86,9 @@ class PipelineModel(GenerativeModel):
         if (settings.sampling_bias or 1.0) < 1 and denoiser.nobody is None:
             what = "below 1 is guidance: it leads away from a label for none, which this pipeline does not have"
             problems.append(Problem("model.sampling_bias", what, "leave it out"))
+        if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
+            what = f"{settings.sampler!r} is no sampler for rectified flow, which this pipeline was trained by"
+            problems.append(Problem("model.sampler", what, "leave it out"))
         if problems:
             raise InputError(problems)
 
@@ -193,6 +198,7 @@ class PipelineModel(GenerativeModel):
                         generator=[seeds.generator(seed, index) for index in indices[at : at + batch]],
                         output_type="pt",
                         **guidance,
+                        **plain_keys(pipeline),
                     )
                 except RuntimeError as error:
                     batch = smaller_batch(error, len(labels))
