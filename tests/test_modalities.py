@@ -71,7 +71,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("image, ddpm sampler, bf16",)
+
+
+@pytest.mark.parametrize("case", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES])
 def test_what_ships_keeps_the_contracts(case):
     modality_section, model_section = CASES[case]
     config = validate_config({"name": "check", "modality": modality_section, "model": model_section}, "test")

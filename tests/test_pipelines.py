@@ -63,7 +63,7 @@ def test_keeps_the_contracts(name, pipelines):
     [
         ("stable_diffusion", {"prompt": "a photo of {}"}),
         ("stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2}),
-        ("pixart", {"sampling_bias": 0.5}),
+        pytest.param("pixart", {"sampling_bias": 0.5}, marks=pytest.mark.slow),
         pytest.param("stable_diffusion_3", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow),
         pytest.param("flux", {}, marks=pytest.mark.slow),
     ],

@@ -159,7 +159,7 @@ def test_cut_at_every_event_and_resumed(whole, tmp_path):
     config, run = whole
     expected = hashes(run)
     events = sum(1 for _ in Run.from_file(config, tmp_path / "count").events())
-    step = max(1, events // 12)
+    step = max(1, events // 8)
     for at in range(0, events, step):
         out = tmp_path / f"cut{at}"
         chain = Run.from_file(config, out).events()

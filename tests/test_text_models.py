@@ -353,7 +353,7 @@ class TestNgram:
 
 
 class TestSavedModel:
-    @pytest.mark.parametrize("kind", ["language_model", "ngram"])
+    @pytest.mark.parametrize("kind", [pytest.param("language_model", marks=pytest.mark.slow), "ngram"])
     def test_opens_with_transformers_and_draws(self, kind, tmp_path):
         modality, model = text_parts(model=TINY_MODEL if kind == "language_model" else {"kind": "ngram", "order": 2})
         fitted = finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=3))

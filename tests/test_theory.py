@@ -94,6 +94,7 @@ def test_loop_accumulate_subsample_follows_theory():
         assert abs(z_score(found[1][:, g], expected.variance)) < 4
 
 
+@pytest.mark.slow
 def test_loop_fresh_mix_follows_theory():
     regime = partial(regimes.mix, real_fraction=0.25, real="fresh")
     assert_agrees(fitted_parameters(regime), partial(gaussian.fresh_mix_mle, real_fraction=0.25))
