@@ -1,6 +1,6 @@
 """Measure what the README claims, side by side with the public tools, and print ours, theirs and the ratio.
 
-    python scripts/benchmark.py                 all of it (about 20 minutes on two cores)
+    python scripts/benchmark.py                 all of it (about two hours on two cores)
     python scripts/benchmark.py prdc frechet    some of it
     python scripts/benchmark.py --json          one object: name -> {"ratio", "ours", "peer", "unit"}
 
