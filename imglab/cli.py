@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,9 +63,6 @@ def run(
     if processes.launched() > 1 and (live or workers > 1 or not isinstance(checked, RunConfig)):
         what = "only a single chain can be run by several processes, without --live and --workers"
         raise InputError(Problem(str(config), what, "run it without the launcher"))
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        what = "weights that lie in parts on several devices (FSDP) cannot be averaged and saved as a chain does it"
-        raise InputError(Problem("accelerate's config", what, "distributed_type: MULTI_GPU or MULTI_CPU"))
     from imglab.experiment import Run
 
     processes.begin()
@@ -113,11 +109,13 @@ def _run_chain(chain: Run) -> None:
         if not processes.leads():
             for _ in stop.heeded(chain.events()):
                 pass
+            processes.wait()  # for the leader's figures: one that leaves early takes its connections with it
             return
         with RunConsole(chain) as console:
             for event in stop.heeded(chain.events()):
                 console.show(event)
             console.end(write_results(chain.folder))
+        processes.wait()
 
 
 def _run_apart(chains: SideBySide) -> None:

@@ -14,8 +14,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+FSDP = "ACCELERATE_USE_FSDP"
+"""What accelerate's launcher sets where its config says `distributed_type: FSDP`."""
 _apart = False
 """Whether this process works for itself at the moment, within `leader_first`."""
+_divided = False
+"""Whether weights lie in parts on the processes while they are trained."""
 
 
 def launched() -> int:
@@ -26,6 +30,9 @@ def launched() -> int:
 
 def begin() -> None:
     """Join the other processes, if a launcher has started any."""
+    global _divided
+    # The lab divides networks itself, on CPUs too: for accelerate they are whole.
+    _divided = os.environ.pop(FSDP, "").lower() == "true"
     if launched() > 1:
         import torch
         from accelerate import PartialState
@@ -50,6 +57,11 @@ def count() -> int:
 def number() -> int:
     """Return which of them this one is, from 0."""
     return _torch().get_rank() if _joined() and not _apart else 0
+
+
+def divide() -> bool:
+    """Say whether the processes divide the weights that they train among them (FSDP)."""
+    return _divided and count() > 1
 
 
 def leads() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -35,10 +36,67 @@ def device() -> torch.device:
 
 def prepared(accelerated: Accelerator, network: nn.Module, optimizer: Any) -> tuple[nn.Module, Any]:
     """Return network and optimizer, ready to train: joined with those of the other processes, if there are any."""
-    if processes.count() == 1:
+    if processes.count() == 1 or processes.divide():
         return network.to(accelerated.device), optimizer
     made: tuple[nn.Module, Any] = accelerated.prepare(network, optimizer)
     return made
+
+
+def divided(network: nn.Module, *, by_block: bool = True) -> nn.Module:
+    """Return what is trained in a network's place: itself or, with FSDP, a copy whose weights lie in parts.
+
+    Of each weight every process has a part, and so of its gradient, its moments and its average; a block of layers is
+    put together while it works (Zhao et al. 2023, 2304.11277). `gathered` gives the whole network back.
+
+    by_block  False where the network uses parts of its blocks from outside: then it is put together as a whole
+    """
+    if not processes.divide():
+        return network
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    where = device()
+    mesh = init_device_mesh(where.type, (processes.count(),))
+    made: nn.Module = copy.deepcopy(network.cpu()).to(where)
+    made = made.to(memory_format=torch.contiguous_format)  # what lies otherwise cannot be divided
+    for block in _blocks(made) if by_block else ():
+        fully_shard(block, mesh=mesh)
+    fully_shard(made, mesh=mesh)
+    return made
+
+
+def gathered(trained: nn.Module, network: nn.Module) -> nn.Module:
+    """Return the network that `divided` was given, with what was learned in its place."""
+    if trained is network:
+        return network
+    learned = {**dict(trained.named_parameters()), **dict(trained.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+            tensor.copy_(in_full(learned[name]))
+    return network.to(device())
+
+
+def in_full(tensor: Tensor) -> Tensor:
+    """Return a tensor of which every process may have a part, put together; all have to ask for it."""
+    found: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return found
+
+
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """Return the members of a network's outermost lists of layers."""
+    found: list[nn.Module] = []
+    for inner in network.children():
+        found += [each for each in inner if each is not None] if isinstance(inner, nn.ModuleList) else _blocks(inner)
+    return found
+
+
+def _fill(tensor: Any, value: Tensor) -> Any:
+    """Copy a whole value into a tensor of which this process may have a part; return the tensor."""
+    if hasattr(tensor, "full_tensor"):
+        from torch.distributed.tensor import distribute_tensor
+
+        value = distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)
+    return tensor.copy_(value)
 
 
 def own_part(n: int) -> tuple[slice, float]:
@@ -141,8 +199,10 @@ def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[
     moments = optimizer.state_dict()["state"]
     return {
         "step": torch.tensor(step),
-        **{f"weights.{name}": tensor.detach() for name, tensor in weights.items()},
-        **{f"optimizer.{at}.{name}": tensor for at, found in moments.items() for name, tensor in found.items()},
+        **{f"weights.{name}": in_full(tensor.detach()) for name, tensor in weights.items()},
+        **{
+            f"optimizer.{at}.{name}": in_full(tensor) for at, found in moments.items() for name, tensor in found.items()
+        },
     }
 
 
@@ -152,7 +212,7 @@ def restore_fit(
     """Take back what `fit_state` gave; `trained` are the optimizer's parameters. Return the step to go on with."""
     with torch.no_grad():
         for name, tensor in weights.items():
-            tensor.copy_(state[f"weights.{name}"])
+            _fill(tensor, state[f"weights.{name}"])
     moments: dict[int, dict[str, Tensor]] = {at: {} for at, _ in enumerate(trained)}
     for key, tensor in state.items():
         if key.startswith("optimizer."):
@@ -160,6 +220,6 @@ def restore_fit(
             like = trained[int(number)].detach()
             # The fused optimizer walks through memory: moments must lie as their weights do (channels last).
             kept = torch.empty_like(like) if tensor.shape == like.shape else torch.empty_like(tensor)
-            moments[int(number)][moment] = kept.copy_(tensor)
+            moments[int(number)][moment] = _fill(kept, tensor)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return int(state["step"])

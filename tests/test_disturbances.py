@@ -36,7 +36,7 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
     yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.mark.slow

@@ -48,8 +48,8 @@ def command(launcher, config, out):
     return [sys.executable, *launched, "-m", "imglab", "run", str(config), "--out", str(out)]
 
 
-def run(launcher, config, out, timeout=240):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def run(launcher, config, out, timeout=240, **environment):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         command(launcher, config, out), capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment
     )
@@ -74,9 +74,12 @@ def alone(tmp_path_factory):
     return folder / "run"
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_draw_what_one_draws(launcher, alone, tmp_path):
-    done = run(launcher, write(tmp_path, CHAIN), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("launcher", "divided"), [("torchrun", "false"), ("accelerate", "false"), ("torchrun", "true")]
+)
+def test_two_processes_draw_what_one_draws(launcher, divided, alone, tmp_path):
+    """Also where each has a part of the weights, as accelerate's launcher asks for in its environment (FSDP)."""
+    done = run(launcher, write(tmp_path, CHAIN), tmp_path / "run", ACCELERATE_USE_FSDP=divided)
     assert done.returncode == 0, done.stderr
     for g in range(2):
         one, two = samples_of(alone, g), samples_of(tmp_path / "run", g)
@@ -92,6 +95,31 @@ def test_two_processes_draw_what_one_draws(launcher, alone, tmp_path):
     events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
     assert sum(event.get("stage") == "metrics" for event in events) == 2, "one process writes the log"
     assert done.stdout.count("done in") == 1, "and talks"
+
+
+@pytest.mark.parametrize("kind", ["text", "vae", "lora"])
+def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
+    """Under FSDP two processes fit what one fits."""
+    trees = {
+        "text": yaml.safe_load((ROOT / "configs/smoke/text.yaml").read_text()),
+        "vae": {**CHAIN, "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 2000}}},
+        "lora": {
+            **CHAIN,
+            "model": {
+                "kind": "pipeline", "name": str(pipelines / "dit"), "steps": 2, "lora": {"targets": ["to_q", "to_v"]},
+                "fine_tuning": {"images": 64, "batch": 16},
+            },
+        },
+    }  # fmt: skip
+    tree = {**trees[kind], "generations": 2, "checkpoint_every": 500}
+    config = write(tmp_path, {**tree, "name": "chain"} if kind == "text" else tree)
+    for launcher, out in (("none", "one"), ("torchrun", "two")):
+        done = run(launcher, config, tmp_path / out, ACCELERATE_USE_FSDP="true")
+        assert done.returncode == 0, done.stderr
+    for g in range(2):
+        one, two = samples_of(tmp_path / "one", g)["data"], samples_of(tmp_path / "two", g)["data"]
+        apart = (one.int() - two.int()).abs()
+        assert float((apart > (0 if kind == "text" else 1)).double().mean()) < 1e-3
 
 
 def test_parts_of_different_numbers(tmp_path):

@@ -33,6 +33,8 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 class DitDenoiser(LatentDenoiser):
     """A transformer that works on latents and is told classes (Peebles and Xie 2023)."""
 
+    by_block = False  # its end uses the first block's embedding of labels
+
     def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
         """Return the predicted noise; a variance that was learned beside it is left alone."""
         predicted: Tensor = network(noisy, timestep=times, class_labels=labels).sample

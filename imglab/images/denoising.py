@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator
@@ -32,7 +32,10 @@ from imglab.training import (
     Batches,
     check_batch,
     common_loss,
+    divided,
     fit_state,
+    gathered,
+    in_full,
     new_accelerator,
     prepared,
     restore_fit,
@@ -56,6 +59,9 @@ class Denoiser(ABC):
     told     whether the network is told labels
     nobody   the label that stands for none, where there is one
     """
+
+    by_block: ClassVar[bool] = True
+    """Whether the network's blocks of layers are used as a whole alone."""
 
     def __init__(
         self,
@@ -113,13 +119,14 @@ def fit_denoiser(
     network = denoiser.network.train().to(memory_format=torch.channels_last)
     if lora is not None:
         network = with_adapters(network, lora, seed)
+    undivided, network = network, divided(network, by_block=denoiser.by_block)
     learned = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(learned.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
     if settings.compile is True:
         network.compile()
     network, optimizer = prepared(accelerator, network, optimizer)
-    average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=True)
+    average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=not processes.divide())
     average.to(accelerator.device)
     batches = Batches(train, plan.batch, seed)
 
@@ -136,7 +143,7 @@ def fit_denoiser(
         whole = _Step.of(batches[step], denoiser, settings, generator)
         set_pace(optimizer, step / steps, plan)
         loss, parts = _backward(accelerator, denoiser, network, optimizer, whole, settings, parts)
-        norm = float(accelerator.clip_grad_norm_(learned.values(), 1.0))
+        norm = float(in_full(accelerator.clip_grad_norm_(learned.values(), 1.0)))
         if not math.isfinite(norm):  # before a step that would spoil the weights
             raise Stopped(f"the gradient became {norm} after {step * plan.batch} images; {DIVERGED}")
         optimizer.step()
@@ -145,7 +152,7 @@ def fit_denoiser(
         yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, common_loss(loss), state)
 
     average.copy_to(learned.values())
-    network = accelerator.unwrap_model(network)
+    network = gathered(accelerator.unwrap_model(network), undivided)
     _forget_compiled(network)
     if lora is not None:
         network = merged(network)

@@ -23,7 +23,9 @@ from imglab.training import (
     Batches,
     common_loss,
     device,
+    divided,
     fit_state,
+    gathered,
     new_accelerator,
     own_part,
     prepared,
@@ -118,9 +120,10 @@ class VaeModel(GenerativeModel):
             network = Vae(_pixels(train.shape), self._settings)
         if start is not None:
             network.load_state_dict(self.check_start(start).network.state_dict())
-        fused, weights = accelerator.device.type in ("cpu", "cuda"), dict(network.named_parameters())
-        optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=fused)
-        joined, optimizer = prepared(accelerator, network.train(), optimizer)
+        learner = divided(network.train())
+        fused, weights = accelerator.device.type in ("cpu", "cuda"), dict(learner.named_parameters())
+        optimizer = torch.optim.Adam(weights.values(), lr=plan.learning_rate, fused=fused)
+        joined, optimizer = prepared(accelerator, learner, optimizer)
         batches, first = Batches(train, plan.batch, seed), 0
         if resume is not None:
             first = restore_fit(resume, weights, list(weights.values()), optimizer)
@@ -137,6 +140,7 @@ class VaeModel(GenerativeModel):
             seen, told = (step + 1) * plan.batch, common_loss(float(loss.detach()))
             yield Progress("fit", seen, steps * plan.batch, told, state)
         training = {"samples_seen": steps * plan.batch, "budget": "epochs" if plan.epochs else "images"}
+        gathered(learner, network)
         return VaeModel(self._settings, network=network.eval(), shape=train.shape, training=training)
 
     def check_start(self, start: GenerativeModel) -> VaeModel:

@@ -18,7 +18,9 @@ from imglab.text.settings import TextTrainingSettings
 from imglab.training import (
     Batches,
     common_loss,
+    divided,
     fit_state,
+    gathered,
     new_accelerator,
     own_part,
     prepared,
@@ -58,6 +60,7 @@ def fit_network(
     if bf16 and accelerator.device.type == "cpu":
         network.set_attn_implementation("eager")
     learner = network if lora is None else with_adapters(network, lora, seed, "CAUSAL_LM")
+    undivided, learner = learner, divided(learner)
     weights = {name: tensor for name, tensor in learner.named_parameters() if tensor.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
@@ -77,7 +80,7 @@ def fit_network(
         seen = partial(fit_state, step + 1, weights, optimizer)
         yield Progress("fit", (step + 1) * each, steps * each, common_loss(float(loss.detach())), seen)
 
-    fitted: PreTrainedModel = accelerator.unwrap_model(learner)
+    fitted: PreTrainedModel = gathered(accelerator.unwrap_model(learner), undivided)
     if lora is not None:
         fitted = merged(fitted)
     fitted.set_attn_implementation(attention)
