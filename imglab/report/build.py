@@ -131,7 +131,7 @@ def _subtitle(arms: Sequence[Arm]) -> str:
     seeds = max(arm.seeds for arm in arms)
     kinds = ", ".join(dict.fromkeys(arm.kind for arm in arms))
     longest = max(len(arm.rows) for arm in arms)
-    parts = [kinds, many, f"{count(longest)}, 0 trained on real data alone"]
+    parts = [kinds, many, f"{count(longest)}, number 0 trained on real data alone"]
     return " · ".join(parts + ([f"{seeds} seeds an arm, the first one is shown"] if seeds > 1 else []))
 
 

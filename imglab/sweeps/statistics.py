@@ -62,18 +62,17 @@ def pooled_spread(values: Values) -> tuple[float, int]:
 
 
 def band(values: Values, level: float = LEVEL) -> Band:
-    """Return the mean over seeds and its confidence band in each generation (geometric where values are positive)."""
+    """Return the mean over seeds and its t-interval in each generation (geometric where values are positive).
+
+    Each generation by the spread of its own seeds: a collapse changes that spread by orders of magnitude, and pooled over
+    generations the spread at the end would pass for that of the beginning.
+    """
     log = is_positive(values)
     scaled = np.log(values) if log else values
-    counts = np.isfinite(scaled).sum(0)
-    mean = np.where(counts > 0, np.nansum(scaled, 0) / np.maximum(counts, 1), np.nan)
-    spread, freedom = pooled_spread(scaled)
-    if freedom == 0:
-        half = np.full_like(mean, np.nan)
-    else:
-        half = stats.t.ppf(0.5 + level / 2, freedom) * spread / np.sqrt(np.maximum(counts, 1))
-    found = (mean, mean - half, mean + half)
-    return Band(*(np.exp(each) if log else each for each in found))
+    found = [mean_interval(column[np.isfinite(column)], level) for column in scaled.T]
+    known = [(each.estimate, each.low, each.high) if each.n > 1 else (each.estimate, math.nan, math.nan) for each in found]
+    mean, low, high = np.array(known, dtype=np.float64).reshape(-1, 3).T
+    return Band(*(np.exp(each) if log else each for each in (mean, low, high)))
 
 
 def paired(one: Values, two: Values, level: float = LEVEL) -> Interval:
