@@ -403,6 +403,9 @@ def main() -> None:
             what = "a launcher has started several processes, which only `imglab run` shares out its work to"
             raise InputError(Problem(" ".join(sys.argv[1:2]) or "imglab", what, "start it without the launcher"))
         app()
+    except SystemExit:
+        processes.end()
+        raise
     except InputError as error:
         for problem in error.problems:
             print(f"{processes.prefix()}error: {printable(str(problem))}", file=sys.stderr)
@@ -415,8 +418,6 @@ def main() -> None:
     except Stopped as stop:
         print(f"{processes.prefix()}stopped: {printable(str(stop))}", file=sys.stderr)
         raise SystemExit(3) from None
-    finally:
-        processes.end()
 
 
 @contextmanager

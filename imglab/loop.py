@@ -127,6 +127,7 @@ def chain_events(
 
             store.picture(g, modality.picture, partial(_show, modality, store, g))
             store.finish(g)
+            del weights, fitting, fitted, drawing  # of a large network as few copies at a time as can be
         yield Generation(g, store.metrics(g), store)
 
 
@@ -199,7 +200,7 @@ def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int
         try:
             yield progress
         except GeneratorExit:
-            if progress.state:
+            if progress.state and processes.whole():
                 store.keep_checkpoint(g, progress.state())
             raise
 
@@ -213,7 +214,8 @@ def _draw(
     for part in fitted.draw(mine, conditions=told, seed=seed) if mine else ():
         parts.append(part)
         yield Progress("sample", sum(map(len, parts)) * processes.count(), n)
-    drawn = Samples.concatenate([part for each in processes.collected(parts) for part in each])
+    mine_drawn = [Samples.concatenate(parts)] if parts else []  # one copy, without the rest of what parts are views of
+    drawn = Samples.concatenate([part for each in processes.collected(mine_drawn) for part in each])
     return drawn if turn is None else drawn.drawn_by(turn)
 
 

@@ -134,7 +134,7 @@ class Measure:
             end = min(start + CHUNK, mine.stop)
             parts.append(self._modality.features(samples[start:end]))
             yield Progress("measure", (end - mine.start) * processes.count(), len(samples))
-        found = [part for each in processes.collected(parts) for part in each]
+        found = [part for each in processes.collected([torch.cat(parts)] if parts else []) for part in each]
         return Features(torch.cat(found).float().contiguous(), self._modality.extractor)
 
     def exhibit(self, shown: Samples) -> Stage[Exhibit]:

@@ -16,10 +16,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 FSDP = "ACCELERATE_USE_FSDP"
 """What accelerate's launcher sets where its config says `distributed_type: FSDP`."""
+USE_CPU = "ACCELERATE_USE_CPU"
+"""And where it is told `--cpu`."""
+LONG = timedelta(days=1)
+"""How long a process waits for another: the leader may prepare for an hour alone."""
 _apart = False
 """Whether this process works for itself at the moment, within `leader_first`."""
 _divided = False
 """Whether weights lie in parts on the processes while they are trained."""
+_in_step = False
+"""Whether all processes are known to be at the same place."""
+_talk: Any = None
+"""The group in which they tell one another things: over the network, not through the memory of accelerators."""
 
 
 def launched() -> int:
@@ -30,23 +38,23 @@ def launched() -> int:
 
 def begin() -> None:
     """Join the other processes, if a launcher has started any."""
-    global _divided
+    global _divided, _talk
     # The lab divides networks itself, on CPUs too: for accelerate they are whole.
     _divided = os.environ.pop(FSDP, "").lower() == "true"
     if launched() > 1:
         import torch
         from accelerate import PartialState
 
-        # On CPUs it joins nobody unless it is told so. Long, since the leader may prepare for an hour alone.
-        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
+        # On CPUs it joins nobody unless it is told so.
+        cpu = not torch.cuda.is_available() or os.environ.get(USE_CPU, "").lower() == "true"
+        PartialState(cpu=cpu, timeout=LONG)
+        _talk = torch.distributed.new_group(backend="gloo", timeout=LONG)
 
 
 def end() -> None:
-    """Leave the other processes."""
+    """Leave the other processes, in order: where one has failed alone it must not wait for the others to leave."""
     if _joined():
-        import torch
-
-        torch.distributed.destroy_process_group()
+        _torch().destroy_process_group()
 
 
 def count() -> int:
@@ -62,6 +70,22 @@ def number() -> int:
 def divide() -> bool:
     """Say whether the processes divide the weights that they train among them (FSDP)."""
     return _divided and count() > 1
+
+
+def whole() -> bool:
+    """Say whether what is trained can be had here: in one piece, or as all processes are in step to put it together."""
+    return not divide() or _in_step
+
+
+@contextmanager
+def in_step() -> Iterator[None]:
+    """Do what all processes are known to do now."""
+    global _in_step
+    _in_step = True
+    try:
+        yield
+    finally:
+        _in_step = False
 
 
 def leads() -> bool:
@@ -82,7 +106,7 @@ def share(n: int) -> range:
 def wait() -> None:
     """Wait until all processes have come here."""
     if count() > 1:
-        _torch().barrier()
+        _torch().barrier(group=_talk)
 
 
 def told(value: T) -> T:
@@ -90,7 +114,7 @@ def told(value: T) -> T:
     if count() == 1:
         return value
     kept = [value]
-    _torch().broadcast_object_list(kept, src=0)
+    _torch().broadcast_object_list(kept, src=0, group=_talk)
     return kept[0]
 
 
@@ -104,7 +128,7 @@ def collected(value: T) -> list[T]:
     if count() == 1:
         return [value]
     found: list[Any] = [None] * count()
-    _torch().all_gather_object(found, value)
+    _torch().all_gather_object(found, value, group=_talk)
     return found
 
 

@@ -40,7 +40,8 @@ class StopRequest:
         for event in events:
             yield event
             if self._agreed(event):
-                events.close()
+                with processes.in_step():
+                    events.close()
                 processes.wait()  # until all have saved: a launcher ends the others as soon as one has left
                 raise KeyboardInterrupt
 

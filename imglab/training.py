@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from imglab import processes, seeds
-from imglab.errors import InputError, Problem
+from imglab.errors import DIVERGED, InputError, Problem, Stopped
 from imglab.samples import Samples, TrainingSet
 from imglab.settings import TrainingPlan
 
@@ -39,6 +39,12 @@ def prepared(accelerated: Accelerator, network: nn.Module, optimizer: Any) -> tu
     if processes.count() == 1 or processes.divide():
         return network.to(accelerated.device), optimizer
     made: tuple[nn.Module, Any] = accelerated.prepare(network, optimizer)
+    return made
+
+
+def unwrapped(accelerated: Accelerator, network: nn.Module) -> nn.Module:
+    """Return the network that `prepared` was given, with nothing of other processes or of a compiler around it."""
+    made: nn.Module = accelerated.unwrap_model(network, keep_torch_compile=False)
     return made
 
 
@@ -82,6 +88,10 @@ def in_full(tensor: Tensor) -> Tensor:
     return found
 
 
+def _led(tensor: Tensor) -> Tensor:
+    return tensor.cpu() if processes.leads() else tensor.new_empty(0)
+
+
 def _blocks(network: nn.Module) -> list[nn.Module]:
     """Return the members of a network's outermost lists of layers."""
     found: list[nn.Module] = []
@@ -97,6 +107,13 @@ def _fill(tensor: Any, value: Tensor) -> Any:
 
         value = distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)
     return tensor.copy_(value)
+
+
+def check_norm(norm: Tensor, seen: int) -> None:
+    """Raise Stopped, before a step that would spoil the weights, where the gradient has no finite norm."""
+    found = float(in_full(norm))
+    if not math.isfinite(found):
+        raise Stopped(f"the gradient became {found} after {seen} samples; {DIVERGED}")
 
 
 def own_part(n: int) -> tuple[slice, float]:
@@ -195,15 +212,16 @@ def _memory(where: torch.device) -> int:
 
 
 def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[str, Tensor]:
-    """Everything that the rest of a fit depends on; noise and order follow from (seed, step) alone."""
+    """Everything that the rest of a fit depends on; noise and order follow from (seed, step) alone.
+
+    Of weights that lie in parts the process that leads has all, one put together after the other; others get nothing.
+    """
     moments = optimizer.state_dict()["state"]
-    return {
-        "step": torch.tensor(step),
-        **{f"weights.{name}": in_full(tensor.detach()) for name, tensor in weights.items()},
-        **{
-            f"optimizer.{at}.{name}": in_full(tensor) for at, found in moments.items() for name, tensor in found.items()
-        },
-    }
+    state = {f"weights.{name}": tensor.detach() for name, tensor in weights.items()}
+    state |= {f"optimizer.{at}.{name}": tensor for at, found in moments.items() for name, tensor in found.items()}
+    if processes.divide():
+        state = {name: _led(in_full(tensor)) for name, tensor in state.items()}
+    return {"step": torch.tensor(step), **state}
 
 
 def restore_fit(

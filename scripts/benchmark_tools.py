@@ -1,6 +1,8 @@
 """What the benchmarks share."""
 
+import atexit
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ finally:
 
 
 def in_turn(ours: Callable, peer: Callable, runs: int) -> tuple[float, float]:
-    """Return the median seconds of both, run alternately after a warm-up of ours."""
+    """Return the median seconds of both, run alternately."""
     found: dict[Callable, list[float]] = {ours: [], peer: []}
     for _ in range(runs):
         for function in (ours, peer):
@@ -26,6 +28,13 @@ def in_turn(ours: Callable, peer: Callable, runs: int) -> tuple[float, float]:
             function()
             found[function].append(time.perf_counter() - began)
     return statistics.median(found[ours]), statistics.median(found[peer])
+
+
+def scratch() -> Path:
+    """Return a new folder that goes with the process."""
+    made = tempfile.TemporaryDirectory()
+    atexit.register(made.cleanup)
+    return Path(made.name)
 
 
 def row(ours: float, peer: float, unit: str) -> dict:

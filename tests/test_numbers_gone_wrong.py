@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
+from imglab.config import validate_config
+from imglab.errors import Stopped
+from imglab.experiment import build
 from imglab.gaussian.model import GaussianModel
+from imglab.images.vae import Vae
 from imglab.runs import count_finished, read_metrics
-from imglab.samples import Samples
+from imglab.samples import Samples, TrainingSet
+from imglab.text import fitting
 from imglab.verify import find_faults
 from tests.plugged_models import Sevens
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, write
+from tests.text_fixtures import finish, text_parts
 
 
 class Endless(Sevens):
@@ -116,3 +122,21 @@ def test_fewer_images_than_features_say_that_the_error_bar_is_undefined(lab, tmp
     first = numbers(read_metrics(tmp_path / "run")[0])
     assert first["fid"] is not None
     assert "singular" in first["reasons"]["fid_se"]
+
+
+def test_a_gradient_without_end_stops_before_the_step(monkeypatch):
+    """The loss itself is finite still: the step after it would be the first to tell, with weights that are spoiled."""
+
+    def steep(loss):
+        return loss + (loss - loss.detach()).sqrt()
+
+    text, forward = fitting._loss, Vae.forward
+    monkeypatch.setattr(fitting, "_loss", lambda *given: steep(text(*given)))
+    monkeypatch.setattr(Vae, "forward", lambda *given: steep(forward(*given)))
+    small = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64, "batch": 32}}
+    images = build(
+        validate_config({"name": "small", "modality": TINY_IMAGE["modality"], "model": small}, "test"), "test"
+    )
+    for modality, model in (text_parts(), (images.modality, images.models[0])):
+        with pytest.raises(Stopped, match="the gradient became"):
+            finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=1))

@@ -5,20 +5,30 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPipeline
+from diffusers import (
+    CogVideoXDDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    UNet2DModel,
+)
 
-from imglab import Run, check_modality, load_model
+from imglab import Run, check_modality, load_model, seeds
 from imglab.config import validate_config
 from imglab.errors import InputError, Stopped
 from imglab.experiment import build, build_modality
 from imglab.images import denoising, recorded
 from imglab.images.denoisers import denoiser_of
 from imglab.images.frozen import Clip, Dino
+from imglab.images.pipelines import _sampler, _steps
 from imglab.images.recorded import Flow, plain_keys
-from imglab.images.settings import ClipSettings, DinoSettings
+from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
 from imglab.samples import TrainingSet
 from tests.test_images import finish
 from tests.test_run_directory import hashes
@@ -137,6 +147,19 @@ def test_what_a_transformer_that_reads_text_cannot_do(name, model, data, message
         build(chain(pipelines, name, captions(captioned, **data), **model), "test")
 
 
+def test_times_that_are_not_the_noise_are_refused(pipelines, captioned, monkeypatch):
+    """As CogView4's: its network is told evenly spaced times, whatever noise there is at them."""
+    spaced = FlowMatchEulerDiscreteScheduler.set_timesteps
+
+    def apart(self, *given, **keys):
+        spaced(self, *given, **keys)
+        self.sigmas = self.sigmas**2
+
+    monkeypatch.setattr(FlowMatchEulerDiscreteScheduler, "set_timesteps", apart)
+    with pytest.raises(InputError, match="times in a way of its own"):
+        build(chain(pipelines, "stable_diffusion_3", captions(captioned)), "test")
+
+
 def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network(pipelines, captioned, tmp_path):
     config = chain(pipelines, "stable_diffusion", captions(captioned))
     run = Run(config, tmp_path / "run")
@@ -211,6 +234,98 @@ def test_averaged_weights_and_own_dtype(pipelines, tmp_path):
     assert build(chain(pipelines, "ddim_bf16", dtype="fp32"), "test").models[0].network.dtype == torch.float32
 
 
+def test_its_own_dtype_is_that_of_the_weights_that_are_opened(pipelines, tmp_path):
+    """Folders of the hub often hold weights in fp16 beside those in fp32, whole or in parts."""
+    shutil.copytree(pipelines / "ddpm", tmp_path / "ddpm")
+    half = build(chain(pipelines, "ddpm"), "test").models[0].network.half()
+    half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16")
+    assert build(chain(tmp_path, "ddpm"), "test").models[0].network.dtype == torch.float32
+    assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float16
+    (tmp_path / "ddpm/unet/diffusion_pytorch_model.fp16.safetensors").unlink()
+    half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16", max_shard_size="50KB")
+    assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float16
+
+
+def test_layers_that_fp16_would_spoil_stay_in_fp32(pipelines, captioned, tmp_path):
+    """Transformers keeps one layer of T5's in fp32; so does a generation that was saved and opened."""
+    built = build(chain(pipelines, "pixart", captions(captioned), dtype="fp16"), "test").models[0]
+    built.save(tmp_path / "model")
+    for model in (built, load_model(tmp_path / "model")):
+        assert model.network.dtype == torch.float16
+        inner = model.pipeline.text_encoder.encoder.block[0].layer[1].DenseReluDense
+        assert (inner.wi.weight.dtype, inner.wo.weight.dtype) == (torch.float16, torch.float32)
+
+
+def test_averaged_weights_of_the_hub_are_downloaded_too(pipelines, tmp_path, monkeypatch):
+    def download(name, revision=None, allow_patterns=(), **_):
+        found = [file.relative_to(pipelines / "ddpm") for file in (pipelines / "ddpm").rglob("*.*")]
+        if allow_patterns:
+            found = [Path("unet_ema") / file.name for file in found if file.parts[0] == "unet"]
+            found = [file for file in found if any(file.match(pattern) for pattern in allow_patterns)]
+        for file in found:
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            shutil.copy(pipelines / "ddpm" / str(file).replace("_ema", ""), tmp_path / file)
+        return str(tmp_path)
+
+    monkeypatch.setattr(DiffusionPipeline, "download", download)
+    monkeypatch.setattr("imglab.images.pipelines.snapshot_download", download)
+    model = build(chain(Path("somebody"), "ddpm"), "test").models[0]
+    assert model.network.dtype == torch.float32
+    assert sorted(file.name for file in (tmp_path / "unet_ema").iterdir()) == [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+    ]
+
+
+def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
+    latent = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test").models[0]
+    pixels = build(chain(pipelines, "ddpm"), "test").models[0]
+    for sampler in ("ddim", "ddpm"):
+        for model, clipped in ((latent, False), (pixels, True)):
+            settings = PipelineSettings(name="any", sampler=sampler)
+            assert _sampler(settings, model.pipeline).config.clip_sample is clipped
+
+
+def saved_unet(pipelines, folder, scheduler=None, **changes):
+    """Save the smallest pipeline with another UNet."""
+    with seeds.isolated("another UNet"):
+        unet = UNet2DModel.from_config({**build(chain(pipelines, "ddpm"), "test").models[0].network.config, **changes})
+    DDPMPipeline(unet, scheduler or DDPMScheduler()).save_pretrained(folder / "other")
+    return build(chain(folder, "other"), "test")
+
+
+def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
+    built = saved_unet(pipelines, tmp_path, dropout=0.5)
+    before = torch.random.get_rng_state()
+    fits = [
+        finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=built.models[0], seed=1))
+        for _ in range(2)
+    ]
+    assert torch.equal(before, torch.random.get_rng_state())
+    one, two = (fit.network.state_dict() for fit in fits)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_learned_variance_is_left_alone(pipelines, tmp_path):
+    learned = DDPMScheduler(variance_type="learned_range")
+    built = saved_unet(pipelines, tmp_path, learned, out_channels=2)
+    model = built.models[0]
+    fitted = finish(model.fit(TrainingSet.of(built.modality.real("train")), start=model, seed=1))
+    before, after = model.network.conv_out.weight, fitted.network.conv_out.weight
+    assert not torch.equal(before[0], after[0])
+    assert torch.allclose(before[1], after[1], rtol=1e-3), "but for AdamW's decay"
+    assert fitted.sample(3, seed=1).data.shape == (3, 1, 8, 8)
+    with pytest.raises(InputError, match="predicts 3 channels of 1"):
+        saved_unet(pipelines, tmp_path, out_channels=3)
+
+
+def test_no_more_steps_than_its_scheduler_has_times(pipelines, tmp_path):
+    built = saved_unet(pipelines, tmp_path, DDPMScheduler(num_train_timesteps=50)).models[0]
+    assert _steps(PipelineSettings(name="any"), built.pipeline) == 50
+    with pytest.raises(InputError, match=r"model\.steps: 60 are more than the 50"):
+        build(chain(tmp_path, "other", steps=60), "test")
+
+
 def test_a_saved_generation_opens_through_the_lab(pipelines, tmp_path):
     built = build(chain(pipelines, "ddpm"), "test")
     fitted = finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
@@ -261,6 +376,25 @@ def test_other_architectures_are_refused_by_name(pipelines, captioned):
         broken.__dict__[part] = None
         with pytest.raises(InputError, match=f"has no {part}"):
             denoiser_of(broken, built.modality.spec, "{}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts", "told"),
+    [
+        ({"time_cond_proj_dim": 8}, {}, "how far to follow the prompt"),
+        ({"addition_embed_type": "text_time"}, {}, "addition_embed_type: text_time"),
+        ({}, {"controlnet": object()}, "by its controlnet"),
+        ({}, {"scheduler": CogVideoXDDIMScheduler(prediction_type="v_prediction")}, "adds noise in a way"),
+    ],
+)
+def test_a_unet_that_is_told_more_is_refused(changes, parts, told, pipelines, captioned):
+    built = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test")
+    broken = copy.copy(built.models[0].pipeline)
+    broken.__dict__["unet"] = copy.deepcopy(broken.unet)
+    broken.unet.register_to_config(**changes)
+    broken.__dict__.update(parts)
+    with pytest.raises(InputError, match=told):
+        denoiser_of(broken, built.modality.spec, "{}")
 
 
 def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, monkeypatch):
@@ -396,6 +530,15 @@ class TestMemory:
         monkeypatch.setattr(denoising, "_denoise", little_memory)
         assert (model.sample(8, seed=1).data.int() - whole.int()).abs().max() <= 1
         assert "batches of 2 images" in caplog.text
+
+    def test_none_for_the_optimizers_moments(self, pipelines, monkeypatch):
+        def none(*_, **__):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        built = build(chain(pipelines, "ddpm"), "test")
+        monkeypatch.setattr(torch.optim.AdamW, "step", none)
+        with pytest.raises(Stopped, match="or lora"):
+            finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
 
     def test_with_none_at_all_the_run_stops_and_can_go_on(self, pipelines, monkeypatch):
         def none(*_):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,10 +40,24 @@ LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc-per-node", "2"],
     "accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision", "no"],
 }
+FSDP = {
+    "compute_environment": "LOCAL_MACHINE",
+    "distributed_type": "FSDP",
+    "num_machines": 1,
+    "num_processes": 2,
+    "mixed_precision": "no",
+    "use_cpu": False,
+    "fsdp_config": {"fsdp_version": 2},
+}
+"""What `accelerate config` writes for one machine whose two processes are to have parts of the weights."""
 
 
 def command(launcher, config, out):
     launched = LAUNCHERS.get(launcher, [])
+    if launcher == "config":
+        configured = config.with_name("accelerate.yaml")
+        configured.write_text(yaml.safe_dump(FSDP))
+        launched = ["-m", "accelerate.commands.launch", "--config_file", str(configured)]
     if launcher == "torchrun":
         launched = [*launched, "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     return [sys.executable, *launched, "-m", "imglab", "run", str(config), "--out", str(out)]
@@ -75,11 +90,12 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("launcher", "divided"), [("torchrun", "false"), ("accelerate", "false"), ("torchrun", "true")]
+    ("launcher", "environment"),
+    [("torchrun", {}), ("accelerate", {}), ("torchrun", {"ACCELERATE_DYNAMO_BACKEND": "EAGER"}), ("config", {})],
 )
-def test_two_processes_draw_what_one_draws(launcher, divided, alone, tmp_path):
-    """Also where each has a part of the weights, as accelerate's launcher asks for in its environment (FSDP)."""
-    done = run(launcher, write(tmp_path, CHAIN), tmp_path / "run", ACCELERATE_USE_FSDP=divided)
+def test_two_processes_draw_what_one_draws(launcher, environment, alone, tmp_path):
+    """Also where each has a part of the weights, as accelerate's own config asks for (FSDP)."""
+    done = run(launcher, write(tmp_path, CHAIN), tmp_path / "run", **environment)
     assert done.returncode == 0, done.stderr
     for g in range(2):
         one, two = samples_of(alone, g), samples_of(tmp_path / "run", g)
@@ -144,9 +160,9 @@ def test_other_kinds_run_too(name, tmp_path):
     assert (tmp_path / "run/generation_001/manifest.json").is_file()
 
 
-def started(config, out):
+def started(config, out, **environment):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command("torchrun", config, out), **quiet)
+    return subprocess.Popen(command("torchrun", config, out), **quiet, env={**os.environ, **environment})
 
 
 def ranks_of(process):
@@ -178,10 +194,21 @@ def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path)
     assert int(apart.max()) <= 1
 
 
-def test_a_signal_to_one_stops_all_and_the_run_can_go_on(tmp_path):
+def test_what_fails_in_one_ends_all(tmp_path):
+    """The leader cannot write: the other, who waits for it, does not wait for ever."""
+    config, out = write(tmp_path, CHAIN), tmp_path / "run"
+    with started(config, out) as one:
+        until(lambda: (out / "shared/reference.safetensors").exists())
+        shutil.rmtree(out)
+        out.write_text("in the way")
+        assert one.wait(timeout=90) == 1
+
+
+@pytest.mark.parametrize("divided", ["false", "true"])
+def test_a_signal_to_one_stops_all_and_the_run_can_go_on(divided, tmp_path):
     tree = {**CHAIN, "model": {**CHAIN["model"], "training": {"images": 500_000, "batch": 50}}}
     config, out = write(tmp_path, tree), tmp_path / "run"
-    with started(config, out) as one:
+    with started(config, out, ACCELERATE_USE_FSDP=divided) as one:
         until(lambda: (out / "shared/reference.safetensors").exists())
         time.sleep(2)
         ranks_of(one)[1].send_signal(signal.SIGTERM)

@@ -109,35 +109,34 @@ def test_members_of_a_population_choose_each(few, tmp_path):
     assert [each.sampling_batch in (4, 8) for each in chain.experiment.config.model.models] == [True, True]
 
 
-def test_the_faster_one_is_taken(monkeypatch):
+def test_the_faster_one_is_taken():
     settings = DiffusionSettings(precision="auto", compile=False)
     for slow, faster in (("fp32", "bf16"), ("bf16", "fp32")):
 
-        def seconds(denoiser, train, settings, plan, slow=slow):
+        def seconds(settings, slow=slow):
             return 0.0, 2.0 if settings.precision == slow else 1.0
 
-        monkeypatch.setattr(tuning, "_step_seconds", seconds)
-        assert tuning._precision(None, None, settings, settings.training).value == faster
+        assert tuning._precision(seconds, settings).value == faster
 
 
 @pytest.mark.parametrize(
     ("warm_up", "compiled", "taken"), [(10.0, 0.5, True), (5000.0, 0.5, False), (10.0, 0.97, False)]
 )
-def test_compiling_must_pay_back_within_the_run(warm_up, compiled, taken, monkeypatch):
+def test_compiling_must_pay_back_within_the_run(warm_up, compiled, taken):
     settings = DiffusionSettings(compile="auto")
 
-    def seconds(denoiser, train, settings, plan):
+    def seconds(settings):
         return (warm_up, compiled) if settings.compile else (1.0, 1.0)
 
-    monkeypatch.setattr(tuning, "_step_seconds", seconds)
-    chosen = tuning._compile(None, None, settings, [settings.training], steps=1000)
+    chosen = tuning._compile(seconds, settings, fits=1, steps=1000)
     assert chosen.value is taken
     assert "as they are" in chosen.why
 
 
-def test_the_largest_batch_that_fits(monkeypatch):
+@pytest.mark.parametrize(("room", "largest"), [(200, 128), (63, 32), (1, 1)])
+def test_the_largest_batch_that_fits(room, largest, monkeypatch):
     def drawn(denoiser, settings, images, time, labels):
-        if len(images) > 200:
+        if len(images) > room:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     clock = iter(range(10**6))
@@ -148,8 +147,8 @@ def test_the_largest_batch_that_fits(monkeypatch):
         shape, told, network = (1, 2, 2), False, torch.nn.Linear(1, 1)
 
     chosen = tuning._sampling_batch(Little(), DiffusionSettings())
-    assert chosen.value == 128
-    assert "256 images at a time do not fit" in chosen.why
+    assert chosen.value == largest
+    assert f"{2 * largest} images at a time do not fit" in chosen.why
 
 
 @pytest.mark.slow

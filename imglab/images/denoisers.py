@@ -27,6 +27,7 @@ from imglab.images.recorded import Flow, recorded_denoiser
 from imglab.modality import Spec
 
 ARCHITECTURES = "one with a UNet2DModel, a DiT, or a UNet or transformer that reads text"
+TEXT_TO_IMAGE = "choose a text-to-image pipeline of Stable Diffusion's kind"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -83,6 +84,11 @@ def reads_text(pipeline: DiffusionPipeline) -> bool:
     return getattr(pipeline, "tokenizer", None) is not None
 
 
+def autoencoder_of(pipeline: DiffusionPipeline) -> Any:
+    """Return the autoencoder in whose latents a pipeline works; None: it works on pixels."""
+    return pipeline.components.get("vqvae") or pipeline.components.get("vae")
+
+
 def trained_part(pipeline: DiffusionPipeline) -> str:
     """Return the name of the part that a fit trains: `unet` or `transformer`; InputError for other architectures."""
     transformers = ModelMixin if reads_text(pipeline) else DiTTransformer2DModel
@@ -108,7 +114,7 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
         if isinstance(network, UNet2DConditionModel):
             return _text_denoiser(pipeline, network, noising, spec, prompts)
         return recorded_denoiser(pipeline, noising, spec, prompts)
-    autoencoder = pipeline.components.get("vqvae") or pipeline.components.get("vae")
+    autoencoder = autoencoder_of(pipeline)
     latents = None if autoencoder is None else Latents(autoencoder)
     if isinstance(network, DiTTransformer2DModel):
         assert latents is not None
@@ -128,6 +134,10 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
         else:
             found = LatentDenoiser(latents, network, noising, shape, told=told, nobody=nobody)
     _check_shape(shape, latents, autoencoder, spec)
+    drawn, predicted = shape[0], network.config.out_channels or shape[0]
+    if predicted not in (drawn, 2 * drawn):
+        what = f"predicts {predicted} channels of {drawn}, which is neither noise nor noise and its variance"
+        raise InputError(Problem(NAME, what, "choose another pipeline"))
     if found.told and not spec.conditions:
         raise InputError(Problem(NAME, "is told classes, which the data do not have", "choose an unconditional one"))
     if found.told and known is not None and len(spec.conditions or ()) > known:
@@ -158,13 +168,29 @@ def _text_denoiser(
         what = f"draws images whose sides are multiples of {multiple} pixels, the data are {width} x {height}"
         problems.append(Problem(NAME, what, f"modality.size: {max(1, round(height / multiple)) * multiple}"))
     if unet.config.in_channels != pipeline.vae.config.latent_channels:
-        problems.append(
-            Problem(NAME, "takes more than noise as input (inpainting?)", "choose a text-to-image pipeline")
-        )
+        problems.append(Problem(NAME, "takes more than noise as input (inpainting?)", TEXT_TO_IMAGE))
+    if more := _reads_more(pipeline, unet):
+        problems.append(Problem(NAME, f"is told {more}, which the lab does not know how to", TEXT_TO_IMAGE))
     if problems:
         raise InputError(problems)
     shape = (unet.config.in_channels, height // latents.times_smaller, width // latents.times_smaller)
     return TextDenoiser(pipeline, prompts, latents, unet, noising, shape)
+
+
+def _reads_more(pipeline: DiffusionPipeline, unet: UNet2DConditionModel) -> str | None:
+    """Return what a UNet reads beside noise, times and a prompt as Stable Diffusion 1, 2 or XL do."""
+    for part in ("controlnet", "adapter"):
+        if getattr(pipeline, part, None) is not None:
+            return f"more than a prompt (by its {part})"
+    config = unet.config
+    if config.time_cond_proj_dim is not None:
+        return "how far to follow the prompt (time_cond_proj_dim)"
+    known = "text_time" if reads_twice(pipeline) else None
+    if config.addition_embed_type != known:
+        return f"something of its own kind (addition_embed_type: {config.addition_embed_type})"
+    if config.encoder_hid_dim_type is not None or config.class_embed_type is not None:
+        return f"something of its own kind ({config.encoder_hid_dim_type or config.class_embed_type})"
+    return None
 
 
 def _check_shape(shape: tuple[int, ...], latents: Latents | None, autoencoder: Any, spec: Spec) -> None:
@@ -185,6 +211,9 @@ def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler | Flow:
         if not config.get("invert_sigmas"):
             return Flow(config["num_train_timesteps"])
     elif "beta_schedule" in config and config.get("prediction_type", "epsilon") in PREDICTIONS:
-        return DDPMScheduler.from_config(config, clip_sample=False)
+        noising = DDPMScheduler.from_config(config, clip_sample=False)
+        own = getattr(scheduler, "alphas_cumprod", noising.alphas_cumprod)
+        if torch.allclose(own.cpu().float(), noising.alphas_cumprod, rtol=1e-3, atol=1e-6):
+            return noising
     what = f"its {type(scheduler).__name__} adds noise in a way that the lab does not train"
     raise InputError(Problem(NAME, what, "choose a pipeline of the DDPM family, or one of rectified flow"))

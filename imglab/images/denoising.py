@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from imglab import processes, seeds
 from imglab.adapters import merged, with_adapters
-from imglab.errors import DIVERGED, Stopped
+from imglab.errors import Stopped
 from imglab.images.settings import DenoiserSettings, TrainingSettings
 from imglab.images.watermark import embed
 from imglab.modality import Progress, Stage
@@ -31,21 +30,23 @@ from imglab.settings import LoraSettings
 from imglab.training import (
     Batches,
     check_batch,
+    check_norm,
     common_loss,
     divided,
     fit_state,
     gathered,
-    in_full,
     new_accelerator,
     prepared,
     restore_fit,
     set_pace,
     step_count,
+    unwrapped,
 )
 
 NO_MEMORY = (
     "there is no memory for one image at a time; what was finished is kept. Use smaller images or a smaller model"
 )
+NO_MOMENTS = "there is no memory for what AdamW keeps of each weight; use a smaller model, or lora"
 MIDDLING = 128
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def fit_denoiser(
 
     What stays is the moving average of the weights. Of several processes each trains on its part of every batch, and
     all see the noise of the whole batch, so that the steps are those of one process up to rounding. Where memory runs
-    out, a batch is worked on in parts, which gives the same step.
+    out, a batch is worked on in parts, which gives the same step (but for dropout, where a network has it).
     """
     accelerator = new_accelerator()
     steps = step_count(plan, len(train), plan.images)
@@ -142,17 +143,21 @@ def fit_denoiser(
         generator = seeds.generator(seed, "noise", step, device=accelerator.device)
         whole = _Step.of(batches[step], denoiser, settings, generator)
         set_pace(optimizer, step / steps, plan)
-        loss, parts = _backward(accelerator, denoiser, network, optimizer, whole, settings, parts)
-        norm = float(in_full(accelerator.clip_grad_norm_(learned.values(), 1.0)))
-        if not math.isfinite(norm):  # before a step that would spoil the weights
-            raise Stopped(f"the gradient became {norm} after {step * plan.batch} images; {DIVERGED}")
-        optimizer.step()
+        with seeds.isolated(seed, "dropout", step):
+            loss, parts = _backward(accelerator, denoiser, network, optimizer, whole, settings, parts)
+        check_norm(accelerator.clip_grad_norm_(learned.values(), 1.0), step * plan.batch)
+        try:
+            optimizer.step()
+        except RuntimeError as error:  # in the first, which makes its moments
+            if not should_reduce_batch_size(error):
+                raise
+            raise Stopped(NO_MOMENTS) from None
         average.step(learned.values())
         state = partial(fit_state, step + 1, weights, optimizer)
         yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, common_loss(loss), state)
 
     average.copy_to(learned.values())
-    network = gathered(accelerator.unwrap_model(network), undivided)
+    network = gathered(unwrapped(accelerator, network), undivided)
     _forget_compiled(network)
     if lora is not None:
         network = merged(network)
@@ -161,11 +166,15 @@ def fit_denoiser(
 
 
 def trial_steps(
-    denoiser: Denoiser, train: TrainingSet, plan: TrainingSettings, settings: DenoiserSettings
+    denoiser: Denoiser,
+    train: TrainingSet,
+    plan: TrainingSettings,
+    settings: DenoiserSettings,
+    lora: LoraSettings | None,
 ) -> Callable[[], object]:
     """Return what takes one step of a fit after the other, to be timed; the network is spoiled by it."""
     long = plan.model_copy(update={"epochs": None, "images": plan.batch * 1_000_000})
-    return partial(next, fit_denoiser(denoiser, train, long, settings, seed=0))
+    return partial(next, fit_denoiser(denoiser, train, long, settings, seed=0, lora=lora))
 
 
 def _forget_compiled(network: nn.Module) -> None:

@@ -29,7 +29,7 @@ TIMESTEPS = 1000
 
 
 class PixelDenoiser(Denoiser):
-    """A UNet that works on the pixels themselves."""
+    """A UNet that works on the pixels themselves. A variance that was learned beside the noise is left alone."""
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:  # noqa: D102
         return images
@@ -39,7 +39,7 @@ class PixelDenoiser(Denoiser):
 
     def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:  # noqa: D102
         predicted: Tensor = network(noisy, times, class_labels=labels).sample
-        return predicted
+        return predicted[:, : noisy.shape[1]]
 
 
 class DiffusionModel(GenerativeModel):

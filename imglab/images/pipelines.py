@@ -6,6 +6,9 @@ import copy
 import inspect
 import json
 import logging
+import math
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import repeat
@@ -15,7 +18,9 @@ from typing import Any
 import torch
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline, ModelMixin
 from diffusers import pipelines as diffusers_pipelines
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
@@ -24,7 +29,7 @@ from imglab import hub, seeds
 from imglab.adapters import adapter_problems
 from imglab.errors import InputError, Problem
 from imglab.images.cards import pipeline_card
-from imglab.images.denoisers import denoiser_of, reads_text, trained_part
+from imglab.images.denoisers import autoencoder_of, denoiser_of, reads_text, trained_part
 from imglab.images.denoising import (
     SAMPLERS,
     Denoiser,
@@ -47,6 +52,7 @@ from imglab.training import device
 
 EMA = "_ema"
 """diffusers' own training example keeps averaged weights in a folder of this ending beside the others."""
+WHOLE = SAFETENSORS_WEIGHTS_NAME.removesuffix(".safetensors")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 LIBRARIES = ("diffusers", "transformers")
 STORED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
@@ -86,6 +92,9 @@ class PipelineModel(GenerativeModel):
         if (settings.sampling_bias or 1.0) < 1 and denoiser.nobody is None:
             what = "below 1 is guidance: it leads away from a label for none, which this pipeline does not have"
             problems.append(Problem("model.sampling_bias", what, "leave it out"))
+        times = pipeline.scheduler.config.get("num_train_timesteps", math.inf)
+        if (settings.steps or 1) > times:
+            problems.append(Problem("model.steps", f"{settings.steps} are more than the {times} of its scheduler"))
         if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
             what = f"{settings.sampler!r} is no sampler for rectified flow, which this pipeline was trained by"
             problems.append(Problem("model.sampler", what, "leave it out"))
@@ -123,7 +132,8 @@ class PipelineModel(GenerativeModel):
         if not auto_keys(self._settings):
             return {}
         pipeline = _with_network(self._pipeline, copy.deepcopy(self.network).float())
-        return choices(self._denoiser(pipeline), train, self._settings, repeat(self._settings.fine_tuning, fits))
+        plans, lora = repeat(self._settings.fine_tuning, fits), self._settings.lora
+        return choices(self._denoiser(pipeline), train, self._settings, plans, lora=lora)
 
     def _denoiser(self, pipeline: DiffusionPipeline) -> Denoiser:
         return denoiser_of(pipeline, self._spec, self._settings.prompt)
@@ -148,9 +158,7 @@ class PipelineModel(GenerativeModel):
         lora = None if start is None else settings.lora
         fitting = fit_denoiser(self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume)
         seen = yield from fitting
-        if begun.network.dtype != torch.float32:
-            with _quiet_diffusers():
-                network.to(begun.network.dtype)
+        _as_stored(network, begun.network)
         training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
         return PipelineModel(settings, pipeline=pipeline, spec=self._spec, training=training)
 
@@ -247,30 +255,20 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
     with hub.opening(name, where), _quiet_diffusers(), seeds.isolated("opened"):
         folder = Path(name)
         if not folder.is_dir():
-            folder = Path(
-                DiffusionPipeline.download(
-                    name, revision=settings.revision, variant=settings.variant, use_safetensors=True
-                )
-            )
-        part = _check_folder(folder, name, where)
+            folder = _downloaded(settings)
+        part, reads = _check_folder(folder, name, where)
         dtype = _stored_dtype(folder / part, settings.variant) if settings.dtype == "own" else settings.dtype
-        opened = DiffusionPipeline.from_pretrained(
-            folder,
-            variant=settings.variant,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-        )
+        # Told here and not changed afterwards: some layers stay in fp32 where others are in fp16.
+        keys = {"use_safetensors": True, "torch_dtype": DTYPES[dtype], "local_files_only": True}
+        kind = AutoPipelineForText2Image if reads else DiffusionPipeline
+        opened = kind.from_pretrained(folder, variant=settings.variant, trust_remote_code=False, **keys)
         averaged = folder / f"{part}{EMA}"
-        if averaged.is_dir():
+        if (averaged / "config.json").is_file():
             hub.check_weights(averaged, where)
-            setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, use_safetensors=True))
-        if reads_text(opened):
-            opened = AutoPipelineForText2Image.from_pipe(opened)
+            setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, **keys))
         for component in opened.components.values():
             if isinstance(component, nn.Module) and any(each.is_meta for each in component.state_dict().values()):
                 raise ValueError(f"its {type(component).__name__} lacks weights")
-        opened.to(DTYPES[dtype])
     opened.set_progress_bar_config(disable=True)
     for component in opened.components.values():
         if isinstance(component, nn.Module):
@@ -279,8 +277,20 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
     return found
 
 
-def _check_folder(folder: Path, name: str, where: str) -> str:
-    """Return the name of the part that is trained; InputError unless `folder` holds a pipeline with safe weights."""
+def _downloaded(settings: PipelineSettings) -> Path:
+    """Return the local folder of a pipeline of the hub, with the averaged weights that may lie beside its own."""
+    name, revision = settings.name, settings.revision
+    folder = DiffusionPipeline.download(name, revision=revision, variant=settings.variant, use_safetensors=True)
+    averaged = [f"*{EMA}/*.json", f"*{EMA}/*.safetensors"]
+    snapshot_download(name, revision=revision, allow_patterns=averaged)  # into the same folder
+    return Path(folder)
+
+
+def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
+    """Return the name of the part that is trained, and whether the pipeline in `folder` reads text.
+
+    InputError unless it is a pipeline, of parts that are known, with safe weights.
+    """
     index = folder / "model_index.json"
     if not index.is_file():
         what = f"the folder {name!r} has no model_index.json, so it is no pipeline"
@@ -298,7 +308,7 @@ def _check_folder(folder: Path, name: str, where: str) -> str:
     named = [part for part in ("unet", "transformer") if part in parts]
     if not named:
         raise InputError(Problem(where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"))
-    return named[0]
+    return named[0], "tokenizer" in parts
 
 
 def _is_known(component: list[Any]) -> bool:
@@ -309,15 +319,25 @@ def _is_known(component: list[Any]) -> bool:
 
 
 def _stored_dtype(folder: Path, variant: str | None) -> str:
-    """Return the dtype in which the weights in a folder are stored; fp32 where it is none of ours."""
-    files = sorted(folder.glob(f"*.{variant}.safetensors" if variant else "*.safetensors")) or sorted(
-        folder.glob("*.safetensors")
-    )
-    if not files:
+    """Return the dtype of most weights in the file of a folder that is opened; fp32 where it is none of ours."""
+    known = [folder / SAFETENSORS_WEIGHTS_NAME, *sorted(folder.glob(f"{WHOLE}-00001-of-*.safetensors"))]
+    if variant:
+        whole = folder / f"{WHOLE}.{variant}.safetensors"
+        known = [whole, *sorted(folder.glob(f"{WHOLE}.{variant}-00001-of-*.safetensors")), *known]
+    found = next((file for file in known if file.is_file()), None)
+    if found is None:
         return "fp32"
-    with safe_open(files[0], framework="pt") as stored:
-        first = next(iter(stored.keys()))
-        return STORED.get(stored.get_slice(first).get_dtype(), "fp32")
+    with safe_open(found, framework="pt") as stored:
+        dtypes = Counter(stored.get_slice(name).get_dtype() for name in stored.keys())  # noqa: SIM118 (no mapping)
+    return STORED.get(dtypes.most_common(1)[0][0], "fp32") if dtypes else "fp32"
+
+
+def _as_stored(network: nn.Module, like: nn.Module) -> None:
+    """Bring each weight to the dtype that it has in `like`."""
+    for ours, theirs in zip(
+        (*network.parameters(), *network.buffers()), (*like.parameters(), *like.buffers()), strict=True
+    ):
+        ours.data = ours.data.to(theirs.dtype)
 
 
 def _with_network(pipeline: DiffusionPipeline, network: nn.Module) -> DiffusionPipeline:
@@ -330,14 +350,19 @@ def _with_network(pipeline: DiffusionPipeline, network: nn.Module) -> DiffusionP
 def _sampler(settings: PipelineSettings, pipeline: DiffusionPipeline) -> Any:
     own = pipeline.scheduler
     kind = type(own) if settings.sampler == "own" else SAMPLERS[settings.sampler]
-    return kind.from_config(own.config)
+    changes: dict[str, Any] = {}
+    if str(own.config.get("variance_type")).startswith("learned"):
+        changes["variance_type"] = "fixed_small"  # what the network says of the variance is not trained
+    if settings.sampler != "own" and autoencoder_of(pipeline) is not None:
+        changes |= {"clip_sample": False, "thresholding": False}  # defaults for pixels; latents go farther
+    return kind.from_config(own.config, **changes)
 
 
 def _steps(settings: PipelineSettings, pipeline: DiffusionPipeline) -> int:
     if settings.steps is not None:
         return settings.steps
     steps: int = inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default
-    return steps
+    return min(steps, int(pipeline.scheduler.config.get("num_train_timesteps", steps)))
 
 
 def _own_bias(pipeline: DiffusionPipeline) -> float:
@@ -353,7 +378,9 @@ def _quiet_diffusers() -> Iterator[None]:
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         diffusers_logging.set_verbosity(verbosity)
         if bars:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from diffusers import DDPMScheduler, DiffusionPipeline
 from torch import Tensor, nn
 
@@ -23,6 +24,8 @@ from imglab.modality import Spec
 
 PLAIN = {"use_resolution_binning": False, "clean_caption": False}
 """Images of just the size that is asked for; prompts as they are."""
+BF16 = 2**-7
+"""How far a time may be off that a pipeline tells in bf16."""
 
 
 class Flow:
@@ -66,9 +69,15 @@ class Given:
     packed   whether squares of 2 x 2 latents are rows of their own
     """
 
-    def __init__(self, keys: Mapping[str, Any], now: float) -> None:
+    def __init__(self, keys: Mapping[str, Any], scheduler: Any) -> None:
+        """Keep what was given at the first of the scheduler's times; ValueError where that is none of them."""
         self.keys, self.latents, self.time = keys, next(iter(keys)), "timestep"
-        self.times = float(keys["timestep"].flatten()[0]) / now
+        told = float(keys["timestep"].flatten()[0]) / float(scheduler.timesteps[0])
+        steps = scheduler.config.num_train_timesteps
+        rounded = [known for known in (1.0, 1 / steps) if abs(told / known - 1) < BF16]
+        if not rounded or not _are_noise_levels(scheduler):
+            raise ValueError("it tells its network times in a way of its own")
+        self.times = rounded[0]
         self.packed = keys[self.latents].dim() == 3
 
 
@@ -103,8 +112,16 @@ def record(pipeline: DiffusionPipeline, prompts: list[str], size: tuple[int, int
     try:
         made(prompt=prompts, height=size[0], width=size[1], output_type="latent", **drawing, **plain_keys(made))
     except _Recorded as recorded:
-        return Given(_in_fp32(recorded.keys), float(made.scheduler.timesteps[0]))
+        return Given(_in_fp32(recorded.keys), made.scheduler)
     raise ValueError("it draws without its transformer")
+
+
+def _are_noise_levels(scheduler: Any) -> bool:
+    """Say whether the times of rectified flow are its shares of noise, as `Flow` adds it."""
+    if "flow" not in type(scheduler).__name__.lower():
+        return True
+    shares = scheduler.sigmas[: len(scheduler.timesteps)] * scheduler.config.num_train_timesteps
+    return torch.allclose(scheduler.timesteps.cpu().float(), shares.cpu().float(), rtol=1e-3)
 
 
 def _in_fp32(value: Any) -> Any:
@@ -139,13 +156,14 @@ def recorded_denoiser(
         given = record(pipeline, [""], (height, width))
         found = tuple(given.keys[given.latents].shape[1:])
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise InputError(Problem(NAME, f"cannot be asked what it reads: {first_line(error)}", remedy)) from None
+        if should_reduce_batch_size(error):
+            raise
+        what = f"cannot be asked what it reads: {first_line(error)}"
+        raise InputError(Problem(NAME, what, f"choose another pipeline, or {remedy}")) from None
     packed = tuple(_packed(torch.empty(1, *shape)).shape[1:]) if not any(side % 2 for side in shape[1:]) else None
     if found != (packed if given.packed else shape):
         what = f"works on {' x '.join(map(str, found))} for images of {width} x {height}, not on {shape}"
         raise InputError(Problem(NAME, what, remedy))
-    if not any(abs(given.times - known) < 1e-6 * known for known in (1.0, 1e-3)):
-        raise InputError(Problem(NAME, f"a {kind} tells its network times in a way of its own", "choose another"))
     return RecordedDenoiser(pipeline, prompts, (height, width), latents, pipeline.transformer, noising, shape)
 
 

@@ -240,7 +240,7 @@ class PipelineSettings(DenoiserSettings):
     variant: str | None = None
     """Of the weights, e.g. `fp16` or `ema`."""
     dtype: Literal["own", "fp32", "fp16", "bf16"] = "own"
-    """In which weights are kept and drawn with; they are trained in fp32."""
+    """In which weights are kept and drawn with, while fp32 is trained; `own`: as the part that is trained is stored."""
     lora: LoraSettings | None = None
     prompt: Annotated[str, Field(max_length=1000, pattern=r"\{\}")] = "{}"
     """Around a class or a caption, for models that read text: `a photo of a {}`."""

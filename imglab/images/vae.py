@@ -21,6 +21,7 @@ from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training import (
     Batches,
+    check_norm,
     common_loss,
     device,
     divided,
@@ -135,6 +136,8 @@ class VaeModel(GenerativeModel):
             set_pace(optimizer, step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
+            gradients = [weight.grad for weight in weights.values() if weight.grad is not None]
+            check_norm(nn.utils.get_total_norm(gradients), step * plan.batch)
             optimizer.step()
             state = partial(fit_state, step + 1, weights, optimizer)
             seen, told = (step + 1) * plan.batch, common_loss(float(loss.detach()))

@@ -64,14 +64,14 @@ def pooled_spread(values: Values) -> tuple[float, int]:
 def band(values: Values, level: float = LEVEL) -> Band:
     """Return the mean over seeds and its t-interval in each generation (geometric where values are positive).
 
-    Each generation by the spread of its own seeds: a collapse changes that spread by orders of magnitude, and pooled over
-    generations the spread at the end would pass for that of the beginning.
+    Each generation by the spread of its own seeds: a collapse changes that spread by orders of magnitude, and pooled
+    over generations the spread at the end would pass for that of the beginning.
     """
     log = is_positive(values)
     scaled = np.log(values) if log else values
     found = [mean_interval(column[np.isfinite(column)], level) for column in scaled.T]
-    known = [(each.estimate, each.low, each.high) if each.n > 1 else (each.estimate, math.nan, math.nan) for each in found]
-    mean, low, high = np.array(known, dtype=np.float64).reshape(-1, 3).T
+    columns = np.array([(each.estimate, each.low, each.high) for each in found], dtype=np.float64).reshape(-1, 3)
+    mean, low, high = np.where(np.isfinite(columns), columns, np.nan).T
     return Band(*(np.exp(each) if log else each for each in (mean, low, high)))
 
 

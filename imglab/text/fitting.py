@@ -17,6 +17,7 @@ from imglab.settings import LoraSettings
 from imglab.text.settings import TextTrainingSettings
 from imglab.training import (
     Batches,
+    check_norm,
     common_loss,
     divided,
     fit_state,
@@ -27,6 +28,7 @@ from imglab.training import (
     restore_fit,
     set_pace,
     step_count,
+    unwrapped,
 )
 
 
@@ -75,12 +77,12 @@ def fit_network(
             set_pace(optimizer, step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
-        accelerator.clip_grad_norm_(weights.values(), 1.0)
+        check_norm(accelerator.clip_grad_norm_(weights.values(), 1.0), step * each)
         optimizer.step()
         seen = partial(fit_state, step + 1, weights, optimizer)
         yield Progress("fit", (step + 1) * each, steps * each, common_loss(float(loss.detach())), seen)
 
-    fitted: PreTrainedModel = gathered(accelerator.unwrap_model(learner), undivided)
+    fitted: PreTrainedModel = gathered(unwrapped(accelerator, learner), undivided)
     if lora is not None:
         fitted = merged(fitted)
     fitted.set_attn_implementation(attention)
