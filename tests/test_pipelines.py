@@ -19,7 +19,7 @@ from diffusers import (
     UNet2DModel,
 )
 
-from imglab import Run, check_modality, load_model, seeds
+from imglab import Run, check_modality, load_model, processes, seeds
 from imglab.config import validate_config
 from imglab.errors import InputError, Stopped
 from imglab.experiment import build, build_modality
@@ -29,6 +29,7 @@ from imglab.images.frozen import Clip, Dino
 from imglab.images.pipelines import _sampler, _steps
 from imglab.images.recorded import Flow, plain_keys
 from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
+from imglab.loop import _draw
 from imglab.samples import TrainingSet
 from tests.test_images import finish
 from tests.test_run_directory import hashes
@@ -304,6 +305,15 @@ def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
     assert torch.equal(before, torch.random.get_rng_state())
     one, two = (fit.network.state_dict() for fit in fits)
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipelines, monkeypatch):
+    """A part's labels are a view of all labels, and what is sent of a view is all that it is one of."""
+    built, sent = build(chain(pipelines, "by_class"), "test"), []
+    monkeypatch.setattr(processes, "collected", lambda value: sent.append(value) or [value])
+    finish(_draw(built.modality, built.models[0], TrainingSet.of(built.modality.real("train")), 20, None, seed=1))
+    ((only,),) = sent
+    assert [each.untyped_storage().nbytes() for each in (only.data, only.condition)] == [20 * 64, 20 * 8]
 
 
 def test_a_learned_variance_is_left_alone(pipelines, tmp_path):
