@@ -403,8 +403,8 @@ def main() -> None:
             what = "a launcher has started several processes, which only `imglab run` shares out its work to"
             raise InputError(Problem(" ".join(sys.argv[1:2]) or "imglab", what, "start it without the launcher"))
         app()
-    except SystemExit:
-        processes.end()
+    except SystemExit as ended:
+        processes.end(done=not ended.code)
         raise
     except InputError as error:
         for problem in error.problems:
@@ -417,6 +417,7 @@ def main() -> None:
         raise SystemExit(2) from None
     except Stopped as stop:
         print(f"{processes.prefix()}stopped: {printable(str(stop))}", file=sys.stderr)
+        processes.end(done=False)
         raise SystemExit(3) from None
 
 

@@ -214,8 +214,10 @@ def _draw(
     for part in fitted.draw(mine, conditions=told, seed=seed) if mine else ():
         parts.append(part)
         yield Progress("sample", sum(map(len, parts)) * processes.count(), n)
-    mine_drawn = [Samples.concatenate(parts)] if parts else []  # one copy, without the rest of what parts are views of
-    drawn = Samples.concatenate([part for each in processes.collected(mine_drawn) for part in each])
+    own = [Samples.concatenate(parts)] if parts else []  # copied, as parts are views of more than goes to the others
+    parts.clear()
+    made = [part for each in processes.collected(own) for part in each]
+    drawn = made[0] if len(made) == 1 else Samples.concatenate(made)
     return drawn if turn is None else drawn.drawn_by(turn)
 
 

@@ -24,8 +24,8 @@ _apart = False
 """Whether this process works for itself at the moment, within `leader_first`."""
 _divided = False
 """Whether weights lie in parts on the processes while they are trained."""
-_in_step = False
-"""Whether all processes are known to be at the same place."""
+_stopping = False
+"""Whether all processes have agreed to stop here."""
 _talk: Any = None
 """The group in which they tell one another things: over the network, not through the memory of accelerators."""
 
@@ -44,16 +44,17 @@ def begin() -> None:
     if launched() > 1:
         import torch
         from accelerate import PartialState
+        from accelerate.utils import parse_flag_from_env
 
         # On CPUs it joins nobody unless it is told so.
-        cpu = not torch.cuda.is_available() or os.environ.get(USE_CPU, "").lower() == "true"
+        cpu = not torch.cuda.is_available() or parse_flag_from_env(USE_CPU)
         PartialState(cpu=cpu, timeout=LONG)
         _talk = torch.distributed.new_group(backend="gloo", timeout=LONG)
 
 
-def end() -> None:
-    """Leave the other processes, in order: where one has failed alone it must not wait for the others to leave."""
-    if _joined():
+def end(*, done: bool) -> None:
+    """Leave the others in order, where this one is done or all stop: one that fails alone would wait for them."""
+    if _joined() and (done or _stopping):
         _torch().destroy_process_group()
 
 
@@ -73,19 +74,17 @@ def divide() -> bool:
 
 
 def whole() -> bool:
-    """Say whether what is trained can be had here: in one piece, or as all processes are in step to put it together."""
-    return not divide() or _in_step
+    """Say whether what is trained can be had here: in one piece, or as all processes stop at one place to join it."""
+    return not divide() or _stopping
 
 
 @contextmanager
-def in_step() -> Iterator[None]:
-    """Do what all processes are known to do now."""
-    global _in_step
-    _in_step = True
-    try:
-        yield
-    finally:
-        _in_step = False
+def stopping() -> Iterator[None]:
+    """Do what is done before all processes stop, as they have agreed to, and wait for them."""
+    global _stopping
+    _stopping = True
+    yield
+    wait()  # a launcher ends the others as soon as one has left
 
 
 def leads() -> bool:

@@ -40,9 +40,8 @@ class StopRequest:
         for event in events:
             yield event
             if self._agreed(event):
-                with processes.in_step():
+                with processes.stopping():
                     events.close()
-                processes.wait()  # until all have saved: a launcher ends the others as soon as one has left
                 raise KeyboardInterrupt
 
     def _agreed(self, event: object) -> bool:

@@ -104,6 +104,13 @@ class TestVerdict:
         first = verdict([fell("one", 0.9)])[0]
         assert first == "Recall is 0.90 in generation 0, trained on real data alone."
 
+    def test_the_last_seed_that_has_a_value_says_nothing_of_the_others(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        band = {"mean": [0.9, 0.5, 0.1], "low": [0.88, 0.4, None], "high": [0.92, 0.6, None]}
+        rows = [{**row, "fid": None, "floor": {}} for row in arm.rows]
+        swept = type(arm)(arm.name, arm.folder, rows, bands={"recall": band}, seeds=5)
+        assert "fell from 0.90 to 0.50" in verdict([swept])[0]
+
     def test_a_change_within_the_noise_is_none(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
         rows = [{**row, "recall": 0.8 + 0.001 * g, "recall_se": 0.02} for g, row in enumerate(arm.rows)]

@@ -18,6 +18,7 @@ from diffusers import (
     FluxPipeline,
     UNet2DModel,
 )
+from huggingface_hub.utils import filter_repo_objects
 
 from imglab import Run, check_modality, load_model, processes, seeds
 from imglab.config import validate_config
@@ -245,6 +246,8 @@ def test_its_own_dtype_is_that_of_the_weights_that_are_opened(pipelines, tmp_pat
     (tmp_path / "ddpm/unet/diffusion_pytorch_model.fp16.safetensors").unlink()
     half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16", max_shard_size="50KB")
     assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float16
+    build(chain(pipelines, "ddpm"), "test").models[0].network.save_pretrained(tmp_path / "ddpm/unet_ema")
+    assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float32
 
 
 def test_layers_that_fp16_would_spoil_stay_in_fp32(pipelines, captioned, tmp_path):
@@ -258,24 +261,28 @@ def test_layers_that_fp16_would_spoil_stay_in_fp32(pipelines, captioned, tmp_pat
 
 
 def test_averaged_weights_of_the_hub_are_downloaded_too(pipelines, tmp_path, monkeypatch):
-    def download(name, revision=None, allow_patterns=(), **_):
-        found = [file.relative_to(pipelines / "ddpm") for file in (pipelines / "ddpm").rglob("*.*")]
-        if allow_patterns:
-            found = [Path("unet_ema") / file.name for file in found if file.parts[0] == "unet"]
-            found = [file for file in found if any(file.match(pattern) for pattern in allow_patterns)]
-        for file in found:
-            (tmp_path / file).parent.mkdir(exist_ok=True)
-            shutil.copy(pipelines / "ddpm" / str(file).replace("_ema", ""), tmp_path / file)
-        return str(tmp_path)
+    """Those beside the pipeline's own, in whose place they are opened; not those of every checkpoint of a training."""
+    there = tmp_path / "there"
+    shutil.copytree(pipelines / "ddpm", there)
+    network = build(chain(pipelines, "ddpm"), "test").models[0].network
+    network.conv_out.bias.data.fill_(7.0)
+    for folder in ("unet_ema", "checkpoint-500/unet_ema"):
+        network.save_pretrained(there / folder)
+
+    def download(name, revision=None, allow_patterns=("*.json", "unet/*"), **_):
+        for file in filter(Path.is_file, there.rglob("*")):
+            at = file.relative_to(there)
+            if list(filter_repo_objects([str(at)], allow_patterns=allow_patterns)):
+                (tmp_path / "here" / at).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, tmp_path / "here" / at)
+        return str(tmp_path / "here")
 
     monkeypatch.setattr(DiffusionPipeline, "download", download)
     monkeypatch.setattr("imglab.images.pipelines.snapshot_download", download)
     model = build(chain(Path("somebody"), "ddpm"), "test").models[0]
-    assert model.network.dtype == torch.float32
-    assert sorted(file.name for file in (tmp_path / "unet_ema").iterdir()) == [
-        "config.json",
-        "diffusion_pytorch_model.safetensors",
-    ]
+    assert float(model.network.conv_out.bias[0]) == 7
+    assert (tmp_path / "here/unet_ema/diffusion_pytorch_model.safetensors").is_file()
+    assert not list((tmp_path / "here").glob("checkpoint-500/unet_ema/*.safetensors"))
 
 
 def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
@@ -393,6 +400,8 @@ def test_other_architectures_are_refused_by_name(pipelines, captioned):
     [
         ({"time_cond_proj_dim": 8}, {}, "how far to follow the prompt"),
         ({"addition_embed_type": "text_time"}, {}, "addition_embed_type: text_time"),
+        ({"num_class_embeds": 10}, {}, "num_class_embeds: 10"),
+        ({"out_channels": 8}, {}, "or predicts more"),
         ({}, {"controlnet": object()}, "by its controlnet"),
         ({}, {"scheduler": CogVideoXDDIMScheduler(prediction_type="v_prediction")}, "adds noise in a way"),
     ],

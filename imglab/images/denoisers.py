@@ -167,8 +167,8 @@ def _text_denoiser(
     if height % multiple or width % multiple:
         what = f"draws images whose sides are multiples of {multiple} pixels, the data are {width} x {height}"
         problems.append(Problem(NAME, what, f"modality.size: {max(1, round(height / multiple)) * multiple}"))
-    if unet.config.in_channels != pipeline.vae.config.latent_channels:
-        problems.append(Problem(NAME, "takes more than noise as input (inpainting?)", TEXT_TO_IMAGE))
+    if {unet.config.in_channels, unet.config.out_channels} != {pipeline.vae.config.latent_channels}:
+        problems.append(Problem(NAME, "takes more than noise, or predicts more (inpainting?)", TEXT_TO_IMAGE))
     if more := _reads_more(pipeline, unet):
         problems.append(Problem(NAME, f"is told {more}, which the lab does not know how to", TEXT_TO_IMAGE))
     if problems:
@@ -188,8 +188,9 @@ def _reads_more(pipeline: DiffusionPipeline, unet: UNet2DConditionModel) -> str 
     known = "text_time" if reads_twice(pipeline) else None
     if config.addition_embed_type != known:
         return f"something of its own kind (addition_embed_type: {config.addition_embed_type})"
-    if config.encoder_hid_dim_type is not None or config.class_embed_type is not None:
-        return f"something of its own kind ({config.encoder_hid_dim_type or config.class_embed_type})"
+    for key in ("encoder_hid_dim_type", "class_embed_type", "num_class_embeds"):
+        if config[key] is not None:
+            return f"something of its own kind ({key}: {config[key]})"
     return None
 
 

@@ -54,6 +54,8 @@ EMA = "_ema"
 """diffusers' own training example keeps averaged weights in a folder of this ending beside the others."""
 WHOLE = SAFETENSORS_WEIGHTS_NAME.removesuffix(".safetensors")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+TRAINED = ("unet", "transformer")
+"""The parts that may be trained, by name."""
 LIBRARIES = ("diffusers", "transformers")
 STORED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 log = logging.getLogger(__name__)
@@ -257,14 +259,14 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
         if not folder.is_dir():
             folder = _downloaded(settings)
         part, reads = _check_folder(folder, name, where)
-        dtype = _stored_dtype(folder / part, settings.variant) if settings.dtype == "own" else settings.dtype
+        averaged = _averaged(folder / f"{part}{EMA}", where)
+        stored = _stored_dtype(averaged) if averaged else _stored_dtype(folder / part, settings.variant)
+        dtype = stored if settings.dtype == "own" else settings.dtype
         # Told here and not changed afterwards: some layers stay in fp32 where others are in fp16.
         keys = {"use_safetensors": True, "torch_dtype": DTYPES[dtype], "local_files_only": True}
         kind = AutoPipelineForText2Image if reads else DiffusionPipeline
         opened = kind.from_pretrained(folder, variant=settings.variant, trust_remote_code=False, **keys)
-        averaged = folder / f"{part}{EMA}"
-        if (averaged / "config.json").is_file():
-            hub.check_weights(averaged, where)
+        if averaged:
             setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, **keys))
         for component in opened.components.values():
             if isinstance(component, nn.Module) and any(each.is_meta for each in component.state_dict().values()):
@@ -281,9 +283,17 @@ def _downloaded(settings: PipelineSettings) -> Path:
     """Return the local folder of a pipeline of the hub, with the averaged weights that may lie beside its own."""
     name, revision = settings.name, settings.revision
     folder = DiffusionPipeline.download(name, revision=revision, variant=settings.variant, use_safetensors=True)
-    averaged = [f"*{EMA}/*.json", f"*{EMA}/*.safetensors"]
+    averaged = [f"{part}{EMA}/{file}" for part in TRAINED for file in ("config.json", f"{WHOLE}*.safetensors*")]
     snapshot_download(name, revision=revision, allow_patterns=averaged)  # into the same folder
     return Path(folder)
+
+
+def _averaged(folder: Path, where: str) -> Path | None:
+    """Return a folder of averaged weights, if there are any; InputError where they are pickled."""
+    if not any(file.suffix in (".safetensors", ".bin") for file in folder.glob("*")):
+        return None
+    hub.check_weights(folder, where)
+    return folder
 
 
 def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
@@ -305,7 +315,7 @@ def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
         hub.check_numbers(config, where)
     for part in parts:
         hub.check_weights(folder / part, where)
-    named = [part for part in ("unet", "transformer") if part in parts]
+    named = [part for part in TRAINED if part in parts]
     if not named:
         raise InputError(Problem(where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"))
     return named[0], "tokenizer" in parts
@@ -318,18 +328,21 @@ def _is_known(component: list[Any]) -> bool:
     return library is None or known
 
 
-def _stored_dtype(folder: Path, variant: str | None) -> str:
-    """Return the dtype of most weights in the file of a folder that is opened; fp32 where it is none of ours."""
-    known = [folder / SAFETENSORS_WEIGHTS_NAME, *sorted(folder.glob(f"{WHOLE}-00001-of-*.safetensors"))]
-    if variant:
-        whole = folder / f"{WHOLE}.{variant}.safetensors"
-        known = [whole, *sorted(folder.glob(f"{WHOLE}.{variant}-00001-of-*.safetensors")), *known]
-    found = next((file for file in known if file.is_file()), None)
-    if found is None:
+def _stored_dtype(folder: Path, variant: str | None = None) -> str:
+    """Return the dtype of most weights in the file of a folder that is opened first; fp32 where it is none of ours."""
+    files = [file for mark in ([f".{variant}"] if variant else []) + [""] for file in _weights(folder, mark)]
+    if not files:
         return "fp32"
-    with safe_open(found, framework="pt") as stored:
+    with safe_open(files[0], framework="pt") as stored:
         dtypes = Counter(stored.get_slice(name).get_dtype() for name in stored.keys())  # noqa: SIM118 (no mapping)
     return STORED.get(dtypes.most_common(1)[0][0], "fp32") if dtypes else "fp32"
+
+
+def _weights(folder: Path, mark: str) -> list[Path]:
+    """Return the files of weights of a variant, in the order in which diffusers looks: in parts, then whole."""
+    number = "[0-9]" * 5
+    parts = [f"{WHOLE}{mark}-{number}-of-{number}", f"{WHOLE}-{number}-of-{number}{mark}"]
+    return [file for name in (*parts, WHOLE + mark) for file in sorted(folder.glob(f"{name}.safetensors"))]
 
 
 def _as_stored(network: nn.Module, like: nn.Module) -> None:

@@ -109,10 +109,15 @@ def _beside(worst: _Change, best: _Change, verb: str) -> str:
     return f", while that of {best.arm.name} {best.told()}"
 
 
+def _is_known(arm: Arm, metric: str, g: int) -> bool:
+    """Say whether more than one seed of a sweep has a value there: one alone says nothing of the others."""
+    return not arm.bands or arm.seeds < 2 or arm.bands[metric]["low"][g] is not None
+
+
 def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
     found = []
     for arm in arms:
-        series = [point for point in arm.series(metric) if point[0] <= last]
+        series = [point for point in arm.series(metric) if point[0] <= last and _is_known(arm, metric, point[0])]
         if series:
             (_, first, low, _), (_, end, lower, _) = series[0], series[-1]
             # A 95% band reaches about two standard errors from the mean, an error bar one.

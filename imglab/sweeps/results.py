@@ -26,11 +26,11 @@ from imglab.sweeps.statistics import (
 )
 
 METHOD = (
-    "95% bands are t-intervals of the mean over seeds, on the log scale for metrics that are positive throughout; the "
-    "variance between seeds is pooled over generations, with the degrees of freedom of one generation. Contrasts are "
-    f"paired t-tests over seeds, fixed before the sweep ran; below {FEWEST} seeds there is no verdict. A metric leaves "
-    "the control when it stays outside the band in which one more control seed lies with 95%; the false-alarm rate is "
-    "the share of control seeds that leave the band of the other ones."
+    "95% bands are t-intervals of the mean over seeds, each generation's by itself, on the log scale for metrics that "
+    "are positive throughout. Contrasts are paired t-tests over seeds, fixed before the sweep ran; below "
+    f"{FEWEST} seeds there is no verdict. A metric leaves the control when it stays outside the band in which one more "
+    "control seed lies with 95%, the variance between control seeds pooled over generations, with the degrees of "
+    "freedom of one; the false-alarm rate is the share of control seeds that leave the band of the other ones."
 )
 
 SAME_SIZE = "compare with an arm that draws as many, e.g. `curate: {kind: random, keep: ...}`"

@@ -103,7 +103,7 @@ def mean_interval(values: Values, level: float = LEVEL) -> Interval:
 def control_band(control: Values, level: float = LEVEL) -> tuple[Values, Values]:
     """Return the band in which one more seed of the control lies with this probability, float [generations] each.
 
-    A prediction interval: mean +- t s sqrt(1 + 1/n), s pooled over generations as in `band`.
+    A prediction interval: mean +- t s sqrt(1 + 1/n), s pooled over generations.
     """
     spread, freedom = pooled_spread(control)
     counts = np.isfinite(control).sum(0)
