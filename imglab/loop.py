@@ -214,10 +214,7 @@ def _draw(
     for part in fitted.draw(mine, conditions=told, seed=seed) if mine else ():
         parts.append(part)
         yield Progress("sample", sum(map(len, parts)) * processes.count(), n)
-    own = [Samples.concatenate(parts)] if parts else []  # copied, as parts are views of more than goes to the others
-    parts.clear()
-    made = [part for each in processes.collected(own) for part in each]
-    drawn = made[0] if len(made) == 1 else Samples.concatenate(made)
+    drawn = processes.joined(parts, Samples.concatenate)
     return drawn if turn is None else drawn.drawn_by(turn)
 
 

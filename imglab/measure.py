@@ -134,11 +134,7 @@ class Measure:
             end = min(start + CHUNK, mine.stop)
             parts.append(self._modality.features(samples[start:end]))
             yield Progress("measure", (end - mine.start) * processes.count(), len(samples))
-        own = [torch.cat(parts).float()] if parts else []
-        parts.clear()
-        found = [part for each in processes.collected(own) for part in each]
-        features = found[0] if len(found) == 1 else torch.cat(found)
-        return Features(features.contiguous(), self._modality.extractor)
+        return Features(processes.joined(parts, torch.cat).float().contiguous(), self._modality.extractor)
 
     def exhibit(self, shown: Samples) -> Stage[Exhibit]:
         """Find the real training samples nearest to those shown; generations are scored by others."""

@@ -8,7 +8,7 @@ No torch before `begin`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -129,6 +129,18 @@ def collected(value: T) -> list[T]:
     found: list[Any] = [None] * count()
     _torch().all_gather_object(found, value, group=_talk)
     return found
+
+
+def joined(parts: list[T], join: Callable[[list[T]], T]) -> T:
+    """Return the parts of all processes, in order, joined into one.
+
+    This process's are joined first, into a copy, since parts may be views of more than the others are to have; the list
+    is then emptied, so that few copies are held at a time.
+    """
+    own = [join(parts)] if parts else []
+    parts.clear()
+    found = [part for each in collected(own) for part in each]
+    return found[0] if len(found) == 1 else join(found)
 
 
 @contextmanager

@@ -36,11 +36,6 @@ class DitDenoiser(LatentDenoiser):
 
     by_block = False  # its end uses the first block's embedding of labels
 
-    def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the predicted noise; a variance that was learned beside it is left alone."""
-        predicted: Tensor = network(noisy, timestep=times, class_labels=labels).sample
-        return predicted[:, : noisy.shape[1]]
-
 
 class TextDenoiser(LatentDenoiser):
     """A UNet that works on latents and reads prompts: Stable Diffusion 1, 2 and XL. A label is a prompt's number."""

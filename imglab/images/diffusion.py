@@ -29,7 +29,7 @@ TIMESTEPS = 1000
 
 
 class PixelDenoiser(Denoiser):
-    """A UNet that works on the pixels themselves. A variance that was learned beside the noise is left alone."""
+    """A network that works on the pixels themselves. A variance that was learned beside the noise is left alone."""
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:  # noqa: D102
         return images
