@@ -8,35 +8,35 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from imglab.autoclass import register_when_imported
+from imglab.text.autoclass import register_when_imported
 
 if TYPE_CHECKING:
     from imglab.check import check_modality as check_modality
     from imglab.errors import InputError as InputError
     from imglab.errors import Problem as Problem
-    from imglab.experiment import Run as Run
-    from imglab.loop import Generation as Generation
+    from imglab.generation import Generation as Generation
     from imglab.loop import chain_events as chain_events
     from imglab.loop import run_chain as run_chain
     from imglab.measure import Measure as Measure
+    from imglab.measures import Features as Features
+    from imglab.measures import Measures as Measures
     from imglab.metrics import prdc as prdc
     from imglab.metrics.prdc import PrecisionRecallDensityCoverage as PrecisionRecallDensityCoverage
-    from imglab.modality import Features as Features
-    from imglab.modality import GenerativeModel as GenerativeModel
-    from imglab.modality import Measures as Measures
     from imglab.modality import Modality as Modality
-    from imglab.modality import Progress as Progress
     from imglab.modality import Spec as Spec
-    from imglab.plugins import load_model as load_model
+    from imglab.model import GenerativeModel as GenerativeModel
+    from imglab.progress import Progress as Progress
     from imglab.report.notebook import Report as Report
+    from imglab.run.run import Run as Run
     from imglab.samples import Samples as Samples
     from imglab.samples import Selection as Selection
     from imglab.samples import TrainingSet as TrainingSet
-    from imglab.side_by_side import SideBySide as SideBySide
-    from imglab.store import DiskStore as DiskStore
-    from imglab.store import MemoryStore as MemoryStore
-    from imglab.store import RunFolder as RunFolder
-    from imglab.sweeps.run import Sweep as Sweep
+    from imglab.store.base import MemoryStore as MemoryStore
+    from imglab.store.disk import DiskStore as DiskStore
+    from imglab.store.model_folder import load_model as load_model
+    from imglab.store.reader import RunFolder as RunFolder
+    from imglab.studies.side_by_side import SideBySide as SideBySide
+    from imglab.studies.sweeps.run import Sweep as Sweep
 
 __version__ = "0.1.0"
 
@@ -45,18 +45,24 @@ register_when_imported()
 _HOMES = {
     "check": ["check_modality"],
     "errors": ["InputError", "Problem"],
-    "experiment": ["Run"],
-    "loop": ["Generation", "chain_events", "run_chain"],
+    "run.run": ["Run"],
+    "generation": ["Generation"],
+    "loop": ["chain_events", "run_chain"],
     "measure": ["Measure"],
     "metrics": ["prdc"],
     "metrics.prdc": ["PrecisionRecallDensityCoverage"],
-    "modality": ["Features", "GenerativeModel", "Measures", "Modality", "Progress", "Spec"],
-    "plugins": ["load_model"],
+    "measures": ["Features", "Measures"],
+    "modality": ["Modality", "Spec"],
+    "model": ["GenerativeModel"],
+    "progress": ["Progress"],
+    "store.model_folder": ["load_model"],
     "report.notebook": ["Report"],
     "samples": ["Samples", "Selection", "TrainingSet"],
-    "side_by_side": ["SideBySide"],
-    "store": ["DiskStore", "MemoryStore", "RunFolder"],
-    "sweeps.run": ["Sweep"],
+    "studies.side_by_side": ["SideBySide"],
+    "store.base": ["MemoryStore"],
+    "store.disk": ["DiskStore"],
+    "store.reader": ["RunFolder"],
+    "studies.sweeps.run": ["Sweep"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

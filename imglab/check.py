@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from imglab import files
-from imglab.modality import GenerativeModel, Modality, Progress, Stage
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.progress import Progress, Stage
 from imglab.samples import REAL, Samples, TrainingSet
+from imglab.store import files
 
 CHECKED = 12
 """Samples drawn for a check."""

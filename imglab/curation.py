@@ -16,14 +16,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from imglab import files, seeds
-from imglab.environment import hash_samples
+from imglab import seeds
 from imglab.errors import InputError, Problem, Stopped
 from imglab.metrics import nearest_distances
 from imglab.metrics.neighbours import in_one_frame, kth_squared_distance
-from imglab.modality import GenerativeModel, Modality
-from imglab.runs import read_signed
-from imglab.samples import Samples
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.samples import Samples, hash_samples
+from imglab.store import files
+from imglab.store.files import read_signed
 
 BLOCK = 512
 MARKS, NAMES = "marks.csv", ".names.json"

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import files, processes, seals, seeds
+from imglab import distributed, seeds
+from imglab.measures import Exhibit, Features, Measures
 from imglab.metrics import (
     PRDC,
     Moments,
@@ -29,8 +30,10 @@ from imglab.metrics import (
     prdc,
     vendi_score,
 )
-from imglab.modality import Exhibit, Features, Measures, Modality, Progress, Split, Stage
+from imglab.modality import Modality, Split
+from imglab.progress import Progress, Stage
 from imglab.samples import Samples
+from imglab.store import files, hashes
 
 CHUNK = 1024
 """Samples whose features are taken at a time."""
@@ -112,7 +115,7 @@ class Measure:
 
     def _prepare_features(self) -> Stage[None]:
         kept = self._cache / "reference.safetensors" if self._cache else None
-        if kept and processes.told(kept.exists()):
+        if kept and distributed.broadcast(kept.exists()):
             self._real = {split: _Reference(features) for split, features in load_file(kept).items()}
             return
         for split in get_args(Split):
@@ -120,7 +123,7 @@ class Measure:
             self._real[split] = _Reference(found.values)
         if kept:
             real = {split: reference.features for split, reference in self._real.items()}
-            with seals.written(kept.parent, kept.name):
+            with hashes.written(kept.parent, kept.name):
                 files.write_atomically(kept, lambda path: save_file(real, path))
 
     def real(self, split: Split) -> Tensor:
@@ -129,12 +132,12 @@ class Measure:
 
     def features(self, samples: Samples) -> Stage[Features]:
         """Take the features of samples, a chunk at a time."""
-        mine, parts = processes.share(len(samples)), []
+        mine, parts = distributed.shard(len(samples)), []
         for start in range(mine.start, mine.stop, CHUNK):
             end = min(start + CHUNK, mine.stop)
             parts.append(self._modality.features(samples[start:end]))
-            yield Progress("measure", (end - mine.start) * processes.count(), len(samples))
-        return Features(processes.joined(parts, torch.cat).float().contiguous(), self._modality.extractor)
+            yield Progress("measure", (end - mine.start) * distributed.world_size(), len(samples))
+        return Features(distributed.gather(parts, torch.cat).float().contiguous(), self._modality.extractor)
 
     def exhibit(self, shown: Samples) -> Stage[Exhibit]:
         """Find the real training samples nearest to those shown; generations are scored by others."""
@@ -243,7 +246,7 @@ class Measure:
             else:
                 self._floors[n_synthetic] = yield from self._make_floor(n_synthetic)
                 if kept:
-                    with seals.written(kept.parent, kept.name):
+                    with hashes.written(kept.parent, kept.name):
                         files.write_json(kept, self._floors[n_synthetic])
         return self._floors[n_synthetic]
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.measures import Measures
+from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
 
 Split = Literal["train", "test"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,96 +33,6 @@ class Spec:
     dtype: torch.dtype
     conditions: tuple[str, ...] | None = None
     prompts: bool = False
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features of N samples, float32 [N, D], and the name of the extractor that took them."""
-
-    values: Tensor
-    extractor: str
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What was measured.
-
-    values      JSON values; None where undefined
-    reasons     why, for each None
-    per_sample  tensors with a row for each sample
-    floor       what real data score at the same sizes, {"mean": .., "sd": ..} or None, where that is known
-    """
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    per_sample: Mapping[str, Tensor] = field(default_factory=dict)
-    floor: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Measures]) -> Measures:
-        """Put together what was measured apart."""
-        each = [[getattr(part, column.name) for part in parts] for column in fields(cls)]
-        return cls(*({name: value for column in columns for name, value in column.items()} for columns in each))
-
-    def finite(self) -> Measures:
-        """Return the same with None, and a reason, for every number that is infinite or none: it overflowed."""
-        values = {name: _finite(value) for name, value in self.values.items()}
-        lost = [name for name, value in self.values.items() if value != values[name]]
-        reasons = {**dict.fromkeys(lost, "overflowed: it is no finite number"), **self.reasons}
-        return replace(self, values=values, reasons=reasons, floor={k: _finite(v) for k, v in self.floor.items()})
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_finite(inner) for inner in value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """What stands beside the shown samples, N of them, where a person looks at them.
-
-    index     which real training samples are nearest in feature space, nearest first, int64 [N, K]; K = 0: undefined
-    distance  how far they are, in feature units, float64 [N, K]
-    rows      all that `index` names, in order, int64 [U]
-    real      their data, [U, ...]
-    words     what `Modality.read` says of the N shown samples and of the U real ones
-    """
-
-    index: Tensor
-    distance: Tensor
-    rows: Tensor
-    real: Tensor
-    words: Mapping[str, list[dict[str, str]] | None]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a stage has come, in samples.
-
-    state, where a stage offers it, returns the tensors of a checkpoint in the middle of it; giving them back as
-    `resume` continues from there and ends with the same bytes.
-    """
-
-    stage: str
-    seen: int
-    total: int
-    loss: float | None = None
-    state: Callable[[], dict[str, Tensor]] | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What `auto` was chosen to stand for, and why."""
-
-    value: Any
-    why: str
-
-
-Stage: TypeAlias = Generator[Progress, None, T]
-"""Work that says how far it has come and returns its result at the end."""
 
 
 class Modality(ABC):
@@ -217,94 +127,3 @@ class Modality(ABC):
         `shown[g]` is what generation g drew from the same latents or prompts; the last one is the one to show.
         The same samples give the same bytes.
         """
-
-
-class GenerativeModel(ABC):
-    """A way to learn and draw one kind of data. Settings go into the constructor, data into the methods.
-
-    A class named in a config as `module:Class` is made with `modality=` and the keys of its section.
-    An instance holds either no weights yet (it can only `fit`), or fitted ones.
-    """
-
-    @abstractmethod
-    def fit(
-        self,
-        train: TrainingSet,
-        *,
-        start: GenerativeModel | None,
-        seed: int,
-        resume: dict[str, Tensor] | None = None,
-    ) -> Stage[GenerativeModel]:
-        """Train on `train`, from the weights of `start` (None: from scratch), and return the NEW fitted model.
-
-        Yields Progress on the way; neither `self`, `start` nor `train` changes. All that the new model goes on to do
-        follows from what `save` writes, so that a loaded model continues exactly as this one would.
-        """
-
-    @property
-    def members(self) -> tuple[GenerativeModel, ...]:
-        """The models of a population, in the order in which `Samples.source` counts them; most are alone."""
-        return (self,)
-
-    @property
-    def conditional(self) -> bool:
-        """Whether it trains on, and draws by, the classes of samples, and so cannot do without them."""
-        return False
-
-    @property
-    def pretrained(self) -> GenerativeModel | None:
-        """Weights that come with the settings, for a chain to start from; most models have none."""
-        return None
-
-    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
-        """Measure what its settings leave to `auto`: key -> what it is to be. A run asks once, before generation 0.
-
-        fits  how many there will be in the run, the first one from scratch or pretrained weights
-        """
-        return {}
-
-    def check_start(self, start: GenerativeModel) -> GenerativeModel:
-        """Return `start` if a fit can begin from its weights, else raise ValueError with the reason."""
-        if not isinstance(start, type(self)):
-            raise ValueError(f"a {type(self).__name__} cannot start from a {type(start).__name__}")
-        return start
-
-    @abstractmethod
-    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield samples `indices` in order, in batches of the model's choice.
-
-        Sample i's noise depends on (seed, i) alone: not on batch or process count. `conditions`, if any, has one row
-        for each index; a model that takes none ignores them.
-        """
-
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
-        """Measure what only this kind of model has, such as its parameters; `first` is generation 0's model.
-
-        `samples` are those that it drew as its generation.
-        """
-        return Measures()
-
-    def log_density(self, samples: Samples) -> Tensor:
-        """Return the log-likelihood (or a bound on it) of each sample under the fitted model, float64 [N].
-
-        Raises NotImplementedError where the model knows none.
-        """
-        raise NotImplementedError(f"a {type(self).__name__} knows no density")
-
-    @abstractmethod
-    def save(self, path: Path) -> None:
-        """Write the fitted model into the folder `path`, which does not exist yet: the same weights, the same bytes."""
-
-    @classmethod
-    @abstractmethod
-    def load(cls, path: Path) -> GenerativeModel:
-        """Open what `save` wrote."""
-
-    @property
-    def training(self) -> Mapping[str, Any]:
-        """How this model was fitted, for metrics.json: `samples_seen` and `budget` (samples or epochs)."""
-        return {}
-
-    def sample(self, n: int, *, conditions: Tensor | None = None, seed: int) -> Samples:
-        """Return samples 0 to n - 1."""
-        return Samples.concatenate(list(self.draw(range(n), conditions=conditions, seed=seed)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -214,3 +215,12 @@ class _Places:
             parts.append(column[rows])
         found = torch.cat(parts)
         return torch.empty_like(found).index_copy_(0, self.order, found)
+
+
+def hash_samples(samples: Samples) -> str:
+    """Return the sha256 of the samples' shape, data and conditions."""
+    digest = hashlib.sha256(repr((samples.data.dtype, tuple(samples.data.shape))).encode())
+    for column in (samples.data, samples.condition):
+        if column is not None:
+            digest.update(column.contiguous().numpy().data)
+    return digest.hexdigest()

@@ -89,8 +89,8 @@ def bench_help() -> dict[str, dict]:
 
 def text_chain(*changes: str):
     """Return modality and model of configs/text_pydoc.yaml with changes."""
-    from imglab.config import load_config
-    from imglab.experiment import build
+    from imglab.config.load import load_config
+    from imglab.run.build import build
 
     built = build(load_config(ROOT / "configs" / "text_pydoc.yaml", changes), "benchmark")
     return built.modality, built.models[0]
@@ -194,7 +194,7 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
 
 SAFETY = """
 import os, sys, time
-from imglab import files
+from imglab.store import files
 spent = 0.0
 def timed(function):
     def call(*arguments):
@@ -206,7 +206,7 @@ def timed(function):
             spent += time.perf_counter() - began
     return call
 os.fsync, files.sha256_file = timed(os.fsync), timed(files.sha256_file)
-from imglab.experiment import Run
+from imglab.run.run import Run
 began = time.perf_counter()
 for _ in Run.from_file("configs/image_digits.yaml", sys.argv[1], ["generations=2"]).events():
     pass
@@ -334,8 +334,8 @@ def _pretended(run: Path, folder: Path, generations: int, seed: int) -> Path:
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
-    from imglab import files
-    from imglab.runs import read_manifest
+    from imglab.store import files
+    from imglab.store.reading import read_manifest
 
     random = np.random.default_rng(seed)
     first = run / "generation_000"

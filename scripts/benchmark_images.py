@@ -194,10 +194,10 @@ def bench_diffusion_quality() -> dict[str, dict]:
         return {"diffusion_quality": {"skipped": f"{EXAMPLE} does not name diffusers' example"}}
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-    from imglab.config import load_config
-    from imglab.experiment import build
+    from imglab.config.load import load_config
     from imglab.measure import Measure
     from imglab.metrics import frechet_distance
+    from imglab.run.build import build
     from imglab.samples import Samples, TrainingSet
 
     built = build(load_config(ROOT / "configs" / "image_digits.yaml"), "benchmark")

@@ -6,7 +6,7 @@ python scripts/run_text_chain.py configs/text_pydoc.yaml --out runs/mine --set g
 import argparse
 
 import imglab
-from imglab.printable import printable
+from imglab.safe_text import printable
 
 
 def main() -> None:

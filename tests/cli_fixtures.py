@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from imglab import cli
+from imglab.cli import main
 
 
 def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
@@ -14,7 +14,7 @@ def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     out, err = capsys.readouterr()
     return end.value.code or 0, out, err
 

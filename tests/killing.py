@@ -63,8 +63,8 @@ class _Counter:
 
 
 def _work(config: str, out: str, changes: list[str], moment: Moment | None, results: bool, told) -> None:
-    from imglab.experiment import Run
     from imglab.report.results import write_results
+    from imglab.run.run import Run
 
     counter = _Counter(Path(out), moment)
     for _ in Run.from_file(config, out, changes).events():

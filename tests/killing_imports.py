@@ -6,14 +6,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-import imglab.categories.model
 import imglab.curation
-import imglab.experiment
-import imglab.gaussian.kde
 import imglab.images.diffusion
 import imglab.images.vae
 import imglab.mixed.population
 import imglab.report.results
+import imglab.run.run
+import imglab.solvable.categories.model
+import imglab.solvable.gaussian.kde
 import imglab.text.language_model
 import imglab.text.ngram  # noqa: F401
 

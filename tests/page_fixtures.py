@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imglab.config import validate_config
-from imglab.experiment import Run
+from imglab.config.load import validate_config
+from imglab.run.run import Run
 from tests.text_fixtures import TINY_TEXT
 
 IMAGES = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from imglab.gaussian.model import GaussianModel
-from imglab.gaussian.settings import GaussianModelSettings
 from imglab.samples import Samples
+from imglab.solvable.gaussian.model import GaussianModel
+from imglab.solvable.gaussian.settings import GaussianModelSettings
 
 
 class Sevens(GaussianModel):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imglab.claims.catalog import Catalog, Claim, Statement
-from imglab.claims.evaluate import find, verdict_of
-from imglab.claims.run import ClaimsRun, theory_finding
-from imglab.claims.table import format_results
 from imglab.errors import InputError
-from imglab.experiment import build
+from imglab.run.build import build
+from imglab.studies.claims.catalog import Catalog, Claim, Statement
+from imglab.studies.claims.evaluate import find, verdict_of
+from imglab.studies.claims.run import ClaimsRun, theory_finding
+from imglab.studies.claims.table import format_results
 from tests.test_run_directory import TINY_GAUSSIAN
 
 SEEDS = range(5)

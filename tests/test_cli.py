@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from safetensors import SafetensorError
 
-from imglab.runs import read_metrics
+from imglab.store.reading import read_metrics
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, write
 

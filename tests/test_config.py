@@ -11,16 +11,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imglab.config import (
-    differences,
-    dump_config,
-    load_config,
-    validate_config,
-    with_changes,
-)
+from imglab.config.load import dump_config, load_config, validate_config
+from imglab.config.merge import differences, with_changes
+from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
-from imglab.sweeps.config import load_sweep
-from imglab.yaml_files import parse_yaml
+from imglab.studies.sweeps.config import load_sweep
 
 RIGHT = {"name": "right", "modality": {"kind": "gaussian"}, "model": {"kind": "gaussian"}}
 

@@ -10,14 +10,14 @@ import shutil
 
 import pytest
 
-from imglab import files, runs
 from imglab.errors import InputError
-from imglab.experiment import Run
-from imglab.fork import fork
-from imglab.gaussian.modality import GaussianModality
 from imglab.report.results import write_results
-from imglab.seals import SEAL
-from imglab.verify import find_faults, verify
+from imglab.run.fork import fork
+from imglab.run.run import Run
+from imglab.solvable.gaussian.modality import GaussianModality
+from imglab.store import files, layout, reading
+from imglab.store.hashes import SEAL
+from imglab.store.verify import find_faults, verify
 from tests.test_run_directory import TINIES, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
 UNSEALED = ("events.jsonl", ".lock")
@@ -64,7 +64,7 @@ def sealed_files(run):
 
 def test_a_whole_run_has_no_faults(run):
     assert list(find_faults(run)) == []
-    done = runs.count_finished(run)
+    done = layout.count_finished(run)
     assert list(verify(run)) == [f"{run}: whole, {done} generations"]
 
 
@@ -113,7 +113,7 @@ def test_a_run_that_would_go_on_from_damage_refuses_and_a_repair_brings_the_same
             finish(config, run, ["generations=4"])
         assert any("set aside" in line for line in verify(run, repair=True))
         g = int(path.relative_to(run).parts[0][-3:])
-        assert runs.count_finished(run) == g
+        assert layout.count_finished(run) == g
         aside = run / "damaged" / "1" / path.relative_to(run)
         assert aside.read_bytes() != content, "what was damaged is kept as it was"
         finish(config, run)
@@ -131,7 +131,7 @@ def test_shared_files_that_are_damaged_are_made_again(copy):
         finish(config, run)
     list(verify(run, repair=True))
     finish(config, run, ["generations=4"])  # what nothing asks for is not made again
-    assert runs.read_manifest(run, 3)["shared"] == runs.read_manifest(run, 0)["shared"]
+    assert reading.read_manifest(run, 3)["shared"] == reading.read_manifest(run, 0)["shared"]
     assert {name: sign for name, sign in expected.items() if "generation" in name}.items() <= hashes(run).items()
 
 
@@ -142,7 +142,7 @@ def test_what_only_a_copy_mends_is_left_where_it_is(copy):
         (run / name).write_bytes(content.replace(b"a", b"b", 1))
         with pytest.raises(InputError, match=f"{name}: .*put it back from a copy"):
             list(verify(run, repair=True))
-        assert runs.count_finished(run) == TINY_GAUSSIAN["generations"]
+        assert layout.count_finished(run) == TINY_GAUSSIAN["generations"]
         (run / name).write_bytes(content)
     assert list(verify(run))
 
@@ -161,9 +161,9 @@ def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(copy, m
     _, run = copy
     folder = run / "generation_001"
     (run.parent / "secret").write_text("secret")
-    manifest = runs.read_manifest(run, 1)
+    manifest = reading.read_manifest(run, 1)
     manifest["files"][name] = "0" * 64
-    files.write_signed(folder / runs.MANIFEST, manifest)
+    files.write_signed(folder / layout.MANIFEST, manifest)
     opened = []
     honest = files.sha256_file
     monkeypatch.setattr(files, "sha256_file", lambda path: opened.append(path.resolve()) or honest(path))
@@ -250,14 +250,14 @@ def test_metrics_that_were_changed_reach_no_table(copy):
     path = run / "generation_001" / "metrics.json"
     path.write_text(path.read_text().replace('"fid": ', '"fid": 1', 1))
     with pytest.raises(InputError, match=r"metrics.json: is not as it was written"):
-        runs.read_metrics(run)
+        reading.read_metrics(run)
 
 
 def test_generations_behind_a_gap_are_not_passed_over_in_silence(copy):
     _, run = copy
-    (run / "generation_000" / runs.MANIFEST).unlink()
+    (run / "generation_000" / layout.MANIFEST).unlink()
     with pytest.raises(InputError, match=r"generation_000/manifest.json: is missing, and generation 2 is finished"):
-        runs.read_metrics(run)
+        reading.read_metrics(run)
     with pytest.raises(InputError, match=r"generation_000/manifest.json: is missing"):
         list(verify(run))
 
@@ -294,7 +294,7 @@ def test_a_config_of_another_run_sets_no_generation_aside(copy, tmp_path):
     for repair in (False, True):
         with pytest.raises(InputError, match=r"config.yaml: is not what generation 0 was made with .put it back"):
             list(verify(run, repair=repair))
-    assert runs.count_finished(run) == 3
+    assert layout.count_finished(run) == 3
     (run / "config.yaml").write_bytes(own)
     assert list(verify(run)) == [f"{run}: whole, 3 generations"]
 
@@ -348,11 +348,11 @@ class TestForks:
 
     @pytest.mark.parametrize("generation", ["x", -1, 10**30, None])
     def test_a_number_that_is_none(self, forked, generation):
-        described = runs.read_signed(forked / "fork.json", ())
+        described = files.read_signed(forked / "fork.json", ())
         files.write_signed(forked / "fork.json", {**described, "generation": generation})
         with pytest.raises(InputError):
             list(verify(forked, repair=True))
-        assert runs.count_finished(forked) == 4
+        assert layout.count_finished(forked) == 4
 
     def test_a_run_whose_shared_files_were_set_aside_can_be_forked(self, copy, tmp_path):
         _, run = copy
@@ -382,7 +382,7 @@ def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(c
     )
     with pytest.raises(InputError, match=r"shared/reference.safetensors: is made again and not as"):
         finish(config, run, ["generations=4"])
-    assert runs.count_finished(run) == 3
+    assert layout.count_finished(run) == 3
 
 
 def test_files_of_strangers_in_a_finished_generation_are_told(copy):
@@ -498,13 +498,13 @@ def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab,
     ]
     assert lab("verify", out, "--repair")[0] == 0
     assert lab("verify", out)[0] == 0
-    manifest = out / "two" / "generation_000" / runs.MANIFEST
+    manifest = out / "two" / "generation_000" / layout.MANIFEST
     content = manifest.read_bytes()
     manifest.unlink()
     assert f"{manifest}: is missing" in lab("verify", out)[2]
     assert f"{manifest}: is missing" in lab("report", out)[2] + lab("metrics", out)[2]
     manifest.write_bytes(content)
     assert lab("run", config, "--out", out)[0] == 0
-    assert runs.count_finished(out / "two") == 3
+    assert layout.count_finished(out / "two") == 3
     (out / "chains.json").write_text('{"chains": ["one"], "self": ""}\n')
     assert "is not as it was written" in lab("verify", out)[2]

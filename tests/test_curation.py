@@ -11,16 +11,17 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imglab import curation, files, regimes
+from imglab import curation, regimes
 from imglab.curation import Context
 from imglab.errors import InputError, Stopped
-from imglab.experiment import Run
-from imglab.gaussian.modality import GaussianModality
-from imglab.gaussian.settings import GaussianDataSettings
 from imglab.measure import Measure
-from imglab.runs import read_signed
+from imglab.run.run import Run
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
-from imglab.store import RunFolder
+from imglab.solvable.gaussian.modality import GaussianModality
+from imglab.solvable.gaussian.settings import GaussianDataSettings
+from imglab.store import files
+from imglab.store.files import read_signed
+from imglab.store.reader import RunFolder
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, finish, write
 from tests.text_fixtures import finish as result
 

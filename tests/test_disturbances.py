@@ -18,9 +18,9 @@ import pytest
 import yaml
 from safetensors import SafetensorError
 
-from imglab import files, store
-from imglab.experiment import Run
-from imglab.verify import find_faults
+from imglab.run.run import Run
+from imglab.store import disk, files
+from imglab.store.verify import find_faults
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
@@ -89,7 +89,7 @@ def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch,
         raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "save_file", failing)
+        patch.setattr(disk, "save_file", failing)
         code, _, err = lab("run", config, "--out", "run")
     assert (code, "run the same command again" in err) == (3, True), err
     assert lab("run", config, "--out", "run")[0] == 0
@@ -167,7 +167,7 @@ def test_the_second_of_two_processes_refuses_and_the_first_goes_on(tmp_path):
     config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
     first = Run.from_file(config, out).events()
     next(first)
-    code = "import sys; from imglab.experiment import Run; list(Run.from_file(sys.argv[1], sys.argv[2]).events())"
+    code = "import sys; from imglab.run.run import Run; list(Run.from_file(sys.argv[1], sys.argv[2]).events())"
     told = subprocess.run(
         [sys.executable, "-c", code, str(config), str(out)], capture_output=True, text=True, check=False
     )

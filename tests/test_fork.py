@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-from imglab import files, runs
 from imglab.errors import InputError
-from imglab.fork import fork
-from imglab.loop import Generation
-from imglab.store import RunFolder
+from imglab.generation import Generation
+from imglab.run.fork import fork
+from imglab.store import files, layout, reading
+from imglab.store.reader import RunFolder
 from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
 
 CHAIN = {**TINY_GAUSSIAN, "regime": "replace", "generations": 4}
@@ -33,7 +33,7 @@ def test_the_prefix_is_shared_and_the_rest_follows_the_new_rules(parent, tmp_pat
     found = carried_on(f"{parent}@1", out, "regime={kind: mix, real_fraction: 1.0}", "generations=5")
     assert [generation.metrics["real_share"] for generation in found] == [1.0, 0.0, 1.0, 1.0, 1.0]
     for g in range(2):
-        for path in runs.generation_folder(parent, g).rglob("*"):
+        for path in layout.generation_folder(parent, g).rglob("*"):
             if path.is_file():
                 assert path.samefile(out / path.relative_to(parent))
     described = json.loads((out / "fork.json").read_text())
@@ -48,9 +48,9 @@ def test_an_unchanged_fork_goes_on_as_the_parent_did(parent, tmp_path):
     ours, theirs = hashes(tmp_path / "same"), hashes(parent)
     differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
     assert differing == {"fork.json", "generation_002/manifest.json", "generation_003/manifest.json"}
-    manifest = runs.read_manifest(tmp_path / "same", 2)
+    manifest = reading.read_manifest(tmp_path / "same", 2)
     assert manifest.pop("fork") == ours["fork.json"], "so that its loss is noticed"
-    assert manifest == runs.read_manifest(parent, 2)
+    assert manifest == reading.read_manifest(parent, 2)
 
 
 def test_it_says_what_it_imports_before_it_does(lab, parent, tmp_path, monkeypatch):

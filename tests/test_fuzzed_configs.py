@@ -18,12 +18,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imglab.config import RunConfig, dump_config, load_config, merged, plug_ins, validate_config
+from imglab.config.load import dump_config, load_config, plug_ins, validate_config
+from imglab.config.merge import merged
+from imglab.config.schema import RunConfig
+from imglab.config.sections import CURATIONS, REGIMES
+from imglab.config.yaml import MAX_BYTES, MAX_VALUES, dump_yaml, parse_yaml
 from imglab.errors import InputError
-from imglab.printable import printable
-from imglab.sections import CURATIONS, REGIMES
-from imglab.sweeps.config import SweepConfig, load_sweep
-from imglab.yaml_files import MAX_BYTES, MAX_VALUES, dump_yaml, parse_yaml
+from imglab.safe_text import printable
+from imglab.studies.sweeps.config import SweepConfig, load_sweep
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, TINY_MIXED, write
 
@@ -508,7 +510,7 @@ class TestWhatIsCheckedPastTheSchema:
         return folder
 
     def check(self, path: Path, right: list):
-        from imglab.experiment import check, check_each
+        from imglab.run.build import check, check_each
 
         for load in (load_config, load_sweep):
             try:
@@ -714,8 +716,8 @@ import resource, sys
 from pathlib import Path
 from imglab.config import load_config
 from imglab.errors import InputError
-from imglab.printable import printable
-from imglab.sweeps.config import load_sweep
+from imglab.safe_text import printable
+from imglab.studies.sweeps.config import load_sweep
 path = Path(sys.argv[1])
 text = path.read_text()
 try:

@@ -25,13 +25,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from imglab import cli, files, load_model, runs
-from imglab.config import validate_config
+from imglab import load_model
+from imglab.cli import main
+from imglab.config.load import validate_config
 from imglab.curation import MARKS, NAMES, Context, human
 from imglab.errors import InputError, Stopped
-from imglab.experiment import build, build_modality, build_models
-from imglab.export import export
-from imglab.fork import fork
 from imglab.images import sources
 from imglab.images.data import load_real_images
 from imglab.images.settings import ImageSettings
@@ -43,6 +41,10 @@ from imglab.report.live import LiveReport
 from imglab.report.results import FORMULAS, metrics_csv, write_results
 from imglab.report.story import read_arms
 from imglab.report.table import format_table, streamed
+from imglab.run.build import build, build_modality, build_models
+from imglab.run.export import export
+from imglab.run.fork import fork
+from imglab.store import files, groups, layout, reading
 from imglab.text import corpus
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text
@@ -78,7 +80,7 @@ def lab(monkeypatch, *arguments):
     """Run the command line; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     return end.value.code or 0
 
 
@@ -670,7 +672,7 @@ def copy(finished_runs, tmp_path):
 
 def resealed(path: Path) -> None:
     """Let the manifest of a stranger's generation list a file of it as it now is."""
-    manifest = path.with_name(runs.MANIFEST)
+    manifest = path.with_name(layout.MANIFEST)
     listed = {key: value for key, value in json.loads(manifest.read_text()).items() if key != "self"}
     listed["files"][path.name] = files.sha256_file(path)
     files.write_signed(manifest, listed)
@@ -693,7 +695,7 @@ class TestRuns:
         for seed in range(12 if file == "metrics.json" else 5):
             chance = random.Random(f"{name} {file} {seed}")
             g = chance.randrange(2)
-            path = run / file if file in OF_A_RUN else runs.generation_folder(run, g) / file
+            path = run / file if file in OF_A_RUN else layout.generation_folder(run, g) / file
             if not path.exists():
                 pytest.skip(f"{name} has no {file}")
             whole = path.read_bytes()
@@ -711,7 +713,7 @@ class TestRuns:
             if file == "metrics.json":  # or nothing in it would be looked at
                 resealed(path)
             tally.open("report", lambda: build_page(read_arms([run])))
-            tally.open("metrics", lambda: format_table(runs.read_metrics(run)))
+            tally.open("metrics", lambda: format_table(reading.read_metrics(run)))
             if file in ("metrics.json", "per_sample.safetensors") and seed < 3:
                 tally.open("results", lambda: write_results(run))
             if file in ("samples.safetensors", "config.yaml", "environment.json") and seed < 3:
@@ -739,7 +741,7 @@ class TestRuns:
             path.write_bytes(written(tree))
             resealed(path)
             tally.open("report", lambda: build_page(read_arms([run])))
-            tally.open("metrics", lambda: format_table(runs.read_metrics(run)))
+            tally.open("metrics", lambda: format_table(reading.read_metrics(run)))
         assert tally.tried == 12
 
     @pytest.mark.parametrize("value", [1e308, -1e308, 5e-324, 1e300, 1e-300, 0])
@@ -750,7 +752,7 @@ class TestRuns:
             row = json.loads(path.read_text())
             path.write_bytes(written({**row, "fid": value if g % 2 else -value, "fid_se": abs(value)}))
             resealed(path)
-        rows = runs.read_metrics(run)
+        rows = reading.read_metrics(run)
         assert "nan" not in build_page(read_arms([run])).html.partition('<script type="application/json"')[0].lower()
         assert "generation" in format_table(rows)
         assert metrics_csv(rows)
@@ -773,7 +775,7 @@ class TestRuns:
         (tmp_path / "sweep").mkdir()
         files.write_signed(tmp_path / "sweep" / "sweep.json", {**described, "contrasts": [], "generations": {}})
         assert "sweep.json" in refused(lambda: read_arms([tmp_path / "sweep"]))
-        assert "sweep.json" in refused(lambda: runs.run_folders(tmp_path / "sweep"))
+        assert "sweep.json" in refused(lambda: groups.run_folders(tmp_path / "sweep"))
         assert lab(monkeypatch, "metrics", tmp_path / "sweep") == 2
         assert lab(monkeypatch, "report", tmp_path / "sweep") == 2
 
@@ -816,7 +818,7 @@ class TestRuns:
         path.symlink_to(outside)
         for call in (
             lambda: read_arms([run]),
-            lambda: runs.read_metrics(run),
+            lambda: reading.read_metrics(run),
             lambda: export(f"{run}@1", tmp_path / "out"),
         ):
             assert "is a link" in refused(call)
@@ -930,11 +932,11 @@ class TestNeutralised:
         with tempfile.TemporaryDirectory() as folder:
             run = shutil.copytree(finished_runs["texts"], Path(folder) / "run")
             for g in range(3):
-                path = runs.generation_folder(run, g) / "exhibit.json"
+                path = layout.generation_folder(run, g) / "exhibit.json"
                 words = json.loads(path.read_text())
                 words["shown"][0] = {"text": text, "prompt": text}
                 path.write_bytes(written(words))
-                path = runs.generation_folder(run, g) / "metrics.json"
+                path = layout.generation_folder(run, g) / "metrics.json"
                 row = {**json.loads(path.read_text()), text: 1.5, "extractor": text, "class_survival": {text: 1.0}}
                 path.write_bytes(written({**row, "reasons": {text: text}}))
                 resealed(path)
@@ -954,7 +956,7 @@ class TestNeutralised:
     @MANY
     @given(text=HOSTILE)
     def test_names_in_the_terminal_and_in_tables(self, text, finished_runs):
-        row = runs.read_metrics(finished_runs["vectors"])[0]
+        row = reading.read_metrics(finished_runs["vectors"])[0]
         row = {**row, "extractor": text, "reference": text, text: 1.5, "reasons": {text: text}, "headline": [text]}
         assert not controls(format_table([row, row]))
         assert not any(map(controls, streamed(row)))

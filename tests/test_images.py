@@ -134,7 +134,7 @@ class TestFit:
 
     def test_large_sets_are_read_batch_by_batch_with_the_same_result(self, digits, monkeypatch):
         whole = fitted(digits)
-        monkeypatch.setattr("imglab.training.HELD", 0)
+        monkeypatch.setattr("imglab.training.steps.HELD", 0)
         assert torch.equal(fitted(digits).sample(2, seed=1).data, whole.sample(2, seed=1).data)
 
     def test_resumes_in_the_middle_with_the_same_bytes(self, digits, tmp_path):

@@ -10,13 +10,16 @@ import torch
 import imglab
 from imglab import regimes
 from imglab.errors import InputError, Stopped
-from imglab.gaussian.modality import GaussianModality
-from imglab.gaussian.model import GaussianModel
-from imglab.gaussian.settings import GaussianDataSettings, GaussianModelSettings
-from imglab.loop import Generation, chain_events, run_chain
-from imglab.modality import GenerativeModel, Modality, Progress, Spec
+from imglab.generation import Generation
+from imglab.loop import chain_events, run_chain
+from imglab.modality import Modality, Spec
+from imglab.model import GenerativeModel
+from imglab.progress import Progress
 from imglab.samples import FRESH, REAL, Samples, Selection
-from imglab.store import MemoryStore
+from imglab.solvable.gaussian.modality import GaussianModality
+from imglab.solvable.gaussian.model import GaussianModel
+from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings
+from imglab.store.base import MemoryStore
 
 
 def gaussian(n=40, **settings):

@@ -7,14 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imglab import Progress, load_model, plugins
+from imglab import Progress, load_model
 from imglab.errors import InputError
-from imglab.experiment import Run
-from imglab.gaussian.model import GaussianModel
-from imglab.gaussian.settings import GaussianModelSettings
 from imglab.mixed.population import Population, assign
+from imglab.run.run import Run
 from imglab.samples import Samples, TrainingSet
-from imglab.store import RunFolder
+from imglab.solvable.gaussian.model import GaussianModel
+from imglab.solvable.gaussian.settings import GaussianModelSettings
+from imglab.store import model_folder
+from imglab.store.reader import RunFolder
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
 TWO = {"kind": "population", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}], "shares": [0.3, 0.7]}
@@ -153,7 +154,7 @@ def test_a_folder_alone_has_no_class_imported(tmp_path):
 
     (tmp_path / "class.json").write_text(json.dumps({"class": "os:system"}))
     with pytest.raises(InputError, match="which nothing here has named"):
-        plugins.load_model(tmp_path)
+        model_folder.load_model(tmp_path)
 
 
 def test_classes_are_for_all_models_or_for_none(tmp_path):

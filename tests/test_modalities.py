@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from imglab import check_modality, plugins
-from imglab.config import validate_config
-from imglab.experiment import build_modality, build_models
-from imglab.modality import Progress
+from imglab import check_modality
+from imglab.config.load import validate_config
+from imglab.progress import Progress
+from imglab.run.build import build_modality, build_models
 from tests.test_loop import Adder, Counter
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
@@ -86,7 +86,7 @@ def test_what_ships_keeps_the_contracts(case):
 def test_every_kind_that_ships_is_checked():
     kinds = {section["kind"] for sections in CASES.values() for section in sections}
     by_their_own_tests = {"pipeline"}  # test_pipelines.py: they start from a folder
-    assert kinds == {*plugins.MODALITIES, *plugins.MODELS} - by_their_own_tests
+    assert kinds == {*kinds.MODALITIES, *kinds.MODELS} - by_their_own_tests
 
 
 def test_a_right_modality_of_a_third_party_passes():

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from imglab.config import validate_config
+from imglab.config.load import validate_config
 from imglab.errors import Stopped
-from imglab.experiment import build
-from imglab.gaussian.model import GaussianModel
 from imglab.images.vae import Vae
-from imglab.runs import count_finished, read_metrics
+from imglab.run.build import build
 from imglab.samples import Samples, TrainingSet
+from imglab.solvable.gaussian.model import GaussianModel
+from imglab.store.layout import count_finished
+from imglab.store.reading import read_metrics
+from imglab.store.verify import find_faults
 from imglab.text import fitting
-from imglab.verify import find_faults
 from tests.plugged_models import Sevens
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, write
 from tests.text_fixtures import finish, text_parts

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from imglab import Report, cli, files
+from imglab import Report
+from imglab.cli import main
 from imglab.errors import InputError
 from imglab.report import exhibits
 from imglab.report.build import build_page, write_report
@@ -25,7 +26,8 @@ from imglab.report.results import metrics_csv, write_results
 from imglab.report.story import comparable, differences, read_arms
 from imglab.report.svg import Line, histogram_chart, line_chart, stacked_chart
 from imglab.report.verdict import short, verdict
-from imglab.runs import read_environment, read_metrics
+from imglab.store import files
+from imglab.store.reading import read_environment, read_metrics
 from tests.page_fixtures import IMAGES, run_chain_in
 
 
@@ -37,7 +39,7 @@ def imglab(monkeypatch, *arguments):
     """Run the command line; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     return end.value.code or 0
 
 
@@ -451,7 +453,7 @@ class TestNotebook:
 
     def test_a_generation_shows_its_numbers_and_images(self, tmp_path):
         from imglab import Run
-        from imglab.config import validate_config
+        from imglab.config.load import validate_config
 
         run = Run(validate_config({"name": "run", **IMAGES, "generations": 1}, "test"), tmp_path / "run")
         assert "no finished generation" in run._repr_html_() or "not a run directory" in run._repr_html_()

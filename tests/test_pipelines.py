@@ -20,18 +20,18 @@ from diffusers import (
 )
 from huggingface_hub.utils import filter_repo_objects
 
-from imglab import Run, check_modality, load_model, processes, seeds
-from imglab.config import validate_config
+from imglab import Run, check_modality, distributed, load_model, seeds
+from imglab.config.load import validate_config
 from imglab.errors import InputError, Stopped
-from imglab.experiment import build, build_modality
 from imglab.images import denoising, recorded
 from imglab.images.denoisers import denoiser_of
 from imglab.images.frozen import Clip, Dino
 from imglab.images.pipelines import _sampler, _steps
 from imglab.images.recorded import Flow, plain_keys
 from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
-from imglab.loop import _draw
+from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
+from imglab.stages import _draw
 from tests.test_images import finish
 from tests.test_run_directory import hashes
 
@@ -186,7 +186,7 @@ def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network
 
 
 def test_an_export_has_the_prompts(pipelines, captioned, tmp_path):
-    from imglab.export import export
+    from imglab.run.export import export
 
     run = Run(chain(pipelines, "stable_diffusion", captions(captioned)), tmp_path / "run")
     next(run.generations())
@@ -317,7 +317,7 @@ def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
 def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipelines, monkeypatch):
     """A part's labels are a view of all labels, and what is sent of a view is all that it is one of."""
     built, sent = build(chain(pipelines, "by_class"), "test"), []
-    monkeypatch.setattr(processes, "collected", lambda value: sent.append(value) or [value])
+    monkeypatch.setattr(distributed, "all_gather", lambda value: sent.append(value) or [value])
     finish(_draw(built.modality, built.models[0], TrainingSet.of(built.modality.real("train")), 20, None, seed=1))
     ((only,),) = sent
     assert [each.untyped_storage().nbytes() for each in (only.data, only.condition)] == [20 * 64, 20 * 8]

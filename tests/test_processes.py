@@ -16,7 +16,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from imglab import processes
+from imglab import distributed
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -233,9 +233,9 @@ def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):
 
 def test_shares_are_whole(monkeypatch):
     for size in (1, 2, 3, 7):
-        monkeypatch.setattr(processes, "count", lambda size=size: size)
+        monkeypatch.setattr(distributed, "world_size", lambda size=size: size)
         shares = []
         for number in range(size):
-            monkeypatch.setattr(processes, "number", lambda number=number: number)
-            shares += processes.share(10)
+            monkeypatch.setattr(distributed, "rank", lambda number=number: number)
+            shares += distributed.shard(10)
         assert shares == list(range(10))

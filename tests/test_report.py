@@ -11,7 +11,8 @@ from PIL import Image
 from imglab.report.figures import curves_figure, png, strip_png
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import histogram
-from imglab.report.table import format_table, frechet_label, metric_names, streamed
+from imglab.report.table import format_table, frechet_label, streamed
+from imglab.store.reading import metric_names
 
 
 def row(g, **changes):

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from imglab import files
-from imglab.config import load_config
+from imglab.config.load import load_config
 from imglab.errors import InputError
-from imglab.experiment import Run
-from imglab.loop import Generation
-from imglab.seals import SEAL
-from imglab.store import RunFolder
+from imglab.generation import Generation
+from imglab.run.run import Run
+from imglab.store import files
+from imglab.store.hashes import SEAL
+from imglab.store.reader import RunFolder
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
 TINY_IMAGE = {

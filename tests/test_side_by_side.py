@@ -13,12 +13,15 @@ import torch
 import yaml
 from PIL import Image
 
-from imglab import SideBySide, cli, files
-from imglab.config import SideBySideConfig, load_config
+from imglab import SideBySide
+from imglab.cli import main
+from imglab.config.load import load_config
+from imglab.config.schema import SideBySideConfig
 from imglab.errors import InputError
 from imglab.report.figures import png
 from imglab.report.side_by_side import relative_figure
-from imglab.workers import run_commands
+from imglab.store import files
+from imglab.studies.workers import run_commands
 from tests.test_report import row
 from tests.test_run_directory import hashes
 from tests.text_fixtures import TINY_TEXT
@@ -40,7 +43,7 @@ def imglab(monkeypatch, *arguments):
     """Run the command line; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     return end.value.code or 0
 
 
@@ -116,7 +119,7 @@ def test_workers_for_one_chain_are_refused(config, tmp_path, monkeypatch, capsys
 
 def test_an_interrupt_ends_the_commands_too(monkeypatch):
     """One ends when told to, one does not listen: it is ended all the same."""
-    monkeypatch.setattr("imglab.workers.GRACE", 0.5)
+    monkeypatch.setattr("imglab.studies.workers.GRACE", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     commands = {"deaf": [sys.executable, "-c", deaf], "good": [sys.executable, "-c", "import time; time.sleep(60)"]}
 

@@ -13,16 +13,16 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 from imglab import load_model, seeds
-from imglab.config import validate_config
+from imglab.config.load import validate_config
 from imglab.errors import InputError, Stopped
-from imglab.experiment import build, build_modality, build_models, build_regime
-from imglab.gaussian.vector_model import moment_measures
 from imglab.loop import run_chain
 from imglab.metrics import Moments, frechet_of_moments
+from imglab.run.build import build, build_modality, build_models, build_regime
 from imglab.samples import Samples, TrainingSet
-from imglab.theory import categories, gaussian, kde
-from imglab.theory.moments import Estimator, accumulated, accumulated_subsample, last_generation
-from imglab.theory.predict import predict
+from imglab.solvable.gaussian.vector_model import moment_measures
+from imglab.solvable.theory import categories, gaussian, kde
+from imglab.solvable.theory.moments import Estimator, accumulated, accumulated_subsample, last_generation
+from imglab.solvable.theory.predict import predict
 from tests.test_theory import Unmeasured, z_score
 from tests.text_fixtures import finish
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
-from imglab.environment import PACKAGES
+from imglab.run.environment import PACKAGES
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, finish, write
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imglab import cli
-from imglab.runs import read_metrics
+from imglab.cli import main
+from imglab.store.reading import read_metrics
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, finish, write
 
@@ -161,7 +161,7 @@ def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys)
     def call(*arguments) -> str:
         monkeypatch.setattr(sys, "argv", ["imglab", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         assert (end.value.code or 0, err) == (0, "")
         return out

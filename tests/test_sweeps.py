@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from imglab import runs
-from imglab.config import merged
+from imglab.config.merge import merged
 from imglab.errors import InputError
-from imglab.experiment import build_regime
-from imglab.sweeps import statistics
-from imglab.sweeps.config import CONTROL, load_sweep, run_folder
-from imglab.sweeps.pool import Job, Outcome, run_in_pool
-from imglab.sweeps.results import compare, read_sweep, sentence, summarise, values_of
-from imglab.sweeps.run import Sweep
+from imglab.run.build import build_regime
+from imglab.store import layout, reading
+from imglab.studies.sweeps import statistics
+from imglab.studies.sweeps.config import CONTROL, load_sweep, run_folder
+from imglab.studies.sweeps.pool import Job, Outcome, run_in_pool
+from imglab.studies.sweeps.results import compare, read_sweep, sentence, summarise, values_of
+from imglab.studies.sweeps.run import Sweep
 from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
 
 TINY_SWEEP = {
@@ -102,7 +102,7 @@ class TestConfig:
 
     def test_somebody_else_at_the_address(self, lab, tmp_path, monkeypatch):
         pytest.importorskip("ray", reason="ray is not installed")
-        monkeypatch.setattr("imglab.sweeps.pool.ANSWER", 5.0)
+        monkeypatch.setattr("imglab.studies.sweeps.pool.ANSWER", 5.0)
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"127.0.0.1:{server.getsockname()[1]}"
             code, _, err = lab("sweep", write(tmp_path, TINY_SWEEP, "sweep"), "--ray", address)
@@ -273,7 +273,7 @@ def test_a_worker_that_dies_costs_no_finished_generation(tmp_path, monkeypatch):
     assert (tmp_path / "died").exists()
     assert seen[-1] == (9, 9)
     deadly, plain = (tmp_path / "swept" / arm / "seed-0" for arm in ("deadly", "replace"))
-    metrics = [runs.read_metrics(folder) for folder in (deadly, plain)]
+    metrics = [reading.read_metrics(folder) for folder in (deadly, plain)]
     assert metrics[0] == metrics[1]
 
 
@@ -307,10 +307,10 @@ def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
     assert process.returncode == 3, err
     assert "run the same command again" in err
     folders = [tmp_path / "swept" / arm / "seed-0" for arm in ("replace", "mixed", "control")]
-    done = [runs.count_finished(folder) for folder in folders]
+    done = [layout.count_finished(folder) for folder in folders]
     assert 0 < sum(done) < 600
     time.sleep(2)
-    assert [runs.count_finished(folder) for folder in folders] == done  # no worker is left
+    assert [layout.count_finished(folder) for folder in folders] == done  # no worker is left
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import torch
 from imglab.report.figures import png
 from imglab.report.survival import extinction_times
 from imglab.report.tails import tails_figure
-from imglab.store import RunFolder
-from imglab.theory.categories import surviving_categories
-from imglab.theory.tails import chance_alive, chances_alive, expected_alive
+from imglab.solvable.theory.categories import surviving_categories
+from imglab.solvable.theory.tails import chance_alive, chances_alive, expected_alive
+from imglab.store.reader import RunFolder
 from tests.test_run_directory import TINY_IMAGE, finish, write
 
 

@@ -8,9 +8,9 @@ from pydoc_data.topics import topics
 import pytest
 import torch
 
-from imglab.config import validate_config
+from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.experiment import build_modality
+from imglab.run.build import build_modality
 from imglab.samples import Samples, TrainingSet
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text

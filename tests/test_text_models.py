@@ -26,23 +26,18 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from imglab import plugins, seeds
-from imglab.config import validate_config
+from imglab import seeds
+from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.experiment import Run, build
+from imglab.run.build import build
+from imglab.run.run import Run
 from imglab.samples import Samples, TrainingSet
-from imglab.text.decoding import (
-    cached_reader,
-    invert,
-    reads_with_cache,
-    sample_tokens,
-    search_beams,
-    whole_reader,
-)
+from imglab.solvable.theory.categories import surviving_categories
+from imglab.store import model_folder
+from imglab.text.decoding import cached_reader, invert, reads_with_cache, sample_tokens, search_beams, whole_reader
 from imglab.text.likelihood import model_measures
 from imglab.text.ngram_network import NgramForCausalLM
 from imglab.text.scoring import score_tokens
-from imglab.theory.categories import surviving_categories
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT, finish, text_parts
 
 
@@ -372,7 +367,7 @@ class TestSavedModel:
         with torch.inference_mode():
             assert torch.allclose(opened(tokens).logits, fitted.network(tokens).logits, atol=1e-6)
         assert tokenizer.get_vocab() == modality.tokenizer.get_vocab()
-        again = plugins.load_model(tmp_path / "model")
+        again = model_folder.load_model(tmp_path / "model")
         prompts = prompts_of(modality, 4)
         assert torch.equal(
             again.sample(4, conditions=prompts, seed=1).data, fitted.sample(4, conditions=prompts, seed=1).data
@@ -400,7 +395,7 @@ class TestSavedModel:
     def test_no_path_of_the_machine_is_saved(self, fitted, tmp_path):
         _, model = fitted
         model.save(tmp_path / "model")
-        loaded = plugins.load_model(tmp_path / "model")
+        loaded = model_folder.load_model(tmp_path / "model")
         loaded.save(tmp_path / "again")
         for path in (tmp_path / "again").rglob("*"):
             if path.suffix in (".json", ".md"):
@@ -632,7 +627,7 @@ class TestFit:
         assert found == {"samples_seen": 120, "budget": "epochs"}
 
     def test_windows_are_successive_samples(self):
-        from imglab.training import Batches
+        from imglab.training.steps import Batches
 
         rows = torch.arange(10)[:, None].expand(-1, 4)
         batches = Batches(TrainingSet.of(Samples.real(rows)), 3, seed=1, join=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from imglab.printable import printable
+from imglab.safe_text import printable
 from imglab.text.render import COLUMNS, mark_repeats, write_sheet
 
 

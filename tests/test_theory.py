@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from imglab import regimes
-from imglab.gaussian.modality import GaussianModality
-from imglab.gaussian.model import GaussianModel
-from imglab.gaussian.settings import GaussianDataSettings, GaussianModelSettings
 from imglab.loop import run_chain
-from imglab.modality import Features, Measures
-from imglab.theory import gaussian
+from imglab.measures import Features, Measures
+from imglab.solvable.gaussian.modality import GaussianModality
+from imglab.solvable.gaussian.model import GaussianModel
+from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings
+from imglab.solvable.theory import gaussian
 
 CHAINS, GENERATIONS, N = 300, 20, 20
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from imglab import Run
-from imglab.config import validate_config
+from imglab.config.load import validate_config
 from imglab.errors import InputError
 from imglab.images import tuning
 from imglab.images.settings import DiffusionSettings
-from imglab.modality import Choice
-from imglab.runs import read_generation
-from imglab.sharing import Shelf
+from imglab.model import Choice
+from imglab.run.cache import Shelf
+from imglab.store.reading import read_generation
 
 CHAIN = {
     "name": "auto",

@@ -14,11 +14,11 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 from torchvision.datasets import MNIST, FashionMNIST
 
-from imglab.config import validate_config
-from imglab.experiment import build
+from imglab.config.load import validate_config
+from imglab.config.section import WATERMARK_KEY
 from imglab.images.watermark import DEFAULT_STRENGTH, embed, z_scores
+from imglab.run.build import build
 from imglab.samples import TrainingSet
-from imglab.settings import WATERMARK_KEY
 from tests.test_docs import blocks
 from tests.text_fixtures import finish
 

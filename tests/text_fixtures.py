@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imglab.config import validate_config
-from imglab.experiment import build_modality, build_models
+from imglab.config.load import validate_config
+from imglab.run.build import build_modality, build_models
 
 TINY_TEXT = {
     "kind": "text",

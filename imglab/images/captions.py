@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
-from imglab.printable import is_text
+from imglab.safe_text import is_text
 
 METADATA = "metadata.jsonl"
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}

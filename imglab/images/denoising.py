@@ -19,15 +19,15 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from imglab import processes, seeds
-from imglab.adapters import merged, with_adapters
+from imglab import distributed, seeds
+from imglab.config.section import LoraSettings
 from imglab.errors import Stopped
 from imglab.images.settings import DenoiserSettings, TrainingSettings
 from imglab.images.watermark import embed
-from imglab.modality import Progress, Stage
+from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
-from imglab.settings import LoraSettings
-from imglab.training import (
+from imglab.training.lora import merged, with_adapters
+from imglab.training.steps import (
     Batches,
     check_batch,
     check_norm,
@@ -127,7 +127,7 @@ def fit_denoiser(
     if settings.compile is True:
         network.compile()
     network, optimizer = prepared(accelerator, network, optimizer)
-    average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=not processes.divide())
+    average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=not distributed.is_sharded())
     average.to(accelerator.device)
     batches = Batches(train, plan.batch, seed)
 
@@ -237,8 +237,8 @@ def _backward(
 
     Where memory runs out it begins again with twice as many parts.
     """
-    n, world = len(whole.images), processes.count()
-    mine = processes.share(n)
+    n, world = len(whole.images), distributed.world_size()
+    mine = distributed.shard(n)
     while True:
         edges = [mine.start + len(mine) * part // parts for part in range(parts + 1)]
         optimizer.zero_grad()

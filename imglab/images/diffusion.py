@@ -13,17 +13,20 @@ from diffusers import DDPMPipeline, DDPMScheduler, DPMSolverMultistepScheduler, 
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor, nn
 
-from imglab import hub, seeds
+from imglab import seeds
+from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
 from imglab.images.cards import diffusion_card
 from imglab.images.denoising import SAMPLERS, Denoiser, draw_images, fit_denoiser
 from imglab.images.settings import DiffusionSettings
 from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark
-from imglab.modality import Choice, GenerativeModel, Modality, Spec, Stage
+from imglab.modality import Modality, Spec
+from imglab.model import Choice, GenerativeModel
+from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
-from imglab.settings import auto_keys
-from imglab.training import device
+from imglab.training import hub
+from imglab.training.steps import device
 
 TIMESTEPS = 1000
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchmetrics.image.fid import NoTrainInceptionV3
 
-from imglab import files, seeds
+from imglab import seeds
 from imglab.errors import InputError, Problem, first_line
 from imglab.images.settings import ClassifierSettings, InceptionSettings
 from imglab.images.sources import UNREADABLE, LabelledImages
-from imglab.training import device
+from imglab.store import files
+from imglab.training.steps import device
 
 HASH_LENGTH = 12
 BATCH = 128

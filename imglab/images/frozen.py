@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel
 
-from imglab import hub
 from imglab.errors import InputError, Problem
 from imglab.images.features import HASH_LENGTH, Extractor, in_colour
 from imglab.images.settings import ClipSettings, DinoSettings
-from imglab.training import device
+from imglab.training import hub
+from imglab.training.steps import device
 
 WHERE = "modality.extractor.name"
 BATCH = 32

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imglab.config.kinds import build_plug_in
+from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
 from imglab.images.data import load_real_images
 from imglab.images.features import Classifier, Extractor, Inception, Pixels
@@ -25,11 +27,11 @@ from imglab.images.settings import (
     PixelsSettings,
 )
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
-from imglab.modality import GenerativeModel, Measures, Modality, Spec, Split
-from imglab.plugins import build_plug_in
+from imglab.measures import Measures
+from imglab.modality import Modality, Spec, Split
+from imglab.model import GenerativeModel
 from imglab.samples import Samples
-from imglab.settings import PlugIn
-from imglab.theory.tails import chances_alive
+from imglab.solvable.theory.tails import chances_alive
 
 TENTHS = 10
 

@@ -25,8 +25,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from imglab import hub, seeds
-from imglab.adapters import adapter_problems
+from imglab import seeds
+from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
 from imglab.images.cards import pipeline_card
 from imglab.images.denoisers import autoencoder_of, denoiser_of, reads_text, trained_part
@@ -45,10 +45,13 @@ from imglab.images.recorded import Flow, plain_keys
 from imglab.images.settings import PipelineSettings
 from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark, embed
-from imglab.modality import Choice, GenerativeModel, Modality, Spec, Stage
+from imglab.modality import Modality, Spec
+from imglab.model import Choice, GenerativeModel
+from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
-from imglab.settings import auto_keys
-from imglab.training import device
+from imglab.training import hub
+from imglab.training.lora import adapter_problems
+from imglab.training.steps import device
 
 EMA = "_ema"
 """diffusers' own training example keeps averaged weights in a folder of this ending beside the others."""

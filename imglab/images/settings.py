@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from imglab.settings import (
+from imglab.config.section import (
     WATERMARK_KEY,
     BatchSize,
     Count,

@@ -27,7 +27,7 @@ from imglab.images.settings import (
     NpzSource,
     TorchvisionSource,
 )
-from imglab.printable import is_text
+from imglab.safe_text import is_text
 
 UNREADABLE = (
     OSError,

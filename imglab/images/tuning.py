@@ -15,12 +15,12 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from imglab import seeds
+from imglab.config.section import LoraSettings
 from imglab.images.denoising import Denoiser, guided, trial_steps
 from imglab.images.settings import DenoiserSettings, TrainingSettings
-from imglab.modality import Choice
+from imglab.model import Choice
 from imglab.samples import TrainingSet
-from imglab.settings import LoraSettings
-from imglab.training import device, step_count
+from imglab.training.steps import device, step_count
 
 TIMED = 4
 """Steps of which the median counts, after one that does not."""

@@ -13,13 +13,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from imglab import hub, seeds
+from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.images.settings import VaeSettings
 from imglab.images.watermark import check_watermark, embed
-from imglab.modality import GenerativeModel, Measures, Modality, Progress, Stage
+from imglab.measures import Measures
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
-from imglab.training import (
+from imglab.training import hub
+from imglab.training.steps import (
     Batches,
     check_norm,
     common_loss,

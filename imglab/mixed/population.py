@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab import plugins, seeds
-from imglab.modality import Choice, GenerativeModel, Measures, Progress, Stage
+from imglab import seeds
+from imglab.measures import Measures
+from imglab.model import Choice, GenerativeModel
+from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.store import model_folder
 
 BATCH = 1024
 """Samples drawn before the next member's turn."""
@@ -120,7 +123,7 @@ class Population(GenerativeModel):
         """Write each member into a folder of its own, and `imglab.json`."""
         path.mkdir()
         for number, member in enumerate(self._models):
-            plugins.save_model(member, path / f"member_{number}")
+            model_folder.save_model(member, path / f"member_{number}")
         described = {"kind": "population", "shares": self._shares}
         (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
 
@@ -128,7 +131,7 @@ class Population(GenerativeModel):
     def load(cls, path: Path) -> Population:
         """Open what `save` wrote."""
         shares = json.loads((path / "imglab.json").read_text())["shares"]
-        return cls([plugins.load_model(path / f"member_{number}") for number in range(len(shares))], shares)
+        return cls([model_folder.load_model(path / f"member_{number}") for number in range(len(shares))], shares)
 
 
 def has_density(model: GenerativeModel) -> bool:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from imglab import plugins
-from imglab.settings import Section, choice
+from imglab.config import kinds
+from imglab.config.section import Section, choice
 
-MEMBERS = [plugins.settings_class(kind, plugins.MODELS) for kind in plugins.MODELS if kind not in plugins.MIXED]
+MEMBERS = [kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS if kind not in kinds.MIXED]
 Member: Any = choice(*MEMBERS, plug_in=True)
 Members = Annotated[list[SerializeAsAny[Member]], Field(min_length=2, max_length=100)]
 

@@ -14,15 +14,16 @@ from typing import Any
 from jinja2 import Environment
 
 import imglab
-from imglab import files, seals
 from imglab.errors import InputError
 from imglab.report.exhibits import Gallery, collect
 from imglab.report.per_sample import histogram, read_per_sample
 from imglab.report.story import Arm, comparable, differences, read_arms
 from imglab.report.survival import CHANCE, MOST_LINES, SURVIVALS, extinction_times, part_of, survival_tables
 from imglab.report.svg import SHAPES, Line, histogram_chart, line_chart, stacked_chart
-from imglab.report.table import metric_label, metric_names, with_error
+from imglab.report.table import metric_label, with_error
 from imglab.report.verdict import count, verdict
+from imglab.store import files, hashes
+from imglab.store.reading import metric_names
 
 FEW = 8
 """Charts of a group that stand open; the rest unfolds."""
@@ -44,8 +45,8 @@ def write_report(folders: Sequence[Path], out: Path) -> Page:
     beside = f"{out.stem}_files"
     page = build_page(read_arms(folders), beside=beside)
     files.make_folder(out.parent)
-    in_run = (out.parent / seals.SEAL).exists()
-    with seals.written(out.parent, out.name, beside, made_again=True) if in_run else nullcontext():
+    in_run = (out.parent / hashes.SEAL).exists()
+    with hashes.written(out.parent, out.name, beside, made_again=True) if in_run else nullcontext():
         if page.beside:
             files.make_folder(out.parent / beside)
             for name, content in page.beside.items():

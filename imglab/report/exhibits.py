@@ -19,7 +19,8 @@ from safetensors.numpy import load_file
 
 from imglab.errors import InputError
 from imglab.report.story import Arm
-from imglab.runs import generation_folder, read_json, spread_generations
+from imglab.store.files import read_json
+from imglab.store.layout import generation_folder, spread_generations
 
 GAP = 1
 """Pixels between the images of a sheet."""

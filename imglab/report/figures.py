@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from imglab.printable import one_line
 from imglab.report.survival import part_of
-from imglab.report.table import metric_label, metric_names
-from imglab.runs import is_number, spread_generations
+from imglab.report.table import metric_label
+from imglab.safe_text import one_line
+from imglab.store.layout import spread_generations
+from imglab.store.reading import is_number, metric_names
 
 COLUMNS = 4
 GREY = "#bbbbbb"

@@ -14,7 +14,8 @@ from typing import Any
 from imglab.errors import InputError
 from imglab.report.build import build_page, encoded
 from imglab.report.story import read_arms
-from imglab.runs import count_finished, run_folders
+from imglab.store.groups import run_folders
+from imglab.store.layout import count_finished
 
 ADDRESS = "127.0.0.1"
 POLLED = 6.0

@@ -13,7 +13,8 @@ from imglab.errors import InputError
 from imglab.report.build import build_page, write_report
 from imglab.report.exhibits import data_url, sheet_png
 from imglab.report.story import read_arms
-from imglab.report.table import metric_label, metric_names, with_error
+from imglab.report.table import metric_label, with_error
+from imglab.store.reading import metric_names
 
 if TYPE_CHECKING:
     from imglab.samples import Samples

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from imglab.errors import InputError, Problem
-from imglab.runs import count_finished, generation_folder, spread_generations
+from imglab.store.layout import count_finished, generation_folder, spread_generations
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, SafetensorError)
 """What safetensors raises on a damaged file, or on numbers that numpy does not have."""

@@ -11,10 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from imglab import files, seals
-from imglab.config import validate_config
+from imglab.config.load import validate_config
+from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem, first_line
-from imglab.printable import one_line
 from imglab.report.build import write_report
 from imglab.report.exhibits import UNREADABLE
 from imglab.report.figures import curves_figure, png, strip_png, svg
@@ -24,19 +23,14 @@ from imglab.report.side_by_side import relative_figure
 from imglab.report.story import expected
 from imglab.report.survival import survival_tables
 from imglab.report.sweep import sweep_figure
-from imglab.report.table import metric_names
 from imglab.report.tails import tails_figure
-from imglab.runs import (
-    SWEEP,
-    chains_of,
-    generation_folder,
-    is_number,
-    read_json,
-    read_metrics,
-    spread_generations,
-)
-from imglab.sweeps.results import read_sweep
-from imglab.yaml_files import read_yaml
+from imglab.safe_text import one_line
+from imglab.store import files, hashes
+from imglab.store.files import read_json
+from imglab.store.groups import chains_of
+from imglab.store.layout import SWEEP, generation_folder, spread_generations
+from imglab.store.reading import is_number, metric_names, read_metrics
+from imglab.studies.sweeps.results import read_sweep
 
 FIGURES = ("curves", "tails", "histograms", "side_by_side", "sweep")
 RESULTS = (
@@ -62,7 +56,7 @@ def write_results(run: Path) -> list[Path]:
     need, tails, histograms, strip.png and grid.webp, every generation's picture in turn. A side-by-side run has
     side_by_side, a sweep has sweep.
     """
-    with seals.written(run, *RESULTS, made_again=True):
+    with hashes.written(run, *RESULTS, made_again=True):
         return _write_results(run)
 
 

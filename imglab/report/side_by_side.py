@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from imglab.report.figures import PALETTE, finish_panel
-from imglab.report.table import FIRST, frechet_label
-from imglab.runs import is_number
+from imglab.report.table import frechet_label
+from imglab.store.reading import FIRST, is_number
 
 SIGNED = {"kid"}
 """Metrics that may be zero or below, of which there are no multiples."""

@@ -10,25 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from imglab.config import RunConfig, flattened, validate_config
+from imglab.config.load import validate_config
+from imglab.config.merge import flattened
+from imglab.config.schema import RunConfig
+from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem
-from imglab.runs import (
-    FORK,
-    MANIFEST,
-    SWEEP,
-    chains_of,
-    check_links,
-    count_finished,
-    finished,
-    generation_folder,
-    is_number,
-    read_environment,
-    read_generation,
-    read_json,
-    read_metrics,
-)
-from imglab.theory.predict import predict
-from imglab.yaml_files import read_yaml
+from imglab.solvable.theory.predict import predict
+from imglab.store.files import read_json
+from imglab.store.groups import chains_of
+from imglab.store.layout import FORK, MANIFEST, SWEEP, count_finished, finished, generation_folder
+from imglab.store.links import check_links
+from imglab.store.reading import is_number, read_environment, read_generation, read_metrics
 
 Rows = Sequence[Mapping[str, Any]]
 Bands = Mapping[str, Mapping[str, Sequence[float | None]]]
@@ -194,7 +186,7 @@ def _arm(folder: Path, name: str) -> Arm:
 
 
 def _arms_of_sweep(folder: Path) -> list[Arm]:
-    from imglab.sweeps.results import read_sweep, summarise  # scipy takes a second
+    from imglab.studies.sweeps.results import read_sweep, summarise
 
     sweep = read_sweep(folder)
     bands = summarise(sweep, [])["bands"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imglab.runs import is_number
+from imglab.store.reading import is_number
 
 SURVIVALS = {
     "class_survival": "samples of each class, relative to real data",

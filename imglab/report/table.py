@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imglab.printable import one_line
-from imglab.runs import is_number
+from imglab.safe_text import one_line
+from imglab.store.reading import is_number, metric_names
 
-FIRST = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "nearest_distance", "duplicate_share")
-"""Metrics of every modality, in the order of the table; those of one kind of data follow."""
-BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "token_budget"}
 GAP = 2
 
 
@@ -25,13 +22,6 @@ def metric_label(name: str, row: Mapping[str, Any]) -> str:
     if name == "fid":
         return frechet_label(row["extractor"])
     return {"kid": "KID", "vendi": "Vendi"}.get(name, one_line(name.replace("_", " ")))
-
-
-def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the scalar metrics that any row has, the common ones first."""
-    found = {name: None for row in rows for name, value in row.items() if _is_metric(name, value)}
-    missing = {name for row in rows for name in row["reasons"] if name in row}
-    return [name for name in FIRST if name in found or name in missing] + [name for name in found if name not in FIRST]
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
@@ -71,10 +61,6 @@ def _fitting(names: Sequence[str], row: Mapping[str, Any], width: int) -> list[l
         blocks[-1].append(name)
         used += wide
     return blocks
-
-
-def _is_metric(name: str, value: Any) -> bool:
-    return is_number(value) and name not in BOOKKEEPING and not name.endswith("_se")
 
 
 def _column_width(name: str, row: Mapping[str, Any]) -> int:

@@ -5,17 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imglab.printable import one_line
 from imglab.report.figures import PALETTE, finish_panel
-from imglab.report.survival import (
-    CHANCE,
-    MOST_LINES,
-    SURVIVALS,
-    Rows,
-    extinction_times,
-    part_of,
-    survival_tables,
-)
+from imglab.report.survival import CHANCE, MOST_LINES, SURVIVALS, Rows, extinction_times, part_of, survival_tables
+from imglab.safe_text import one_line
 
 
 def tails_figure(rows: Rows) -> Figure:

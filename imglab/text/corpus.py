@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
-from imglab.hub import quiet
 from imglab.text.settings import FilesSource, HubSource, PydocSource
+from imglab.training.hub import quiet
 
 WHERE = "modality.source"
 SUFFIX = ".txt"

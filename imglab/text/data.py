@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.hub import quiet
 from imglab.text.corpus import read_corpus
 from imglab.text.hub import make_tokenizer
 from imglab.text.settings import TextSettings
+from imglab.training.hub import quiet
 
 
 @dataclass(frozen=True)

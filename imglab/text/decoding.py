@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
-from imglab.hub import quiet
+from imglab.training.hub import quiet
 
 
 class Reader(Protocol):

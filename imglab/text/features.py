@@ -10,16 +10,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from imglab import files, seeds
+from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.hub import hash_weights
-from imglab.modality import Stage
+from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.store import files
 from imglab.text.fitting import Fitted, fit_network
 from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.settings import EncoderSettings, Gpt2Settings, SentenceEncoderSettings, TextTrainingSettings
-from imglab.training import device
+from imglab.training.hub import hash_weights
+from imglab.training.steps import device
 
 HASH_LENGTH = 12
 BATCH = 128

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from imglab import seeds
-from imglab.adapters import merged, with_adapters
-from imglab.modality import Progress, Stage
+from imglab.config.section import LoraSettings
+from imglab.progress import Progress, Stage
 from imglab.samples import TrainingSet
-from imglab.settings import LoraSettings
 from imglab.text.settings import TextTrainingSettings
-from imglab.training import (
+from imglab.training.lora import merged, with_adapters
+from imglab.training.steps import (
     Batches,
     check_norm,
     common_loss,

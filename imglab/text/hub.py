@@ -8,8 +8,8 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from imglab.errors import InputError, Problem
-from imglab.hub import check_name, forget_machine, open_network, opening
 from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings
+from imglab.training.hub import check_name, forget_machine, open_network, opening
 
 DOCUMENT_END = "<|endoftext|>"
 CAUSAL = "AutoModelForCausalLM"

@@ -14,9 +14,9 @@ from transformers import (
 )
 
 from imglab import seeds
-from imglab.adapters import adapter_problems
 from imglab.errors import InputError, Problem
-from imglab.modality import GenerativeModel, Stage
+from imglab.model import GenerativeModel
+from imglab.progress import Stage
 from imglab.samples import TrainingSet
 from imglab.text.decoding import Reader, cached_reader, reads_with_cache, whole_reader
 from imglab.text.fitting import fit_network
@@ -24,6 +24,7 @@ from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.model import TextModel
 from imglab.text.settings import Gpt2Settings, LanguageModelSettings, PretrainedSettings
+from imglab.training.lora import adapter_problems
 
 NETWORK = "model.network.name"
 """The key that names pretrained weights."""

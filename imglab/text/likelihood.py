@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from imglab.modality import GenerativeModel, Measures
+from imglab.measures import Measures
+from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.text.model import TextModel
 from imglab.text.scoring import Scores, score_tokens

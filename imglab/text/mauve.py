@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from imglab import seeds
-from imglab.modality import Measures
+from imglab.measures import Measures
 
 
 def mauve_score(real: Tensor, synthetic: Tensor) -> Measures:

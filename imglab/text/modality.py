@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from imglab import files, seeds
+from imglab import seeds
+from imglab.config.kinds import build_plug_in
+from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
-from imglab.modality import GenerativeModel, Measures, Spec, Split
-from imglab.plugins import build_plug_in
+from imglab.measures import Measures
+from imglab.modality import Spec, Split
+from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
-from imglab.settings import PlugIn
+from imglab.store import files
 from imglab.text.data import load_real_text
 from imglab.text.features import LanguageEncoder, SentenceEncoder, TextExtractor
 from imglab.text.hub import save_tokenizer

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.hub import loading, quiet, read_described
-from imglab.modality import GenerativeModel, Modality
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.text.cards import text_card
 from imglab.text.decoding import Reader, sample_tokens, search_beams
@@ -23,7 +23,8 @@ from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.scoring import score_tokens
 from imglab.text.settings import BeamSettings, TextModelSettings
 from imglab.text.watermark import watermark_processor
-from imglab.training import device
+from imglab.training.hub import loading, quiet, read_described
+from imglab.training.steps import device
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,7 +7,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from imglab.errors import InputError, Problem
-from imglab.modality import GenerativeModel, Progress, Stage
+from imglab.model import GenerativeModel
+from imglab.progress import Progress, Stage
 from imglab.samples import TrainingSet
 from imglab.text.decoding import Reader
 from imglab.text.model import TextModel

@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
-from imglab.modality import Measures
+from imglab.measures import Measures
+from imglab.solvable.theory.tails import chance_alive
 from imglab.text import statistics
 from imglab.text.statistics import BANDS, RARE, WordIndex
-from imglab.theory.tails import chance_alive
 
 FLOOR_PORTIONS = 20
 SCALARS = ("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope", "rare_word_survival")
@@ -41,7 +41,7 @@ class PortionStatistics:
         """Return, for each band of words, the share that would survive if chance alone chose the words.
 
         Every generation then draws as many words as its `samples` blocks hold from the frequencies of the last one,
-        and a portion of the budget is looked at (multinomial resampling, `imglab.theory.tails`).
+        and a portion of the budget is looked at (multinomial resampling, `imglab.solvable.theory.tails`).
         """
         total = int(self._reference.sum())
         drawn = max(1, round(total * samples / len(self.real)))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from imglab.printable import printable
-from imglab.runs import spread_generations
+from imglab.safe_text import printable
+from imglab.store.layout import spread_generations
 
 WIDTH = 44
 COLUMNS = 6

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imglab.settings import (
+from imglab.config.section import (
     WATERMARK_KEY,
     BatchSize,
     Count,

@@ -1,0 +1,5 @@
+"""The command line, a file for each group of commands."""
+
+from imglab.cli.app import main
+
+__all__ = ["main"]

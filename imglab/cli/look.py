@@ -1,0 +1,178 @@
+"""Commands that show what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imglab.cli.errors import stoppable
+from imglab.cli.options import Changes, ConfigPath, Runs
+from imglab.cli.run import announce_imports
+from imglab.errors import InputError, Problem
+from imglab.safe_text import printable
+
+
+def metrics(
+    runs: Runs, as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False
+) -> None:
+    """Print the table of one or many runs, from their files.
+
+    Example: imglab metrics runs/image_digits --json
+    """
+    from imglab.report.table import format_table
+    from imglab.store.groups import run_folders
+    from imglab.store.reading import read_metrics
+
+    found = {str(folder): read_metrics(folder) for given in runs for folder in run_folders(given)}
+    if as_json:
+        typer.echo(json.dumps({"runs": [{"run": name, "generations": rows} for name, rows in found.items()]}, indent=1))
+        return
+    for name, rows in found.items():
+        typer.echo(f"{printable(name)}\n{format_table(rows, _width())}\n")
+
+
+def report(
+    runs: Runs,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Default: report.html in the first run directory.")
+    ] = None,
+) -> None:
+    """Write one page that tells the story of one or many runs: self-contained, no network.
+
+    Example: imglab report runs/image_digits runs/accumulate --out both.html
+    """
+    from imglab.report.build import write_report
+
+    page = out or runs[0] / "report.html"
+    with stoppable(page.parent):
+        beside = write_report(runs, page).beside
+    typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
+    if beside:
+        typer.echo(f"{page.parent / page.stem}_files ({len(beside)} pictures that are too much for one page)")
+
+
+def export_samples(
+    source: Annotated[str, typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder.")],
+    accepted: Annotated[bool, typer.Option("--accepted", help="Only what curation let through.")] = False,
+) -> None:
+    """Write the samples of a generation as files: PNGs in a folder for each class, or texts; and a manifest.
+
+    Example: imglab export runs/image_digits@3 --to digits_3
+    """
+    from imglab.run.export import export
+    from imglab.store.reading import parse_generation
+    from imglab.store.sealed_config import read_sealed
+
+    announce_imports({"": read_sealed(parse_generation(source)[0] / "config.yaml")})
+    with stoppable(to):
+        count = export(source, to, accepted=accepted)
+    typer.echo(f"{printable(str(to))} ({count} samples)")
+
+
+def validate(config: ConfigPath, changes: Changes = None) -> None:
+    """Check a config and its data: all errors at once, nothing run. Data that torchvision downloads are downloaded.
+
+    Classes named as `module:Class` are not imported, so their keys are not checked.
+
+    Example: imglab validate configs/image_digits.yaml --set model.steps=20
+    """
+    from imglab.config.load import load_config
+    from imglab.config.schema import RunConfig
+    from imglab.config.yaml import read_yaml
+    from imglab.studies.sweeps.config import SweepConfig, load_sweep
+
+    tree = read_yaml(config)
+    is_sweep = isinstance(tree, dict) and "arms" in tree
+    checked = (load_sweep if is_sweep else load_config)(config, changes or [])
+    from imglab.run.build import check, check_each
+
+    if isinstance(checked, RunConfig):
+        unchecked = check(checked, str(config))
+    elif isinstance(checked, SweepConfig):
+        unchecked = check_each(checked.arms, str(config), "arms")
+    else:
+        unchecked = check_each(checked.chains, str(config), "chains")
+    typer.echo(f"{config}: right" + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else ""))
+
+
+def verify(
+    runs: Runs,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set aside what is damaged, back to the last good generation.")
+    ] = False,
+) -> None:
+    """Compare every file of one or many runs with what sealed it when it was written.
+
+    With --repair a damaged generation and those after it are moved to RUN/damaged/, and `imglab run` makes them again.
+
+    Example: imglab verify runs/image_digits
+    """
+    from imglab.store.verify import verify as verify_run
+
+    problems: list[Problem] = []
+    for given in runs:
+        try:
+            for line in verify_run(given, repair=repair):
+                typer.echo(printable(line))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
+def list_kinds() -> None:
+    """List modalities, models, regimes, and the configs in configs/; plug-ins included.
+
+    Example: imglab list
+    """
+    from imglab.config import kinds
+    from imglab.config.sections import CURATIONS, REGIMES
+    from imglab.config.yaml import read_yaml
+
+    shipped = {
+        "modalities": {kind: _first_line(kinds.settings_class(kind, kinds.MODALITIES)) for kind in kinds.MODALITIES},
+        "models": {kind: _first_line(kinds.settings_class(kind, kinds.MODELS)) for kind in kinds.MODELS},
+        **{
+            title: {section.model_fields["kind"].default: _first_line(section) for section in sections}
+            for title, sections in (("regimes", REGIMES), ("curators", CURATIONS))
+        },
+    }
+    for title, described in shipped.items():
+        added = {name: f"from {value}" for name, value in kinds.installed(f"imglab.{title}").items()}
+        typer.echo(f"{title}:")
+        for kind, text in {**described, **added}.items():
+            typer.echo(f"  {kind:22} {text}")
+    typer.echo("configs:")
+    for path in sorted(Path("configs").rglob("*.yaml")):
+        try:
+            tree = read_yaml(path)
+        except InputError as error:
+            typer.echo(f"  {path!s:34} unreadable: {printable(str(error))}")
+            continue
+        typer.echo(f"  {path!s:34} {', '.join(_kinds(tree))}")
+
+
+def _kinds(tree: Any) -> list[str]:
+    """Return the modalities that a config names, of one chain or of several."""
+    if not isinstance(tree, dict):
+        return []
+    chains = tree.get("chains")
+    if isinstance(chains, dict):
+        return [kind for chain in chains.values() for kind in _kinds(chain)]
+    section = tree.get("modality")
+    kind = section.get("kind") if isinstance(section, dict) else section
+    return [kind] if isinstance(kind, str) else []
+
+
+def _first_line(section: type) -> str:
+    return (section.__doc__ or "").splitlines()[0]
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 24)).columns

@@ -1,0 +1,24 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")]
+
+
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory. Default: runs/<config name>.")]
+
+
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. model.steps=20. Repeatable.")
+]
+
+
+Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Chains that run at the same time.")]
+
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, e.g. runs/image_digits.")]

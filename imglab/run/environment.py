@@ -1,0 +1,109 @@
+"""What a run was made with: versions, code, machine, data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imglab import distributed
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.samples import hash_samples
+from imglab.store.files import sha256_file
+from imglab.store.layout import FORMAT_VERSION
+
+PACKAGES = (
+    "imglab",
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "accelerate",
+    "torchmetrics",
+    "torch-fidelity",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "pydantic",
+    "pyyaml",
+    "typer",
+    "rich",
+    "filelock",
+    "matplotlib",
+    "jinja2",
+    "markupsafe",
+    "datasets",
+    "ray",
+)
+"""imglab and every package that pyproject.toml asks for at run time; recorded where they are installed."""
+
+
+def describe_environment(modality: Modality, bases: Sequence[GenerativeModel | None] = ()) -> dict[str, Any]:
+    """Return what environment.json records; the same machine, code and data give the same answer."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "git_commit": _git_commit(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": available_cores(),
+        "processes": distributed.world_size(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
+        "base": [hash_model(base) for base in bases if base is not None] or None,
+    }
+
+
+def available_cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def hash_model(model: GenerativeModel) -> str:
+    """Return the sha256 of what a model saves."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        found = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        signs = "".join(f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in found)
+    return hashlib.sha256(signs.encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

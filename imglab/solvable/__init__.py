@@ -1,0 +1,1 @@
+"""Chains that are solved exactly, and their closed forms."""

@@ -1,0 +1,120 @@
+"""The frequencies of a training set: resampled again and again, this is genetic drift."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from imglab import seeds
+from imglab.errors import InputError, Problem
+from imglab.measures import Measures
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.progress import Progress, Stage
+from imglab.samples import Samples, TrainingSet
+from imglab.solvable.categories.modality import CategoriesModality
+from imglab.solvable.categories.settings import FrequenciesSettings
+
+BATCH = 1 << 16
+BANDS = 10
+
+
+class FrequenciesModel(GenerativeModel):
+    """Counts the categories and draws in proportion: the Wright-Fisher model, one allele a category."""
+
+    def __init__(
+        self,
+        settings: FrequenciesSettings,
+        modality: Modality | None = None,
+        *,
+        true: Tensor | None = None,
+        counts: Tensor | None = None,
+    ) -> None:
+        """Make a model for `modality`, or one with the true frequencies [K] and these `counts`, int64 [K]."""
+        if modality is not None:
+            if not isinstance(modality, CategoriesModality):
+                what = "`categories` draws categories"
+                raise InputError(Problem("model.kind", what, "use it with modality.kind: categories"))
+            true = modality.frequencies
+        assert true is not None
+        self._settings = settings
+        self._true = true
+        self._counts = counts
+
+    @property
+    def counts(self) -> Tensor:
+        """How often the training set had each category, int64 [K]."""
+        if self._counts is None:
+            raise ValueError("the model has not been fitted")
+        return self._counts
+
+    @property
+    def frequencies(self) -> Tensor:
+        """The fitted frequencies, float64 [K]."""
+        return self.counts.double() / self.counts.sum()
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """Each sample is seen once: the fit is exact."""
+        return {"samples_seen": int(self.counts.sum()), "budget": "exact"}
+
+    def fit(
+        self,
+        train: TrainingSet,
+        *,
+        start: GenerativeModel | None,
+        seed: int,
+        resume: dict[str, Tensor] | None = None,
+    ) -> Stage[GenerativeModel]:
+        """Count; where it starts from makes no difference."""
+        counts = torch.bincount(train.all().data[:, 0], minlength=len(self._true))
+        yield Progress("fit", len(train), len(train))
+        return FrequenciesModel(self._settings, true=self._true, counts=counts)
+
+    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+        """Yield categories by inversion of one uniform from (seed, i)."""
+        for start in range(0, len(indices), BATCH):
+            uniforms = seeds.uniform(indices[start : start + BATCH], seed=seed)
+            yield Samples.drawn(seeds.invert(self.counts, uniforms)[:, None])
+
+    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+        """Measure what is left of the true categories.
+
+        categories_alive  categories that can still be drawn
+        heterozygosity    1 - sum p^2: the chance that two draws differ
+        survival          share alive by tenth of the categories, "1" the rarest in truth; equals share a tenth
+        """
+        alive = self.counts > 0
+        rarer = torch.searchsorted(self._true.sort().values, self._true)
+        band = rarer * BANDS // len(self._true)
+        survival = {str(int(b) + 1): float(alive[band == b].double().mean()) for b in band.unique()}
+        values = {
+            "categories_alive": int(alive.sum()),
+            "heterozygosity": float(1 - self.frequencies.square().sum()),
+            "survival": survival,
+        }
+        return Measures(values)
+
+    def log_density(self, samples: Samples) -> Tensor:
+        """Return log p of each category, float64 [N]; -inf for one that has died."""
+        return self.frequencies.log()[samples.data[:, 0]]
+
+    def save(self, path: Path) -> None:
+        """Write `model.safetensors` and `imglab.json`."""
+        path.mkdir()
+        save_file({"counts": self.counts, "true": self._true}, path / "model.safetensors")
+        described = {"kind": "categories", "settings": self._settings.model_dump()}
+        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> FrequenciesModel:
+        """Open what `save` wrote."""
+        described = json.loads((path / "imglab.json").read_text())
+        tensors = load_file(path / "model.safetensors")
+        return cls(FrequenciesSettings(**described["settings"]), true=tensors["true"], counts=tensors["counts"])

@@ -1,0 +1,44 @@
+"""Keys of the categories' sections of a config. Read without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from imglab.config.section import MOST_NUMBERS, Section
+
+
+class CategoriesSettings(Section):
+    """`modality:` of a chain of categories."""
+
+    kind: Literal["categories"] = "categories"
+    categories: Annotated[int, Field(ge=2, le=4096)] = 100
+    distribution: Literal["uniform", "zipf"] = "zipf"
+    exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Of `zipf`: the category of rank r has a frequency in proportion to r^-exponent."""
+    n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
+    n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The real samples are drawn with it: chains of another `seed` may share them or not."""
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> CategoriesSettings:
+        numbers = (self.n_train + self.n_test) * self.categories
+        if numbers > MOST_NUMBERS:
+            raise ValueError(f"n_train and n_test times categories are {numbers} numbers, at most {MOST_NUMBERS}")
+        return self
+
+    @property
+    def frequencies(self) -> list[float]:
+        """The true frequencies, falling, of sum 1."""
+        exponent = self.exponent if self.distribution == "zipf" else 0.0
+        weights = [rank**-exponent for rank in range(1, self.categories + 1)]
+        whole = sum(weights)
+        return [weight / whole for weight in weights]
+
+
+class FrequenciesSettings(Section):
+    """`model:` of a chain of categories."""
+
+    kind: Literal["categories"] = "categories"

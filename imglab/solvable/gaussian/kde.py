@@ -1,0 +1,68 @@
+"""A kernel density estimate: the training set, blurred."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from imglab import seeds
+from imglab.model import GenerativeModel
+from imglab.progress import Progress, Stage
+from imglab.samples import Samples, TrainingSet
+from imglab.solvable.gaussian.settings import KdeSettings
+from imglab.solvable.gaussian.vector_model import BATCH, VectorModel
+
+PAIRS = 1 << 22
+"""Distances that are held at a time."""
+
+
+class KdeModel(VectorModel):
+    """Keeps its training set x and draws x_j + h z, j uniform and z standard normal."""
+
+    kind = "kde"
+    settings_class = KdeSettings
+    _settings: KdeSettings
+
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and covariance (divided by n) of the training set, plus h^2 I."""
+        points = self.tensors["points"].double()
+        mean = points.mean(0)
+        covariance = (points - mean).T @ (points - mean) / len(points)
+        covariance.diagonal().add_(self._settings.bandwidth**2)
+        return mean, covariance
+
+    def fit(
+        self,
+        train: TrainingSet,
+        *,
+        start: GenerativeModel | None,
+        seed: int,
+        resume: dict[str, Tensor] | None = None,
+    ) -> Stage[GenerativeModel]:
+        """Keep the training set; where it starts from makes no difference."""
+        points = train.all().data.contiguous()
+        yield Progress("fit", len(points), len(points))
+        return self._fitted({"points": points}, len(points))
+
+    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+        """Yield x_j + h z, j and z from (seed, i)."""
+        points = self.tensors["points"]
+        weights, choice = torch.ones(len(points)), seeds.derive(seed, "point")
+        for start in range(0, len(indices), BATCH):
+            batch = indices[start : start + BATCH]
+            chosen = points[seeds.invert(weights, seeds.uniform(batch, seed=choice))]
+            yield Samples.drawn(chosen + self._settings.bandwidth * seeds.normal(points.shape[1:], batch, seed=seed))
+
+    def log_density(self, samples: Samples) -> Tensor:
+        """Return log (1/n) sum_j N(x; x_j, h^2 I), float64 [N]."""
+        points, h = self.tensors["points"].double(), self._settings.bandwidth
+        n, width = points.shape
+        parts = []
+        for batch in samples.data.double().split(max(1, PAIRS // n)):
+            distances = torch.cdist(batch, points, compute_mode="donot_use_mm_for_euclid_dist")
+            parts.append((-0.5 * (distances / h).square()).logsumexp(1))
+        return torch.cat(parts) - math.log(n) - width * math.log(h * math.sqrt(2 * math.pi))

@@ -1,0 +1,74 @@
+"""Keys of the Gaussian sections of a config. Read without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from imglab.config.section import MOST_NUMBERS, Section
+
+Components = Annotated[int, Field(ge=1, le=1024)]
+
+
+class GaussianDataSettings(Section):
+    """`modality:` of a Gaussian chain; the real distribution is standard normal, or a mixture of such."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    dimensions: Annotated[int, Field(ge=1, le=4096)] = 2
+    n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
+    n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    components: Components = 1
+    """Normal components of equal weight and unit covariance, their means in a row along the first axis around 0."""
+    separation: Annotated[float, Field(ge=0, le=10**3)] = 4.0
+    """Distance between neighbouring means."""
+    data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The real samples are drawn with it: chains of another `seed` may share them or not."""
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> GaussianDataSettings:
+        numbers = (self.n_train + self.n_test) * self.dimensions
+        if numbers > MOST_NUMBERS:
+            raise ValueError(f"n_train and n_test of so many dimensions are {numbers} numbers, at most {MOST_NUMBERS}")
+        return self
+
+    @property
+    def means(self) -> list[float]:
+        """First coordinate of each component's mean; the others are 0."""
+        return [(place - (self.components - 1) / 2) * self.separation for place in range(self.components)]
+
+    @property
+    def between(self) -> float:
+        """Variance that the components' means add along the first axis."""
+        return self.separation**2 * (self.components**2 - 1) / 12
+
+
+class GaussianModelSettings(Section):
+    """`model:` of a Gaussian chain."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    estimator: Literal["mle", "unbiased"] = "mle"
+    """Covariance divided by n (`mle`) or by n - 1 (`unbiased`)."""
+    sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """lambda: draw from N(mean, lambda covariance); 1 is unbiased."""
+
+
+class KdeSettings(Section):
+    """`model:` that blurs the training set with a normal kernel."""
+
+    kind: Literal["kde"] = "kde"
+    bandwidth: Annotated[float, Field(gt=0, le=10**3)] = 0.1
+    """Standard deviation of the kernel in every dimension."""
+
+
+class MixtureSettings(Section):
+    """`model:` of several normal components, fitted by expectation maximization."""
+
+    kind: Literal["mixture"] = "mixture"
+    components: Components = 2
+    iterations: Annotated[int, Field(ge=1, le=10**6)] = 100
+    """Most steps of a fit; it ends before where the likelihood rises by less than `tolerance`."""
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 1e-3
+    """Of the mean log-likelihood of a sample, in nats."""
+    regularization: Annotated[float, Field(ge=0, le=1)] = 1e-9
+    """Added to the variances of each component in every fit: without it, a component that dies stops the chain."""

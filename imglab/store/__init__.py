@@ -1,0 +1,1 @@
+"""The run directory: layout, files, hashes, reading, writing, verifying, model folders."""

@@ -1,0 +1,46 @@
+"""config.yaml of a run: the config with all that it left open fixed, under a line that seals it. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from imglab.config.load import dump_config, validate_config
+from imglab.config.schema import RunConfig
+from imglab.config.yaml import MAX_BYTES, parse_yaml
+from imglab.errors import InputError, Problem
+from imglab.store import files
+
+HARMLESS = ("checkpoint_every", "tracker")
+"""Keys that change no byte of a generation, and may change from one start of a run to the next."""
+
+
+def write_config(folder: Path, config: RunConfig) -> None:
+    """Write config.yaml under a line with the sha256 of the rest."""
+    text = dump_config(config).encode()
+    files.write_bytes(folder / "config.yaml", _seal(text) + text)
+
+
+def read_sealed(path: Path) -> RunConfig:
+    """Read what `write_config` wrote; InputError where it was changed since."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    text = content.partition(b"\n")[2]
+    if content != _seal(text) + text:
+        remedy = "put it back, or run the changed config with another --out"
+        raise InputError(Problem(str(path), "was changed after the run wrote it", remedy))
+    try:
+        tree = parse_yaml(text.decode(), str(path))
+    except UnicodeDecodeError:
+        raise InputError(Problem(str(path), "is no UTF-8 text", "put it back from a copy")) from None
+    return validate_config(tree, str(path))
+
+
+def config_hash(config: RunConfig) -> str:
+    """Return the sha256 of what a generation depends on; keys that change no byte of it are left out."""
+    tree = config.model_dump(mode="json", exclude={"generations", *HARMLESS})
+    return hashlib.sha256(files.json_bytes(tree)).hexdigest()
+
+
+def _seal(text: bytes) -> bytes:
+    return f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
