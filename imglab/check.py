@@ -32,7 +32,9 @@ def check_modality(modality: Modality, model: GenerativeModel, *, train_on: int 
         modality.prepare(shared)
         _check_real(modality)
         _check_features(modality)
-        _check_state(modality, model, TrainingSet.of(modality.real("train")[:train_on]), Path(folder))
+        _check_state(
+            modality, model, TrainingSet.of(modality.real("train")[:train_on]), Path(folder)
+        )
     assert _global_state() == before, "the global random state was moved"
 
 
@@ -52,15 +54,24 @@ def _check_real(modality: Modality) -> None:
         again = modality.real(split)
         assert torch.equal(real.data, again.data), f"real({split!r}) differs from call to call"
         if spec.conditions is not None:
-            assert real.condition is not None, f"real({split!r}) has no condition though spec.conditions names some"
-            assert int(real.condition.max()) < len(spec.conditions), "a condition beyond spec.conditions"
+            assert real.condition is not None, (
+                f"real({split!r}) has no condition though spec.conditions names some"
+            )
+            assert int(real.condition.max()) < len(spec.conditions), (
+                "a condition beyond spec.conditions"
+            )
     available = modality.fresh_available()
     if available is None or available >= 4:
         whole, tail = modality.fresh(4, first=0, seed=3), modality.fresh(2, first=2, seed=3)
         _check_samples(whole, modality, "fresh")
-        assert torch.equal(whole.data[2:], tail.data), "fresh(n, first=k) must continue the stream, not start a new one"
+        assert torch.equal(whole.data[2:], tail.data), (
+            "fresh(n, first=k) must continue the stream, not start a new one"
+        )
     if available is not None:
-        _expect_error(lambda: modality.fresh(available + 1, first=0, seed=3), "fresh data beyond fresh_available()")
+        _expect_error(
+            lambda: modality.fresh(available + 1, first=0, seed=3),
+            "fresh data beyond fresh_available()",
+        )
 
 
 def _check_features(modality: Modality) -> None:
@@ -74,7 +85,9 @@ def _check_features(modality: Modality) -> None:
     assert modality.extractor, "the extractor needs a name"
 
 
-def _check_state(modality: Modality, model: GenerativeModel, train: TrainingSet, folder: Path) -> None:
+def _check_state(
+    modality: Modality, model: GenerativeModel, train: TrainingSet, folder: Path
+) -> None:
     data = train.all().data.clone()
     fitted = _finish(model.fit(train, start=None, seed=1))
     assert torch.equal(train.all().data, data), "fit changed its training set"
@@ -82,11 +95,17 @@ def _check_state(modality: Modality, model: GenerativeModel, train: TrainingSet,
     _check_draws(modality, fitted, train)
     fitted.save(folder / "model")
     twin.save(folder / "twin")
-    assert _hashes(folder / "model") == _hashes(folder / "twin"), "the same fit, saved, must give the same bytes"
+    assert _hashes(folder / "model") == _hashes(folder / "twin"), (
+        "the same fit, saved, must give the same bytes"
+    )
     loaded = type(model).load(folder / "model")
     loaded.save(folder / "again")
-    assert _hashes(folder / "model") == _hashes(folder / "again"), "a loaded model, saved, must give the same bytes"
-    assert dict(loaded.training) == dict(fitted.training), "a loaded model must know how it was trained"
+    assert _hashes(folder / "model") == _hashes(folder / "again"), (
+        "a loaded model, saved, must give the same bytes"
+    )
+    assert dict(loaded.training) == dict(fitted.training), (
+        "a loaded model must know how it was trained"
+    )
     conditions = modality.conditions(train, CHECKED, seed=5)
     drawn = fitted.sample(CHECKED, conditions=conditions, seed=2)
     assert torch.equal(loaded.sample(CHECKED, conditions=conditions, seed=2).data, drawn.data), (
@@ -100,9 +119,13 @@ def _check_state(modality: Modality, model: GenerativeModel, train: TrainingSet,
     measured = modality.metrics(drawn, model=loaded, first=loaded, seed=4)
     files.json_bytes(dict(measured.values))
     for name, value in measured.values.items():
-        assert value is not None or name in measured.reasons, f"metric {name!r} is None without a reason"
+        assert value is not None or name in measured.reasons, (
+            f"metric {name!r} is None without a reason"
+        )
     for name, column in measured.per_sample.items():
-        assert len(column) == CHECKED, f"per-sample tensor {name!r} must have one row for each sample"
+        assert len(column) == CHECKED, (
+            f"per-sample tensor {name!r} must have one row for each sample"
+        )
     _check_picture(modality, drawn, folder)
 
 
@@ -126,7 +149,9 @@ def _check_draws(modality: Modality, fitted: GenerativeModel, train: TrainingSet
 
 def _check_samples(samples: Samples, modality: Modality, what: str) -> None:
     spec = modality.spec
-    assert samples.data.dtype == spec.dtype, f"{what}: data are {samples.data.dtype}, spec says {spec.dtype}"
+    assert samples.data.dtype == spec.dtype, (
+        f"{what}: data are {samples.data.dtype}, spec says {spec.dtype}"
+    )
     shape = tuple(samples.data.shape[1:])
     assert shape == tuple(spec.shape), f"{what}: a sample has shape {shape}, spec says {spec.shape}"
     for name in ("origin", "source"):
@@ -140,7 +165,9 @@ def _check_picture(modality: Modality, drawn: Samples, folder: Path) -> None:
     for path in (one, two):
         modality.render([drawn], path)
         assert path.is_file(), "render must write the file it is given"
-    assert one.read_bytes() == two.read_bytes(), "render must give the same bytes for the same samples"
+    assert one.read_bytes() == two.read_bytes(), (
+        "render must give the same bytes for the same samples"
+    )
 
 
 def _finish(work: Stage[GenerativeModel]) -> GenerativeModel:

@@ -114,14 +114,22 @@ def duplicates(samples: Samples, context: Context, *, distance: float) -> Tensor
     In units of the real training set's median distance to the nearest other sample; 0 drops exact repeats only.
     """
     if len(context.real) < 2:
-        raise InputError(Problem("curate.distance", "its unit needs two real training samples", "add some"))
+        raise InputError(
+            Problem("curate.distance", "its unit needs two real training samples", "add some")
+        )
     (real,) = in_one_frame(context.real)
-    unit = float(kth_squared_distance(real, (1,))[0][real.inverse].median().sqrt()) / real.frame.scale
+    unit = (
+        float(kth_squared_distance(real, (1,))[0][real.inverse].median().sqrt()) / real.frame.scale
+    )
     features, radius = context.features.double(), distance * unit
     accepted: list[int] = []
     for start in range(0, len(features), BLOCK):
         block = features[start : start + BLOCK]
-        free = ~_near(block, features[accepted], radius).any(1) if accepted else torch.ones(len(block)).bool()
+        free = (
+            ~_near(block, features[accepted], radius).any(1)
+            if accepted
+            else torch.ones(len(block)).bool()
+        )
         near = _near(block, block, radius)
         for row in range(len(block)):
             if free[row]:
@@ -139,7 +147,9 @@ def drop_watermarked(
     verdict is turned round with probability `error_rate`.
     """
     found, real = context.modality.watermark_scores, context.modality.real("train")
-    rows = torch.randperm(len(real), generator=seeds.generator("watermark", "calibration"))[:CALIBRATED]
+    rows = torch.randperm(len(real), generator=seeds.generator("watermark", "calibration"))[
+        :CALIBRATED
+    ]
     threshold = found(real[rows.sort().values], key=key).quantile(1 - false_positive_rate)
     wrong = torch.rand(len(samples), generator=seeds.generator(context.seed)) < error_rate
     return ((found(samples, key=key) <= threshold) ^ wrong).nonzero().flatten()
@@ -148,7 +158,9 @@ def drop_watermarked(
 def human(samples: Samples, context: Context) -> Tensor:
     """Ask a person: export the samples and a list to mark, stop, and go on when all are marked."""
     if context.desk is None:
-        raise InputError(Problem("curate.kind", "`human` needs a run directory", "run it with --out"))
+        raise InputError(
+            Problem("curate.kind", "`human` needs a run directory", "run it with --out")
+        )
     path = context.desk / MARKS
     if not path.exists():
         context.desk.mkdir(parents=True, exist_ok=True)
@@ -157,8 +169,12 @@ def human(samples: Samples, context: Context) -> Tensor:
         files.write_bytes(path, _csv([("file", "keep"), *((name, "") for name in names)]))
     asked = read_signed(context.desk / NAMES, ("names", "samples"))
     if asked["samples"] != hash_samples(samples):
-        what = "has marks of other samples: the generation was made again, and differs in the last bit"
-        raise InputError(Problem(str(context.desk), what, "move it away, and mark those that are drawn now"))
+        what = (
+            "has marks of other samples: the generation was made again, and differs in the last bit"
+        )
+        raise InputError(
+            Problem(str(context.desk), what, "move it away, and mark those that are drawn now")
+        )
     rows = _marks(path, asked["names"])
     open_ = sum(not mark for mark in rows)
     if open_:
@@ -168,7 +184,13 @@ def human(samples: Samples, context: Context) -> Tensor:
         )
     kept = [at for at, mark in enumerate(rows) if mark in YES]
     if not kept:  # now, while the marks can still be changed
-        raise InputError(Problem(str(path), "keeps no sample, so that nothing is left to train on", "mark some with 1"))
+        raise InputError(
+            Problem(
+                str(path),
+                "keeps no sample, so that nothing is left to train on",
+                "mark some with 1",
+            )
+        )
     return torch.tensor(kept, dtype=torch.int64)
 
 
@@ -188,7 +210,9 @@ def _marks(path: Path, names: list[str]) -> list[str]:
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(Problem(str(path), f"cannot be read: {error}", "remove it to get a new one")) from None
+        raise InputError(
+            Problem(str(path), f"cannot be read: {error}", "remove it to get a new one")
+        ) from error
     remedy = "one line for each file; remove the list to get a new one"
     found: dict[str, str] = {}
     for line, row in enumerate(rows[1:], 2):
@@ -196,15 +220,23 @@ def _marks(path: Path, names: list[str]) -> list[str]:
             continue
         name, mark = row[0].strip(), row[1].strip().lower() if len(row) > 1 else ""
         if mark and mark not in YES | NO:
-            raise InputError(Problem(f"{path}, line {line}", f"{mark!r} is no mark", "1 (keep) or 0 (drop)"))
+            raise InputError(
+                Problem(f"{path}, line {line}", f"{mark!r} is no mark", "1 (keep) or 0 (drop)")
+            )
         if name in found or name not in names:
-            what = f"{name!r} stands there twice" if name in found else f"{name!r} is no sample's file"
+            what = (
+                f"{name!r} stands there twice" if name in found else f"{name!r} is no sample's file"
+            )
             raise InputError(Problem(f"{path}, line {line}", what, remedy))
         found[name] = mark
     if len(found) < len(names):
         missing = next(name for name in names if name not in found)
         raise InputError(
-            Problem(str(path), f"marks {len(found)} of {len(names)} samples: {missing} is missing", remedy)
+            Problem(
+                str(path),
+                f"marks {len(found)} of {len(names)} samples: {missing} is missing",
+                remedy,
+            )
         )
     return [found[name] for name in names]
 

@@ -30,7 +30,7 @@ class InputError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class Attempts:
+class ProblemCollector:
     """Goes on after a problem, so that all of them can be told at once."""
 
     def __init__(self, where: str = "") -> None:
@@ -54,7 +54,8 @@ class Attempts:
         """Raise InputError with all problems, if there are any."""
         if self._problems:
             raise InputError(
-                Problem(f"{self._where}{found.where}", found.what, found.remedy) for found in self._problems
+                Problem(f"{self._where}{found.where}", found.what, found.remedy)
+                for found in self._problems
             )
 
 

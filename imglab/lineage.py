@@ -10,7 +10,9 @@ from imglab.store.base import Store
 Start: TypeAlias = Literal["previous", "base", "scratch"]
 
 
-def _start(start: Start, base: GenerativeModel | None, store: Store, g: int, *, turns: int) -> GenerativeModel | None:
+def _start(
+    start: Start, base: GenerativeModel | None, store: Store, g: int, *, turns: int
+) -> GenerativeModel | None:
     if start == "scratch":
         return None
     if g < turns or (start == "base" and base is not None):

@@ -13,7 +13,7 @@ from imglab.lineage import Start, _start
 from imglab.measure import Measure
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
-from imglab.pool import _training_set
+from imglab.pool import training_set
 from imglab.progress import Progress
 from imglab.regimes import Regime
 from imglab.samples import TrainingSet
@@ -22,7 +22,10 @@ from imglab.store.base import MemoryStore, Store
 
 
 def run_chain(
-    modality: Modality, model: GenerativeModel | Sequence[GenerativeModel], regime: Regime, **settings: Any
+    modality: Modality,
+    model: GenerativeModel | Sequence[GenerativeModel],
+    regime: Regime,
+    **settings: Any,
 ) -> Iterator[Generation]:
     """Run a chain and yield each generation as it is finished; `chain_events` says what can be set."""
     events = chain_events(modality, model, regime, **settings)
@@ -72,16 +75,20 @@ def chain_events(
     for g in range(generations):
         if not store.finished(g):
             turn = g % len(models)
-            train = _training_set(modality, regime, store, g, seed)
+            train = training_set(modality, regime, store, g, seed)
             weights = _start(start, bases[turn], store, g, turns=len(models))
             fit_seed = seeds.derive(seed, g, "fit")
-            fitting = models[turn].fit(train, start=weights, seed=fit_seed, resume=store.checkpoint(g))
+            fitting = models[turn].fit(
+                train, start=weights, seed=fit_seed, resume=store.checkpoint(g)
+            )
             yield from _stage(store, g, "model", _checkpointed(fitting, store, g, checkpoint_every))
 
             fitted, by = store.model(g), turn if len(models) > 1 else None
             drawing = _draw(modality, fitted, train, n, by, seed=seeds.derive(seed, g, "samples"))
             yield from _stage(store, g, "samples", drawing)
-            drawing = _draw(modality, fitted, TrainingSet.of(real), shown, by, seed=seeds.derive(seed, "shown"))
+            drawing = _draw(
+                modality, fitted, TrainingSet.of(real), shown, by, seed=seeds.derive(seed, "shown")
+            )
             yield from _stage(store, g, "shown", drawing)
 
             if store.shows:
@@ -90,10 +97,19 @@ def chain_events(
             made = store.samples(g)
             yield from _stage(store, g, "features", measure.features(made))
             if curator:
-                yield from _stage(store, g, "accepted", _curate(curator, modality, measure, store, g, seed))
-            yield from _stage(store, g, "metrics", _score(modality, measure, store, train, fitted, g, seed))
+                yield from _stage(
+                    store, g, "accepted", _curate(curator, modality, measure, store, g, seed)
+                )
+            yield from _stage(
+                store, g, "metrics", _score(modality, measure, store, train, fitted, g, seed)
+            )
 
             store.picture(g, modality.picture, partial(_show, modality, store, g))
             store.finish(g)
-            del weights, fitting, fitted, drawing  # of a large network as few copies at a time as can be
+            del (
+                weights,
+                fitting,
+                fitted,
+                drawing,
+            )  # of a large network as few copies at a time as can be
         yield Generation(g, store.metrics(g), store)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from imglab import distributed, seeds
-from imglab.measures import Exhibit, Features, Measures
+from imglab.measures import Features, Measures, NearestReal
 from imglab.metrics import (
     PRDC,
     Moments,
@@ -101,7 +101,10 @@ class Measure:
         """
         self._modality = modality
         self._reference = reference
-        self._ks = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+        self._ks = {
+            "precision_recall_k": precision_recall_k,
+            "density_coverage_k": density_coverage_k,
+        }
         self._splits = floor_splits
         self._cache = cache
         self._real: dict[str, _Reference] = {}
@@ -116,7 +119,9 @@ class Measure:
     def _prepare_features(self) -> Stage[None]:
         kept = self._cache / "reference.safetensors" if self._cache else None
         if kept and distributed.broadcast(kept.exists()):
-            self._real = {split: _Reference(features) for split, features in load_file(kept).items()}
+            self._real = {
+                split: _Reference(features) for split, features in load_file(kept).items()
+            }
             return
         for split in get_args(Split):
             found = yield from self.features(self._modality.real(split))
@@ -137,25 +142,35 @@ class Measure:
             end = min(start + CHUNK, mine.stop)
             parts.append(self._modality.features(samples[start:end]))
             yield Progress("measure", (end - mine.start) * distributed.world_size(), len(samples))
-        return Features(distributed.gather(parts, torch.cat).float().contiguous(), self._modality.extractor)
+        return Features(
+            distributed.gather(parts, torch.cat).float().contiguous(), self._modality.extractor
+        )
 
-    def exhibit(self, shown: Samples) -> Stage[Exhibit]:
+    def exhibit(self, shown: Samples) -> Stage[NearestReal]:
         """Find the real training samples nearest to those shown; generations are scored by others."""
         found = yield from self.features(shown)
         try:
-            index, distance = nearest_samples(train=self.real("train"), synthetic=found.values, k=NEAREST)
+            index, distance = nearest_samples(
+                train=self.real("train"), synthetic=found.values, k=NEAREST
+            )
         except Undefined:
-            index, distance = torch.empty(len(shown), 0, dtype=torch.int64), torch.empty(len(shown), 0).double()
+            index, distance = (
+                torch.empty(len(shown), 0, dtype=torch.int64),
+                torch.empty(len(shown), 0).double(),
+            )
         rows = index.unique()
         real = self._modality.real("train")[rows]
         words = {"shown": self._modality.read(shown), "real": self._modality.read(real)}
-        return Exhibit(index, distance, rows, real.data, words)
+        return NearestReal(index, distance, rows, real.data, words)
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         reference = self._real[self._reference]
         scores = self._compare(reference, features)
-        scores.add(("fid_se",), lambda: [frechet_standard_error(real=reference.moments, synthetic=features)])
+        scores.add(
+            ("fid_se",),
+            lambda: [frechet_standard_error(real=reference.moments, synthetic=features)],
+        )
         self._compare_with_train(scores, samples, features)
         self._compare_sources(scores, samples, features)
         self._compare_classes(scores, samples, features)
@@ -168,7 +183,9 @@ class Measure:
         }
         return Measures({**scores.values, **described}, scores.reasons, floor=floor)
 
-    def of_accepted(self, samples: Samples, features: Tensor, accepted: Tensor, scores: Measures) -> Stage[Measures]:
+    def of_accepted(
+        self, samples: Samples, features: Tensor, accepted: Tensor, scores: Measures
+    ) -> Stage[Measures]:
         """Score those samples of a curated generation that went on to the pool; `scores` are those of all drawn.
 
         share_kept          of the samples drawn
@@ -178,7 +195,10 @@ class Measure:
         """
         values: dict[str, Any] = {"share_kept": len(accepted) / len(samples)}
         if not len(accepted):
-            names, reason = ("verifier_precision", "verifier_recall", "accepted"), "no sample was accepted"
+            names, reason = (
+                ("verifier_precision", "verifier_recall", "accepted"),
+                "no sample was accepted",
+            )
             return Measures({**values, **dict.fromkeys(names)}, dict.fromkeys(names, reason))
         kept = yield from self.scores(samples[accepted], features[accepted])
         right, among = kept.values["precision"], scores.values["precision"]
@@ -191,7 +211,11 @@ class Measure:
             reasons["verifier_recall"] = "no sample lies where real data do"
         else:
             values["verifier_recall"] = right * len(accepted) / (among * len(samples))
-        values["accepted"] = {**kept.values, "floor": dict(kept.floor), "reasons": dict(kept.reasons)}
+        values["accepted"] = {
+            **kept.values,
+            "floor": dict(kept.floor),
+            "reasons": dict(kept.reasons),
+        }
         floor = {"verifier_precision": kept.floor.get("precision")}
         return Measures(values, reasons, floor=floor)
 
@@ -209,26 +233,43 @@ class Measure:
         if len(numbers) < 2:
             return
         found = {
-            number: self._compare(self._real[self._reference], features[samples.source == number]) for number in numbers
+            number: self._compare(self._real[self._reference], features[samples.source == number])
+            for number in numbers
         }
         for name in ("fid", "precision", "recall"):
-            scores.values[f"{name}_by_source"] = {str(number): each.values[name] for number, each in found.items()}
-        scores.values["source_counts"] = {str(number): int((samples.source == number).sum()) for number in numbers}
+            scores.values[f"{name}_by_source"] = {
+                str(number): each.values[name] for number, each in found.items()
+            }
+        scores.values["source_counts"] = {
+            str(number): int((samples.source == number).sum()) for number in numbers
+        }
 
     def _compare_classes(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
         """Score the samples drawn as each class against the real ones of it; small sets, so without floors."""
         names, real = self._modality.spec.conditions, self._modality.real(self._reference).condition
         told = samples.condition
-        if names is None or self._modality.spec.prompts or told is None or real is None or told.dim() != 1:
+        if (
+            names is None
+            or self._modality.spec.prompts
+            or told is None
+            or real is None
+            or told.dim() != 1
+        ):
             return
         found = {name: _Scores() for name in names}
         for at, each in enumerate(found.values()):
             theirs, ours = self._real[self._reference].features[real == at], features[told == at]
             each.add(PRDC._fields, partial(prdc, real=theirs, synthetic=ours, **self._ks))
         for metric in ("precision", "recall"):
-            scores.values[f"{metric}_by_class"] = {name: each.values[metric] for name, each in found.items()}
-            why = {name: each.reasons[metric] for name, each in found.items() if metric in each.reasons}
-            scores.reasons.update({f"{metric}_by_class.{name}": reason for name, reason in why.items()})
+            scores.values[f"{metric}_by_class"] = {
+                name: each.values[metric] for name, each in found.items()
+            }
+            why = {
+                name: each.reasons[metric] for name, each in found.items() if metric in each.reasons
+            }
+            scores.reasons.update(
+                {f"{metric}_by_class.{name}": reason for name, reason in why.items()}
+            )
 
     def _compare_with_train(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
         train, data = self._real["train"].features, self._modality.real("train").data
@@ -257,16 +298,23 @@ class Measure:
         floor: dict[str, Any] = {}
         for name in ("nearest_distance", "duplicate_share"):
             mean, error = held_out.values[name], held_out.values[f"{name}_se"] or 0.0
-            scale = (len(test) / n_synthetic) ** 0.5  # from the test set's size to that of the samples
+            scale = (
+                len(test) / n_synthetic
+            ) ** 0.5  # from the test set's size to that of the samples
             floor[name] = None if mean is None else {"mean": mean, "sd": error * scale}
         everything, n_real = torch.cat([train, test]), len(self._real[self._reference].features)
         if len(everything) < n_real + n_synthetic:
-            reason = f"a floor needs {n_real} + {n_synthetic} real samples, there are {len(everything)}"
+            reason = (
+                f"a floor needs {n_real} + {n_synthetic} real samples, there are {len(everything)}"
+            )
             return floor | {"reason": reason, **dict.fromkeys(DISTRIBUTION)}
         found: dict[str, list[float | None]] = {name: [] for name in DISTRIBUTION}
         for split in range(self._splits):
             order = torch.randperm(len(everything), generator=seeds.generator("floor", split))
-            real, other = everything[order[:n_real]], everything[order[n_real : n_real + n_synthetic]]
+            real, other = (
+                everything[order[:n_real]],
+                everything[order[n_real : n_real + n_synthetic]],
+            )
             scores = self._compare(_Reference(real), other)
             for name, values in found.items():
                 values.append(scores.values[name])

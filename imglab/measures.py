@@ -37,14 +37,24 @@ class Measures:
     def joined(cls, parts: Sequence[Measures]) -> Measures:
         """Put together what was measured apart."""
         each = [[getattr(part, column.name) for part in parts] for column in fields(cls)]
-        return cls(*({name: value for column in columns for name, value in column.items()} for columns in each))
+        return cls(
+            *(
+                {name: value for column in columns for name, value in column.items()}
+                for columns in each
+            )
+        )
 
     def finite(self) -> Measures:
         """Return the same with None, and a reason, for every number that is infinite or none: it overflowed."""
         values = {name: _finite(value) for name, value in self.values.items()}
         lost = [name for name, value in self.values.items() if value != values[name]]
         reasons = {**dict.fromkeys(lost, "overflowed: it is no finite number"), **self.reasons}
-        return replace(self, values=values, reasons=reasons, floor={k: _finite(v) for k, v in self.floor.items()})
+        return replace(
+            self,
+            values=values,
+            reasons=reasons,
+            floor={k: _finite(v) for k, v in self.floor.items()},
+        )
 
 
 def _finite(value: Any) -> Any:
@@ -56,7 +66,7 @@ def _finite(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class NearestReal:
     """What stands beside the shown samples, N of them, where a person looks at them.
 
     index     which real training samples are nearest in feature space, nearest first, int64 [N, K]; K = 0: undefined

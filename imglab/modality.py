@@ -44,7 +44,14 @@ class Modality(ABC):
     picture: ClassVar[str] = "grid.png"
     """Name of the file that `render` writes for each generation."""
 
-    headline: ClassVar[tuple[str, ...]] = ("fid", "kid", "precision", "recall", "density", "coverage")
+    headline: ClassVar[tuple[str, ...]] = (
+        "fid",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    )
     """Metrics that a person looks at first, where there is no room for all."""
 
     def prepare(self, shared: Path) -> None:  # noqa: B027 (most modalities have nothing to prepare)
@@ -72,7 +79,9 @@ class Modality(ABC):
 
         Raises ValueError where the stream ends before that. The base class has no such stream.
         """
-        raise ValueError(f"{type(self).__name__} has no fresh data: {n} samples from position {first} asked for")
+        raise ValueError(
+            f"{type(self).__name__} has no fresh data: {n} samples from position {first} asked for"
+        )
 
     def fresh_available(self) -> int | None:
         """Return the length of the stream of fresh data; None means endless."""
@@ -89,7 +98,9 @@ class Modality(ABC):
     def features(self, samples: Samples) -> Tensor:
         """Return float32 [N, D]; every distribution metric reads only this."""
 
-    def metrics(self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(
+        self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int
+    ) -> Measures:
         """Measure what only this kind of data has; `first` is generation 0's model."""
         return Measures()
 

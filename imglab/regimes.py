@@ -33,7 +33,9 @@ def replace(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
     return _whole(sizes, [generation])
 
 
-def real_only(sizes: Sequence[int], *, generation: int, seed: int, size: Literal["real", "last"] = "real") -> Selection:
+def real_only(
+    sizes: Sequence[int], *, generation: int, seed: int, size: Literal["real", "last"] = "real"
+) -> Selection:
     """Train on the real set alone in every generation, D_g = R: the control, which refitting alone would change.
 
     The real-only control of Gerstgrasser et al. 2024 and of MAD's figures (D_g = R, no S). With `size: last` it is of
@@ -59,7 +61,9 @@ def accumulate_subsample(sizes: Sequence[int], *, generation: int, seed: int) ->
     Kazdan et al. 2024 (2410.16713), section 3, "accumulate-subsample": |D_g| = |S_{g-1}|, drawn uniformly.
     """
     pool = accumulate(sizes, generation=generation, seed=seed)
-    rows = _choose(len(pool), sizes[generation], seeds.generator(seed, "accumulate_subsample", generation))
+    rows = _choose(
+        len(pool), sizes[generation], seeds.generator(seed, "accumulate_subsample", generation)
+    )
     return Selection(pool.entry[rows], pool.index[rows])
 
 
@@ -93,7 +97,9 @@ def mix(
     return Selection(entry, torch.cat([rows, synthetic]))
 
 
-def synthetic_augmentation(sizes: Sequence[int], *, generation: int, seed: int, ratio: float = 1.0) -> Selection:
+def synthetic_augmentation(
+    sizes: Sequence[int], *, generation: int, seed: int, ratio: float = 1.0
+) -> Selection:
     """Train on the whole real set and `ratio` times as many of the last generation's samples.
 
     The "synthetic augmentation loop" of Alemohammad et al. 2023 (MAD, section 3.2): D_g = R + lambda n of S_{g-1},
@@ -118,7 +124,9 @@ def fresh_data(sizes: Sequence[int], *, generation: int, seed: int, fresh: int) 
         return last
     first = fresh * (generation - 1)
     rows = torch.arange(first, first + fresh)
-    return Selection(torch.cat([torch.full_like(rows, FRESH), last.entry]), torch.cat([rows, last.index]))
+    return Selection(
+        torch.cat([torch.full_like(rows, FRESH), last.entry]), torch.cat([rows, last.index])
+    )
 
 
 def sliding_window(sizes: Sequence[int], *, generation: int, seed: int, window: int) -> Selection:

@@ -35,7 +35,9 @@ class Samples:
         for name in ("condition", "origin", "source"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.data):
-                raise ValueError(f"Samples.{name} has {len(column)} rows, data has {len(self.data)}")
+                raise ValueError(
+                    f"Samples.{name} has {len(column)} rows, data has {len(self.data)}"
+                )
 
     @classmethod
     def real(cls, data: Tensor, condition: Tensor | None = None) -> Samples:
@@ -94,12 +96,16 @@ class Selection:
     def check(self, sizes: Sequence[int]) -> None:
         """Raise ValueError unless every pair lies in a pool with entries of these sizes, or in fresh data."""
         if self.entry.dtype != torch.int64 or self.index.dtype != torch.int64:
-            raise ValueError(f"entries and indices must be int64, not {self.entry.dtype} and {self.index.dtype}")
+            raise ValueError(
+                f"entries and indices must be int64, not {self.entry.dtype} and {self.index.dtype}"
+            )
         if not len(self):
             return
         if int(self.entry.min()) < FRESH or int(self.entry.max()) >= len(sizes):
             raise ValueError(f"an entry is beyond the pool's {len(sizes)}")
-        held = torch.tensor([*sizes, torch.iinfo(torch.int64).max])[self.entry]  # entry -1, fresh data, has no end here
+        held = torch.tensor([*sizes, torch.iinfo(torch.int64).max])[
+            self.entry
+        ]  # entry -1, fresh data, has no end here
         if bool(((self.index < 0) | (self.index >= held)).any()):
             raise ValueError("an index is beyond its entry's samples")
 

@@ -21,7 +21,9 @@ from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
 
 
-def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int | None) -> Stage[GenerativeModel]:
+def _checkpointed(
+    work: Stage[GenerativeModel], store: Store, g: int, every: int | None
+) -> Stage[GenerativeModel]:
     """Pass a fit's progress on, keeping its state now and then, and when the caller stops in the middle of it."""
     last = 0
     while True:
@@ -31,7 +33,9 @@ def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int
             fitted: GenerativeModel = end.value
             return fitted
         if progress.loss is not None and not math.isfinite(progress.loss):
-            what = f"the loss of generation {g} became {progress.loss} after {progress.seen} samples"
+            what = (
+                f"the loss of generation {g} became {progress.loss} after {progress.seen} samples"
+            )
             raise Stopped(f"{what}; {DIVERGED}")
         if every and progress.state and progress.seen - last >= every:
             store.keep_checkpoint(g, progress.state())
@@ -45,7 +49,13 @@ def _checkpointed(work: Stage[GenerativeModel], store: Store, g: int, every: int
 
 
 def _draw(
-    modality: Modality, fitted: GenerativeModel, train: TrainingSet, n: int, turn: int | None, *, seed: int
+    modality: Modality,
+    fitted: GenerativeModel,
+    train: TrainingSet,
+    n: int,
+    turn: int | None,
+    *,
+    seed: int,
 ) -> Stage[Samples]:
     conditions = modality.conditions(train, n, seed=seeds.derive(seed, "conditions"))
     mine, parts = distributed.shard(n), list[Samples]()
@@ -57,7 +67,9 @@ def _draw(
     return drawn if turn is None else drawn.drawn_by(turn)
 
 
-def _curate(curator: Curator, modality: Modality, measure: Measure, store: Store, g: int, seed: int) -> Stage[Tensor]:
+def _curate(
+    curator: Curator, modality: Modality, measure: Measure, store: Store, g: int, seed: int
+) -> Stage[Tensor]:
     samples = store.samples(g)
     context = Context(
         features=store.features(g),
@@ -76,7 +88,9 @@ def _curate(curator: Curator, modality: Modality, measure: Measure, store: Store
     if len(accepted) and not (int(accepted[0]) >= 0 and int(accepted[-1]) < len(samples)):
         raise InputError(Problem("curate", f"returned indices beyond the {len(samples)} samples"))
     if bool((accepted.diff() <= 0).any()):
-        raise InputError(Problem("curate", "returned indices that do not ascend", "sort them, none twice"))
+        raise InputError(
+            Problem("curate", "returned indices that do not ascend", "sort them, none twice")
+        )
     return accepted
 
 

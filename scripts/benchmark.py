@@ -54,7 +54,10 @@ def bench_prdc() -> dict[str, dict]:
             return reference.compute_prdc(real.numpy(), synthetic.numpy(), nearest_k=5)
 
     seconds = in_turn(ours, peer, 3)
-    return {"prdc": row(*seconds, "s (prdc package)"), "prdc_memory": row(memory, 300, "MB beyond the inputs (limit)")}
+    return {
+        "prdc": row(*seconds, "s (prdc package)"),
+        "prdc_memory": row(memory, 300, "MB beyond the inputs (limit)"),
+    }
 
 
 def bench_frechet() -> dict[str, dict]:
@@ -119,12 +122,18 @@ def bench_text_fit() -> dict[str, dict]:
             tokens = windows[torch.randint(len(windows), (16,))]
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(input_ids=tokens, use_cache=False).logits
-            loss = torch.nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
+            loss = torch.nn.functional.cross_entropy(
+                logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten()
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
 
-    return {"text_fit": row(*in_turn(fit, bare, 5), f"s for {steps} steps of 16 x 128 tokens (bare PyTorch loop)")}
+    return {
+        "text_fit": row(
+            *in_turn(fit, bare, 5), f"s for {steps} steps of 16 x 128 tokens (bare PyTorch loop)"
+        )
+    }
 
 
 def bench_text_draw() -> dict[str, dict]:
@@ -158,8 +167,12 @@ def bench_text_draw() -> dict[str, dict]:
         generate(batch)
         return time.perf_counter() - began
 
-    best = min((64, 128, 256, 512), key=lambda batch: statistics.median(seconds(batch) for _ in range(3)))
-    times = in_turn(lambda: fitted.sample(512, conditions=prompts, seed=0), lambda: generate(best), 7)
+    best = min(
+        (64, 128, 256, 512), key=lambda batch: statistics.median(seconds(batch) for _ in range(3))
+    )
+    times = in_turn(
+        lambda: fitted.sample(512, conditions=prompts, seed=0), lambda: generate(best), 7
+    )
     return {"text_draw": row(*times, f"s for 512 texts (transformers.generate, batches of {best})")}
 
 
@@ -178,7 +191,15 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         began = time.perf_counter()
-        command = [sys.executable, "-m", "imglab", "run", f"configs/{config}.yaml", "--out", str(out)]
+        command = [
+            sys.executable,
+            "-m",
+            "imglab",
+            "run",
+            f"configs/{config}.yaml",
+            "--out",
+            str(out),
+        ]
         subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
         seconds = time.perf_counter() - began
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -188,7 +209,9 @@ def whole_run(config: str, name: str, most_seconds: float, most_memory: float) -
     return {
         f"{name}_seconds": row(seconds, most_seconds, "s (limit)"),
         f"{name}_memory": row(memory, most_memory, "MB (limit)"),
-        f"{name}_outside": row(outside, 0.02, "of the run is outside fit, sample and measure (limit)"),
+        f"{name}_outside": row(
+            outside, 0.02, "of the run is outside fit, sample and measure (limit)"
+        ),
     }
 
 
@@ -218,7 +241,9 @@ def bench_safety() -> dict[str, dict]:
     """What hashing every file and waiting for the disk takes of two generations of the main image config."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", SAFETY, str(Path(folder) / "run")]
-        share = float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+        share = float(
+            subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+        )
     return {"safety": row(share, 0.01, "of the run is hashing and syncing (limit)")}
 
 
@@ -235,11 +260,29 @@ def bench_workers() -> dict[str, dict]:
         for turn in range(2):
             for way, (workers, threads) in ways.items():
                 out = Path(folder) / f"{way}-{turn}"
-                keep = ["seeds=[0,1]", "arms={replace: {regime: replace}}", "contrasts=[]", "generations=10"]
+                keep = [
+                    "seeds=[0,1]",
+                    "arms={replace: {regime: replace}}",
+                    "contrasts=[]",
+                    "generations=10",
+                ]
                 changes = [part for change in keep + threads for part in ("--set", change)]
-                command = [sys.executable, "-m", "imglab", "sweep", "configs/sweep_digits.yaml", "--out", str(out)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "imglab",
+                    "sweep",
+                    "configs/sweep_digits.yaml",
+                    "--out",
+                    str(out),
+                ]
                 began = time.perf_counter()
-                subprocess.run([*command, "--workers", workers, *changes], check=True, capture_output=True, cwd=ROOT)
+                subprocess.run(
+                    [*command, "--workers", workers, *changes],
+                    check=True,
+                    capture_output=True,
+                    cwd=ROOT,
+                )
                 found[way].append(time.perf_counter() - began)
                 if workers == "1":
                     spans = sorted(span(log) for log in out.glob("*/*/events.jsonl"))
@@ -248,8 +291,12 @@ def bench_workers() -> dict[str, dict]:
     one, two, both = (statistics.median(found[way]) for way in ways)
     return {
         "two_workers": row(two / one, 0.6, "of the time of one worker, the same bytes (limit)"),
-        "two_workers_both": row(two / both, 1.0, "of the time of one worker with both cores (limit)"),
-        "between_runs": row(statistics.median(between), 0.01, "of a sweep is outside its runs (limit)"),
+        "two_workers_both": row(
+            two / both, 1.0, "of the time of one worker with both cores (limit)"
+        ),
+        "between_runs": row(
+            statistics.median(between), 0.01, "of a sweep is outside its runs (limit)"
+        ),
     }
 
 
@@ -269,7 +316,12 @@ def bench_long_chain() -> dict[str, dict]:
         "start": "scratch",
         "shown": 4,
         "modality": {"kind": "image", "n_train": 700, "n_test": 397},
-        "model": {"kind": "vae", "hidden": [64], "latent": 8, "training": {"images": 6_400, "batch": 64}},
+        "model": {
+            "kind": "vae",
+            "hidden": [64],
+            "latent": 8,
+            "training": {"images": 6_400, "batch": 64},
+        },
     }
     memory, moments = [], [time.perf_counter()]
     with tempfile.TemporaryDirectory() as folder:
@@ -282,8 +334,12 @@ def bench_long_chain() -> dict[str, dict]:
     seconds = [after - before for before, after in itertools.pairwise(moments)]
     early, late = (statistics.median(seconds[first : first + 20]) for first in (10, 81))
     return {
-        "memory_100": row(memory[100] / memory[10], 1.05, f"of generation 10's {memory[10]:.0f} MB (limit)"),
-        "time_100": row(late / early, 1.0, f"generations 81 to 100 over 10 to 29 ({early:.2f} s each)"),
+        "memory_100": row(
+            memory[100] / memory[10], 1.05, f"of generation 10's {memory[10]:.0f} MB (limit)"
+        ),
+        "time_100": row(
+            late / early, 1.0, f"generations 81 to 100 over 10 to 29 ({early:.2f} s each)"
+        ),
     }
 
 
@@ -298,12 +354,27 @@ def bench_report() -> dict[str, dict]:
     found: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as scratch:
         model = _first_generation(Path(scratch) / "model")
-        for arms, generations, seconds, megabytes in ((2, 6, 5, 5), (4, 10, 5, 5), (8, 100, 60, 25)):
-            runs = [_pretended(model, Path(scratch) / f"{arms}-{arm}", generations, seed=arm) for arm in range(arms)]
+        for arms, generations, seconds, megabytes in (
+            (2, 6, 5, 5),
+            (4, 10, 5, 5),
+            (8, 100, 60, 25),
+        ):
+            runs = [
+                _pretended(model, Path(scratch) / f"{arms}-{arm}", generations, seed=arm)
+                for arm in range(arms)
+            ]
             page, times, memory = Path(scratch) / f"{arms}.html", [], 0.0
             for _ in range(3):
                 began = time.perf_counter()
-                command = [sys.executable, "-c", WITH_PEAK, "report", *map(str, runs), "--out", str(page)]
+                command = [
+                    sys.executable,
+                    "-c",
+                    WITH_PEAK,
+                    "report",
+                    *map(str, runs),
+                    "--out",
+                    str(page),
+                ]
                 told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
                 times.append(time.perf_counter() - began)
                 memory = max(memory, int(told.split()[-1]) / 1024)
@@ -339,7 +410,10 @@ def _pretended(run: Path, folder: Path, generations: int, seed: int) -> Path:
 
     random = np.random.default_rng(seed)
     first = run / "generation_000"
-    shown, exhibit = load_file(first / "shown.safetensors"), load_file(first / "exhibit.safetensors")
+    shown, exhibit = (
+        load_file(first / "shown.safetensors"),
+        load_file(first / "exhibit.safetensors"),
+    )
     metrics, manifest = json.loads((first / "metrics.json").read_text()), read_manifest(run, 0)
     for g in range(generations):
         made = folder / f"generation_{g:03d}"
@@ -401,8 +475,12 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(BENCHMARKS)

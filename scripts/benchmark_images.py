@@ -17,7 +17,12 @@ from benchmark_tools import ROOT, WITH_PEAK, finish, in_turn, row, scratch
 EXAMPLE = "IMGLAB_TRAIN_UNCONDITIONAL"
 """Names the path of diffusers' examples/unconditional_image_generation/train_unconditional.py, the peer of three."""
 SIDE, BATCH = 32, 16
-UNET = {"channels": [32, 64, 128], "layers_per_block": 1, "prediction": "epsilon", "schedule": "linear"}
+UNET = {
+    "channels": [32, 64, 128],
+    "layers_per_block": 1,
+    "prediction": "epsilon",
+    "schedule": "linear",
+}
 CLASSIFIER = {"kind": "classifier", "images": 1_280}
 TUNED = {"precision": "auto", "compile": False, "sampling_batch": "auto"}
 
@@ -27,7 +32,10 @@ def write_images(path: Path, sizes: dict[str, int], side: int, random) -> None:
     import numpy as np
 
     parts = sizes.items()
-    images = {f"{key}_images": random.integers(0, 256, (n, side, side, 3), dtype=np.uint8) for key, n in parts}
+    images = {
+        f"{key}_images": random.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+        for key, n in parts
+    }
     np.savez(path, **images, **{f"{key}_labels": random.integers(0, 10, n) for key, n in parts})
 
 
@@ -42,7 +50,9 @@ def photographs(n: int):
     write_images(folder / "images.npz", {"train": n, "test": n}, SIDE, np.random.default_rng(0))
     source = {"kind": "npz", "path": str(folder / "images.npz")}
     made = ImageModality(
-        ImageSettings.model_validate({"source": source, "extractor": {"kind": "classifier", "images": 128}})
+        ImageSettings.model_validate(
+            {"source": source, "extractor": {"kind": "classifier", "images": 128}}
+        )
     )
     made.prepare(folder)
     return made
@@ -55,11 +65,17 @@ def diffusion(modality, images: int, **changes):
     from imglab.samples import TrainingSet
 
     plan = {"images": images, "batch": BATCH, "learning_rate": 1e-4}
-    settings = DiffusionSettings.model_validate({**UNET, **TUNED, "training": plan, "fine_tuning": plan, **changes})
+    settings = DiffusionSettings.model_validate(
+        {**UNET, **TUNED, "training": plan, "fine_tuning": plan, **changes}
+    )
     train = TrainingSet.of(modality.real("train"))
     found = DiffusionModel(settings, modality).choices(train, fits=1)
     chosen = settings.model_copy(update={key: choice.value for key, choice in found.items()})
-    return DiffusionModel(chosen, modality), train, {key: choice.value for key, choice in found.items()}
+    return (
+        DiffusionModel(chosen, modality),
+        train,
+        {key: choice.value for key, choice in found.items()},
+    )
 
 
 def train_by_example(
@@ -97,7 +113,9 @@ def train_by_example(
     command += [f"--{key}={value}" for key, value in options.items()]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     told, began, ended = b"", 0.0, 0.0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as example:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    ) as example:
         while piece := example.stderr.read1():
             told = told[-2_000:] + piece
             if not began and b"Epoch 0:   0%" in told:
@@ -175,10 +193,12 @@ def bench_diffusion_draw() -> dict[str, dict]:
     fitted = finish(model.fit(train, start=None, seed=0))
     pipeline = DDPMPipeline(fitted.unet, DDPMScheduler())
     pipeline.set_progress_bar_config(disable=True)
-    times = in_turn(lambda: fitted.sample(256, seed=0), lambda: pipeline(batch_size=256, num_inference_steps=20), 3)
-    told = (
-        f"s for 256 images in 20 steps, {chosen['precision']}, batches of {chosen['sampling_batch']} (pipeline to PIL)"
+    times = in_turn(
+        lambda: fitted.sample(256, seed=0),
+        lambda: pipeline(batch_size=256, num_inference_steps=20),
+        3,
     )
+    told = f"s for 256 images in 20 steps, {chosen['precision']}, batches of {chosen['sampling_batch']} (pipeline to PIL)"
     return {"diffusion_draw": row(*times, told)}
 
 
@@ -224,12 +244,17 @@ def bench_diffusion_quality() -> dict[str, dict]:
         return measure._compare(measure._real["test"], finish(measure.features(drawn)).values)
 
     def score(name: str, images):
-        scores[name].append(frechet_distance(real=real, synthetic=modality.features(Samples.drawn(images))))
+        scores[name].append(
+            frechet_distance(real=real, synthetic=modality.features(Samples.drawn(images)))
+        )
 
     for seed in range(3):
         fitted = took("fit", fit, seed)
         many = 1_000 if seed else 5_000
-        drawn = took(f"draw {many}", lambda fitted=fitted, many=many, seed=seed: fitted.sample(many, seed=seed))
+        drawn = took(
+            f"draw {many}",
+            lambda fitted=fitted, many=many, seed=seed: fitted.sample(many, seed=seed),
+        )
         took("score", compare, drawn)
         score("ours", drawn.data[:1_000])
         pipeline = DDPMPipeline(fitted.unet, DDPMScheduler(**schedule))
@@ -238,7 +263,9 @@ def bench_diffusion_quality() -> dict[str, dict]:
         out = scratch()
         unet = UNet2DModel.from_config({**fitted.unet.config, "in_channels": 3, "out_channels": 3})
         epochs, rate = round(128_000 / len(train)), {"learning_rate": 1e-3, "lr_warmup_steps": 50}
-        times["example"].append(train_by_example(modality, unet, out, flip=False, epochs=epochs, batch=128, **rate))
+        times["example"].append(
+            train_by_example(modality, unet, out, flip=False, epochs=epochs, batch=128, **rate)
+        )
         pipeline = DDPMPipeline.from_pretrained(out / "trained")
         images = took("its pipeline", draw_by_pipeline, pipeline, many, seed)
         images = images.float().mean(1, keepdim=True).round().byte()  # the example trains in colour
@@ -265,7 +292,9 @@ def bench_diffusion_quality() -> dict[str, dict]:
             unit.format("5,000", told("ours"), told("example"), tools),
         ),
         "fit_quality": row(
-            statistics.median(times["fit"]), statistics.median(times["example"]), "s for 128,000 images seen, of that"
+            statistics.median(times["fit"]),
+            statistics.median(times["example"]),
+            "s for 128,000 images seen, of that",
         ),
     }
 
@@ -323,16 +352,38 @@ def bench_image_memory() -> dict[str, dict]:
             config = {
                 "generations": 2 if side == 32 else 1,
                 "samples": drawn,
-                "modality": {"kind": "image", "source": {"kind": "npz", "path": str(path)}, "extractor": CLASSIFIER},
-                "model": {"kind": "vae", "hidden": [32], "latent": 8, "training": {"images": 12_800}},
+                "modality": {
+                    "kind": "image",
+                    "source": {"kind": "npz", "path": str(path)},
+                    "extractor": CLASSIFIER,
+                },
+                "model": {
+                    "kind": "vae",
+                    "hidden": [32],
+                    "latent": 8,
+                    "training": {"images": 12_800},
+                },
                 "start": "scratch",
             }
             if side == 32:
-                config["model"] = {"kind": "diffusion", "channels": [8, 16], "steps": 2, "training": {"images": 1_280}}
+                config["model"] = {
+                    "kind": "diffusion",
+                    "channels": [8, 16],
+                    "steps": 2,
+                    "training": {"images": 1_280},
+                }
                 config["model"]["fine_tuning"] = {"images": 1_280}
             path = Path(folder) / f"{name}.yaml"
             path.write_text(json.dumps(config))
-            command = [sys.executable, "-c", WITH_PEAK, "run", str(path), "--out", str(Path(folder) / name)]
+            command = [
+                sys.executable,
+                "-c",
+                WITH_PEAK,
+                "run",
+                str(path),
+                "--out",
+                str(Path(folder) / name),
+            ]
             told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
             found[f"memory_{name}"] = row(int(told.split()[-1]) / 1024, limit, "MB at peak (limit)")
     return found

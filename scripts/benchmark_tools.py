@@ -38,7 +38,12 @@ def scratch() -> Path:
 
 
 def row(ours: float, peer: float, unit: str) -> dict:
-    return {"ratio": round(peer / ours, 3), "ours": round(ours, 4), "peer": round(peer, 4), "unit": unit}
+    return {
+        "ratio": round(peer / ours, 3),
+        "ours": round(ours, 4),
+        "peer": round(peer, 4),
+        "unit": unit,
+    }
 
 
 def finish(work):

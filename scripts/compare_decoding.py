@@ -14,11 +14,20 @@ DECODINGS = {
     "top-p": "model.decoding={kind: sampling, temperature: 0.9, top_p: 0.95}",
     "beam": "model.decoding={kind: beam, beams: 5}",
 }
-SHOWN = ["perplexity", "reference_perplexity", "entropy", "distinct_2", "repetition", "rare_word_survival"]
+SHOWN = [
+    "perplexity",
+    "reference_perplexity",
+    "entropy",
+    "distinct_2",
+    "repetition",
+    "rare_word_survival",
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", nargs="?", default="configs/text_pydoc.yaml")
     parser.add_argument("--out", type=Path, default=Path("runs/decoding"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -28,7 +37,12 @@ def main() -> None:
     for name, change in DECODINGS.items():
         run = imglab.Run.from_file(arguments.config, arguments.out / name, [*arguments.set, change])
         found[name] = [generation.metrics for generation in run.generations()]
-        print(name, *(f"  {key} {[row[key] for row in found[name]]}" for key in SHOWN), sep="\n", flush=True)
+        print(
+            name,
+            *(f"  {key} {[row[key] for row in found[name]]}" for key in SHOWN),
+            sep="\n",
+            flush=True,
+        )
     (arguments.out / "decoding.png").write_bytes(png(curves_figure(found, SHOWN)))
     print(arguments.out / "decoding.png")
 

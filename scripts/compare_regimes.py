@@ -17,10 +17,14 @@ REGIMES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", nargs="?", default="configs/image_digits.yaml")
     parser.add_argument("--out", type=Path, default=Path("runs/regimes"))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config"
+    )
     arguments = parser.parse_args()
 
     found = {}
@@ -28,8 +32,13 @@ def main() -> None:
         folder = arguments.out / name.replace("% ", "_percent_")
         run = imglab.Run.from_file(arguments.config, folder, [*arguments.set, *changes])
         found[name] = [generation.metrics for generation in run.generations()]
-        print(f"{name}: FID {found[name][0]['fid']} -> {found[name][-1]['fid']}, in {folder}", flush=True)
-    (arguments.out / "regimes.png").write_bytes(png(curves_figure(found, ["fid", "precision", "recall", "coverage"])))
+        print(
+            f"{name}: FID {found[name][0]['fid']} -> {found[name][-1]['fid']}, in {folder}",
+            flush=True,
+        )
+    (arguments.out / "regimes.png").write_bytes(
+        png(curves_figure(found, ["fid", "precision", "recall", "coverage"]))
+    )
     print(arguments.out / "regimes.png")
 
 

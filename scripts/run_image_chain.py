@@ -9,10 +9,14 @@ import imglab
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", nargs="?", default="configs/image_digits.yaml")
     parser.add_argument("--out", help="run directory (default: runs/<config name>)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config"
+    )
     arguments = parser.parse_args()
 
     run = imglab.Run.from_file(arguments.config, arguments.out, arguments.set)

@@ -10,10 +10,14 @@ from imglab.report.results import write_results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", nargs="?", default="configs/side_by_side.yaml")
     parser.add_argument("--out", help="run directory (default: runs/<config name>)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config"
+    )
     arguments = parser.parse_args()
 
     both = imglab.SideBySide.from_file(arguments.config, arguments.out, arguments.set)
@@ -21,8 +25,14 @@ def main() -> None:
     for chain, generation in both.generations():
         metrics = generation.metrics
         recall = first.setdefault(chain, metrics["recall"])
-        left = f"{metrics['recall'] / recall:.0%}" if recall and metrics["recall"] is not None else "undefined"
-        print(f"{chain}, generation {generation.index}: {left} of generation 0's recall", flush=True)
+        left = (
+            f"{metrics['recall'] / recall:.0%}"
+            if recall and metrics["recall"] is not None
+            else "undefined"
+        )
+        print(
+            f"{chain}, generation {generation.index}: {left} of generation 0's recall", flush=True
+        )
     write_results(both.folder)
     print(both.folder / "side_by_side.png")
 

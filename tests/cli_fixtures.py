@@ -14,7 +14,7 @@ def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as end:
-        main.main()
+        main()
     out, err = capsys.readouterr()
     return end.value.code or 0, out, err
 

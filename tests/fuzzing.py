@@ -11,7 +11,23 @@ from typing import Any
 from imglab.errors import InputError
 
 STRANGE: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 1e308, -1e308, 5e-324, 0.5, float("nan"), float("inf")),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2**31,
+        2**63,
+        10**400,
+        1e308,
+        -1e308,
+        5e-324,
+        0.5,
+        float("nan"),
+        float("inf"),
+    ),
     *(
         "",
         "x",
@@ -78,7 +94,13 @@ def spoiled(whole: bytes, chance: random.Random) -> bytes:
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the path of every value in a tree of JSON."""
-    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    inner = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     return [path, *(found for key, value in inner for found in places(value, (*path, key)))]
 
 

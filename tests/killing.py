@@ -46,7 +46,9 @@ class _Counter:
     def passed(self, path: str = "") -> None:
         if self._moment is not None and self.count >= self._moment.at:
             if self._moment.torn and Path(path).is_file() and Path(path).name.startswith(".tmp-"):
-                os.truncate(path, random.Random(self.count).choice([0, Path(path).stat().st_size // 2]))
+                os.truncate(
+                    path, random.Random(self.count).choice([0, Path(path).stat().st_size // 2])
+                )
             os.kill(os.getpid(), signal.SIGKILL)
         self.count += 1
 
@@ -59,10 +61,14 @@ class _Counter:
             self.passed()
 
     def _below(self, path: object) -> bool:
-        return isinstance(path, str | os.PathLike) and os.path.abspath(path).startswith(self._folder)
+        return isinstance(path, str | os.PathLike) and os.path.abspath(path).startswith(
+            self._folder
+        )
 
 
-def _work(config: str, out: str, changes: list[str], moment: Moment | None, results: bool, told) -> None:
+def _work(
+    config: str, out: str, changes: list[str], moment: Moment | None, results: bool, told
+) -> None:
     from imglab.report.results import write_results
     from imglab.run.run import Run
 
@@ -89,7 +95,9 @@ def attempt(
     results  write its figures and its page as well
     """
     ours, theirs = _workshop.Pipe(duplex=False)
-    child = _workshop.Process(target=_work, args=(str(config), str(out), list(changes), moment, results, theirs))
+    child = _workshop.Process(
+        target=_work, args=(str(config), str(out), list(changes), moment, results, theirs)
+    )
     child.start()
     theirs.close()
     if seconds is not None:

@@ -51,7 +51,9 @@ def finished_runs(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("finished")
     return {
         "replace": run_chain_in(folder, "replace", IMAGES),
-        "mixed": run_chain_in(folder, "mixed", IMAGES, regime={"kind": "mix", "real_fraction": 0.5}, generations=2),
+        "mixed": run_chain_in(
+            folder, "mixed", IMAGES, regime={"kind": "mix", "real_fraction": 0.5}, generations=2
+        ),
         "texts": run_chain_in(folder, "texts", TEXTS),
         "vectors": run_chain_in(folder, "vectors", VECTORS),
     }

@@ -51,23 +51,41 @@ from imglab import seeds
 from imglab.images.render import write_png
 
 WIDTHS = {"block_out_channels": (16, 32), "norm_num_groups": 8}
-ENCODERS = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+ENCODERS = {
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+}
 
 
 def tiny_unet(channels, size, **keys):
-    blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2, "layers_per_block": 1}
-    return UNet2DModel(sample_size=size, in_channels=channels, out_channels=channels, **WIDTHS, **blocks, **keys)
+    blocks = {
+        "down_block_types": ("DownBlock2D",) * 2,
+        "up_block_types": ("UpBlock2D",) * 2,
+        "layers_per_block": 1,
+    }
+    return UNet2DModel(
+        sample_size=size, in_channels=channels, out_channels=channels, **WIDTHS, **blocks, **keys
+    )
 
 
 def tiny_vae(channels, **keys):
-    return AutoencoderKL(in_channels=channels, out_channels=channels, latent_channels=4, **WIDTHS, **ENCODERS, **keys)
+    return AutoencoderKL(
+        in_channels=channels, out_channels=channels, latent_channels=4, **WIDTHS, **ENCODERS, **keys
+    )
 
 
 def tiny_t5(width):
     """Return an encoder and its tokenizer of letters."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), ("\u2581", -2.0)]
     pieces += [(chr(letter), -3.0) for letter in range(97, 123)]
-    layers = {"d_model": width, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "vocab_size": len(pieces)}
+    layers = {
+        "d_model": width,
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 1,
+        "num_heads": 2,
+        "vocab_size": len(pieces),
+    }
     config = T5Config(**layers, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)
     return T5EncoderModel(config), T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=16)
 
@@ -89,7 +107,11 @@ def transformers_that_read(reader, encoder, projecting):
         num_attention_heads=1, attention_head_dim=16, patch_size=1, in_channels=16, num_layers=1, num_single_layers=1,
         joint_attention_dim=16, pooled_projection_dim=16, guidance_embeds=True, axes_dims_rope=(4, 4, 8),
     )  # fmt: skip
-    encoders = {"text_encoder": projecting(), "text_encoder_2": projecting(), "text_encoder_3": t5_wide}
+    encoders = {
+        "text_encoder": projecting(),
+        "text_encoder_2": projecting(),
+        "text_encoder_3": t5_wide,
+    }
     tokenizers = {"tokenizer": reader, "tokenizer_2": reader, "tokenizer_3": letters}
     flow = FlowMatchEulerDiscreteScheduler
     return {
@@ -118,9 +140,20 @@ def tiny_reader(folder):
 
 
 def text_keys(signs):
-    layers = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+    layers = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    }
     ends = {"bos_token_id": signs - 2, "eos_token_id": signs - 1, "pad_token_id": signs - 1}
-    return {**layers, **ends, "vocab_size": signs, "max_position_embeddings": 16, "projection_dim": 16}
+    return {
+        **layers,
+        **ends,
+        "vocab_size": signs,
+        "max_position_embeddings": 16,
+        "projection_dim": 16,
+    }
 
 
 def conditional_unet(first, second, **keys):
@@ -143,9 +176,20 @@ def pipelines(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("pipelines")
     with seeds.isolated("tiny pipelines"):
         DDPMPipeline(tiny_unet(1, 8), DDPMScheduler()).save_pretrained(root / "ddpm")
-        DDIMPipeline(tiny_unet(1, 8).to(torch.bfloat16), DDIMScheduler()).save_pretrained(root / "ddim_bf16")
-        DDPMPipeline(tiny_unet(1, 8, num_class_embeds=11), DDPMScheduler()).save_pretrained(root / "by_class")
-        codes = VQModel(in_channels=1, out_channels=1, latent_channels=3, num_vq_embeddings=16, **WIDTHS, **ENCODERS)
+        DDIMPipeline(tiny_unet(1, 8).to(torch.bfloat16), DDIMScheduler()).save_pretrained(
+            root / "ddim_bf16"
+        )
+        DDPMPipeline(tiny_unet(1, 8, num_class_embeds=11), DDPMScheduler()).save_pretrained(
+            root / "by_class"
+        )
+        codes = VQModel(
+            in_channels=1,
+            out_channels=1,
+            latent_channels=3,
+            num_vq_embeddings=16,
+            **WIDTHS,
+            **ENCODERS,
+        )
         LDMPipeline(codes, tiny_unet(3, 4), DDIMScheduler()).save_pretrained(root / "latent")
         transformer = DiTTransformer2DModel(
             num_attention_heads=2,
@@ -191,8 +235,16 @@ def pipelines(tmp_path_factory) -> Path:
         projecting = lambda: CLIPTextModelWithProjection(CLIPTextConfig(**text_keys(signs)))  # noqa: E731
         for name, pipeline in transformers_that_read(reader, encoder, projecting).items():
             pipeline.save_pretrained(root / name)
-        seen = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "image_size": 28, "patch_size": 14}
-        prepares = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+        seen = {
+            "hidden_size": 16,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        }
+        prepares = CLIPImageProcessor(
+            size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
+        )
         Dinov2Model(Dinov2Config(**seen)).save_pretrained(root / "dinov2")
         whole = CLIPConfig(
             text_config=text_keys(signs),
@@ -210,12 +262,19 @@ def pipelines(tmp_path_factory) -> Path:
 def captioned(tmp_path_factory) -> Path:
     """Twenty images in four colours, each with a caption that says which."""
     root = tmp_path_factory.mktemp("captioned")
-    colours = {"a red one": (200, 20, 20), "a green one": (20, 200, 20), "a blue one": (20, 20, 200), "dark": (9, 9, 9)}
+    colours = {
+        "a red one": (200, 20, 20),
+        "a green one": (20, 200, 20),
+        "a blue one": (20, 20, 200),
+        "dark": (9, 9, 9),
+    }
     noise = torch.Generator().manual_seed(0)
     lines = []
     for at in range(20):
         caption, colour = list(colours.items())[at % 4]
-        image = torch.tensor(colour)[:, None, None] + torch.randint(0, 9, (3, 16, 16), generator=noise)
+        image = torch.tensor(colour)[:, None, None] + torch.randint(
+            0, 9, (3, 16, 16), generator=noise
+        )
         write_png(image.byte(), root / f"{at:02d}.png")
         lines.append(json.dumps({"file_name": f"{at:02d}.png", "text": caption}))
     (root / "metadata.jsonl").write_text("\n".join(lines))

@@ -11,7 +11,11 @@ import pytest
 from imglab.report.build import write_report
 from imglab.report.live import LiveReport
 
-CHROMIUM = os.environ.get("IMGLAB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = (
+    os.environ.get("IMGLAB_CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+)
 SHOTS = os.environ.get("IMGLAB_SCREENSHOTS")
 """Folder that keeps screenshots, if it is named."""
 
@@ -36,10 +40,15 @@ def page_file(finished_runs, tmp_path_factory) -> Path:
 
 @pytest.fixture(params=["light", pytest.param("dark", marks=pytest.mark.slow)])
 def page(request, browser, page_file):
-    context = browser.new_context(viewport={"width": 1300, "height": 900}, color_scheme=request.param)
+    context = browser.new_context(
+        viewport={"width": 1300, "height": 900}, color_scheme=request.param
+    )
     opened = context.new_page()
     opened.wrong, opened.asked = [], []
-    opened.on("console", lambda message: opened.wrong.append(message.text) if message.type == "error" else None)
+    opened.on(
+        "console",
+        lambda message: opened.wrong.append(message.text) if message.type == "error" else None,
+    )
     opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
     opened.on("request", lambda asked: opened.asked.append(asked.url))
     opened.goto(page_file.as_uri())
@@ -54,11 +63,15 @@ def page(request, browser, page_file):
 
 
 def sources(page):
-    return page.eval_on_selector_all(".arm.now img.base", "images => images.map(image => image.src)")
+    return page.eval_on_selector_all(
+        ".arm.now img.base", "images => images.map(image => image.src)"
+    )
 
 
 def marks(page):
-    return page.eval_on_selector_all(".chart .now", "lines => lines.map(line => line.getAttribute('transform'))")
+    return page.eval_on_selector_all(
+        ".chart .now", "lines => lines.map(line => line.getAttribute('transform'))"
+    )
 
 
 def test_the_slider_moves_every_panel(page):
@@ -93,7 +106,9 @@ def test_the_slider_by_mouse(page):
 def test_it_plays_to_the_end(page):
     page.locator("#play").click()
     assert page.locator("#play").inner_text() == "Pause"
-    page.wait_for_function("document.getElementById('told').textContent === 'generation 2 of 2'", timeout=5000)
+    page.wait_for_function(
+        "document.getElementById('told').textContent === 'generation 2 of 2'", timeout=5000
+    )
     page.wait_for_function("document.getElementById('play').textContent === 'Play'", timeout=5000)
 
 
@@ -122,7 +137,9 @@ def test_a_text_opens_its_history_and_its_neighbours(page):
 
 def test_the_grid_is_reached_by_keyboard(page):
     cells = page.locator(".arm.now .cells").first
-    assert cells.locator("button[tabindex='0']").count() == 1, "one stop of the tab key for each grid"
+    assert cells.locator("button[tabindex='0']").count() == 1, (
+        "one stop of the tab key for each grid"
+    )
     cells.locator("button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
@@ -174,7 +191,9 @@ def test_paper_has_no_folds(page):
 
 def test_nothing_moves_when_generations_change(page):
     def layout():
-        return page.eval_on_selector_all(".arm .stage, .chart", "nodes => nodes.map(n => n.getBoundingClientRect().y)")
+        return page.eval_on_selector_all(
+            ".arm .stage, .chart", "nodes => nodes.map(n => n.getBoundingClientRect().y)"
+        )
 
     before = layout()
     page.locator("#back").click()
@@ -198,7 +217,9 @@ def test_nothing_leaves_the_page(page):
 
 
 def test_accessibility(page):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     for opened in (False, True):
         if opened:

@@ -36,9 +36,17 @@ class TestCatalog:
     def test_what_ships(self):
         catalog = Catalog()
         assert len(catalog.claims) >= 20
-        assert {"theory", "shumailov", "mad", "bertrand", "gerstgrasser", "farid", "feng", "tails", "open"} <= {
-            claim.family for claim in catalog.claims.values()
-        }
+        assert {
+            "theory",
+            "shumailov",
+            "mad",
+            "bertrand",
+            "gerstgrasser",
+            "farid",
+            "feng",
+            "tails",
+            "open",
+        } <= {claim.family for claim in catalog.claims.values()}
         used = {claim.protocol for claim in catalog.claims.values()} - {None}
         assert used == set(catalog.protocols)
 
@@ -50,12 +58,16 @@ class TestCatalog:
             assert len(configs) == len(protocol.arms) * len(protocol.profiles[profile].seeds)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("name", [name for name, found in Catalog().protocols.items() if not found.needs])
+    @pytest.mark.parametrize(
+        "name", [name for name, found in Catalog().protocols.items() if not found.needs]
+    )
     def test_every_quick_arm_can_be_built(self, name):
         """The data are enough for what is asked of them."""
         catalog = Catalog()
         about = [claim.must for claim in catalog.claims.values() if claim.protocol == name]
-        last = max(term.generation for must in about for statement in must for term in statement.terms)
+        last = max(
+            term.generation for must in about for statement in must for term in statement.terms
+        )
         for arm in catalog.protocols[name].arms:
             _, _, config = next(catalog.protocols[name].configs("quick", [arm], Path("data")))
             assert build(config.model_copy(update={"generations": last + 1}), name).models
@@ -71,7 +83,10 @@ class TestCatalog:
         ("changes", "message"),
         [
             ({"protocol": "digit"}, "there is no protocol 'digit' .*'digits'"),
-            ({"must": [{"says": "x", "value": term("replase"), "above": 0}]}, "there is no arm 'replase'"),
+            (
+                {"must": [{"says": "x", "value": term("replase"), "above": 0}]},
+                "there is no arm 'replase'",
+            ),
             ({"must": [{"says": "x", "value": term("replace")}]}, "has above, below, or both"),
             ({"must": [{"says": "x", "above": 1}]}, "has one of value, ratio"),
             ({"must": []}, "says nothing that must hold"),
@@ -112,7 +127,9 @@ class TestVerdicts:
         ("ratios", [term(), term("a", 0), term("b"), term("b", 0)], {"above": 1.5}, {"above": 2.2}),
     )
 
-    @pytest.mark.parametrize(("kind", "terms", "true", "false"), CASES, ids=[case[0] for case in CASES])
+    @pytest.mark.parametrize(
+        ("kind", "terms", "true", "false"), CASES, ids=[case[0] for case in CASES]
+    )
     def test_true_passes_and_false_fails(self, kind, terms, true, false):
         found = chains(a=lambda seed, g: 1 + g + 0.01 * seed, b=lambda seed, g: 1 + 0.01 * seed)
         for region, holds in ((true, True), (false, False)):
@@ -121,25 +138,39 @@ class TestVerdicts:
 
     def test_an_interval_that_straddles_shows_nothing(self):
         noisy = chains(a=lambda seed, g: 1 + (-1) ** seed * 0.5, b=lambda seed, g: 1.0)
-        statement = Statement.model_validate({"says": "x", "ratio": [term(), term("b")], "above": 0.9})
+        statement = Statement.model_validate(
+            {"says": "x", "ratio": [term(), term("b")], "above": 0.9}
+        )
         found = find(statement, noisy, SEEDS, 0.95)
         assert not found.holds
         assert found.low < 0.9 < found.high
 
     def test_tables_and_undefined_values(self):
         found = chains(a=lambda seed, g: None if seed == 0 else 1.0)
-        table = Statement.model_validate({"says": "x", "value": term(metric="table.x"), "above": 0.5})
+        table = Statement.model_validate(
+            {"says": "x", "value": term(metric="table.x"), "above": 0.5}
+        )
         assert find(table, found, SEEDS, 0.95).estimate == 1.0
-        undefined = find(Statement.model_validate({"says": "x", "value": term(), "above": 0.5}), found, SEEDS, 0.95)
+        undefined = find(
+            Statement.model_validate({"says": "x", "value": term(), "above": 0.5}),
+            found,
+            SEEDS,
+            0.95,
+        )
         assert (undefined.n, undefined.why) == (4, "undefined in 1 of 5 seeds")
         assert not undefined.holds, "four seeds are too few"
         missing = find(
-            Statement.model_validate({"says": "x", "value": term(metric="none"), "above": 0}), found, SEEDS, 0.95
+            Statement.model_validate({"says": "x", "value": term(metric="none"), "above": 0}),
+            found,
+            SEEDS,
+            0.95,
         )
         assert (missing.holds, missing.n, missing.estimate) == (False, 0, None)
 
 
-@pytest.mark.parametrize("family", sorted({claim.family for claim in Catalog().claims.values()} - {"theory"}))
+@pytest.mark.parametrize(
+    "family", sorted({claim.family for claim in Catalog().claims.values()} - {"theory"})
+)
 def test_a_false_claim_of_each_family_fails(family):
     """Chains of which the claim is true: it passes; and with every bound turned round, it fails."""
     claim = next(claim for claim in Catalog().claims.values() if claim.family == family)
@@ -158,7 +189,12 @@ def chains_of(statement):
     rest = dict(zip((one.model_dump_json() for one in others), (1.5, 1.2, 1.1), strict=False))
     low, high = statement.above, statement.below
     middle = high - 0.1 if low is None else low + 0.1 if high is None else (low + high) / 2
-    offset = {"value": middle, "difference": middle + 1.5, "ratio": middle * 1.5, "ratios": middle * 1.5 * 1.2 / 1.1}
+    offset = {
+        "value": middle,
+        "difference": middle + 1.5,
+        "ratio": middle * 1.5,
+        "ratios": middle * 1.5 * 1.2 / 1.1,
+    }
     kind = next(kind for kind in offset if getattr(statement, kind) is not None)
     found = {}
     for seed in SEEDS:
@@ -167,7 +203,9 @@ def chains_of(statement):
             rows = found.setdefault((one.arm, seed), [{} for _ in range(300)])
             name, _, key = one.metric.partition(".")
             value = values[one.model_dump_json()]
-            rows[one.generation].update({name: {**rows[one.generation].get(name, {}), key: value} if key else value})
+            rows[one.generation].update(
+                {name: {**rows[one.generation].get(name, {}), key: value} if key else value}
+            )
     return found
 
 
@@ -187,7 +225,13 @@ def small_catalog(folder, *, below):
         "about": "x",
         "base": {**TINY_GAUSSIAN, "regime": "replace", "start": "previous"},
         "arms": {"control": None, "replace": {}, "also_replace": {}},
-        "profiles": {"quick": {"cost": "x", "seeds": [0, 1, 2, 3, 4], "set": {"modality.n_train": 10, "samples": 10}}},
+        "profiles": {
+            "quick": {
+                "cost": "x",
+                "seeds": [0, 1, 2, 3, 4],
+                "set": {"modality.n_train": 10, "samples": 10},
+            }
+        },
     }
     (folder / "protocols/tiny.yaml").write_text(yaml.safe_dump(protocol))
     needy = {**protocol, "needs": ["Nonesuch"]}
@@ -199,7 +243,13 @@ def small_catalog(folder, *, below):
             "source": "s",
             "claims": "c",
             "protocol": on,
-            "must": [{"says": "x", "ratio": [term(arm, 2, "variance"), term("control", 2, "variance")], "below": most}],
+            "must": [
+                {
+                    "says": "x",
+                    "ratio": [term(arm, 2, "variance"), term("control", 2, "variance")],
+                    "below": most,
+                }
+            ],
         }
         for name, on, arm, most in (
             ("loses", "tiny", "replace", below),
@@ -228,9 +278,15 @@ def test_chains_run_once_and_verdicts_follow(tmp_path, below, verdict):
 @pytest.mark.slow
 def test_a_chain_that_cannot_run_blocks_its_claims_and_no_other(tmp_path):
     catalog = small_catalog(tmp_path / "catalog", below=3.0)
-    catalog.protocols["tiny"].arms["also_replace"] = {"modality.n_train": 3, "samples": 3, "model": "mixture"}
+    catalog.protocols["tiny"].arms["also_replace"] = {
+        "modality.n_train": 3,
+        "samples": 3,
+        "model": "mixture",
+    }
     chosen = catalog.chosen(["loses_alike"])
-    results = ClaimsRun(catalog, chosen, "quick", tmp_path / "out", tmp_path).run(2, lambda done, total: None)
+    results = ClaimsRun(catalog, chosen, "quick", tmp_path / "out", tmp_path).run(
+        2, lambda done, total: None
+    )
     assert [result.verdict for result in results] == ["blocked"]
     assert "its chain also_replace, seed 0, did not end:" in results[0].why
 

@@ -72,7 +72,10 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             ["run", "tiny.yaml", "--set", "samples=4"],
             "measure.density_coverage_k: 5 neighbours need more than 5 samples",
         ),
-        (["run", "tiny.yaml", "--set", "measure.precision_recall_k=30"], "precision_recall_k: 30 neighbours need"),
+        (
+            ["run", "tiny.yaml", "--set", "measure.precision_recall_k=30"],
+            "precision_recall_k: 30 neighbours need",
+        ),
         (
             [
                 "run",
@@ -87,11 +90,17 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             "regime.real_fraction: asks for 900 real samples, there are 30",
         ),
         (["run", "tiny.yaml", "--set", "base=nowhere"], "base: there is no folder 'nowhere'"),
-        (["run", "tiny.yaml", "--set", "regime.kind=my_lab:regime"], "cannot import 'my_lab:regime'"),
+        (
+            ["run", "tiny.yaml", "--set", "regime.kind=my_lab:regime"],
+            "cannot import 'my_lab:regime'",
+        ),
         (["run", "tiny.yaml", "--out", "tiny.yaml"], "is a file, not a directory"),
         (["run", "tiny.yaml", "--out", "."], "not empty and not a run directory"),
         (["metrics", "."], "is not a run directory"),
-        (["validate", "tiny.yaml", "--set", "seed=-1"], "seed: input should be greater than or equal to 0"),
+        (
+            ["validate", "tiny.yaml", "--set", "seed=-1"],
+            "seed: input should be greater than or equal to 0",
+        ),
         (
             ["run", "image.yaml", "--set", "modality.source={kind: folder, path: pictures}"],
             "modality.source.path: there is no folder 'pictures'",
@@ -119,10 +128,19 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             ["run", "image.yaml", "--set", "modality.classes=[3, 5]"],
             "modality.classes.0: input should be a valid string",
         ),
-        (["run", "image.yaml", "--set", "modality.classes=['3', '5', '3']"], "modality.classes: names a class twice"),
-        (["run", "image.yaml", "--set", "model.channels.0=8"], "channels is a list (give it whole: channels=[...])"),
+        (
+            ["run", "image.yaml", "--set", "modality.classes=['3', '5', '3']"],
+            "modality.classes: names a class twice",
+        ),
+        (
+            ["run", "image.yaml", "--set", "model.channels.0=8"],
+            "channels is a list (give it whole: channels=[...])",
+        ),
         (["run", "image.yaml", "--set", "regime=5"], "regime.kind: is missing"),
-        (["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"], "5 levels halve the image 4 times"),
+        (
+            ["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"],
+            "5 levels halve the image 4 times",
+        ),
         (
             ["run", "image.yaml", "--set", "model.kind=gaussian", "--set", "model.channels=[8]"],
             "model.channels: unknown key",
@@ -142,7 +160,12 @@ def test_wrong_input_is_one_message_and_exit_2(lab, tmp_path, arguments, message
 
 def test_all_errors_of_the_data_come_at_once(lab, tmp_path):
     write(tmp_path, TINY_IMAGE)
-    changes = ["measure.precision_recall_k=30", "base=nowhere", "model.class_conditional=true", "regime.kind=none:none"]
+    changes = [
+        "measure.precision_recall_k=30",
+        "base=nowhere",
+        "model.class_conditional=true",
+        "regime.kind=none:none",
+    ]
     _, _, err = lab("run", "tiny.yaml", *[part for change in changes for part in ("--set", change)])
     for key in ("measure.precision_recall_k", "base", "regime.kind"):
         assert f"error: tiny.yaml: {key}" in err, err
@@ -150,7 +173,9 @@ def test_all_errors_of_the_data_come_at_once(lab, tmp_path):
 
 def test_a_wrong_key_is_told_before_torch_is_imported(tmp_path):
     config = write(tmp_path, {**TINY_GAUSSIAN, "sede": 1})
-    code = f"import sys; sys.argv = ['imglab', 'run', {str(config)!r}]\nfrom imglab.cli import main\n"
+    code = (
+        f"import sys; sys.argv = ['imglab', 'run', {str(config)!r}]\nfrom imglab.cli import main\n"
+    )
     code += "try: main()\nexcept SystemExit as end: assert end.code == 2\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, "did you mean 'seed'?" in done.stderr) == (0, True), done.stderr
@@ -173,7 +198,11 @@ def test_a_class_name_may_hold_any_sign(lab, tmp_path):
         for i in range(20):
             Image.new("L", (8, 8), i).save(tmp_path / "odd" / name / f"{i}.png")
     source = {"kind": "folder", "path": "odd"}
-    modality = {"kind": "image", "source": source, "extractor": {"kind": "classifier", "images": 256}}
+    modality = {
+        "kind": "image",
+        "source": source,
+        "extractor": {"kind": "classifier", "images": 256},
+    }
     code, _, err = lab("run", write(tmp_path, {**TINY_IMAGE, "modality": modality}))
     assert (code, err) == (0, "")
 
@@ -249,7 +278,13 @@ def test_list_names_what_there_is(lab, monkeypatch):
     monkeypatch.chdir(ROOT)
     code, out, _ = lab("list")
     assert code == 0
-    for word in ("image", "gaussian", "diffusion", "accumulate_subsample", "configs/image_digits.yaml"):
+    for word in (
+        "image",
+        "gaussian",
+        "diffusion",
+        "accumulate_subsample",
+        "configs/image_digits.yaml",
+    ):
         assert word in out
 
 
@@ -286,5 +321,7 @@ def test_a_signal_stops_resumably(tmp_path, number):
 def test_the_smallest_configs_run(kind, configs, tmp_path):
     """They take 6 to 14 seconds each on two idle cores, whole process; no time is asked for on a busy machine."""
     path, out = configs / "smoke" / f"{kind}.yaml", tmp_path / "run"
-    subprocess.run([sys.executable, "-m", "imglab", "run", path, "--out", out], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "imglab", "run", path, "--out", out], check=True, capture_output=True
+    )
     assert len(read_metrics(out)) == 3

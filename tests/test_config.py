@@ -39,7 +39,9 @@ def test_every_config_that_ships_is_right(configs):
 
 
 def test_a_word_stands_for_a_section():
-    config = validate_config({**RIGHT, "regime": "accumulate", "modality": "gaussian", "model": "gaussian"}, "a.yaml")
+    config = validate_config(
+        {**RIGHT, "regime": "accumulate", "modality": "gaussian", "model": "gaussian"}, "a.yaml"
+    )
     assert config.regime.kind == "accumulate"
     assert config.modality.kind == "gaussian"
 
@@ -54,11 +56,17 @@ def test_a_config_survives_its_own_dump():
     ("change", "message"),
     [
         ({"generatons": 3}, "a.yaml: generatons: unknown key (did you mean 'generations'?)"),
-        ({"generations": 0}, "a.yaml: generations: input should be greater than or equal to 1, not 0"),
+        (
+            {"generations": 0},
+            "a.yaml: generations: input should be greater than or equal to 1, not 0",
+        ),
         ({"generations": "six"}, "a.yaml: generations: input should be a valid integer, not 'six'"),
         ({"generations": True}, "a.yaml: generations: input should be a valid integer, not True"),
         ({"start": "prevous"}, "(did you mean 'previous'?)"),
-        ({"regime": "repalce"}, "a.yaml: regime.kind: 'repalce' is not one of them (did you mean 'replace'?)"),
+        (
+            {"regime": "repalce"},
+            "a.yaml: regime.kind: 'repalce' is not one of them (did you mean 'replace'?)",
+        ),
         (
             {"regime": {"kind": "mix", "real_fraction": 1.2}},
             "regime.real_fraction: input should be less than or equal to 1",
@@ -79,7 +87,9 @@ def test_a_config_survives_its_own_dump():
     ],
 )
 def test_messages(change, message):
-    assert any(message in problem for problem in problems({**RIGHT, **change})), problems({**RIGHT, **change})
+    assert any(message in problem for problem in problems({**RIGHT, **change})), problems(
+        {**RIGHT, **change}
+    )
 
 
 def test_all_errors_come_at_once():
@@ -88,7 +98,12 @@ def test_all_errors_come_at_once():
         "generations": 0,
         "sede": 1,
         "regime": {"kind": "mix", "real_fraction": 2.0, "rael": "fixed"},
-        "modality": {"kind": "image", "source": {"kind": "npz"}, "sise": 3, "extractor": "clasifier"},
+        "modality": {
+            "kind": "image",
+            "source": {"kind": "npz"},
+            "sise": 3,
+            "extractor": "clasifier",
+        },
         "model": {"kind": "diffusion", "channels": [30], "training": {"imags": 3}},
     }
     found = "\n".join(problems(tree))
@@ -129,7 +144,13 @@ def test_yaml_that_is_refused(text, message):
 
 
 def test_numbers_as_people_write_them():
-    assert parse_yaml("[1e-3, 5E+2, 76_800, 1.5, 2026-01-01]", "x") == [0.001, 500.0, 76800, 1.5, "2026-01-01"]
+    assert parse_yaml("[1e-3, 5E+2, 76_800, 1.5, 2026-01-01]", "x") == [
+        0.001,
+        500.0,
+        76800,
+        1.5,
+        "2026-01-01",
+    ]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -138,7 +159,9 @@ def test_every_float_is_read_as_python_writes_it(value):
 
 
 def test_changes_from_the_command_line():
-    tree = with_changes(dict(RIGHT), ["regime.kind=mix", "regime.real_fraction=0.1", "seed=7", "model=gaussian"])
+    tree = with_changes(
+        dict(RIGHT), ["regime.kind=mix", "regime.real_fraction=0.1", "seed=7", "model=gaussian"]
+    )
     config = validate_config(tree, "a.yaml")
     assert (config.regime.kind, config.regime.real_fraction, config.seed) == ("mix", 0.1, 7)
     with pytest.raises(InputError, match="is not key=value"):
@@ -150,7 +173,9 @@ def test_a_missing_file_names_its_neighbour(configs):
         load_config(configs / "gausian.yaml")
 
 
-@pytest.mark.parametrize("content", [b"", b"- 1\n", b"just text", b"\xff\xfe\x00", b"x" * (1 << 21)])
+@pytest.mark.parametrize(
+    "content", [b"", b"- 1\n", b"just text", b"\xff\xfe\x00", b"x" * (1 << 21)]
+)
 def test_files_that_are_no_config(tmp_path, content):
     path = tmp_path / "odd.yaml"
     path.write_bytes(content)
@@ -180,7 +205,10 @@ PROFILED = {
     "generations": 4,
     "modality": {"kind": "gaussian", "n_train": 100},
     "model": "gaussian",
-    "profiles": {"small": {"generations": 2, "modality": {"n_train": 10}}, "odd": {"generations.x": 1}},
+    "profiles": {
+        "small": {"generations": 2, "modality": {"n_train": 10}},
+        "odd": {"generations.x": 1},
+    },
 }
 
 

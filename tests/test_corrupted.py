@@ -22,13 +22,25 @@ from tests.test_run_directory import TINIES, TINY_GAUSSIAN, TINY_IMAGE, finish, 
 
 UNSEALED = ("events.jsonl", ".lock")
 """The log mends itself and nothing is computed from it; the lock is empty."""
-KINDS = ("flip a bit", "cut it short", "empty it", "zeros in it", "another byte", "more at its end", "remove it")
+KINDS = (
+    "flip a bit",
+    "cut it short",
+    "empty it",
+    "zeros in it",
+    "another byte",
+    "more at its end",
+    "remove it",
+)
 MOST = 400
 """Damages tried on each run."""
 
 
 @pytest.fixture(
-    scope="module", params=["gaussian", *(pytest.param(n, marks=pytest.mark.slow) for n in TINIES if n != "gaussian")]
+    scope="module",
+    params=[
+        "gaussian",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in TINIES if n != "gaussian"),
+    ],
 )
 def run(request, tmp_path_factory):
     """A finished run with its results; each test leaves it as it was."""
@@ -43,7 +55,9 @@ def damaged(content: bytes, kind: str, chance: random.Random) -> bytes | None:
     at = chance.randrange(len(content))
     match kind:
         case "flip a bit":
-            return content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :]
+            return (
+                content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :]
+            )
         case "cut it short":
             return content[:at]
         case "empty it":
@@ -51,7 +65,11 @@ def damaged(content: bytes, kind: str, chance: random.Random) -> bytes | None:
         case "zeros in it":
             return content[:at] + bytes(min(512, len(content) - at)) + content[at + 512 :]
         case "another byte":
-            return content[:at] + bytes([(content[at] + chance.randrange(1, 256)) % 256]) + content[at + 1 :]
+            return (
+                content[:at]
+                + bytes([(content[at] + chance.randrange(1, 256)) % 256])
+                + content[at + 1 :]
+            )
         case "more at its end":
             return content + chance.randbytes(9)
     return None
@@ -77,9 +95,15 @@ def test_every_damage_is_found_and_named(run):
         path, kind = paths[tried % len(paths)], chance.choice(KINDS)
         content = path.read_bytes()
         left = damaged(content, kind, chance)
-        made_again = path.parent in (run, run / "shared") and path.name not in ("config.yaml", "environment.json")
+        made_again = path.parent in (run, run / "shared") and path.name not in (
+            "config.yaml",
+            "environment.json",
+        )
         if left == content or (left is None and made_again):
-            kind, left = "more at its end", content + b"\n"  # a person may remove what is made again
+            kind, left = (
+                "more at its end",
+                content + b"\n",
+            )  # a person may remove what is made again
         try:
             path.unlink() if left is None else path.write_bytes(left)
             found = [fault.path for fault in find_faults(run)]
@@ -132,7 +156,9 @@ def test_shared_files_that_are_damaged_are_made_again(copy):
     list(verify(run, repair=True))
     finish(config, run, ["generations=4"])  # what nothing asks for is not made again
     assert reading.read_manifest(run, 3)["shared"] == reading.read_manifest(run, 0)["shared"]
-    assert {name: sign for name, sign in expected.items() if "generation" in name}.items() <= hashes(run).items()
+    assert {
+        name: sign for name, sign in expected.items() if "generation" in name
+    }.items() <= hashes(run).items()
 
 
 def test_what_only_a_copy_mends_is_left_where_it_is(copy):
@@ -157,7 +183,9 @@ def test_what_only_a_copy_mends_is_left_where_it_is(copy):
         ("x" * 300, "cannot be read: File name too long"),
     ],
 )
-def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(copy, monkeypatch, name, told):
+def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(
+    copy, monkeypatch, name, told
+):
     _, run = copy
     folder = run / "generation_001"
     (run.parent / "secret").write_text("secret")
@@ -166,13 +194,17 @@ def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(copy, m
     files.write_signed(folder / layout.MANIFEST, manifest)
     opened = []
     honest = files.sha256_file
-    monkeypatch.setattr(files, "sha256_file", lambda path: opened.append(path.resolve()) or honest(path))
+    monkeypatch.setattr(
+        files, "sha256_file", lambda path: opened.append(path.resolve()) or honest(path)
+    )
     found = [fault for fault in find_faults(run) if fault.path == folder / name]
     assert [told in fault.what for fault in found] == [True]
     assert all(run in path.parents for path in opened)
 
 
-@pytest.mark.parametrize("name", ["report_files", "damaged", "marks", "report.html", ".files.json", "generation_001/x"])
+@pytest.mark.parametrize(
+    "name", ["report_files", "damaged", "marks", "report.html", ".files.json", "generation_001/x"]
+)
 def test_a_link_in_a_run_is_told_and_not_gone_through(lab, copy, tmp_path, name):
     config, run = copy
     outside = tmp_path / "outside"
@@ -182,7 +214,12 @@ def test_a_link_in_a_run_is_told_and_not_gone_through(lab, copy, tmp_path, name)
         (run / name).unlink()
     (run / name).symlink_to(outside)
     assert [fault.path for fault in find_faults(run)] == [run / name]
-    for command in (("verify", run), ("verify", run, "--repair"), ("report", run), ("run", config, "--out", run)):
+    for command in (
+        ("verify", run),
+        ("verify", run, "--repair"),
+        ("report", run),
+        ("run", config, "--out", run),
+    ):
         code, _, err = lab(*command)
         assert code == 2
         assert f"{run / name}: is a link or no file" in err
@@ -230,9 +267,9 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(copy, names
     assert victims[0].read_text() == str(victims[0])
     here = {path.read_text() for path in run.rglob("n")}
     assert here == {str(path) for path in victims[1:]}, "neither took the other's place"
-    assert {name: sign for name, sign in before.items() if "d1" not in name and "d2" not in name}.items() <= hashes(
-        run
-    ).items()
+    assert {
+        name: sign for name, sign in before.items() if "d1" not in name and "d2" not in name
+    }.items() <= hashes(run).items()
 
 
 def test_a_damaged_list_of_results_is_begun_anew(copy):
@@ -256,7 +293,9 @@ def test_metrics_that_were_changed_reach_no_table(copy):
 def test_generations_behind_a_gap_are_not_passed_over_in_silence(copy):
     _, run = copy
     (run / "generation_000" / layout.MANIFEST).unlink()
-    with pytest.raises(InputError, match=r"generation_000/manifest.json: is missing, and generation 2 is finished"):
+    with pytest.raises(
+        InputError, match=r"generation_000/manifest.json: is missing, and generation 2 is finished"
+    ):
         reading.read_metrics(run)
     with pytest.raises(InputError, match=r"generation_000/manifest.json: is missing"):
         list(verify(run))
@@ -292,7 +331,9 @@ def test_a_config_of_another_run_sets_no_generation_aside(copy, tmp_path):
     own = (run / "config.yaml").read_bytes()
     shutil.copy(other / "config.yaml", run / "config.yaml")
     for repair in (False, True):
-        with pytest.raises(InputError, match=r"config.yaml: is not what generation 0 was made with .put it back"):
+        with pytest.raises(
+            InputError, match=r"config.yaml: is not what generation 0 was made with .put it back"
+        ):
             list(verify(run, repair=repair))
     assert layout.count_finished(run) == 3
     (run / "config.yaml").write_bytes(own)
@@ -304,7 +345,9 @@ class TestForks:
 
     @pytest.fixture
     def forked(self, copy, tmp_path):
-        for _ in fork(f"{copy[1]}@1", tmp_path / "fork", changes=["generations=4", "regime=accumulate"]).events():
+        for _ in fork(
+            f"{copy[1]}@1", tmp_path / "fork", changes=["generations=4", "regime=accumulate"]
+        ).events():
             pass
         return tmp_path / "fork"
 
@@ -320,7 +363,9 @@ class TestForks:
             ("generation_000/manifest.json", "remove it"),
         ],
     )
-    def test_damage_to_what_it_was_given_is_named_and_nothing_is_moved(self, copy, tmp_path, rules, name, kind):
+    def test_damage_to_what_it_was_given_is_named_and_nothing_is_moved(
+        self, copy, tmp_path, rules, name, kind
+    ):
         out = tmp_path / "fork"
         for _ in fork(f"{copy[1]}@1", out, changes=["generations=4", f"regime={rules}"]).events():
             pass
@@ -378,7 +423,9 @@ def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(c
     config, run = copy
     shutil.rmtree(run / "shared")
     monkeypatch.setattr(
-        GaussianModality, "prepare", lambda _, shared: (shared / "reference.safetensors").write_text("x")
+        GaussianModality,
+        "prepare",
+        lambda _, shared: (shared / "reference.safetensors").write_text("x"),
     )
     with pytest.raises(InputError, match=r"shared/reference.safetensors: is made again and not as"):
         finish(config, run, ["generations=4"])
@@ -388,7 +435,9 @@ def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(c
 def test_files_of_strangers_in_a_finished_generation_are_told(copy):
     _, run = copy
     (run / "generation_000" / "aaa.png").write_bytes(b"mine")
-    assert [(fault.path.name, fault.what) for fault in find_faults(run)] == [("aaa.png", "is not in the manifest")]
+    assert [(fault.path.name, fault.what) for fault in find_faults(run)] == [
+        ("aaa.png", "is not in the manifest")
+    ]
 
 
 def test_a_generation_that_is_missing_or_of_another_run_is_told(copy, tmp_path):
@@ -420,7 +469,9 @@ def test_damage_to_a_generation_that_is_not_finished_is_found(tmp_path):
     content = path.read_bytes()
     for left in (content[:-3], content[:-1] + bytes([content[-1] ^ 1])):
         path.write_bytes(left)
-        with pytest.raises(InputError, match=r"generation_001/samples.safetensors: is not as it was written"):
+        with pytest.raises(
+            InputError, match=r"generation_001/samples.safetensors: is not as it was written"
+        ):
             finish(config, out)
     list(verify(out, repair=True))
     finish(config, out)
@@ -429,7 +480,11 @@ def test_damage_to_a_generation_that_is_not_finished_is_found(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
-    config, out, changes = write(tmp_path, TINY_IMAGE), tmp_path / "run", ["checkpoint_every=32", "generations=1"]
+    config, out, changes = (
+        write(tmp_path, TINY_IMAGE),
+        tmp_path / "run",
+        ["checkpoint_every=32", "generations=1"],
+    )
     finish(config, tmp_path / "whole", ["generations=1"])
     chain = Run.from_file(config, out, changes).events()
     fits = (event for event in chain if event.stage == "fit")
@@ -439,7 +494,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
     content = kept.read_bytes()
     kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     seen = [
-        event.seen for event in Run.from_file(config, out, changes).events() if getattr(event, "stage", "") == "fit"
+        event.seen
+        for event in Run.from_file(config, out, changes).events()
+        if getattr(event, "stage", "") == "fit"
     ]
     assert seen == [32, 64, 96, 128], "from the start"
     assert "is damaged: its fit starts again" in (out / "events.jsonl").read_text()
@@ -464,7 +521,10 @@ def test_a_repair_waits_for_nobody_who_writes(copy):
 
     _, run = copy
     (run / "generation_001" / "metrics.json").write_text("{}")
-    with FileLock(run / ".lock"), pytest.raises(InputError, match="another process is writing this run"):
+    with (
+        FileLock(run / ".lock"),
+        pytest.raises(InputError, match="another process is writing this run"),
+    ):
         list(verify(run, repair=True))
     assert (run / "generation_001").exists()
 

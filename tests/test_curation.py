@@ -29,8 +29,14 @@ KEEP = {"regime": "replace", "generations": 2}
 
 
 def context(features, *, real=None, seed=1, first=None):
-    modality = GaussianModality(GaussianDataSettings(dimensions=features.shape[1], n_train=20, n_test=20))
-    real = torch.randn(20, features.shape[1], generator=torch.Generator().manual_seed(3)) if real is None else real
+    modality = GaussianModality(
+        GaussianDataSettings(dimensions=features.shape[1], n_train=20, n_test=20)
+    )
+    real = (
+        torch.randn(20, features.shape[1], generator=torch.Generator().manual_seed(3))
+        if real is None
+        else real
+    )
     return Context(features, real, modality, first, 0, seed)
 
 
@@ -48,7 +54,10 @@ class Judge:
 @settings(deadline=None, max_examples=60)
 def test_a_share_is_kept_exactly_once_each(n, keep, seed):
     features = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
-    drawn, asked = Samples.drawn(features), context(features, seed=seed, first=Judge(features[:, 0].double()))
+    drawn, asked = (
+        Samples.drawn(features),
+        context(features, seed=seed, first=Judge(features[:, 0].double())),
+    )
     for curator in (curation.random, curation.oracle, curation.density, curation.diversity):
         accepted = curator(drawn, asked, keep=keep)
         assert len(accepted) == curation.kept_size(n, keep)
@@ -68,7 +77,10 @@ def test_the_best_are_kept():
     asked = context(features[:4], real=real)
     assert curation.oracle(drawn[:4], asked, keep=0.5).tolist() == [1, 3]
     scores = torch.tensor([1.0, float("nan"), 9.0, 2.0, 9.0], dtype=torch.float64)
-    assert curation.density(drawn, context(features, first=Judge(scores)), keep=0.4).tolist() == [2, 4]
+    assert curation.density(drawn, context(features, first=Judge(scores)), keep=0.4).tolist() == [
+        2,
+        4,
+    ]
 
 
 def test_diversity_spreads_and_survives_repeats():
@@ -91,7 +103,9 @@ def test_exact_repeats_are_dropped_once(n, kinds, seed):
 def test_near_duplicates_are_measured_in_real_neighbour_distances():
     real = torch.arange(10.0)[:, None] * 2  # each is 2 from the next
     features = torch.tensor([[0.0], [0.9], [1.9], [2.1], [7.0]])
-    accepted = curation.duplicates(Samples.drawn(features), context(features, real=real), distance=0.5)
+    accepted = curation.duplicates(
+        Samples.drawn(features), context(features, real=real), distance=0.5
+    )
     assert accepted.tolist() == [0, 2, 4]
 
 
@@ -104,7 +118,12 @@ class Marked(GaussianModality):
 
 def test_a_detector_errs_as_often_as_it_is_told_to():
     modality = Marked(GaussianDataSettings(dimensions=1, n_train=5000, n_test=20))
-    marked = torch.cat([torch.full((4000, 1), 50.0), torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))])
+    marked = torch.cat(
+        [
+            torch.full((4000, 1), 50.0),
+            torch.randn(4000, 1, generator=torch.Generator().manual_seed(0)),
+        ]
+    )
     asked = Context(marked, marked[:9], modality, None, 0, 1)
     drop = {"key": 1, "false_positive_rate": 0.05}
     kept = curation.drop_watermarked(Samples.drawn(marked), asked, error_rate=0.0, **drop)
@@ -116,7 +135,9 @@ def test_a_detector_errs_as_often_as_it_is_told_to():
 
 @given(
     st.lists(st.integers(2, 12), min_size=2, max_size=5),
-    st.sampled_from(["replace", "accumulate", "accumulate_subsample", "mix", "sliding_window", "real_only"]),
+    st.sampled_from(
+        ["replace", "accumulate", "accumulate_subsample", "mix", "sliding_window", "real_only"]
+    ),
     st.integers(0, 3),
 )
 @settings(deadline=None, max_examples=80)
@@ -125,11 +146,19 @@ def test_lineage_through_curation_is_exact(sizes, name, seed):
     assume(name != "mix" or sizes[-1] <= 4 * sizes[0])  # half of it are real ones, none twice
     keys = {"mix": {"real_fraction": 0.5}, "sliding_window": {"window": 2}}.get(name, {})
     entries = {
-        at: Samples(torch.arange(2.0 * n)[:, None] + 1000 * at, None, *(torch.full((2 * n,), at - 1).short(),) * 2)
+        at: Samples(
+            torch.arange(2.0 * n)[:, None] + 1000 * at,
+            None,
+            *(torch.full((2 * n,), at - 1).short(),) * 2,
+        )
         for at, n in enumerate(sizes)
     }
     generator = torch.Generator().manual_seed(seed)
-    accepted = {at: torch.randperm(2 * n, generator=generator)[:n].sort().values for at, n in enumerate(sizes) if at}
+    accepted = {
+        at: torch.randperm(2 * n, generator=generator)[:n].sort().values
+        for at, n in enumerate(sizes)
+        if at
+    }
     pooled = [2 * sizes[0], *sizes[1:]]
     chosen = getattr(regimes, name)(pooled, generation=len(sizes) - 1, seed=seed, **keys)
     train = TrainingSet(entries, chosen.through(accepted)).all()
@@ -142,12 +171,16 @@ def test_lineage_through_curation_is_exact(sizes, name, seed):
 
 
 def test_fresh_rows_pass_through_uncurated():
-    chosen = Selection(torch.tensor([FRESH, 1, FRESH]), torch.tensor([4, 0, 5])).through({1: torch.tensor([7])})
+    chosen = Selection(torch.tensor([FRESH, 1, FRESH]), torch.tensor([4, 0, 5])).through(
+        {1: torch.tensor([7])}
+    )
     assert chosen.index.tolist() == [4, 7, 5]
 
 
 def test_a_curated_run_keeps_what_it_says(tmp_path):
-    config = write(tmp_path, {**TINY_IMAGE, "generations": 3, "curate": {"kind": "confidence", "keep": 0.5}})
+    config = write(
+        tmp_path, {**TINY_IMAGE, "generations": 3, "curate": {"kind": "confidence", "keep": 0.5}}
+    )
     finish(config, tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     for g in range(3):
@@ -168,7 +201,9 @@ def test_a_curator_of_a_third_party(tmp_path, monkeypatch):
         "import torch\ndef some(samples, context, *, every):\n    return torch.arange(0, len(samples), every)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    config = write(tmp_path, {**TINY_GAUSSIAN, **KEEP, "curate": {"kind": "my_curators:some", "every": 3}})
+    config = write(
+        tmp_path, {**TINY_GAUSSIAN, **KEEP, "curate": {"kind": "my_curators:some", "every": 3}}
+    )
     found = finish(config, tmp_path / "run")
     assert found[1].metrics["n_train"] == 10
     with pytest.raises(InputError, match="did you mean 'every'"):
@@ -207,7 +242,10 @@ def test_a_person_marks(tmp_path, tree):
 
 
 def test_marks_of_other_samples_are_not_taken(tmp_path):
-    config, run = write(tmp_path, {**TINY_IMAGE, "samples": 12, "curate": "human"}), tmp_path / "run"
+    config, run = (
+        write(tmp_path, {**TINY_IMAGE, "samples": 12, "curate": "human"}),
+        tmp_path / "run",
+    )
     with pytest.raises(Stopped):
         finish(config, run)
     names = run / "marks/generation_000/.names.json"
@@ -228,7 +266,9 @@ def test_marks_that_are_none(tmp_path):
     marks.write_text(re.sub(",$", ",0", whole, flags=re.M))
     with pytest.raises(InputError, match="keeps no sample"):
         finish(config, tmp_path / "run")
-    assert not (tmp_path / "run/generation_000/manifest.json").exists(), "the marks can still be changed"
+    assert not (tmp_path / "run/generation_000/manifest.json").exists(), (
+        "the marks can still be changed"
+    )
     marks.write_text("\n".join(whole.splitlines()[:5]))
     with pytest.raises(InputError, match="marks 4 of 12 samples: 000004"):
         finish(config, tmp_path / "run")
@@ -249,7 +289,10 @@ def test_the_manifest_seals_the_accepted(tmp_path):
         (["curate={kind: oracle, kep: 0.5}"], r"curate.kep: unknown key \(did you mean 'keep'"),
         (["curate=orakel"], "curate.kind: 'orakel' is not one of them .*oracle"),
         (["curate=confidence"], "curate.kind: needs confidence of the data"),
-        (["curate=human"], "curate.kind: shows samples to a person, and these have no form for that"),
+        (
+            ["curate=human"],
+            "curate.kind: shows samples to a person, and these have no form for that",
+        ),
         (["curate=drop_watermarked"], "curate.kind: needs watermark scores of the data"),
     ],
 )
@@ -279,7 +322,10 @@ def test_marks_go_by_the_file_that_they_stand_beside(tmp_path):
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [(["000001.png,1", "000001.png,1"], "stands there twice"), (["other.png,1"], "'other.png' is no sample's file")],
+    [
+        (["000001.png,1", "000001.png,1"], "stands there twice"),
+        (["other.png,1"], "'other.png' is no sample's file"),
+    ],
 )
 def test_marks_of_no_file_are_refused(tmp_path, lines, message):
     config = write(tmp_path, {**TINY_IMAGE, "generations": 1, "samples": 12, "curate": "human"})
@@ -303,16 +349,23 @@ def beyond(samples, context):
 
 
 @pytest.mark.parametrize(
-    ("curator", "message"), [("a_mask", "not indices"), ("twice", "do not ascend"), ("beyond", "indices beyond the")]
+    ("curator", "message"),
+    [("a_mask", "not indices"), ("twice", "do not ascend"), ("beyond", "indices beyond the")],
 )
 def test_a_curator_that_returns_something_else_is_refused(tmp_path, curator, message):
-    config = write(tmp_path, {**TINY_GAUSSIAN, "curate": {"kind": f"tests.test_curation:{curator}"}})
+    config = write(
+        tmp_path, {**TINY_GAUSSIAN, "curate": {"kind": f"tests.test_curation:{curator}"}}
+    )
     with pytest.raises(InputError, match=message):
         finish(config, tmp_path / "run")
 
 
 def test_too_few_left_for_the_regime_is_told(tmp_path):
-    tree = {**TINY_GAUSSIAN, "curate": {"kind": "duplicates", "distance": 0.5}, "regime": "synthetic_augmentation"}
+    tree = {
+        **TINY_GAUSSIAN,
+        "curate": {"kind": "duplicates", "distance": 0.5},
+        "regime": "synthetic_augmentation",
+    }
     with pytest.raises(InputError, match="generation 1 has too few samples to choose from"):
         finish(write(tmp_path, tree), tmp_path / "run")
 

@@ -40,7 +40,9 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tree", [TINY_GAUSSIAN, {**TINY_IMAGE, "checkpoint_every": 32}], ids=["gaussian", "image"])
+@pytest.mark.parametrize(
+    "tree", [TINY_GAUSSIAN, {**TINY_IMAGE, "checkpoint_every": 32}], ids=["gaussian", "image"]
+)
 def test_a_disk_that_fills_at_any_point_costs_nothing(lab, tmp_path, small_disk, tree):
     config = write(tmp_path, tree)
     assert lab("run", config, "--out", tmp_path / "whole")[0] == 0
@@ -62,7 +64,9 @@ def test_a_disk_that_fills_at_any_point_costs_nothing(lab, tmp_path, small_disk,
     [(errno.EIO, "Input/output error"), (errno.ESTALE, "Stale file handle"), (errno.EBUSY, "busy")],
 )
 @pytest.mark.parametrize("call", ["replace", "fsync"])
-def test_a_file_system_that_fails_stops_the_run_resumably(lab, tmp_path, monkeypatch, number, told, call):
+def test_a_file_system_that_fails_stops_the_run_resumably(
+    lab, tmp_path, monkeypatch, number, told, call
+):
     config, calls = write(tmp_path, TINY_GAUSSIAN), itertools.count()
     honest = getattr(os, call)
 
@@ -77,7 +81,9 @@ def test_a_file_system_that_fails_stops_the_run_resumably(lab, tmp_path, monkeyp
     assert (code, told in err, "run the same command again" in err) == (3, True, True), err
     assert lab("run", config, "--out", "run")[0] == 0
     finish(config, tmp_path / "whole")
-    generations = {name: sign for name, sign in hashes(tmp_path / "whole").items() if "generation" in name}
+    generations = {
+        name: sign for name, sign in hashes(tmp_path / "whole").items() if "generation" in name
+    }
     assert generations.items() <= hashes(tmp_path / "run").items()
 
 
@@ -86,7 +92,9 @@ def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch,
     config = write(tmp_path, TINY_GAUSSIAN)
 
     def failing(*_):
-        raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
+        raise SafetensorError(
+            f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})"
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(disk, "save_file", failing)
@@ -97,9 +105,15 @@ def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch,
 
 def test_the_name_of_a_new_generation_is_synced_before_its_manifest(tmp_path, monkeypatch):
     synced, honest = [], files.sync_folder
-    monkeypatch.setattr(files, "sync_folder", lambda folder: synced.append(folder) or honest(folder))
+    monkeypatch.setattr(
+        files, "sync_folder", lambda folder: synced.append(folder) or honest(folder)
+    )
     finish(write(tmp_path, TINY_GAUSSIAN), tmp_path / "run")
-    own = [path.name for path in synced if path in (tmp_path / "run", tmp_path / "run" / "generation_001")]
+    own = [
+        path.name
+        for path in synced
+        if path in (tmp_path / "run", tmp_path / "run" / "generation_001")
+    ]
     first = own.index("generation_001")
     assert own[first - 1] == "run"
 
@@ -144,9 +158,14 @@ def test_a_clock_that_goes_back_changes_nothing(lab, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: float(next(clock)))
         assert lab("run", config, "--out", tmp_path / "run")[0] == 0
-    times = [json.loads(line)["time"] for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    times = [
+        json.loads(line)["time"]
+        for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    ]
     assert times == sorted(times, reverse=True)
-    generations = {name: sign for name, sign in hashes(tmp_path / "whole").items() if "generation" in name}
+    generations = {
+        name: sign for name, sign in hashes(tmp_path / "whole").items() if "generation" in name
+    }
     assert generations.items() <= hashes(tmp_path / "run").items()
     assert lab("report", tmp_path / "run")[0] == 0
 
@@ -169,7 +188,10 @@ def test_the_second_of_two_processes_refuses_and_the_first_goes_on(tmp_path):
     next(first)
     code = "import sys; from imglab.run.run import Run; list(Run.from_file(sys.argv[1], sys.argv[2]).events())"
     told = subprocess.run(
-        [sys.executable, "-c", code, str(config), str(out)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(config), str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "another process is writing this run" in told.stderr
     assert len(list(first)) > 0
@@ -203,20 +225,42 @@ def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_
     config, out, scratch = tmp_path / "soak.yaml", tmp_path / "runs", tmp_path / "scratch"
     config.write_text(yaml.safe_dump(tree))
     scratch.mkdir()
-    command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(out), "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "imglab",
+        "sweep",
+        str(config),
+        "--out",
+        str(out),
+        "--workers",
+        "2",
+    ]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, env={**os.environ, "TMPDIR": str(scratch)}
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(scratch)},
     )
     watched, family = psutil.Process(process.pid), set()
     looks: list[tuple[float, int, int]] = []
     while process.poll() is None:
         try:
-            workers = [child for child in watched.children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+            workers = [
+                child
+                for child in watched.children(recursive=True)
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
             family |= set(workers)
             if len(workers) == 2:
                 memory = max(worker.memory_info().rss for worker in workers) / 2**20
                 looks.append(
-                    (memory, max(worker.num_fds() for worker in workers), len(watched.children(recursive=True)))
+                    (
+                        memory,
+                        max(worker.num_fds() for worker in workers),
+                        len(watched.children(recursive=True)),
+                    )
                 )
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             pass  # it ended while it was looked at
@@ -226,20 +270,31 @@ def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_
 
     settled = looks[len(looks) // 4 :]
     early, late = settled[: len(settled) // 3], settled[-len(settled) // 3 :]
-    typical = [[sorted(column)[len(column) // 2] for column in zip(*part, strict=True)] for part in (early, late)]
-    assert typical[1][0] <= 1.05 * typical[0][0], f"memory in MB, open files, processes, early and late: {typical}"
+    typical = [
+        [sorted(column)[len(column) // 2] for column in zip(*part, strict=True)]
+        for part in (early, late)
+    ]
+    assert typical[1][0] <= 1.05 * typical[0][0], (
+        f"memory in MB, open files, processes, early and late: {typical}"
+    )
     assert typical[1][1] <= typical[0][1] + 2
     assert typical[1][2] <= typical[0][2]
-    assert not [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+    ]
     assert list(scratch.iterdir()) == []
     assert not list(out.rglob(".tmp-*"))
     for log in out.glob("*/seed-0/events.jsonl"):
         ends = [
-            event["time"] for event in map(json.loads, log.read_text().splitlines()) if event.get("stage") == "metrics"
+            event["time"]
+            for event in map(json.loads, log.read_text().splitlines())
+            if event.get("stage") == "metrics"
         ]
         assert len(ends) == GENERATIONS
         spans = [after - before for before, after in itertools.pairwise(ends)]
-        best = [min(part) for part in (spans[20:80], spans[-60:])]  # other work on the machine only ever adds
+        best = [
+            min(part) for part in (spans[20:80], spans[-60:])
+        ]  # other work on the machine only ever adds
         assert best[1] <= 2 * best[0], f"{log.parent.parent.name}: seconds of a generation, {best}"
 
 

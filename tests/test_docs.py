@@ -35,7 +35,7 @@ def test_the_new_modality_keeps_the_contracts(dice):
 def test_the_new_modality_runs_and_its_tail_dies(dice, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["imglab", "run", "dice.yaml"])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        main()
     assert not end.value.code, capsys.readouterr().err
     faces = [
         sum("#" in line for line in (folder / "faces.txt").read_text().splitlines())

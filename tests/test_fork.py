@@ -25,12 +25,18 @@ def parent(tmp_path):
 
 
 def carried_on(source, out, *changes):
-    return [event for event in fork(source, out, None, changes).events() if isinstance(event, Generation)]
+    return [
+        event
+        for event in fork(source, out, None, changes).events()
+        if isinstance(event, Generation)
+    ]
 
 
 def test_the_prefix_is_shared_and_the_rest_follows_the_new_rules(parent, tmp_path):
     out = tmp_path / "healed"
-    found = carried_on(f"{parent}@1", out, "regime={kind: mix, real_fraction: 1.0}", "generations=5")
+    found = carried_on(
+        f"{parent}@1", out, "regime={kind: mix, real_fraction: 1.0}", "generations=5"
+    )
     assert [generation.metrics["real_share"] for generation in found] == [1.0, 0.0, 1.0, 1.0, 1.0]
     for g in range(2):
         for path in layout.generation_folder(parent, g).rglob("*"):
@@ -47,7 +53,11 @@ def test_an_unchanged_fork_goes_on_as_the_parent_did(parent, tmp_path):
     carried_on(f"{parent}@1", tmp_path / "same")
     ours, theirs = hashes(tmp_path / "same"), hashes(parent)
     differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
-    assert differing == {"fork.json", "generation_002/manifest.json", "generation_003/manifest.json"}
+    assert differing == {
+        "fork.json",
+        "generation_002/manifest.json",
+        "generation_003/manifest.json",
+    }
     manifest = reading.read_manifest(tmp_path / "same", 2)
     assert manifest.pop("fork") == ours["fork.json"], "so that its loss is noticed"
     assert manifest == reading.read_manifest(parent, 2)
@@ -56,7 +66,14 @@ def test_an_unchanged_fork_goes_on_as_the_parent_did(parent, tmp_path):
 def test_it_says_what_it_imports_before_it_does(lab, parent, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "ends_here.py").write_text("raise SystemExit(99)")
-    arguments = ("fork", f"{parent}@1", "--out", tmp_path / "fork", "--set", "regime={kind: 'ends_here:rule'}")
+    arguments = (
+        "fork",
+        f"{parent}@1",
+        "--out",
+        tmp_path / "fork",
+        "--set",
+        "regime={kind: 'ends_here:rule'}",
+    )
     code, out, _ = lab(*arguments)
     assert (code, out) == (99, "imports what the config names: regime (ends_here:rule)\n")
 
@@ -97,8 +114,16 @@ def test_a_fork_of_a_fork(parent, tmp_path):
         ("{parent}@-1", [], "is not RUN@G"),
         ("{parent}", [], "is not RUN@G"),
         ("nowhere@0", [], "is not a run directory"),
-        ("{parent}@3", [], "generations: 4 leaves nothing to do after generation 3 .--set generations=5"),
-        ("{parent}@1", ["modality.n_train=20"], "modality.n_train: the shared generations have 30, the fork 20"),
+        (
+            "{parent}@3",
+            [],
+            "generations: 4 leaves nothing to do after generation 3 .--set generations=5",
+        ),
+        (
+            "{parent}@1",
+            ["modality.n_train=20"],
+            "modality.n_train: the shared generations have 30, the fork 20",
+        ),
         ("{parent}@1", ["seed=7"], "seed: the shared generations have 0, the fork 7"),
         ("{parent}@1", ["regime=replase"], "did you mean 'replace'"),
     ],
@@ -122,13 +147,21 @@ def test_the_command(lab, parent, tmp_path):
     ("changes", "message"),
     [
         (["model={kind: mixture, components: 2}", "start=base"], "cannot start from generation 0"),
-        (["model={kind: alternating, models: [{kind: mixture}, gaussian]}"], "cannot start from generation"),
+        (
+            ["model={kind: alternating, models: [{kind: mixture}, gaussian]}"],
+            "cannot start from generation",
+        ),
         (["model=kde", "start=scratch", "base=somewhere"], "base"),
         (["threads=3"], "threads: the shared generations used"),
-        (["samples=80", "regime={kind: synthetic_augmentation, ratio: 2.0}"], "for more than they have"),
+        (
+            ["samples=80", "regime={kind: synthetic_augmentation, ratio: 2.0}"],
+            "for more than they have",
+        ),
     ],
 )
-def test_what_could_not_go_on_is_refused_before_anything_is_written(parent, tmp_path, changes, message):
+def test_what_could_not_go_on_is_refused_before_anything_is_written(
+    parent, tmp_path, changes, message
+):
     with pytest.raises(InputError, match=message):
         fork(f"{parent}@2", tmp_path / "fork", None, [*changes, "generations=8"])
     assert not (tmp_path / "fork").exists()
@@ -139,7 +172,12 @@ def test_data_that_were_seen_do_not_count_as_fresh(tmp_path):
     finish(config, tmp_path / "parent")
     source = f"{tmp_path / 'parent'}@2"
     with pytest.raises(InputError, match="fresh data that"):
-        fork(source, tmp_path / "fork", None, ["regime={kind: fresh_data, fresh: 3}", "generations=6"])
+        fork(
+            source,
+            tmp_path / "fork",
+            None,
+            ["regime={kind: fresh_data, fresh: 3}", "generations=6"],
+        )
     assert len(carried_on(source, tmp_path / "same", "generations=6")) == 6
 
 
@@ -162,7 +200,7 @@ def test_a_directory_that_is_there_is_left_alone(parent, tmp_path):
 
 
 def test_no_theory_for_rules_that_changed(parent, tmp_path):
-    from imglab.report.story import read_arms
+    from imglab.report.arms import read_arms
 
     carried_on(f"{parent}@1", tmp_path / "fork", "regime=accumulate", "generations=4")
     whole, forked = read_arms([parent, tmp_path / "fork"])

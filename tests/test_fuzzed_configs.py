@@ -76,7 +76,11 @@ def judge(path: Path, changes=()) -> list[RunConfig]:
         except InputError as error:
             told(error)
             continue
-        found = {"": loaded} if isinstance(loaded, RunConfig) else dict(getattr(loaded, "chains", None) or loaded.arms)
+        found = (
+            {"": loaded}
+            if isinstance(loaded, RunConfig)
+            else dict(getattr(loaded, "chains", None) or loaded.arms)
+        )
     for config in found.values():
         plug_ins(config)
         again = validate_config(parse_yaml(dump_config(config), "dump"), "dump")
@@ -98,7 +102,9 @@ numbers = st.one_of(
     st.sampled_from(NUMBERS),
     st.integers(),
     st.floats(),
-    st.sampled_from([0.0, 0.1, 0.5, 1.0, 1.5, 1e-300, 1e300, float("inf"), float("-inf"), float("nan")]),
+    st.sampled_from(
+        [0.0, 0.1, 0.5, 1.0, 1.5, 1e-300, 1e300, float("inf"), float("-inf"), float("nan")]
+    ),
 )
 plain = st.one_of(st.none(), st.booleans(), numbers, words)
 foreign = st.one_of(
@@ -118,7 +124,9 @@ def trees(leaves=any_leaves, names=keys):
     """Trees of anything that YAML can say."""
     return st.recursive(
         leaves,
-        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=4)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=4)
+        ),
         max_leaves=12,
     )
 
@@ -142,7 +150,13 @@ def shipped() -> tuple[str, ...]:
 
 def places(tree, path=()):
     """Yield the path of every value in a tree."""
-    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    inner = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in inner:
         yield (*path, key)
         yield from places(value, (*path, key))
@@ -155,8 +169,29 @@ def at(tree, path):
 
 
 KINDS = [
-    *("image", "text", "gaussian", "categories", "diffusion", "vae", "language_model", "ngram", "kde", "mixture"),
-    *("population", "alternating", "pipeline", "digits", "folder", "npz", "captioned_folder", "torchvision", "files"),
+    *(
+        "image",
+        "text",
+        "gaussian",
+        "categories",
+        "diffusion",
+        "vae",
+        "language_model",
+        "ngram",
+        "kde",
+        "mixture",
+    ),
+    *(
+        "population",
+        "alternating",
+        "pipeline",
+        "digits",
+        "folder",
+        "npz",
+        "captioned_folder",
+        "torchvision",
+        "files",
+    ),
     *(
         "hub",
         "pydoc",
@@ -184,7 +219,9 @@ def changed(draw, tree, values=anything):
             break
         *path, last = draw(st.sampled_from(found))
         node = at(tree, path)
-        what = draw(st.sampled_from(["replace", "replace", "kind", "delete", "rename", "add", "repeat"]))
+        what = draw(
+            st.sampled_from(["replace", "replace", "kind", "delete", "rename", "add", "repeat"])
+        )
         if what == "replace":
             node[last] = draw(values)
         elif what == "kind":
@@ -251,8 +288,13 @@ def as_yaml(tree) -> bytes:
 def mutable() -> st.SearchStrategy:
     """Shipped configs, changed: chains, several chains, sweeps, and some with profiles."""
     trees_there = [yaml.safe_load(text) for text in shipped()]
-    profiled = {"profiles": {"small": {"generations": 2, "modality.n_train": 10}}, "profile": "small"}
-    return st.sampled_from([*trees_there, *({**tree, **profiled} for tree in trees_there[:4])]).flatmap(changed)
+    profiled = {
+        "profiles": {"small": {"generations": 2, "modality.n_train": 10}},
+        "profile": "small",
+    }
+    return st.sampled_from(
+        [*trees_there, *({**tree, **profiled} for tree in trees_there[:4])]
+    ).flatmap(changed)
 
 
 @st.composite
@@ -265,16 +307,27 @@ def several(draw):
         st.just({}),
         st.just({"regime": "accumulate"}),
         st.dictionaries(
-            st.sampled_from(["model.kind", "model", "regime", "generations.x", "seed"]), anything, max_size=2
+            st.sampled_from(["model.kind", "model", "regime", "generations.x", "seed"]),
+            anything,
+            max_size=2,
         ),
         changed(small),
         anything,
     )
-    tree = {**small, draw(st.sampled_from(["arms", "chains"])): draw(st.dictionaries(names, sections, max_size=4))}
+    tree = {
+        **small,
+        draw(st.sampled_from(["arms", "chains"])): draw(
+            st.dictionaries(names, sections, max_size=4)
+        ),
+    }
     if draw(st.booleans()):
         tree["seeds"] = draw(st.one_of(st.lists(st.integers(-1, 5), max_size=4), anything))
     if draw(st.booleans()):
-        contrast = {"metric": "fid", "arms": draw(st.lists(names, max_size=3)), "generation": draw(st.integers(-1, 5))}
+        contrast = {
+            "metric": "fid",
+            "arms": draw(st.lists(names, max_size=3)),
+            "generation": draw(st.integers(-1, 5)),
+        }
         tree["contrasts"] = draw(st.one_of(st.just([contrast]), changed([contrast]), anything))
     if draw(st.booleans()):
         tree["name"] = draw(words)
@@ -299,7 +352,9 @@ DOTTED = [
 def settings_of(draw):
     """A few `--set` arguments."""
     key = st.one_of(
-        st.sampled_from(DOTTED), st.lists(words, min_size=1, max_size=4).map(".".join), st.just("a." * 500 + "a")
+        st.sampled_from(DOTTED),
+        st.lists(words, min_size=1, max_size=4).map(".".join),
+        st.just("a." * 500 + "a"),
     )
     text = st.one_of(words, anything.map(lambda tree: as_yaml(tree).decode()), st.text(max_size=20))
     change = st.one_of(st.tuples(key, text).map("=".join), st.text(max_size=30))
@@ -307,7 +362,14 @@ def settings_of(draw):
 
 
 json_like = trees(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), words), words
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        words,
+    ),
+    words,
 )
 
 
@@ -320,17 +382,36 @@ class TestTheSchema:
 
     @counts(60, 600)
     def test_any_bytes(self, examples, path):
-        fuzz(examples, st.one_of(texts, edited()), lambda content: (path.write_bytes(content), judge(path)))
+        fuzz(
+            examples,
+            st.one_of(texts, edited()),
+            lambda content: (path.write_bytes(content), judge(path)),
+        )
 
     @counts(60, 500)
     def test_any_tree(self, examples, path):
         named = st.dictionaries(
             st.sampled_from(
-                ["modality", "model", "regime", "curate", "name", "seed", "arms", "chains", "profiles", "profile"]
+                [
+                    "modality",
+                    "model",
+                    "regime",
+                    "curate",
+                    "name",
+                    "seed",
+                    "arms",
+                    "chains",
+                    "profiles",
+                    "profile",
+                ]
             ),
             anything,
         )
-        fuzz(examples, st.one_of(anything, named), lambda tree: (path.write_bytes(as_yaml(tree)), judge(path)))
+        fuzz(
+            examples,
+            st.one_of(anything, named),
+            lambda tree: (path.write_bytes(as_yaml(tree)), judge(path)),
+        )
 
     @counts(60, 700)
     def test_what_ships_with_changes(self, examples, path):
@@ -363,7 +444,9 @@ class TestTheSchema:
             }
             path.write_text(dump_yaml(tree), encoding="utf-8")
             for config in judge(path):
-                assert config.model.keys == {key: value for key, value in found[0].items() if key != "kind"}
+                assert config.model.keys == {
+                    key: value for key, value in found[0].items() if key != "kind"
+                }
                 assert config.name == found[1]
 
         fuzz(examples, st.tuples(st.dictionaries(words, json_like, max_size=5), words), check)
@@ -385,7 +468,12 @@ class TestTheSchema:
 
 def small_trees(corpus: Path) -> list[dict]:
     """One small chain of each kind of data, and several at once."""
-    text = {**TINY_CHAIN["modality"], "source": {"kind": "files", "path": str(corpus)}, "n_train": 40, "n_test": 20}
+    text = {
+        **TINY_CHAIN["modality"],
+        "source": {"kind": "files", "path": str(corpus)},
+        "n_train": 40,
+        "n_test": 20,
+    }
     categories = {"kind": "categories", "categories": 5, "n_train": 30, "n_test": 30}
     vae = {"kind": "vae", "hidden": [8], "latent": 2, "watermark": {"strength": 4}}
     ngram = {"kind": "ngram", "order": 2, "watermark": {"strength": 2.0}}
@@ -398,21 +486,31 @@ def small_trees(corpus: Path) -> list[dict]:
         {**TINY_CHAIN, "modality": text, "curate": {"kind": "drop_watermarked"}},
         {**TINY_CHAIN, "modality": text, "model": ngram, "tracker": None, "base": "nowhere"},
         {"chains": {"one": TINY_GAUSSIAN, "two": TINY_IMAGE}},
-        {**TINY_GAUSSIAN, "arms": {"one": {}, "two": {"model": {"kind": "kde", "bandwidth": 0.5}}}, "seeds": [0, 1]},
+        {
+            **TINY_GAUSSIAN,
+            "arms": {"one": {}, "two": {"model": {"kind": "kde", "bandwidth": 0.5}}},
+            "seeds": [0, 1],
+        },
     ]
     return [{"name": "small", **tree} for tree in trees]
 
 
 def bearable(tree) -> bool:
     """Whether no text in it names the whole disk, or what is around the test."""
-    found = [value.strip() for value in map(partial(at, tree), places(tree)) if isinstance(value, str)]
+    found = [
+        value.strip() for value in map(partial(at, tree), places(tree)) if isinstance(value, str)
+    ]
     return all(text.strip("./ ") and not text.startswith("/") for text in found if text)
 
 
-sizes = st.sampled_from([1, 2, 3, 5, 7, 8, 20, 30, 40, 64, 100, 400, 1797, 5000, 10**5, 10**9, 10**12])
+sizes = st.sampled_from(
+    [1, 2, 3, 5, 7, 8, 20, 30, 40, 64, 100, 400, 1797, 5000, 10**5, 10**9, 10**12]
+)
 shares = st.one_of(st.sampled_from([0.0, 1e-9, 0.01, 0.5, 1.0, 2.0, 1000.0]), st.floats(0, 1))
 classes = st.lists(st.sampled_from(["0", "1", "9", "10", ""]), min_size=1, max_size=3)
-paths = st.sampled_from(["corpus", "corpus/0.txt", "small.yaml", "nowhere", "a/b", "hf/x", "corpus\0", "é" * 100, "~"])
+paths = st.sampled_from(
+    ["corpus", "corpus/0.txt", "small.yaml", "nowhere", "a/b", "hf/x", "corpus\0", "é" * 100, "~"]
+)
 regimes = st.one_of(
     st.sampled_from(["replace", "real_only", "accumulate", "accumulate_subsample", "not_there:regime"]),
     st.fixed_dictionaries({"kind": st.just("mix"), "real_fraction": st.one_of(shares, st.lists(shares, max_size=3)),
@@ -423,17 +521,25 @@ regimes = st.one_of(
 )  # fmt: skip
 curators = st.one_of(
     st.sampled_from([section.model_fields["kind"].default for section in CURATIONS]),
-    st.fixed_dictionaries({"kind": st.sampled_from(["random", "oracle", "density", "diversity"]), "keep": shares}),
-    st.fixed_dictionaries({"kind": st.just("random"), "oversample": st.sampled_from([1.0, 1.5, 1000.0])}),
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["random", "oracle", "density", "diversity"]), "keep": shares}
+    ),
+    st.fixed_dictionaries(
+        {"kind": st.just("random"), "oversample": st.sampled_from([1.0, 1.5, 1000.0])}
+    ),
 )
 opened = st.fixed_dictionaries(
     {"kind": st.sampled_from(["clip", "dinov2", "inception"]), "name": paths, "weights": paths}
 )
 sources = st.one_of(
     st.sampled_from(["digits", "pydoc"]),
-    st.fixed_dictionaries({"kind": st.sampled_from(["folder", "npz", "captioned_folder", "files"]), "path": paths}),
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["folder", "npz", "captioned_folder", "files"]), "path": paths}
+    ),
     st.fixed_dictionaries({"kind": st.just("files"), "path": paths, "test_path": paths}),
-    st.fixed_dictionaries({"kind": st.just("files"), "path": paths, "document_start": st.one_of(words, st.just("^a"))}),
+    st.fixed_dictionaries(
+        {"kind": st.just("files"), "path": paths, "document_start": st.one_of(words, st.just("^a"))}
+    ),
     st.fixed_dictionaries({"kind": st.just("hub"), "name": paths}),
     st.builds(
         lambda name, root, more: {
@@ -444,15 +550,29 @@ sources = st.one_of(
             "options": more,
         },
         st.sampled_from(
-            ["MNIST", "EMNIST", "CIFAR10", "SVHN", "Kitti", "ImageFolder", "VisionDataset", "__doc__", "x"]
+            [
+                "MNIST",
+                "EMNIST",
+                "CIFAR10",
+                "SVHN",
+                "Kitti",
+                "ImageFolder",
+                "VisionDataset",
+                "__doc__",
+                "x",
+            ]
         ),
         paths,
         st.dictionaries(
-            st.sampled_from(["split", "train", "root", "x", "transform"]), st.one_of(words, st.booleans()), max_size=2
+            st.sampled_from(["split", "train", "root", "x", "transform"]),
+            st.one_of(words, st.booleans()),
+            max_size=2,
         ),
     ),
 )
-members = st.sampled_from(["gaussian", "kde", "mixture", "categories", "vae", "diffusion", "ngram", "language_model"])
+members = st.sampled_from(
+    ["gaussian", "kde", "mixture", "categories", "vae", "diffusion", "ngram", "language_model"]
+)
 pretrained = st.fixed_dictionaries({"kind": st.just("pretrained"), "name": paths})
 trained = st.fixed_dictionaries({"kind": st.just("bpe"), "vocabulary": sizes})
 made = st.fixed_dictionaries({"kind": st.just("gpt2"), "width": sizes, "heads": sizes})
@@ -534,12 +654,18 @@ class TestWhatIsCheckedPastTheSchema:
             (tmp_path / "small.yaml").write_bytes(as_yaml(tree))
             self.check(tmp_path / "small.yaml", right)
 
-        fuzz(examples, st.sampled_from(small_trees(corpus)).flatmap(plausible).filter(bearable), check)
+        fuzz(
+            examples,
+            st.sampled_from(small_trees(corpus)).flatmap(plausible).filter(bearable),
+            check,
+        )
         assert right, "some of them are still right"
 
 
 BASE = "modality: gaussian\nmodel: gaussian\n"
-LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+LAUGHS = "a0: &a0 [lol]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
+)
 TEXT = "modality: {{kind: text, source: {{kind: files, path: x, document_start: '{}'}}}}\nmodel: ngram\n"
 FIXED = {
     "billion laughs": (LAUGHS, "aliases are not used"),
@@ -624,9 +750,16 @@ def test_other_codings_are_named(coding, tmp_path):
 def command(*arguments, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess:
     """Run the program as a process of its own in `folder`."""
     given_path = os.pathsep.join([str(ROOT), str(folder)])
-    environment = {**os.environ, "PYTHONPATH": given_path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": given_path,
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     full = [sys.executable, "-m", "imglab", *map(str, arguments)]
-    return subprocess.run(full, cwd=folder, env=environment, capture_output=True, timeout=seconds, check=False)
+    return subprocess.run(
+        full, cwd=folder, env=environment, capture_output=True, timeout=seconds, check=False
+    )
 
 
 def assert_told(done: subprocess.CompletedProcess, codes=(2,)) -> None:
@@ -638,7 +771,8 @@ def assert_told(done: subprocess.CompletedProcess, codes=(2,)) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["fifo", "/dev/zero", "/dev/full", "folder", "broken link", "link to itself", "long name"]
+    "kind",
+    ["fifo", "/dev/zero", "/dev/full", "folder", "broken link", "link to itself", "long name"],
 )
 def test_what_is_no_file_is_not_read(kind, tmp_path):
     path = Path(kind) if kind.startswith("/dev") else tmp_path / "odd.yaml"
@@ -703,11 +837,17 @@ HOSTILE = {
     "arms": BASE + "arms:\n" + ARMS,
     "wrong arms": BASE + "arms:\n" + ARMS.replace("{}", f"{{{WRONG}}}"),
     "arms with much in common": BASE + SHARES + "arms:\n" + ARMS,
-    "chains with much in common": SHARES + "chains:\n" + ARMS.replace("{}", "{modality: gaussian, model: kde}"),
+    "chains with much in common": SHARES
+    + "chains:\n"
+    + ARMS.replace("{}", "{modality: gaussian, model: kde}"),
     "arms with unknown keys in common": BASE + each(HALF - 600, "k#: 1\n") + "arms:\n" + ARMS,
-    "arms that lead deep": BASE + "arms:\n" + ARMS.replace("{}", f"{{{'x.' * 31}x: {{{'y.' * 31}y: 1}}}}"),
+    "arms that lead deep": BASE
+    + "arms:\n"
+    + ARMS.replace("{}", f"{{{'x.' * 31}x: {{{'y.' * 31}y: 1}}}}"),
     "profiles": BASE + "profile: x\nprofiles:\n" + each(HALF, "  a#: {}\n"),
-    "models": "modality: gaussian\nmodel: {kind: population, models: [" + "{kind: x}," * (MAX_VALUES // 3 - 50) + "]}",
+    "models": "modality: gaussian\nmodel: {kind: population, models: ["
+    + "{kind: x}," * (MAX_VALUES // 3 - 50)
+    + "]}",
     "an expression": TEXT.format("(?i)" + "[!-\U0010ffff]" * 19),
 }
 """The worst that a megabyte can hold."""
@@ -781,7 +921,11 @@ class TestAnotherPackagesClasses:
         return run
 
     def test_only_run_imports_them_and_says_so_first(self, afresh, marker, tmp_path):
-        tree = {**TINY_GAUSSIAN, "model": {"kind": "marked:Sevens"}, "regime": {"kind": "marked:same"}}
+        tree = {
+            **TINY_GAUSSIAN,
+            "model": {"kind": "marked:Sevens"},
+            "regime": {"kind": "marked:same"},
+        }
         config = write(tmp_path, tree)
         code, out, err = afresh("validate", config)
         assert (code, err, marker.exists()) == (0, "", False)
@@ -845,4 +989,6 @@ class TestTheCommandLine:
         (tmp_path / "fuzzed.yaml").write_text(BASE + "sede: 1\n")
         for done in self.at_once([(tmp_path, arguments) for arguments in JUNK[:examples]]):
             assert_told(done)
-        assert [path.name for path in tmp_path.iterdir()] == ["fuzzed.yaml"], "nothing is written for wrong input"
+        assert [path.name for path in tmp_path.iterdir()] == ["fuzzed.yaml"], (
+            "nothing is written for wrong input"
+        )

@@ -33,13 +33,13 @@ from imglab.errors import InputError, Stopped
 from imglab.images import sources
 from imglab.images.data import load_real_images
 from imglab.images.settings import ImageSettings
-from imglab.report import exhibits
+from imglab.report import nearest
+from imglab.report.arms import read_arms
 from imglab.report.build import build_page, write_report
 from imglab.report.figures import curves_figure
 from imglab.report.figures import svg as figure_svg
 from imglab.report.live import LiveReport
 from imglab.report.results import FORMULAS, metrics_csv, write_results
-from imglab.report.story import read_arms
 from imglab.report.table import format_table, streamed
 from imglab.run.build import build, build_modality, build_models
 from imglab.run.export import export
@@ -57,7 +57,15 @@ SLOW = pytest.mark.slow
 SECRET = "the-secret-of-another-file"
 HOSTILE_SIGNS = st.sampled_from(
     [
-        *("<script>alert(1)</script>", "</title>", '"><img src=x onerror=alert(1)>', "&lt;", "-->", "]]>", "{{ 7*7 }}"),
+        *(
+            "<script>alert(1)</script>",
+            "</title>",
+            '"><img src=x onerror=alert(1)>',
+            "&lt;",
+            "-->",
+            "]]>",
+            "{{ 7*7 }}",
+        ),
         *(
             "\x1b[31m",
             "\x1b]8;;http://x\x07y\x1b]8;;\x07",
@@ -70,17 +78,30 @@ HOSTILE_SIGNS = st.sampled_from(
             "\r",
             "\n",
         ),
-        *("=cmd()", "+1", "-1", "@sum", "\t=1", "$\\frac$", "'", "javascript:", "日本", "\U0001f600"),
+        *(
+            "=cmd()",
+            "+1",
+            "-1",
+            "@sum",
+            "\t=1",
+            "$\\frac$",
+            "'",
+            "javascript:",
+            "日本",
+            "\U0001f600",
+        ),
     ]
 )
-HOSTILE = st.lists(st.one_of(HOSTILE_SIGNS, st.text(max_size=5)), min_size=1, max_size=4).map("".join)
+HOSTILE = st.lists(st.one_of(HOSTILE_SIGNS, st.text(max_size=5)), min_size=1, max_size=4).map(
+    "".join
+)
 
 
 def lab(monkeypatch, *arguments):
     """Run the command line; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        main()
     return end.value.code or 0
 
 
@@ -93,7 +114,9 @@ def from_npz(path):
 
 
 def from_folder(path, **keys):
-    return load_images(source={"kind": "folder", "path": str(path)}, **{"size": 8, "colour": "rgb", **keys})
+    return load_images(
+        source={"kind": "folder", "path": str(path)}, **{"size": 8, "colour": "rgb", **keys}
+    )
 
 
 def refused(call) -> str:
@@ -117,7 +140,10 @@ def encoded(image, kind, **keys) -> bytes:
 
 def good_arrays(**changes):
     noise = np.random.default_rng(0)
-    images = {name: noise.integers(0, 9, (n, 5, 4), dtype=np.uint8) for name, n in (("train", 6), ("test", 4))}
+    images = {
+        name: noise.integers(0, 9, (n, 5, 4), dtype=np.uint8)
+        for name, n in (("train", 6), ("test", 4))
+    }
     labels = {f"{name}_labels": np.arange(len(each)) % 2 for name, each in images.items()}
     return {**{f"{name}_images": each for name, each in images.items()}, **labels, **changes}
 
@@ -176,7 +202,11 @@ class TestNpz:
 
     def test_pickles_are_refused_and_not_read(self, tmp_path, marker):
         path = tmp_path / "a.npz"
-        np.savez(path, **good_arrays(train_labels=np.array([Marker(marker)] * 6, dtype=object)), allow_pickle=True)
+        np.savez(
+            path,
+            **good_arrays(train_labels=np.array([Marker(marker)] * 6, dtype=object)),
+            allow_pickle=True,
+        )
         assert "is not a readable .npz" in refused(lambda: from_npz(path))
         path.write_bytes(pickle.dumps(Marker(marker)))
         assert "is not a readable .npz" in refused(lambda: from_npz(path))
@@ -188,7 +218,10 @@ class TestNpz:
             {"train_images": np.uint8(3)},
             {"train_images": np.zeros((6, 5, 4), np.float32)},
             {"train_images": np.zeros((6, 5, 4, 2), np.uint8)},
-            {"train_images": np.zeros((6, 0, 4), np.uint8), "test_images": np.zeros((4, 0, 4), np.uint8)},
+            {
+                "train_images": np.zeros((6, 0, 4), np.uint8),
+                "test_images": np.zeros((4, 0, 4), np.uint8),
+            },
             {"train_images": np.zeros((6, 5, 4), [("a", np.uint8)])},
             {"train_labels": np.full(6, np.nan)},
             {"train_labels": np.zeros((6, 2), int)},
@@ -207,13 +240,21 @@ class TestNpz:
         path = tmp_path / "a.npz"
         np.savez(path, **good_arrays())
         with zipfile.ZipFile(path, "a") as archive:
-            for name in ("../../outside.npy", "/etc/outside.npy", "x" * 300, "train_images", "train_images.npy.npy"):
+            for name in (
+                "../../outside.npy",
+                "/etc/outside.npy",
+                "x" * 300,
+                "train_images",
+                "train_images.npy.npy",
+            ):
                 archive.writestr(name, b"junk")
         tally = Tally()
         tally.open("names", lambda: from_npz(path))
         assert not (tmp_path.parent.parent / "outside.npy").exists()
 
-    @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x05\x06" + bytes(18), b"\x93NUMPY" + bytes(50), b"x" * 1000])
+    @pytest.mark.parametrize(
+        "content", [b"", b"PK", b"PK\x05\x06" + bytes(18), b"\x93NUMPY" + bytes(50), b"x" * 1000]
+    )
     def test_no_archive_or_an_empty_one(self, content, tmp_path):
         (tmp_path / "a.npz").write_bytes(content)
         assert "a.npz" in refused(lambda: from_npz(tmp_path / "a.npz"))
@@ -233,7 +274,9 @@ PICTURES = {
     "bits.png": encoded(picture("1"), "PNG"),
     "rgb.jpg": encoded(picture(), "JPEG"),
     "cmyk.jpg": encoded(picture("CMYK"), "JPEG"),
-    "moving.gif": encoded(picture("P"), "GIF", save_all=True, append_images=[picture("L").convert("P")]),
+    "moving.gif": encoded(
+        picture("P"), "GIF", save_all=True, append_images=[picture("L").convert("P")]
+    ),
     "rgb.webp": encoded(picture(), "WEBP"),
     "packed.tif": encoded(picture(), "TIFF", compression="tiff_lzw"),
     "rgb.bmp": encoded(picture(), "BMP"),
@@ -272,7 +315,14 @@ class TestImages:
         assert "bomb.png: cannot be read as an image" in refused(lambda: from_folder(folder))
 
     @pytest.mark.parametrize(
-        "content", [b"", b"some text", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"<svg/>", b"%PDF-1.7\n"]
+        "content",
+        [
+            b"",
+            b"some text",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            b"<svg/>",
+            b"%PDF-1.7\n",
+        ],
     )
     def test_what_is_no_picture_of_these_kinds(self, content, folder):
         (folder / "x.png").write_bytes(content)
@@ -299,7 +349,8 @@ class TestImages:
         assert len(from_folder(folder, n_test=1).train) == 2
 
     @pytest.mark.parametrize(
-        "name", ["=cmd()", "<b>x", "a\nb", "\x1b[31m", "\u202e", "-", "--out", "$x$", "'", "x" * 200]
+        "name",
+        ["=cmd()", "<b>x", "a\nb", "\x1b[31m", "\u202e", "-", "--out", "$x$", "'", "x" * 200],
     )
     def test_a_class_may_be_called_anything(self, name, tmp_path):
         for each in (name, "other"):
@@ -342,9 +393,15 @@ class TestImages:
             lines.write_text("\n".join(map(json.dumps, [*good, {"file_name": name, "text": "x"}])))
             assert not tally.open("captions", read), name
         for value in STRANGE:
-            lines.write_bytes(written({**good[0], "text": value}) + b"\n" + b"\n".join(map(written, good[1:])))
+            lines.write_bytes(
+                written({**good[0], "text": value}) + b"\n" + b"\n".join(map(written, good[1:]))
+            )
             tally.open("captions", read)
-            lines.write_bytes(written({**good[0], "file_name": value}) + b"\n" + b"\n".join(map(written, good[1:])))
+            lines.write_bytes(
+                written({**good[0], "file_name": value})
+                + b"\n"
+                + b"\n".join(map(written, good[1:]))
+            )
             assert not tally.open("captions", read)
         for content in (b"[" * 100_000, b"{}" * 10**6, b"\xff\xfe", b"null\n" * 10**5):
             lines.write_bytes(content)
@@ -361,7 +418,9 @@ def text_of(path, **keys):
 class TestText:
     def test_damaged_anywhere(self, tmp_path):
         path, tally = tmp_path / "a.txt", Tally()
-        whole = ("Grüße, 日本語 \u202e\x00 and words.\r\nOne \x1b[31mline\x1b[0m\u2028more\n" * 20).encode()
+        whole = (
+            "Grüße, 日本語 \u202e\x00 and words.\r\nOne \x1b[31mline\x1b[0m\u2028more\n" * 20
+        ).encode()
         for seed in range(150):
             path.write_bytes(spoiled(whole, random.Random(seed)))
             tally.open("text", lambda: text_of(path, document_start="^One"))
@@ -386,7 +445,8 @@ class TestText:
         assert message in refused(lambda: text_of(tmp_path / "a.txt"))
 
     @pytest.mark.parametrize(
-        "text", ["\0" * 500 + "x", "one\rtwo\rthree", "\u202eback\u202c", "\ufefftext", "\x1b[2J" * 99]
+        "text",
+        ["\0" * 500 + "x", "one\rtwo\rthree", "\u202eback\u202c", "\ufefftext", "\x1b[2J" * 99],
     )
     def test_odd_text_goes_through_the_tokenizer(self, text, tmp_path):
         for at in range(4):
@@ -402,7 +462,9 @@ class TestText:
         (tmp_path / "itself.txt").symlink_to(tmp_path / "itself.txt")
         assert "holds no .txt file" in refused(lambda: text_of(tmp_path))
         for name in ("pipe.txt", "zero.txt"):
-            assert "there is no file or folder" in refused(lambda name=name: text_of(tmp_path / name))
+            assert "there is no file or folder" in refused(
+                lambda name=name: text_of(tmp_path / name)
+            )
 
     def test_a_file_larger_than_memory(self, tmp_path):
         with (tmp_path / "a.txt").open("wb") as file:
@@ -410,7 +472,9 @@ class TestText:
         assert "is larger than" in refused(lambda: text_of(tmp_path / "a.txt"))
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("line", "opens"), [(b"one more word ", True), (b"a", False), ("字".encode(), False)])
+    @pytest.mark.parametrize(
+        ("line", "opens"), [(b"one more word ", True), (b"a", False), ("字".encode(), False)]
+    )
     def test_a_line_of_a_hundred_megabytes(self, line, opens, tmp_path):
         path = tmp_path / "a.txt"
         path.write_bytes(line * (100_000_000 // len(line)))
@@ -419,7 +483,9 @@ class TestText:
 
 def spoil_one(folder: Path, chance: random.Random) -> str:
     """Damage one file below a folder and return its name."""
-    path = chance.choice(sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md"))
+    path = chance.choice(
+        sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
+    )
     if path.suffix == ".json" and chance.random() < 0.75:
         path.write_bytes(written(strange(json.loads(path.read_text()), chance)))
     else:
@@ -436,7 +502,9 @@ def models(tmp_path_factory) -> dict[str, Path]:
         "vae": run_chain_in(root, "vae", {**IMAGES, **short}),
         "diffusion": run_chain_in(root, "diffusion", {**IMAGES, **short, "model": unet}),
         "ngram": run_chain_in(root, "ngram", {**TEXTS, **short}),
-        "language_model": run_chain_in(root, "language_model", {**TEXTS, **short, "model": TINY_MODEL}),
+        "language_model": run_chain_in(
+            root, "language_model", {**TEXTS, **short, "model": TINY_MODEL}
+        ),
         "gaussian": run_chain_in(root, "gaussian", {**VECTORS, **short}),
     }
     return {kind: run / "generation_000" / "model" for kind, run in made.items()}
@@ -444,19 +512,32 @@ def models(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def digits():
-    section = {"kind": "image", "source": "digits", "n_train": 60, "n_test": 40, "extractor": "pixels"}
-    return section, build_modality(validate_config({"name": "x", "modality": section, "model": "vae"}, "test"))
+    section = {
+        "kind": "image",
+        "source": "digits",
+        "n_train": 60,
+        "n_test": 40,
+        "extractor": "pixels",
+    }
+    return section, build_modality(
+        validate_config({"name": "x", "modality": section, "model": "vae"}, "test")
+    )
 
 
 def open_pipeline(path, digits):
     section, modality = digits
     model = {"kind": "pipeline", "name": str(path)}
-    return build_models(validate_config({"name": "x", "modality": section, "model": model}, "test"), modality)
+    return build_models(
+        validate_config({"name": "x", "modality": section, "model": model}, "test"), modality
+    )
 
 
 def open_language_model(path):
     named = {"kind": "pretrained", "name": str(path)}
-    sections = {"modality": {**TEXTS["modality"], "tokenizer": named}, "model": {**TINY_MODEL, "network": named}}
+    sections = {
+        "modality": {**TEXTS["modality"], "tokenizer": named},
+        "model": {**TINY_MODEL, "network": named},
+    }
     config = validate_config({"name": "x", **sections}, "test")
     return build_models(config, build_modality(config))
 
@@ -477,7 +558,9 @@ class TestModels:
 
     @pytest.mark.parametrize("kind", ["vae", "diffusion", "ngram", "language_model", "gaussian"])
     def test_saved_ones_damaged_anywhere(self, kind, models, tmp_path):
-        tally = self.fuzz(kind, models[kind], lambda: load_model(tmp_path / "m"), tmp_path / "m", 60)
+        tally = self.fuzz(
+            kind, models[kind], lambda: load_model(tmp_path / "m"), tmp_path / "m", 60
+        )
         assert tally.refused.total() > 10
 
     @pytest.mark.parametrize(("kind", "sections"), [("vae", IMAGES), ("gaussian", VECTORS)])
@@ -496,13 +579,17 @@ class TestModels:
             section = {"kind": "image", "source": source, "n_test": 4, "extractor": "pixels"}
             config = validate_config({"name": "x", "modality": section, "model": "vae"}, "test")
             data = section, build_modality(config)
-        self.fuzz(name, pipelines / name, lambda: open_pipeline(tmp_path / "m", data), tmp_path / "m", 25)
+        self.fuzz(
+            name, pipelines / name, lambda: open_pipeline(tmp_path / "m", data), tmp_path / "m", 25
+        )
 
     @pytest.mark.slow
     def test_language_models_damaged_anywhere(self, models, tmp_path):
         source = shutil.copytree(models["language_model"], tmp_path / "source")
         (source / "imglab.json").unlink()
-        self.fuzz("pretrained", source, lambda: open_language_model(tmp_path / "m"), tmp_path / "m", 40)
+        self.fuzz(
+            "pretrained", source, lambda: open_language_model(tmp_path / "m"), tmp_path / "m", 40
+        )
 
     @pytest.mark.parametrize("kind", ["vae", "diffusion", "language_model"])
     @pytest.mark.parametrize("lie", ["offsets", "overlap", "length", "shape", "names", "dtype"])
@@ -528,9 +615,13 @@ class TestModels:
         length = 2**62 if lie == "length" else len(told)
         path.write_bytes(length.to_bytes(8, "little") + told + data)
         opened = Tally().open("header", lambda: load_model(folder))
-        assert not opened or (kind, lie) == ("language_model", "dtype"), "transformers reads whole numbers as others"
+        assert not opened or (kind, lie) == ("language_model", "dtype"), (
+            "transformers reads whole numbers as others"
+        )
 
-    @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.ckpt", "weights.pkl", "model.pth"])
+    @pytest.mark.parametrize(
+        "name", ["pytorch_model.bin", "model.pt", "model.ckpt", "weights.pkl", "model.pth"]
+    )
     def test_pickles_are_refused_by_name(self, name, models, pipelines, digits, marker, tmp_path):
         for source, call in (
             (models["language_model"], open_language_model),
@@ -546,7 +637,9 @@ class TestModels:
             assert name in message
         assert not marker.exists()
 
-    @pytest.mark.parametrize("part", ["../outside.safetensors", "/outside.safetensors", "pytorch_model.bin", 3, None])
+    @pytest.mark.parametrize(
+        "part", ["../outside.safetensors", "/outside.safetensors", "pytorch_model.bin", 3, None]
+    )
     def test_an_index_that_leads_elsewhere(self, part, models, marker, tmp_path):
         folder = shutil.copytree(models["language_model"], tmp_path / "m")
         (folder / "model.safetensors").rename(tmp_path / "outside.safetensors")
@@ -559,7 +652,9 @@ class TestModels:
 
     def test_an_adapter_does_not_name_what_is_loaded(self, models, tmp_path):
         folder = shutil.copytree(models["language_model"], tmp_path / "m")
-        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path)}))
+        (folder / "adapter_config.json").write_text(
+            json.dumps({"base_model_name_or_path": str(tmp_path)})
+        )
         assert "holds an adapter" in refused(lambda: open_language_model(folder))
 
     @pytest.mark.parametrize("key", ["AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"])
@@ -570,7 +665,9 @@ class TestModels:
             (folder / name).write_text(code)
         for path in (folder / "config.json", folder / "tokenizer_config.json"):
             told = json.loads(path.read_text())
-            named = ["modeling_x.Anything", None] if key == "AutoTokenizer" else "modeling_x.Anything"
+            named = (
+                ["modeling_x.Anything", None] if key == "AutoTokenizer" else "modeling_x.Anything"
+            )
             told |= {
                 "auto_map": {key: named},
                 "trust_remote_code": True,
@@ -621,13 +718,23 @@ class TestModels:
             ("ddpm", "scheduler/scheduler_config.json", {"num_train_timesteps": 10**12}),
         ],
     )
-    def test_sizes_without_end_are_refused_at_once(self, kind, file, change, models, pipelines, digits, tmp_path):
+    def test_sizes_without_end_are_refused_at_once(
+        self, kind, file, change, models, pipelines, digits, tmp_path
+    ):
         folder = shutil.copytree(models.get(kind, pipelines / kind), tmp_path / "m")
-        (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **change}))
-        refused((lambda: open_pipeline(folder, digits)) if kind == "ddpm" else (lambda: load_model(folder)))
+        (folder / file).write_text(
+            json.dumps({**json.loads((folder / file).read_text()), **change})
+        )
+        refused(
+            (lambda: open_pipeline(folder, digits))
+            if kind == "ddpm"
+            else (lambda: load_model(folder))
+        )
 
     @pytest.mark.parametrize("name", ["imglab.json", "class.json"])
-    @pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"kind": []}', b'{"kind": "os:system"}', b"[" * 10**5])
+    @pytest.mark.parametrize(
+        "content", [b"", b"[]", b"null", b'{"kind": []}', b'{"kind": "os:system"}', b"[" * 10**5]
+    )
     def test_what_says_which_kind_it_is(self, name, content, models, tmp_path):
         folder = shutil.copytree(models["vae"], tmp_path / "m")
         (folder / name).write_bytes(content)
@@ -642,7 +749,8 @@ class TestModels:
         whole = (tmp_path / "good.pth").read_bytes()
         chosen = {"kind": "inception", "weights": str(path)}
         config = validate_config(
-            {"name": "x", "modality": {"kind": "image", "extractor": chosen}, "model": "vae"}, "test"
+            {"name": "x", "modality": {"kind": "image", "extractor": chosen}, "model": "vae"},
+            "test",
         )
         assert not tally.open("extractor", lambda: build_modality(config))
         for seed in range(5):
@@ -655,7 +763,9 @@ def signed_again(path: Path, tree) -> None:
     """Write what a stranger would who signs what he changed."""
     path.unlink()
     try:
-        path.write_bytes(files.signed_bytes({key: value for key, value in tree.items() if key != "self"}))
+        path.write_bytes(
+            files.signed_bytes({key: value for key, value in tree.items() if key != "self"})
+        )
     except (AttributeError, ValueError):
         path.write_bytes(written(tree))
 
@@ -673,7 +783,9 @@ def copy(finished_runs, tmp_path):
 def resealed(path: Path) -> None:
     """Let the manifest of a stranger's generation list a file of it as it now is."""
     manifest = path.with_name(layout.MANIFEST)
-    listed = {key: value for key, value in json.loads(manifest.read_text()).items() if key != "self"}
+    listed = {
+        key: value for key, value in json.loads(manifest.read_text()).items() if key != "self"
+    }
     listed["files"][path.name] = files.sha256_file(path)
     files.write_signed(manifest, listed)
 
@@ -687,7 +799,9 @@ OF_A_GENERATION = (
 
 @pytest.mark.slow
 class TestRuns:
-    @pytest.mark.parametrize("name", [*(pytest.param(name, marks=SLOW) for name in ("replace", "texts")), "vectors"])
+    @pytest.mark.parametrize(
+        "name", [*(pytest.param(name, marks=SLOW) for name in ("replace", "texts")), "vectors"]
+    )
     @pytest.mark.parametrize("file", [*OF_A_RUN, *OF_A_GENERATION])
     def test_any_file_damaged_anywhere(self, name, file, finished_runs, tmp_path):
         tally, run = Tally(), tmp_path / name
@@ -726,13 +840,24 @@ class TestRuns:
         assert tally.tried >= 10
 
     @pytest.mark.parametrize(
-        "value", [pytest.param(value, marks=() if at % 4 == 0 else SLOW) for at, value in enumerate(STRANGE)]
+        "value",
+        [
+            pytest.param(value, marks=() if at % 4 == 0 else SLOW)
+            for at, value in enumerate(STRANGE)
+        ],
     )
     def test_strange_values_where_numbers_are(self, value, copy):
         run, tally = copy("vectors"), Tally()
         path = run / "generation_001" / "metrics.json"
         whole = json.loads(path.read_text())
-        for keys in (["fid"], ["fid_se"], ["floor", "recall"], ["floor", "recall", "sd"], ["n_train"], ["origins"]):
+        for keys in (
+            ["fid"],
+            ["fid_se"],
+            ["floor", "recall"],
+            ["floor", "recall", "sd"],
+            ["n_train"],
+            ["origins"],
+        ):
             tree = json.loads(json.dumps(whole))
             node = tree
             for key in keys[:-1]:
@@ -750,10 +875,17 @@ class TestRuns:
         for g in range(4):
             path = run / f"generation_{g:03d}" / "metrics.json"
             row = json.loads(path.read_text())
-            path.write_bytes(written({**row, "fid": value if g % 2 else -value, "fid_se": abs(value)}))
+            path.write_bytes(
+                written({**row, "fid": value if g % 2 else -value, "fid_se": abs(value)})
+            )
             resealed(path)
         rows = reading.read_metrics(run)
-        assert "nan" not in build_page(read_arms([run])).html.partition('<script type="application/json"')[0].lower()
+        assert (
+            "nan"
+            not in build_page(read_arms([run]))
+            .html.partition('<script type="application/json"')[0]
+            .lower()
+        )
         assert "generation" in format_table(rows)
         assert metrics_csv(rows)
 
@@ -770,16 +902,22 @@ class TestRuns:
             {"arms": ["a\0"], "seeds": [0]},
         ],
     )
-    def test_a_sweep_does_not_lead_out_of_its_folder(self, described, finished_runs, tmp_path, monkeypatch):
+    def test_a_sweep_does_not_lead_out_of_its_folder(
+        self, described, finished_runs, tmp_path, monkeypatch
+    ):
         shutil.copytree(finished_runs["texts"], tmp_path / "secret" / "seed-0")
         (tmp_path / "sweep").mkdir()
-        files.write_signed(tmp_path / "sweep" / "sweep.json", {**described, "contrasts": [], "generations": {}})
+        files.write_signed(
+            tmp_path / "sweep" / "sweep.json", {**described, "contrasts": [], "generations": {}}
+        )
         assert "sweep.json" in refused(lambda: read_arms([tmp_path / "sweep"]))
         assert "sweep.json" in refused(lambda: groups.run_folders(tmp_path / "sweep"))
         assert lab(monkeypatch, "metrics", tmp_path / "sweep") == 2
         assert lab(monkeypatch, "report", tmp_path / "sweep") == 2
 
-    @pytest.mark.parametrize("names", [["../secret"], ["/x"], ["."], [""], [None], [{}], {}, "x", [], ["a/b"], ["a\0"]])
+    @pytest.mark.parametrize(
+        "names", [["../secret"], ["/x"], ["."], [""], [None], [{}], {}, "x", [], ["a/b"], ["a\0"]]
+    )
     def test_chains_do_not_lead_out_of_their_folder(self, names, finished_runs, tmp_path):
         shutil.copytree(finished_runs["texts"], tmp_path / "secret")
         (tmp_path / "several").mkdir()
@@ -802,8 +940,15 @@ class TestRuns:
         "link",
         [
             *("config.yaml", "environment.json", "events.jsonl", "shared", "generation_001"),
-            *(f"generation_001/{name}" for name in ("metrics.json", "manifest.json", "samples.txt", "exhibit.json")),
-            *("generation_001/notes.txt", "generation_001/model", "generation_001/shown.safetensors"),
+            *(
+                f"generation_001/{name}"
+                for name in ("metrics.json", "manifest.json", "samples.txt", "exhibit.json")
+            ),
+            *(
+                "generation_001/notes.txt",
+                "generation_001/model",
+                "generation_001/shown.safetensors",
+            ),
         ],
     )
     def test_links_are_not_followed(self, link, copy, tmp_path, monkeypatch, capsys):
@@ -823,7 +968,18 @@ class TestRuns:
         ):
             assert "is a link" in refused(call)
         assert lab(monkeypatch, "report", run, "--out", tmp_path / "page.html") == 2
-        assert lab(monkeypatch, "fork", f"{run}@1", "--out", tmp_path / "fork", "--set", "generations=4") == 2
+        assert (
+            lab(
+                monkeypatch,
+                "fork",
+                f"{run}@1",
+                "--out",
+                tmp_path / "fork",
+                "--set",
+                "generations=4",
+            )
+            == 2
+        )
         assert SECRET not in capsys.readouterr().err
         assert not (tmp_path / "page.html").exists()
         assert not (tmp_path / "fork").exists()
@@ -851,8 +1007,10 @@ class TestRuns:
         (run / "generation_001" / "grid.png").unlink(missing_ok=True)
         for path in (run / "generation_001").glob("*.png"):
             path.unlink()
-        (run / "generation_001" / "a.png").write_bytes(encoded(Image.new("1", (20_000, 20_000)), "PNG"))
-        shown = exhibits.collect(read_arms([run])).arms[0]["generations"][1]
+        (run / "generation_001" / "a.png").write_bytes(
+            encoded(Image.new("1", (20_000, 20_000)), "PNG")
+        )
+        shown = nearest.collect(read_arms([run])).arms[0]["generations"][1]
         assert "a.png cannot be read" in shown["note"]
 
     def test_an_exhibit_that_does_not_fit(self, copy):
@@ -860,7 +1018,13 @@ class TestRuns:
         path = run / "generation_001" / "exhibit.safetensors"
         whole = load_file(path)
         for name, column in whole.items():
-            for changed in (column[:1], column[:0], column.astype(np.float32) * np.nan, column.reshape(-1), -column):
+            for changed in (
+                column[:1],
+                column[:0],
+                column.astype(np.float32) * np.nan,
+                column.reshape(-1),
+                -column,
+            ):
                 path.unlink()
                 save_file({**whole, name: np.ascontiguousarray(changed)}, path)
                 tally.open("exhibit", lambda: build_page(read_arms([run])))
@@ -885,10 +1049,16 @@ class TestRuns:
     def test_forks_of_damaged_runs(self, name, finished_runs, tmp_path):
         tally, run, out = Tally(), tmp_path / name, tmp_path / "fork"
         shutil.copytree(finished_runs[name], run)
-        inside = [path for path in run.rglob("*") if path.is_file() and path.parent.name == "generation_001"]
+        inside = [
+            path
+            for path in run.rglob("*")
+            if path.is_file() and path.parent.name == "generation_001"
+        ]
         for seed in range(30):
             chance = random.Random(seed)
-            path = chance.choice(sorted([*inside, *(run / file for file in ("config.yaml", "environment.json"))]))
+            path = chance.choice(
+                sorted([*inside, *(run / file for file in ("config.yaml", "environment.json"))])
+            )
             whole = path.read_bytes()
             path.unlink()
             path.write_bytes(spoiled(whole, chance))
@@ -922,7 +1092,9 @@ def controls(text: str) -> list[str]:
     return [sign for sign in text if not sign.isprintable() and sign != "\n"]
 
 
-MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 class TestNeutralised:
@@ -937,11 +1109,19 @@ class TestNeutralised:
                 words["shown"][0] = {"text": text, "prompt": text}
                 path.write_bytes(written(words))
                 path = layout.generation_folder(run, g) / "metrics.json"
-                row = {**json.loads(path.read_text()), text: 1.5, "extractor": text, "class_survival": {text: 1.0}}
+                row = {
+                    **json.loads(path.read_text()),
+                    text: 1.5,
+                    "extractor": text,
+                    "class_survival": {text: 1.0},
+                }
                 path.write_bytes(written({**row, "reasons": {text: text}}))
                 resealed(path)
             arms = [type(arm)(text, arm.folder, arm.rows) for arm in read_arms([run])]
-            plain = [type(arm)("name", arm.folder, arm.rows) for arm in read_arms([finished_runs["texts"]])]
+            plain = [
+                type(arm)("name", arm.folder, arm.rows)
+                for arm in read_arms([finished_runs["texts"]])
+            ]
             html = build_page(arms).html
         read, known = Reader(html), Reader(build_page(plain).html)
         assert {tag for tag, _ in read.elements} == {tag for tag, _ in known.elements}
@@ -950,14 +1130,25 @@ class TestNeutralised:
         shown = text.replace("\r\n", "\n").replace("\r", "\n")
         if "\0" not in text:
             assert shown in "".join(read.text).replace("\r\n", "\n").replace("\r", "\n")
-        found = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S).group(1))
+        found = json.loads(
+            re.search(
+                r'<script type="application/json" id="data">(.*?)</script>', html, re.S
+            ).group(1)
+        )
         assert found["arms"][0]["generations"][0]["words"][0] == text
 
     @MANY
     @given(text=HOSTILE)
     def test_names_in_the_terminal_and_in_tables(self, text, finished_runs):
         row = reading.read_metrics(finished_runs["vectors"])[0]
-        row = {**row, "extractor": text, "reference": text, text: 1.5, "reasons": {text: text}, "headline": [text]}
+        row = {
+            **row,
+            "extractor": text,
+            "reference": text,
+            text: 1.5,
+            "reasons": {text: text},
+            "headline": [text],
+        }
         assert not controls(format_table([row, row]))
         assert not any(map(controls, streamed(row)))
         for line in csv.reader(io.StringIO(metrics_csv([row, row]).decode())):
@@ -976,15 +1167,21 @@ class TestNeutralised:
             "reasons": {},
             "floor": floor,
         }
-        rows = [{"generation": g, "fid": 1.0, text: 2.0, "class_counts": {text: 3}, **described} for g in range(2)]
+        rows = [
+            {"generation": g, "fid": 1.0, text: 2.0, "class_counts": {text: 3}, **described}
+            for g in range(2)
+        ]
         read = Reader(figure_svg(curves_figure({"": rows})).decode())
         assert not {"script", "img", "a", "foreignobject"} & {tag for tag, _ in read.elements}
         assert not [name for _, names in read.elements for name in names if name.startswith("on")]
 
     @pytest.mark.parametrize(
-        "name", ["<img src=x onerror=alert(1)>", "=cmd()", "\x1b[31mred", "a\nb", "\u202eback", "$x^$"]
+        "name",
+        ["<img src=x onerror=alert(1)>", "=cmd()", "\x1b[31mred", "a\nb", "\u202eback", "$x^$"],
     )
-    def test_a_run_directory_may_be_called_anything(self, name, finished_runs, tmp_path, monkeypatch, capsys):
+    def test_a_run_directory_may_be_called_anything(
+        self, name, finished_runs, tmp_path, monkeypatch, capsys
+    ):
         run = shutil.copytree(finished_runs["replace"], tmp_path / name)
         assert lab(monkeypatch, "report", run, "--out", tmp_path / "page.html") == 0
         page = Reader((tmp_path / "page.html").read_text())
@@ -1004,8 +1201,18 @@ class TestNeutralised:
         names = ["../../x", "=cmd()", "<b>", "a\nb", "\x1b[31m", "x" * 900, "日" * 300, "."]
         images = np.random.default_rng(0).integers(0, 255, (64, 8, 8), dtype=np.uint8)
         labels = np.array(names * 8)
-        np.savez(tmp_path / "a.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
-        modality = {"kind": "image", "source": {"kind": "npz", "path": str(tmp_path / "a.npz")}, "extractor": "pixels"}
+        np.savez(
+            tmp_path / "a.npz",
+            train_images=images,
+            train_labels=labels,
+            test_images=images,
+            test_labels=labels,
+        )
+        modality = {
+            "kind": "image",
+            "source": {"kind": "npz", "path": str(tmp_path / "a.npz")},
+            "extractor": "pixels",
+        }
         model = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64}}
         changes = {"modality": modality, "model": model, "generations": 1, "samples": 16}
         run = run_chain_in(tmp_path, "run", {**IMAGES, **changes})
@@ -1046,14 +1253,26 @@ class TestLive:
         assert live._server.socket.getsockname()[0] == "127.0.0.1"
 
     @pytest.mark.parametrize(
-        "host", ["evil.example", "127.0.0.1", "localhost", "0.0.0.0", "127.0.0.1:1", "[::1]", "", "x" * 999]
+        "host",
+        [
+            "evil.example",
+            "127.0.0.1",
+            "localhost",
+            "0.0.0.0",
+            "127.0.0.1:1",
+            "[::1]",
+            "",
+            "x" * 999,
+        ],
     )
     def test_another_host_is_refused(self, host, live):
         answer = ask(live, f"GET / HTTP/1.1\r\nConnection: close\r\nHost: {host}")
         assert " 403 " in answer.splitlines()[0]
         assert "generation" not in answer
 
-    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE", "BREW", "get"])
+    @pytest.mark.parametrize(
+        "method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE", "BREW", "get"]
+    )
     def test_only_get_is_answered(self, method, live, capfd):
         assert " 501 " in ask(live, f"{method} / HTTP/1.0\r\nHost: {{host}}").splitlines()[0]
         assert "Traceback" not in capfd.readouterr().err
@@ -1116,13 +1335,17 @@ class TestLive:
         assert " 200 " in ask(live, "GET / HTTP/1.0\r\nHost: {host}").splitlines()[0], "it goes on"
         assert "Traceback" not in capfd.readouterr().err
 
-    @pytest.mark.parametrize("file", ["chains.json", "sweep.json", "config.yaml", "generation_000/metrics.json"])
+    @pytest.mark.parametrize(
+        "file", ["chains.json", "sweep.json", "config.yaml", "generation_000/metrics.json"]
+    )
     def test_a_damaged_run(self, file, copy, capfd):
         run = copy("vectors")
         (run / file).write_text('{"chains": ["../x"], "arms": ["../x"], "seeds": [0]}')
         with LiveReport(run) as live:
             for path in ("/", "/state"):
-                assert " 200 " in ask(live, f"GET {path} HTTP/1.0\r\nHost: {{host}}").splitlines()[0]
+                assert (
+                    " 200 " in ask(live, f"GET {path} HTTP/1.0\r\nHost: {{host}}").splitlines()[0]
+                )
         assert "Traceback" not in capfd.readouterr().err
 
     def test_the_page_may_load_nothing(self, live):

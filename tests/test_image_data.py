@@ -51,7 +51,9 @@ class TestDigits:
         assert (len(real.train), len(real.test), len(real.fresh)) == (1100, 397, 300)
         together = torch.cat([real.train.images, real.test.images, real.fresh.images]).flatten(1)
         scans = np.rint(load_digits().images.reshape(1797, -1) * (255 / 16))
-        assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, scans.astype(int).tolist()))
+        assert sorted(map(tuple, together.tolist())) == sorted(
+            map(tuple, scans.astype(int).tolist())
+        )
 
     def test_split_depends_on_its_seed_alone(self):
         assert torch.equal(load().train.images, load().train.images)
@@ -72,7 +74,10 @@ class TestDigits:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"n_train": 5000}, "modality.n_train: asks for 5000 images, there are 1400 (at most 1400)"),
+            (
+                {"n_train": 5000},
+                "modality.n_train: asks for 5000 images, there are 1400 (at most 1400)",
+            ),
             ({"n_fresh": 5000}, "modality.n_fresh: asks for 5000 images, there are 1400"),
             ({"n_test": 5000}, "modality.n_test: asks for 5000 images, there are 1797"),
             ({"classes": ["3", "x"]}, "modality.classes: there is no class 'x'"),
@@ -95,9 +100,9 @@ class TestFolder:
     def test_train_and_test_folders(self, folder, tmp_path):
         for split in ("train", "test"):
             (tmp_path / "both" / split).mkdir(parents=True)
-            (folder / "cat").rename(tmp_path / "both" / split / "cat") if split == "train" else (folder / "dog").rename(
-                tmp_path / "both" / split / "dog"
-            )
+            (folder / "cat").rename(tmp_path / "both" / split / "cat") if split == "train" else (
+                folder / "dog"
+            ).rename(tmp_path / "both" / split / "dog")
         real = load(source={"kind": "folder", "path": str(tmp_path / "both")})
         assert (len(real.train), len(real.test)) == (10, 10)
         assert set(real.train.labels.tolist()) == {0}
@@ -139,8 +144,12 @@ class TestFolder:
         for name in ("a", "b", "c"):
             Image.new("1", (5, 6), 1).save(folder / "cat" / f"{name}.png")
         assert load(**one).train.images.shape == (2, 1, 6, 5)
-        Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000).save(folder / "cat" / "deep.png")
-        assert "deep.png: cannot be read as an image: it has I;16 pixels, not 8 bits" in refused(**one)
+        Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000).save(
+            folder / "cat" / "deep.png"
+        )
+        assert "deep.png: cannot be read as an image: it has I;16 pixels, not 8 bits" in refused(
+            **one
+        )
 
     def test_train_and_test_of_different_shape(self, folder, tmp_path):
         (tmp_path / "both" / "train").mkdir(parents=True)
@@ -153,7 +162,9 @@ class TestFolder:
         assert load(**settings, size=8, colour="grey").test.images.shape == (1, 1, 8, 8)
 
     def test_missing_or_empty(self, tmp_path):
-        assert "there is no folder" in refused(source={"kind": "folder", "path": str(tmp_path / "none")})
+        assert "there is no folder" in refused(
+            source={"kind": "folder", "path": str(tmp_path / "none")}
+        )
         assert "holds no image" in refused(source={"kind": "folder", "path": str(tmp_path)})
 
 
@@ -174,7 +185,9 @@ class TestNpz:
         real = load(**settings)
         assert real.classes == ("5", "9")
         assert real.test.labels.tolist() == [1, 0]
-        assert sorted(image[0, 0, 0].item() for image in real.train.images) == sorted(images[:, 0, 0, 0].tolist())
+        assert sorted(image[0, 0, 0].item() for image in real.train.images) == sorted(
+            images[:, 0, 0, 0].tolist()
+        )
 
     def test_grey_without_labels(self, tmp_path):
         images = np.zeros((4, 6, 6), np.uint8)
@@ -198,18 +211,27 @@ class TestNpz:
         ],
     )
     def test_wrong_arrays(self, tmp_path, arrays, message):
-        settings = self.write(tmp_path / "a.npz", **{"test_images": np.zeros((2, 4, 4), np.uint8), **arrays})
+        settings = self.write(
+            tmp_path / "a.npz", **{"test_images": np.zeros((2, 4, 4), np.uint8), **arrays}
+        )
         assert message in refused(**settings)
 
     def test_labels_as_a_column(self, tmp_path):
         images = np.zeros((4, 6, 6), np.uint8)
         column = np.array([[0], [1], [1], [0]])
-        arrays = {"train_images": images, "train_labels": column, "test_images": images, "test_labels": column}
+        arrays = {
+            "train_images": images,
+            "train_labels": column,
+            "test_images": images,
+            "test_labels": column,
+        }
         assert load(**self.write(tmp_path / "a.npz", **arrays)).classes == ("0", "1")
 
     def test_an_empty_part(self, tmp_path):
         images = np.zeros((4, 6, 6), np.uint8)
-        message = refused(**self.write(tmp_path / "a.npz", train_images=images, test_images=images[:0]))
+        message = refused(
+            **self.write(tmp_path / "a.npz", train_images=images, test_images=images[:0])
+        )
         assert "the source has no test image" in message
 
     def test_damaged_in_any_place(self, tmp_path):
@@ -223,7 +245,11 @@ class TestNpz:
             damaged[place] ^= 0xFF
             path.write_bytes(damaged)
             try:
-                assert load(source={"kind": "npz", "path": str(path)}).train.images.shape[1:] == (1, 6, 6)
+                assert load(source={"kind": "npz", "path": str(path)}).train.images.shape[1:] == (
+                    1,
+                    6,
+                    6,
+                )
             except InputError as error:
                 refusals += "a.npz" in str(error)
         assert refusals > 50
@@ -231,7 +257,9 @@ class TestNpz:
     def test_corrupt_missing_or_pickled(self, tmp_path):
         path = tmp_path / "a.npz"
         settings = self.write(
-            path, train_images=np.zeros((20, 4, 4), np.uint8), test_images=np.zeros((2, 4, 4), np.uint8)
+            path,
+            train_images=np.zeros((20, 4, 4), np.uint8),
+            test_images=np.zeros((2, 4, 4), np.uint8),
         )
         path.write_bytes(path.read_bytes()[:-300])
         assert "is not a readable .npz" in refused(**settings)
@@ -256,8 +284,12 @@ class TestTorchvision:
 
     def test_a_class_without_a_data_tensor(self):
         """FakeData has no split; a name that is near a real one is suggested."""
-        assert "no split dataset 'FakeData'" in refused(source={"kind": "torchvision", "name": "FakeData"})
-        assert "(did you mean 'FashionMNIST'?)" in refused(source={"kind": "torchvision", "name": "FashionMnist"})
+        assert "no split dataset 'FakeData'" in refused(
+            source={"kind": "torchvision", "name": "FakeData"}
+        )
+        assert "(did you mean 'FashionMNIST'?)" in refused(
+            source={"kind": "torchvision", "name": "FashionMnist"}
+        )
 
     def test_pictures_one_by_one(self, monkeypatch):
         """A class without a data tensor, with pictures of many sizes and a split of its own name."""
@@ -273,7 +305,12 @@ class TestTorchvision:
                 return Image.new("RGB", (10 + index, 12), (index, 0, 0)), index % 2
 
         monkeypatch.setattr("torchvision.datasets.Pets", Pets, raising=False)
-        source = {"kind": "torchvision", "name": "Pets", "train_split": "trainval", "options": {"breed": "all"}}
+        source = {
+            "kind": "torchvision",
+            "name": "Pets",
+            "train_split": "trainval",
+            "options": {"breed": "all"},
+        }
         assert load(source=source, size=8).train.images.shape == (6, 3, 8, 8)
         assert "the images differ in size" in refused(source=source)
         assert "Pets could not be opened" in refused(source={"kind": "torchvision", "name": "Pets"})

@@ -46,11 +46,15 @@ def list_and_result(work):
 
 @pytest.fixture(scope="module")
 def digits():
-    return ImageModality(ImageSettings(n_train=120, n_test=60, extractor=ClassifierSettings(images=256)))
+    return ImageModality(
+        ImageSettings(n_train=120, n_test=60, extractor=ClassifierSettings(images=256))
+    )
 
 
 def fitted(digits, n=64, start=None, seed=1, **settings):
-    model = DiffusionModel(DiffusionSettings.model_validate({"channels": [8, 8], **QUICK, **settings}), digits)
+    model = DiffusionModel(
+        DiffusionSettings.model_validate({"channels": [8, 8], **QUICK, **settings}), digits
+    )
     return finish(model.fit(TrainingSet.of(digits.real("train")[:n]), start=start, seed=seed))
 
 
@@ -63,7 +67,9 @@ class TestSavedModel:
         assert type(pipeline).__name__ == "DDPMPipeline"
         assert type(pipeline.scheduler).__name__ == "DPMSolverMultistepScheduler"
         generators = [seeds.generator(7, index) for index in range(5)]
-        drawn = pipeline(batch_size=5, generator=generators, num_inference_steps=4, output_type="np").images
+        drawn = pipeline(
+            batch_size=5, generator=generators, num_inference_steps=4, output_type="np"
+        ).images
         ours = model.sample(5, seed=7).data.permute(0, 2, 3, 1)
         assert (torch.from_numpy(drawn * 255).round() - ours).abs().max() <= 1
 
@@ -72,7 +78,9 @@ class TestSavedModel:
             folder = tmp_path / name
             folder.mkdir()
             fitted(digits, **settings).save(folder / "model")
-            code = re.search(r"```python\n(.*?)```", (folder / "model" / "README.md").read_text(), re.S).group(1)
+            code = re.search(
+                r"```python\n(.*?)```", (folder / "model" / "README.md").read_text(), re.S
+            ).group(1)
             assert len(code.splitlines()) <= 13
             monkeypatch.chdir(folder)
             exec(code, {})
@@ -81,7 +89,9 @@ class TestSavedModel:
     def test_opens_through_the_lab(self, digits, tmp_path):
         model = fitted(digits)
         model.save(tmp_path / "model")
-        assert torch.equal(load_model(tmp_path / "model").sample(3, seed=1).data, model.sample(3, seed=1).data)
+        assert torch.equal(
+            load_model(tmp_path / "model").sample(3, seed=1).data, model.sample(3, seed=1).data
+        )
 
     def test_a_base_must_have_the_same_network(self, digits):
         base = fitted(digits)
@@ -103,7 +113,9 @@ class TestSavedModel:
 class TestFit:
     def test_learns(self, digits):
         """The loss falls and samples come nearer to the data than noise is."""
-        settings = DiffusionSettings(channels=[16, 32], training=TrainingSettings(images=6400, batch=64), steps=8)
+        settings = DiffusionSettings(
+            channels=[16, 32], training=TrainingSettings(images=6400, batch=64), steps=8
+        )
         train = TrainingSet.of(digits.real("train"))
         losses = []
         work = DiffusionModel(settings, digits).fit(train, start=None, seed=1)
@@ -130,7 +142,10 @@ class TestFit:
         still = fitted(digits, start=start, fine_tuning=settings)
         pairs = zip(start.unet.parameters(), still.unet.parameters(), strict=True)
         assert all(torch.allclose(before, after, atol=1e-6) for before, after in pairs)
-        assert all(a is not b for a, b in zip(start.unet.parameters(), still.unet.parameters(), strict=True))
+        assert all(
+            a is not b
+            for a, b in zip(start.unet.parameters(), still.unet.parameters(), strict=True)
+        )
 
     def test_large_sets_are_read_batch_by_batch_with_the_same_result(self, digits, monkeypatch):
         whole = fitted(digits)
@@ -144,7 +159,9 @@ class TestFit:
         work = model.fit(train, start=None, seed=1)
         for _ in range(6):
             progress = next(work)
-        save_file({k: v.contiguous() for k, v in progress.state().items()}, tmp_path / "state.safetensors")
+        save_file(
+            {k: v.contiguous() for k, v in progress.state().items()}, tmp_path / "state.safetensors"
+        )
         resumed = list_and_result(
             model.fit(train, start=None, seed=1, resume=load_file(tmp_path / "state.safetensors"))
         )
@@ -152,7 +169,9 @@ class TestFit:
         finish(work).save(tmp_path / "whole")
         resumed[1].save(tmp_path / "resumed")
         weights = "unet/diffusion_pytorch_model.safetensors"
-        assert (tmp_path / "whole" / weights).read_bytes() == (tmp_path / "resumed" / weights).read_bytes()
+        assert (tmp_path / "whole" / weights).read_bytes() == (
+            tmp_path / "resumed" / weights
+        ).read_bytes()
 
     def test_labels_follow_the_training_set(self, digits):
         threes = digits.real("train")
@@ -187,7 +206,9 @@ class TestSampling:
             untold = model.unet(images, time, class_labels=torch.full_like(labels, 10)).sample
             for bias, weight in ((1.0, 0), (0.5, 1), (0.25, 3)):
                 model._settings = model._settings.model_copy(update={"sampling_bias": bias})
-                predicted = guided(model._denoiser(model.unet), model._settings, images, time, labels)
+                predicted = guided(
+                    model._denoiser(model.unet), model._settings, images, time, labels
+                )
                 assert torch.allclose(predicted, told + weight * (told - untold), atol=1e-5)
 
     @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
@@ -202,10 +223,14 @@ class TestSampling:
                 kept = noising.alphas_cumprod[times[0]]
                 noise = (noisy - kept.sqrt() * 0.5) / (1 - kept).sqrt()
                 wrong = 0.03 * seeds.normal((1, 8, 8), range(len(noisy)), seed=int(times[0]))
-                return wrong + (kept.sqrt() * noise - (1 - kept).sqrt() * 0.5 if prediction[0] == "v" else noise)
+                return wrong + (
+                    kept.sqrt() * noise - (1 - kept).sqrt() * 0.5 if prediction[0] == "v" else noise
+                )
 
         denoiser = Perfect(torch.nn.Linear(1, 1), noising, (1, 8, 8))
-        batches = draw_images(denoiser, _sampler(settings), settings, 12, range(32), conditions=None, seed=3)
+        batches = draw_images(
+            denoiser, _sampler(settings), settings, 12, range(32), conditions=None, seed=3
+        )
         drawn = Samples.concatenate(list(batches)).data.double() / 127.5 - 1
         assert abs(float(drawn.mean()) - 0.5) < 0.06
         assert float(drawn.std()) < 0.3
@@ -246,7 +271,9 @@ class TestExtractors:
         import numpy as np
 
         np.savez(
-            tmp_path / "a.npz", train_images=np.zeros((30, 8, 8), np.uint8), test_images=np.zeros((30, 8, 8), np.uint8)
+            tmp_path / "a.npz",
+            train_images=np.zeros((30, 8, 8), np.uint8),
+            test_images=np.zeros((30, 8, 8), np.uint8),
         )
         settings = {"source": {"kind": "npz", "path": str(tmp_path / "a.npz")}}
         with pytest.raises(InputError, match="use `inception`, `dinov2`, `clip` or `pixels`"):
@@ -280,12 +307,16 @@ def inception_weights(tmp_path_factory):
 
 @pytest.mark.slow
 def test_inception_agrees_with_torch_fidelity(inception_weights, tmp_path):
-    images = torch.randint(256, (6, 3, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = torch.randint(
+        256, (6, 3, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
     before = torch.random.get_rng_state()
     extractor = Inception(InceptionSettings(weights=str(inception_weights)))
     extractor.prepare(LabelledImages(images, None), tmp_path)
     assert torch.equal(before, torch.random.get_rng_state())
-    theirs = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(inception_weights))(images)[0]
+    theirs = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(inception_weights))(
+        images
+    )[0]
     assert extractor.features(images).shape == (6, 2048)
     assert torch.allclose(extractor.features(images), theirs, rtol=1e-4, atol=1e-6)
     assert re.fullmatch(r"inception@[0-9a-f]{12}", extractor.name)
@@ -299,7 +330,10 @@ def test_scores_agree_with_torch_fidelity(inception_weights):
     import torch_fidelity
 
     generator = torch.Generator().manual_seed(0)
-    parts = [torch.randint(low, high, (60, 3, 24, 24), generator=generator) for low, high in ((0, 256), (20, 240))]
+    parts = [
+        torch.randint(low, high, (60, 3, 24, 24), generator=generator)
+        for low, high in ((0, 256), (20, 240))
+    ]
     real, drawn = (torch.nn.functional.avg_pool2d(part.float(), 3, 1, 1).byte() for part in parts)
 
     class Images(torch.utils.data.Dataset):
@@ -335,7 +369,9 @@ def test_scores_agree_with_torch_fidelity(inception_weights):
     pair = {"real": extractor.features(real), "synthetic": extractor.features(drawn)}
     found = prdc(**pair, precision_recall_k=3)
     assert frechet_distance(**pair) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    assert kernel_distance(**pair)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4, abs=1e-9)
+    assert kernel_distance(**pair)[0] == pytest.approx(
+        theirs["kernel_inception_distance_mean"], rel=1e-4, abs=1e-9
+    )
     assert found.precision == pytest.approx(theirs["precision"], rel=1e-4)
     assert found.recall == pytest.approx(theirs["recall"], rel=1e-4)
 
@@ -357,6 +393,8 @@ def test_error_of_a_mean_deviation_is_its_spread_over_draws(latents):
 
     generator = torch.Generator().manual_seed(0)
     mixed = torch.randn(latents, latents, generator=generator)
-    found = [mean_deviation(torch.randn(200, latents, generator=generator) @ mixed) for _ in range(300)]
+    found = [
+        mean_deviation(torch.randn(200, latents, generator=generator) @ mixed) for _ in range(300)
+    ]
     values, errors = torch.tensor(found).T
     assert float(errors.mean()) == pytest.approx(float(values.std()), rel=0.12)

@@ -16,7 +16,11 @@ from imglab.store.verify import find_faults
 from tests.killing import Moment, attempt
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, TINY_MIXED, write
 
-GAUSSIAN = {"samples": 30, "generations": 3, "modality": {"kind": "gaussian", "n_train": 30, "n_test": 30}}
+GAUSSIAN = {
+    "samples": 30,
+    "generations": 3,
+    "modality": {"kind": "gaussian", "n_train": 30, "n_test": 30},
+}
 REGIMES = {
     "replace": "replace",
     "accumulate": "accumulate",
@@ -66,7 +70,12 @@ def bytes_of(run):
 def finished_files(run):
     """When each file of a finished generation was made, and as which."""
     folders = [path.parent for path in run.glob(f"generation_*/{MANIFEST}")]
-    found = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.name != SEAL]
+    found = [
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != SEAL
+    ]
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
 
 
@@ -91,7 +100,9 @@ def test_killed_at_any_operation_and_resumed(name, tmp_path, record_property):
     for turn in range(ROUNDS.get(name, 4)):
         out, before, kills = tmp_path / f"run{turn}", {}, []
         for _ in range(KILLS):
-            moment = Moment(chance.randrange(1, max(2, operations // 2)), torn=chance.random() < 0.5)
+            moment = Moment(
+                chance.randrange(1, max(2, operations // 2)), torn=chance.random() < 0.5
+            )
             kills.append(moment)
             if attempt(config, out, moment=moment) is not None:
                 kills.pop()  # it was nearly done, and came to its end
@@ -112,7 +123,10 @@ def test_killed_while_the_figures_and_the_page_are_written(name, tmp_path, recor
     attempt(config, tmp_path / "whole", results=True)
     expected, before = bytes_of(tmp_path / "whole"), finished_files(out)
     kills = 0
-    while attempt(config, out, moment=Moment(5 * kills + 3, torn=kills % 2 == 1), results=True) is None:
+    while (
+        attempt(config, out, moment=Moment(5 * kills + 3, torn=kills % 2 == 1), results=True)
+        is None
+    ):
         before = looked_at(out, before)
         kills += 1
     assert kills > 5
@@ -127,7 +141,11 @@ def test_killed_from_outside_at_random_times(name, tmp_path, record_property):
     config = write(tmp_path, CHAINS[name])
     began = time.perf_counter()
     attempt(config, tmp_path / "whole")
-    whole, expected, chance = time.perf_counter() - began, bytes_of(tmp_path / "whole"), random.Random(name)
+    whole, expected, chance = (
+        time.perf_counter() - began,
+        bytes_of(tmp_path / "whole"),
+        random.Random(name),
+    )
     killed, before = 0, {}
     for turn in range(12):
         out = tmp_path / f"run{turn // 4}"
@@ -146,10 +164,24 @@ def test_killed_after_cold_starts_of_the_command_line(tmp_path, record_property)
     config = write(tmp_path, {**CHAINS["accumulate"], "generations": 60, "samples": 30})
     attempt(config, tmp_path / "whole", changes=["threads=1"], results=True)
     out, before, chance, killed = tmp_path / "run", {}, random.Random(0), 0
-    command = [sys.executable, "-m", "imglab", "run", str(config), "--out", str(out), "--set", "threads=1"]
+    command = [
+        sys.executable,
+        "-m",
+        "imglab",
+        "run",
+        str(config),
+        "--out",
+        str(out),
+        "--set",
+        "threads=1",
+    ]
     for _ in range(COLD):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        steps = chance.choice([0, 1, 2, 2, 3, 3])  # lines that it has printed: none, its title, generations
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        steps = chance.choice(
+            [0, 1, 2, 2, 3, 3]
+        )  # lines that it has printed: none, its title, generations
         for _ in zip(range(steps), process.stdout, strict=False):
             pass
         time.sleep(chance.uniform(0, 0.3 if steps else 4.0))

@@ -23,7 +23,9 @@ from imglab.store.base import MemoryStore
 
 
 def gaussian(n=40, **settings):
-    modality = GaussianModality(GaussianDataSettings(dimensions=2, n_train=n, n_test=30, **settings))
+    modality = GaussianModality(
+        GaussianDataSettings(dimensions=2, n_train=n, n_test=30, **settings)
+    )
     return modality, GaussianModel(GaussianModelSettings())
 
 
@@ -58,7 +60,9 @@ class Adder(GenerativeModel):
         return type(self)(1 if start is None else start.value + 1)
 
     def draw(self, indices, *, conditions, seed):
-        noise = [torch.rand(1, generator=torch.Generator().manual_seed(seed % 1000 + i)) for i in indices]
+        noise = [
+            torch.rand(1, generator=torch.Generator().manual_seed(seed % 1000 + i)) for i in indices
+        ]
         yield Samples.drawn(torch.stack(noise) + self.value)
 
     def save(self, path):
@@ -144,8 +148,14 @@ def test_a_loss_that_is_no_number_stops_the_chain():
     ("returned", "told"),
     [
         ([1, 2], "returned list, not imglab.Selection"),
-        (Selection(torch.tensor([0]), torch.tensor([40])), "an index is beyond its entry's samples"),
-        (Selection(torch.tensor([0]), torch.tensor([-1])), "an index is beyond its entry's samples"),
+        (
+            Selection(torch.tensor([0]), torch.tensor([40])),
+            "an index is beyond its entry's samples",
+        ),
+        (
+            Selection(torch.tensor([0]), torch.tensor([-1])),
+            "an index is beyond its entry's samples",
+        ),
         (Selection(torch.tensor([9]), torch.tensor([0])), "an entry is beyond the pool's 1"),
         (Selection(torch.tensor([0.0]), torch.tensor([0])), "must be int64"),
     ],
@@ -178,13 +188,18 @@ def test_metrics_say_what_was_trained_on():
     rows = [generation.metrics for generation in run_chain(*gaussian(), regime, generations=2)]
     assert [row["real_share"] for row in rows] == [1.0, 0.25]
     assert [row["n_train"] for row in rows] == [40, 40]
-    accumulated = [row.metrics["real_share"] for row in run_chain(*gaussian(), regimes.accumulate, generations=3)]
+    accumulated = [
+        row.metrics["real_share"]
+        for row in run_chain(*gaussian(), regimes.accumulate, generations=3)
+    ]
     assert accumulated == pytest.approx([1, 1 / 2, 1 / 3])
 
 
 def test_shown_samples_come_from_the_same_latents():
     """A model that does not change shows the same picture in every generation."""
-    chain = list(run_chain(Counter(), Adder(), regimes.replace, generations=3, start="scratch", shown=5))
+    chain = list(
+        run_chain(Counter(), Adder(), regimes.replace, generations=3, start="scratch", shown=5)
+    )
     assert torch.equal(chain[0].shown.data, chain[2].shown.data)
     assert not torch.equal(chain[0].samples.data, chain[2].samples.data)
 
@@ -193,7 +208,16 @@ def test_every_number_stands_beside_its_floor_and_extractor():
     first = next(run_chain(*gaussian(n=60), regimes.replace, generations=1)).metrics
     assert first["extractor"] == "identity"
     assert (first["n_real"], first["n_synthetic"], first["reference"]) == (30, 60, "test")
-    for name in ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "nearest_distance"):
+    for name in (
+        "fid",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "vendi",
+        "nearest_distance",
+    ):
         assert first[name] is not None
         assert first["floor"][name]["mean"] is not None
     assert first["floor"]["precision"]["mean"] > 0.7

@@ -71,8 +71,14 @@ class TestFrechet:
         if min(n, m) > d:
             root = np.trace(scipy.linalg.sqrtm(first @ second).real)
         else:  # sqrtm of a singular product loses half the digits; tr (AB)^(1/2) = |A^(1/2) B^(1/2)|_* does not
-            root = scipy.linalg.svdvals(scipy.linalg.sqrtm(first).real @ scipy.linalg.sqrtm(second).real).sum()
-        expected = ((real.mean(0) - synthetic.mean(0)) ** 2).sum().item() + np.trace(first + second) - 2 * root
+            root = scipy.linalg.svdvals(
+                scipy.linalg.sqrtm(first).real @ scipy.linalg.sqrtm(second).real
+            ).sum()
+        expected = (
+            ((real.mean(0) - synthetic.mean(0)) ** 2).sum().item()
+            + np.trace(first + second)
+            - 2 * root
+        )
         scale = np.trace(first) + np.trace(second)
         assert abs(frechet_distance(real=real, synthetic=synthetic) - expected) < 1e-6 * scale
 
@@ -81,20 +87,29 @@ class TestFrechet:
 
         real, synthetic = normal(300, 32, 3), normal(300, 32, 4, scale=1.2)
         expected = _compute_fid(
-            mu1=real.mean(0), sigma1=torch.cov(real.T), mu2=synthetic.mean(0), sigma2=torch.cov(synthetic.T)
+            mu1=real.mean(0),
+            sigma1=torch.cov(real.T),
+            mu2=synthetic.mean(0),
+            sigma2=torch.cov(synthetic.T),
         )
-        assert frechet_distance(real=real, synthetic=synthetic) == pytest.approx(float(expected), rel=1e-9)
+        assert frechet_distance(real=real, synthetic=synthetic) == pytest.approx(
+            float(expected), rel=1e-9
+        )
 
     def test_closed_form_of_diagonal_gaussians(self):
         base = normal(4000, 3, 5)
         base = (base - base.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(base.T)).T)
         stretched = base * torch.tensor([2.0, 1.0, 0.5]) + torch.tensor([1.0, 0.0, 0.0])
-        assert frechet_distance(real=base, synthetic=stretched) == pytest.approx(1 + 1 + 0 + 0.25, rel=1e-9)
+        assert frechet_distance(real=base, synthetic=stretched) == pytest.approx(
+            1 + 1 + 0 + 0.25, rel=1e-9
+        )
 
     @pytest.mark.parametrize("n", [20, 400])
     def test_identity_is_zero(self, n):
         features = normal(n, 50, 6)
-        assert frechet_distance(real=features, synthetic=features) < 1e-9 * float(features.square().sum() / n)
+        assert frechet_distance(real=features, synthetic=features) < 1e-9 * float(
+            features.square().sum() / n
+        )
 
     def test_constant_features(self):
         real, constant = normal(100, 5, 7), torch.full((50, 5), 2.0, dtype=torch.float64)
@@ -108,13 +123,19 @@ class TestFrechet:
         more_real = torch.cat([real, torch.zeros(300, 1)], 1)
         more_synthetic = torch.cat([synthetic, torch.full((300, 1), 3.0)], 1)
         without = frechet_distance(real=real, synthetic=synthetic)
-        assert frechet_distance(real=more_real, synthetic=more_synthetic) == pytest.approx(without + 9, rel=1e-7)
+        assert frechet_distance(real=more_real, synthetic=more_synthetic) == pytest.approx(
+            without + 9, rel=1e-7
+        )
 
     def test_standard_error_matches_repeated_draws(self):
         real = Moments.of(normal(2000, 4, 10))
         draws = [normal(300, 4, seed, scale=1.3) for seed in range(100, 400)]
-        spread = torch.tensor([frechet_distance(real=normal(2000, 4, 10), synthetic=draw) for draw in draws]).std()
-        claimed = torch.tensor([frechet_standard_error(real=real, synthetic=draw) for draw in draws]).mean()
+        spread = torch.tensor(
+            [frechet_distance(real=normal(2000, 4, 10), synthetic=draw) for draw in draws]
+        ).std()
+        claimed = torch.tensor(
+            [frechet_standard_error(real=real, synthetic=draw) for draw in draws]
+        ).mean()
         assert float(claimed / spread) == pytest.approx(1, abs=0.15)
 
     def test_standard_error_needs_full_rank(self):
@@ -136,7 +157,10 @@ class TestKernel:
         if n == m:
             expected = float(poly_mmd(real, synthetic))
         else:
-            kernel = [(a @ b.T / d + 1) ** 3 for a, b in ((real, real), (synthetic, synthetic), (real, synthetic))]
+            kernel = [
+                (a @ b.T / d + 1) ** 3
+                for a, b in ((real, real), (synthetic, synthetic), (real, synthetic))
+            ]
             inner = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in kernel[:2]]
             expected = float(inner[0] + inner[1] - 2 * kernel[2].mean())
         assert value == pytest.approx(expected, rel=1e-9, abs=1e-9)
@@ -149,19 +173,27 @@ class TestKernel:
 
     def test_unbiased(self):
         """Between draws of one distribution the mean is 0 within its error."""
-        values = [kernel_distance(real=normal(40, 3, s), synthetic=normal(30, 3, 1000 + s))[0] for s in range(300)]
+        values = [
+            kernel_distance(real=normal(40, 3, s), synthetic=normal(30, 3, 1000 + s))[0]
+            for s in range(300)
+        ]
         mean, spread = np.mean(values), np.std(values)
         assert abs(mean) < 4 * spread / math.sqrt(300)
 
     def test_standard_error_matches_repeated_draws(self):
         real = normal(800, 3, 1)
-        pairs = [kernel_distance(real=real, synthetic=normal(200, 3, 50 + s, scale=1.2)) for s in range(200)]
+        pairs = [
+            kernel_distance(real=real, synthetic=normal(200, 3, 50 + s, scale=1.2))
+            for s in range(200)
+        ]
         values, errors = np.array(pairs).T
         assert errors.mean() / values.std() == pytest.approx(1, abs=0.2)
 
 
 class TestPRDC:
-    @pytest.mark.parametrize(("n", "m", "d", "k"), [(100, 150, 4, 3), (400, 300, 64, 5), (60, 2500, 2, 3)])
+    @pytest.mark.parametrize(
+        ("n", "m", "d", "k"), [(100, 150, 4, 3), (400, 300, 64, 5), (60, 2500, 2, 3)]
+    )
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_agrees_with_reference_package(self, n, m, d, k, dtype):
         real, synthetic = normal(n, d, 1).to(dtype), normal(m, d, 2, scale=0.9, shift=0.2).to(dtype)
@@ -180,7 +212,9 @@ class TestPRDC:
         generator = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
         real = torch.randint(side, (n, d), generator=generator).float() / 3
         synthetic = torch.randint(side, (m, d), generator=generator).float() / 3
-        ours = prdc(real=real, synthetic=synthetic, precision_recall_k=k_pr, density_coverage_k=k_dc)
+        ours = prdc(
+            real=real, synthetic=synthetic, precision_recall_k=k_pr, density_coverage_k=k_dc
+        )
         for name, value in brute_force(real, synthetic, k_pr, k_dc).items():
             assert getattr(ours, name) == pytest.approx(float(value), abs=1e-12), name
 
@@ -190,7 +224,10 @@ class TestPRDC:
         monkeypatch.setattr(neighbours, "TILE", tile)
         features = {
             "normal": normal(150, 6, 1).float(),
-            "lattice": torch.randint(3, (150, 4), generator=torch.Generator().manual_seed(0)).float() / 7,
+            "lattice": torch.randint(
+                3, (150, 4), generator=torch.Generator().manual_seed(0)
+            ).float()
+            / 7,
             "collapsed": torch.full((150, 4), 0.1),
             "near": 1000 + 1e-4 * normal(150, 4, 2).float(),
             "large": normal(150, 4, 3).float() * 1e30,
@@ -229,7 +266,12 @@ class TestPRDC:
         assert (swapped.precision, swapped.recall) == (scores.recall, scores.precision)
 
     def test_far_apart_is_zero(self):
-        assert prdc(real=normal(50, 3, 1), synthetic=normal(50, 3, 2, shift=100))[:4] == (0, 0, 0, 0)
+        assert prdc(real=normal(50, 3, 1), synthetic=normal(50, 3, 2, shift=100))[:4] == (
+            0,
+            0,
+            0,
+            0,
+        )
 
     def test_k_must_be_below_n(self):
         with pytest.raises(Undefined, match="at least 6 real"):
@@ -249,14 +291,18 @@ class TestPRDC:
         for batch in synthetic.split(30):
             metric.update(batch, real=False)
         expected = prdc(real=real, synthetic=synthetic, precision_recall_k=4)._asdict()
-        assert {name: float(value) for name, value in metric.compute().items()} == pytest.approx(expected, rel=1e-6)
+        assert {name: float(value) for name, value in metric.compute().items()} == pytest.approx(
+            expected, rel=1e-6
+        )
         metric.reset()
         with pytest.raises(ValueError, match="No samples"):
             metric.compute()
 
 
 def _score_in_process(rank, folder, queue):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/sync", rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/sync", rank=rank, world_size=2
+    )
     real, synthetic = normal(90, 4, 1).float(), normal(80, 4, 2).float()
     metric = PrecisionRecallDensityCoverage()
     metric.update(real[rank::2], real=True)
@@ -269,7 +315,9 @@ def _score_in_process(rank, folder, queue):
 def test_metric_synchronises_over_processes(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     queue = context.Queue()
-    workers = [context.Process(target=_score_in_process, args=(rank, tmp_path, queue)) for rank in range(2)]
+    workers = [
+        context.Process(target=_score_in_process, args=(rank, tmp_path, queue)) for rank in range(2)
+    ]
     for worker in workers:
         worker.start()
     found = [queue.get(timeout=120) for _ in workers]
@@ -292,7 +340,9 @@ class TestVendi:
         features = normal(n, d, 1)
         unit = features / features.norm(dim=1, keepdim=True)
         values = torch.linalg.eigvalsh(unit @ unit.T / n).clamp(min=1e-300)
-        assert vendi_score(features) == pytest.approx(float(torch.exp(-(values * values.log()).sum())), rel=1e-9)
+        assert vendi_score(features) == pytest.approx(
+            float(torch.exp(-(values * values.log()).sum())), rel=1e-9
+        )
 
     def test_zero_row_is_undefined(self):
         with pytest.raises(Undefined, match="zero features"):
@@ -302,7 +352,9 @@ class TestVendi:
 class TestMemorization:
     def test_nearest_distance_is_exact(self):
         train, synthetic = normal(200, 5, 1).float(), normal(150, 5, 2).float()
-        each = torch.cdist(synthetic.double(), train.double(), compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+        each = torch.cdist(
+            synthetic.double(), train.double(), compute_mode="donot_use_mm_for_euclid_dist"
+        ).amin(1)
         value, error = nearest_distance(train=train, synthetic=synthetic)
         assert value == pytest.approx(float(each.mean()), rel=1e-9)
         assert error == pytest.approx(float(each.std() / 150**0.5), rel=1e-9)

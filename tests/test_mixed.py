@@ -18,7 +18,11 @@ from imglab.store import model_folder
 from imglab.store.reader import RunFolder
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
-TWO = {"kind": "population", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}], "shares": [0.3, 0.7]}
+TWO = {
+    "kind": "population",
+    "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}],
+    "shares": [0.3, 0.7],
+}
 TURNS = {"kind": "alternating", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}]}
 
 
@@ -27,13 +31,19 @@ def test_each_member_draws_its_share_whatever_the_length(parts, n):
     shares = [part / sum(parts) for part in parts]
     counts = torch.bincount(assign(shares, n), minlength=len(parts)).tolist()
     assert sum(counts) == n
-    assert all(abs(count - share * n) < len(parts) for count, share in zip(counts, shares, strict=True))
+    assert all(
+        abs(count - share * n) < len(parts) for count, share in zip(counts, shares, strict=True)
+    )
     assert assign(shares, n).tolist() == assign(shares, 500)[:n].tolist()
 
 
 def fitted(n=50):
-    train = TrainingSet.of(Samples.real(torch.randn(n, 2, generator=torch.Generator().manual_seed(0))))
-    population = Population([GaussianModel(GaussianModelSettings()) for _ in range(3)], [0.2, 0.5, 0.3])
+    train = TrainingSet.of(
+        Samples.real(torch.randn(n, 2, generator=torch.Generator().manual_seed(0)))
+    )
+    population = Population(
+        [GaussianModel(GaussianModelSettings()) for _ in range(3)], [0.2, 0.5, 0.3]
+    )
     work = population.fit(train, start=None, seed=1)
     while True:
         try:
@@ -86,13 +96,19 @@ def test_models_that_take_turns_resume_to_the_same_bytes(tmp_path):
 
 
 def test_each_starts_from_its_own_last_generation(tmp_path):
-    small = {**TINY_CHAIN["model"], "network": {"kind": "gpt2", "layers": 1, "width": 24, "heads": 2}}
+    small = {
+        **TINY_CHAIN["model"],
+        "network": {"kind": "gpt2", "layers": 1, "width": 24, "heads": 2},
+    }
     both = {"kind": "alternating", "models": [TINY_CHAIN["model"], small]}
     config = write(tmp_path, {**TINY_CHAIN, "generations": 4, "start": "previous", "model": both})
     found = finish(config, tmp_path / "run")
     widths = [generation.model.network.config.n_embd for generation in found]
     assert widths[0] == widths[2] != widths[1] == widths[3] == 24
-    plan = {index: generation.metrics["training"]["samples_seen"] for index, generation in enumerate(found)}
+    plan = {
+        index: generation.metrics["training"]["samples_seen"]
+        for index, generation in enumerate(found)
+    }
     assert plan[2] == plan[3]
 
 
@@ -120,8 +136,14 @@ def test_the_mixture_knows_its_density():
         ({**TWO, "shares": [0.5, 0.6]}, "shares sum to 1.1, not to 1"),
         ({**TWO, "shares": [1.0]}, "shares has 1 values for 2 models"),
         ({**TWO, "models": ["gaussian"]}, "model.models: list should have at least 2 items"),
-        ({**TWO, "models": ["gaussian", {"kind": "kde", "bandwith": 1}]}, "bandwith: unknown key .*'bandwidth'"),
-        ({**TWO, "models": ["gaussian", "gauss"]}, "'gauss' is not one of them .*did you mean 'gaussian'"),
+        (
+            {**TWO, "models": ["gaussian", {"kind": "kde", "bandwith": 1}]},
+            "bandwith: unknown key .*'bandwidth'",
+        ),
+        (
+            {**TWO, "models": ["gaussian", "gauss"]},
+            "'gauss' is not one of them .*did you mean 'gaussian'",
+        ),
         ({**TWO, "models": ["gaussian", "ngram"]}, "model.models.1.kind: .*text"),
     ],
 )
@@ -141,10 +163,18 @@ def test_wrong_mixtures_are_refused(tmp_path, model, message):
     ids=["alone", "population", "by turns"],
 )
 def test_models_of_other_packages_are_opened_as_what_they_are(tmp_path, model):
-    config = write(tmp_path, {**TINY_GAUSSIAN, "start": "scratch", "model": model, "generations": 3})
+    config = write(
+        tmp_path, {**TINY_GAUSSIAN, "start": "scratch", "model": model, "generations": 3}
+    )
     finish(config, tmp_path / "run")
-    sevens = [float((RunFolder(tmp_path / "run").samples(g).data == 7).float().mean()) for g in range(3)]
-    expected = {"tests.plugged_models:Sevens": [1, 1, 1], "population": [0.5, 0.5, 0.5], "alternating": [0, 1, 0]}
+    sevens = [
+        float((RunFolder(tmp_path / "run").samples(g).data == 7).float().mean()) for g in range(3)
+    ]
+    expected = {
+        "tests.plugged_models:Sevens": [1, 1, 1],
+        "population": [0.5, 0.5, 0.5],
+        "alternating": [0, 1, 0],
+    }
     assert sevens == pytest.approx(expected[model["kind"]], abs=0.02)
     assert [len(RunFolder(tmp_path / "run").samples(g)) for g in range(3)] == [30] * 3
 
@@ -161,7 +191,9 @@ def test_classes_are_for_all_models_or_for_none(tmp_path):
     diffusion = {**TINY_IMAGE["model"], "class_conditional": True}
     vae = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64}}
     for kind in ("population", "alternating"):
-        config = write(tmp_path, {**TINY_IMAGE, "model": {"kind": kind, "models": [diffusion, vae]}})
+        config = write(
+            tmp_path, {**TINY_IMAGE, "model": {"kind": kind, "models": [diffusion, vae]}}
+        )
         with pytest.raises(InputError, match="make all class-conditional, or none"):
             Run.from_file(config, tmp_path / "run")
 
@@ -171,11 +203,15 @@ def test_a_later_member_keeps_its_checkpoint_while_the_first_is_fitted_again():
         def fit(self, train, *, start, seed, resume=None):
             first = int(resume["step"]) if resume else 0
             for step in range(first, 10):
-                yield Progress("fit", step + 1, 10, None, lambda step=step: {"step": torch.tensor(step + 1)})
+                yield Progress(
+                    "fit", step + 1, 10, None, lambda step=step: {"step": torch.tensor(step + 1)}
+                )
             return (yield from super().fit(train, start=start, seed=seed))
 
     population = Population([Slow(GaussianModelSettings()) for _ in range(2)], [0.5, 0.5])
-    train = TrainingSet.of(Samples.real(torch.randn(20, 2, generator=torch.Generator().manual_seed(0))))
+    train = TrainingSet.of(
+        Samples.real(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)))
+    )
     kept, sessions, done = None, 0, False
     while not done:
         sessions += 1

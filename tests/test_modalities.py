@@ -12,7 +12,11 @@ from imglab.run.build import build_modality, build_models
 from tests.test_loop import Adder, Counter
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
-QUICK = {"training": {"images": 64, "batch": 32}, "fine_tuning": {"images": 32, "batch": 32}, "steps": 2}
+QUICK = {
+    "training": {"images": 64, "batch": 32},
+    "fine_tuning": {"images": 32, "batch": 32},
+    "steps": 2,
+}
 DIGITS = {
     "kind": "image",
     "n_train": 60,
@@ -20,11 +24,20 @@ DIGITS = {
     "n_fresh": 10,
     "extractor": {"kind": "classifier", "images": 256},
 }
-QUICK_VAE = {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 256}, "fine_tuning": {"images": 64}}
+QUICK_VAE = {
+    "kind": "vae",
+    "hidden": [16],
+    "latent": 4,
+    "training": {"images": 256},
+    "fine_tuning": {"images": 64},
+}
 QUICK_UNET = {"kind": "diffusion", "channels": [8], **QUICK}
 CASES = {
     "image, autoencoder": (DIGITS, QUICK_VAE),
-    "image, autoencoder, marked": (DIGITS, {**QUICK_VAE, "watermark": {"strength": 8.0}, "sampling_bias": 0.5}),
+    "image, autoencoder, marked": (
+        DIGITS,
+        {**QUICK_VAE, "watermark": {"strength": 8.0}, "sampling_bias": 0.5},
+    ),
     "image, population": (
         DIGITS,
         {"kind": "population", "models": [QUICK_UNET, QUICK_VAE], "shares": [0.3, 0.7]},
@@ -46,12 +59,21 @@ CASES = {
     "text, n-grams": (TINY_TEXT, {"kind": "ngram", "order": 2}),
     "gaussian": ({"kind": "gaussian", "n_train": 80}, {"kind": "gaussian"}),
     "gaussian, blurred": ({"kind": "gaussian", "n_train": 80}, {"kind": "kde", "bandwidth": 0.2}),
-    "gaussian, mixture": ({"kind": "gaussian", "n_train": 80, "components": 3}, {"kind": "mixture", "components": 3}),
+    "gaussian, mixture": (
+        {"kind": "gaussian", "n_train": 80, "components": 3},
+        {"kind": "mixture", "components": 3},
+    ),
     "categories": ({"kind": "categories", "categories": 30}, {"kind": "categories"}),
     "image, unconditional": (DIGITS, {"kind": "diffusion", "channels": [8, 8], **QUICK}),
     "image, conditional, guided": (
         DIGITS,
-        {"kind": "diffusion", "channels": [8], **QUICK, "class_conditional": True, "sampling_bias": 0.5},
+        {
+            "kind": "diffusion",
+            "channels": [8],
+            **QUICK,
+            "class_conditional": True,
+            "sampling_bias": 0.5,
+        },
     ),
     "image, ddpm sampler, bf16": (
         {**DIGITS, "extractor": "pixels"},
@@ -74,10 +96,14 @@ CASES = {
 SLOW = ("image, ddpm sampler, bf16",)
 
 
-@pytest.mark.parametrize("case", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES]
+)
 def test_what_ships_keeps_the_contracts(case):
     modality_section, model_section = CASES[case]
-    config = validate_config({"name": "check", "modality": modality_section, "model": model_section}, "test")
+    config = validate_config(
+        {"name": "check", "modality": modality_section, "model": model_section}, "test"
+    )
     modality = build_modality(config)
     for model in build_models(config, modality):
         check_modality(modality, model)

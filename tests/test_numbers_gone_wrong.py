@@ -55,7 +55,12 @@ def numbers(row):
 @pytest.mark.parametrize("model", ["Sevens", "Endless", "Largest"])
 def test_samples_that_are_all_alike_none_at_all_or_too_large(lab, tmp_path, model):
     where = "plugged_models" if model == "Sevens" else "test_numbers_gone_wrong"
-    tree = {**TINY_GAUSSIAN, "regime": "accumulate", "model": {"kind": f"tests.{where}:{model}"}, "start": "scratch"}
+    tree = {
+        **TINY_GAUSSIAN,
+        "regime": "accumulate",
+        "model": {"kind": f"tests.{where}:{model}"},
+        "start": "scratch",
+    }
     code, _, err = lab("run", write(tmp_path, tree), "--out", "run")
     assert "Traceback" not in err
     if code == 0:
@@ -74,7 +79,12 @@ def test_samples_that_are_all_alike_none_at_all_or_too_large(lab, tmp_path, mode
 def constant(tmp_path, value):
     path = tmp_path / "constant.npz"
     images, labels = np.full((60, 8, 8), value, np.uint8), np.arange(60) % 3
-    parts = {"train_images": images, "train_labels": labels, "test_images": images[:40], "test_labels": labels[:40]}
+    parts = {
+        "train_images": images,
+        "train_labels": labels,
+        "test_images": images[:40],
+        "test_labels": labels[:40],
+    }
     np.savez(path, **parts)
     return {"kind": "npz", "path": str(path)}
 
@@ -92,7 +102,11 @@ def test_constant_images(lab, tmp_path, value):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("tree", "change"),
-    [(TINY_IMAGE, "model.precision=fp32"), (TINY_IMAGE, "model.precision=bf16"), (TINY_CHAIN, "shown=4")],
+    [
+        (TINY_IMAGE, "model.precision=fp32"),
+        (TINY_IMAGE, "model.precision=bf16"),
+        (TINY_CHAIN, "shown=4"),
+    ],
     ids=["fp32", "bf16", "text"],
 )
 def test_a_loss_that_overflows_stops_with_advice_and_spoils_nothing(lab, tmp_path, tree, change):
@@ -106,12 +120,16 @@ def test_a_loss_that_overflows_stops_with_advice_and_spoils_nothing(lab, tmp_pat
     code, _, err = lab("run", config, "--out", "run", *more)
     assert (code, "Traceback" in err) == (3, False), err
     assert "Lower the learning rate" in err
-    assert not list((tmp_path / "run").glob("generation_*/.checkpoint*")), "no state after the last good one is kept"
+    assert not list((tmp_path / "run").glob("generation_*/.checkpoint*")), (
+        "no state after the last good one is kept"
+    )
     assert list(find_faults(tmp_path / "run")) == []
 
 
 def test_fewer_samples_than_features(lab, tmp_path):
-    code, _, err = lab("run", write(tmp_path, {**TINY_GAUSSIAN, "samples": 4, "generations": 2}), "--out", "few")
+    code, _, err = lab(
+        "run", write(tmp_path, {**TINY_GAUSSIAN, "samples": 4, "generations": 2}), "--out", "few"
+    )
     assert (code, "Traceback" in err) in ((0, False), (2, False)), err
 
 
@@ -136,7 +154,10 @@ def test_a_gradient_without_end_stops_before_the_step(monkeypatch):
     monkeypatch.setattr(Vae, "forward", lambda *given: steep(forward(*given)))
     small = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64, "batch": 32}}
     images = build(
-        validate_config({"name": "small", "modality": TINY_IMAGE["modality"], "model": small}, "test"), "test"
+        validate_config(
+            {"name": "small", "modality": TINY_IMAGE["modality"], "model": small}, "test"
+        ),
+        "test",
     )
     for modality, model in (text_parts(), (images.modality, images.models[0])):
         with pytest.raises(Stopped, match="the gradient became"):

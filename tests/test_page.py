@@ -19,11 +19,11 @@ from safetensors.numpy import load_file, save_file
 from imglab import Report
 from imglab.cli import main
 from imglab.errors import InputError
-from imglab.report import exhibits
+from imglab.report import nearest
+from imglab.report.arms import comparable, differences, read_arms
 from imglab.report.build import build_page, write_report
 from imglab.report.live import LiveReport
 from imglab.report.results import metrics_csv, write_results
-from imglab.report.story import comparable, differences, read_arms
 from imglab.report.svg import Line, histogram_chart, line_chart, stacked_chart
 from imglab.report.verdict import short, verdict
 from imglab.store import files
@@ -32,14 +32,16 @@ from tests.page_fixtures import IMAGES, run_chain_in
 
 
 def data_of(html):
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S).group(1))
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S).group(1)
+    )
 
 
 def imglab(monkeypatch, *arguments):
     """Run the command line; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        main()
     return end.value.code or 0
 
 
@@ -57,7 +59,7 @@ class TestSheets:
     @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (10, 1, 8, 8), (9, 3, 5, 7), (4, 2, 3, 3)])
     def test_every_image_lies_where_the_layout_says(self, shape):
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        content, layout = exhibits.sheet_png(images)
+        content, layout = nearest.sheet_png(images)
         sheet = np.asarray(Image.open(io.BytesIO(content)))
         sheet = sheet[:, :, None] if sheet.ndim == 2 else sheet
         assert sheet.shape[:2] == (layout["height"], layout["width"])
@@ -71,16 +73,35 @@ class TestSheets:
 
 class TestVerdict:
     def test_numbers_are_short(self):
-        told = {0.9123: "0.91", 0.0642: "0.064", 13.04: "13", 145.6: "146", 2.5: "2.5", 0.0: "0.00", 3e7: "3e+07"}
+        told = {
+            0.9123: "0.91",
+            0.0642: "0.064",
+            13.04: "13",
+            145.6: "146",
+            2.5: "2.5",
+            0.0: "0.00",
+            3e7: "3e+07",
+        }
         assert {value: short(value) for value in told} == told
 
     def test_the_sentence_is_made_from_the_numbers(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
         floor = {"recall": {"mean": 0.89, "sd": 0.01}, "fid": None}
         arms = []
-        for name, recall in (("replace", (0.91, 0.48)), ("a tenth real", (0.91, 0.8)), ("fresh", (0.91, 0.7))):
+        for name, recall in (
+            ("replace", (0.91, 0.48)),
+            ("a tenth real", (0.91, 0.8)),
+            ("fresh", (0.91, 0.7)),
+        ):
             rows = [
-                {**row, "recall": value, "recall_se": 0.02, "fid": 10 / value, "fid_se": 0.1, "floor": floor}
+                {
+                    **row,
+                    "recall": value,
+                    "recall_se": 0.02,
+                    "fid": 10 / value,
+                    "fid_se": 0.1,
+                    "floor": floor,
+                }
                 for row, value in zip(arm.rows, recall, strict=False)
             ]
             arms.append(type(arm)(name, arm.folder, rows))
@@ -94,7 +115,10 @@ class TestVerdict:
 
         def fell(name, *recall):
             values = {"recall_se": 0.02, "floor": {}, "fid": None}
-            rows = [{**arm.rows[0], **values, "generation": g, "recall": value} for g, value in enumerate(recall)]
+            rows = [
+                {**arm.rows[0], **values, "generation": g, "recall": value}
+                for g, value in enumerate(recall)
+            ]
             return type(arm)(name, arm.folder, rows)
 
         alike = verdict([fell("one", 0.38, 0.08), fell("two", 0.23, 0.1)])[0]
@@ -115,16 +139,22 @@ class TestVerdict:
 
     def test_a_change_within_the_noise_is_none(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
-        rows = [{**row, "recall": 0.8 + 0.001 * g, "recall_se": 0.02} for g, row in enumerate(arm.rows)]
+        rows = [
+            {**row, "recall": 0.8 + 0.001 * g, "recall_se": 0.02} for g, row in enumerate(arm.rows)
+        ]
         same = type(arm)(arm.name, arm.folder, rows)
         assert verdict([same])[0].startswith("Recall stayed at 0.80")
-        fell = type(arm)(arm.name, arm.folder, [{**row, "recall": 0.8 - 0.2 * g} for g, row in enumerate(rows)])
+        fell = type(arm)(
+            arm.name, arm.folder, [{**row, "recall": 0.8 - 0.2 * g} for g, row in enumerate(rows)]
+        )
         assert verdict([fell])[0].startswith("Recall fell from 0.80 to 0.40")
 
 
 class TestCharts:
     def test_points_lie_where_their_values_are(self):
-        chart = line_chart("m", [Line("a", [(0, 1.0, 1.0, 1.0), (1, 0.5, 0.4, 0.6), (2, 0.0, 0.0, 0.0)], 0)], 2)
+        chart = line_chart(
+            "m", [Line("a", [(0, 1.0, 1.0, 1.0), (1, 0.5, 0.4, 0.6), (2, 0.0, 0.0, 0.0)], 0)], 2
+        )
         points = re.search(r'polyline class="line s0" points="([^"]+)"', chart).group(1).split()
         (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points)
         assert x1 - x0 == pytest.approx(x2 - x1, abs=0.1)
@@ -141,7 +171,8 @@ class TestCharts:
     def test_shares_are_stacked_to_one(self):
         chart = stacked_chart("a", [("real", [1.0, 0.25]), ("generation 0", [0.0, 0.75])], 1)
         tops = [
-            min(float(p.split(",")[1]) for p in points.split()) for points in re.findall(r'points="([^"]+)"', chart)
+            min(float(p.split(",")[1]) for p in points.split())
+            for points in re.findall(r'points="([^"]+)"', chart)
         ]
         assert tops[0] == tops[1], "the whole is as high as all real"
 
@@ -162,7 +193,9 @@ class TestPage:
         assert found["last"] == 3
         assert len(found["sheets"]) == len(set(found["sheets"])), "each picture once"
         replace, mixed = found["arms"][:2]
-        assert replace["generations"][0]["sheet"] == mixed["generations"][0]["sheet"], "they share generation 0"
+        assert replace["generations"][0]["sheet"] == mixed["generations"][0]["sheet"], (
+            "they share generation 0"
+        )
         assert not re.search(r"""(src|href)=["']?(https?:)?//""", html), "nothing is fetched"
         assert "Measured in different ways" in html
 
@@ -236,7 +269,7 @@ class TestPage:
     def test_an_arm_is_clickable_without_its_first_picture(self, copy):
         run = copy("replace")
         (run / "generation_000" / "shown.safetensors").unlink()
-        entry = exhibits.collect(read_arms([run])).arms[0]
+        entry = nearest.collect(read_arms([run])).arms[0]
         assert entry["layout"]["count"] > 1
 
     def test_runs_on_other_data_are_not_compared(self, copy):
@@ -260,7 +293,7 @@ class TestPage:
         assert len(set(names)) == 3
 
     def test_what_is_too_much_goes_beside(self, finished_runs, tmp_path, monkeypatch):
-        monkeypatch.setattr(exhibits.collect, "__defaults__", (None, 2500))
+        monkeypatch.setattr(nearest.collect, "__defaults__", (None, 2500))
         page = write_report([finished_runs["replace"]], tmp_path / "out" / "page.html")
         found = data_of(page.html)
         outside = [url for url in found["sheets"] if not url.startswith("data:")]
@@ -275,12 +308,19 @@ class TestPage:
                 folder = tmp_path / arm
                 folder.mkdir(exist_ok=True)
                 run_chain_in(folder, f"seed-{seed}", IMAGES, seed=seed, generations=2, **changes)
-        described = {"arms": ["replace", "control"], "seeds": [0, 1, 2], "contrasts": [], "generations": {"replace": 2}}
+        described = {
+            "arms": ["replace", "control"],
+            "seeds": [0, 1, 2],
+            "contrasts": [],
+            "generations": {"replace": 2},
+        }
         files.write_signed(tmp_path / "sweep.json", described)
         arms = read_arms([tmp_path])
         assert [(arm.name, arm.seeds) for arm in arms] == [("replace", 3), ("control", 3)]
         g, mean, low, high = arms[0].series("fid")[1]
-        seeds = [read_metrics(tmp_path / "replace" / f"seed-{seed}")[1]["fid"] for seed in (0, 1, 2)]
+        seeds = [
+            read_metrics(tmp_path / "replace" / f"seed-{seed}")[1]["fid"] for seed in (0, 1, 2)
+        ]
         assert g == 1
         assert min(seeds) <= mean <= max(seeds)
         assert low < mean < high
@@ -298,7 +338,9 @@ class TestTakeAway:
             assert animation.n_frames == 3
         once = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         write_results(run)
-        assert {name: (run / name).read_bytes() for name in once} == once, "the same run, the same bytes"
+        assert {name: (run / name).read_bytes() for name in once} == once, (
+            "the same run, the same bytes"
+        )
 
     def test_the_table_as_csv(self, finished_runs):
         rows = read_metrics(finished_runs["vectors"])
@@ -318,7 +360,9 @@ class TestTakeAway:
         assert len(found) == len(samples["data"])
         first = np.asarray(Image.open(found.samples[0][0]))
         assert np.array_equal(first, samples["data"][0, 0])
-        dataset = load_dataset("imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+        dataset = load_dataset(
+            "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
+        )
         assert len(dataset["train"]) == len(found)
         manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
         assert manifest["generation"] == 1
@@ -330,11 +374,16 @@ class TestTakeAway:
         run, out = finished_runs["texts"], tmp_path / "out"
         assert imglab(monkeypatch, "export", f"{run}@2", "--to", out) == 0
         dataset = load_dataset(
-            "text", data_dir=str(out / "texts"), sample_by="document", cache_dir=str(tmp_path / "cache")
+            "text",
+            data_dir=str(out / "texts"),
+            sample_by="document",
+            cache_dir=str(tmp_path / "cache"),
         )
         assert len(dataset["train"]) == json.loads((out / "manifest.json").read_text())["samples"]
 
-    def test_an_export_refuses_what_it_cannot_do(self, finished_runs, tmp_path, monkeypatch, capsys):
+    def test_an_export_refuses_what_it_cannot_do(
+        self, finished_runs, tmp_path, monkeypatch, capsys
+    ):
         full = tmp_path / "full"
         full.mkdir()
         (full / "mine").touch()
@@ -349,7 +398,10 @@ class TestTakeAway:
         assert not (tmp_path / "y").exists()
 
     def test_a_model_says_what_it_is(self, finished_runs):
-        cards = {name: (run / "generation_001" / "model" / "README.md") for name, run in finished_runs.items()}
+        cards = {
+            name: (run / "generation_001" / "model" / "README.md")
+            for name, run in finished_runs.items()
+        }
         assert all("Generation 1 of a chain on" in card.read_text() for card in cards.values())
         first = (finished_runs["replace"] / "generation_000" / "model" / "README.md").read_text()
         assert "trained on real data only" in first
@@ -358,7 +410,17 @@ class TestTakeAway:
 class TestCommand:
     def test_report(self, finished_runs, tmp_path, monkeypatch, capsys):
         out = tmp_path / "deep" / "both.html"
-        assert imglab(monkeypatch, "report", finished_runs["replace"], finished_runs["texts"], "--out", out) == 0
+        assert (
+            imglab(
+                monkeypatch,
+                "report",
+                finished_runs["replace"],
+                finished_runs["texts"],
+                "--out",
+                out,
+            )
+            == 0
+        )
         assert str(out) in capsys.readouterr().out
         assert out.read_text().startswith("<!doctype html>")
 
@@ -455,8 +517,13 @@ class TestNotebook:
         from imglab import Run
         from imglab.config.load import validate_config
 
-        run = Run(validate_config({"name": "run", **IMAGES, "generations": 1}, "test"), tmp_path / "run")
-        assert "no finished generation" in run._repr_html_() or "not a run directory" in run._repr_html_()
+        run = Run(
+            validate_config({"name": "run", **IMAGES, "generations": 1}, "test"), tmp_path / "run"
+        )
+        assert (
+            "no finished generation" in run._repr_html_()
+            or "not a run directory" in run._repr_html_()
+        )
         generation = next(iter(run.generations()))
         html = generation._repr_html_()
         assert "real against real" in html
@@ -470,7 +537,10 @@ def test_neighbours_agree_with_brute_force():
     from imglab.metrics import nearest_samples
 
     generator = torch.Generator().manual_seed(0)
-    train, synthetic = torch.randn(200, 6, generator=generator), torch.randn(7, 6, generator=generator)
+    train, synthetic = (
+        torch.randn(200, 6, generator=generator),
+        torch.randn(7, 6, generator=generator),
+    )
     train[17] = train[3]  # a tie: the lower index first
     synthetic[0] = train[3]
     index, distance = nearest_samples(train=train, synthetic=synthetic, k=3)
@@ -487,4 +557,6 @@ def test_arrays_that_are_no_images_are_not_shown_as_such(copy):
     path = run / "generation_000" / "shown.safetensors"
     columns = load_file(path)
     save_file({**columns, "data": np.zeros((3, 2), dtype=np.uint8)}, path)
-    assert data_of(build_page(read_arms([run])).html)["arms"][0]["kind"] == "images", "the run's own grid stands in"
+    assert data_of(build_page(read_arms([run])).html)["arms"][0]["kind"] == "images", (
+        "the run's own grid stands in"
+    )

@@ -23,11 +23,11 @@ from huggingface_hub.utils import filter_repo_objects
 from imglab import Run, check_modality, distributed, load_model, seeds
 from imglab.config.load import validate_config
 from imglab.errors import InputError, Stopped
-from imglab.images import denoising, recorded
+from imglab.images import captured_inputs, denoising
+from imglab.images.captured_inputs import Flow, plain_keys
 from imglab.images.denoisers import denoiser_of
-from imglab.images.frozen import Clip, Dino
 from imglab.images.pipelines import _sampler, _steps
-from imglab.images.recorded import Flow, plain_keys
+from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
@@ -35,7 +35,12 @@ from imglab.stages import _draw
 from tests.test_images import finish
 from tests.test_run_directory import hashes
 
-DIGITS = {"kind": "image", "n_train": 60, "n_test": 30, "extractor": {"kind": "classifier", "images": 256}}
+DIGITS = {
+    "kind": "image",
+    "n_train": 60,
+    "n_test": 30,
+    "extractor": {"kind": "classifier", "images": 256},
+}
 QUICK = {
     "steps": 2,
     "sampling_batch": 8,
@@ -76,7 +81,9 @@ def test_keeps_the_contracts(name, pipelines):
         ("stable_diffusion", {"prompt": "a photo of {}"}),
         ("stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2}),
         pytest.param("pixart", {"sampling_bias": 0.5}, marks=pytest.mark.slow),
-        pytest.param("stable_diffusion_3", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow),
+        pytest.param(
+            "stable_diffusion_3", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow
+        ),
         pytest.param("flux", {}, marks=pytest.mark.slow),
     ],
 )
@@ -92,19 +99,30 @@ def test_a_transformer_is_trained_on_what_its_pipeline_gives_it(name, pipelines,
     pipeline, seen = model.pipeline, []
     denoiser = model._denoiser(pipeline)
     handle = pipeline.transformer.register_forward_hook(
-        lambda _, given, keys, made: seen.append(((*given, *keys.values())[0], made[0])), with_kwargs=True
+        lambda _, given, keys, made: seen.append(((*given, *keys.values())[0], made[0])),
+        with_kwargs=True,
     )
     prompts = model._spec.conditions[:2]
-    size = {"height": 16, "width": 16, "num_inference_steps": 2, "guidance_scale": 1.0, "output_type": "latent"}
-    pipeline(list(prompts), **size, generator=torch.Generator().manual_seed(0), **plain_keys(pipeline))
+    size = {
+        "height": 16,
+        "width": 16,
+        "num_inference_steps": 2,
+        "guidance_scale": 1.0,
+        "output_type": "latent",
+    }
+    pipeline(
+        list(prompts), **size, generator=torch.Generator().manual_seed(0), **plain_keys(pipeline)
+    )
     handle.remove()
     latents, made = seen[0]
     packed = latents.dim() == 3
-    noisy = recorded._unpacked(latents, torch.Size((2, *denoiser.shape))) if packed else latents
+    noisy = (
+        captured_inputs._unpacked(latents, torch.Size((2, *denoiser.shape))) if packed else latents
+    )
     last = torch.full((2,), denoiser.noising.config.num_train_timesteps - 1)
     with torch.no_grad():
         predicted = denoiser.predict(pipeline.transformer, noisy, last, torch.tensor([0, 1]))
-    expected = recorded._unpacked(made, noisy.shape) if packed else made[:, : noisy.shape[1]]
+    expected = captured_inputs._unpacked(made, noisy.shape) if packed else made[:, : noisy.shape[1]]
     torch.testing.assert_close(predicted, expected)
 
 
@@ -130,21 +148,33 @@ class TestFlow:
 
 def test_packed_latents_are_those_of_the_pipeline():
     latents = torch.arange(2 * 4 * 6 * 8.0).view(2, 4, 6, 8)
-    packed = recorded._packed(latents)
+    packed = captured_inputs._packed(latents)
     assert torch.equal(packed, FluxPipeline._pack_latents(latents, 2, 4, 6, 8))
-    assert torch.equal(recorded._unpacked(packed, latents.shape), latents)
+    assert torch.equal(captured_inputs._unpacked(packed, latents.shape), latents)
 
 
 @pytest.mark.parametrize(
     ("name", "model", "data", "message"),
     [
-        ("flux", {"sampler": "ddim"}, {}, r"model.sampler: 'ddim' is no sampler for rectified flow"),
+        (
+            "flux",
+            {"sampler": "ddim"},
+            {},
+            r"model.sampler: 'ddim' is no sampler for rectified flow",
+        ),
         ("flux", {}, {"size": 18}, r"model.name: .*set modality.size to a multiple of 4"),
-        ("stable_diffusion_3", {}, {"colour": "grey"}, r"draws images of 3 channels, the data have 1"),
+        (
+            "stable_diffusion_3",
+            {},
+            {"colour": "grey"},
+            r"draws images of 3 channels, the data have 1",
+        ),
         ("pixart", {}, {"size": 17}, r"model.name: .*set modality.size to a multiple of 4"),
     ],
 )
-def test_what_a_transformer_that_reads_text_cannot_do(name, model, data, message, pipelines, captioned):
+def test_what_a_transformer_that_reads_text_cannot_do(
+    name, model, data, message, pipelines, captioned
+):
     with pytest.raises(InputError, match=message):
         build(chain(pipelines, name, captions(captioned, **data), **model), "test")
 
@@ -162,7 +192,9 @@ def test_times_that_are_not_the_noise_are_refused(pipelines, captioned, monkeypa
         build(chain(pipelines, "stable_diffusion_3", captions(captioned)), "test")
 
 
-def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network(pipelines, captioned, tmp_path):
+def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network(
+    pipelines, captioned, tmp_path
+):
     config = chain(pipelines, "stable_diffusion", captions(captioned))
     run = Run(config, tmp_path / "run")
     found = [generation.index for generation in run.generations()]
@@ -173,11 +205,16 @@ def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network
     for part in ("vae", "text_encoder"):
         weights = [getattr(each, part).state_dict() for each in (before, opened)]
         assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    moved = [(a - b).abs().max() for a, b in zip(before.unet.parameters(), opened.unet.parameters(), strict=True)]
+    moved = [
+        (a - b).abs().max()
+        for a, b in zip(before.unet.parameters(), opened.unet.parameters(), strict=True)
+    ]
     assert 0 < float(max(moved)) < 0.01, "fine-tuned from where it was"
     told = json.loads((tmp_path / "run/generation_001/metrics.json").read_text())
     assert {"hue_drift", "saturation_drift"} <= set(told)
-    assert json.loads((tmp_path / "run/generation_001/exhibit.json").read_text())["shown"][0]["label"] in (
+    assert json.loads((tmp_path / "run/generation_001/exhibit.json").read_text())["shown"][0][
+        "label"
+    ] in (
         "a red one",
         "a green one",
         "a blue one",
@@ -191,7 +228,9 @@ def test_an_export_has_the_prompts(pipelines, captioned, tmp_path):
     run = Run(chain(pipelines, "stable_diffusion", captions(captioned)), tmp_path / "run")
     next(run.generations())
     export(f"{tmp_path / 'run'}@0", tmp_path / "out")
-    lines = [json.loads(line) for line in (tmp_path / "out/metadata.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "out/metadata.jsonl").read_text().splitlines()
+    ]
     assert len(lines) == 16
     assert {line["text"] for line in lines} <= {"a red one", "a green one", "a blue one", "dark"}
     again = build_modality(chain(pipelines, "stable_diffusion", captions(tmp_path / "out")))
@@ -205,10 +244,15 @@ def test_the_same_run_gives_the_same_bytes(pipelines, tmp_path):
         for _ in Run(config, tmp_path / folder / "run").generations():
             pass
     models = [hashes(tmp_path / folder / "run/generation_001/model") for folder in ("a", "b")]
-    drawn = [(tmp_path / folder / "run/generation_001/samples.safetensors").read_bytes() for folder in ("a", "b")]
+    drawn = [
+        (tmp_path / folder / "run/generation_001/samples.safetensors").read_bytes()
+        for folder in ("a", "b")
+    ]
     assert drawn[0] == drawn[1]
     same = {name for name in models[0] if models[0][name] == models[1][name]}
-    assert set(models[0]) - same <= {"imglab.json"}, "which says what it was made from, by its path in the config"
+    assert set(models[0]) - same <= {"imglab.json"}, (
+        "which says what it was made from, by its path in the config"
+    )
 
 
 def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):
@@ -233,7 +277,10 @@ def test_averaged_weights_and_own_dtype(pipelines, tmp_path):
     again = build(chain(tmp_path, "ddpm"), "test").models[0]
     assert all(float(tensor.abs().max()) == 0 for tensor in again.network.state_dict().values())
     assert build(chain(pipelines, "ddim_bf16"), "test").models[0].network.dtype == torch.bfloat16
-    assert build(chain(pipelines, "ddim_bf16", dtype="fp32"), "test").models[0].network.dtype == torch.float32
+    assert (
+        build(chain(pipelines, "ddim_bf16", dtype="fp32"), "test").models[0].network.dtype
+        == torch.float32
+    )
 
 
 def test_its_own_dtype_is_that_of_the_weights_that_are_opened(pipelines, tmp_path):
@@ -242,12 +289,23 @@ def test_its_own_dtype_is_that_of_the_weights_that_are_opened(pipelines, tmp_pat
     half = build(chain(pipelines, "ddpm"), "test").models[0].network.half()
     half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16")
     assert build(chain(tmp_path, "ddpm"), "test").models[0].network.dtype == torch.float32
-    assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float16
+    assert (
+        build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype
+        == torch.float16
+    )
     (tmp_path / "ddpm/unet/diffusion_pytorch_model.fp16.safetensors").unlink()
     half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16", max_shard_size="50KB")
-    assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float16
-    build(chain(pipelines, "ddpm"), "test").models[0].network.save_pretrained(tmp_path / "ddpm/unet_ema")
-    assert build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype == torch.float32
+    assert (
+        build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype
+        == torch.float16
+    )
+    build(chain(pipelines, "ddpm"), "test").models[0].network.save_pretrained(
+        tmp_path / "ddpm/unet_ema"
+    )
+    assert (
+        build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype
+        == torch.float32
+    )
 
 
 def test_layers_that_fp16_would_spoil_stay_in_fp32(pipelines, captioned, tmp_path):
@@ -297,7 +355,9 @@ def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
 def saved_unet(pipelines, folder, scheduler=None, **changes):
     """Save the smallest pipeline with another UNet."""
     with seeds.isolated("another UNet"):
-        unet = UNet2DModel.from_config({**build(chain(pipelines, "ddpm"), "test").models[0].network.config, **changes})
+        unet = UNet2DModel.from_config(
+            {**build(chain(pipelines, "ddpm"), "test").models[0].network.config, **changes}
+        )
     DDPMPipeline(unet, scheduler or DDPMScheduler()).save_pretrained(folder / "other")
     return build(chain(folder, "other"), "test")
 
@@ -306,7 +366,11 @@ def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
     built = saved_unet(pipelines, tmp_path, dropout=0.5)
     before = torch.random.get_rng_state()
     fits = [
-        finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=built.models[0], seed=1))
+        finish(
+            built.models[0].fit(
+                TrainingSet.of(built.modality.real("train")), start=built.models[0], seed=1
+            )
+        )
         for _ in range(2)
     ]
     assert torch.equal(before, torch.random.get_rng_state())
@@ -318,9 +382,21 @@ def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipeline
     """A part's labels are a view of all labels, and what is sent of a view is all that it is one of."""
     built, sent = build(chain(pipelines, "by_class"), "test"), []
     monkeypatch.setattr(distributed, "all_gather", lambda value: sent.append(value) or [value])
-    finish(_draw(built.modality, built.models[0], TrainingSet.of(built.modality.real("train")), 20, None, seed=1))
+    finish(
+        _draw(
+            built.modality,
+            built.models[0],
+            TrainingSet.of(built.modality.real("train")),
+            20,
+            None,
+            seed=1,
+        )
+    )
     ((only,),) = sent
-    assert [each.untyped_storage().nbytes() for each in (only.data, only.condition)] == [20 * 64, 20 * 8]
+    assert [each.untyped_storage().nbytes() for each in (only.data, only.condition)] == [
+        20 * 64,
+        20 * 8,
+    ]
 
 
 def test_a_learned_variance_is_left_alone(pipelines, tmp_path):
@@ -345,9 +421,13 @@ def test_no_more_steps_than_its_scheduler_has_times(pipelines, tmp_path):
 
 def test_a_saved_generation_opens_through_the_lab(pipelines, tmp_path):
     built = build(chain(pipelines, "ddpm"), "test")
-    fitted = finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+    fitted = finish(
+        built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1)
+    )
     fitted.save(tmp_path / "model")
-    assert torch.equal(load_model(tmp_path / "model").sample(3, seed=1).data, fitted.sample(3, seed=1).data)
+    assert torch.equal(
+        load_model(tmp_path / "model").sample(3, seed=1).data, fitted.sample(3, seed=1).data
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,7 +437,11 @@ def test_a_saved_generation_opens_through_the_lab(pipelines, tmp_path):
         ("ddpm", {"colour": "rgb"}, "modality.size: 8, modality.colour: grey"),
         ("latent", {"size": 12}, "draws images of 8 x 8"),
         ("stable_diffusion", {"size": 16}, "draws images of 3 channels, the data have 1"),
-        ("stable_diffusion", {"size": 18, "colour": "rgb"}, "multiples of 4 pixels, the data are 18 x 18"),
+        (
+            "stable_diffusion",
+            {"size": 18, "colour": "rgb"},
+            "multiples of 4 pixels, the data are 18 x 18",
+        ),
         ("nothing", {}, "there is no folder"),
     ],
 )
@@ -403,7 +487,11 @@ def test_other_architectures_are_refused_by_name(pipelines, captioned):
         ({"num_class_embeds": 10}, {}, "num_class_embeds: 10"),
         ({"out_channels": 8}, {}, "or predicts more"),
         ({}, {"controlnet": object()}, "by its controlnet"),
-        ({}, {"scheduler": CogVideoXDDIMScheduler(prediction_type="v_prediction")}, "adds noise in a way"),
+        (
+            {},
+            {"scheduler": CogVideoXDDIMScheduler(prediction_type="v_prediction")},
+            "adds noise in a way",
+        ),
     ],
 )
 def test_a_unet_that_is_told_more_is_refused(changes, parts, told, pipelines, captioned):
@@ -420,7 +508,9 @@ def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, 
     built = build(chain(pipelines, "ddpm"), "test")
     monkeypatch.setattr(denoising, "_target", lambda noising, clean, step: step.noise * 1e30)
     with pytest.raises(Stopped, match=r"the gradient became .* another --out, or in a fork"):
-        finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+        finish(
+            built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1)
+        )
 
 
 def test_what_is_logged_is_in_the_runs_events(pipelines, tmp_path, monkeypatch):
@@ -459,7 +549,10 @@ class TestCaptions:
         ("line", "told"),
         [
             ('{"file_name": "00.png"}', "line 1: has no caption under 'text'"),
-            ('{"file_name": "00.png", "caption": "x"}', "has no caption under 'text'; it has caption"),
+            (
+                '{"file_name": "00.png", "caption": "x"}',
+                "has no caption under 'text'; it has caption",
+            ),
             ('{"file_name": "../00.png", "text": "x"}', "leads out of the folder"),
             ('{"file_name": "99.png", "text": "x"}', "there is no image '99.png'"),
             ("{", "line 1: Expecting"),
@@ -493,7 +586,9 @@ class TestCaptions:
 class TestExtractors:
     def test_clip_scores_the_prompts(self, pipelines, captioned):
         extractor = {"kind": "clip", "name": str(pipelines / "clip")}
-        modality = build_modality(chain(pipelines, "stable_diffusion", captions(captioned, extractor=extractor)))
+        modality = build_modality(
+            chain(pipelines, "stable_diffusion", captions(captioned, extractor=extractor))
+        )
         real = modality.real("test")
         found = modality.metrics(real, model=None, first=None, seed=0)
         assert 0 <= found.values["clip_score"] <= 100
@@ -504,9 +599,13 @@ class TestExtractors:
     def test_features_are_those_of_transformers(self, kind, settings, pipelines):
         name = "dinov2" if kind is Dino else "clip"
         extractor = kind(settings(name=str(pipelines / name)))
-        images = torch.randint(256, (5, 1, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        images = torch.randint(
+            256, (5, 1, 20, 20), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+        )
         found = extractor.features(images)
-        assert torch.allclose(found[3:], extractor.features(images[3:]), atol=1e-5), "each on its own"
+        assert torch.allclose(found[3:], extractor.features(images[3:]), atol=1e-5), (
+            "each on its own"
+        )
         assert extractor.name.startswith(f"{name}@")
         assert found.shape == (5, 16)
 
@@ -543,7 +642,9 @@ class TestMemory:
 
         def little_memory(denoiser, sampler, settings, steps, generators, labels):
             if len(generators) > 3:
-                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+                raise RuntimeError(
+                    "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"
+                )
             return denoise(denoiser, sampler, settings, steps, generators, labels)
 
         monkeypatch.setattr(denoising, "_denoise", little_memory)
@@ -557,7 +658,11 @@ class TestMemory:
         built = build(chain(pipelines, "ddpm"), "test")
         monkeypatch.setattr(torch.optim.AdamW, "step", none)
         with pytest.raises(Stopped, match="or lora"):
-            finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+            finish(
+                built.models[0].fit(
+                    TrainingSet.of(built.modality.real("train")), start=None, seed=1
+                )
+            )
 
     def test_with_none_at_all_the_run_stops_and_can_go_on(self, pipelines, monkeypatch):
         def none(*_):
@@ -566,7 +671,11 @@ class TestMemory:
         built = build(chain(pipelines, "ddpm"), "test")
         monkeypatch.setattr(denoising, "_loss", none)
         with pytest.raises(Stopped, match="no memory for one image"):
-            finish(built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1))
+            finish(
+                built.models[0].fit(
+                    TrainingSet.of(built.modality.real("train")), start=None, seed=1
+                )
+            )
 
 
 def test_the_global_generators_are_left_alone(pipelines):

@@ -26,7 +26,12 @@ CHAIN = {
     "samples": 101,  # odd: shares of 50 and 51
     "shown": 3,
     "threads": 1,
-    "modality": {"kind": "image", "n_train": 200, "n_test": 100, "extractor": {"kind": "classifier", "images": 2000}},
+    "modality": {
+        "kind": "image",
+        "n_train": 200,
+        "n_test": 100,
+        "extractor": {"kind": "classifier", "images": 2000},
+    },
     "model": {
         "kind": "diffusion",
         "channels": [8, 16],
@@ -38,7 +43,15 @@ CHAIN = {
 }
 LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc-per-node", "2"],
-    "accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision", "no"],
+    "accelerate": [
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--mixed_precision",
+        "no",
+    ],
 }
 FSDP = {
     "compute_environment": "LOCAL_MACHINE",
@@ -59,14 +72,27 @@ def command(launcher, config, out):
         configured.write_text(yaml.safe_dump(FSDP))
         launched = ["-m", "accelerate.commands.launch", "--config_file", str(configured)]
     if launcher == "torchrun":
-        launched = [*launched, "--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+        launched = [
+            *launched,
+            "--master-port",
+            "0",
+            "--rdzv-backend",
+            "c10d",
+            "--rdzv-endpoint",
+            "localhost:0",
+        ]
     return [sys.executable, *launched, "-m", "imglab", "run", str(config), "--out", str(out)]
 
 
 def run(launcher, config, out, timeout=240, **environment):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
-        command(launcher, config, out), capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment
+        command(launcher, config, out),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env=environment,
     )
 
 
@@ -91,7 +117,12 @@ def alone(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("launcher", "environment"),
-    [("torchrun", {}), ("accelerate", {}), ("torchrun", {"ACCELERATE_DYNAMO_BACKEND": "EAGER"}), ("config", {})],
+    [
+        ("torchrun", {}),
+        ("accelerate", {}),
+        ("torchrun", {"ACCELERATE_DYNAMO_BACKEND": "EAGER"}),
+        ("config", {}),
+    ],
 )
 def test_two_processes_draw_what_one_draws(launcher, environment, alone, tmp_path):
     """Also where each has a part of the weights, as accelerate's own config asks for (FSDP)."""
@@ -105,11 +136,14 @@ def test_two_processes_draw_what_one_draws(launcher, environment, alone, tmp_pat
         assert int(apart.max()) <= 1
         assert float((apart > 0).double().mean()) < 1e-3
     mine, theirs = (
-        load_file(out / "generation_000/features.safetensors")["features"] for out in (alone, tmp_path / "run")
+        load_file(out / "generation_000/features.safetensors")["features"]
+        for out in (alone, tmp_path / "run")
     )
     assert mine.shape == theirs.shape, "each sample's features once"
     events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
-    assert sum(event.get("stage") == "metrics" for event in events) == 2, "one process writes the log"
+    assert sum(event.get("stage") == "metrics" for event in events) == 2, (
+        "one process writes the log"
+    )
     assert done.stdout.count("done in") == 1, "and talks"
 
 
@@ -140,7 +174,13 @@ def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
 
 def test_parts_of_different_numbers(tmp_path):
     """65 images, 32 at a time: one process draws one part, the other two."""
-    tree = {**CHAIN, "generations": 1, "samples": 65, "shown": 1, "model": {**CHAIN["model"], "sampling_batch": 32}}
+    tree = {
+        **CHAIN,
+        "generations": 1,
+        "samples": 65,
+        "shown": 1,
+        "model": {**CHAIN["model"], "sampling_batch": 32},
+    }
     done = run("torchrun", write(tmp_path, tree), tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert len(samples_of(tmp_path / "run")["data"]) == 65
@@ -162,7 +202,9 @@ def test_other_kinds_run_too(name, tmp_path):
 
 def started(config, out, **environment):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command("torchrun", config, out), **quiet, env={**os.environ, **environment})
+    return subprocess.Popen(
+        command("torchrun", config, out), **quiet, env={**os.environ, **environment}
+    )
 
 
 def ranks_of(process):
@@ -188,7 +230,9 @@ def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path)
         children = sorted(ranks_of(one), key=lambda child: int(child.environ()["RANK"]))
         children[rank].send_signal(signal.SIGKILL)
         assert one.wait(timeout=90) != 0
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+    ]
     assert run("torchrun", config, out).returncode == 0
     apart = (samples_of(alone)["data"].int() - samples_of(out)["data"].int()).abs()
     assert int(apart.max()) <= 1

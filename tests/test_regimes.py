@@ -21,7 +21,9 @@ ALL = {
     "mix fixed": partial(regimes.mix, real_fraction=0.3, real="fixed"),
     "mix resampled": partial(regimes.mix, real_fraction=0.3, real="resampled"),
     "mix fresh": partial(regimes.mix, real_fraction=0.3, real="fresh"),
-    "mix, less and less real": partial(regimes.mix, real_fraction=[0.9, 0.5, 0.1], real="resampled"),
+    "mix, less and less real": partial(
+        regimes.mix, real_fraction=[0.9, 0.5, 0.1], real="resampled"
+    ),
     "synthetic_augmentation": partial(regimes.synthetic_augmentation, ratio=0.02),
     "fresh_data": partial(regimes.fresh_data, fresh=7),
     "sliding_window": partial(regimes.sliding_window, window=2),
@@ -53,7 +55,9 @@ def test_indices_exist_and_none_is_chosen_twice(name, sizes, seed):
 @given(sizes=SIZES, seed=st.integers(0, 2**40))
 def test_replace_and_accumulate_take_all(sizes, seed):
     last = len(sizes) - 1
-    assert pairs(regimes.replace(sizes, generation=last, seed=seed)) == [(last, i) for i in range(sizes[last])]
+    assert pairs(regimes.replace(sizes, generation=last, seed=seed)) == [
+        (last, i) for i in range(sizes[last])
+    ]
     everything = [(entry, i) for entry, size in enumerate(sizes) for i in range(size)]
     assert pairs(regimes.accumulate(sizes, generation=last, seed=seed)) == everything
 
@@ -61,7 +65,9 @@ def test_replace_and_accumulate_take_all(sizes, seed):
 @given(sizes=SIZES, seed=st.integers(0, 2**40))
 def test_the_control_is_real_and_of_equal_budget(sizes, seed):
     last = len(sizes) - 1
-    assert pairs(regimes.real_only(sizes, generation=last, seed=seed)) == [(0, i) for i in range(sizes[0])]
+    assert pairs(regimes.real_only(sizes, generation=last, seed=seed)) == [
+        (0, i) for i in range(sizes[0])
+    ]
     equal = regimes.real_only(sizes, generation=last, seed=seed, size="last")
     assert len(equal) == min(sizes[0], sizes[last])
     assert set(equal.entry.tolist()) == {0}
@@ -75,7 +81,9 @@ def test_accumulate_subsample_keeps_the_size(sizes, seed):
 
 def test_accumulate_subsample_is_uniform():
     """Each of three equal entries fills a third of the set, on average over seeds."""
-    entries = torch.cat([regimes.accumulate_subsample([50] * 3, generation=2, seed=s).entry for s in range(400)])
+    entries = torch.cat(
+        [regimes.accumulate_subsample([50] * 3, generation=2, seed=s).entry for s in range(400)]
+    )
     shares = torch.bincount(entries) / len(entries)
     assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
 
@@ -107,7 +115,9 @@ def test_mix_fixed_keeps_its_real_samples_and_resampled_does_not():
 def test_mix_fresh_never_repeats():
     seen = []
     for generation in range(1, 5):
-        chosen = regimes.mix([100] * 5, generation=generation, seed=7, real_fraction=0.25, real="fresh")
+        chosen = regimes.mix(
+            [100] * 5, generation=generation, seed=7, real_fraction=0.25, real="fresh"
+        )
         seen += chosen.index[chosen.entry == FRESH].tolist()
     assert seen == list(range(100))
 
@@ -117,16 +127,25 @@ def test_a_share_for_each_generation():
     for real in ("fixed", "fresh"):
         shares = []
         for generation in range(1, 6):
-            chosen = regimes.mix(sizes, generation=generation, seed=1, real_fraction=schedule, real=real)
+            chosen = regimes.mix(
+                sizes, generation=generation, seed=1, real_fraction=schedule, real=real
+            )
             shares.append(float((chosen.entry <= 0).double().mean()))
         assert shares == [0.8, 0.4, 0.1, 0.1, 0.1]
-    fresh = [regimes.mix(sizes, generation=g, seed=1, real_fraction=schedule, real="fresh") for g in range(1, 5)]
-    assert [i for chosen in fresh for i in chosen.index[chosen.entry == FRESH].tolist()] == list(range(140))
+    fresh = [
+        regimes.mix(sizes, generation=g, seed=1, real_fraction=schedule, real="fresh")
+        for g in range(1, 5)
+    ]
+    assert [i for chosen in fresh for i in chosen.index[chosen.entry == FRESH].tolist()] == list(
+        range(140)
+    )
 
 
 @given(ratio=st.floats(0, 1.5), generation=st.integers(1, 4))
 def test_synthetic_augmentation_keeps_all_real_data(ratio, generation):
-    chosen = regimes.synthetic_augmentation([20, *[30] * generation], generation=generation, seed=2, ratio=ratio)
+    chosen = regimes.synthetic_augmentation(
+        [20, *[30] * generation], generation=generation, seed=2, ratio=ratio
+    )
     assert chosen.index[chosen.entry == 0].tolist() == list(range(20))
     assert int((chosen.entry == generation).sum()) == round(20 * ratio) == len(chosen) - 20
 
@@ -134,7 +153,9 @@ def test_synthetic_augmentation_keeps_all_real_data(ratio, generation):
 def test_fresh_data_adds_what_nobody_has_seen():
     seen = []
     for generation in range(1, 5):
-        chosen = regimes.fresh_data([10, *[15] * generation], generation=generation, seed=3, fresh=6)
+        chosen = regimes.fresh_data(
+            [10, *[15] * generation], generation=generation, seed=3, fresh=6
+        )
         seen += chosen.index[chosen.entry == FRESH].tolist()
         assert chosen.index[chosen.entry == generation].tolist() == list(range(15))
         assert len(chosen) == 21
@@ -145,8 +166,12 @@ def test_fresh_data_adds_what_nobody_has_seen():
 def test_sliding_window_lies_between_replace_and_accumulate(sizes, seed):
     last = len(sizes) - 1
     arguments = {"generation": last, "seed": seed}
-    assert pairs(regimes.sliding_window(sizes, window=1, **arguments)) == pairs(regimes.replace(sizes, **arguments))
-    assert pairs(regimes.sliding_window(sizes, window=99, **arguments)) == pairs(regimes.accumulate(sizes, **arguments))
+    assert pairs(regimes.sliding_window(sizes, window=1, **arguments)) == pairs(
+        regimes.replace(sizes, **arguments)
+    )
+    assert pairs(regimes.sliding_window(sizes, window=99, **arguments)) == pairs(
+        regimes.accumulate(sizes, **arguments)
+    )
     two = regimes.sliding_window(sizes, window=2, **arguments)
     assert set(two.entry.tolist()) == {last, max(0, last - 1)}
 
@@ -164,7 +189,8 @@ class TestTrainingSet:
 
     def test_rows_come_in_the_order_of_the_selection(self):
         train = TrainingSet(
-            dict(enumerate(self.pool())), Selection(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 2, 0, 9]))
+            dict(enumerate(self.pool())),
+            Selection(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 2, 0, 9])),
         )
         assert train.all().data.flatten().tolist() == [105, 2, 100, 9]
         assert train.rows(torch.tensor([3, 0, 0])).data.flatten().tolist() == [9, 105, 105]
@@ -175,7 +201,9 @@ class TestTrainingSet:
     def test_a_part_without_conditions_leaves_none(self):
         real, drawn = self.pool()
         bare = Samples(drawn.data, None, drawn.origin, drawn.source)
-        train = TrainingSet({0: real, 1: bare}, Selection(torch.tensor([1, 0]), torch.tensor([0, 0])))
+        train = TrainingSet(
+            {0: real, 1: bare}, Selection(torch.tensor([1, 0]), torch.tensor([0, 0]))
+        )
         assert train.condition is None
         assert train.all().condition is None
         assert train.rows(torch.tensor([1])).condition.tolist() == [0]

@@ -17,9 +17,29 @@ from imglab.store.reading import metric_names
 
 def row(g, **changes):
     floor = {"fid": {"mean": 4.0, "sd": 0.5}, "precision": {"mean": 0.9, "sd": 0.01}, "vendi": None}
-    values = {"generation": g, "fid": 10.0 + g, "fid_se": 0.25, "precision": 0.8, "precision_se": 0.01, "vendi": 3.0}
-    described = {"extractor": "classifier@0123456789ab", "reference": "test", "n_real": 50, "n_synthetic": 60}
-    return {**values, "duplicate_share": 0.0, **described, "floor": floor, "reasons": {}, "real_share": 1.0, **changes}
+    values = {
+        "generation": g,
+        "fid": 10.0 + g,
+        "fid_se": 0.25,
+        "precision": 0.8,
+        "precision_se": 0.01,
+        "vendi": 3.0,
+    }
+    described = {
+        "extractor": "classifier@0123456789ab",
+        "reference": "test",
+        "n_real": 50,
+        "n_synthetic": 60,
+    }
+    return {
+        **values,
+        "duplicate_share": 0.0,
+        **described,
+        "floor": floor,
+        "reasons": {},
+        "real_share": 1.0,
+        **changes,
+    }
 
 
 def test_names_with_extractor():
@@ -40,7 +60,9 @@ def test_table_shows_floor_errors_and_extractor():
 
 
 def test_undefined_is_said_with_its_reason():
-    text = format_table([row(0, precision=None, reasons={"precision": "needs at least 6 samples, has 5"})])
+    text = format_table(
+        [row(0, precision=None, reasons={"precision": "needs at least 6 samples, has 5"})]
+    )
     assert "undefined" in text
     assert "undefined: precision: needs at least 6 samples, has 5" in text
 
@@ -84,14 +106,26 @@ def test_what_a_metric_says_of_several_things_gets_a_panel_of_lines():
 
 
 def test_metrics_are_told_from_bookkeeping():
-    assert metric_names([row(0, colour_drift=0.5)]) == ["fid", "precision", "vendi", "duplicate_share", "colour_drift"]
+    assert metric_names([row(0, colour_drift=0.5)]) == [
+        "fid",
+        "precision",
+        "vendi",
+        "duplicate_share",
+        "colour_drift",
+    ]
 
 
 def test_curves_of_one_and_of_many_runs():
     counted = [row(g, class_counts={"cat": 5 - g, "dog": 1}) for g in range(3)]
     assert Image.open(io.BytesIO(png(curves_figure({"": counted})))).size[0] > 400
-    assert png(curves_figure({"": counted})) == png(curves_figure({"": counted})), "the same metrics, the same bytes"
-    both = png(curves_figure({"replace": counted, "accumulate": [row(0), row(1, fid=None)]}, ["fid", "precision"]))
+    assert png(curves_figure({"": counted})) == png(curves_figure({"": counted})), (
+        "the same metrics, the same bytes"
+    )
+    both = png(
+        curves_figure(
+            {"replace": counted, "accumulate": [row(0), row(1, fid=None)]}, ["fid", "precision"]
+        )
+    )
     assert Image.open(io.BytesIO(both)).format == "PNG"
 
 

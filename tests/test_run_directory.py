@@ -23,7 +23,12 @@ TINY_IMAGE = {
     "generations": 2,
     "samples": 24,
     "shown": 4,
-    "modality": {"kind": "image", "n_train": 40, "n_test": 30, "extractor": {"kind": "classifier", "images": 512}},
+    "modality": {
+        "kind": "image",
+        "n_train": 40,
+        "n_test": 30,
+        "extractor": {"kind": "classifier", "images": 512},
+    },
     "model": {
         "kind": "diffusion",
         "channels": [8, 8],
@@ -53,7 +58,11 @@ TINY_MIXED = {
     "curate": {"kind": "oracle", "keep": 0.5},
     "regime": "accumulate",
     "modality": {"kind": "gaussian", "n_train": 30, "n_test": 30},
-    "model": {"kind": "population", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.1}], "shares": [0.25, 0.75]},
+    "model": {
+        "kind": "population",
+        "models": ["gaussian", {"kind": "kde", "bandwidth": 0.1}],
+        "shares": [0.25, 0.75],
+    },
 }
 TINIES = {"gaussian": TINY_GAUSSIAN, "image": TINY_IMAGE, "text": TINY_CHAIN, "mixed": TINY_MIXED}
 
@@ -72,14 +81,20 @@ def write(folder: Path, tree, name="tiny") -> Path:
 
 
 def finish(config: Path, out: Path, changes=()):
-    return [event for event in Run.from_file(config, out, changes).events() if isinstance(event, Generation)]
+    return [
+        event
+        for event in Run.from_file(config, out, changes).events()
+        if isinstance(event, Generation)
+    ]
 
 
 def hashes(run: Path) -> dict[str, str]:
     """sha256 of every file that must not depend on when, where or how often the run was cut: the page has its times."""
     others = ("events.jsonl", ".lock", "report.html")
     found = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in others]
-    names = [path for path in found if path.name != SEAL or path.parent.name == "shared"]  # a run's own names the page
+    names = [
+        path for path in found if path.name != SEAL or path.parent.name == "shared"
+    ]  # a run's own names the page
     return {str(path.relative_to(run)): files.sha256_file(path) for path in names}
 
 
@@ -112,7 +127,9 @@ def test_layout(whole):
         "manifest.json",
     }
     assert names == common | own[kind]
-    assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {path.name for path in run.iterdir()}
+    assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {
+        path.name for path in run.iterdir()
+    }
 
 
 def test_manifest_seals_every_file(whole):
@@ -120,7 +137,11 @@ def test_manifest_seals_every_file(whole):
     previous = None
     for folder in sorted(run.glob("generation_*")):
         manifest = json.loads((folder / "manifest.json").read_text())
-        inner = {str(p.relative_to(folder)): files.sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+        inner = {
+            str(p.relative_to(folder)): files.sha256_file(p)
+            for p in folder.rglob("*")
+            if p.is_file()
+        }
         previous_hash = previous and files.sha256_file(previous / "manifest.json")
         inner.pop("manifest.json")
         assert manifest["files"] == inner
@@ -134,7 +155,10 @@ def test_manifest_seals_every_file(whole):
 def test_config_is_resolved_and_sealed(whole):
     config, run = whole
     first, rest = (run / "config.yaml").read_text().split("\n", 1)
-    assert first.removeprefix("# sha256 of what follows: ") == hashlib.sha256(rest.encode()).hexdigest()
+    assert (
+        first.removeprefix("# sha256 of what follows: ")
+        == hashlib.sha256(rest.encode()).hexdigest()
+    )
     saved = yaml.safe_load(rest)
     assert isinstance(saved["threads"], int)
     assert saved["samples"] in (20, 24, 30)
@@ -180,7 +204,9 @@ def test_a_fit_that_is_cut_goes_on_from_its_checkpoint(tmp_path):
     chain.close()
     events = Run.from_file(config, out, changes).events()
     assert [event.seen for event in events if getattr(event, "stage", "") == "fit"] == [128, 32, 64]
-    expected = {name: found for name, found in hashes(tmp_path / "whole").items() if "/model/" in name}
+    expected = {
+        name: found for name, found in hashes(tmp_path / "whole").items() if "/model/" in name
+    }
     assert expected.items() <= hashes(out).items()
     assert not list(out.rglob("*checkpoint*"))
 
@@ -242,7 +268,9 @@ def test_generations_may_be_raised(whole, tmp_path):
     finish(config, out)
     more = finish(config, out, ["generations=4"])
     assert [event.index for event in more] == [0, 1, 2, 3]
-    kept = {name: found for name, found in hashes(run).items() if name.startswith("generation_000/")}
+    kept = {
+        name: found for name, found in hashes(run).items() if name.startswith("generation_000/")
+    }
     assert kept.items() <= hashes(out).items()
     with pytest.raises(InputError, match="generations: the run there has 4"):
         finish(config, out, ["generations=1"])
@@ -306,7 +334,9 @@ def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
         finish(config, out)
     (out / "config.yaml").write_text(saved)
     environment = (out / "environment.json").read_text()
-    (out / "environment.json").write_text(environment.replace('"format_version": 2', '"format_version": 9'))
+    (out / "environment.json").write_text(
+        environment.replace('"format_version": 2', '"format_version": 9')
+    )
     with pytest.raises(InputError, match="has format 9, made by imglab"):
         finish(config, out)
 
@@ -323,14 +353,20 @@ def test_the_log_survives_a_torn_line_and_says_how_it_ended(whole, tmp_path):
     lines = (out / "events.jsonl").read_text().splitlines()
     assert lines.count('{"time": 1, "ev') == 1
     ends = [json.loads(line) for line in lines if "resumable" in line]
-    assert [(event["event"], event["resumable"]) for event in ends] == [("stopped", True), ("finished", False)]
+    assert [(event["event"], event["resumable"]) for event in ends] == [
+        ("stopped", True),
+        ("finished", False),
+    ]
 
 
 def test_two_processes_never_write_one_run(whole, tmp_path):
     config, _ = whole
     out = tmp_path / "run"
     out.mkdir()
-    with FileLock(out / ".lock"), pytest.raises(InputError, match="another process is writing this run"):
+    with (
+        FileLock(out / ".lock"),
+        pytest.raises(InputError, match="another process is writing this run"),
+    ):
         finish(config, out)
 
 

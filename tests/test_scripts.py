@@ -28,7 +28,9 @@ def config(tmp_path, monkeypatch):
 
 
 def test_run_image_chain_then_show_grid(config, tmp_path, monkeypatch, capsys):
-    out = script(monkeypatch, capsys, "run_image_chain.py", config, "--out", "mine", "--set", "generations=1")
+    out = script(
+        monkeypatch, capsys, "run_image_chain.py", config, "--out", "mine", "--set", "generations=1"
+    )
     assert out.startswith("generation 0: FID ")
     assert "classifier@" in out
     out = script(monkeypatch, capsys, "show_grid.py", "mine", 0, "--count", 9, "--to", "nine.png")
@@ -45,13 +47,19 @@ def test_wrong_input_to_a_script_is_one_message(config, monkeypatch, capsys):
 
 def test_compare_regimes(config, tmp_path, monkeypatch, capsys):
     out = script(monkeypatch, capsys, "compare_regimes.py", config, "--out", "three")
-    assert [line.split(":")[0] for line in out.splitlines()[:3]] == ["replace", "accumulate", "10% real"]
+    assert [line.split(":")[0] for line in out.splitlines()[:3]] == [
+        "replace",
+        "accumulate",
+        "10% real",
+    ]
     assert Image.open(tmp_path / "three" / "regimes.png").size[0] > 400
 
 
 def test_run_text_chain(config, tmp_path, monkeypatch, capsys):
     text = write(tmp_path, TINY_CHAIN, "text")
-    out = script(monkeypatch, capsys, "run_text_chain.py", text, "--out", "mine", "--set", "generations=1")
+    out = script(
+        monkeypatch, capsys, "run_text_chain.py", text, "--out", "mine", "--set", "generations=1"
+    )
     first, shown = out.splitlines()
     assert first.startswith("generation 0: perplexity ")
     assert "20 texts" in first

@@ -27,8 +27,18 @@ from tests.test_run_directory import hashes
 from tests.text_fixtures import TINY_TEXT
 
 NGRAMS = {"modality": {**TINY_TEXT, "n_fresh": 0}, "model": {"kind": "ngram", "order": 2}}
-VECTORS = {"modality": {"kind": "gaussian", "n_train": 40, "n_test": 40}, "model": "gaussian", "generations": 3}
-BOTH = {"regime": "replace", "generations": 2, "seed": 5, "shown": 4, "chains": {"text": NGRAMS, "vectors": VECTORS}}
+VECTORS = {
+    "modality": {"kind": "gaussian", "n_train": 40, "n_test": 40},
+    "model": "gaussian",
+    "generations": 3,
+}
+BOTH = {
+    "regime": "replace",
+    "generations": 2,
+    "seed": 5,
+    "shown": 4,
+    "chains": {"text": NGRAMS, "vectors": VECTORS},
+}
 
 
 @pytest.fixture
@@ -43,7 +53,7 @@ def imglab(monkeypatch, *arguments):
     """Run the command line; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["imglab", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        main()
     return end.value.code or 0
 
 
@@ -54,11 +64,16 @@ def test_a_chain_has_the_common_settings_and_its_own(config):
     assert {chain.seed for chain in chains.values()} == {5}
     changed = load_config(config, ["seed=6", "chains.text.generations=4"])
     assert isinstance(changed, SideBySideConfig)
-    assert [(chain.seed, chain.generations) for chain in changed.chains.values()] == [(6, 4), (6, 3)]
+    assert [(chain.seed, chain.generations) for chain in changed.chains.values()] == [
+        (6, 4),
+        (6, 3),
+    ]
 
 
 @pytest.mark.slow
-def test_each_runs_in_its_own_directory_and_one_figure_shows_both(config, tmp_path, monkeypatch, capsys):
+def test_each_runs_in_its_own_directory_and_one_figure_shows_both(
+    config, tmp_path, monkeypatch, capsys
+):
     assert imglab(monkeypatch, "run", config, "--out", "both") == 0
     out = tmp_path / "both"
     own = {"chains.json", "side_by_side.png", "side_by_side.svg", "report.html", "text", "vectors"}
@@ -67,17 +82,24 @@ def test_each_runs_in_its_own_directory_and_one_figure_shows_both(config, tmp_pa
     assert (out / "text" / "histograms.png").exists()
     assert (out / "vectors" / "generation_002" / "scatter.png").exists()
     before = hashes(out)
-    assert imglab(monkeypatch, "run", config, "--out", "both") == 0, "a finished run is read, not made again"
+    assert imglab(monkeypatch, "run", config, "--out", "both") == 0, (
+        "a finished run is read, not made again"
+    )
     assert hashes(out) == before
     capsys.readouterr()
     assert imglab(monkeypatch, "metrics", "both", "--json") == 0
     found = json.loads(capsys.readouterr().out)["runs"]
-    assert [(run["run"], len(run["generations"])) for run in found] == [("both/text", 2), ("both/vectors", 3)]
+    assert [(run["run"], len(run["generations"])) for run in found] == [
+        ("both/text", 2),
+        ("both/vectors", 3),
+    ]
 
 
 @pytest.mark.slow
 def test_a_chain_beside_another_is_the_same_as_alone(config, tmp_path, monkeypatch):
-    alone = {key: value for key, value in BOTH.items() if key != "chains"} | NGRAMS | {"name": "text"}
+    alone = (
+        {key: value for key, value in BOTH.items() if key != "chains"} | NGRAMS | {"name": "text"}
+    )
     (tmp_path / "alone.yaml").write_text(yaml.safe_dump(alone))
     assert imglab(monkeypatch, "run", config, "--out", "both") == 0
     assert imglab(monkeypatch, "run", "alone.yaml", "--out", "alone") == 0
@@ -85,7 +107,10 @@ def test_a_chain_beside_another_is_the_same_as_alone(config, tmp_path, monkeypat
 
 
 def test_it_goes_on_where_it_was_cut(config, tmp_path):
-    whole = [(name, g.index) for name, g in SideBySide.from_file(config, tmp_path / "whole").generations()]
+    whole = [
+        (name, g.index)
+        for name, g in SideBySide.from_file(config, tmp_path / "whole").generations()
+    ]
     assert whole == [("text", 0), ("text", 1), ("vectors", 0), ("vectors", 1), ("vectors", 2)]
     cut = SideBySide.from_file(config, tmp_path / "cut").generations()
     for _ in range(3):
@@ -96,9 +121,14 @@ def test_it_goes_on_where_it_was_cut(config, tmp_path):
 
 
 def test_each_chain_computes_with_its_own_threads(config, tmp_path):
-    text, vectors = ({**BOTH["chains"][name], "threads": n} for name, n in (("text", 1), ("vectors", 2)))
+    text, vectors = (
+        {**BOTH["chains"][name], "threads": n} for name, n in (("text", 1), ("vectors", 2))
+    )
     config.write_text(yaml.safe_dump({**BOTH, "chains": {"text": text, "vectors": vectors}}))
-    found = {name: torch.get_num_threads() for name, _ in SideBySide.from_file(config, tmp_path / "run").generations()}
+    found = {
+        name: torch.get_num_threads()
+        for name, _ in SideBySide.from_file(config, tmp_path / "run").generations()
+    }
     assert found == {"text": 1, "vectors": 2}
 
 
@@ -121,12 +151,17 @@ def test_an_interrupt_ends_the_commands_too(monkeypatch):
     """One ends when told to, one does not listen: it is ended all the same."""
     monkeypatch.setattr("imglab.studies.workers.GRACE", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    commands = {"deaf": [sys.executable, "-c", deaf], "good": [sys.executable, "-c", "import time; time.sleep(60)"]}
+    commands = {
+        "deaf": [sys.executable, "-c", deaf],
+        "good": [sys.executable, "-c", "import time; time.sleep(60)"],
+    }
 
     def interrupt(name, line):
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs ignore it
     try:
         with pytest.raises(KeyboardInterrupt):
             run_commands(commands, 2, interrupt)
@@ -146,7 +181,9 @@ def test_as_separate_processes(config, tmp_path, monkeypatch, capsys):
         for generation in (tmp_path / "turn" / chain).glob("generation_*"):
             apart = tmp_path / "apart" / chain / generation.name
             assert hashes(apart) == hashes(generation)
-    assert imglab(monkeypatch, "run", config, "--out", "turn", "--workers", "2") == 0, "goes on with the same threads"
+    assert imglab(monkeypatch, "run", config, "--out", "turn", "--workers", "2") == 0, (
+        "goes on with the same threads"
+    )
 
 
 def test_commands_run_together_and_tell_how_they_ended():
@@ -155,7 +192,11 @@ def test_commands_run_together_and_tell_how_they_ended():
         name: [sys.executable, "-c", f"print('{name} speaks'); raise SystemExit({code})"]
         for name, code in (("a", 0), ("b", 3), ("c", 2))
     }
-    assert run_commands(commands, 2, lambda name, line: lines.append((name, line))) == {"a": 0, "b": 3, "c": 2}
+    assert run_commands(commands, 2, lambda name, line: lines.append((name, line))) == {
+        "a": 0,
+        "b": 3,
+        "c": 2,
+    }
     assert sorted(lines) == [("a", "a speaks"), ("b", "b speaks"), ("c", "c speaks")]
 
 
@@ -172,9 +213,15 @@ def test_commands_run_together_and_tell_how_they_ended():
         ({"chains": {1: NGRAMS}}, r"the key '1' is not a word"),
         ({"chains": {"text": 3}}, r"chains\.text: is a mapping of keys, not int"),
         ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain has no `name`"),
-        ({"generatoins": 3}, r"chains\.text: generatoins: unknown key \(did you mean 'generations'\?\)"),
+        (
+            {"generatoins": 3},
+            r"chains\.text: generatoins: unknown key \(did you mean 'generations'\?\)",
+        ),
         ({"name": "a/b"}, r"both\.yaml: name: "),
-        ({"chains": {"text": {**NGRAMS, "model": "ngrams"}}}, r"chains\.text: model\.kind: .*did you mean 'ngram'"),
+        (
+            {"chains": {"text": {**NGRAMS, "model": "ngrams"}}},
+            r"chains\.text: model\.kind: .*did you mean 'ngram'",
+        ),
     ],
 )
 def test_wrong_configs(config, change, message, monkeypatch, capsys):

@@ -21,7 +21,12 @@ from imglab.run.build import build, build_modality, build_models, build_regime
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.vector_model import moment_measures
 from imglab.solvable.theory import categories, gaussian, kde
-from imglab.solvable.theory.moments import Estimator, accumulated, accumulated_subsample, last_generation
+from imglab.solvable.theory.moments import (
+    Estimator,
+    accumulated,
+    accumulated_subsample,
+    last_generation,
+)
 from imglab.solvable.theory.predict import predict
 from tests.test_theory import Unmeasured, z_score
 from tests.text_fixtures import finish
@@ -41,7 +46,9 @@ def parts(modality, model, **keys):
 
 
 def fit(modality, model, **keys):
-    return finish(model.fit(TrainingSet.of(modality.real("train")), start=keys.get("start"), seed=3))
+    return finish(
+        model.fit(TrainingSet.of(modality.real("train")), start=keys.get("start"), seed=3)
+    )
 
 
 def vectors(**keys):
@@ -61,7 +68,8 @@ class TestDensities:
         fitted, at = fit(modality, model), modality.real("test")
         weights, means, covariances = (part.numpy() for part in fitted.components)
         each = [
-            weights[k] * stats.multivariate_normal(means[k], covariances[k]).pdf(at.data.double().numpy())
+            weights[k]
+            * stats.multivariate_normal(means[k], covariances[k]).pdf(at.data.double().numpy())
             for k in range(2)
         ]
         np.testing.assert_allclose(fitted.log_density(at), np.log(sum(each)), rtol=1e-9)
@@ -133,9 +141,19 @@ class TestRealData:
         assert float(p[1] / p[0]) == pytest.approx(0.25)
         for data in (modality.real("train").data, modality.fresh(20_000, first=0, seed=1).data):
             assert (
-                stats.chisquare(torch.bincount(data[:, 0], minlength=30), 20_000 * p.double() / p.sum()).pvalue > 1e-4
+                stats.chisquare(
+                    torch.bincount(data[:, 0], minlength=30), 20_000 * p.double() / p.sum()
+                ).pvalue
+                > 1e-4
             )
-        assert len(set(parts({**ZIPF, "distribution": "uniform"}, "categories")[0].modality.frequencies)) == 1
+        assert (
+            len(
+                set(
+                    parts({**ZIPF, "distribution": "uniform"}, "categories")[0].modality.frequencies
+                )
+            )
+            == 1
+        )
 
 
 class TestMeasures:
@@ -163,7 +181,9 @@ class TestMeasures:
 
     def test_a_mixture_has_the_moments_of_its_training_set(self):
         """After any step of expectation maximization, plus the regularization."""
-        _, modality, model = parts(vectors(**ROW), {"kind": "mixture", "components": 3, "iterations": 2})
+        _, modality, model = parts(
+            vectors(**ROW), {"kind": "mixture", "components": 3, "iterations": 2}
+        )
         mean, covariance = fit(modality, model).moments
         data = modality.real("train").data.double()
         torch.testing.assert_close(mean, data.mean(0))
@@ -220,9 +240,17 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ("modality", "model", "message"),
         [
-            ("categories", "kde", "model.kind: `kde` draws vectors (use it with modality.kind: gaussian)"),
+            (
+                "categories",
+                "kde",
+                "model.kind: `kde` draws vectors (use it with modality.kind: gaussian)",
+            ),
             ("categories", "gaussian", "model.kind: `gaussian` draws vectors"),
-            ("gaussian", "categories", "model.kind: `categories` draws categories (use it with modality.kind:"),
+            (
+                "gaussian",
+                "categories",
+                "model.kind: `categories` draws categories (use it with modality.kind:",
+            ),
         ],
     )
     def test_a_model_of_other_data(self, modality, model, message):
@@ -238,16 +266,23 @@ class TestWrongInput:
             ({"model": {"kind": "mixture", "components": 0}}, "model.components"),
             ({"modality": {"kind": "gaussian", "separation": -1}}, "modality.separation"),
             ({"modality": {"kind": "categories", "categories": 1}}, "modality.categories"),
-            ({"modality": {"kind": "categories", "distribution": "normal"}}, "modality.distribution"),
+            (
+                {"modality": {"kind": "categories", "distribution": "normal"}},
+                "modality.distribution",
+            ),
         ],
     )
     def test_a_wrong_value_is_named(self, section, key):
         with pytest.raises(InputError, match=f"a.yaml: {key}: "):
-            validate_config({"name": "x", "modality": "gaussian", "model": "kde", **section}, "a.yaml")
+            validate_config(
+                {"name": "x", "modality": "gaussian", "model": "kde", **section}, "a.yaml"
+            )
 
     def test_a_mixture_that_cannot_be_fitted_stops_the_run(self):
         _, modality, model = parts(vectors(n_train=2), {"kind": "mixture", "components": 3})
-        with pytest.raises(Stopped, match=r"no mixture of 3 components fits 2 samples: .*Lower model\.components"):
+        with pytest.raises(
+            Stopped, match=r"no mixture of 3 components fits 2 samples: .*Lower model\.components"
+        ):
             fit(modality, model)
 
     def test_a_mixture_starts_from_as_many_components(self):
@@ -267,7 +302,9 @@ class TestLaws:
         biased = last_generation(N, [(0, N)] * 30, Estimator(ddof=1, sampling_bias=0.8))
         for t, found in enumerate(biased, 1):
             assert found.variance == pytest.approx(gaussian.replace_unbiased(N, t, 0.8).variance)
-            assert found.mean_variance == pytest.approx(gaussian.replace_unbiased(N, t, 0.8).mean_variance)
+            assert found.mean_variance == pytest.approx(
+                gaussian.replace_unbiased(N, t, 0.8).mean_variance
+            )
 
     def test_kde(self):
         for t, found in enumerate(last_generation(N, [(0, N)] * 30, Estimator(added=0.25)), 1):
@@ -288,13 +325,19 @@ class TestLaws:
         mixed = last_generation(N, [(5, 15)] * 29, Estimator())
         for t in range(1, 31):
             assert next(whole).variance == pytest.approx(gaussian.accumulate_mle(N, t).variance)
-            assert next(drawn).variance == pytest.approx(gaussian.accumulate_subsample_mle(N, t).variance)
-            assert next(mixed).mean_variance == pytest.approx(gaussian.fresh_mix_mle(N, t, 0.25).mean_variance)
+            assert next(drawn).variance == pytest.approx(
+                gaussian.accumulate_subsample_mle(N, t).variance
+            )
+            assert next(mixed).mean_variance == pytest.approx(
+                gaussian.fresh_mix_mle(N, t, 0.25).mean_variance
+            )
 
     def test_augmentation_settles_at_its_limit(self):
         n = 100_000
         *_, late = last_generation(n, [(n, n // 2)] * 200, Estimator(), shared=1 / n)
-        assert late.mean_variance == pytest.approx(gaussian.augmentation_mean_variance(n, 0.5), rel=1e-4)
+        assert late.mean_variance == pytest.approx(
+            gaussian.augmentation_mean_variance(n, 0.5), rel=1e-4
+        )
 
     def test_survivors(self):
         p = 1 / torch.arange(1, 101, dtype=torch.float64)
@@ -306,7 +349,9 @@ class TestLaws:
 
     def test_absorption(self):
         assert categories.absorption_time(0.5, 100) == pytest.approx(200 * np.log(2))
-        assert categories.absorption_time_uniform(2, 100) == pytest.approx(categories.absorption_time(0.5, 100))
+        assert categories.absorption_time_uniform(2, 100) == pytest.approx(
+            categories.absorption_time(0.5, 100)
+        )
         chances = torch.full((2,), 0.5, dtype=torch.float64)
         waited = 1 + sum(left - 1 for left in islice(categories.survivors(chances, 100), 2000))
         assert waited == pytest.approx(categories.absorption_time(0.5, 100), rel=0.02)
@@ -322,7 +367,12 @@ CHAINS = {
     "gaussian, fixed": ("gaussian", {**FRESH, "real": "fixed"}, vectors(), 60),
     "gaussian, resampled": ("gaussian", {**FRESH, "real": "resampled"}, vectors(), 60),
     "gaussian, schedule": ("gaussian", {**FRESH, "real_fraction": [0.6, 0.1]}, vectors(), 60),
-    "gaussian, augmentation": ("gaussian", {"kind": "synthetic_augmentation", "ratio": 0.5}, vectors(), 60),
+    "gaussian, augmentation": (
+        "gaussian",
+        {"kind": "synthetic_augmentation", "ratio": 0.5},
+        vectors(),
+        60,
+    ),
     "gaussian, fresh data": ("gaussian", {"kind": "fresh_data", "fresh": 10}, vectors(), 60),
     "gaussian, biased pool": (
         {"kind": "gaussian", "estimator": "unbiased", "sampling_bias": 0.7},
@@ -342,7 +392,10 @@ def chain_metrics(modality, model, regime, chains, names):
     found = torch.empty(len(names), chains, GENERATIONS, dtype=torch.float64)
     for chain in range(chains):
         config, data, made = parts(
-            {**modality, "n_train": N, "n_test": 2, "data_seed": chain}, model, regime=regime, seed=chain
+            {**modality, "n_train": N, "n_test": 2, "data_seed": chain},
+            model,
+            regime=regime,
+            seed=chain,
         )
         rows = run_chain(
             data,
@@ -354,7 +407,9 @@ def chain_metrics(modality, model, regime, chains, names):
             measure=Unmeasured(),
         )
         for row in rows:
-            found[:, chain, row.index] = torch.tensor([row.metrics[name] for name in names], dtype=torch.float64)
+            found[:, chain, row.index] = torch.tensor(
+                [row.metrics[name] for name in names], dtype=torch.float64
+            )
     return found
 
 
@@ -364,8 +419,12 @@ def test_chains_follow_what_is_predicted(case):
     config, _, _ = parts({**modality, "n_train": N}, model, regime=regime)
     expected = predict(config, N, GENERATIONS)
     assert ("w2" in expected) == (case == "gaussian, w2")
-    assert ("categories_alive" in expected) == (case in ("categories, replace", "categories, accumulate"))
-    found = dict(zip(expected, chain_metrics(modality, model, regime, chains, list(expected)), strict=True))
+    assert ("categories_alive" in expected) == (
+        case in ("categories, replace", "categories, accumulate")
+    )
+    found = dict(
+        zip(expected, chain_metrics(modality, model, regime, chains, list(expected)), strict=True)
+    )
     for name, values in expected.items():
         for g in (0, 1, 3, GENERATIONS - 1):
             assert abs(z_score(found[name][:, g], values[g])) < 4, f"{name} at generation {g}"
@@ -399,16 +458,24 @@ class TestPredict:
         )
         assert whole == window
         assert whole["variance"][8] == pytest.approx(gaussian.replace_mle(200, 9).variance)
-        assert whole["mean_error"][8] == pytest.approx(3 * gaussian.replace_mle(200, 9).mean_variance)
+        assert whole["mean_error"][8] == pytest.approx(
+            3 * gaussian.replace_mle(200, 9).mean_variance
+        )
 
     def test_w2_needs_one_normal_dimension(self):
-        for keys, known in (({"dimensions": 1}, True), ({"dimensions": 2}, False), ({"dimensions": 1, **ROW}, False)):
+        for keys, known in (
+            ({"dimensions": 1}, True),
+            ({"dimensions": 2}, False),
+            ({"dimensions": 1, **ROW}, False),
+        ):
             assert ("w2" in predict(parts(vectors(**keys), "gaussian")[0], 200, 3)) == known
 
     def test_many_categories_end_where_the_limit_is_off(self):
         config, _, _ = parts({**ZIPF, "n_train": 2000}, "categories")
         alive = predict(config, 2000, 110)["categories_alive"]
-        exact = list(islice(categories.survivors(torch.tensor(config.modality.frequencies), 2000), 100))
+        exact = list(
+            islice(categories.survivors(torch.tensor(config.modality.frequencies), 2000), 100)
+        )
         assert alive[:100] == pytest.approx(exact, rel=0.01)
         assert alive[100:] == [None] * 10
         json.dumps(alive)

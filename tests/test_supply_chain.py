@@ -23,7 +23,10 @@ def asked_for(*extras: str) -> set[str]:
     """Names of the packages that pyproject.toml itself asks for, with these optional parts."""
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read pyproject.toml")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in extras for line in project["optional-dependencies"][extra]),
+    ]
     names = {re.match(r"[A-Za-z0-9._-]+", line)[0] for line in lines}
     return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"imglab"}
 
@@ -61,7 +64,10 @@ def test_a_run_records_the_version_of_every_package_that_the_lab_asks_for(tmp_pa
 
 
 def test_an_audit_names_only_what_a_newer_version_mends():
-    flaws = [{"id": "PYSEC-1", "fix_versions": ["1.1", "2.0"]}, {"id": "PYSEC-2", "fix_versions": []}]
+    flaws = [
+        {"id": "PYSEC-1", "fix_versions": ["1.1", "2.0"]},
+        {"id": "PYSEC-2", "fix_versions": []},
+    ]
     audited = [
         {"name": "numpy", "version": "1.0", "vulns": flaws},
         {"name": "scipy", "version": "1.0", "vulns": []},
@@ -77,13 +83,28 @@ def test_no_package_that_the_lab_asks_for_has_a_known_vulnerability_with_a_fix(t
     if importlib.util.find_spec("pip_audit") is None:
         pytest.skip("pip-audit is not installed: pip install -e '.[dev]'")
     pins = installed(asked_for(*AT_RUN_TIME, "browser", "test"))
-    lines = [f"{name}=={found.partition('+')[0]}\n" for name, found in pins.items()]  # an index has no local versions
+    lines = [
+        f"{name}=={found.partition('+')[0]}\n" for name, found in pins.items()
+    ]  # an index has no local versions
     (tmp_path / "requirements.txt").write_text("".join(lines))
-    how = ["--disable-pip", "--no-deps", "--format", "json", "--progress-spinner", "off", "--timeout", "60"]
+    how = [
+        "--disable-pip",
+        "--no-deps",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        "60",
+    ]
     command = [sys.executable, "-m", "pip_audit", *how, "-r", str(tmp_path / "requirements.txt")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if not done.stdout.startswith("{"):
-        pytest.skip(f"the advisories cannot be reached: {(done.stderr.splitlines() or ['no answer'])[-1]}")
+        pytest.skip(
+            f"the advisories cannot be reached: {(done.stderr.splitlines() or ['no answer'])[-1]}"
+        )
     assert not (found := with_a_fix(done.stdout)), "\n".join(found)
     if missing := unknown(done.stdout):
-        pytest.skip(f"the index that was asked has no advisories on {len(missing)} of {len(pins)}: {missing}")
+        pytest.skip(
+            f"the index that was asked has no advisories on {len(missing)} of {len(pins)}: {missing}"
+        )

@@ -67,7 +67,9 @@ FOLDERS = [
 def lab(folder: Path, *arguments, environment, **how) -> subprocess.CompletedProcess:
     """Run the command in a process of its own, in `folder`, on one processor."""
     command = [sys.executable, "-m", "imglab", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, preexec_fn=on_one_core, timeout=300, **how)
+    return subprocess.run(
+        command, cwd=folder, env=environment, preexec_fn=on_one_core, timeout=300, **how
+    )
 
 
 def on_one_core():
@@ -105,12 +107,23 @@ def expected(config, tmp_path) -> list[bytes]:
     [
         pytest.param(surroundings(**HARSH), id="all that can be wrong", marks=pytest.mark.slow),
         pytest.param(EMPTY, id="an empty environment", marks=pytest.mark.slow),
-        pytest.param(surroundings(HOME="/proc"), id="a home that nothing can be written to", marks=pytest.mark.slow),
+        pytest.param(
+            surroundings(HOME="/proc"),
+            id="a home that nothing can be written to",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_heeds_nothing_of_its_environment(environment, config, expected, tmp_path):
     done = lab(
-        tmp_path, "run", config, "--out", "run", environment=environment, stdin=subprocess.DEVNULL, capture_output=True
+        tmp_path,
+        "run",
+        config,
+        "--out",
+        "run",
+        environment=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
     )
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
@@ -134,8 +147,19 @@ def test_what_a_terminal_cannot_show_is_escaped(config, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", [(1,), (0, 1, 2)])
 def test_closed_streams_are_not_missed(streams, config, expected, tmp_path):
-    command = [*closing(*streams), sys.executable, "-m", "imglab", "run", str(config), "--out", "run"]
-    done = subprocess.run(command, cwd=tmp_path, env=surroundings(), capture_output=True, timeout=300)
+    command = [
+        *closing(*streams),
+        sys.executable,
+        "-m",
+        "imglab",
+        "run",
+        str(config),
+        "--out",
+        "run",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=surroundings(), capture_output=True, timeout=300
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert numbers(tmp_path / "run") == expected
 
@@ -153,7 +177,9 @@ def test_who_reads_the_output_may_go(config, expected, tmp_path):
     assert numbers(tmp_path / "run") == expected
 
 
-@pytest.mark.parametrize("name", [ODD, *(pytest.param(name, marks=pytest.mark.slow) for name in FOLDERS)], ids=ascii)
+@pytest.mark.parametrize(
+    "name", [ODD, *(pytest.param(name, marks=pytest.mark.slow) for name in FOLDERS)], ids=ascii
+)
 def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -161,7 +187,7 @@ def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys)
     def call(*arguments) -> str:
         monkeypatch.setattr(sys, "argv", ["imglab", *arguments])
         with pytest.raises(SystemExit) as end:
-            main.main()
+            main()
         out, err = capsys.readouterr()
         assert (end.value.code or 0, err) == (0, "")
         return out

@@ -33,21 +33,32 @@ TINY_SWEEP = {
     "regime": "replace",
     "generations": 3,
     "seeds": [0, 1, 2, 3, 4],
-    "arms": {"replace": None, "mixed": {"regime": {"kind": "mix", "real_fraction": 0.5, "real": "fresh"}}},
+    "arms": {
+        "replace": None,
+        "mixed": {"regime": {"kind": "mix", "real_fraction": 0.5, "real": "fresh"}},
+    },
     "contrasts": [{"metric": "variance", "arms": ["mixed", "replace"]}],
 }
 
 
 class TestConfig:
     def test_the_control_is_always_there(self, tmp_path):
-        sweep = load_sweep(write(tmp_path, {**TINY_SWEEP, "curate": {"kind": "random", "keep": 0.5}}))
+        sweep = load_sweep(
+            write(tmp_path, {**TINY_SWEEP, "curate": {"kind": "random", "keep": 0.5}})
+        )
         assert list(sweep.arms) == ["replace", "mixed", CONTROL]
         assert sweep.arms[CONTROL].regime.kind == "real_only"
         assert sweep.arms[CONTROL].curate is None
-        assert [(arm, seed) for arm, seed, _ in sweep.runs()][:3] == [("replace", 0), ("mixed", 0), (CONTROL, 0)]
+        assert [(arm, seed) for arm, seed, _ in sweep.runs()][:3] == [
+            ("replace", 0),
+            ("mixed", 0),
+            (CONTROL, 0),
+        ]
 
     def test_without_a_question_each_arm_is_compared_with_the_control(self, tmp_path):
-        sweep = load_sweep(write(tmp_path, {key: value for key, value in TINY_SWEEP.items() if key != "contrasts"}))
+        sweep = load_sweep(
+            write(tmp_path, {key: value for key, value in TINY_SWEEP.items() if key != "contrasts"})
+        )
         assert [(found.metric, found.arms) for found in sweep.contrasts] == [
             ("fid", ["replace", CONTROL]),
             ("fid", ["mixed", CONTROL]),
@@ -55,7 +66,11 @@ class TestConfig:
 
     def test_changes_are_laid_over(self):
         tree = {"model": {"kind": "a", "x": 1, "deep": {"y": 1}}, "regime": "replace"}
-        assert merged(tree, {"model": {"x": 2}}, "")["model"] == {"kind": "a", "x": 2, "deep": {"y": 1}}
+        assert merged(tree, {"model": {"x": 2}}, "")["model"] == {
+            "kind": "a",
+            "x": 2,
+            "deep": {"y": 1},
+        }
         assert merged(tree, {"model.deep.y": 3}, "")["model"]["deep"] == {"y": 3}
         assert merged(tree, {"model": {"kind": "b"}}, "")["model"] == {"kind": "b"}
         assert merged(tree, {"regime.window": 2}, "")["regime"] == {"kind": "replace", "window": 2}
@@ -68,14 +83,26 @@ class TestConfig:
             ({"seeds": []}, "seeds: list should have at least 1 item"),
             ({"seed": 3}, r"seed: a sweep has `seeds` \(seeds: \[3\]\)"),
             ({"arms": {"a/b": None}}, "arms.a/b: is no name for an arm"),
-            ({"arms": {"a": None, "A": None}}, "arms.a: differs from another arm only in upper and lower case"),
+            (
+                {"arms": {"a": None, "A": None}},
+                "arms.a: differs from another arm only in upper and lower case",
+            ),
             ({"arms": {"control": None}}, "arms.control: every sweep has this arm"),
             ({"arms": {"x": {"modle": 1}}}, r"arms.x: modle: unknown key \(did you mean 'model'"),
-            ({"arms": {"x": {"model.estimatr": "mle"}}}, "arms.x: model.estimatr: unknown key .*'estimator'"),
+            (
+                {"arms": {"x": {"model.estimatr": "mle"}}},
+                "arms.x: model.estimatr: unknown key .*'estimator'",
+            ),
             ({"arms": {"x": {"seed": 1}}}, "arms.x.seed: an arm cannot change it"),
             ({"arms": []}, "arms: holds arms by name"),
-            ({"contrasts": [{"metric": "fid", "arms": ["mixed", "replase"]}]}, "contrasts.0.arms: .*'replace'"),
-            ({"contrasts": [{"metric": "fid", "arms": ["mixed", "mixed"]}]}, "compares 'mixed' with itself"),
+            (
+                {"contrasts": [{"metric": "fid", "arms": ["mixed", "replase"]}]},
+                "contrasts.0.arms: .*'replace'",
+            ),
+            (
+                {"contrasts": [{"metric": "fid", "arms": ["mixed", "mixed"]}]},
+                "compares 'mixed' with itself",
+            ),
             (
                 {"contrasts": [{"metric": "fid", "arms": ["mixed", "replace"], "generation": 3}]},
                 "contrasts.0.generation: there is no generation 3: the runs have 3",
@@ -140,12 +167,16 @@ class TestStatistics:
 
     def test_the_control_rarely_leaves_its_own_band(self):
         generator = np.random.default_rng(2)
-        alarms = [statistics.false_alarm_rate(np.exp(generator.normal(size=(6, 5)))) for _ in range(100)]
+        alarms = [
+            statistics.false_alarm_rate(np.exp(generator.normal(size=(6, 5)))) for _ in range(100)
+        ]
         assert 0.005 < np.mean(alarms) < 0.08
 
     def test_leaving_is_for_good(self):
         control = np.array([[1.0, 1.0, 1.0, 1.0], [1.1, 1.1, 1.1, 1.1], [0.9, 0.9, 0.9, 0.9]])
-        arm = np.array([[1.0, 9.0, 9.0, 9.0], [1.0, 9.0, 1.0, 1.0], [9.0, 1.0, 1.0, 9.0], [9.0, 9.0, 9.0, 9.0]])
+        arm = np.array(
+            [[1.0, 9.0, 9.0, 9.0], [1.0, 9.0, 1.0, 1.0], [9.0, 1.0, 1.0, 9.0], [9.0, 9.0, 9.0, 9.0]]
+        )
         assert statistics.first_leaves(arm, control) == [1, None, 3, 0]
 
     def test_what_is_undefined_claims_nothing(self):
@@ -176,7 +207,10 @@ def test_a_contrast_pairs_seeds_and_needs_five():
     assert (answer["scale"], answer["n"], answer["verdict"]) == ("ratio", 5, "a is higher")
     assert answer["estimate"] == pytest.approx(2.0)
     few = {arm: {seed: found[seed] for seed in range(4)} for arm, found in sweep.items()}
-    assert compare(few, {"metric": "fid", "arms": ["a", "b"]})["verdict"] == "open: 4 seeds, 5 are needed"
+    assert (
+        compare(few, {"metric": "fid", "arms": ["a", "b"]})["verdict"]
+        == "open: 4 seeds, 5 are needed"
+    )
     assert "x2" in sentence(answer)
     assert values_of(sweep["a"], "fid").shape == (5, 2)
 
@@ -194,7 +228,9 @@ def test_scores_at_different_sizes_are_not_compared():
     for found in (*ours.values(), *theirs.values()):
         for row in found:
             row.update(headline=["fid"], reasons={})
-    summary = summarise(sweep, [{"metric": name, "arms": ["a", CONTROL]} for name in ("fid", "perplexity", "fdi")])
+    summary = summarise(
+        sweep, [{"metric": name, "arms": ["a", CONTROL]} for name in ("fid", "perplexity", "fdi")]
+    )
     fid, perplexity, unknown = (answer["verdict"] for answer in summary["contrasts"])
     assert fid.startswith("open: fid was measured at different numbers of samples")
     assert perplexity == "a is higher"
@@ -211,7 +247,10 @@ def test_a_seed_that_never_leaves_is_the_latest():
         for found in (*arm.values(), *control.values()):
             for row in found:
                 row.update(headline=["fid"], reasons={})
-        assert summarise({"a": arm, CONTROL: control}, [])["leaves_control"]["a"]["fid"]["lead"] == lead
+        assert (
+            summarise({"a": arm, CONTROL: control}, [])["leaves_control"]["a"]["fid"]["lead"]
+            == lead
+        )
 
 
 class TestRuns:
@@ -224,18 +263,32 @@ class TestRuns:
         summary = json.loads((tmp_path / "swept/summary.json").read_text())
         assert summary["seeds"] == {arm: [0, 1, 2, 3, 4] for arm in ("replace", "mixed", "control")}
         assert (tmp_path / "swept/sweep.png").is_file()
-        alone = {key: value for key, value in TINY_SWEEP.items() if key not in ("arms", "seeds", "contrasts")}
-        finish(write(tmp_path, {**alone, "seed": 3, "threads": 1, "name": "replace"}, "alone"), tmp_path / "alone")
+        alone = {
+            key: value
+            for key, value in TINY_SWEEP.items()
+            if key not in ("arms", "seeds", "contrasts")
+        }
+        finish(
+            write(tmp_path, {**alone, "seed": 3, "threads": 1, "name": "replace"}, "alone"),
+            tmp_path / "alone",
+        )
         assert hashes(run_folder(tmp_path / "swept", "replace", 3)) == hashes(tmp_path / "alone")
         before = (tmp_path / "swept/mixed/seed-0/generation_002/manifest.json").stat().st_mtime_ns
         assert lab("sweep", config, "--out", "swept")[0] == 0
-        assert (tmp_path / "swept/mixed/seed-0/generation_002/manifest.json").stat().st_mtime_ns == before
+        assert (
+            tmp_path / "swept/mixed/seed-0/generation_002/manifest.json"
+        ).stat().st_mtime_ns == before
         assert len(json.loads(lab("metrics", "swept", "--json")[1])["runs"]) == 15
         more = write(tmp_path, {**TINY_SWEEP, "threads": 1, "seeds": [0, 1, 2, 3, 4, 5]}, "more")
         assert lab("sweep", more, "--out", "swept")[0] == 0
         assert len(read_sweep(tmp_path / "swept")["mixed"]) == 6
         assert (
-            lab("sweep", write(tmp_path, {**TINY_SWEEP, "arms": {"other": None}, "contrasts": []}), "--out", "swept")[0]
+            lab(
+                "sweep",
+                write(tmp_path, {**TINY_SWEEP, "arms": {"other": None}, "contrasts": []}),
+                "--out",
+                "swept",
+            )[0]
             == 2
         )
 
@@ -266,7 +319,9 @@ def test_a_worker_that_dies_costs_no_finished_generation(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     arms = {"deadly": {"regime": {"kind": "deadly:regime"}}, "replace": None}
-    config = load_sweep(write(tmp_path, {**TINY_SWEEP, "arms": arms, "contrasts": [], "seeds": [0], "threads": 1}))
+    config = load_sweep(
+        write(tmp_path, {**TINY_SWEEP, "arms": arms, "contrasts": [], "seeds": [0], "threads": 1})
+    )
     seen = []
     outcomes = Sweep(config, tmp_path / "swept").run(lambda done, total: seen.append((done, total)))
     assert {outcome.code for outcome in outcomes.values()} == {0}
@@ -285,19 +340,38 @@ def test_a_job_that_always_loses_its_worker_is_given_up(tmp_path, monkeypatch):
     folders = [str(tmp_path / name) for name in ("run", "prepared", "first")]
     bad = Job(yaml.safe_dump(tree), folders[0], 1, *folders[1:])
     good = [
-        Job(yaml.safe_dump({**TINY_GAUSSIAN, "name": "y"}), str(tmp_path / f"run{number}"), 1, *folders[1:])
+        Job(
+            yaml.safe_dump({**TINY_GAUSSIAN, "name": "y"}),
+            str(tmp_path / f"run{number}"),
+            1,
+            *folders[1:],
+        )
         for number in range(3)
     ]
     jobs = {"good": good[0], "bad": bad, "beside": good[1], "after": good[2]}
     outcomes = run_in_pool(jobs, 2, lambda: None)
     assert outcomes.pop("bad") == Outcome(1, "its worker died 3 times")
-    assert outcomes == dict.fromkeys(("good", "beside", "after"), Outcome(0)), "nobody is given up for a neighbour"
+    assert outcomes == dict.fromkeys(("good", "beside", "after"), Outcome(0)), (
+        "nobody is given up for a neighbour"
+    )
 
 
 @pytest.mark.slow
 def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
-    config = write(tmp_path, {**TINY_SWEEP, "generations": 200, "seeds": [0], "threads": 1, "contrasts": []})
-    command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(tmp_path / "swept"), "--workers", "2"]
+    config = write(
+        tmp_path, {**TINY_SWEEP, "generations": 200, "seeds": [0], "threads": 1, "contrasts": []}
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "imglab",
+        "sweep",
+        str(config),
+        "--out",
+        str(tmp_path / "swept"),
+        "--workers",
+        "2",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.split()[0].isdigit() and int(line.split()[0]) > 5:
@@ -317,7 +391,15 @@ def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
 def test_on_a_ray_cluster(tmp_path):
     ray = pytest.importorskip("ray", reason="ray is not installed")
     started = subprocess.run(
-        [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--num-cpus=2", "--include-dashboard=false"],
+        [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--head",
+            "--num-cpus=2",
+            "--include-dashboard=false",
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -325,12 +407,24 @@ def test_on_a_ray_cluster(tmp_path):
     assert started.returncode == 0, started.stderr
     try:
         config = write(tmp_path, {**TINY_SWEEP, "seeds": [0, 1]})
-        command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(tmp_path / "swept")]
-        done = subprocess.run([*command, "--ray", "auto"], capture_output=True, text=True, timeout=300)
+        command = [
+            sys.executable,
+            "-m",
+            "imglab",
+            "sweep",
+            str(config),
+            "--out",
+            str(tmp_path / "swept"),
+        ]
+        done = subprocess.run(
+            [*command, "--ray", "auto"], capture_output=True, text=True, timeout=300
+        )
         assert done.returncode == 0, done.stderr
         assert all(len(found) == 2 for found in read_sweep(tmp_path / "swept").values())
     finally:
         subprocess.run(
-            [sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"], capture_output=True, timeout=60
+            [sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"],
+            capture_output=True,
+            timeout=60,
         )
         assert ray.__version__

@@ -18,7 +18,9 @@ from tests.test_run_directory import TINY_IMAGE, finish, write
 def test_chances_sum_to_the_surviving_categories(t):
     p = torch.tensor([1 / rank for rank in range(1, 101)], dtype=torch.float64)
     p /= p.sum()
-    assert sum(chance_alive(float(one), 100, t) for one in p) == pytest.approx(surviving_categories(p, 100, t))
+    assert sum(chance_alive(float(one), 100, t) for one in p) == pytest.approx(
+        surviving_categories(p, 100, t)
+    )
 
 
 def test_looking_at_a_part_against_simulation():
@@ -45,14 +47,19 @@ def test_chances_of_each_category():
     for _ in range(60):
         counts = torch.binomial(torch.full_like(counts, 100.0), counts, generator=generator) / 100
     assert exact == pytest.approx(float((counts > 0).double().mean()), abs=0.04)
-    assert exact > chance_alive(0.1, 100, 60), "the rare limit forgets that a category can take over"
+    assert exact > chance_alive(0.1, 100, 60), (
+        "the rare limit forgets that a category can take over"
+    )
     rare = torch.tensor([0.001])
     assert chances_alive(rare, 1000, 3)[0] == pytest.approx(chance_alive(0.001, 1000, 3), rel=0.01)
     assert chances_alive(p, 2000, 101) == [None] * 10, "nobody knows it exactly"
 
 
 def test_extinction_is_for_good():
-    rows = [{"generation": g, "x": {"a": a, "b": 1.0, "c": 0.0}} for g, a in enumerate([1.0, 0.0, 0.5, 0.0, 0.0])]
+    rows = [
+        {"generation": g, "x": {"a": a, "b": 1.0, "c": 0.0}}
+        for g, a in enumerate([1.0, 0.0, 0.5, 0.0, 0.0])
+    ]
     assert extinction_times(rows, "x") == {"a": 3, "b": None, "c": 0}
 
 
@@ -62,7 +69,11 @@ def test_rare_classes_are_followed(tmp_path):
     row = RunFolder(tmp_path / "run").metrics(1)
     assert row["classes_alive"] == sum(count > 0 for count in row["class_counts"].values())
     assert row["class_survival_by_chance"]["3"] < row["class_survival_by_chance"]["1"]
-    shares = {name: row["class_counts"][name] / value for name, value in row["class_survival"].items() if value}
+    shares = {
+        name: row["class_counts"][name] / value
+        for name, value in row["class_survival"].items()
+        if value
+    }
     assert sum(shares.values()) <= 60 + 1e-6
     figure = tails_figure([RunFolder(tmp_path / "run").metrics(g) for g in range(2)])
     assert png(figure)[:4] == b"\x89PNG"

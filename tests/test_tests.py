@@ -4,7 +4,15 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ASSERTING = {"raises", "fail", "warns", "assert_close", "assert_allclose", "expect", "check_modality"}
+ASSERTING = {
+    "raises",
+    "fail",
+    "warns",
+    "assert_close",
+    "assert_allclose",
+    "expect",
+    "check_modality",
+}
 
 
 def calls(function: ast.AST) -> Iterator[str]:
@@ -19,17 +27,27 @@ def without_assertion(tree: ast.Module) -> list[str]:
     for _ in functions:  # helpers that call helpers: until nothing is added
         known = len(asserting)
         for function in functions:
-            if any(isinstance(node, ast.Assert) for node in ast.walk(function)) or asserting & {*calls(function)}:
+            if any(isinstance(node, ast.Assert) for node in ast.walk(function)) or asserting & {
+                *calls(function)
+            }:
                 asserting.add(function.name)
         if len(asserting) == known:
             break
-    return [each.name for each in functions if each.name.startswith("test_") and each.name not in asserting]
+    return [
+        each.name
+        for each in functions
+        if each.name.startswith("test_") and each.name not in asserting
+    ]
 
 
 def test_every_test_asserts():
     files = sorted(Path(__file__).parent.glob("test_*.py"))
     assert len(files) > 30
-    assert not {f"{path.name}: {name}" for path in files for name in without_assertion(ast.parse(path.read_text()))}
+    assert not {
+        f"{path.name}: {name}"
+        for path in files
+        for name in without_assertion(ast.parse(path.read_text()))
+    }
 
 
 def test_a_test_without_is_found():

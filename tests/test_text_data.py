@@ -17,7 +17,10 @@ from imglab.text.data import load_real_text
 from imglab.text.settings import FilesSource, HubSource, PydocSource, TextSettings
 from tests.text_fixtures import TINY_TEXT
 
-SENTENCES = [f"Document {n} says that word{n} is a word, and says it {n} times over.\n" * 6 for n in range(12)]
+SENTENCES = [
+    f"Document {n} says that word{n} is a word, and says it {n} times over.\n" * 6
+    for n in range(12)
+]
 
 
 def text(**changes):
@@ -45,7 +48,9 @@ class TestSources:
         (folder / "notes.md").write_text("not read")
         found = read_corpus(FilesSource(path=str(folder)))
         assert list(found.train) == [*SENTENCES, "last"]
-        one = read_corpus(FilesSource(path=str(folder / "00.txt"), test_path=str(folder / "01.txt")))
+        one = read_corpus(
+            FilesSource(path=str(folder / "00.txt"), test_path=str(folder / "01.txt"))
+        )
         assert (one.train, one.test) == (SENTENCES[:1], SENTENCES[1:2])
 
     def test_what_is_for_testing_is_not_trained_on(self, folder):
@@ -75,7 +80,10 @@ class TestSources:
         found = read_corpus(HubSource(name=str(tmp_path)))
         assert list(found.train) == ["train 0", "train 1", "train 2"]
         assert list(found.test) == ["test 0", "test 1", "test 2"]
-        with pytest.raises(InputError, match=r"modality\.source\.column: there is no column 'texts' \(one of: text\)"):
+        with pytest.raises(
+            InputError,
+            match=r"modality\.source\.column: there is no column 'texts' \(one of: text\)",
+        ):
             read_corpus(HubSource(name=str(tmp_path), column="texts"))
         with pytest.raises(InputError, match=r"modality\.source\.test_split: .* did not load"):
             read_corpus(HubSource(name=str(tmp_path), test_split="validation"))
@@ -83,16 +91,31 @@ class TestSources:
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            ({"kind": "files", "path": "none"}, r"source\.path: there is no file or folder 'none' \(give a text file"),
-            ({"kind": "files", "path": "empty"}, r"source\.path: the folder 'empty' holds no \.txt file"),
+            (
+                {"kind": "files", "path": "none"},
+                r"source\.path: there is no file or folder 'none' \(give a text file",
+            ),
+            (
+                {"kind": "files", "path": "empty"},
+                r"source\.path: the folder 'empty' holds no \.txt file",
+            ),
             ({"kind": "files", "path": "blank.txt"}, r"source: has no training text: it is empty"),
-            ({"kind": "files", "path": "one.txt"}, r"source: is one document.*give test_path, or document_start"),
-            ({"kind": "files", "path": "latin.txt"}, r"'latin.txt' is not UTF-8: byte 3 is 0xe9 \(save it as UTF-8\)"),
+            (
+                {"kind": "files", "path": "one.txt"},
+                r"source: is one document.*give test_path, or document_start",
+            ),
+            (
+                {"kind": "files", "path": "latin.txt"},
+                r"'latin.txt' is not UTF-8: byte 3 is 0xe9 \(save it as UTF-8\)",
+            ),
             (
                 {"kind": "files", "path": "one.txt", "document_start": "("},
                 r"source\.document_start: '\(' is no regular expression: missing \)",
             ),
-            ({"kind": "hub", "name": "no/such-corpus"}, r"'no/such-corpus' did not load.*without network give a local"),
+            (
+                {"kind": "hub", "name": "no/such-corpus"},
+                r"'no/such-corpus' did not load.*without network give a local",
+            ),
         ],
     )
     def test_what_is_no_text(self, source, message, tmp_path, monkeypatch):
@@ -113,16 +136,25 @@ class TestSources:
 class TestSplit:
     def test_no_document_is_in_two_parts(self, folder):
         """Each document says its number: what the parts spell must not share one."""
-        found = load_real_text(text(source={"kind": "files", "path": str(folder)}, n_fresh=8, test_share=0.3))
-        spelled = {name: found.tokenizer.decode(getattr(found, name).flatten()) for name in ("train", "test", "fresh")}
-        numbers = {name: {n for n in range(12) if f"word{n} " in part} for name, part in spelled.items()}
+        found = load_real_text(
+            text(source={"kind": "files", "path": str(folder)}, n_fresh=8, test_share=0.3)
+        )
+        spelled = {
+            name: found.tokenizer.decode(getattr(found, name).flatten())
+            for name in ("train", "test", "fresh")
+        }
+        numbers = {
+            name: {n for n in range(12) if f"word{n} " in part} for name, part in spelled.items()
+        }
         assert all(numbers.values())
         assert not numbers["train"] & numbers["test"]
         assert not numbers["fresh"] & (numbers["train"] | numbers["test"])
         assert len(found.fresh) == 8
 
     def test_parts_are_the_text_in_order(self, folder):
-        found = load_real_text(text(source={"kind": "files", "path": str(folder), "test_path": str(folder / "03.txt")}))
+        found = load_real_text(
+            text(source={"kind": "files", "path": str(folder), "test_path": str(folder / "03.txt")})
+        )
         whole = "<|endoftext|>".join(SENTENCES[:3] + SENTENCES[4:])
         assert whole.startswith(found.tokenizer.decode(found.train.flatten()))
         assert found.train.shape[1] == 16
@@ -130,14 +162,24 @@ class TestSplit:
     def test_what_ends_a_document_is_never_read_from_its_text(self, folder):
         (folder / "odd.txt").write_text("it ends <|endoftext|> it does not\n" * 20)
         found = load_real_text(
-            text(source={"kind": "files", "path": str(folder / "odd.txt"), "test_path": str(folder / "00.txt")})
+            text(
+                source={
+                    "kind": "files",
+                    "path": str(folder / "odd.txt"),
+                    "test_path": str(folder / "00.txt"),
+                }
+            )
         )
         assert int((found.train == found.tokenizer.eos_token_id).sum()) <= 1
 
     def test_the_tokenizer_has_not_seen_the_test_text(self, folder):
         (folder / "other").mkdir()
         (folder / "other" / "test.txt").write_text("zebra " * 100)
-        source = {"kind": "files", "path": str(folder / "00.txt"), "test_path": str(folder / "other")}
+        source = {
+            "kind": "files",
+            "path": str(folder / "00.txt"),
+            "test_path": str(folder / "other"),
+        }
         vocabulary = load_real_text(text(source=source)).tokenizer.get_vocab()
         assert not any("zeb" in token for token in vocabulary)
         assert any("word" in token for token in vocabulary)
@@ -151,7 +193,10 @@ class TestSplit:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"n_train": 10**6}, r"modality\.n_train: asks for 1000000 blocks of 16 tokens, there are \d+ \(at most"),
+            (
+                {"n_train": 10**6},
+                r"modality\.n_train: asks for 1000000 blocks of 16 tokens, there are \d+ \(at most",
+            ),
             ({"n_test": 10**6}, r"modality\.n_test: asks for 1000000 blocks"),
             ({"n_fresh": 10**6}, r"modality\.n_fresh: asks for 1000000 blocks"),
             (
@@ -177,7 +222,9 @@ class TestPrompts:
         assert torch.equal(modality.conditions(synthetic, len(real), seed=1), real)
         more = modality.conditions(synthetic, len(real) + 5, seed=1)
         assert torch.equal(more[: len(real)], real)
-        assert len(more[len(real) :].unique(dim=0)) == 5, "no block comes three times before all came twice"
+        assert len(more[len(real) :].unique(dim=0)) == 5, (
+            "no block comes three times before all came twice"
+        )
 
     def test_current_prompts_are_those_of_the_training_set(self):
         modality = self.modality()

@@ -34,7 +34,14 @@ from imglab.run.run import Run
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.theory.categories import surviving_categories
 from imglab.store import model_folder
-from imglab.text.decoding import cached_reader, invert, reads_with_cache, sample_tokens, search_beams, whole_reader
+from imglab.text.decoding import (
+    cached_reader,
+    invert,
+    reads_with_cache,
+    sample_tokens,
+    search_beams,
+    whole_reader,
+)
 from imglab.text.likelihood import model_measures
 from imglab.text.ngram_network import NgramForCausalLM
 from imglab.text.scoring import score_tokens
@@ -82,7 +89,13 @@ class TestSampling:
             return torch.tensor([[0.0, 0.0, 99.0]]).expand(len(tokens), -1)
 
         drawn = sample_tokens(
-            read, torch.zeros(50, 1).long(), torch.rand(50, 4), temperature=1.0, top_k=None, top_p=1.0, ids=2
+            read,
+            torch.zeros(50, 1).long(),
+            torch.rand(50, 4),
+            temperature=1.0,
+            top_k=None,
+            top_p=1.0,
+            ids=2,
         )
         assert set(drawn.unique().tolist()) == {0, 1}
 
@@ -91,10 +104,20 @@ class TestSampling:
         prompts, network = prompts_of(modality, 5), model.network
         with torch.inference_mode():
             greedy = network.generate(
-                prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=16, do_sample=False, eos_token_id=None
+                prompts,
+                attention_mask=torch.ones_like(prompts),
+                max_new_tokens=16,
+                do_sample=False,
+                eos_token_id=None,
             )
             cold = sample_tokens(
-                model.reader(), prompts, torch.rand(5, 16), temperature=1e-4, top_k=None, top_p=1.0, ids=300
+                model.reader(),
+                prompts,
+                torch.rand(5, 16),
+                temperature=1e-4,
+                top_k=None,
+                top_p=1.0,
+                ids=300,
             )
         assert torch.equal(cold, greedy[:, 16:])
 
@@ -114,7 +137,9 @@ class TestSampling:
         prompts = prompts_of(modality, 48)
         one = model.sample(48, conditions=prompts, seed=5).data
         small = text_parts(model={"sampling_batch": 5})[1]
-        small = type(small)(small._settings, network=model.network, tokenizer=model.tokenizer, block=16)
+        small = type(small)(
+            small._settings, network=model.network, tokenizer=model.tokenizer, block=16
+        )
         other = small.sample(48, conditions=prompts, seed=5).data
         assert float((one == other).all(1).double().mean()) >= 0.95
 
@@ -141,19 +166,30 @@ class TestSampling:
 def tiny(config, **keys):
     """A small random network of any architecture of transformers."""
     with seeds.isolated("tiny", config):
-        return AutoModelForCausalLM.from_config(getattr(transformers, config)(vocab_size=60, **keys)).eval()
+        return AutoModelForCausalLM.from_config(
+            getattr(transformers, config)(vocab_size=60, **keys)
+        ).eval()
 
 
 OPENAI_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
 MAMBA = {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4}
-LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+LLAMA = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 BERT = {**LLAMA, "max_position_embeddings": 32}
 
 
 class TestReading:
     @pytest.mark.parametrize(
         ("config", "keys", "cached"),
-        [("LlamaConfig", LLAMA, True), ("OpenAIGPTConfig", OPENAI_GPT, False), ("MambaConfig", MAMBA, None)],
+        [
+            ("LlamaConfig", LLAMA, True),
+            ("OpenAIGPTConfig", OPENAI_GPT, False),
+            ("MambaConfig", MAMBA, None),
+        ],
     )
     def test_every_architecture_is_read_with_its_context(self, config, keys, cached):
         """Where the key-value cache is passed over without a word, everything is read again: the same logits."""
@@ -209,8 +245,16 @@ class TestBeams:
         assert found.tolist() == [[2] * 6] * 2
 
     def test_of_a_network_without_a_key_value_cache(self):
-        network = tiny("RwkvConfig", hidden_size=16, attention_hidden_size=16, num_hidden_layers=2, context_length=32)
-        found = search_beams(network, torch.full((2, 4), 7), 6, beams=2, ids=60, cached=reads_with_cache(network))
+        network = tiny(
+            "RwkvConfig",
+            hidden_size=16,
+            attention_hidden_size=16,
+            num_hidden_layers=2,
+            context_length=32,
+        )
+        found = search_beams(
+            network, torch.full((2, 4), 7), 6, beams=2, ids=60, cached=reads_with_cache(network)
+        )
         assert found.shape == (2, 6)
 
     def test_leave_the_network_as_it_was(self, fitted):
@@ -229,7 +273,8 @@ class TestLikelihood:
         windows = held_out.reshape(-1, 32)
         with torch.inference_mode():
             direct = math.exp(
-                sum(float(model.network(row[None], labels=row[None]).loss) for row in windows) / len(windows)
+                sum(float(model.network(row[None], labels=row[None]).loss) for row in windows)
+                / len(windows)
             )
         assert found.values["perplexity"] == pytest.approx(direct, rel=1e-5)
         size = len(modality.tokenizer.decode(held_out.flatten(), skip_special_tokens=True).encode())
@@ -239,9 +284,13 @@ class TestLikelihood:
     def test_reference_perplexity_of_each_sample(self, fitted):
         modality, model = fitted
         samples = Samples.drawn(modality.real("test").data[:7], modality.real("train").data[:7])
-        found = model_measures(samples, modality.real("test").data, modality.tokenizer, model=model, first=model)
+        found = model_measures(
+            samples, modality.real("test").data, modality.tokenizer, model=model, first=model
+        )
         with torch.inference_mode():
-            direct = [float(model.network(row[None], labels=row[None]).loss.exp()) for row in samples.data]
+            direct = [
+                float(model.network(row[None], labels=row[None]).loss.exp()) for row in samples.data
+            ]
         assert found.per_sample["reference_perplexity"].tolist() == pytest.approx(direct, rel=1e-5)
         mean = math.exp(sum(math.log(value) for value in direct) / 7)
         assert found.values["reference_perplexity"] == pytest.approx(mean, rel=1e-5)
@@ -249,10 +298,14 @@ class TestLikelihood:
     def test_entropy_is_that_of_what_the_model_expects_after_the_prompt(self, fitted):
         modality, model = fitted
         samples = Samples.drawn(modality.real("test").data[:5], modality.real("train").data[:5])
-        found = model_measures(samples, modality.real("test").data, modality.tokenizer, model=model, first=model)
+        found = model_measures(
+            samples, modality.real("test").data, modality.tokenizer, model=model, first=model
+        )
         whole = torch.cat([samples.condition, samples.data], 1)
         with torch.inference_mode():
-            expected = torch.distributions.Categorical(logits=model.network(whole).logits[:, 15:-1]).entropy()
+            expected = torch.distributions.Categorical(
+                logits=model.network(whole).logits[:, 15:-1]
+            ).entropy()
         assert found.values["entropy"] == pytest.approx(float(expected.mean()), rel=1e-5)
 
     def test_scores_do_not_depend_on_the_batch(self, fitted, monkeypatch):
@@ -281,7 +334,9 @@ class TestNgram:
         """0 1 0 1 0 2 over four tokens, Witten-Bell: P(0) = (3 + 3 / 4) / (6 + 3), and so on."""
         network = counted(self.ROW, order=2, smoothing=1.0, vocabulary=4)
         unigram = [(3 + 3 / 4) / 9, (2 + 3 / 4) / 9, (1 + 3 / 4) / 9, (3 / 4) / 9]
-        after_0 = [(seen + 2 * low) / (3 + 2) for seen, low in zip((0, 2, 1, 0), unigram, strict=True)]
+        after_0 = [
+            (seen + 2 * low) / (3 + 2) for seen, low in zip((0, 2, 1, 0), unigram, strict=True)
+        ]
         found = network(torch.tensor([[0]])).logits.exp()[0, 0]
         assert found.tolist() == pytest.approx(after_0)
         never_seen = network(torch.tensor([[3]])).logits.exp()[0, 0]
@@ -289,8 +344,12 @@ class TestNgram:
 
     def test_without_smoothing_only_what_was_seen_is_drawn(self):
         network = counted(self.ROW, order=3, smoothing=0.0, vocabulary=4)
-        assert network(torch.tensor([[1, 0]])).logits.exp()[0, -1].tolist() == pytest.approx([0, 1 / 2, 1 / 2, 0])
-        assert network(torch.tensor([[2, 0]])).logits.exp()[0, -1].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 0])
+        assert network(torch.tensor([[1, 0]])).logits.exp()[0, -1].tolist() == pytest.approx(
+            [0, 1 / 2, 1 / 2, 0]
+        )
+        assert network(torch.tensor([[2, 0]])).logits.exp()[0, -1].tolist() == pytest.approx(
+            [0, 2 / 3, 1 / 3, 0]
+        )
 
     @pytest.mark.parametrize("order", [1, 2, 3, 4])
     @pytest.mark.parametrize("smoothing", [0.0, 0.5, 2.0])
@@ -302,7 +361,9 @@ class TestNgram:
         whole = network(tokens).logits
         assert torch.allclose(whole.exp().sum(-1), torch.ones(5, 20), atol=1e-5)
         last = network(tokens[:, -max(1, order - 1) :], logits_to_keep=1).logits
-        assert torch.allclose(last[:, 0].exp(), whole[:, -1].exp(), atol=1e-6), "only the last n - 1 tokens count"
+        assert torch.allclose(last[:, 0].exp(), whole[:, -1].exp(), atol=1e-6), (
+            "only the last n - 1 tokens count"
+        )
 
     def test_counting_in_parts_equals_counting_at_once(self, monkeypatch):
         modality, model = text_parts(model={"kind": "ngram", "order": 3})
@@ -316,7 +377,9 @@ class TestNgram:
         modality, model = text_parts(model={"kind": "ngram", "order": 3, "smoothing": 0.0})
         model = finish(model.fit(TrainingSet.of(modality.real("train")[:20]), start=None, seed=0))
         samples = model.sample(8, conditions=prompts_of(modality, 8), seed=1)
-        found = model_measures(samples, modality.real("test").data, modality.tokenizer, model=model, first=model)
+        found = model_measures(
+            samples, modality.real("test").data, modality.tokenizer, model=model, first=model
+        )
         assert found.values["perplexity"] is None
         assert "infinite" in found.reasons["perplexity"]
         assert found.values["bits_per_byte"] is None
@@ -348,14 +411,24 @@ class TestNgram:
 
 
 class TestSavedModel:
-    @pytest.mark.parametrize("kind", [pytest.param("language_model", marks=pytest.mark.slow), "ngram"])
+    @pytest.mark.parametrize(
+        "kind", [pytest.param("language_model", marks=pytest.mark.slow), "ngram"]
+    )
     def test_opens_with_transformers_and_draws(self, kind, tmp_path):
-        modality, model = text_parts(model=TINY_MODEL if kind == "language_model" else {"kind": "ngram", "order": 2})
+        modality, model = text_parts(
+            model=TINY_MODEL if kind == "language_model" else {"kind": "ngram", "order": 2}
+        )
         fitted = finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=3))
         fitted.save(tmp_path / "model")
-        code = (tmp_path / "model" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+        code = (
+            (tmp_path / "model" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+        )
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "-W", "ignore", "-c", code],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("The statement")
@@ -370,13 +443,16 @@ class TestSavedModel:
         again = model_folder.load_model(tmp_path / "model")
         prompts = prompts_of(modality, 4)
         assert torch.equal(
-            again.sample(4, conditions=prompts, seed=1).data, fitted.sample(4, conditions=prompts, seed=1).data
+            again.sample(4, conditions=prompts, seed=1).data,
+            fitted.sample(4, conditions=prompts, seed=1).data,
         )
 
     @pytest.mark.slow
     def test_ngram_is_known_whatever_is_imported_first(self, tmp_path):
         modality, model = text_parts(model={"kind": "ngram", "order": 2})
-        finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=3)).save(tmp_path / "model")
+        finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=3)).save(
+            tmp_path / "model"
+        )
         for first, second in (("imglab", "transformers"), ("transformers", "imglab")):
             code = (
                 f"import {first}, {second}\n"
@@ -384,7 +460,11 @@ class TestSavedModel:
                 "print(type(A.from_pretrained('model')).__name__)"
             )
             done = subprocess.run(
-                [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+                [sys.executable, "-c", code],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.stdout == "NgramForCausalLM\n", done.stderr
 
@@ -400,7 +480,10 @@ class TestSavedModel:
         for path in (tmp_path / "again").rglob("*"):
             if path.suffix in (".json", ".md"):
                 assert str(tmp_path) not in path.read_text()
-        assert json.loads((tmp_path / "again" / "config.json").read_text()).get("_name_or_path") is None
+        assert (
+            json.loads((tmp_path / "again" / "config.json").read_text()).get("_name_or_path")
+            is None
+        )
 
 
 @pytest.fixture(scope="module")
@@ -436,7 +519,11 @@ class TestPretrained:
             "start": "base",
             "samples": 12,
             "shown": 2,
-            "modality": {**TINY_TEXT, "tokenizer": {"kind": "pretrained", "name": str(opt)}, "prompts": "original"},
+            "modality": {
+                **TINY_TEXT,
+                "tokenizer": {"kind": "pretrained", "name": str(opt)},
+                "prompts": "original",
+            },
             "model": {
                 **TINY_MODEL,
                 **pretrained(opt, fine_tuning={"tokens": 256, "batch": 4, "learning_rate": 1e-12}),
@@ -446,10 +533,14 @@ class TestPretrained:
         for generation in Run(validate_config(tree, "test"), tmp_path / "run").generations():
             found = generation.model.network.state_dict()
             assert all(torch.allclose(found[name], base[name], atol=1e-6) for name in base)
-            assert int(generation.samples.data.max()) < 300, "tokens beyond the tokenizer's are not drawn"
+            assert int(generation.samples.data.max()) < 300, (
+                "tokens beyond the tokenizer's are not drawn"
+            )
 
     def test_scratch_takes_its_shape_and_not_its_weights(self, opt):
-        modality, model = text_parts({"tokenizer": {"kind": "pretrained", "name": str(opt)}}, pretrained(opt))
+        modality, model = text_parts(
+            {"tokenizer": {"kind": "pretrained", "name": str(opt)}}, pretrained(opt)
+        )
         assert model.pretrained is model
         fitted = finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=1))
         assert fitted.network.config.hidden_size == 16
@@ -459,12 +550,20 @@ class TestPretrained:
     def test_lora_trains_adapters_and_merges_them(self, opt, tmp_path):
         modality, model = text_parts(
             {"tokenizer": {"kind": "pretrained", "name": str(opt)}},
-            pretrained(opt, lora={"rank": 2}, fine_tuning={"tokens": 1024, "batch": 8, "learning_rate": 1e-2}),
+            pretrained(
+                opt,
+                lora={"rank": 2},
+                fine_tuning={"tokens": 1024, "batch": 8, "learning_rate": 1e-2},
+            ),
         )
-        fitted = finish(model.fit(TrainingSet.of(modality.real("train")), start=model.pretrained, seed=1))
+        fitted = finish(
+            model.fit(TrainingSet.of(modality.real("train")), start=model.pretrained, seed=1)
+        )
         base, found = OPTForCausalLM.from_pretrained(opt).state_dict(), fitted.network.state_dict()
         assert found.keys() == base.keys(), "no adapter is left"
-        assert torch.equal(found["model.decoder.embed_tokens.weight"], base["model.decoder.embed_tokens.weight"])
+        assert torch.equal(
+            found["model.decoder.embed_tokens.weight"], base["model.decoder.embed_tokens.weight"]
+        )
         changed = "model.decoder.layers.0.self_attn.q_proj.weight"
         difference = found[changed] - base[changed]
         assert torch.linalg.matrix_rank(difference, atol=1e-5) == 2
@@ -477,7 +576,9 @@ class TestPretrained:
         tokens = modality.real("test").data[:5]
         features = modality.features(Samples.drawn(tokens))
         assert modality.extractor.startswith("sentence encoder@")
-        assert torch.allclose(features[3:4], modality.features(Samples.drawn(tokens[3:4])), atol=1e-5)
+        assert torch.allclose(
+            features[3:4], modality.features(Samples.drawn(tokens[3:4])), atol=1e-5
+        )
         reader, network = AutoTokenizer.from_pretrained(opt), AutoModel.from_pretrained(opt)
         text = modality.tokenizer.decode(tokens[0], skip_special_tokens=True)
         given = reader(text, return_tensors="pt")
@@ -488,8 +589,16 @@ class TestPretrained:
     @pytest.mark.parametrize(
         ("modality", "model", "message"),
         [
-            ({}, {"window": 24}, r"model\.window: 24 is not a multiple of modality\.block, 16.*\(e\.g\. 32\)"),
-            ({}, {"window": 16}, r"model\.window: a window of 16 tokens never trains .*\(at least 32\)"),
+            (
+                {},
+                {"window": 24},
+                r"model\.window: 24 is not a multiple of modality\.block, 16.*\(e\.g\. 32\)",
+            ),
+            (
+                {},
+                {"window": 16},
+                r"model\.window: a window of 16 tokens never trains .*\(at least 32\)",
+            ),
         ],
     )
     def test_what_does_not_fit_together(self, modality, model, message):
@@ -498,10 +607,16 @@ class TestPretrained:
 
     def test_a_network_that_reads_too_little_or_knows_too_few_tokens(self, opt):
         with pytest.raises(
-            InputError, match=r"model\.network\.name: the network reads 64 tokens at most, 80 are needed"
+            InputError,
+            match=r"model\.network\.name: the network reads 64 tokens at most, 80 are needed",
         ):
-            text_parts({"tokenizer": {"kind": "pretrained", "name": str(opt)}, "block": 40}, pretrained(opt, window=80))
-        with pytest.raises(InputError, match=r"modality\.tokenizer: is not that of the network: 400 tokens, 300 in"):
+            text_parts(
+                {"tokenizer": {"kind": "pretrained", "name": str(opt)}, "block": 40},
+                pretrained(opt, window=80),
+            )
+        with pytest.raises(
+            InputError, match=r"modality\.tokenizer: is not that of the network: 400 tokens, 300 in"
+        ):
             text_parts({"tokenizer": {"kind": "bpe", "vocabulary": 400}}, pretrained(opt))
 
     def test_folders_that_do_not_open(self, opt, tmp_path):
@@ -509,10 +624,13 @@ class TestPretrained:
         (tmp_path / "model" / "config.json").write_text((opt / "config.json").read_text())
         torch.save({}, tmp_path / "model" / "pytorch_model.bin")
         with pytest.raises(
-            InputError, match=r"only pickled weights \(pytorch_model\.bin\); only safetensors.*save_pretrained"
+            InputError,
+            match=r"only pickled weights \(pytorch_model\.bin\); only safetensors.*save_pretrained",
         ):
             text_parts(model=pretrained(tmp_path / "model"))
-        with pytest.raises(InputError, match=r"modality\.tokenizer\.name: the folder .* has no tokenizer \(save it"):
+        with pytest.raises(
+            InputError, match=r"modality\.tokenizer\.name: the folder .* has no tokenizer \(save it"
+        ):
             text_parts({"tokenizer": {"kind": "pretrained", "name": str(tmp_path / "model")}})
         (tmp_path / "model" / "pytorch_model.bin").unlink()
         with pytest.raises(InputError, match="holds no weights"):
@@ -525,39 +643,53 @@ class TestPretrained:
         AutoModel.from_pretrained(opt).save_pretrained(tmp_path / "body")
         text_parts()[0].tokenizer.save_pretrained(tmp_path / "body")
         config = json.loads((tmp_path / "body" / "config.json").read_text())
-        (tmp_path / "body" / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+        (tmp_path / "body" / "config.json").write_text(
+            json.dumps({**config, "tie_word_embeddings": False})
+        )
         with pytest.raises(InputError, match="is no whole language model: it lacks lm_head"):
             text_parts(model=pretrained(tmp_path / "body"))
 
     def test_a_tokenizer_of_the_same_size_that_is_another_one(self, opt):
         section = {"source": {"kind": "files", "path": __file__, "document_start": "^def |^class "}}
         with pytest.raises(
-            InputError, match=r"modality\.tokenizer: is not that of the network.*use \{kind: pretrained"
+            InputError,
+            match=r"modality\.tokenizer: is not that of the network.*use \{kind: pretrained",
         ):
             text_parts({**section, "n_train": 20, "n_test": 10, "n_fresh": 0}, pretrained(opt))
 
     @pytest.mark.parametrize("network", ["gpt2", "opt"])
     def test_adapters_for_layers_that_are_not_there(self, opt, network):
         own = {"lora": {"targets": ["c_atn", "q_prj"]}}
-        section = {"tokenizer": {"kind": "pretrained", "name": str(opt)}} if network == "opt" else {}
+        section = (
+            {"tokenizer": {"kind": "pretrained", "name": str(opt)}} if network == "opt" else {}
+        )
         with pytest.raises(InputError) as caught:
             text_parts(section, pretrained(opt, **own) if network == "opt" else own)
         assert [problem.where for problem in caught.value.problems] == ["model.lora.targets"] * 2
-        assert ("did you mean 'q_proj'?" if network == "opt" else "did you mean 'c_attn'?") in str(caught.value)
+        assert ("did you mean 'q_proj'?" if network == "opt" else "did you mean 'c_attn'?") in str(
+            caught.value
+        )
 
     def test_a_sentence_encoder_that_reads_no_plain_text(self, tmp_path):
         t5 = T5Config(vocab_size=300, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
         T5Model(t5).save_pretrained(tmp_path / "t5")
         text_parts()[0].tokenizer.save_pretrained(tmp_path / "t5")
-        with pytest.raises(InputError, match=r"modality\.extractor\.name: .* does not read plain text"):
+        with pytest.raises(
+            InputError, match=r"modality\.extractor\.name: .* does not read plain text"
+        ):
             text_parts({"extractor": {"kind": "sentence_encoder", "name": str(tmp_path / "t5")}})
 
     def test_a_sentence_encoder_has_one_name_whatever_its_checkpoint_lacks(self, tmp_path):
         """A missing pooler is filled at random; that must neither show nor move the global state."""
-        shape = {"vocab_size": 300, "hidden_size": 16, "intermediate_size": 16, "max_position_embeddings": 20}
-        BertForMaskedLM(BertConfig(**shape, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(
-            tmp_path / "bert"
-        )
+        shape = {
+            "vocab_size": 300,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "max_position_embeddings": 20,
+        }
+        BertForMaskedLM(
+            BertConfig(**shape, num_hidden_layers=1, num_attention_heads=2)
+        ).save_pretrained(tmp_path / "bert")
         text_parts()[0].tokenizer.save_pretrained(tmp_path / "bert")
         section = {"extractor": {"kind": "sentence_encoder", "name": str(tmp_path / "bert")}}
         names = set()
@@ -568,11 +700,14 @@ class TestPretrained:
             assert torch.equal(torch.get_rng_state(), before)
             names.add(modality.extractor)
         assert len(names) == 1
-        assert modality.features(modality.real("test")[:3]).shape == (3, 16), "it reads 20 tokens, and cuts the rest"
+        assert modality.features(modality.real("test")[:3]).shape == (3, 16), (
+            "it reads 20 tokens, and cuts the rest"
+        )
 
     def test_a_hub_name_without_network(self):
         with pytest.raises(
-            InputError, match=r"model\.network\.name: 'facebook/opt-125m' did not open.*give a local folder"
+            InputError,
+            match=r"model\.network\.name: 'facebook/opt-125m' did not open.*give a local folder",
         ):
             text_parts(model=pretrained("facebook/opt-125m"))
 
@@ -615,13 +750,18 @@ class TestFit:
                 progress = next(work)
                 states.append({name: tensor.clone() for name, tensor in progress.state().items()})
             whole = finish(work).network.state_dict()
-            resumed = finish(model.fit(train, start=start, seed=4, resume=states[1])).network.state_dict()
+            resumed = finish(
+                model.fit(train, start=start, seed=4, resume=states[1])
+            ).network.state_dict()
             assert all(torch.equal(whole[name], resumed[name]) for name in whole), changes
 
     def test_budget_in_tokens_or_epochs(self):
         modality, model = text_parts()
         train = TrainingSet.of(modality.real("train"))
-        assert finish(model.fit(train, start=None, seed=0)).training == {"samples_seen": 128, "budget": "tokens"}
+        assert finish(model.fit(train, start=None, seed=0)).training == {
+            "samples_seen": 128,
+            "budget": "tokens",
+        }
         _, model = text_parts(model={"training": {"epochs": 2, "batch": 5}})
         found = finish(model.fit(train, start=None, seed=0)).training
         assert found == {"samples_seen": 120, "budget": "epochs"}
@@ -637,7 +777,9 @@ class TestFit:
             assert torch.equal(window[:, 1], (window[:, 0] + 1) % 10)
             starts += window[:, 0].tolist()
         assert batches.examples == 5
-        assert sorted(starts[:5]) in ([0, 2, 4, 6, 8], [1, 3, 5, 7, 9]), "an epoch has each sample once"
+        assert sorted(starts[:5]) in ([0, 2, 4, 6, 8], [1, 3, 5, 7, 9]), (
+            "an epoch has each sample once"
+        )
         assert len(set(starts)) == 10, "over the epochs a window begins at any sample"
 
 

@@ -48,7 +48,9 @@ def test_of_many_generations_the_first_and_the_last_are_there():
 
 
 def test_what_drives_a_terminal_is_escaped():
-    sheet = write_sheet([(tokens("\x1b[31m"), tokens("\x1b]0;title\x07 \u202eabc \x9b1m \u2028"))], Letters())
+    sheet = write_sheet(
+        [(tokens("\x1b[31m"), tokens("\x1b]0;title\x07 \u202eabc \x9b1m \u2028"))], Letters()
+    )
     assert "\x1b" not in sheet
     assert "\\x1b]0;title\\x07 \\u202eabc \\x9b1m" in sheet
     assert all(sign.isprintable() or sign == "\n" for sign in sheet)

@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from imglab import seeds
 from imglab.text import statistics
-from imglab.text.portions import PortionStatistics
-from imglab.text.statistics import WordIndex, band_names, distinct, gzip_ratio, repetition, survival, words, zipf_slope
+from imglab.text.statistics import (
+    WordIndex,
+    band_names,
+    distinct,
+    gzip_ratio,
+    repetition,
+    survival,
+    words,
+    zipf_slope,
+)
+from imglab.text.subsamples import SubsampleStatistics
 from tests.text_fixtures import text_parts
 
 
@@ -30,14 +39,19 @@ def test_repetition_is_the_share_of_ngrams_that_came_before():
     assert repetition(tokens, 2).tolist() == [0.0, 4 / 5, 3 / 5]
 
 
-@given(st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=8), st.integers(1, 4))
+@given(
+    st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=8),
+    st.integers(1, 4),
+)
 def test_distinct_and_repetition_equal_plain_counting(rows, n):
     grams = [[tuple(row[at : at + n]) for at in range(6 - n + 1)] for row in rows]
     every = [gram for row in grams for gram in row]
     # Large token numbers: n-grams of a real vocabulary would overflow 64 bits if they were numbered naively.
     tokens = torch.tensor(rows) + 2**40
     assert distinct(tokens, n) == pytest.approx(len(set(every)) / len(every))
-    assert repetition(tokens, n).tolist() == pytest.approx([1 - len(set(row)) / len(row) for row in grams])
+    assert repetition(tokens, n).tolist() == pytest.approx(
+        [1 - len(set(row)) / len(row) for row in grams]
+    )
 
 
 def test_gzip_ratio():
@@ -51,7 +65,9 @@ def test_zipf_slope_of_exact_power_laws():
     for slope in (-0.5, -1.0, -2.0):
         counts = (1e9 * ranks**slope).round().long()
         assert zipf_slope(counts[torch.randperm(199)]) == pytest.approx(slope, abs=1e-4)
-    assert zipf_slope(torch.tensor([4, 1, 0])) == pytest.approx(-2.0), "log 4 over log 2, without the word that is none"
+    assert zipf_slope(torch.tensor([4, 1, 0])) == pytest.approx(-2.0), (
+        "log 4 over log 2, without the word that is none"
+    )
     assert zipf_slope(torch.tensor([5, 5, 5])) is None
     assert zipf_slope(torch.tensor([5])) is None
 
@@ -69,7 +85,10 @@ def test_words_are_runs_of_letters():
 
 def test_survival_by_band():
     index = WordIndex(["one two two three three three three"])
-    real, left = index.counts("one two two three three three three"), index.counts("three TWO unheard")
+    real, left = (
+        index.counts("one two two three three three three"),
+        index.counts("three TWO unheard"),
+    )
     assert survival(real, left, 1, 1) == 0.0, "'one' is gone"
     assert survival(real, left, 2, 3) == 1.0
     assert survival(real, left, 1, None) == pytest.approx(2 / 3)
@@ -81,7 +100,7 @@ def test_survival_by_band():
 def parts():
     modality, _ = text_parts({"n_train": 400, "n_test": 100})
     real = modality.real("train").data
-    return real, PortionStatistics(real, modality.real("test").data, modality.tokenizer, 64 * 16)
+    return real, SubsampleStatistics(real, modality.real("test").data, modality.tokenizer, 64 * 16)
 
 
 class TestPortions:
@@ -89,13 +108,22 @@ class TestPortions:
         real, portions = parts
         found = portions.measure(real)
         assert found.values["token_budget"] == 64 * 16
-        for name in ("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope", "rare_word_survival"):
+        for name in (
+            "distinct_1",
+            "distinct_2",
+            "distinct_3",
+            "gzip_ratio",
+            "zipf_slope",
+            "rare_word_survival",
+        ):
             floor = found.floor[name]
             assert floor["sd"] > 0
             # The training text against floors of training and test text: of one kind, but for rare words, which a
             # portion of the training text has itself.
             if name != "rare_word_survival":
-                assert abs(found.values[name] - floor["mean"]) < 8 * (floor["sd"] + found.values[f"{name}_se"]), name
+                assert abs(found.values[name] - floor["mean"]) < 8 * (
+                    floor["sd"] + found.values[f"{name}_se"]
+                ), name
         assert found.values["rare_word_survival"] > found.floor["rare_word_survival"]["mean"]
 
     def test_the_floor_of_rare_words_equals_plain_counting(self, parts):
@@ -107,8 +135,12 @@ class TestPortions:
         for split in range(20):
             order = torch.randperm(500, generator=seeds.generator("text floor", split))
             rest, portion = everything[order[64:]], everything[order[:64]]
-            counts = Counter(words("\n".join(portions.tokenizer.batch_decode(rest, skip_special_tokens=True))))
-            left = set(words("\n".join(portions.tokenizer.batch_decode(portion, skip_special_tokens=True))))
+            counts = Counter(
+                words("\n".join(portions.tokenizer.batch_decode(rest, skip_special_tokens=True)))
+            )
+            left = set(
+                words("\n".join(portions.tokenizer.batch_decode(portion, skip_special_tokens=True)))
+            )
             rare = [word for word, count in counts.items() if count <= 7]
             found.append(sum(word in left for word in rare) / len(rare))
         # Plain counting cuts the words at the borders of blocks in the rest too: some rare "words" more.

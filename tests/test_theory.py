@@ -39,9 +39,18 @@ def fitted_parameters(regime, estimator="mle", start="scratch"):
     found = torch.empty(2, CHAINS, GENERATIONS, dtype=torch.float64)
     model = GaussianModel(GaussianModelSettings(estimator=estimator))
     for chain in range(CHAINS):
-        modality = GaussianModality(GaussianDataSettings(dimensions=1, n_train=N, n_test=2, data_seed=chain))
+        modality = GaussianModality(
+            GaussianDataSettings(dimensions=1, n_train=N, n_test=2, data_seed=chain)
+        )
         events = run_chain(
-            modality, model, regime, generations=GENERATIONS, seed=chain, shown=1, measure=Unmeasured(), start=start
+            modality,
+            model,
+            regime,
+            generations=GENERATIONS,
+            seed=chain,
+            shown=1,
+            measure=Unmeasured(),
+            start=start,
         )
         for generation in events:
             mean, covariance = generation.model.moments
@@ -58,7 +67,9 @@ def assert_agrees(found, predict):
     for g in (0, 1, 4, 9, GENERATIONS - 1):
         expected = predict(N, g + 1)
         assert abs(z_score(variances[:, g], expected.variance)) < 4, f"variance at generation {g}"
-        assert abs(z_score(means[:, g].square(), expected.mean_variance)) < 4, f"mean at generation {g}"
+        assert abs(z_score(means[:, g].square(), expected.mean_variance)) < 4, (
+            f"mean at generation {g}"
+        )
 
 
 def test_loop_replace_mle_follows_theory():
@@ -74,7 +85,9 @@ def test_loop_replace_mle_follows_theory():
 def test_loop_replace_unbiased_follows_theory():
     found = fitted_parameters(regimes.replace, estimator="unbiased")
     assert_agrees(found, gaussian.replace_unbiased)
-    assert float(found[1][:, -1].median()) < 0.75, "the mean stays 1 while most chains have collapsed"
+    assert float(found[1][:, -1].median()) < 0.75, (
+        "the mean stays 1 while most chains have collapsed"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,13 +143,17 @@ def test_fresh_mix_settles(n, alpha):
 
 
 def test_no_real_data_is_replace():
-    assert gaussian.fresh_mix_mle(30, 7, 0.0).variance == pytest.approx(gaussian.replace_mle(30, 7).variance)
+    assert gaussian.fresh_mix_mle(30, 7, 0.0).variance == pytest.approx(
+        gaussian.replace_mle(30, 7).variance
+    )
 
 
 def test_published_values():
     """Values of the closed forms at the settings where they were checked by simulation."""
     assert gaussian.accumulate_limit(10) == pytest.approx(0.8438, abs=1e-3)
-    assert gaussian.accumulate_mle(10, 10_000).variance == pytest.approx(gaussian.accumulate_limit(10), rel=1e-4)
+    assert gaussian.accumulate_mle(10, 10_000).variance == pytest.approx(
+        gaussian.accumulate_limit(10), rel=1e-4
+    )
     assert gaussian.accumulate_subsample_mle(10, 20).variance == pytest.approx(0.750, abs=1e-3)
     assert gaussian.accumulate_subsample_mle(100, 100).variance == pytest.approx(0.971, abs=1e-3)
     assert gaussian.accumulate_mle(100, 100).variance == pytest.approx(0.984, abs=1e-3)

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from imglab import Run
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.images import tuning
+from imglab.images import autotune
 from imglab.images.settings import DiffusionSettings
 from imglab.model import Choice
-from imglab.run.cache import Shelf
+from imglab.run.cache import RunCache
 from imglab.store.reading import read_generation
 
 CHAIN = {
@@ -23,7 +23,12 @@ CHAIN = {
     "samples": 20,
     "shown": 4,
     "threads": 1,
-    "modality": {"kind": "image", "n_train": 60, "n_test": 30, "extractor": {"kind": "classifier", "images": 256}},
+    "modality": {
+        "kind": "image",
+        "n_train": 60,
+        "n_test": 30,
+        "extractor": {"kind": "classifier", "images": 256},
+    },
     "model": {
         "kind": "diffusion",
         "channels": [8],
@@ -39,7 +44,7 @@ CHAIN = {
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(tuning, "SAMPLING_BATCHES", (4, 8))
+    monkeypatch.setattr(autotune, "SAMPLING_BATCHES", (4, 8))
 
 
 def run(folder, shelf=None, **changes):
@@ -73,7 +78,10 @@ def test_a_run_that_goes_on_keeps_it(few, tmp_path, monkeypatch):
     list(longer.generations())
     assert auto_events(tmp_path / "run") == before
     assert read_generation(tmp_path / "run", 1)["generation"] == 1
-    other = {**CHAIN["model"], "precision": "fp32" if before["model.precision"]["chosen"] == "bf16" else "bf16"}
+    other = {
+        **CHAIN["model"],
+        "precision": "fp32" if before["model.precision"]["chosen"] == "bf16" else "bf16",
+    }
     with pytest.raises(InputError, match=r"model\.precision"):
         run(tmp_path / "run", model=other)
 
@@ -89,7 +97,7 @@ def test_runs_that_share_generation_0_choose_alike(few, tmp_path, monkeypatch):
         }
 
     monkeypatch.setattr("imglab.images.diffusion.choices", measured)
-    shelf = Shelf(tmp_path / "prepared", tmp_path / "first")
+    shelf = RunCache(tmp_path / "prepared", tmp_path / "first")
     chains = [run(tmp_path / name, shelf) for name in "ab"]
     for chain in chains:
         list(chain.generations())
@@ -106,7 +114,10 @@ def test_members_of_a_population_choose_each(few, tmp_path):
         "model.models.0.sampling_batch",
         "model.models.1.sampling_batch",
     }
-    assert [each.sampling_batch in (4, 8) for each in chain.experiment.config.model.models] == [True, True]
+    assert [each.sampling_batch in (4, 8) for each in chain.experiment.config.model.models] == [
+        True,
+        True,
+    ]
 
 
 def test_the_faster_one_is_taken():
@@ -116,7 +127,7 @@ def test_the_faster_one_is_taken():
         def seconds(settings, slow=slow):
             return 0.0, 2.0 if settings.precision == slow else 1.0
 
-        assert tuning._precision(seconds, settings).value == faster
+        assert autotune._precision(seconds, settings).value == faster
 
 
 @pytest.mark.parametrize(
@@ -128,7 +139,7 @@ def test_compiling_must_pay_back_within_the_run(warm_up, compiled, taken):
     def seconds(settings):
         return (warm_up, compiled) if settings.compile else (1.0, 1.0)
 
-    chosen = tuning._compile(seconds, settings, fits=1, steps=1000)
+    chosen = autotune._compile(seconds, settings, fits=1, steps=1000)
     assert chosen.value is taken
     assert "as they are" in chosen.why
 
@@ -140,13 +151,13 @@ def test_the_largest_batch_that_fits(room, largest, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     clock = iter(range(10**6))
-    monkeypatch.setattr(tuning, "guided", drawn)
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(autotune, "guided", drawn)
+    monkeypatch.setattr(autotune.time, "perf_counter", lambda: float(next(clock)))
 
     class Little:
         shape, told, network = (1, 2, 2), False, torch.nn.Linear(1, 1)
 
-    chosen = tuning._sampling_batch(Little(), DiffusionSettings())
+    chosen = autotune._sampling_batch(Little(), DiffusionSettings())
     assert chosen.value == largest
     assert f"{2 * largest} images at a time do not fit" in chosen.why
 

@@ -31,7 +31,9 @@ def to_bytes(images):
 
 def resized(images, size):
     return to_bytes(
-        functional.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        functional.interpolate(
+            images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
     )
 
 
@@ -45,13 +47,17 @@ def textures(n, channels=3, size=32, seed=0):
     """Independent images with the spectrum of photographs, 1/f, and colours that go together."""
     noise = torch.randn(n, channels + 1, size, size, generator=torch.Generator().manual_seed(seed))
     mixed = noise[:, :1] + 0.5 * noise[:, 1:]
-    frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.fftfreq(size)[None]).clamp(min=1 / size)
+    frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.fftfreq(size)[None]).clamp(
+        min=1 / size
+    )
     image = torch.fft.ifft2(torch.fft.fft2(mixed) / frequency).real
     return to_bytes(128 + 50 * image / image.std((1, 2, 3), keepdim=True))
 
 
 def noisy(images, spread=8.0):
-    return to_bytes(images + spread * torch.randn(images.shape, generator=torch.Generator().manual_seed(1)))
+    return to_bytes(
+        images + spread * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    )
 
 
 def blurred(images):
@@ -73,14 +79,18 @@ def psnr(images, marked):
 
 class TestEmbed:
     @given(
-        shape=st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(8, 20), st.integers(8, 20)),
+        shape=st.tuples(
+            st.integers(0, 3), st.integers(1, 4), st.integers(8, 20), st.integers(8, 20)
+        ),
         key=st.integers(0, 2**40),
         strength=st.floats(0, 300),
         level=st.sampled_from([None, 0, 255]),
     )
     @settings(max_examples=40, deadline=None)
     def test_any_shape_and_strength(self, shape, key, strength, level):
-        images = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(key))
+        images = torch.randint(
+            256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(key)
+        )
         images = images if level is None else torch.full_like(images, level)
         before = images.clone()
         marked = embed(images, key=key, strength=strength)
@@ -121,7 +131,11 @@ class TestEmbed:
 
     @pytest.mark.parametrize(
         "images",
-        [torch.zeros(2, 1, 8, 8), torch.zeros(8, 8, dtype=torch.uint8), torch.zeros(2, 1, 8, 7, dtype=torch.uint8)],
+        [
+            torch.zeros(2, 1, 8, 8),
+            torch.zeros(8, 8, dtype=torch.uint8),
+            torch.zeros(2, 1, 8, 7, dtype=torch.uint8),
+        ],
     )
     def test_images_of_another_kind(self, images):
         with pytest.raises(ValueError, match="uint8"):
@@ -131,7 +145,9 @@ class TestEmbed:
 
 
 class TestDetection:
-    @pytest.mark.parametrize("images", [textures(300), textures(300, channels=1, size=64), digits(32)[:300]])
+    @pytest.mark.parametrize(
+        "images", [textures(300), textures(300, channels=1, size=64), digits(32)[:300]]
+    )
     def test_marked_is_told_from_unmarked(self, images):
         marked = embed(images, key=11, strength=DEFAULT_STRENGTH)
         assert (z_scores(marked, key=11) > ONE_PER_MILLE).double().mean() > 0.99
@@ -141,18 +157,25 @@ class TestDetection:
 
     def test_a_model_s_range_and_back_keeps_every_byte(self):
         marked = embed(digits(32), key=1)
-        assert torch.equal(to_bytes(((marked.float() / 127.5 - 1).clamp(-1, 1) + 1) * 127.5), marked)
+        assert torch.equal(
+            to_bytes(((marked.float() / 127.5 - 1).clamp(-1, 1) + 1) * 127.5), marked
+        )
 
     def test_stronger_scores_higher(self):
-        z = [z_scores(embed(textures(100), key=6, strength=s), key=6).mean() for s in (0, 1, 2, 4, 8)]
+        z = [
+            z_scores(embed(textures(100), key=6, strength=s), key=6).mean() for s in (0, 1, 2, 4, 8)
+        ]
         assert z == sorted(z)
 
     def test_an_image_without_detail_says_nothing(self):
         for level in (0, 77, 255):
-            assert z_scores(torch.full((2, 3, 28, 28), level, dtype=torch.uint8), key=1).tolist() == [0, 0]
+            assert z_scores(
+                torch.full((2, 3, 28, 28), level, dtype=torch.uint8), key=1
+            ).tolist() == [0, 0]
 
     @pytest.mark.parametrize(
-        ("images", "group"), [(textures(1500), 10), (textures(1500, channels=1), 10), (digits(32)[:500], 1)]
+        ("images", "group"),
+        [(textures(1500), 10), (textures(1500, channels=1), 10), (digits(32)[:500], 1)],
     )
     @pytest.mark.parametrize("marked", [False, True])
     def test_false_positives_are_as_many_as_the_normal_law_says(self, images, group, marked):
@@ -248,13 +271,17 @@ SMALL_GPT2 = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [{"kind": "ngram", "order": 3}, SMALL_GPT2], ids=["n-grams", "GPT-2 shape"])
+@pytest.mark.parametrize(
+    "model", [{"kind": "ngram", "order": 3}, SMALL_GPT2], ids=["n-grams", "GPT-2 shape"]
+)
 def test_text_is_found_at_the_rates_that_the_docs_give(model):
     """1,000 texts of 64 tokens at each strength; the threshold lets through 1% of the real training blocks."""
 
     def marked(strength):
         section = model if strength is None else {**model, "watermark": {"strength": strength}}
-        config = validate_config({"name": "mark", "threads": 1, "modality": PYDOC, "model": section}, "test")
+        config = validate_config(
+            {"name": "mark", "threads": 1, "modality": PYDOC, "model": section}, "test"
+        )
         return build(config, "test")
 
     plain = marked(None)
@@ -266,11 +293,18 @@ def test_text_is_found_at_the_rates_that_the_docs_give(model):
 
     def found(strength):
         drawing = type(fitted)(
-            marked(strength).config.model, network=fitted.network, tokenizer=fitted.tokenizer, block=64
+            marked(strength).config.model,
+            network=fitted.network,
+            tokenizer=fitted.tokenizer,
+            block=64,
         )
-        z = plain.modality.watermark_scores(drawing.sample(1000, conditions=prompts, seed=2), key=key)
+        z = plain.modality.watermark_scores(
+            drawing.sample(1000, conditions=prompts, seed=2), key=key
+        )
         share = float((z > threshold).double().mean())
-        print(f"{model['kind']}, strength {strength}: mean z {float(z.mean()):.1f}, found {share:.1%}")
+        print(
+            f"{model['kind']}, strength {strength}: mean z {float(z.mean()):.1f}, found {share:.1%}"
+        )
         return share
 
     real = plain.modality.watermark_scores(plain.modality.real("test"), key=key)

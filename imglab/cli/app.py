@@ -9,7 +9,7 @@ import typer
 
 from imglab import distributed
 from imglab.cli import look, run, studies
-from imglab.cli.streams import open_streams
+from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
 from imglab.safe_text import printable
 
@@ -34,11 +34,13 @@ app.command("list")(look.list_kinds)
 
 def main() -> None:
     """Run the program. Exit codes: 0 done, 2 wrong input, 3 stopped and resumable, 1 anything else."""
-    open_streams()
+    open_stdio()
     try:
         if distributed.launched() > 1 and "run" not in sys.argv[1:2]:
             what = "a launcher has started several processes, which only `imglab run` shares out its work to"
-            raise InputError(Problem(" ".join(sys.argv[1:2]) or "imglab", what, "start it without the launcher"))
+            raise InputError(
+                Problem(" ".join(sys.argv[1:2]) or "imglab", what, "start it without the launcher")
+            )
         app()
     except SystemExit as ended:
         distributed.end(done=not ended.code)

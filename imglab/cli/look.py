@@ -16,7 +16,10 @@ from imglab.safe_text import printable
 
 
 def metrics(
-    runs: Runs, as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False
+    runs: Runs,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as one JSON object.")
+    ] = False,
 ) -> None:
     """Print the table of one or many runs, from their files.
 
@@ -28,7 +31,12 @@ def metrics(
 
     found = {str(folder): read_metrics(folder) for given in runs for folder in run_folders(given)}
     if as_json:
-        typer.echo(json.dumps({"runs": [{"run": name, "generations": rows} for name, rows in found.items()]}, indent=1))
+        typer.echo(
+            json.dumps(
+                {"runs": [{"run": name, "generations": rows} for name, rows in found.items()]},
+                indent=1,
+            )
+        )
         return
     for name, rows in found.items():
         typer.echo(f"{printable(name)}\n{format_table(rows, _width())}\n")
@@ -37,7 +45,10 @@ def metrics(
 def report(
     runs: Runs,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.html", help="Default: report.html in the first run directory.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE.html", help="Default: report.html in the first run directory."
+        ),
     ] = None,
 ) -> None:
     """Write one page that tells the story of one or many runs: self-contained, no network.
@@ -51,13 +62,20 @@ def report(
         beside = write_report(runs, page).beside
     typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
     if beside:
-        typer.echo(f"{page.parent / page.stem}_files ({len(beside)} pictures that are too much for one page)")
+        typer.echo(
+            f"{page.parent / page.stem}_files ({len(beside)} pictures that are too much for one page)"
+        )
 
 
 def export_samples(
-    source: Annotated[str, typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it."),
+    ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder.")],
-    accepted: Annotated[bool, typer.Option("--accepted", help="Only what curation let through.")] = False,
+    accepted: Annotated[
+        bool, typer.Option("--accepted", help="Only what curation let through.")
+    ] = False,
 ) -> None:
     """Write the samples of a generation as files: PNGs in a folder for each class, or texts; and a manifest.
 
@@ -96,13 +114,19 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
         unchecked = check_each(checked.arms, str(config), "arms")
     else:
         unchecked = check_each(checked.chains, str(config), "chains")
-    typer.echo(f"{config}: right" + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else ""))
+    typer.echo(
+        f"{config}: right"
+        + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else "")
+    )
 
 
 def verify(
     runs: Runs,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Set aside what is damaged, back to the last good generation.")
+        bool,
+        typer.Option(
+            "--repair", help="Set aside what is damaged, back to the last good generation."
+        ),
     ] = False,
 ) -> None:
     """Compare every file of one or many runs with what sealed it when it was written.
@@ -134,15 +158,24 @@ def list_kinds() -> None:
     from imglab.config.yaml import read_yaml
 
     shipped = {
-        "modalities": {kind: _first_line(kinds.settings_class(kind, kinds.MODALITIES)) for kind in kinds.MODALITIES},
-        "models": {kind: _first_line(kinds.settings_class(kind, kinds.MODELS)) for kind in kinds.MODELS},
+        "modalities": {
+            kind: _first_line(kinds.settings_class(kind, kinds.MODALITIES))
+            for kind in kinds.MODALITIES
+        },
+        "models": {
+            kind: _first_line(kinds.settings_class(kind, kinds.MODELS)) for kind in kinds.MODELS
+        },
         **{
-            title: {section.model_fields["kind"].default: _first_line(section) for section in sections}
+            title: {
+                section.model_fields["kind"].default: _first_line(section) for section in sections
+            }
             for title, sections in (("regimes", REGIMES), ("curators", CURATIONS))
         },
     }
     for title, described in shipped.items():
-        added = {name: f"from {value}" for name, value in kinds.installed(f"imglab.{title}").items()}
+        added = {
+            name: f"from {value}" for name, value in kinds.installed(f"imglab.{title}").items()
+        }
         typer.echo(f"{title}:")
         for kind, text in {**described, **added}.items():
             typer.echo(f"  {kind:22} {text}")

@@ -7,18 +7,30 @@ from typing import Annotated
 
 import typer
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")]
-
-
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory. Default: runs/<config name>.")]
-
-
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. model.steps=20. Repeatable.")
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")
 ]
 
 
-Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Chains that run at the same time.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Run directory. Default: runs/<config name>."),
+]
 
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, e.g. runs/image_digits.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key, e.g. model.steps=20. Repeatable."
+    ),
+]
+
+
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=1, help="Chains that run at the same time.")
+]
+
+
+Runs = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Run directories, e.g. runs/image_digits.")
+]

@@ -46,7 +46,9 @@ class RunConsole:
         self._run = run
         self._console = Console(highlight=False, soft_wrap=True)
         text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
-        self._bars = Bars(text, BarColumn(), rate, TimeRemainingColumn(), console=self._console, transient=True)
+        self._bars = Bars(
+            text, BarColumn(), rate, TimeRemainingColumn(), console=self._console, transient=True
+        )
         self._live = sys.stdout.isatty()
         self._stage: _Stage | None = None
         self._began = self._generation_began = time.perf_counter()
@@ -91,7 +93,9 @@ class RunConsole:
         self._generation = event.index + 1
         header, line = streamed(event.metrics, shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns)
         self._print(f"{header}\n{line}" if event.index == 0 else line)
-        picture = generation_folder(self._run.folder, event.index) / self._run.experiment.modality.picture
+        picture = (
+            generation_folder(self._run.folder, event.index) / self._run.experiment.modality.picture
+        )
         self._latest = f"{escape(printable(str(picture)))}\n"
 
     def _move_bar(self, event: Progress) -> None:
@@ -105,7 +109,9 @@ class RunConsole:
         elapsed = now - stage.began
         rate = f"{(event.seen - stage.first) / elapsed:,.0f}/s" if elapsed > RATE_AFTER else ""
         text = f"{self._latest}generation {self._generation} · {event.stage}{self._time_left(now)}"
-        self._bars.update(stage.bar, completed=event.seen, total=event.total, rate=rate, description=text)
+        self._bars.update(
+            stage.bar, completed=event.seen, total=event.total, rate=rate, description=text
+        )
 
     def _time_left(self, now: float) -> str:
         """Estimate the time left for the run from the generation before."""

@@ -27,7 +27,9 @@ def run(
     out: Out = None,
     changes: Changes = None,
     workers: Workers = 1,
-    live: Annotated[bool, typer.Option("--live", help="Serve the page of the run on 127.0.0.1 meanwhile.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page of the run on 127.0.0.1 meanwhile.")
+    ] = False,
 ) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.
 
@@ -38,7 +40,9 @@ def run(
     from imglab.config.load import load_config
     from imglab.config.schema import RunConfig
 
-    checked = load_config(config, changes or [])  # before torch is imported: a wrong key is told in a moment
+    checked = load_config(
+        config, changes or []
+    )  # before torch is imported: a wrong key is told in a moment
     if distributed.launched() > 1 and (live or workers > 1 or not isinstance(checked, RunConfig)):
         what = "only a single chain can be run by several processes, without --live and --workers"
         raise InputError(Problem(str(config), what, "run it without the launcher"))
@@ -75,7 +79,11 @@ def announce_imports(configs: Mapping[str, RunConfig]) -> None:
     """Say which code of other packages a run imports, and so runs, before it does."""
     from imglab.config.load import plug_ins
 
-    foreign = [f"{at}{key} ({kind})" for at, config in configs.items() for key, kind in plug_ins(config).items()]
+    foreign = [
+        f"{at}{key} ({kind})"
+        for at, config in configs.items()
+        for key, kind in plug_ins(config).items()
+    ]
     if foreign and distributed.is_main():
         typer.echo(printable(f"imports what the config names: {', '.join(foreign)}"))
 
@@ -108,9 +116,16 @@ def _run_apart(chains: SideBySide) -> None:
 
 
 def fork(
-    source: Annotated[str, typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it.")],
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Default: the run's own config.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The new run directory.")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RUN@G", help="A run directory and a finished generation of it."),
+    ],
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="Default: the run's own config.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The new run directory.")
+    ] = None,
     changes: Changes = None,
 ) -> None:
     """Carry on from a generation of a run under other rules. What is finished is shared, nothing computed again.
@@ -119,7 +134,9 @@ def fork(
     --out runs/healed
     """
     if out is None:
-        raise InputError(Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed"))
+        raise InputError(
+            Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed")
+        )
     from imglab.run.fork import fork as make_fork
     from imglab.run.fork import wanted_config
 

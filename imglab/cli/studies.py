@@ -22,7 +22,10 @@ def sweep(
     changes: Changes = None,
     workers: Workers = 1,
     ray: Annotated[
-        str | None, typer.Option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead, e.g. auto.")
+        str | None,
+        typer.Option(
+            "--ray", metavar="ADDRESS", help="Run on this Ray cluster instead, e.g. auto."
+        ),
     ] = None,
 ) -> None:
     """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
@@ -40,7 +43,9 @@ def sweep(
 
     announce_imports({f"arms.{name}.": arm for name, arm in checked.arms.items()})
     whole = Sweep(checked, out, where=str(config), workers=workers)
-    typer.echo(f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds -> {whole.folder}")
+    typer.echo(
+        f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds -> {whole.folder}"
+    )
     with stoppable(whole.folder), interrupted_by_signals():
         outcomes = whole.run(_Tally(), ray)
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
@@ -57,17 +62,22 @@ def sweep(
 
 def claims(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all."),
     ] = None,
-    profile: Annotated[str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")] = "quick",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")] = Path(
-        "runs/claims"
-    ),
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")] = Path(
-        "data"
-    ),
+    profile: Annotated[
+        str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")
+    ] = "quick",
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")
+    ] = Path("runs/claims"),
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")
+    ] = Path("data"),
     workers: Workers = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as one JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the verdicts as one JSON object.")
+    ] = False,
     listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
 ) -> None:
     """Run claims of papers at a size that fits, and say pass, fail or blocked, with the numbers.
@@ -92,9 +102,15 @@ def claims(
 
     tally = (lambda done, total: None) if as_json else _Tally()
     with stoppable(out), interrupted_by_signals():
-        results = ClaimsRun(catalog, chosen, "full" if profile == "full" else "quick", out, data).run(workers, tally)
+        results = ClaimsRun(
+            catalog, chosen, "full" if profile == "full" else "quick", out, data
+        ).run(workers, tally)
     if as_json:
-        typer.echo(json.dumps({"profile": profile, "claims": [result.described() for result in results]}, indent=1))
+        typer.echo(
+            json.dumps(
+                {"profile": profile, "claims": [result.described() for result in results]}, indent=1
+            )
+        )
     else:
         typer.echo(format_results(results))
 

@@ -32,7 +32,8 @@ MODALITIES: Mapping[str, Kind] = {
     "image": Kind("imglab.images.settings:ImageSettings", "imglab.images.modality:ImageModality"),
     "text": Kind("imglab.text.settings:TextSettings", "imglab.text.modality:TextModality"),
     "gaussian": Kind(
-        "imglab.solvable.gaussian.settings:GaussianDataSettings", "imglab.solvable.gaussian.modality:GaussianModality"
+        "imglab.solvable.gaussian.settings:GaussianDataSettings",
+        "imglab.solvable.gaussian.modality:GaussianModality",
     ),
     "categories": Kind(
         "imglab.solvable.categories.settings:CategoriesSettings",
@@ -42,23 +43,38 @@ MODALITIES: Mapping[str, Kind] = {
 
 
 MODELS: Mapping[str, Kind] = {
-    "diffusion": Kind("imglab.images.settings:DiffusionSettings", "imglab.images.diffusion:DiffusionModel"),
-    "pipeline": Kind("imglab.images.settings:PipelineSettings", "imglab.images.pipelines:PipelineModel"),
+    "diffusion": Kind(
+        "imglab.images.settings:DiffusionSettings", "imglab.images.diffusion:DiffusionModel"
+    ),
+    "pipeline": Kind(
+        "imglab.images.settings:PipelineSettings", "imglab.images.pipelines:PipelineModel"
+    ),
     "vae": Kind("imglab.images.settings:VaeSettings", "imglab.images.vae:VaeModel"),
-    "language_model": Kind("imglab.text.settings:LanguageModelSettings", "imglab.text.language_model:LanguageModel"),
+    "language_model": Kind(
+        "imglab.text.settings:LanguageModelSettings", "imglab.text.language_model:LanguageModel"
+    ),
     "ngram": Kind("imglab.text.settings:NgramSettings", "imglab.text.ngram:NgramModel"),
     "gaussian": Kind(
-        "imglab.solvable.gaussian.settings:GaussianModelSettings", "imglab.solvable.gaussian.model:GaussianModel"
+        "imglab.solvable.gaussian.settings:GaussianModelSettings",
+        "imglab.solvable.gaussian.model:GaussianModel",
     ),
-    "kde": Kind("imglab.solvable.gaussian.settings:KdeSettings", "imglab.solvable.gaussian.kde:KdeModel"),
+    "kde": Kind(
+        "imglab.solvable.gaussian.settings:KdeSettings", "imglab.solvable.gaussian.kde:KdeModel"
+    ),
     "mixture": Kind(
-        "imglab.solvable.gaussian.settings:MixtureSettings", "imglab.solvable.gaussian.mixture:MixtureModel"
+        "imglab.solvable.gaussian.settings:MixtureSettings",
+        "imglab.solvable.gaussian.mixture:MixtureModel",
     ),
     "categories": Kind(
-        "imglab.solvable.categories.settings:FrequenciesSettings", "imglab.solvable.categories.model:FrequenciesModel"
+        "imglab.solvable.categories.settings:FrequenciesSettings",
+        "imglab.solvable.categories.model:FrequenciesModel",
     ),
-    "population": Kind("imglab.mixed.settings:PopulationSettings", "imglab.mixed.population:Population"),
-    "alternating": Kind("imglab.mixed.settings:AlternatingSettings", "imglab.mixed.population:Population"),
+    "population": Kind(
+        "imglab.mixed.settings:PopulationSettings", "imglab.mixed.population:Population"
+    ),
+    "alternating": Kind(
+        "imglab.mixed.settings:AlternatingSettings", "imglab.mixed.population:Population"
+    ),
 }
 
 
@@ -106,7 +122,7 @@ def bind_function(section: PlugIn, where: str, given: set[str]) -> Any:
     try:
         signature.bind(**dict.fromkeys(given), **section.keys)
     except TypeError as error:
-        raise InputError(Problem(where, f"{section.kind}: {error}")) from None
+        raise InputError(Problem(where, f"{section.kind}: {error}")) from error
     return partial(function, **section.keys)
 
 
@@ -124,7 +140,7 @@ def build_plug_in(section: PlugIn, contract: type[T], where: str, **given: Any) 
     try:
         return found(**usable, **section.keys)
     except (TypeError, ValueError) as error:
-        raise InputError(Problem(where, f"{section.kind} refused its keys: {error}")) from None
+        raise InputError(Problem(where, f"{section.kind} refused its keys: {error}")) from error
 
 
 def _import(section: PlugIn, where: str) -> Any:
@@ -133,11 +149,13 @@ def _import(section: PlugIn, where: str) -> Any:
     except Exception as error:  # whatever another package's code raises when it is imported
         what = f"cannot import {section.kind!r}: {type(error).__name__}: {error}"
         problem = Problem(f"{where}.kind", what, "is the package installed?")
-        raise InputError(problem) from None
+        raise InputError(problem) from error
 
 
 def _check_keys(section: PlugIn, where: str, accepted: Sequence[str]) -> None:
     unknown = [key for key in section.keys if key not in accepted]
     if unknown:
         what = f"{section.kind} has no such key"
-        raise InputError([Problem(f"{where}.{key}", what, nearest(key, accepted)) for key in unknown])
+        raise InputError(
+            [Problem(f"{where}.{key}", what, nearest(key, accepted)) for key in unknown]
+        )

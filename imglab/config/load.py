@@ -50,11 +50,19 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
         if not isinstance(section, dict):
             problems.append(Problem(at, f"is a mapping of keys, not {kind_of_value(section)}"))
         elif not is_chain_name(name):
-            problems.append(Problem(at, "is no name for a chain", "letters, digits, `-` and `_`, a letter first"))
+            problems.append(
+                Problem(
+                    at, "is no name for a chain", "letters, digits, `-` and `_`, a letter first"
+                )
+            )
         elif folded[name.casefold()] > 1:
-            problems.append(Problem(at, "differs from another chain only in upper and lower case", "rename it"))
+            problems.append(
+                Problem(at, "differs from another chain only in upper and lower case", "rename it")
+            )
         elif "chains" in section or "name" in section:
-            problems.append(Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name"))
+            problems.append(
+                Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name")
+            )
         else:
             try:
                 found[name] = validate_config({**common, **section, "name": name}, at)
@@ -72,7 +80,11 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
 def validate_config(tree: Any, where: str) -> RunConfig:
     """Validate a config as read from YAML; `where` names it in messages."""
     if not isinstance(tree, dict):
-        raise InputError(Problem(where, f"a config is a mapping of keys, not {kind_of_value(tree)}", "see configs/"))
+        raise InputError(
+            Problem(
+                where, f"a config is a mapping of keys, not {kind_of_value(tree)}", "see configs/"
+            )
+        )
     regime = spell_out(tree.get("regime"))
     if isinstance(regime, dict) and isinstance(regime.get("kind"), str):
         added = kinds.installed("imglab.regimes")
@@ -106,10 +118,14 @@ def validate_config(tree: Any, where: str) -> RunConfig:
 
 @cache
 def _config_class(modality: Any, model: Any) -> type[RunConfig]:
-    return create_model("RunConfig", __base__=RunConfig, modality=(modality, ...), model=(model, ...))
+    return create_model(
+        "RunConfig", __base__=RunConfig, modality=(modality, ...), model=(model, ...)
+    )
 
 
-def _section_class(kind: Any, table: Mapping[str, kinds.Kind], group: str) -> type[Section] | type[PlugIn] | None:
+def _section_class(
+    kind: Any, table: Mapping[str, kinds.Kind], group: str
+) -> type[Section] | type[PlugIn] | None:
     if is_plug_in(kind):
         return PlugIn
     if isinstance(kind, str) and kind in table:
@@ -119,7 +135,10 @@ def _section_class(kind: Any, table: Mapping[str, kinds.Kind], group: str) -> ty
 
 def plug_ins(config: RunConfig) -> dict[str, str]:
     """Return the sections that name a class or function of another package: dotted key -> what it names."""
-    modality, model = (None if isinstance(section, PlugIn) else section for section in (config.modality, config.model))
+    modality, model = (
+        None if isinstance(section, PlugIn) else section
+        for section in (config.modality, config.model)
+    )
     sections = {
         "modality": config.modality,
         "modality.extractor": getattr(modality, "extractor", None),

@@ -29,12 +29,24 @@ def changed_tree(tree: Any, changes: Sequence[str], where: str) -> Any:
         return with_changes(tree, changes)
     tree = with_changes(tree, choosing)
     profiles, chosen = tree.pop("profiles", {}), tree.pop("profile", None)
-    if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
-        raise InputError(Problem(f"{where}: profiles", "holds profiles by name, each with the keys that it changes"))
+    if not isinstance(profiles, dict) or not all(
+        isinstance(keys, dict) for keys in profiles.values()
+    ):
+        raise InputError(
+            Problem(
+                f"{where}: profiles", "holds profiles by name, each with the keys that it changes"
+            )
+        )
     check_number(profiles, f"{where}: profiles")
     if chosen is not None and not (isinstance(chosen, str) and chosen in profiles):
-        what = f"there is no profile {shortened(chosen)}" if profiles else "this config has no profiles"
-        remedy = nearest(str(chosen)[:SHOWN], [name[:SHOWN] for name in profiles]) if profiles else ""
+        what = (
+            f"there is no profile {shortened(chosen)}"
+            if profiles
+            else "this config has no profiles"
+        )
+        remedy = (
+            nearest(str(chosen)[:SHOWN], [name[:SHOWN] for name in profiles]) if profiles else ""
+        )
         raise InputError(Problem(f"{where}: profile", what, remedy))
     laid = tree if chosen is None else merged(tree, profiles[chosen], f"{where}: profiles.{chosen}")
     return with_changes(laid, others)
@@ -52,7 +64,9 @@ def merged(tree: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
             inner = node.get(part)
             inner = {"kind": inner} if isinstance(inner, str) else {} if inner is None else inner
             if not isinstance(inner, dict):
-                raise InputError(Problem(f"{where}.{key}", f"{part} is not a mapping", "give it whole"))
+                raise InputError(
+                    Problem(f"{where}.{key}", f"{part} is not a mapping", "give it whole")
+                )
             node[part] = dict(inner)
             node = node[part]
         before = node.get(last)
@@ -75,7 +89,9 @@ def with_changes(tree: Any, changes: Sequence[str]) -> Any:
         *parents, last = _steps(key.strip(), where)
         for parent in parents:
             if isinstance(node, dict) and isinstance(node.get(parent), list):
-                raise InputError(Problem(where, f"{parent} is a list", f"give it whole: {parent}=[...]"))
+                raise InputError(
+                    Problem(where, f"{parent} is a list", f"give it whole: {parent}=[...]")
+                )
             if isinstance(node, dict) and not isinstance(node.get(parent), dict):
                 node[parent] = spell_out(node[parent]) if isinstance(node.get(parent), str) else {}
             node = node[parent] if isinstance(node, dict) else node
@@ -108,6 +124,8 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, 
     """Yield (dotted key, before, after) for each value in which two config trees differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
-            yield from differences(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
+            yield from differences(
+                before.get(key), after.get(key), f"{path}.{key}" if path else str(key)
+            )
     elif json.dumps(before, sort_keys=True) != json.dumps(after, sort_keys=True):
         yield path, before, after

@@ -17,7 +17,9 @@ SHOWN = 60
 """Signs of a value that a message repeats."""
 
 
-def problems_of(where: str, tree: Any, model: type[Section], error: ValidationError) -> list[Problem]:
+def problems_of(
+    where: str, tree: Any, model: type[Section], error: ValidationError
+) -> list[Problem]:
     """Turn pydantic's errors into problems as `problem_of` does; of very many, tell the first."""
     found = error.errors(include_url=False)
     told = [problem_of(where, tree, model, details) for details in found[:MOST_TOLD]]
@@ -41,7 +43,11 @@ def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetail
         what = f"{shortened(tag)} is not one of them" if tag else "is missing"
         return Problem(f"{at}.kind", what, nearest(tag[:SHOWN], expected))
     message = details["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(details["input"], (dict, Section)) else f", not {shortened(details['input'])}"
+    given = (
+        ""
+        if isinstance(details["input"], (dict, Section))
+        else f", not {shortened(details['input'])}"
+    )
     if details["type"] == "literal_error" and isinstance(details["input"], str):
         options = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
         named = nearest(details["input"][:SHOWN], [option.strip("'") for option in options])
@@ -49,7 +55,9 @@ def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetail
     return Problem(at, f"{message[:1].lower()}{message[1:]}{given}")
 
 
-def _keys_as_written(tree: Any, model: type[Section], loc: Sequence[Any]) -> tuple[list[Any], list[type[Section]]]:
+def _keys_as_written(
+    tree: Any, model: type[Section], loc: Sequence[Any]
+) -> tuple[list[Any], list[type[Section]]]:
     """Drop pydantic's own words (the tag of a choice) from an error's path; also return the sections it ends in."""
     keys: list[Any] = []
     sections, inner = [model], [model]
@@ -95,4 +103,6 @@ def shortened(value: Any) -> str:
 
 def kind_of_value(value: Any) -> str:
     """Say in plain words what was given where a mapping was asked for."""
-    return {type(None): "nothing", list: "a list", str: "text"}.get(type(value), type(value).__name__)
+    return {type(None): "nothing", list: "a list", str: "text"}.get(
+        type(value), type(value).__name__
+    )

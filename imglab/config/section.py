@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
 
 LONGEST_PATH, LONGEST_NAME = 4095, 255
 """Bytes; longer ones, systems refuse."""
@@ -14,7 +22,9 @@ MOST_NUMBERS = 2 * 10**8
 
 def _can_be_a_path(text: str) -> str:
     if "\0" in text or len(text.encode()) > LONGEST_PATH:
-        raise ValueError(f"cannot be a path: that has no zero byte and at most {LONGEST_PATH} bytes")
+        raise ValueError(
+            f"cannot be a path: that has no zero byte and at most {LONGEST_PATH} bytes"
+        )
     if any(len(name.encode()) > LONGEST_NAME for name in text.split("/")):
         raise ValueError(f"cannot be a path: a name in it has at most {LONGEST_NAME} bytes")
     return text
@@ -31,7 +41,9 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 class Section(BaseModel):
     """Keys that must be known, of the right type and finite, and that do not change afterwards."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class TrainingPlan(Section):
@@ -99,7 +111,9 @@ def kind_of(value: Any) -> str:
 
 def choice(*sections: type[Section], plug_in: bool = False) -> Any:
     """Return the type of a key that holds one of these sections, told apart by `kind`, which may stand alone."""
-    options = [Annotated[section, Tag(section.model_fields["kind"].default)] for section in sections]
+    options = [
+        Annotated[section, Tag(section.model_fields["kind"].default)] for section in sections
+    ]
     if plug_in:
         options.append(Annotated[PlugIn, Tag("module:Class")])
     union = options[0]

@@ -30,7 +30,11 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file of anybody's: nothing in it makes this slow, large or do anything else."""
     try:
         if not path.exists():
-            beside = [str(found) for found in path.parent.glob("[!.]*.yaml")] if path.parent.is_dir() else []
+            beside = (
+                [str(found) for found in path.parent.glob("[!.]*.yaml")]
+                if path.parent.is_dir()
+                else []
+            )
             remedy = nearest(str(path), beside) if beside else REMEDY
             raise InputError(Problem(str(path), "there is no such file", remedy))
         if not path.is_file():  # a pipe or a device may never end
@@ -38,11 +42,15 @@ def read_yaml(path: Path) -> Any:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise InputError(Problem(str(path), f"is larger than {MAX_BYTES} bytes", "a config is a short YAML file"))
+            raise InputError(
+                Problem(
+                    str(path), f"is larger than {MAX_BYTES} bytes", "a config is a short YAML file"
+                )
+            )
         text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise InputError(Problem(str(path), what, "a config is a UTF-8 text file")) from None
+        raise InputError(Problem(str(path), what, "a config is a UTF-8 text file")) from error
     return parse_yaml(text, str(path))
 
 
@@ -55,9 +63,13 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         what = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise InputError(Problem(f"{where}{line}", f"is not usable YAML: {what[:MAX_MESSAGE]}")) from None
+        raise InputError(
+            Problem(f"{where}{line}", f"is not usable YAML: {what[:MAX_MESSAGE]}")
+        ) from error
     except (ValueError, RecursionError, OverflowError) as error:
-        raise InputError(Problem(where, f"is not usable YAML: {str(error)[:MAX_MESSAGE]}")) from None
+        raise InputError(
+            Problem(where, f"is not usable YAML: {str(error)[:MAX_MESSAGE]}")
+        ) from error
 
 
 def dump_yaml(tree: Any) -> str:
@@ -75,7 +87,9 @@ def _check(text: str) -> None:
         elif getattr(event, "tag", None):
             what = f"tags are not used in configs: {event.tag}"  # type: ignore[attr-defined]
         values += isinstance(event, yaml.NodeEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         if values > MAX_VALUES:
             what = f"it holds more than {MAX_VALUES} values"
         elif depth > MAX_DEPTH:
@@ -108,7 +122,11 @@ class _Loader(Base):
     def finite_number(self, node: Any) -> Any:
         """Return a number that everything which is done with it later can hold."""
         if len(node.value) <= MAX_DIGITS:
-            construct = self.construct_yaml_float if node.tag.endswith(":float") else self.construct_yaml_int
+            construct = (
+                self.construct_yaml_float
+                if node.tag.endswith(":float")
+                else self.construct_yaml_int
+            )
             found = construct(node)
             if math.isfinite(found):
                 return found
@@ -141,10 +159,15 @@ _Loader.yaml_constructors = {
     if tag is None or tag.removeprefix(_TAG) in ("null", "bool", "str", "seq", "map")
 }
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) in ("null", "bool")]
+    first: [
+        (tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) in ("null", "bool")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for _kind, _pattern, _first in (("int", _INTEGER, "-+0123456789"), ("float", _FLOAT, "-+.0123456789")):
+for _kind, _pattern, _first in (
+    ("int", _INTEGER, "-+0123456789"),
+    ("float", _FLOAT, "-+.0123456789"),
+):
     _Loader.add_constructor(f"{_TAG}{_kind}", _Loader.finite_number)
     _Loader.add_implicit_resolver(f"{_TAG}{_kind}", _pattern, list(_first))
 _Dumper.add_representer(str, _Dumper.text)

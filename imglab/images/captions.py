@@ -28,7 +28,7 @@ def read_captions(folder: Path, key: str, where: str) -> dict[Path, str]:
     except (OSError, UnicodeDecodeError, MemoryError) as error:
         what = f"{str(path)!r} cannot be read: {error}"
         remedy = 'a line {"file_name": ..., "text": ...} for each image; or use kind: folder'
-        raise InputError(Problem(where, what, remedy)) from None
+        raise InputError(Problem(where, what, remedy)) from error
     found: dict[Path, str] = {}
     problems = []
     for number, line in enumerate(lines, 1):
@@ -43,9 +43,14 @@ def read_captions(folder: Path, key: str, where: str) -> dict[Path, str]:
                 problems.append(Problem(f"{path}, line {number}", str(error)))
     there = sorted(image for image in folder.rglob("*") if image.suffix.lower() in IMAGE_SUFFIXES)
     without = [image for image in there if image not in found]
-    problems += [Problem(str(image), f"has no caption in {METADATA}", "add a line for it") for image in without]
+    problems += [
+        Problem(str(image), f"has no caption in {METADATA}", "add a line for it")
+        for image in without
+    ]
     if not there and not problems:
-        problems.append(Problem(where, f"{str(folder)!r} holds no image", "expected .png, .jpg, ..."))
+        problems.append(
+            Problem(where, f"{str(folder)!r} holds no image", "expected .png, .jpg, ...")
+        )
     if problems:
         more = len(problems) - MOST
         rest = [Problem(where, f"{more} more problems like these")] if more > 0 else []

@@ -33,7 +33,10 @@ pipeline.numpy_to_pil((images / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
 
 
 def diffusion_card(
-    settings: DiffusionSettings, shape: tuple[int, ...], classes: int | None, training: Mapping[str, Any]
+    settings: DiffusionSettings,
+    shape: tuple[int, ...],
+    classes: int | None,
+    training: Mapping[str, Any],
 ) -> str:
     """Return the text of a card for a diffusion model."""
     code = (CONDITIONAL if classes else UNCONDITIONAL).format(

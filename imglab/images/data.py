@@ -43,7 +43,11 @@ def load_real_images(settings: ImageSettings) -> RealImages:
 def _check(raw: SourceImages, settings: ImageSettings) -> None:
     problems = [
         *_unknown_classes(raw.classes, settings.classes or [], "modality.classes"),
-        *_unknown_classes(settings.classes or raw.classes, list(settings.class_sizes or {}), "modality.class_sizes"),
+        *_unknown_classes(
+            settings.classes or raw.classes,
+            list(settings.class_sizes or {}),
+            "modality.class_sizes",
+        ),
     ]
     for name, found in (("training", raw.train), ("test", raw.test)):
         if found is not None and not len(found):
@@ -51,7 +55,9 @@ def _check(raw: SourceImages, settings: ImageSettings) -> None:
     if raw.test is not None and raw.train.images.shape[1:] != raw.test.images.shape[1:]:
         each = [" x ".join(map(str, found.images.shape[1:])) for found in (raw.train, raw.test)]
         what = f"training images are {each[0]} (channels, height, width), test images {each[1]}"
-        problems.append(Problem("modality", what, "set modality.size, and modality.colour to grey or rgb"))
+        problems.append(
+            Problem("modality", what, "set modality.size, and modality.colour to grey or rgb")
+        )
     if problems:
         raise InputError(problems)
 
@@ -79,15 +85,22 @@ def _only_classes(raw: SourceImages, wanted: Sequence[str] | None) -> SourceImag
         rows = matches.any(1).nonzero().flatten()
         return LabelledImages(found.images[rows], matches[rows].long().argmax(1))
 
-    return SourceImages(chosen(raw.train), chosen(raw.test) if raw.test is not None else None, tuple(wanted))
+    return SourceImages(
+        chosen(raw.train), chosen(raw.test) if raw.test is not None else None, tuple(wanted)
+    )
 
 
-def _unknown_classes(classes: Sequence[str] | None, wanted: Sequence[str], where: str) -> list[Problem]:
+def _unknown_classes(
+    classes: Sequence[str] | None, wanted: Sequence[str], where: str
+) -> list[Problem]:
     if wanted and classes is None:
         remedy = "leave it out, or sort the images into one folder per class"
         return [Problem(where, "the data have no classes", remedy)]
     unknown = [name for name in wanted if name not in (classes or ())]
-    return [Problem(where, f"there is no class {name!r}", nearest(name, classes or ())) for name in unknown]
+    return [
+        Problem(where, f"there is no class {name!r}", nearest(name, classes or ()))
+        for name in unknown
+    ]
 
 
 def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
@@ -105,7 +118,9 @@ def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
         problems.append(_too_many("modality.n_fresh", settings.n_fresh, len(fresh)))
     elif not len(pool):
         what = f"no image is left to train on: {len(test)} are for testing, {len(fresh)} kept apart"
-        problems.append(Problem("modality", what, "lower n_test or n_fresh, or choose other classes"))
+        problems.append(
+            Problem("modality", what, "lower n_test or n_fresh, or choose other classes")
+        )
     train = pool[: settings.n_train] if settings.n_train else pool
     if settings.n_train and len(train) < settings.n_train and len(pool):
         problems.append(_too_many("modality.n_train", settings.n_train, len(train)))
@@ -117,7 +132,10 @@ def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
 
 
 def _resized_classes(
-    train: LabelledImages, classes: tuple[str, ...] | None, sizes: Mapping[str, int], problems: list[Problem]
+    train: LabelledImages,
+    classes: tuple[str, ...] | None,
+    sizes: Mapping[str, int],
+    problems: list[Problem],
 ) -> LabelledImages:
     assert classes is not None
     assert train.labels is not None

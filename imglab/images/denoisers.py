@@ -20,10 +20,10 @@ from diffusers.models.embeddings import LabelEmbedding
 from torch import Tensor, nn
 
 from imglab.errors import InputError, Problem
+from imglab.images.captured_inputs import Flow, captured_inputs_denoiser
 from imglab.images.denoising import Denoiser
 from imglab.images.diffusion import PixelDenoiser, shape_of
 from imglab.images.latents import NAME, LatentDenoiser, Latents
-from imglab.images.recorded import Flow, recorded_denoiser
 from imglab.modality import Spec
 
 ARCHITECTURES = "one with a UNet2DModel, a DiT, or a UNet or transformer that reads text"
@@ -44,12 +44,16 @@ class TextDenoiser(LatentDenoiser):
         super().__init__(*given, told=True, nobody=len(prompts))
         self._pipeline, self._prompts = pipeline, [*prompts, ""]
 
-    def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
+    def predict(
+        self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None
+    ) -> Tensor:
         """Return the prediction, given the prompts that the labels stand for."""
         assert labels is not None
         with torch.no_grad():
             read, added = self._read([self._prompts[label] for label in labels.tolist()], noisy)
-        predicted: Tensor = network(noisy, times, encoder_hidden_states=read, added_cond_kwargs=added).sample
+        predicted: Tensor = network(
+            noisy, times, encoder_hidden_states=read, added_cond_kwargs=added
+        ).sample
         return predicted
 
     def _read(self, prompts: list[str], noisy: Tensor) -> tuple[Tensor, dict[str, Tensor] | None]:
@@ -63,9 +67,14 @@ class TextDenoiser(LatentDenoiser):
         pooled = found[2].float()
         if pipeline.config.force_zeros_for_empty_prompt:
             silent = torch.tensor([not prompt for prompt in prompts], device=read.device)
-            read, pooled = read.masked_fill(silent[:, None, None], 0), pooled.masked_fill(silent[:, None], 0)
+            read, pooled = (
+                read.masked_fill(silent[:, None, None], 0),
+                pooled.masked_fill(silent[:, None], 0),
+            )
         height, width = (side * self._latents.times_smaller for side in noisy.shape[-2:])
-        ids = torch.tensor([[height, width, 0, 0, height, width]] * len(prompts), device=read.device)
+        ids = torch.tensor(
+            [[height, width, 0, 0, height, width]] * len(prompts), device=read.device
+        )
         return read, {"text_embeds": pooled, "time_ids": ids.float()}
 
 
@@ -87,7 +96,10 @@ def autoencoder_of(pipeline: DiffusionPipeline) -> Any:
 def trained_part(pipeline: DiffusionPipeline) -> str:
     """Return the name of the part that a fit trains: `unet` or `transformer`; InputError for other architectures."""
     transformers = ModelMixin if reads_text(pipeline) else DiTTransformer2DModel
-    for name, kinds in (("unet", (UNet2DModel, UNet2DConditionModel)), ("transformer", transformers)):
+    for name, kinds in (
+        ("unet", (UNet2DModel, UNet2DConditionModel)),
+        ("transformer", transformers),
+    ):
         if isinstance(getattr(pipeline, name, None), kinds):
             return name
     what = f"a {type(pipeline).__name__} is of an architecture that the lab does not train"
@@ -104,11 +116,15 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
     if reads_text(pipeline) or isinstance(network, UNet2DConditionModel):
         if spec.conditions is None:
             remedy = "use modality.source.kind: captioned_folder, or data with classes"
-            raise InputError(Problem(NAME, "reads prompts, and the data have neither captions nor classes", remedy))
+            raise InputError(
+                Problem(
+                    NAME, "reads prompts, and the data have neither captions nor classes", remedy
+                )
+            )
         prompts = [prompt.replace("{}", name) for name in spec.conditions]
         if isinstance(network, UNet2DConditionModel):
             return _text_denoiser(pipeline, network, noising, spec, prompts)
-        return recorded_denoiser(pipeline, noising, spec, prompts)
+        return captured_inputs_denoiser(pipeline, noising, spec, prompts)
     autoencoder = autoencoder_of(pipeline)
     latents = None if autoencoder is None else Latents(autoencoder)
     if isinstance(network, DiTTransformer2DModel):
@@ -117,7 +133,9 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
         shape = (network.config.in_channels, network.config.sample_size, network.config.sample_size)
         for part in network.modules():
             if isinstance(part, LabelEmbedding):
-                part.dropout_prob = 0.0  # labels are hidden by `label_dropout`, from a generator of ours
+                part.dropout_prob = (
+                    0.0  # labels are hidden by `label_dropout`, from a generator of ours
+                )
         found: Denoiser = DitDenoiser(latents, network, noising, shape, told=True, nobody=nobody)
     else:
         known, shape = network.config.num_class_embeds, shape_of(network)
@@ -134,7 +152,11 @@ def denoiser_of(pipeline: DiffusionPipeline, spec: Spec, prompt: str) -> Denoise
         what = f"predicts {predicted} channels of {drawn}, which is neither noise nor noise and its variance"
         raise InputError(Problem(NAME, what, "choose another pipeline"))
     if found.told and not spec.conditions:
-        raise InputError(Problem(NAME, "is told classes, which the data do not have", "choose an unconditional one"))
+        raise InputError(
+            Problem(
+                NAME, "is told classes, which the data do not have", "choose an unconditional one"
+            )
+        )
     if found.told and known is not None and len(spec.conditions or ()) > known:
         what = f"knows {known} classes, the data have {len(spec.conditions or ())}"
         raise InputError(Problem(NAME, what, "choose some of them: modality.classes"))
@@ -148,7 +170,11 @@ def _text_denoiser(
     spec: Spec,
     prompts: Sequence[str],
 ) -> Denoiser:
-    missing = [part for part in ("vae", "tokenizer", "encode_prompt") if getattr(pipeline, part, None) is None]
+    missing = [
+        part
+        for part in ("vae", "tokenizer", "encode_prompt")
+        if getattr(pipeline, part, None) is None
+    ]
     if missing:
         what = f"a {type(pipeline).__name__} has no {missing[0]}: it is of an architecture that the lab does not train"
         raise InputError(Problem(NAME, what, ARCHITECTURES))
@@ -157,18 +183,30 @@ def _text_denoiser(
     multiple = latents.times_smaller * 2 ** (len(unet.config.block_out_channels) - 1)
     problems = []
     if channels != pipeline.vae.config.in_channels:
-        what = f"draws images of {pipeline.vae.config.in_channels} channels, the data have {channels}"
+        what = (
+            f"draws images of {pipeline.vae.config.in_channels} channels, the data have {channels}"
+        )
         problems.append(Problem(NAME, what, "set modality.colour"))
     if height % multiple or width % multiple:
         what = f"draws images whose sides are multiples of {multiple} pixels, the data are {width} x {height}"
-        problems.append(Problem(NAME, what, f"modality.size: {max(1, round(height / multiple)) * multiple}"))
+        problems.append(
+            Problem(NAME, what, f"modality.size: {max(1, round(height / multiple)) * multiple}")
+        )
     if {unet.config.in_channels, unet.config.out_channels} != {pipeline.vae.config.latent_channels}:
-        problems.append(Problem(NAME, "takes more than noise, or predicts more (inpainting?)", TEXT_TO_IMAGE))
+        problems.append(
+            Problem(NAME, "takes more than noise, or predicts more (inpainting?)", TEXT_TO_IMAGE)
+        )
     if more := _reads_more(pipeline, unet):
-        problems.append(Problem(NAME, f"is told {more}, which the lab does not know how to", TEXT_TO_IMAGE))
+        problems.append(
+            Problem(NAME, f"is told {more}, which the lab does not know how to", TEXT_TO_IMAGE)
+        )
     if problems:
         raise InputError(problems)
-    shape = (unet.config.in_channels, height // latents.times_smaller, width // latents.times_smaller)
+    shape = (
+        unet.config.in_channels,
+        height // latents.times_smaller,
+        width // latents.times_smaller,
+    )
     return TextDenoiser(pipeline, prompts, latents, unet, noising, shape)
 
 
@@ -189,13 +227,17 @@ def _reads_more(pipeline: DiffusionPipeline, unet: UNet2DConditionModel) -> str 
     return None
 
 
-def _check_shape(shape: tuple[int, ...], latents: Latents | None, autoencoder: Any, spec: Spec) -> None:
+def _check_shape(
+    shape: tuple[int, ...], latents: Latents | None, autoencoder: Any, spec: Spec
+) -> None:
     if latents is not None:
         times = latents.times_smaller
         shape = (autoencoder.config.in_channels, shape[1] * times, shape[2] * times)
     if shape == tuple(spec.shape):
         return
-    each = [f"{found[2]} x {found[1]} with {found[0]} channels" for found in (shape, tuple(spec.shape))]
+    each = [
+        f"{found[2]} x {found[1]} with {found[0]} channels" for found in (shape, tuple(spec.shape))
+    ]
     colour = {1: "grey", 3: "rgb"}.get(shape[0], "keep")
     remedy = f"modality.size: {shape[1]}, modality.colour: {colour}"
     raise InputError(Problem(NAME, f"draws images of {each[0]}, the data are {each[1]}", remedy))
@@ -212,4 +254,6 @@ def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler | Flow:
         if torch.allclose(own.cpu().float(), noising.alphas_cumprod, rtol=1e-3, atol=1e-6):
             return noising
     what = f"its {type(scheduler).__name__} adds noise in a way that the lab does not train"
-    raise InputError(Problem(NAME, what, "choose a pipeline of the DDPM family, or one of rectified flow"))
+    raise InputError(
+        Problem(NAME, what, "choose a pipeline of the DDPM family, or one of rectified flow")
+    )

@@ -31,21 +31,19 @@ from imglab.training.steps import (
     Batches,
     check_batch,
     check_norm,
-    common_loss,
     divided,
     fit_state,
     gathered,
+    mean_loss,
     new_accelerator,
     prepared,
     restore_fit,
-    set_pace,
+    set_learning_rate,
     step_count,
     unwrapped,
 )
 
-NO_MEMORY = (
-    "there is no memory for one image at a time; what was finished is kept. Use smaller images or a smaller model"
-)
+NO_MEMORY = "there is no memory for one image at a time; what was finished is kept. Use smaller images or a smaller model"
 NO_MOMENTS = "there is no memory for what AdamW keeps of each weight; use a smaller model, or lora"
 MIDDLING = 128
 log = logging.getLogger(__name__)
@@ -90,7 +88,9 @@ class Denoiser(ABC):
         """Bring what was drawn in its space back to images in [-1, 1]."""
 
     @abstractmethod
-    def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
+    def predict(
+        self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None
+    ) -> Tensor:
         """Return the prediction of `network`, its own or that one wrapped; `labels` may hold `nobody`."""
 
 
@@ -123,11 +123,18 @@ def fit_denoiser(
     undivided, network = network, divided(network, by_block=denoiser.by_block)
     learned = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(learned.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
+    optimizer = torch.optim.AdamW(
+        learned.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused
+    )
     if settings.compile is True:
         network.compile()
     network, optimizer = prepared(accelerator, network, optimizer)
-    average = EMAModel(learned.values(), decay=settings.ema, use_ema_warmup=True, foreach=not distributed.is_sharded())
+    average = EMAModel(
+        learned.values(),
+        decay=settings.ema,
+        use_ema_warmup=True,
+        foreach=not distributed.is_sharded(),
+    )
     average.to(accelerator.device)
     batches = Batches(train, plan.batch, seed)
 
@@ -142,19 +149,21 @@ def fit_denoiser(
     for step in range(first, steps):
         generator = seeds.generator(seed, "noise", step, device=accelerator.device)
         whole = _Step.of(batches[step], denoiser, settings, generator)
-        set_pace(optimizer, step / steps, plan)
+        set_learning_rate(optimizer, step / steps, plan)
         with seeds.isolated(seed, "dropout", step):
-            loss, parts = _backward(accelerator, denoiser, network, optimizer, whole, settings, parts)
+            loss, parts = _backward(
+                accelerator, denoiser, network, optimizer, whole, settings, parts
+            )
         check_norm(accelerator.clip_grad_norm_(learned.values(), 1.0), step * plan.batch)
         try:
             optimizer.step()
         except RuntimeError as error:  # in the first, which makes its moments
             if not should_reduce_batch_size(error):
                 raise
-            raise Stopped(NO_MOMENTS) from None
+            raise Stopped(NO_MOMENTS) from error
         average.step(learned.values())
         state = partial(fit_state, step + 1, weights, optimizer)
-        yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, common_loss(loss), state)
+        yield Progress("fit", (step + 1) * plan.batch, steps * plan.batch, mean_loss(loss), state)
 
     average.copy_to(learned.values())
     network = gathered(unwrapped(accelerator, network), undivided)
@@ -194,18 +203,28 @@ class _Step:
     share: float = 1.0
 
     @classmethod
-    def of(cls, batch: Samples, denoiser: Denoiser, settings: DenoiserSettings, generator: torch.Generator) -> _Step:
+    def of(
+        cls,
+        batch: Samples,
+        denoiser: Denoiser,
+        settings: DenoiserSettings,
+        generator: torch.Generator,
+    ) -> _Step:
         device, n, last = generator.device, len(batch), denoiser.noising.config.num_train_timesteps
         noise = torch.randn(n, *denoiser.shape, generator=generator, device=device)
         # Times spread evenly over the batch: the same expectation as independent ones, less variance.
-        spread = (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
+        spread = (
+            torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)
+        ) / n
         times = (spread * last).long().clamp(max=last - 1)
         hidden = torch.rand(n, generator=generator, device=device) < settings.label_dropout
         labels = None
         if denoiser.told:
             assert batch.condition is not None
             labels = batch.condition.to(device)
-            labels = labels if denoiser.nobody is None else torch.where(hidden, denoiser.nobody, labels)
+            labels = (
+                labels if denoiser.nobody is None else torch.where(hidden, denoiser.nobody, labels)
+            )
         images = batch.data.to(device)
         if settings.flip:
             turned = torch.rand(n, generator=generator, device=device) < 0.5
@@ -256,12 +275,20 @@ def _backward(
             if not should_reduce_batch_size(error):
                 raise
             if parts >= len(mine) or world > 1:
-                raise Stopped(NO_MEMORY if world == 1 else f"{error}; use a smaller batch") from None
+                raise Stopped(
+                    NO_MEMORY if world == 1 else f"{error}; use a smaller batch"
+                ) from error
             parts = min(2 * parts, len(mine))
-            log.warning("out of memory in a fit: batches of %d are worked on in %d parts from here on", n, parts)
+            log.warning(
+                "out of memory in a fit: batches of %d are worked on in %d parts from here on",
+                n,
+                parts,
+            )
 
 
-def _loss(denoiser: Denoiser, network: nn.Module, step: _Step, settings: DenoiserSettings) -> Tensor:
+def _loss(
+    denoiser: Denoiser, network: nn.Module, step: _Step, settings: DenoiserSettings
+) -> Tensor:
     with torch.no_grad():
         clean = denoiser.encode(step.images.float() / 127.5 - 1, step.code_noise)
     noisy: Tensor = denoiser.noising.add_noise(clean, step.noise, step.times)
@@ -298,7 +325,9 @@ def draw_images(
     """
     if denoiser.told and conditions is None:
         raise ValueError("a class-conditional model needs conditions")
-    denoiser.network.to(memory_format=torch.channels_last)  # as it was fitted in: other layouts round differently
+    denoiser.network.to(
+        memory_format=torch.channels_last
+    )  # as it was fitted in: other layouts round differently
     if settings.compile is True:
         denoiser.network.compile()
     try:
@@ -340,7 +369,7 @@ def smaller_batch(error: RuntimeError, drawn: int) -> int:
     if not should_reduce_batch_size(error):
         raise error
     if drawn == 1:
-        raise Stopped(NO_MEMORY) from None
+        raise Stopped(NO_MEMORY) from error
     log.warning("out of memory in drawing: batches of %d images from here on", drawn // 2)
     return drawn // 2
 
@@ -359,20 +388,28 @@ def _denoise(
     labels: Tensor | None,
 ) -> Tensor:
     device = denoiser.device
-    noise = torch.stack([torch.randn(denoiser.shape, generator=generator) for generator in generators])
+    noise = torch.stack(
+        [torch.randn(denoiser.shape, generator=generator) for generator in generators]
+    )
     sampler.set_timesteps(steps, device=device)
     images = noise.to(device) * sampler.init_noise_sigma
     draws = "generator" in inspect.signature(sampler.step).parameters
     extra = {"generator": generators} if draws else {}
     labels = None if labels is None else labels.to(device)
     for time in sampler.timesteps:
-        predicted = guided(denoiser, settings, sampler.scale_model_input(images, time), time, labels)
+        predicted = guided(
+            denoiser, settings, sampler.scale_model_input(images, time), time, labels
+        )
         images = sampler.step(predicted, time, images, **extra).prev_sample
     return denoiser.decode(images)
 
 
 def guided(
-    denoiser: Denoiser, settings: DenoiserSettings, images: Tensor, time: Tensor, labels: Tensor | None
+    denoiser: Denoiser,
+    settings: DenoiserSettings,
+    images: Tensor,
+    time: Tensor,
+    labels: Tensor | None,
 ) -> Tensor:
     """Return the prediction at a time, led away from that for no label where `sampling_bias` is below 1."""
     times = time.to(images.device).expand(len(images))
@@ -387,5 +424,9 @@ def guided(
     return told + (1 / bias - 1) * (told - untold)
 
 
-SAMPLERS = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler, "dpm-solver++": DPMSolverMultistepScheduler}
+SAMPLERS = {
+    "ddim": DDIMScheduler,
+    "ddpm": DDPMScheduler,
+    "dpm-solver++": DPMSolverMultistepScheduler,
+}
 """The samplers that a config may name."""

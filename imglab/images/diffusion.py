@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
+from imglab.images.autotune import choices
 from imglab.images.cards import diffusion_card
 from imglab.images.denoising import SAMPLERS, Denoiser, draw_images, fit_denoiser
 from imglab.images.settings import DiffusionSettings
-from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
@@ -40,7 +40,9 @@ class PixelDenoiser(Denoiser):
     def decode(self, found: Tensor) -> Tensor:  # noqa: D102
         return found
 
-    def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:  # noqa: D102
+    def predict(  # noqa: D102
+        self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None
+    ) -> Tensor:
         predicted: Tensor = network(noisy, times, class_labels=labels).sample
         return predicted[:, : noisy.shape[1]]
 
@@ -102,7 +104,9 @@ class DiffusionModel(GenerativeModel):
             unet = _new_unet(self._settings, train.shape, self._classes)
         if start is not None:
             unet.load_state_dict(self.check_start(start).unet.state_dict())
-        fitting = fit_denoiser(self._denoiser(unet), train, plan, self._settings, seed=seed, resume=resume)
+        fitting = fit_denoiser(
+            self._denoiser(unet), train, plan, self._settings, seed=seed, resume=resume
+        )
         seen = yield from fitting
         training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
         return DiffusionModel(self._settings, unet=unet, classes=self._classes, training=training)
@@ -118,7 +122,9 @@ class DiffusionModel(GenerativeModel):
 
     def _denoiser(self, unet: UNet2DModel) -> PixelDenoiser:
         told = self._classes is not None
-        return PixelDenoiser(unet, _noising(self._settings), shape_of(unet), told=told, nobody=self._classes)
+        return PixelDenoiser(
+            unet, _noising(self._settings), shape_of(unet), told=told, nobody=self._classes
+        )
 
     def check_start(self, start: GenerativeModel) -> DiffusionModel:
         """Raise ValueError unless the network of `start` has this model's layers and draws its kind of image."""
@@ -126,9 +132,13 @@ class DiffusionModel(GenerativeModel):
             raise ValueError(f"a diffusion model cannot start from a {type(start).__name__}")
         theirs = start.unet.config
         with torch.device("meta"):
-            ours = _new_unet(self._settings, self._shape or shape_of(start.unet), self._classes).config
+            ours = _new_unet(
+                self._settings, self._shape or shape_of(start.unet), self._classes
+            ).config
         ours, theirs = (json.loads(json.dumps(dict(config))) for config in (ours, theirs))
-        different = [key for key in ours if not key.startswith("_") and ours[key] != theirs.get(key)]
+        different = [
+            key for key in ours if not key.startswith("_") and ours[key] != theirs.get(key)
+        ]
         if different:
             each = ", ".join(f"{key} {theirs.get(key)} instead of {ours[key]}" for key in different)
             raise ValueError(f"its network is another one: {each}")
@@ -138,7 +148,9 @@ class DiffusionModel(GenerativeModel):
         """Yield images: noise of (seed, i), denoised in `steps` steps, rounded once to uint8."""
         settings, denoiser = self._settings, self._denoiser(self.unet)
         sampler = _sampler(settings)
-        yield from draw_images(denoiser, sampler, settings, settings.steps, indices, conditions=conditions, seed=seed)
+        yield from draw_images(
+            denoiser, sampler, settings, settings.steps, indices, conditions=conditions, seed=seed
+        )
 
     def save(self, path: Path) -> None:
         """Write a `DDPMPipeline` that opens with `DiffusionPipeline.from_pretrained`, a card and `imglab.json`."""
@@ -165,33 +177,51 @@ class DiffusionModel(GenerativeModel):
             with torch.device("meta"):
                 unet = _new_unet(settings, _shape_in(saved), classes)
             own = json.loads(json.dumps(dict(unet.config)))
-            different = [key for key, value in saved.items() if not key.startswith("_") and value != own.get(key)]
+            different = [
+                key
+                for key, value in saved.items()
+                if not key.startswith("_") and value != own.get(key)
+            ]
             if different:
                 raise ValueError(f"its network has another {different[0]} than its settings")
             unet = hub.filled(unet, path / "unet" / SAFETENSORS_WEIGHTS_NAME)
-            return cls(settings, unet=unet.to(device()), classes=classes, training=described["training"])
+            return cls(
+                settings, unet=unet.to(device()), classes=classes, training=described["training"]
+            )
 
 
 def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:
     """Check that the network fits the images; return the number of classes if it is conditional on them."""
     problems = []
     if len(spec.shape) != 3 or spec.dtype != torch.uint8:
-        raise InputError(Problem("model.kind", "a diffusion model draws images", "use it with modality.kind: image"))
+        raise InputError(
+            Problem(
+                "model.kind", "a diffusion model draws images", "use it with modality.kind: image"
+            )
+        )
     halvings = len(settings.channels) - 1
     if any(side % 2**halvings for side in spec.shape[1:]):
         size = f"{spec.shape[2]} x {spec.shape[1]}"
         what = f"{len(settings.channels)} levels halve the image {halvings} times, but it is {size}"
         problems.append(
-            Problem("model.channels", what, f"use fewer levels, or a modality.size that {2**halvings} divides")
+            Problem(
+                "model.channels",
+                what,
+                f"use fewer levels, or a modality.size that {2**halvings} divides",
+            )
         )
     if settings.class_conditional and spec.conditions is None:
-        problems.append(Problem("model.class_conditional", "the data have no classes", "set it to false"))
+        problems.append(
+            Problem("model.class_conditional", "the data have no classes", "set it to false")
+        )
     if problems:
         raise InputError(problems)
     return len(spec.conditions) if settings.class_conditional and spec.conditions else None
 
 
-def _new_unet(settings: DiffusionSettings, shape: tuple[int, ...], classes: int | None) -> UNet2DModel:
+def _new_unet(
+    settings: DiffusionSettings, shape: tuple[int, ...], classes: int | None
+) -> UNet2DModel:
     levels = len(settings.channels)
     down, up = ["DownBlock2D"] * levels, ["UpBlock2D"] * levels
     if settings.attention:
@@ -219,7 +249,9 @@ def _sampler(settings: DiffusionSettings) -> Any:
     if settings.sampler != "dpm-solver++":
         return SAMPLERS[settings.sampler](**schedule, timestep_spacing="trailing", clip_sample=True)
     # The noise predicted at the last steps says next to nothing about the image: unbounded, the first step explodes.
-    bounded = {"thresholding": True, "sample_max_value": 1.0} if settings.prediction == "epsilon" else {}
+    bounded = (
+        {"thresholding": True, "sample_max_value": 1.0} if settings.prediction == "epsilon" else {}
+    )
     return DPMSolverMultistepScheduler(**schedule, timestep_spacing="trailing", **bounded)
 
 

@@ -83,7 +83,9 @@ class Classifier(Extractor):
         if not path.exists():
             _train_classifier(network.to(device()), real, self._settings)
             network.cpu()
-            files.write_atomically(path, lambda temporary: save_file(network.state_dict(), temporary))
+            files.write_atomically(
+                path, lambda temporary: save_file(network.state_dict(), temporary)
+            )
         network.load_state_dict(load_file(path))
         self._network = network.eval().to(device())
         self._hash = files.sha256_file(path)[:HASH_LENGTH]
@@ -120,7 +122,13 @@ def _small_network(channels: int, classes: int) -> nn.Sequential:
     body: list[nn.Module] = []
     for before, after, stride in ((channels, 32, 1), (32, 64, 2), (64, 64, 1)):
         body += [nn.Conv2d(before, after, 3, stride, 1), nn.ReLU()]
-    body += [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64 * 16, 64), nn.ReLU(), nn.Linear(64, classes)]
+    body += [
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(64 * 16, 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    ]
     return nn.Sequential(*body)
 
 
@@ -145,7 +153,9 @@ def _lenet(channels: int, classes: int) -> nn.Sequential:
 _NETWORKS = {"small": _small_network, "lenet": _lenet}
 
 
-def _train_classifier(network: nn.Sequential, real: LabelledImages, settings: ClassifierSettings) -> None:
+def _train_classifier(
+    network: nn.Sequential, real: LabelledImages, settings: ClassifierSettings
+) -> None:
     assert real.labels is not None
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     batch = min(BATCH, len(real))
@@ -172,7 +182,8 @@ def _disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
     turn, size, right, down = (torch.rand(4, len(images), generator=generator) * 2 - 1).unbind()
     angle, scale = turn * TURN, 1 + size * SCALE
     shift = [
-        2 * SHIFT * part / side for part, side in zip((right, down), (images.shape[3], images.shape[2]), strict=True)
+        2 * SHIFT * part / side
+        for part, side in zip((right, down), (images.shape[3], images.shape[2]), strict=True)
     ]
     rows = [
         torch.stack([angle.cos() / scale, -angle.sin() / scale, shift[0]], 1),
@@ -220,12 +231,22 @@ class Inception(Extractor):
 
     def _open(self, path: Path) -> None:
         try:
-            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+            state = (
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, weights_only=True)
+            )
             self._network = _inception(state).to(device())
-        except (*UNREADABLE, RuntimeError, AttributeError, UnpicklingError, SafetensorError) as error:
+        except (
+            *UNREADABLE,
+            RuntimeError,
+            AttributeError,
+            UnpicklingError,
+            SafetensorError,
+        ) as error:
             what = f"{str(path)!r} does not hold Inception-v3's weights: {first_line(error)}"
             problem = Problem(INCEPTION_KEY, what, REMEDY)
-            raise InputError(problem) from None
+            raise InputError(problem) from error
         self._hash = files.sha256_file(path)[:HASH_LENGTH]
 
     @torch.inference_mode()
@@ -234,7 +255,12 @@ class Inception(Extractor):
         if self._network is None:
             raise RuntimeError("the extractor has not been prepared")
         where = next(self._network.parameters()).device
-        return torch.cat([self._network(batch.to(where)).flatten(1).cpu() for batch in in_colour(images).split(32)])
+        return torch.cat(
+            [
+                self._network(batch.to(where)).flatten(1).cpu()
+                for batch in in_colour(images).split(32)
+            ]
+        )
 
 
 def _inception(state: dict[str, Tensor]) -> nn.Module:
@@ -250,8 +276,12 @@ def _downloaded(where: str) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=INCEPTION_HASH, progress=False)
+            torch.hub.download_url_to_file(
+                URL_INCEPTION_V3, str(path), hash_prefix=INCEPTION_HASH, progress=False
+            )
         except (OSError, RuntimeError) as error:
-            problem = Problem(where, f"Inception's weights could not be downloaded: {error}", REMEDY)
-            raise InputError(problem) from None
+            problem = Problem(
+                where, f"Inception's weights could not be downloaded: {error}", REMEDY
+            )
+            raise InputError(problem) from error
     return path

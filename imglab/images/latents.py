@@ -32,14 +32,18 @@ class Latents:
         if hasattr(found, "latents"):
             latents = found.latents
         else:
-            latents = found.latent_dist.mean + found.latent_dist.std * noise.to(found.latent_dist.std.dtype)
+            latents = found.latent_dist.mean + found.latent_dist.std * noise.to(
+                found.latent_dist.std.dtype
+            )
         scaled: Tensor = (latents.float() - self._shift) * self._scale
         return scaled
 
     @contextmanager
     def _without_overflow(self) -> Iterator[None]:
         """Work in fp32 where an autoencoder in fp16 says that it must (`force_upcast`, Stable Diffusion XL's)."""
-        half = self._autoencoder.dtype == torch.float16 and getattr(self._autoencoder.config, "force_upcast", False)
+        half = self._autoencoder.dtype == torch.float16 and getattr(
+            self._autoencoder.config, "force_upcast", False
+        )
         if half:
             self._autoencoder.float()
         try:

@@ -16,7 +16,7 @@ from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
 from imglab.images.data import load_real_images
 from imglab.images.features import Classifier, Extractor, Inception, Pixels
-from imglab.images.frozen import Clip, Dino
+from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import (
     ClassifierSettings,
@@ -72,7 +72,9 @@ class ImageModality(Modality):
         """Return images of the part kept apart (`n_fresh`)."""
         found = self._real.fresh[first : first + n]
         if len(found) < n:
-            raise ValueError(f"{first + n} fresh images asked for, modality.n_fresh keeps {len(self._real.fresh)}")
+            raise ValueError(
+                f"{first + n} fresh images asked for, modality.n_fresh keeps {len(self._real.fresh)}"
+            )
         return Samples.real(found.images, found.labels)
 
     def fresh_available(self) -> int | None:
@@ -83,7 +85,9 @@ class ImageModality(Modality):
         """Return the extractor's features."""
         return self._extractor.features(samples.data)
 
-    def metrics(self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(
+        self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int
+    ) -> Measures:
         """Count classes and follow colour and contrast.
 
         class_counts    samples that the classifier assigns to each class
@@ -98,7 +102,9 @@ class ImageModality(Modality):
         hue_drift, saturation_drift  of images in colour: turn of the mean hue in degrees, shift of the mean saturation
         clip_score      with the extractor `clip` and captions: how well each image fits its prompt, mean
         """
-        (real_mean, real_contrast), (mean, contrast) = (_tone(part) for part in (self._real.train.images, samples.data))
+        (real_mean, real_contrast), (mean, contrast) = (
+            _tone(part) for part in (self._real.train.images, samples.data)
+        )
         values: dict[str, Any] = {
             "colour_drift": float((mean - real_mean).square().mean().sqrt()),
             "contrast_drift": float(contrast / real_contrast - 1) if real_contrast > 0 else None,
@@ -111,7 +117,9 @@ class ImageModality(Modality):
         if self._classifier is None or self._classes is None:
             reasons["class_counts"] = "the real images have no labels to train a classifier on"
             return Measures(values, reasons, floor=score.floor)
-        counts = torch.bincount(self._classifier.predict(samples.data), minlength=len(self._classes))
+        counts = torch.bincount(
+            self._classifier.predict(samples.data), minlength=len(self._classes)
+        )
         values["class_counts"] = dict(zip(self._classes, counts.tolist(), strict=True))
         return Measures({**values, **self._survival(counts, samples)}, reasons, floor=score.floor)
 
@@ -120,7 +128,10 @@ class ImageModality(Modality):
             return Measures()
         hue, saturation = self._real_colour
         drawn_hue, drawn_saturation = mean_colour(samples.data)
-        values: dict[str, float | None] = {"saturation_drift": drawn_saturation - saturation, "hue_drift": None}
+        values: dict[str, float | None] = {
+            "saturation_drift": drawn_saturation - saturation,
+            "hue_drift": None,
+        }
         if hue is None or drawn_hue is None:
             whose = "real images" if hue is None else "samples"
             return Measures(values, {"hue_drift": f"the {whose} are grey: they have no hue"})
@@ -135,18 +146,27 @@ class ImageModality(Modality):
         if not isinstance(self._extractor, Clip) or self._real.prompts is None:
             return Measures()
         if samples.condition is None:
-            return Measures({"clip_score": None}, {"clip_score": "the samples were not drawn from prompts"})
+            return Measures(
+                {"clip_score": None}, {"clip_score": "the samples were not drawn from prompts"}
+            )
         (mean, error), (real, real_error) = (
             self._scored(found.data, found.condition) for found in (samples, self.real("test"))
         )
-        floor = {"clip_score": {"mean": real, "sd": real_error * (len(self._real.test) / len(samples)) ** 0.5}}
+        floor = {
+            "clip_score": {
+                "mean": real,
+                "sd": real_error * (len(self._real.test) / len(samples)) ** 0.5,
+            }
+        }
         return Measures({"clip_score": mean, "clip_score_se": error}, floor=floor)
 
     def _scored(self, images: Tensor, prompts: Tensor | None) -> tuple[float, float]:
         assert isinstance(self._extractor, Clip)
         assert prompts is not None
         assert self._real.prompts is not None
-        scores = self._extractor.scores(images, [self._real.prompts[number] for number in prompts.tolist()])
+        scores = self._extractor.scores(
+            images, [self._real.prompts[number] for number in prompts.tolist()]
+        )
         return float(scores.mean()), float(scores.std(correction=0) / len(scores) ** 0.5)
 
     def _survival(self, counts: Tensor, samples: Samples) -> dict[str, Any]:
@@ -160,7 +180,9 @@ class ImageModality(Modality):
         found: dict[str, Any] = {
             "classes_alive": int((counts > 0).sum()),
             "class_survival": dict(zip(self._classes, _ratios(counts, expected), strict=True)),
-            "class_survival_by_chance": dict(zip(self._classes, chances_alive(share, n, t), strict=True)),
+            "class_survival_by_chance": dict(
+                zip(self._classes, chances_alive(share, n, t), strict=True)
+            ),
         }
         if len(real) > TENTHS:  # of ten classes, each is a tenth
             found["tenth_survival"] = {
@@ -173,7 +195,9 @@ class ImageModality(Modality):
     def abilities(self) -> frozenset[str]:
         """Images can be searched for a watermark and, where there are labels, judged by the classifier."""
         found = {"export", "confidence"} if self._classifier else {"export"}
-        return frozenset(found | {"watermark_scores"} if min(self.spec.shape[1:]) >= SMALLEST_SIDE else found)
+        return frozenset(
+            found | {"watermark_scores"} if min(self.spec.shape[1:]) >= SMALLEST_SIDE else found
+        )
 
     def confidence(self, samples: Samples) -> Tensor:
         """Return the probability that the classifier gives a sample's label, or its most likely class, float [N]."""
@@ -226,7 +250,9 @@ class ImageModality(Modality):
             return build_plug_in(chosen, Extractor, "modality.extractor")
         if self._classifier is None:
             what = "the classifier learns from labels, and the data have fewer than two classes"
-            raise InputError(Problem("modality.extractor", what, "use `inception`, `dinov2`, `clip` or `pixels`"))
+            raise InputError(
+                Problem("modality.extractor", what, "use `inception`, `dinov2`, `clip` or `pixels`")
+            )
         return self._classifier
 
 

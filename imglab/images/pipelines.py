@@ -28,6 +28,8 @@ from transformers import PreTrainedTokenizerFast
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
+from imglab.images.autotune import choices
+from imglab.images.captured_inputs import Flow, plain_keys
 from imglab.images.cards import pipeline_card
 from imglab.images.denoisers import autoencoder_of, denoiser_of, reads_text, trained_part
 from imglab.images.denoising import (
@@ -41,9 +43,7 @@ from imglab.images.denoising import (
     smaller_batch,
 )
 from imglab.images.latents import NAME
-from imglab.images.recorded import Flow, plain_keys
 from imglab.images.settings import PipelineSettings
-from imglab.images.tuning import choices
 from imglab.images.watermark import check_watermark, embed
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
@@ -83,7 +83,9 @@ class PipelineModel(GenerativeModel):
         if modality is not None:
             spec = modality.spec
             if len(spec.shape) != 3 or spec.dtype != torch.uint8:
-                problem = Problem("model.kind", "a pipeline draws images", "use it with modality.kind: image")
+                problem = Problem(
+                    "model.kind", "a pipeline draws images", "use it with modality.kind: image"
+                )
                 raise InputError(problem)
             check_watermark(settings.watermark, spec.shape)
             pipeline = open_pipeline(settings).to(device())
@@ -99,7 +101,11 @@ class PipelineModel(GenerativeModel):
             problems.append(Problem("model.sampling_bias", what, "leave it out"))
         times = pipeline.scheduler.config.get("num_train_timesteps", math.inf)
         if (settings.steps or 1) > times:
-            problems.append(Problem("model.steps", f"{settings.steps} are more than the {times} of its scheduler"))
+            problems.append(
+                Problem(
+                    "model.steps", f"{settings.steps} are more than the {times} of its scheduler"
+                )
+            )
         if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
             what = f"{settings.sampler!r} is no sampler for rectified flow, which this pipeline was trained by"
             problems.append(Problem("model.sampler", what, "leave it out"))
@@ -161,7 +167,9 @@ class PipelineModel(GenerativeModel):
                 network.load_state_dict(type(network).from_config(network.config).state_dict())
         pipeline = _with_network(begun.pipeline, network)
         lora = None if start is None else settings.lora
-        fitting = fit_denoiser(self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume)
+        fitting = fit_denoiser(
+            self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume
+        )
         seen = yield from fitting
         _as_stored(network, begun.network)
         training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
@@ -171,7 +179,10 @@ class PipelineModel(GenerativeModel):
         """Raise ValueError unless `start` is a pipeline of the same layers."""
         if not isinstance(start, PipelineModel):
             raise ValueError(f"a pipeline cannot start from a {type(start).__name__}")
-        ours, theirs = ({k: tuple(v.shape) for k, v in each.network.state_dict().items()} for each in (self, start))
+        ours, theirs = (
+            {k: tuple(v.shape) for k, v in each.network.state_dict().items()}
+            for each in (self, start)
+        )
         if ours != theirs:
             raise ValueError("its network is another one")
         return start
@@ -182,33 +193,52 @@ class PipelineModel(GenerativeModel):
         if reads_text(self._pipeline):
             yield from self._draw_from_text(indices, conditions, seed)
             return
-        sampler, steps = _sampler(self._settings, self._pipeline), _steps(self._settings, self._pipeline)
+        sampler, steps = (
+            _sampler(self._settings, self._pipeline),
+            _steps(self._settings, self._pipeline),
+        )
         denoiser, settings = self._denoiser(self._pipeline), self._settings
         if settings.sampling_bias is None and denoiser.nobody is not None:
             settings = settings.model_copy(update={"sampling_bias": _own_bias(self._pipeline)})
-        yield from draw_images(denoiser, sampler, settings, steps, indices, conditions=conditions, seed=seed)
+        yield from draw_images(
+            denoiser, sampler, settings, steps, indices, conditions=conditions, seed=seed
+        )
 
-    def _draw_from_text(self, indices: range, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+    def _draw_from_text(
+        self, indices: range, conditions: Tensor | None, seed: int
+    ) -> Iterator[Samples]:
         """Let the pipeline draw, each image from a generator of its own."""
-        settings, pipeline, mark = self._settings, copy.copy(self._pipeline), self._settings.watermark
+        settings, pipeline, mark = (
+            self._settings,
+            copy.copy(self._pipeline),
+            self._settings.watermark,
+        )
         if conditions is None:
             raise ValueError("a model that reads prompts needs conditions")
-        self.network.to(memory_format=torch.channels_last)  # as it was fitted in: other layouts round differently
+        self.network.to(
+            memory_format=torch.channels_last
+        )  # as it was fitted in: other layouts round differently
         pipeline.scheduler = _sampler(settings, pipeline)
         pipeline.set_progress_bar_config(disable=True)
         names, (height, width) = self._spec.conditions or (), self._spec.shape[1:]
-        guidance = {} if settings.sampling_bias is None else {"guidance_scale": 1 / settings.sampling_bias}
+        guidance = (
+            {} if settings.sampling_bias is None else {"guidance_scale": 1 / settings.sampling_bias}
+        )
         at, batch = 0, sampling_batch(settings)
         while at < len(indices):
             labels = conditions[at : at + batch]
             with autocast(settings, device()):
                 try:
                     drawn = pipeline(
-                        prompt=[settings.prompt.replace("{}", names[label]) for label in labels.tolist()],
+                        prompt=[
+                            settings.prompt.replace("{}", names[label]) for label in labels.tolist()
+                        ],
                         height=height,
                         width=width,
                         num_inference_steps=_steps(settings, pipeline),
-                        generator=[seeds.generator(seed, index) for index in indices[at : at + batch]],
+                        generator=[
+                            seeds.generator(seed, index) for index in indices[at : at + batch]
+                        ],
                         output_type="pt",
                         **guidance,
                         **plain_keys(pipeline),
@@ -219,13 +249,17 @@ class PipelineModel(GenerativeModel):
             if hidden := sum(map(bool, getattr(drawn, "nsfw_content_detected", None) or ())):
                 log.warning("the pipeline's safety checker made %d images black", hidden)
             images = rounded(drawn.images.float() * 2 - 1)
-            yield Samples.drawn(images if mark is None else embed(images, **mark.model_dump()), labels)
+            yield Samples.drawn(
+                images if mark is None else embed(images, **mark.model_dump()), labels
+            )
             at += len(labels)
 
     def save(self, path: Path) -> None:
         """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`, a card and `imglab.json`."""
         for part in self._pipeline.components.values():
-            if isinstance(part, PreTrainedTokenizerFast):  # how it padded last would be saved with it
+            if isinstance(
+                part, PreTrainedTokenizerFast
+            ):  # how it padded last would be saved with it
                 part.backend_tokenizer.no_padding()
                 part.backend_tokenizer.no_truncation()
         with hub.quiet(), _quiet_diffusers():
@@ -239,17 +273,26 @@ class PipelineModel(GenerativeModel):
             "training": self._training,
         }
         (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
-        (path / "README.md").write_text(pipeline_card(type(self._pipeline).__name__, self._settings, self._training))
+        (path / "README.md").write_text(
+            pipeline_card(type(self._pipeline).__name__, self._settings, self._training)
+        )
 
     @classmethod
     def load(cls, path: Path) -> PipelineModel:
         """Open what `save` wrote."""
         with hub.loading(path):
             described = hub.read_described(path)
-            settings, conditions = PipelineSettings(**described["settings"]), described["conditions"]
+            settings, conditions = (
+                PipelineSettings(**described["settings"]),
+                described["conditions"],
+            )
             own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
             pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
-            spec = Spec(tuple(described["shape"]), torch.uint8, None if conditions is None else tuple(conditions))
+            spec = Spec(
+                tuple(described["shape"]),
+                torch.uint8,
+                None if conditions is None else tuple(conditions),
+            )
             return cls(settings, pipeline=pipeline, spec=spec, training=described["training"])
 
 
@@ -263,16 +306,22 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
             folder = _downloaded(settings)
         part, reads = _check_folder(folder, name, where)
         averaged = _averaged(folder / f"{part}{EMA}", where)
-        stored = _stored_dtype(averaged) if averaged else _stored_dtype(folder / part, settings.variant)
+        stored = (
+            _stored_dtype(averaged) if averaged else _stored_dtype(folder / part, settings.variant)
+        )
         dtype = stored if settings.dtype == "own" else settings.dtype
         # Told here and not changed afterwards: some layers stay in fp32 where others are in fp16.
         keys = {"use_safetensors": True, "torch_dtype": DTYPES[dtype], "local_files_only": True}
         kind = AutoPipelineForText2Image if reads else DiffusionPipeline
-        opened = kind.from_pretrained(folder, variant=settings.variant, trust_remote_code=False, **keys)
+        opened = kind.from_pretrained(
+            folder, variant=settings.variant, trust_remote_code=False, **keys
+        )
         if averaged:
             setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, **keys))
         for component in opened.components.values():
-            if isinstance(component, nn.Module) and any(each.is_meta for each in component.state_dict().values()):
+            if isinstance(component, nn.Module) and any(
+                each.is_meta for each in component.state_dict().values()
+            ):
                 raise ValueError(f"its {type(component).__name__} lacks weights")
     opened.set_progress_bar_config(disable=True)
     for component in opened.components.values():
@@ -285,8 +334,14 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
 def _downloaded(settings: PipelineSettings) -> Path:
     """Return the local folder of a pipeline of the hub, with the averaged weights that may lie beside its own."""
     name, revision = settings.name, settings.revision
-    folder = DiffusionPipeline.download(name, revision=revision, variant=settings.variant, use_safetensors=True)
-    averaged = [f"{part}{EMA}/{file}" for part in TRAINED for file in ("config.json", f"{WHOLE}*.safetensors*")]
+    folder = DiffusionPipeline.download(
+        name, revision=revision, variant=settings.variant, use_safetensors=True
+    )
+    averaged = [
+        f"{part}{EMA}/{file}"
+        for part in TRAINED
+        for file in ("config.json", f"{WHOLE}*.safetensors*")
+    ]
     snapshot_download(name, revision=revision, allow_patterns=averaged)  # into the same folder
     return Path(folder)
 
@@ -308,7 +363,11 @@ def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
     if not index.is_file():
         what = f"the folder {name!r} has no model_index.json, so it is no pipeline"
         raise InputError(Problem(where, what, "save it there: pipeline.save_pretrained(folder)"))
-    components = {key: value for key, value in json.loads(index.read_text()).items() if isinstance(value, list)}
+    components = {
+        key: value
+        for key, value in json.loads(index.read_text()).items()
+        if isinstance(value, list)
+    }
     foreign = [key for key, value in components.items() if not _is_known(value)]
     if foreign:
         what = f"the part {foreign[0]!r} of {name!r} is of neither diffusers nor transformers"
@@ -320,20 +379,30 @@ def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
         hub.check_weights(folder / part, where)
     named = [part for part in TRAINED if part in parts]
     if not named:
-        raise InputError(Problem(where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"))
+        raise InputError(
+            Problem(
+                where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"
+            )
+        )
     return named[0], "tokenizer" in parts
 
 
 def _is_known(component: list[Any]) -> bool:
     """Say whether a part of a pipeline, [library, class], is left out or of a library that is opened."""
     library = component[0] if len(component) == 2 else ""
-    known = library in LIBRARIES or (isinstance(library, str) and hasattr(diffusers_pipelines, library))
+    known = library in LIBRARIES or (
+        isinstance(library, str) and hasattr(diffusers_pipelines, library)
+    )
     return library is None or known
 
 
 def _stored_dtype(folder: Path, variant: str | None = None) -> str:
     """Return the dtype of most weights in the file of a folder that is opened first; fp32 where it is none of ours."""
-    files = [file for mark in ([f".{variant}"] if variant else []) + [""] for file in _weights(folder, mark)]
+    files = [
+        file
+        for mark in ([f".{variant}"] if variant else []) + [""]
+        for file in _weights(folder, mark)
+    ]
     if not files:
         return "fp32"
     with safe_open(files[0], framework="pt") as stored:
@@ -345,13 +414,19 @@ def _weights(folder: Path, mark: str) -> list[Path]:
     """Return the files of weights of a variant, in the order in which diffusers looks: in parts, then whole."""
     number = "[0-9]" * 5
     parts = [f"{WHOLE}{mark}-{number}-of-{number}", f"{WHOLE}-{number}-of-{number}{mark}"]
-    return [file for name in (*parts, WHOLE + mark) for file in sorted(folder.glob(f"{name}.safetensors"))]
+    return [
+        file
+        for name in (*parts, WHOLE + mark)
+        for file in sorted(folder.glob(f"{name}.safetensors"))
+    ]
 
 
 def _as_stored(network: nn.Module, like: nn.Module) -> None:
     """Bring each weight to the dtype that it has in `like`."""
     for ours, theirs in zip(
-        (*network.parameters(), *network.buffers()), (*like.parameters(), *like.buffers()), strict=True
+        (*network.parameters(), *network.buffers()),
+        (*like.parameters(), *like.buffers()),
+        strict=True,
     ):
         ours.data = ours.data.to(theirs.dtype)
 
@@ -368,16 +443,23 @@ def _sampler(settings: PipelineSettings, pipeline: DiffusionPipeline) -> Any:
     kind = type(own) if settings.sampler == "own" else SAMPLERS[settings.sampler]
     changes: dict[str, Any] = {}
     if str(own.config.get("variance_type")).startswith("learned"):
-        changes["variance_type"] = "fixed_small"  # what the network says of the variance is not trained
+        changes["variance_type"] = (
+            "fixed_small"  # what the network says of the variance is not trained
+        )
     if settings.sampler != "own" and autoencoder_of(pipeline) is not None:
-        changes |= {"clip_sample": False, "thresholding": False}  # defaults for pixels; latents go farther
+        changes |= {
+            "clip_sample": False,
+            "thresholding": False,
+        }  # defaults for pixels; latents go farther
     return kind.from_config(own.config, **changes)
 
 
 def _steps(settings: PipelineSettings, pipeline: DiffusionPipeline) -> int:
     if settings.steps is not None:
         return settings.steps
-    steps: int = inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default
+    steps: int = (
+        inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default
+    )
     return min(steps, int(pipeline.scheduler.config.get("num_train_timesteps", steps)))
 
 

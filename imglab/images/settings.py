@@ -21,7 +21,9 @@ from imglab.config.section import (
 )
 
 LARGEST_DIGITS = 512
-Channels = Annotated[list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)]
+Channels = Annotated[
+    list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)
+]
 
 
 class DigitsSource(Section):
@@ -114,11 +116,23 @@ class PixelsSettings(Section):
 
 if TYPE_CHECKING:
     Source = DigitsSource | TorchvisionSource | FolderSource | CaptionedFolderSource | NpzSource
-    ExtractorChoice = ClassifierSettings | InceptionSettings | DinoSettings | ClipSettings | PixelsSettings | PlugIn
+    ExtractorChoice = (
+        ClassifierSettings
+        | InceptionSettings
+        | DinoSettings
+        | ClipSettings
+        | PixelsSettings
+        | PlugIn
+    )
 else:
     Source = choice(DigitsSource, TorchvisionSource, FolderSource, CaptionedFolderSource, NpzSource)
     ExtractorChoice = choice(
-        ClassifierSettings, InceptionSettings, DinoSettings, ClipSettings, PixelsSettings, plug_in=True
+        ClassifierSettings,
+        InceptionSettings,
+        DinoSettings,
+        ClipSettings,
+        PixelsSettings,
+        plug_in=True,
     )
 
 
@@ -144,7 +158,9 @@ class ImageSettings(Section):
     @model_validator(mode="after")
     def _digits_stay_small(self) -> ImageSettings:
         if isinstance(self.source, DigitsSource) and (self.size or 0) > LARGEST_DIGITS:
-            raise ValueError(f"size {self.size} is too large for 1,797 scans of 8 x 8: at most {LARGEST_DIGITS}")
+            raise ValueError(
+                f"size {self.size} is too large for 1,797 scans of 8 x 8: at most {LARGEST_DIGITS}"
+            )
         return self
 
     @field_validator("classes")
@@ -277,9 +293,9 @@ class VaeSettings(Section):
 
     kind: Literal["vae"] = "vae"
     latent: Annotated[int, Field(ge=1, le=4096)] = 20
-    hidden: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=8)] = Field(
-        default_factory=lambda: [400]
-    )
+    hidden: Annotated[
+        list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=8)
+    ] = Field(default_factory=lambda: [400])
     """Widths between image and latent; the decoder has them in reverse."""
     training: VaeTrainingSettings = VaeTrainingSettings()
     """A fit from scratch."""

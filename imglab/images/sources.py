@@ -102,7 +102,9 @@ def _read_digits() -> SourceImages:
 
     digits = load_digits()
     images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))[:, None]
-    return SourceImages(LabelledImages(images, torch.from_numpy(digits.target).long()), None, tuple("0123456789"))
+    return SourceImages(
+        LabelledImages(images, torch.from_numpy(digits.target).long()), None, tuple("0123456789")
+    )
 
 
 def _read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImages:
@@ -112,21 +114,47 @@ def _read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImag
     found = getattr(datasets, source.name, None)
     parameters = inspect.signature(found).parameters if inspect.isclass(found) else {}
     if found is None or not {"train", "split"} & set(parameters):
-        usable = [name for name in datasets.__all__ if {"train", "split"} & set(_parameters(datasets, name))]
+        usable = [
+            name
+            for name in datasets.__all__
+            if {"train", "split"} & set(_parameters(datasets, name))
+        ]
         raise InputError(
-            Problem(where, f"torchvision has no split dataset {source.name!r}", nearest(source.name, usable))
+            Problem(
+                where,
+                f"torchvision has no split dataset {source.name!r}",
+                nearest(source.name, usable),
+            )
         )
     by_split = [{"split": source.train_split}, {"split": source.test_split}]
     splits = [{"train": True}, {"train": False}] if "train" in parameters else by_split
-    extra = {**({"download": source.download} if "download" in parameters else {}), **source.options}
+    extra = {
+        **({"download": source.download} if "download" in parameters else {}),
+        **source.options,
+    }
     try:
         opened = [found(source.root, **split, **extra) for split in splits]
-    except (OSError, RuntimeError, ValueError, AssertionError, TypeError, ImportError, EOFError) as error:
-        remedy = f"put the files under {source.root!r}, or set download: true where there is a network"
-        problem = Problem("modality.source.root", f"{source.name} could not be opened: {first_line(error)}", remedy)
-        raise InputError(problem) from None
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        AssertionError,
+        TypeError,
+        ImportError,
+        EOFError,
+    ) as error:
+        remedy = (
+            f"put the files under {source.root!r}, or set download: true where there is a network"
+        )
+        problem = Problem(
+            "modality.source.root",
+            f"{source.name} could not be opened: {first_line(error)}",
+            remedy,
+        )
+        raise InputError(problem) from error
     train, test = (_torchvision_images(dataset, size) for dataset in opened)
-    names = getattr(opened[0], "classes", None) or sorted({int(label) for label in train.labels.tolist()})  # type: ignore[union-attr]
+    assert train.labels is not None
+    names = getattr(opened[0], "classes", None) or sorted(map(int, train.labels.unique().tolist()))
     return SourceImages(train, test, _class_names(names, "modality.source.name"))
 
 
@@ -147,8 +175,10 @@ def _torchvision_images(dataset: Any, size: int | None) -> LabelledImages:
             arrays.append(_as_array(image, size))
             labels.append(int(label))
         except (OSError, ValueError, TypeError) as error:
-            problem = Problem(name, f"is not an image with a class: {first_line(error)}", "use another source")
-            raise InputError(problem) from None
+            problem = Problem(
+                name, f"is not an image with a class: {first_line(error)}", "use another source"
+            )
+            raise InputError(problem) from error
     return LabelledImages(_stacked(arrays, names), torch.tensor(labels))
 
 
@@ -156,7 +186,9 @@ def _read_npz(source: NpzSource) -> SourceImages:
     where = "modality.source.path"
     path = Path(source.path)
     if not path.is_file():
-        raise InputError(Problem(where, f"there is no file {source.path!r}", "give the path of an .npz"))
+        raise InputError(
+            Problem(where, f"there is no file {source.path!r}", "give the path of an .npz")
+        )
     try:
         _check_packing(path)
         with np.load(path, allow_pickle=False) as archive:
@@ -166,14 +198,18 @@ def _read_npz(source: NpzSource) -> SourceImages:
             raise ValueError(f"its {bare[0]} is no array")
     except (*UNREADABLE, RuntimeError) as error:  # zipfile's word for a member under a password
         problem = Problem(
-            where, f"{source.path!r} is not a readable .npz: {first_line(error)}", "write it again with numpy.savez"
+            where,
+            f"{source.path!r} is not a readable .npz: {first_line(error)}",
+            "write it again with numpy.savez",
         )
-        raise InputError(problem) from None
+        raise InputError(problem) from error
     problems = []
     for name in ("train_images", "test_images"):
         array, labels = arrays.get(name), arrays.get(name.replace("images", "labels"))
         if array is None:
-            problems.append(Problem(where, f"{source.path!r} has no array {name!r}", nearest(name, there)))
+            problems.append(
+                Problem(where, f"{source.path!r} has no array {name!r}", nearest(name, there))
+            )
         elif (
             array.dtype != np.uint8
             or array.ndim not in (3, 4)
@@ -181,7 +217,9 @@ def _read_npz(source: NpzSource) -> SourceImages:
             or 0 in array.shape[1:]
         ):
             found = f"{array.dtype} {list(array.shape)}"
-            problems.append(Problem(where, f"{name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], is {found}"))
+            problems.append(
+                Problem(where, f"{name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], is {found}")
+            )
         elif labels is not None:
             problems += _label_problems(name, len(array), labels, where)
     if not problems and arrays["train_images"].shape[1:] != arrays["test_images"].shape[1:]:
@@ -197,7 +235,9 @@ def _check_packing(path: Path) -> None:
         whole = sum(member.file_size for member in archive.infolist())
     packed = path.stat().st_size
     if whole > max(SMALL, PACKED * packed):
-        raise ValueError(f"its {packed:,} bytes would unpack to {whole:,}, more than {PACKED} times as many")
+        raise ValueError(
+            f"its {packed:,} bytes would unpack to {whole:,}, more than {PACKED} times as many"
+        )
 
 
 def _label_problems(name: str, images: int, labels: Any, where: str) -> Iterator[Problem]:
@@ -218,9 +258,13 @@ def _from_arrays(arrays: Mapping[str, Any]) -> SourceImages:
             values: Any = np.unique(np.concatenate(found))
             names = _class_names(values.tolist(), "modality.source.path")
             labels = [torch.from_numpy(np.searchsorted(values, column)).long() for column in found]
-        except (TypeError, ValueError, SystemError) as error:  # numbers beside words, or signs that are no character
+        except (
+            TypeError,
+            ValueError,
+            SystemError,
+        ) as error:  # numbers beside words, or signs that are no character
             what = f"the labels name no classes: {first_line(error)}"
-            raise InputError(Problem("modality.source.path", what, "number the classes")) from None
+            raise InputError(Problem("modality.source.path", what, "number the classes")) from error
     train, test = (_channels_first(arrays[f"{split}_images"]) for split in ("train", "test"))
     return SourceImages(LabelledImages(train, labels[0]), LabelledImages(test, labels[1]), names)
 
@@ -231,7 +275,8 @@ def _class_names(found: Iterable[Any], where: str) -> tuple[str, ...]:
     bad = [name for name in names if not is_text(name)]
     if bad:
         raise InputError(
-            Problem(where, f"{name!r} is no name for a class: it is not UTF-8", "rename it") for name in bad
+            Problem(where, f"{name!r} is no name for a class: it is not UTF-8", "rename it")
+            for name in bad
         )
     return names
 
@@ -244,8 +289,13 @@ def _read_captioned(source: CaptionedFolderSource, size: int | None) -> SourceIm
     opened = _open_images([path for captions in found for path in captions], size)
     sets = []
     for captions in found:
-        images, opened = _stacked(opened[: len(captions)], [str(path) for path in captions]), opened[len(captions) :]
-        sets.append(LabelledImages(images, torch.tensor([number[caption] for caption in captions.values()])))
+        images, opened = (
+            _stacked(opened[: len(captions)], [str(path) for path in captions]),
+            opened[len(captions) :],
+        )
+        sets.append(
+            LabelledImages(images, torch.tensor([number[caption] for caption in captions.values()]))
+        )
     return SourceImages(sets[0], sets[1] if len(sets) == 2 else None, None, prompts)
 
 
@@ -263,23 +313,33 @@ def _parts(path: str) -> list[Path]:
 
 def _read_folder(source: FolderSource, size: int | None) -> SourceImages:
     parts = _parts(source.path)
-    listed = [sorted(path for path in part.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES) for part in parts]
+    listed = [
+        sorted(path for path in part.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        for part in parts
+    ]
     empty = [part for part, paths in zip(parts, listed, strict=True) if not paths]
     if empty:
         raise InputError(
-            Problem("modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ...")
+            Problem(
+                "modality.source.path", f"{str(part)!r} holds no image", "expected .png, .jpg, ..."
+            )
             for part in empty
         )
     owners = [
         [path.relative_to(part).parts[0] if path.parent != part else "" for path in paths]
         for part, paths in zip(parts, listed, strict=True)
     ]
-    names = _class_names(sorted({name for found in owners for name in found}), "modality.source.path")
+    names = _class_names(
+        sorted({name for found in owners for name in found}), "modality.source.path"
+    )
     classes = names if "" not in names else None
     opened = _open_images([path for paths in listed for path in paths], size)
     sets = []
     for paths, found in zip(listed, owners, strict=True):
-        images, opened = _stacked(opened[: len(paths)], [str(path) for path in paths]), opened[len(paths) :]
+        images, opened = (
+            _stacked(opened[: len(paths)], [str(path) for path in paths]),
+            opened[len(paths) :],
+        )
         labels = torch.tensor([names.index(name) for name in found]) if classes else None
         sets.append(LabelledImages(images, labels))
     return SourceImages(sets[0], sets[1] if len(sets) == 2 else None, classes)
@@ -292,7 +352,11 @@ def _open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
             opened.append(_read_image(path, size))
         except UNREADABLE as error:
             problems.append(
-                Problem(str(path), f"cannot be read as an image: {first_line(error)}", "remove or replace it")
+                Problem(
+                    str(path),
+                    f"cannot be read as an image: {first_line(error)}",
+                    "remove or replace it",
+                )
             )
     if problems:
         raise InputError(problems)
@@ -327,19 +391,29 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
     """Crop the largest centred square and resize it."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+    return image.crop((left, top, left + side, top + side)).resize(
+        (size, size), Image.Resampling.LANCZOS
+    )
 
 
 def _stacked(arrays: Sequence[Any], names: Sequence[str]) -> Tensor:
     colour = any(array.ndim == 3 for array in arrays)
-    arrays = [np.stack([array] * 3, -1) if colour and array.ndim == 2 else array for array in arrays]
+    arrays = [
+        np.stack([array] * 3, -1) if colour and array.ndim == 2 else array for array in arrays
+    ]
     shapes: dict[tuple[int, ...], str] = {}
     for array, name in zip(arrays, names, strict=True):
         shapes.setdefault(array.shape, name)
     if len(shapes) > 1:
-        examples = ", ".join(f"{name} is {shape[1]} x {shape[0]}" for shape, name in list(shapes.items())[:2])
+        examples = ", ".join(
+            f"{name} is {shape[1]} x {shape[0]}" for shape, name in list(shapes.items())[:2]
+        )
         raise InputError(
-            Problem("modality.size", f"the images differ in size: {examples}", "set modality.size to resize them")
+            Problem(
+                "modality.size",
+                f"the images differ in size: {examples}",
+                "set modality.size to resize them",
+            )
         )
     return _channels_first(np.stack(arrays))
 

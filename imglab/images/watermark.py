@@ -34,7 +34,11 @@ def check_watermark(mark: object, shape: tuple[int, ...]) -> None:
     """Raise InputError where a model is to mark images, [C, H, W], that are too small for it."""
     if mark is not None and min(shape[1:]) < SMALLEST_SIDE:
         what = f"images of {shape[2]} x {shape[1]} are too small for a mark"
-        raise InputError(Problem("model.watermark", what, f"modality.size: {SMALLEST_SIDE} or more, or leave it out"))
+        raise InputError(
+            Problem(
+                "model.watermark", what, f"modality.size: {SMALLEST_SIDE} or more, or leave it out"
+            )
+        )
 
 
 def embed(images: Tensor, *, key: int, strength: float = DEFAULT_STRENGTH) -> Tensor:
@@ -73,15 +77,24 @@ def z_scores(images: Tensor, *, key: int) -> Tensor:
 
 
 def _check(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or min(images.shape[2:]) < SMALLEST_SIDE or not images.shape[1]:
+    if (
+        images.dtype != torch.uint8
+        or images.ndim != 4
+        or min(images.shape[2:]) < SMALLEST_SIDE
+        or not images.shape[1]
+    ):
         found = f"{images.dtype} {list(images.shape)}"
-        raise ValueError(f"images must be uint8 [N, C, H, W], at least {SMALLEST_SIDE} pixels a side, not {found}")
+        raise ValueError(
+            f"images must be uint8 [N, C, H, W], at least {SMALLEST_SIDE} pixels a side, not {found}"
+        )
 
 
 def _signs(shape: torch.Size, key: int) -> Tensor:
     """Return the key's code: -1 or 1 at each DCT coefficient in the band, 0 elsewhere, float64 [C, H, W]."""
     channels, height, width = shape
-    signs = torch.randint(2, (channels, height, width), generator=generator(key, "watermark")) * 2.0 - 1
+    signs = (
+        torch.randint(2, (channels, height, width), generator=generator(key, "watermark")) * 2.0 - 1
+    )
     rows, columns = torch.arange(height) / height, torch.arange(width) / width
     radius = torch.hypot(rows[:, None], columns[None])
     return (signs * ((radius >= _BAND[0]) & (radius <= _BAND[1]))).double()
@@ -118,4 +131,6 @@ def _whiten(images: Tensor) -> Tensor:
 
 
 def _local_mean(images: Tensor) -> Tensor:
-    return functional.avg_pool2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return functional.avg_pool2d(
+        functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1
+    )

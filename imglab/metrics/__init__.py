@@ -3,9 +3,19 @@
 Features are float [N, D], finite. A metric that is undefined at a size raises `Undefined` with the reason.
 """
 
-from imglab.metrics.frechet import Moments, frechet_distance, frechet_of_moments, frechet_standard_error
+from imglab.metrics.frechet import (
+    Moments,
+    frechet_distance,
+    frechet_of_moments,
+    frechet_standard_error,
+)
 from imglab.metrics.kernel import kernel_distance
-from imglab.metrics.memorization import duplicate_share, nearest_distance, nearest_distances, nearest_samples
+from imglab.metrics.memorization import (
+    duplicate_share,
+    nearest_distance,
+    nearest_distances,
+    nearest_samples,
+)
 from imglab.metrics.prdc import PRDC, prdc
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.metrics.vendi import vendi_score

@@ -62,10 +62,14 @@ def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
     lower, failed = torch.linalg.cholesky_ex(real.covariance)
     values, vectors = torch.linalg.eigh(lower.T @ moments.covariance @ lower)
     if int(failed) or moments.factor is not None or values[0] <= values[-1] * 1e-12:
-        raise Undefined("a covariance is singular: fewer samples than features, or constant features")
+        raise Undefined(
+            "a covariance is singular: fewer samples than features, or constant features"
+        )
     transport = lower @ (vectors / values.sqrt()) @ vectors.T @ lower.T
     centred = synthetic.double() - moments.mean
-    quadratic = (centred @ (torch.eye(len(values), dtype=torch.float64) - transport) * centred).sum(1)
+    quadratic = (centred @ (torch.eye(len(values), dtype=torch.float64) - transport) * centred).sum(
+        1
+    )
     influence = 2 * centred @ (moments.mean - real.mean) + quadratic
     return float(influence.std() / moments.n**0.5)
 

@@ -39,7 +39,12 @@ def kernel_distance(*, real: Tensor, synthetic: Tensor) -> tuple[float, float]:
 
 def _row_sums(a: Tensor, b: Tensor) -> Tensor:
     """Sum over b of kernel(a_i, b), block by block, float64 [len(a)]."""
-    return torch.cat([sum(_kernel_blocks(rows, b), torch.zeros(len(rows), dtype=a.dtype)) for rows in a.split(BLOCK)])
+    return torch.cat(
+        [
+            sum(_kernel_blocks(rows, b), torch.zeros(len(rows), dtype=a.dtype))
+            for rows in a.split(BLOCK)
+        ]
+    )
 
 
 def _kernel_blocks(rows: Tensor, b: Tensor) -> Iterator[Tensor]:

@@ -51,9 +51,9 @@ class Points:
         self.frame = frame
         self.rows = rows
         self.first, self.inverse, self.weight = _distinct(rows)
-        self._squares = torch.cat([self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]).to(
-            rows.dtype
-        )
+        self._squares = torch.cat(
+            [self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]
+        ).to(rows.dtype)
 
     def __len__(self) -> int:
         return len(self.first)
@@ -80,7 +80,9 @@ class Points:
 
 def in_one_frame(*sets: Tensor) -> list[Points]:
     """Return feature sets, float [N, D] each, seen in a frame of their own; float32 unless one is float64."""
-    dtype = torch.float64 if any(points.dtype == torch.float64 for points in sets) else torch.float32
+    dtype = (
+        torch.float64 if any(points.dtype == torch.float64 for points in sets) else torch.float32
+    )
     cast = [points.to(dtype) for points in sets]
     frame = Frame.of(*cast)
     return [Points(points, frame) for points in cast]
@@ -89,7 +91,9 @@ def in_one_frame(*sets: Tensor) -> list[Points]:
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """First occurrence of each distinct row, which of them each row is, and how often each occurs."""
     words = rows.contiguous().view(torch.int32)
-    odd = 2 * torch.randint(2**62, (words.shape[1],), generator=torch.Generator().manual_seed(0)) + 1
+    odd = (
+        2 * torch.randint(2**62, (words.shape[1],), generator=torch.Generator().manual_seed(0)) + 1
+    )
     hashes = torch.cat([(part.long() * odd).sum(1) for part in words.split(PAIRS)])
     _, inverse, weight = torch.unique(hashes, return_inverse=True, return_counts=True)
     if not _same_rows(rows, inverse, weight):
@@ -100,7 +104,9 @@ def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _same_rows(rows: Tensor, inverse: Tensor, weight: Tensor) -> bool:
     repeated = (weight[inverse] > 1).nonzero().flatten()
     first = _first(inverse, len(weight))
-    return all(bool((rows[part] == rows[first[inverse[part]]]).all()) for part in repeated.split(PAIRS))
+    return all(
+        bool((rows[part] == rows[first[inverse[part]]]).all()) for part in repeated.split(PAIRS)
+    )
 
 
 def _first(inverse: Tensor, size: int) -> Tensor:
@@ -116,7 +122,9 @@ def squared_distances(points: Points, i: Tensor, others: Points, j: Tensor) -> T
     out = torch.empty(len(i), dtype=torch.float64)
     a, b = points.first[i], others.first[j]
     for part in torch.arange(len(i)).split(PAIRS):
-        difference = points.rows[a[part]].double().sub_(others.rows[b[part]]).mul_(points.frame.scale)
+        difference = (
+            points.rows[a[part]].double().sub_(others.rows[b[part]]).mul_(points.frame.scale)
+        )
         out[part] = difference.square_().cumsum(1)[:, -1]
     return out
 
@@ -139,7 +147,9 @@ class Tile:
 
     def exact(self, i: Tensor, j: Tensor) -> Tensor:
         """Return the exact values of these pairs of the tile, float64."""
-        return squared_distances(self.points, i + self.rows.start, self.others, j + self.columns.start)
+        return squared_distances(
+            self.points, i + self.rows.start, self.others, j + self.columns.start
+        )
 
 
 def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Tile]:
@@ -153,7 +163,9 @@ def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Til
             for some, more in zip(a.split(TERMS, 1), b.split(TERMS, 1), strict=True):
                 distances.addmm_(some, more.T, alpha=-2)
             distances.add_(lengths, alpha=-points.slack)
-            yield Tile(points, others, slice(i, i + len(a)), slice(j, j + len(b)), distances, lengths)
+            yield Tile(
+                points, others, slice(i, i + len(a)), slice(j, j + len(b)), distances, lengths
+            )
 
 
 def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
@@ -165,14 +177,18 @@ def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
     nearest = _nearest_others(points, remembered)
     near, who = nearest.bounds, nearest.who
     rows = torch.arange(len(points))[:, None].expand(-1, remembered)
-    exact = squared_distances(points, rows.reshape(-1), points, who.reshape(-1)).view(len(points), remembered)
+    exact = squared_distances(points, rows.reshape(-1), points, who.reshape(-1)).view(
+        len(points), remembered
+    )
     radii = _radii(exact, points.weight[who], points.weight, ks)
     if remembered < len(points) - 1:
         everyone = torch.arange(len(points))
         for row in (radii.amax(0) > near[:, -1]).nonzero().flatten().tolist():
             others = everyone[everyone != row]
             whole = squared_distances(points, torch.full_like(others, row), points, others)
-            radii[:, row] = _radii(whole[None], points.weight[others][None], points.weight[row : row + 1], ks)[:, 0]
+            radii[:, row] = _radii(
+                whole[None], points.weight[others][None], points.weight[row : row + 1], ks
+            )[:, 0]
     return radii
 
 
@@ -184,12 +200,16 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
         near.remember(tile.rows, tile.at_least, tile.columns.start)
     rows = torch.arange(len(points))[:, None].expand(-1, remembered)
     exact = (
-        squared_distances(points, rows.reshape(-1), others, near.who.reshape(-1)).view(len(points), remembered).amin(1)
+        squared_distances(points, rows.reshape(-1), others, near.who.reshape(-1))
+        .view(len(points), remembered)
+        .amin(1)
     )
     if remembered < len(others):
         everyone = torch.arange(len(others))
         for row in (exact > near.bounds[:, -1]).nonzero().flatten().tolist():
-            exact[row] = squared_distances(points, torch.full_like(everyone, row), others, everyone).min()
+            exact[row] = squared_distances(
+                points, torch.full_like(everyone, row), others, everyone
+            ).min()
     return exact
 
 
@@ -198,7 +218,9 @@ def _radii(distances: Tensor, weights: Tensor, own: Tensor, ks: tuple[int, ...])
     ordered, order = distances.sort(1)
     reached = torch.cat([own[:, None], weights.gather(1, order)], 1).cumsum(1) - 1
     ordered = torch.cat([torch.zeros(len(own), 1, dtype=torch.float64), ordered], 1)
-    return torch.stack([ordered.gather(1, (reached < k).sum(1, keepdim=True)).squeeze(1) for k in ks])
+    return torch.stack(
+        [ordered.gather(1, (reached < k).sum(1, keepdim=True)).squeeze(1) for k in ks]
+    )
 
 
 @dataclass
@@ -210,13 +232,18 @@ class _Nearest:
 
     @classmethod
     def none(cls, rows: int, k: int, dtype: torch.dtype) -> _Nearest:
-        return cls(torch.full((rows, k), torch.inf, dtype=dtype), torch.zeros(rows, k, dtype=torch.int64))
+        return cls(
+            torch.full((rows, k), torch.inf, dtype=dtype), torch.zeros(rows, k, dtype=torch.int64)
+        )
 
     def remember(self, rows: slice, bounds: Tensor, first: int) -> None:
         """Take in bounds of these rows' distances to columns `first` and on."""
         k = self.bounds.shape[1]
         found, index = bounds.topk(min(k, bounds.shape[1]), largest=False)
-        both, names = torch.cat([self.bounds[rows], found], 1), torch.cat([self.who[rows], index + first], 1)
+        both, names = (
+            torch.cat([self.bounds[rows], found], 1),
+            torch.cat([self.who[rows], index + first], 1),
+        )
         self.bounds[rows], order = both.topk(k, largest=False)
         self.who[rows] = names.gather(1, order)
 

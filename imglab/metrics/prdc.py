@@ -30,7 +30,9 @@ class PRDC(NamedTuple):
     coverage_se: float
 
 
-def prdc(*, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, density_coverage_k: int = 5) -> PRDC:
+def prdc(
+    *, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, density_coverage_k: int = 5
+) -> PRDC:
     """Compare two feature sets by the balls that reach from each sample to its k-th nearest neighbour in its own set.
 
     real, synthetic  float [N, D] and [M, D]; each more than k samples, else `Undefined`
@@ -43,7 +45,9 @@ def prdc(*, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, densit
     Balls are closed (`<=`), so a set against itself scores precision = recall = coverage = 1 even with ties; the
     `prdc` package uses `<` and scores 0 on a set collapsed to one point. Time O((N + M)^2 D), memory O(N + M).
     """
-    check_features(real=real, synthetic=synthetic, at_least=max(precision_recall_k, density_coverage_k) + 1)
+    check_features(
+        real=real, synthetic=synthetic, at_least=max(precision_recall_k, density_coverage_k) + 1
+    )
     theirs, ours = in_one_frame(real, synthetic)
     real_ball, wide_ball = kth_squared_distance(theirs, (precision_recall_k, density_coverage_k))
     (synthetic_ball,) = kth_squared_distance(ours, (precision_recall_k,))
@@ -108,7 +112,9 @@ class PrecisionRecallDensityCoverage(Metric):
     real: list[Tensor]
     synthetic: list[Tensor]
 
-    def __init__(self, *, precision_recall_k: int = 3, density_coverage_k: int = 5, **kwargs: Any) -> None:
+    def __init__(
+        self, *, precision_recall_k: int = 3, density_coverage_k: int = 5, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.precision_recall_k = precision_recall_k
         self.density_coverage_k = density_coverage_k
@@ -127,4 +133,7 @@ class PrecisionRecallDensityCoverage(Metric):
             precision_recall_k=self.precision_recall_k,
             density_coverage_k=self.density_coverage_k,
         )
-        return {name: torch.tensor(value, device=self.device) for name, value in scores._asdict().items()}
+        return {
+            name: torch.tensor(value, device=self.device)
+            for name, value in scores._asdict().items()
+        }

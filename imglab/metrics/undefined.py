@@ -20,4 +20,6 @@ def check_features(*, real: Tensor, synthetic: Tensor, at_least: int) -> None:
         if not all(bool(bound.isfinite()) for bound in torch.aminmax(features)):
             raise Undefined(f"{name} features hold NaN or infinity")
     if real.shape[1] != synthetic.shape[1]:
-        raise ValueError(f"feature widths differ: real {real.shape[1]}, synthetic {synthetic.shape[1]}")
+        raise ValueError(
+            f"feature widths differ: real {real.shape[1]}, synthetic {synthetic.shape[1]}"
+        )

@@ -44,13 +44,20 @@ class Population(GenerativeModel):
     def training(self) -> Mapping[str, Any]:
         """Samples seen by all members together, and how each was fitted."""
         each = [dict(member.training) for member in self._models]
-        return {"samples_seen": sum(found.get("samples_seen", 0) for found in each), "members": each}
+        return {
+            "samples_seen": sum(found.get("samples_seen", 0) for found in each),
+            "members": each,
+        }
 
     @property
     def pretrained(self) -> GenerativeModel | None:
         """The members' pretrained weights, where all have some."""
         found = [member.pretrained for member in self._models]
-        return None if None in found else Population([one for one in found if one is not None], self._shares)
+        return (
+            None
+            if None in found
+            else Population([one for one in found if one is not None], self._shares)
+        )
 
     def check_start(self, start: GenerativeModel) -> Population:
         """Raise ValueError unless each member can start from that of `start`."""
@@ -63,7 +70,11 @@ class Population(GenerativeModel):
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
         """Measure each member's, as `models.<number>.<key>`."""
         found = {at: member.choices(train, fits=fits) for at, member in enumerate(self._models)}
-        return {f"models.{at}.{key}": choice for at, each in found.items() for key, choice in each.items()}
+        return {
+            f"models.{at}.{key}": choice
+            for at, each in found.items()
+            for key, choice in each.items()
+        }
 
     def fit(
         self,
@@ -80,7 +91,9 @@ class Population(GenerativeModel):
         for at, (member, weights) in enumerate(zip(self._models, starts, strict=True)):
             # A checkpoint is that of the member that was being fitted; those before it are fitted again.
             own = _of_member(resume, at)
-            fitting = member.fit(train, start=weights, seed=seeds.derive(seed, "member", at), resume=own)
+            fitting = member.fit(
+                train, start=weights, seed=seeds.derive(seed, "member", at), resume=own
+            )
             again = resume is not None and at < int(resume["member"])
             fitted, before = yield from _numbered(fitting, at, len(self._models), before, again)
             done.append(fitted)
@@ -107,7 +120,9 @@ class Population(GenerativeModel):
     def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
         """Measure each member by its own samples: a table under each name, in the members' order."""
         tables: dict[str, dict[str, Any]] = {}
-        for number, (member, its_first) in enumerate(zip(self._models, _members_or(first, self), strict=True)):
+        for number, (member, its_first) in enumerate(
+            zip(self._models, _members_or(first, self), strict=True)
+        ):
             found = member.measures(samples[samples.source == number], first=its_first, seed=seed)
             for name, value in found.values.items():
                 if not name.endswith("_se") and (isinstance(value, (int, float)) or value is None):
@@ -131,7 +146,10 @@ class Population(GenerativeModel):
     def load(cls, path: Path) -> Population:
         """Open what `save` wrote."""
         shares = json.loads((path / "imglab.json").read_text())["shares"]
-        return cls([model_folder.load_model(path / f"member_{number}") for number in range(len(shares))], shares)
+        return cls(
+            [model_folder.load_model(path / f"member_{number}") for number in range(len(shares))],
+            shares,
+        )
 
 
 def has_density(model: GenerativeModel) -> bool:
@@ -191,7 +209,10 @@ def _numbered(
 
 def _state_of_member(progress: Progress, at: int) -> dict[str, Tensor]:
     assert progress.state is not None
-    return {"member": torch.tensor(at), **{f"state.{key}": tensor for key, tensor in progress.state().items()}}
+    return {
+        "member": torch.tensor(at),
+        **{f"state.{key}": tensor for key, tensor in progress.state().items()},
+    }
 
 
 def _members_or(first: GenerativeModel, population: Population) -> Sequence[GenerativeModel]:

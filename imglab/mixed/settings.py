@@ -10,7 +10,9 @@ from pydantic import Field, SerializeAsAny, model_validator
 from imglab.config import kinds
 from imglab.config.section import Section, choice
 
-MEMBERS = [kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS if kind not in kinds.MIXED]
+MEMBERS = [
+    kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS if kind not in kinds.MIXED
+]
 Member: Any = choice(*MEMBERS, plug_in=True)
 Members = Annotated[list[SerializeAsAny[Member]], Field(min_length=2, max_length=100)]
 

@@ -15,10 +15,17 @@ from jinja2 import Environment
 
 import imglab
 from imglab.errors import InputError
-from imglab.report.exhibits import Gallery, collect
+from imglab.report.arms import Arm, comparable, differences, read_arms
+from imglab.report.nearest import Gallery, collect
 from imglab.report.per_sample import histogram, read_per_sample
-from imglab.report.story import Arm, comparable, differences, read_arms
-from imglab.report.survival import CHANCE, MOST_LINES, SURVIVALS, extinction_times, part_of, survival_tables
+from imglab.report.survival import (
+    CHANCE,
+    MOST_LINES,
+    SURVIVALS,
+    extinction_times,
+    part_of,
+    survival_tables,
+)
 from imglab.report.svg import SHAPES, Line, histogram_chart, line_chart, stacked_chart
 from imglab.report.table import metric_label, with_error
 from imglab.report.verdict import count, verdict
@@ -66,7 +73,8 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
     last = max(len(arm.rows) for arm in shown) - 1
     room = resources("imglab.report") / "page"
     data = {
-        "key": "imglab " + hashlib.sha256(encoded("\n".join(arm.name for arm in arms))).hexdigest()[:HASH],
+        "key": "imglab "
+        + hashlib.sha256(encoded("\n".join(arm.name for arm in arms))).hexdigest()[:HASH],
         "last": last,
         "live": live,
         "sheets": gallery.sheets,
@@ -91,7 +99,9 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         live=live,
         last=last,
         sweep=any(arm.bands for arm in shown),
-        has_images=any(entry["kind"] == "images" and entry["layout"]["count"] for entry in gallery.arms),
+        has_images=any(
+            entry["kind"] == "images" and entry["layout"]["count"] for entry in gallery.arms
+        ),
         how_shown=_how_shown(gallery),
         families=_families(shown, gallery),
         groups=[_group(shown, group, last) for group in comparable(shown)],
@@ -100,7 +110,9 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         histograms=[_raw(chart) for chart in histograms],
         tables=[_table(arm) for arm in shown],
         names=[arm.name for arm in shown],
-        differences=[(key, [_value(value) for value in values]) for key, values in differences(shown).items()],
+        differences=[
+            (key, [_value(value) for value in values]) for key, values in differences(shown).items()
+        ],
         provenance=[_provenance(arm) for arm in shown],
     )
     return Page(html, gallery.beside)
@@ -128,18 +140,26 @@ def encoded(text: str) -> bytes:
 
 def _subtitle(arms: Sequence[Arm]) -> str:
     first = arms[0]
-    many = f"{len(arms)} arms" if len(arms) > 1 else f"regime {getattr(first.config.regime, 'kind', '')}"
+    many = (
+        f"{len(arms)} arms"
+        if len(arms) > 1
+        else f"regime {getattr(first.config.regime, 'kind', '')}"
+    )
     seeds = max(arm.seeds for arm in arms)
     kinds = ", ".join(dict.fromkeys(arm.kind for arm in arms))
     longest = max(len(arm.rows) for arm in arms)
     parts = [kinds, many, f"{count(longest)}, number 0 trained on real data alone"]
-    return " · ".join(parts + ([f"{seeds} seeds an arm, the first one is shown"] if seeds > 1 else []))
+    return " · ".join(
+        parts + ([f"{seeds} seeds an arm, the first one is shown"] if seeds > 1 else [])
+    )
 
 
 def _notes(arms: Sequence[Arm], gallery: Gallery, last: int) -> Iterator[str]:
     for arm in arms:
         if arm.note:
-            yield f"{arm.name}: {arm.note}" + (f"; shown are {count(len(arm.rows))}" if arm.rows else "")
+            yield f"{arm.name}: {arm.note}" + (
+                f"; shown are {count(len(arm.rows))}" if arm.rows else ""
+            )
         elif not arm.rows:
             yield f"{arm.name} has no finished generation yet"
     groups = comparable(arms)
@@ -164,7 +184,9 @@ def _how_shown(gallery: Gallery) -> str:
     if kinds & {"texts", "text"}:
         told.append("Every text continues the same prompt in every generation.")
     if kinds & {"images", "texts"}:
-        told.append("Arrow keys move all of it; choose one to see its history and the real data nearest to it.")
+        told.append(
+            "Arrow keys move all of it; choose one to see its history and the real data nearest to it."
+        )
     else:
         told.append("Arrow keys move all of it.")
     return " ".join(told)
@@ -181,11 +203,16 @@ def _families(arms: Sequence[Arm], gallery: Gallery) -> list[list[dict[str, Any]
         names = [arms[number].name for number in numbers]
         of = "" if len(families) == 1 else f" of {', '.join(names)}"
         panels = [_panel(arms[numbers[0]], gallery.arms[numbers[0]], numbers[0], "pinned", of)]
-        found.append(panels + [_panel(arms[number], gallery.arms[number], number, "now") for number in numbers])
+        found.append(
+            panels
+            + [_panel(arms[number], gallery.arms[number], number, "now") for number in numbers]
+        )
     return found
 
 
-def _panel(arm: Arm, entry: Mapping[str, Any], number: int, role: str, of: str = "") -> dict[str, Any]:
+def _panel(
+    arm: Arm, entry: Mapping[str, Any], number: int, role: str, of: str = ""
+) -> dict[str, Any]:
     layout = entry["layout"] or {"width": 0, "height": 0, "scale": 1}
     unfinished = f"{len(arm.rows)} of {arm.planned} generations so far" if not arm.finished else ""
     note = entry["generations"][0]["note"] if role == "pinned" else ""
@@ -194,7 +221,9 @@ def _panel(arm: Arm, entry: Mapping[str, Any], number: int, role: str, of: str =
         "arm": number,
         "kind": entry["kind"],
         "title": arm.name if role == "now" else f"generation 0{of}, pinned",
-        "label": f"{arm.name}, the generation of the slider" if role == "now" else f"{arm.name}, generation 0",
+        "label": f"{arm.name}, the generation of the slider"
+        if role == "now"
+        else f"{arm.name}, generation 0",
         "colour": number if role == "now" else None,
         "unfinished": unfinished if role == "now" else "",
         "caption": note or ("trained on real data alone" if role == "pinned" else ""),
@@ -234,23 +263,35 @@ def _metric_chart(name: str, group: Sequence[Arm], numbers: Mapping[str, int], l
     for expected in dict.fromkeys(tuple(arm.theory.get(name, ())) for arm in group):
         known = [(g, value, value, value) for g, value in enumerate(expected) if value is not None]
         lines.append(Line("theory", known, None))
-    return line_chart(metric_label(name, group[0].rows[0]), lines, last, group[0].rows[0]["floor"].get(name))
+    return line_chart(
+        metric_label(name, group[0].rows[0]), lines, last, group[0].rows[0]["floor"].get(name)
+    )
 
 
 def _origins(arms: Sequence[Arm], last: int) -> Iterator[str]:
     for arm in arms:
         if all("origins" in row for row in arm.rows):
-            made = [{key: count / row["n_train"] for key, count in row["origins"].items()} for row in arm.rows]
+            made = [
+                {key: count / row["n_train"] for key, count in row["origins"].items()}
+                for row in arm.rows
+            ]
         else:
-            made = [{"real": row["real_share"], "earlier": 1 - row["real_share"]} for row in arm.rows]
-        keys = sorted({key for shares in made for key in shares} - {"real"}, key=lambda key: (len(key), key))
+            made = [
+                {"real": row["real_share"], "earlier": 1 - row["real_share"]} for row in arm.rows
+            ]
+        keys = sorted(
+            {key for shares in made for key in shares} - {"real"}, key=lambda key: (len(key), key)
+        )
         older, recent = keys[:-LAYERS], keys[-LAYERS:]
         layers = [("real", [shares.get("real", 0.0) for shares in made])]
         if older:
             name = f"generations {older[0]} to {older[-1]}"
             layers.append((name, [sum(shares.get(key, 0.0) for key in older) for shares in made]))
         layers += [
-            (f"generation {key}" if key.isdigit() else "earlier generations", [shares.get(key, 0.0) for shares in made])
+            (
+                f"generation {key}" if key.isdigit() else "earlier generations",
+                [shares.get(key, 0.0) for shares in made],
+            )
             for key in recent
         ]
         yield stacked_chart(arm.name, layers, last)
@@ -261,7 +302,11 @@ def _survivals(arms: Sequence[Arm], last: int) -> Iterator[dict[str, Any]]:
         for name in survival_tables(arm.rows):
             parts = list(arm.rows[0][name])[:MOST_LINES]
             lines = [Line(part, _part(arm, name, part), at) for at, part in enumerate(parts)]
-            gone = [f"{part} from {g}" for part, g in extinction_times(arm.rows, name).items() if g is not None]
+            gone = [
+                f"{part} from {g}"
+                for part, g in extinction_times(arm.rows, name).items()
+                if g is not None
+            ]
             yield {
                 "chart": _raw(line_chart(arm.name, lines, last, from_zero=True)),
                 "caption": SURVIVALS[name],
@@ -269,12 +314,18 @@ def _survivals(arms: Sequence[Arm], last: int) -> Iterator[dict[str, Any]]:
                 "extinct": f"Nothing left of {', '.join(gone)}." if gone else "",
             }
             if name + CHANCE in survival_tables(arm.rows, [name + CHANCE]):
-                chance = [Line(part, _part(arm, name + CHANCE, part), at) for at, part in enumerate(parts)]
+                chance = [
+                    Line(part, _part(arm, name + CHANCE, part), at) for at, part in enumerate(parts)
+                ]
                 expected = {
                     "chart": _raw(line_chart(arm.name, chance, last, from_zero=True)),
                     "caption": "chance of any",
                 }
-                yield {**expected, "legend": [], "extinct": "If each generation only drew by the shares of the last."}
+                yield {
+                    **expected,
+                    "legend": [],
+                    "extinct": "If each generation only drew by the shares of the last.",
+                }
 
 
 def _part(arm: Arm, name: str, part: str) -> list[tuple[int, float, float, float]]:
@@ -294,20 +345,32 @@ def _histograms(arms: Sequence[Arm]) -> tuple[list[str], list[str]]:
         for name, values in found.items():
             edges, counts = histogram(values)
             shares = {g: (column / max(1, len(values[g]))).tolist() for g, column in counts.items()}
-            charts.append(histogram_chart(f"{arm.name}: {name.replace('_', ' ')}", edges.tolist(), shares))
+            charts.append(
+                histogram_chart(f"{arm.name}: {name.replace('_', ' ')}", edges.tolist(), shares)
+            )
     return charts, damaged
 
 
 def _table(arm: Arm) -> dict[str, Any]:
     first, names = arm.rows[0], metric_names(arm.rows)
     floors = [first["floor"].get(name) for name in names]
-    reasons = {f"{name}: {reason}" for row in arm.rows for name, reason in row["reasons"].items() if name in names}
+    reasons = {
+        f"{name}: {reason}"
+        for row in arm.rows
+        for name, reason in row["reasons"].items()
+        if name in names
+    }
     return {
         "title": arm.name,
         "names": [metric_label(name, first) for name in names],
-        "floor": ["-" if floor is None else with_error(floor["mean"], floor["sd"]) for floor in floors],
+        "floor": [
+            "-" if floor is None else with_error(floor["mean"], floor["sd"]) for floor in floors
+        ],
         "rows": [
-            (row["generation"], [with_error(row.get(name), row.get(f"{name}_se")) for name in names])
+            (
+                row["generation"],
+                [with_error(row.get(name), row.get(f"{name}_se")) for name in names],
+            )
             for row in arm.rows
         ],
         "reasons": sorted(reasons),
@@ -319,7 +382,9 @@ def _provenance(arm: Arm) -> dict[str, Any]:
     stages = list(dict.fromkeys(stage for each in seconds.values() for stage in each))
     rows = []
     for g in range(len(arm.rows)):
-        told = [f"{seconds[g][stage]:.1f}" if stage in seconds.get(g, {}) else "" for stage in stages]
+        told = [
+            f"{seconds[g][stage]:.1f}" if stage in seconds.get(g, {}) else "" for stage in stages
+        ]
         rows.append((g, told, _told(lambda g=g: str(arm.manifest(g)["self"])[:HASH])))
     return {
         "name": arm.name,

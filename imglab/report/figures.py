@@ -25,9 +25,20 @@ COLUMNS = 4
 GREY = "#bbbbbb"
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 """Paul Tol's bright scheme: told apart by colour-blind readers."""
-NO_TABLE = {"origins", "floor", "reasons", "training", "accepted", "class_survival", "class_survival_by_chance"}
+NO_TABLE = {
+    "origins",
+    "floor",
+    "reasons",
+    "training",
+    "accepted",
+    "class_survival",
+    "class_survival_by_chance",
+}
 NO_TABLE |= {"tenth_survival", "word_survival_by_chance"}  # report/tails.py has them
-TABLE_TITLES = {"class_counts": "samples of each class", "word_survival": "words left, by count in real text"}
+TABLE_TITLES = {
+    "class_counts": "samples of each class",
+    "word_survival": "words left, by count in real text",
+}
 WIDE = 30.0
 """Values from 1 up that span more than such a factor are shown on a log scale; shares and rates never."""
 STRIP_MOST = 12
@@ -88,7 +99,9 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Sequence[Mapping[str
     floor = rows[0]["floor"].get(name)
     if floor:
         spread = 2 * (floor["sd"] or 0)
-        panel.axhspan(floor["mean"] - spread, floor["mean"] + spread, color=GREY, alpha=0.5, linewidth=0)
+        panel.axhspan(
+            floor["mean"] - spread, floor["mean"] + spread, color=GREY, alpha=0.5, linewidth=0
+        )
         panel.axhline(floor["mean"], color="#888888", linewidth=0.8, linestyle="--")
     for colour, (label, found) in zip(PALETTE * len(runs), runs.items(), strict=False):
         usable = [row for row in found if is_number(row.get(name))]
@@ -96,7 +109,14 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Sequence[Mapping[str
         generations = [row["generation"] for row in usable]
         values = [row[name] for row in usable]
         panel.errorbar(
-            generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2, label=label
+            generations,
+            values,
+            yerr=errors,
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=1.2,
+            label=label,
         )
     known = [row[name] for found in runs.values() for row in found if is_number(row.get(name))]
     if known and min(known) >= 1 and max(known) > WIDE * min(known):
@@ -107,13 +127,19 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Sequence[Mapping[str
 def _draw_theory(panel: Axes, expected: Sequence[float | None]) -> None:
     known = [(g, value) for g, value in enumerate(expected) if value is not None]
     if known:
-        panel.plot(*zip(*known, strict=True), color="black", linewidth=1, linestyle=":", label="theory")
+        panel.plot(
+            *zip(*known, strict=True), color="black", linewidth=1, linestyle=":", label="theory"
+        )
         panel.legend(fontsize=7, frameon=False)
 
 
 def _tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the metrics that hold a number for each of several things: classes, bands of words."""
-    return [name for name, value in rows[0].items() if isinstance(value, dict) and value and name not in NO_TABLE]
+    return [
+        name
+        for name, value in rows[0].items()
+        if isinstance(value, dict) and value and name not in NO_TABLE
+    ]
 
 
 def _draw_table(panel: Axes, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -121,9 +147,13 @@ def _draw_table(panel: Axes, name: str, rows: Sequence[Mapping[str, Any]]) -> No
     for at, part in enumerate(rows[0][name]):
         found = [(row["generation"], part_of(row, name, part)) for row in rows]
         usable = [(g, value) for g, value in found if value is not None]
-        panel.plot(*zip(*usable, strict=True), color=PALETTE[at % len(PALETTE)], linewidth=1) if usable else None
+        panel.plot(
+            *zip(*usable, strict=True), color=PALETTE[at % len(PALETTE)], linewidth=1
+        ) if usable else None
         if usable and at < 20:
-            panel.annotate(f" {one_line(part)}", usable[-1], fontsize=6, va="center", parse_math=False)
+            panel.annotate(
+                f" {one_line(part)}", usable[-1], fontsize=6, va="center", parse_math=False
+            )
     finish_panel(panel, TABLE_TITLES.get(name, metric_label(name, rows[0])), generations)
 
 

@@ -29,7 +29,15 @@ def _draw(panel: Axes, name: str, values: Mapping[int, np.ndarray]) -> None:
         label = f"generation {g}" + (f" ({beyond} not finite)" if beyond else "")
         colour = colormaps["viridis"](0.92 * (1 - g / last) if last else 0.5)
         share = column / max(1, len(values[g]))
-        panel.stairs(share, edges, color=colour, linewidth=1.4, fill=g == 0, alpha=0.35 if g == 0 else 1, label=label)
+        panel.stairs(
+            share,
+            edges,
+            color=colour,
+            linewidth=1.4,
+            fill=g == 0,
+            alpha=0.35 if g == 0 else 1,
+            label=label,
+        )
     if edges[0] > 0 and edges[-1] / edges[0] > WIDE:
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError
+from imglab.report.arms import read_arms
 from imglab.report.build import build_page, encoded
-from imglab.report.story import read_arms
 from imglab.store.groups import run_folders
 from imglab.store.layout import count_finished
 
@@ -83,14 +83,24 @@ class LiveReport:
 
     def _state(self) -> str:
         try:
-            counts = {str(run): count_finished(run) for run in run_folders(self._folder) if run.is_dir()}
+            counts = {
+                str(run): count_finished(run) for run in run_folders(self._folder) if run.is_dir()
+            }
         except InputError:  # being written just now, or damaged
             counts = {}
         return json.dumps([counts, self._done])
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        if request.headers.get("Host") not in (f"{ADDRESS}:{self._port}", f"localhost:{self._port}"):
-            self._send(request, HTTPStatus.FORBIDDEN, b"this server answers to 127.0.0.1 only", "text/plain")
+        if request.headers.get("Host") not in (
+            f"{ADDRESS}:{self._port}",
+            f"localhost:{self._port}",
+        ):
+            self._send(
+                request,
+                HTTPStatus.FORBIDDEN,
+                b"this server answers to 127.0.0.1 only",
+                "text/plain",
+            )
         elif request.path == "/":
             self._asked = time.monotonic()
             done = self._done
@@ -117,7 +127,9 @@ class LiveReport:
             return self._page[1]
 
     @staticmethod
-    def _send(request: BaseHTTPRequestHandler, status: HTTPStatus, content: bytes, kind: str) -> None:
+    def _send(
+        request: BaseHTTPRequestHandler, status: HTTPStatus, content: bytes, kind: str
+    ) -> None:
         request.send_response(status)
         for name, value in (
             ("Content-Type", kind),

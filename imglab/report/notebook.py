@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imglab.errors import InputError
+from imglab.report.arms import read_arms
 from imglab.report.build import build_page, write_report
-from imglab.report.exhibits import data_url, sheet_png
-from imglab.report.story import read_arms
+from imglab.report.nearest import data_url, sheet_png
 from imglab.report.table import metric_label, with_error
 from imglab.store.reading import metric_names
 
@@ -56,8 +56,12 @@ def generation_html(metrics: Mapping[str, Any], shown: Samples) -> str:
     chosen = [name for name in metrics.get("headline", ()) if name in names] or names[:8]
     head = "".join(f"<th>{escape(metric_label(name, metrics))}</th>" for name in chosen)
     floors = [metrics["floor"].get(name) for name in chosen]
-    floor = "".join(f"<td>{'-' if one is None else with_error(one['mean'], one['sd'])}</td>" for one in floors)
-    values = "".join(f"<td>{with_error(metrics.get(name), metrics.get(f'{name}_se'))}</td>" for name in chosen)
+    floor = "".join(
+        f"<td>{'-' if one is None else with_error(one['mean'], one['sd'])}</td>" for one in floors
+    )
+    values = "".join(
+        f"<td>{with_error(metrics.get(name), metrics.get(f'{name}_se'))}</td>" for name in chosen
+    )
     table = (
         f"<table><tr><th></th>{head}</tr><tr><td>real against real</td>{floor}</tr>"
         f"<tr><td>generation {metrics['generation']}</td>{values}</tr></table>"

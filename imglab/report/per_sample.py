@@ -12,7 +12,15 @@ from safetensors.numpy import load_file
 from imglab.errors import InputError, Problem
 from imglab.store.layout import count_finished, generation_folder, spread_generations
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, SafetensorError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    SafetensorError,
+)
 """What safetensors raises on a damaged file, or on numbers that numpy does not have."""
 BINS = 60
 MOST = 8
@@ -27,10 +35,14 @@ def read_per_sample(run: Path) -> dict[str, dict[int, np.ndarray]]:
         path = generation_folder(run, g) / "per_sample.safetensors"
         try:
             columns = load_file(path) if path.exists() else {}
-            if any(values.ndim != 1 or values.dtype.kind not in "iuf" for values in columns.values()):
+            if any(
+                values.ndim != 1 or values.dtype.kind not in "iuf" for values in columns.values()
+            ):
                 raise ValueError("it holds other things than a number for each sample")
         except UNREADABLE as error:
-            raise InputError(Problem(str(path), f"cannot be read: {error}", "the file is damaged")) from None
+            raise InputError(
+                Problem(str(path), f"cannot be read: {error}", "the file is damaged")
+            ) from error
         for name, values in columns.items():
             found.setdefault(name, {})[g] = values
     return found

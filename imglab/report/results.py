@@ -14,13 +14,13 @@ from PIL import Image
 from imglab.config.load import validate_config
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem, first_line
+from imglab.report.arms import expected
 from imglab.report.build import write_report
-from imglab.report.exhibits import UNREADABLE
 from imglab.report.figures import curves_figure, png, strip_png, svg
 from imglab.report.histograms import histograms_figure
+from imglab.report.nearest import UNREADABLE
 from imglab.report.per_sample import read_per_sample
 from imglab.report.side_by_side import relative_figure
-from imglab.report.story import expected
 from imglab.report.survival import survival_tables
 from imglab.report.sweep import sweep_figure
 from imglab.report.tails import tails_figure
@@ -65,7 +65,9 @@ def _write_results(run: Path) -> list[Path]:
     if (run / SWEEP).is_file():
         figures = {"sweep": _sweep(run)}
     elif chains is not None:
-        figures = {"side_by_side": relative_figure({name: read_metrics(run / name) for name in chains})}
+        figures = {
+            "side_by_side": relative_figure({name: read_metrics(run / name) for name in chains})
+        }
     else:
         figures = dict(_of_chain(run))
     made = [run / "report.html"]
@@ -85,21 +87,30 @@ def metrics_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return the scalar metrics of a run as CSV: a line for each generation, `floor` and its `sd` before them."""
     names = metric_names(rows)
     columns = [column for name in names for column in (name, f"{name}_se")]
-    titles = [one_line(f"'{column}" if column.startswith(FORMULAS) else column) for column in columns]
+    titles = [
+        one_line(f"'{column}" if column.startswith(FORMULAS) else column) for column in columns
+    ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["generation", *titles])
     floors = [rows[0]["floor"].get(name) or {} for name in names]
     writer.writerow(["floor", *(floor.get(key) for floor in floors for key in ("mean", "sd"))])
     for row in rows:
-        writer.writerow([row["generation"], *(row[name] if is_number(row.get(name)) else None for name in columns)])
+        writer.writerow(
+            [
+                row["generation"],
+                *(row[name] if is_number(row.get(name)) else None for name in columns),
+            ]
+        )
     return buffer.getvalue().encode()
 
 
 def _sweep(run: Path) -> Figure:
     rows = [row for seeds in read_sweep(run).values() for row in next(iter(seeds.values()))]
     summary = read_json(run / "summary.json", ("bands",))
-    names = [name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())]
+    names = [
+        name for name in metric_names(rows) if any(name in arm for arm in summary["bands"].values())
+    ]
     return sweep_figure(summary, rows[0], names)
 
 
@@ -124,7 +135,7 @@ def _pictures(run: Path) -> list[Path]:
         animation = _animation([shown[g] for g in spread_generations(sorted(shown), FRAMES)])
     except UNREADABLE as error:
         what = f"a picture of a generation cannot be read: {first_line(error)}"
-        raise InputError(Problem(str(run), what, "the file is damaged")) from None
+        raise InputError(Problem(str(run), what, "the file is damaged")) from error
     files.write_bytes(run / "strip.png", strip)
     files.write_bytes(run / "grid.webp", animation)
     return [run / "strip.png", run / "grid.webp"]
@@ -140,7 +151,13 @@ def _animation(pictures: Sequence[Path]) -> bytes:
     durations[-1] *= 3
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, format="WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=True
+        buffer,
+        format="WEBP",
+        save_all=True,
+        append_images=frames[1:],
+        duration=durations,
+        loop=0,
+        lossless=True,
     )
     return buffer.getvalue()
 

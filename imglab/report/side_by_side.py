@@ -22,9 +22,18 @@ def relative_figure(chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure
 
     1 is the chain's own generation 0; the dashed line of its colour is its floor, real data against real data.
     """
-    told = [name for rows in chains.values() for name in rows[0].get("headline", ()) if name not in FIRST]
+    told = [
+        name
+        for rows in chains.values()
+        for name in rows[0].get("headline", ())
+        if name not in FIRST
+    ]
     names = [*FIRST, *dict.fromkeys(told)]
-    shown = {name: found for name in names if (found := [label for label in chains if _usable(chains[label], name)])}
+    shown = {
+        name: found
+        for name in names
+        if (found := [label for label in chains if _usable(chains[label], name)])
+    }
     colours = dict(zip(chains, PALETTE * len(chains), strict=False))
     columns = min(4, max(1, len(shown)))
     height = -(-max(1, len(shown)) // columns)
@@ -39,8 +48,13 @@ def relative_figure(chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure
             panel.set_yscale("log")
     handles = [Line2D([], [], color=colours[label], marker="o", markersize=3) for label in chains]
     legend = [f"{label}: {frechet_label(rows[0]['extractor'])}" for label, rows in chains.items()]
-    figure.legend(handles, legend, loc="outside lower center", ncols=len(chains), fontsize=8, frameon=False)
-    figure.suptitle("multiples of each chain's own generation 0; dashed: its floor, real against real", fontsize=9)
+    figure.legend(
+        handles, legend, loc="outside lower center", ncols=len(chains), fontsize=8, frameon=False
+    )
+    figure.suptitle(
+        "multiples of each chain's own generation 0; dashed: its floor, real against real",
+        fontsize=9,
+    )
     return figure
 
 
@@ -55,7 +69,9 @@ def _draw(panel: Axes, name: str, rows: Sequence[Mapping[str, Any]], colour: str
     errors = [row[f"{name}_se"] / unit if is_number(row.get(f"{name}_se")) else 0 for row in known]
     values = [row[name] / unit for row in known]
     generations = [row["generation"] for row in known]
-    panel.errorbar(generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2)
+    panel.errorbar(
+        generations, values, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2
+    )
     floor = rows[0]["floor"].get(name)
     if floor and floor["mean"] > 0:
         panel.axhline(floor["mean"] / unit, color=colour, linewidth=0.9, linestyle="--")

@@ -61,7 +61,9 @@ class _Axes:
         return (WIDTH - LEFT - RIGHT) / max(1, self.last)
 
     def y(self, value: float) -> float:
-        low, high = (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)
+        low, high = (
+            (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)
+        )
         at = math.log10(max(value, self.low)) if self.log else value
         share = (at - low) / (high - low)
         return TOP + (1 - min(1.0, max(0.0, share))) * (HEIGHT - TOP - BOTTOM)
@@ -77,7 +79,9 @@ def line_chart(
 ) -> str:
     """Return a chart of lines over generations 0 to `last`; `floor` has the mean and sd of real against real."""
     drawn = [line for line in lines if line.points]
-    between = (floor["mean"], 2 * (floor["sd"] or 0.0)) if floor and floor["mean"] is not None else None
+    between = (
+        (floor["mean"], 2 * (floor["sd"] or 0.0)) if floor and floor["mean"] is not None else None
+    )
     axes = _axes(drawn, last, between, from_zero)
     parts = [_grid(axes)]
     if between is not None:
@@ -106,23 +110,39 @@ def stacked_chart(title: str, layers: Sequence[tuple[str, Sequence[float]]], las
         above = [low + share for low, share in zip(below, shares, strict=True)]
         shade = "real" if at == 0 else f"shade{at % 2}"
         steps = [(g - 0.5, g + 0.5) for g in range(count)]
-        up = [f"{axes.x(x):.1f},{axes.y(above[g]):.1f}" for g, step in enumerate(steps) for x in _inside(step, last)]
-        down = [f"{axes.x(x):.1f},{axes.y(below[g]):.1f}" for g, step in enumerate(steps) for x in _inside(step, last)]
+        up = [
+            f"{axes.x(x):.1f},{axes.y(above[g]):.1f}"
+            for g, step in enumerate(steps)
+            for x in _inside(step, last)
+        ]
+        down = [
+            f"{axes.x(x):.1f},{axes.y(below[g]):.1f}"
+            for g, step in enumerate(steps)
+            for x in _inside(step, last)
+        ]
         if any(shares):
             points = " ".join([*up, *reversed(down)])
-            parts.append(f'<polygon class="{shade}" points="{points}"><title>{escape(name)}</title></polygon>')
+            parts.append(
+                f'<polygon class="{shade}" points="{points}"><title>{escape(name)}</title></polygon>'
+            )
         below = above
     parts.append(_now(axes))
-    told = "; ".join(f"{name} {shares[0]:.0%} to {shares[-1]:.0%}" for name, shares in layers[:8] if count)
+    told = "; ".join(
+        f"{name} {shares[0]:.0%} to {shares[-1]:.0%}" for name, shares in layers[:8] if count
+    )
     return _svg(title, told, parts, moves=axes)
 
 
-def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[int, Sequence[float]]) -> str:
+def histogram_chart(
+    title: str, edges: Sequence[float], counts: Mapping[int, Sequence[float]]
+) -> str:
     """Return one outline for each generation, `data-g` its number; `counts` are shares of samples in each bin."""
     low, high = edges[0], edges[-1]
     log = low > 0 and high / low > WIDE
     places = [math.log(edge) if log else edge for edge in edges]
-    across = [LEFT + (at - places[0]) / (places[-1] - places[0]) * (WIDTH - LEFT - RIGHT) for at in places]
+    across = [
+        LEFT + (at - places[0]) / (places[-1] - places[0]) * (WIDTH - LEFT - RIGHT) for at in places
+    ]
     most = max((max(column, default=0.0) for column in counts.values()), default=0.0) or 1.0
     axes = _Axes(1, 0.0, most, False)
     parts = []
@@ -140,20 +160,34 @@ def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[int, Seq
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>')
     middle = math.sqrt(low * high) if log else (low + high) / 2
     right = WIDTH - RIGHT
-    for x, anchor, value in ((LEFT, "start", low), ((LEFT + right) / 2, "middle", middle), (right, "end", high)):
+    for x, anchor, value in (
+        (LEFT, "start", low),
+        ((LEFT + right) / 2, "middle", middle),
+        (right, "end", high),
+    ):
         parts.append(f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="{anchor}">{_tick(value)}</text>')
     return _svg(title, f"{len(counts)} generations, from {_tick(low)} to {_tick(high)}", parts)
 
 
-def _axes(lines: Sequence[Line], last: int, floor: tuple[float, float] | None, from_zero: bool) -> _Axes:
-    values = [value for line in lines for _, *seen in line.points for value in seen if abs(value) <= LARGEST]
+def _axes(
+    lines: Sequence[Line], last: int, floor: tuple[float, float] | None, from_zero: bool
+) -> _Axes:
+    values = [
+        value
+        for line in lines
+        for _, *seen in line.points
+        for value in seen
+        if abs(value) <= LARGEST
+    ]
     middles = [value for line in lines for _, value, *_ in line.points if abs(value) <= LARGEST]
     if floor is not None and max(map(abs, floor)) <= LARGEST / 2:
         values += [floor[0] - floor[1], floor[0] + floor[1]]
         middles.append(floor[0])
     if from_zero:
         values.append(0.0)
-    log = not from_zero and bool(middles) and min(middles) >= 1 and max(middles) > WIDE * min(middles)
+    log = (
+        not from_zero and bool(middles) and min(middles) >= 1 and max(middles) > WIDE * min(middles)
+    )
     if log:
         values = [value for value in values if value >= min(middles) / 2]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
@@ -183,7 +217,9 @@ def _grid(axes: _Axes) -> str:
 def _ticks(axes: _Axes) -> list[float]:
     if axes.log:
         powers = range(math.floor(math.log10(axes.low)), math.ceil(math.log10(axes.high)) + 1)
-        found = [m * 10.0**p for p in powers for m in (1, 3) if axes.low <= m * 10.0**p <= axes.high]
+        found = [
+            m * 10.0**p for p in powers for m in (1, 3) if axes.low <= m * 10.0**p <= axes.high
+        ]
         return found[:: max(1, len(found) // 5)]
     rough = (axes.high - axes.low) / 4
     power = 10.0 ** math.floor(math.log10(rough))

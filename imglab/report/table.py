@@ -35,9 +35,18 @@ def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
         "; floor: real against real at these sizes, mean and standard deviation"
     )
     shown = set(metric_names(rows))
-    reasons = {f"{name}: {reason}" for row in rows for name, reason in row["reasons"].items() if name in shown}
+    reasons = {
+        f"{name}: {reason}"
+        for row in rows
+        for name, reason in row["reasons"].items()
+        if name in shown
+    }
     return "\n".join(
-        ["\n\n".join(blocks), described, *(one_line(f"undefined: {reason}") for reason in sorted(reasons))]
+        [
+            "\n\n".join(blocks),
+            described,
+            *(one_line(f"undefined: {reason}") for reason in sorted(reasons)),
+        ]
     )
 
 
@@ -64,11 +73,15 @@ def _fitting(names: Sequence[str], row: Mapping[str, Any], width: int) -> list[l
 
 
 def _column_width(name: str, row: Mapping[str, Any]) -> int:
-    return max(len(metric_label(name, row)), 14 if f"{name}_se" in row or row["floor"].get(name) else 8)
+    return max(
+        len(metric_label(name, row)), 14 if f"{name}_se" in row or row["floor"].get(name) else 8
+    )
 
 
 def _header(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    labels = [f"{' ' * GAP}{metric_label(name, row):>{_column_width(name, row)}}" for name in columns]
+    labels = [
+        f"{' ' * GAP}{metric_label(name, row):>{_column_width(name, row)}}" for name in columns
+    ]
     return "generation" + "".join(labels)
 
 

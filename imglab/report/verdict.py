@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imglab.report.story import Arm, comparable
+from imglab.report.arms import Arm, comparable
 from imglab.report.table import metric_label
 
 LOSS = ("recall", "coverage", "variance", "categories_alive", "classes_alive", "heterozygosity")
@@ -56,7 +56,10 @@ def verdict(arms: Sequence[Arm]) -> list[str]:
     told = [_sentence(group) for group in groups]
     if len(groups) == 1:
         return told
-    return [f"{_kinds(group)}: {one[0].lower()}{one[1:]}" for group, one in zip(groups, told, strict=True)]
+    return [
+        f"{_kinds(group)}: {one[0].lower()}{one[1:]}"
+        for group, one in zip(groups, told, strict=True)
+    ]
 
 
 def short(value: float) -> str:
@@ -70,7 +73,11 @@ def short(value: float) -> str:
 
 def _kinds(arms: Sequence[Arm]) -> str:
     """Name a group: its arm, or what kind of data its arms are."""
-    return arms[0].name if len(arms) == 1 else ", ".join(dict.fromkeys(arm.kind for arm in arms)).capitalize()
+    return (
+        arms[0].name
+        if len(arms) == 1
+        else ", ".join(dict.fromkeys(arm.kind for arm in arms)).capitalize()
+    )
 
 
 def _sentence(arms: Sequence[Arm]) -> str:
@@ -87,7 +94,9 @@ def _sentence(arms: Sequence[Arm]) -> str:
         between = f" (real against real: {short(floor['mean'])})" if floor else ""
         label = metric_label(name, arms[0].rows[0])
         who = f"{label} of {worst.arm.name}" if len(arms) > 1 else label
-        parts.append(f"{who} {worst.told()}{between}{_beside(worst, best, 'kept' if worse is min else 'had')}")
+        parts.append(
+            f"{who} {worst.told()}{between}{_beside(worst, best, 'kept' if worse is min else 'had')}"
+        )
     if not parts:
         return f"Nothing defined was measured in {count(last + 1)}."
     whole = "; ".join(parts)
@@ -102,7 +111,9 @@ def count(generations: int) -> str:
 
 def _beside(worst: _Change, best: _Change, verb: str) -> str:
     """Say how the best arm fared, where it is truly better than the worst."""
-    if best.arm is worst.arm or abs(best.last - worst.last) <= SURE * math.hypot(best.last_error, worst.last_error):
+    if best.arm is worst.arm or abs(best.last - worst.last) <= SURE * math.hypot(
+        best.last_error, worst.last_error
+    ):
         return ""
     if abs(best.last - best.first) <= KEPT * abs(worst.last - worst.first) or not best.sure:
         return f", while {best.arm.name} {verb} {short(best.last)}"
@@ -117,10 +128,16 @@ def _is_known(arm: Arm, metric: str, g: int) -> bool:
 def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
     found = []
     for arm in arms:
-        series = [point for point in arm.series(metric) if point[0] <= last and _is_known(arm, metric, point[0])]
+        series = [
+            point
+            for point in arm.series(metric)
+            if point[0] <= last and _is_known(arm, metric, point[0])
+        ]
         if series:
             (_, first, low, _), (_, end, lower, _) = series[0], series[-1]
             # A 95% band reaches about two standard errors from the mean, an error bar one.
             errors = [width / (2 if arm.bands else 1) for width in (first - low, end - lower)]
-            found.append(_Change(arm, first, end, math.hypot(*errors), errors[1], moved=len(series) > 1))
+            found.append(
+                _Change(arm, first, end, math.hypot(*errors), errors[1], moved=len(series) > 1)
+            )
     return found if any(change.first or change.last for change in found) else []

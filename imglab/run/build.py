@@ -15,13 +15,13 @@ from imglab.config import kinds
 from imglab.config.load import plug_ins
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn, Section
-from imglab.errors import Attempts, InputError, Problem
+from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.measure import Measure
 from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
-from imglab.run.checks import _check_curator, _check_sizes, drawn_samples
+from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
 from imglab.run.tracking import check_tracker
 from imglab.store import model_folder
@@ -83,15 +83,27 @@ def check(config: RunConfig, where: str) -> list[str]:
 
 def check_each(configs: Mapping[str, RunConfig], where: str, key: str) -> list[str]:
     """Check every chain, or arm, of a config that holds them under `key`, as `check` does."""
-    attempts = Attempts()
-    found = {name: attempts.run(partial(check, config, f"{where}: {key}.{name}")) for name, config in configs.items()}
+    attempts = ProblemCollector()
+    found = {
+        name: attempts.run(partial(check, config, f"{where}: {key}.{name}"))
+        for name, config in configs.items()
+    }
     attempts.finish()
-    return [f"{key}.{name}.{unchecked}" for name, those in found.items() for unchecked in those or ()]
+    return [
+        f"{key}.{name}.{unchecked}" for name, those in found.items() for unchecked in those or ()
+    ]
 
 
 def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experiment | None:
     torch.set_num_threads(resolved_threads(config))
-    attempts, models, bases, modality, regime, curator = Attempts(where), None, None, None, None, None
+    attempts, models, bases, modality, regime, curator = (
+        ProblemCollector(where),
+        None,
+        None,
+        None,
+        None,
+        None,
+    )
     if "regime" not in foreign:
         regime = attempts.run(lambda: build_regime(config))
     if "curate" not in foreign:
@@ -100,12 +112,12 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
         modality = attempts.run(lambda: build_modality(config))
     attempts.run(lambda: check_tracker(config.tracker))
     if modality is not None:
-        attempts.run(lambda: _check_sizes(config, modality))
+        attempts.run(lambda: check_sizes(config, modality))
         if not any(key.startswith("model") and key[5:6] in ("", ".") for key in foreign):
             models = attempts.run(lambda: build_models(config, modality))
     if models is not None and modality is not None:
         bases = attempts.run(lambda: [_load_base(config, model) for model in models])
-        attempts.run(lambda: _check_curator(config, modality, models))
+        attempts.run(lambda: check_curator(config, modality, models))
     attempts.finish()
     if modality is None or models is None or bases is None or regime is None:
         return None
@@ -116,7 +128,9 @@ def build_modality(config: RunConfig) -> Modality:
     """Build the modality that a config names."""
     section = config.modality
     if isinstance(section, PlugIn):
-        return kinds.build_plug_in(kinds.located(section, "imglab.modalities"), Modality, "modality")
+        return kinds.build_plug_in(
+            kinds.located(section, "imglab.modalities"), Modality, "modality"
+        )
     return kinds.build(section, kinds.MODALITIES, Modality)
 
 
@@ -130,9 +144,11 @@ def build_models(config: RunConfig, modality: Modality) -> list[GenerativeModel]
     return [build_model(section, modality)]
 
 
-def build_members(sections: Sequence[Section | PlugIn], modality: Modality) -> list[GenerativeModel]:
+def build_members(
+    sections: Sequence[Section | PlugIn], modality: Modality
+) -> list[GenerativeModel]:
     """Build the models of a mixed chain."""
-    attempts, found = Attempts(), []
+    attempts, found = ProblemCollector(), []
     for at, section in enumerate(sections):
         try:
             found.append(build_model(section, modality))
@@ -165,14 +181,18 @@ def build_curator(config: RunConfig) -> curation.Curator | None:
     if isinstance(section, PlugIn):
         bound: curation.Curator = kinds.bind_function(section, "curate", {"samples", "context"})
         return bound
-    return partial(getattr(curation, section.kind), **section.model_dump(exclude={"kind", "oversample"}))
+    return partial(
+        getattr(curation, section.kind), **section.model_dump(exclude={"kind", "oversample"})
+    )
 
 
 def build_regime(config: RunConfig) -> regimes.Regime:
     """Return the regime that a config names, with its keys bound."""
     section = config.regime
     if isinstance(section, PlugIn):
-        bound: regimes.Regime = kinds.bind_function(section, "regime", {"sizes", "generation", "seed"})
+        bound: regimes.Regime = kinds.bind_function(
+            section, "regime", {"sizes", "generation", "seed"}
+        )
         return bound
     keys = section.model_dump(exclude={"kind"})
     return partial(getattr(regimes, section.kind), **keys)
@@ -190,16 +210,26 @@ def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | N
     some = {member.pretrained is not None for member in model.members}
     if config.base is None and config.start != "scratch" and len(some) > 1:
         what = "only some members have pretrained weights, and a population starts from those of all or of none"
-        raise InputError(Problem("model.models", what, "use start: scratch, or pretrained networks for all"))
+        raise InputError(
+            Problem("model.models", what, "use start: scratch, or pretrained networks for all")
+        )
     if config.base is None:
         return None if config.start == "scratch" else model.pretrained
     if config.start == "scratch":
-        raise InputError(Problem("base", "start: scratch uses no base", "leave it out, or choose start: base"))
+        raise InputError(
+            Problem("base", "start: scratch uses no base", "leave it out, or choose start: base")
+        )
     path = Path(config.base)
     if not path.is_dir():
-        raise InputError(Problem("base", f"there is no folder {config.base!r}", "give a model/ folder of a generation"))
+        raise InputError(
+            Problem(
+                "base",
+                f"there is no folder {config.base!r}",
+                "give a model/ folder of a generation",
+            )
+        )
     try:
         return model.check_start(type(model).load(path))
     except hub.DAMAGED as error:
         what = f"{config.base!r} does not open as a {type(model).__name__}: {error}"
-        raise InputError(Problem("base", what, "give a model/ folder of a generation")) from None
+        raise InputError(Problem("base", what, "give a model/ folder of a generation")) from error

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RunCache:
     """Folders on one machine, from which runs take by hard links what would come out the same, byte by byte.
 
     Within each there is a place for every state of the data, the bases and the code that runs were begun with.
@@ -40,8 +40,13 @@ class Shelf:
         path = self.prepared / f"choices-{hashlib.sha256(what.encode()).hexdigest()[:16]}.json"
         with _alone(self.prepared):
             if not path.exists():
-                files.write_signed(path, {"choices": {key: vars(choice) for key, choice in measure().items()}})
-            return {key: Choice(**found) for key, found in read_signed(path, ("choices",))["choices"].items()}
+                files.write_signed(
+                    path, {"choices": {key: vars(choice) for key, choice in measure().items()}}
+                )
+            return {
+                key: Choice(**found)
+                for key, found in read_signed(path, ("choices",))["choices"].items()
+            }
 
     def lend(self, run: Path, experiment: Experiment) -> None:
         """Give a run that has just begun what is there; what it shares with others before any fit is made now."""
@@ -51,7 +56,9 @@ class Shelf:
         if not shared.exists():
             with _alone(prepared):
                 if not (prepared / "shared").exists():
-                    files.write_atomically(prepared / "shared", lambda folder: _prepare(folder, experiment))
+                    files.write_atomically(
+                        prepared / "shared", lambda folder: _prepare(folder, experiment)
+                    )
             _check(prepared / "shared")
             files.write_atomically(shared, lambda folder: hashes.link(prepared / "shared", folder))
         if (first / "model").exists() and not model.exists():
@@ -67,13 +74,17 @@ class Shelf:
             if not (first / "model").exists():
                 model = generation_folder(run, 0) / "model"
                 with hashes.written(first, "model"):
-                    files.write_atomically(first / "model", lambda folder: files.link(model, folder))
+                    files.write_atomically(
+                        first / "model", lambda folder: files.link(model, folder)
+                    )
 
 
 def _made_with(run: Path) -> str:
     """Name what a run was begun with beside its config: data, bases, versions."""
     environment = read_environment(run)
-    told = {key: environment.get(key) for key in ("data", "base", "packages", "git_commit", "processor")}
+    told = {
+        key: environment.get(key) for key in ("data", "base", "packages", "git_commit", "processor")
+    }
     return hashlib.sha256(files.json_bytes(told)).hexdigest()[:16]
 
 

@@ -28,10 +28,14 @@ def drawn_samples(config: RunConfig, samples: int) -> int:
     section = config.curate
     if isinstance(section, CurationSection) and section.oversample is not None:
         return round(samples * section.oversample)
-    return curation.drawn_size(samples, section.keep) if isinstance(section, RankingSection) else samples
+    return (
+        curation.drawn_size(samples, section.keep)
+        if isinstance(section, RankingSection)
+        else samples
+    )
 
 
-def _check_sizes(config: RunConfig, modality: Modality) -> None:
+def check_sizes(config: RunConfig, modality: Modality) -> None:
     real, test = len(modality.real("train")), len(modality.real("test"))
     left = config.samples or real
     drawn = drawn_samples(config, left)
@@ -39,23 +43,35 @@ def _check_sizes(config: RunConfig, modality: Modality) -> None:
         left = curation.kept_size(drawn, config.curate.keep)
     problems = []
     if not left:
-        problems.append(Problem("curate.keep", f"keeps none of {drawn} samples", "keep more, or raise samples"))
+        problems.append(
+            Problem("curate.keep", f"keeps none of {drawn} samples", "keep more, or raise samples")
+        )
     if test < 2:
         problems.append(
-            Problem("modality", f"metrics need at least 2 test samples, there are {test}", "keep more apart")
+            Problem(
+                "modality",
+                f"metrics need at least 2 test samples, there are {test}",
+                "keep more apart",
+            )
         )
     reference = test if config.measure.reference == "test" else real
     for key in ("precision_recall_k", "density_coverage_k"):
         k, fewest = getattr(config.measure, key), min(reference, drawn)
         if k >= fewest:
             what = f"{k} neighbours need more than {k} samples on both sides, there are {fewest}"
-            problems.append(Problem(f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"))
+            problems.append(
+                Problem(
+                    f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"
+                )
+            )
     problems += _check_regime(config, real, left, modality.fresh_available())
     if problems:
         raise InputError(problems)
 
 
-def _check_regime(config: RunConfig, real: int, left: int, available: int | None) -> Iterator[Problem]:
+def _check_regime(
+    config: RunConfig, real: int, left: int, available: int | None
+) -> Iterator[Problem]:
     """Find what a regime asks for and the data, or the generations, do not have."""
     regime, later, fresh = config.regime, range(1, config.generations), 0
     if isinstance(regime, MixSettings):
@@ -73,19 +89,27 @@ def _check_regime(config: RunConfig, real: int, left: int, available: int | None
             what = f"asks for {asked} synthetic samples, a generation leaves {left}"
             yield Problem("regime.ratio", what, f"raise samples to {asked}, or lower it")
     if available is not None and fresh > available:
-        what = f"{len(later)} generations need {fresh} fresh real samples, {available} are kept apart"
+        what = (
+            f"{len(later)} generations need {fresh} fresh real samples, {available} are kept apart"
+        )
         remedy = "keep more apart (modality.n_fresh)" + (
             ", or use real: resampled" if isinstance(regime, MixSettings) else ""
         )
-        yield Problem("regime.real" if isinstance(regime, MixSettings) else "regime.fresh", what, remedy)
+        yield Problem(
+            "regime.real" if isinstance(regime, MixSettings) else "regime.fresh", what, remedy
+        )
 
 
-def _check_curator(config: RunConfig, modality: Modality, models: Sequence[GenerativeModel]) -> None:
+def check_curator(config: RunConfig, modality: Modality, models: Sequence[GenerativeModel]) -> None:
     """Raise InputError where a curator needs what the data or the model do not have."""
     section = config.curate
     for kind, ability, what in (
         (ConfidenceCuration, "confidence", "needs confidence of the data, which these do not have"),
-        (DropWatermarkedCuration, "watermark_scores", "needs watermark scores of the data, which these do not have"),
+        (
+            DropWatermarkedCuration,
+            "watermark_scores",
+            "needs watermark scores of the data, which these do not have",
+        ),
         (HumanCuration, "export", "shows samples to a person, and these have no form for that"),
     ):
         if isinstance(section, kind) and ability not in modality.abilities:

@@ -51,7 +51,9 @@ PACKAGES = (
 """imglab and every package that pyproject.toml asks for at run time; recorded where they are installed."""
 
 
-def describe_environment(modality: Modality, bases: Sequence[GenerativeModel | None] = ()) -> dict[str, Any]:
+def describe_environment(
+    modality: Modality, bases: Sequence[GenerativeModel | None] = ()
+) -> dict[str, Any]:
     """Return what environment.json records; the same machine, code and data give the same answer."""
     return {
         "format_version": FORMAT_VERSION,
@@ -95,7 +97,9 @@ def _git_commit() -> str | None:
         return None
     try:
         command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -44,16 +44,22 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
     """
     run, g = parse_generation(source)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise InputError(Problem(str(to), "exists and is not an empty folder", "choose another --to"))
+        raise InputError(
+            Problem(str(to), "exists and is not an empty folder", "choose another --to")
+        )
     check_run(run)
-    modality = build_modality(validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml")))
+    modality = build_modality(
+        validate_config(read_yaml(run / "config.yaml"), str(run / "config.yaml"))
+    )
     stored, path = RunFolder(run), generation_folder(run, g) / "samples.safetensors"
     try:
         samples, rows = stored.samples(g), stored.accepted(g) if accepted else None
         chosen = torch.arange(len(samples)) if rows is None else rows
         _check(modality, samples, chosen)
     except (OSError, ValueError, TypeError, AttributeError, MemoryError, SafetensorError) as error:
-        raise InputError(Problem(str(path), f"cannot be read: {first_line(error)}", "the file is damaged")) from None
+        raise InputError(
+            Problem(str(path), f"cannot be read: {first_line(error)}", "the file is damaged")
+        ) from error
     described: dict[str, Any] = {
         "run": printable(run.resolve().name),
         "generation": g,
@@ -73,10 +79,14 @@ def _check(modality: Modality, samples: Samples, chosen: torch.Tensor) -> None:
         raise ValueError("its samples are not of the kind of data in config.yaml")
     if condition is not None and condition.dtype != torch.int64:
         raise ValueError("its conditions are no whole numbers")
-    known = None if spec.conditions is None or condition is None or not condition.numel() else condition
+    known = (
+        None if spec.conditions is None or condition is None or not condition.numel() else condition
+    )
     if known is not None and not (known.min() >= 0 and known.max() < len(spec.conditions or ())):
         raise ValueError("it has samples of classes or prompts that the data do not have")
-    if samples.data.dtype == torch.int64 and bool(((samples.data < 0) | (samples.data >= 2**31)).any()):
+    if samples.data.dtype == torch.int64 and bool(
+        ((samples.data < 0) | (samples.data >= 2**31)).any()
+    ):
         raise ValueError("it has tokens that no tokenizer has")
     if chosen.dtype != torch.int64 or chosen.dim() != 1:
         raise ValueError("what was accepted is no list of rows")
@@ -84,7 +94,13 @@ def _check(modality: Modality, samples: Samples, chosen: torch.Tensor) -> None:
         raise ValueError("samples were accepted that are not there")
 
 
-def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Tensor, described: dict[str, Any]) -> None:
+def _write(
+    folder: Path,
+    modality: Modality,
+    samples: Samples,
+    chosen: torch.Tensor,
+    described: dict[str, Any],
+) -> None:
     folder.mkdir()
     classes, condition = modality.spec.conditions, samples.condition
     groups: dict[str, torch.Tensor] = {TEXTS: chosen}
@@ -101,9 +117,14 @@ def _write(folder: Path, modality: Modality, samples: Samples, chosen: torch.Ten
         try:
             written = modality.export(samples[rows], folder / name)
         except NotImplementedError as error:
-            raise InputError(Problem("export", str(error), "read samples.safetensors of the generation")) from None
+            raise InputError(
+                Problem("export", str(error), "read samples.safetensors of the generation")
+            ) from error
         for file, row in zip(written, rows.tolist(), strict=True):
-            listed[f"{name}/{file}"] = {"row": row, "sha256": files.sha256_file(folder / name / file)}
+            listed[f"{name}/{file}"] = {
+                "row": row,
+                "sha256": files.sha256_file(folder / name / file),
+            }
     if TEXTS not in groups:
         lines = [
             json.dumps({"file_name": path, **_told(path, entry["row"], modality, samples)})

@@ -38,14 +38,18 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
     wanted = _config(stored, config, changes, where=str(config or source))
     _check(stored, wanted, g, source)
     if out.exists() and (not out.is_dir() or any(out.iterdir()) or out.resolve() == Path.cwd()):
-        raise InputError(Problem(str(out), "is there already", "give a fork a new directory with --out"))
+        raise InputError(
+            Problem(str(out), "is there already", "give a fork a new directory with --out")
+        )
     described = {
         "parent": parent.resolve().name,
         "generation": g,
         "manifest": files.sha256_file(layout.generation_folder(parent, g) / layout.MANIFEST),
         "config": config_hash(stored),
     }
-    resolved = wanted.model_copy(update={"threads": stored.threads, "samples": wanted.samples or stored.samples})
+    resolved = wanted.model_copy(
+        update={"threads": stored.threads, "samples": wanted.samples or stored.samples}
+    )
     run = Run(resolved, out, where=str(config or source))
     check_run(parent)
     _check_start(run.experiment, parent, g)
@@ -54,7 +58,9 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
     return run
 
 
-def wanted_config(source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()) -> RunConfig:
+def wanted_config(
+    source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()
+) -> RunConfig:
     """Return the config of what `fork` makes, or has made."""
     made = (out / layout.FORK).is_file()
     stored = read_sealed((out if made else reading.parse_generation(source)[0]) / "config.yaml")
@@ -70,7 +76,9 @@ def _again(source: str, out: Path, config: Path | None, changes: Sequence[str]) 
         raise InputError(Problem(str(out), what, "choose another --out"))
     manifest = layout.generation_folder(Path(folder), int(number)) / layout.MANIFEST
     if manifest.is_file() and files.sha256_file(manifest) != described["manifest"]:
-        raise InputError(Problem(str(out), f"is a fork of another {source} than this", "choose another --out"))
+        raise InputError(
+            Problem(str(out), f"is a fork of another {source} than this", "choose another --out")
+        )
     wanted = _config(read_sealed(out / "config.yaml"), config, changes, where=str(config or source))
     return Run(wanted, out, where=str(config or source))
 
@@ -86,19 +94,29 @@ def _config(stored: RunConfig, path: Path | None, changes: Sequence[str], where:
 
 def _check(stored: RunConfig, wanted: RunConfig, g: int, source: str) -> None:
     problems = [
-        Problem(f"{source}: {key}", f"the shared generations have {was!r}, the fork {now!r}", "leave it as it was")
-        for key, was, now in differences(stored.model_dump(mode="json"), wanted.model_dump(mode="json"))
+        Problem(
+            f"{source}: {key}",
+            f"the shared generations have {was!r}, the fork {now!r}",
+            "leave it as it was",
+        )
+        for key, was, now in differences(
+            stored.model_dump(mode="json"), wanted.model_dump(mode="json")
+        )
         if key.split(".")[0] in SHARED_KEYS
     ]
     if wanted.generations <= g + 1:
         what = f"{wanted.generations} leaves nothing to do after generation {g}"
-        problems.append(Problem(f"{source}: generations", what, f"--set generations={g + 2} or more"))
+        problems.append(
+            Problem(f"{source}: generations", what, f"--set generations={g + 2} or more")
+        )
     if wanted.threads not in ("auto", stored.threads):
         what = f"the shared generations used {stored.threads}, the fork asks for {wanted.threads}"
         problems.append(Problem(f"{source}: threads", what, "leave it as it was"))
     if stored.regime != wanted.regime and _uses_fresh(stored) and _uses_fresh(wanted):
         what = "another regime would take fresh data that the shared generations have seen"
-        problems.append(Problem(f"{source}: regime", what, "use real: resampled, or leave the regime as it was"))
+        problems.append(
+            Problem(f"{source}: regime", what, "use real: resampled, or leave the regime as it was")
+        )
     if problems:
         raise InputError(problems)
 
@@ -114,7 +132,9 @@ def _check_start(experiment: Experiment, parent: Path, g: int) -> None:
     made_with = reading.read_environment(parent).get("base")
     if made_with != describe_environment(experiment.modality, experiment.bases)["base"]:
         what = "the shared generations began with another base model"
-        raise InputError(Problem("base", what, "leave `base`, `start` and pretrained networks as they were"))
+        raise InputError(
+            Problem("base", what, "leave `base`, `start` and pretrained networks as they were")
+        )
     turns, start, stored = len(experiment.models), experiment.config.start, RunFolder(parent)
     drawn = stored.samples(g)
     for h in range(g + 1, min(g + 1 + turns, experiment.config.generations)):
@@ -123,28 +143,42 @@ def _check_start(experiment: Experiment, parent: Path, g: int) -> None:
             what = f"trains on classes, which the samples of generation {g} do not have"
             raise InputError(Problem("model", what, "leave the model as it was"))
         source = h % turns if start == "base" else h - turns
-        if start == "scratch" or not 0 <= source <= g or (start == "base" and experiment.bases[h % turns] is not None):
+        if (
+            start == "scratch"
+            or not 0 <= source <= g
+            or (start == "base" and experiment.bases[h % turns] is not None)
+        ):
             continue
         try:
-            model.check_start(experiment.load_model(layout.generation_folder(parent, source) / "model"))
+            model.check_start(
+                experiment.load_model(layout.generation_folder(parent, source) / "model")
+            )
         except ValueError as error:
             remedy = "leave the model as it was, or choose start: scratch"
-            raise InputError(Problem("model", f"cannot start from generation {source}: {error}", remedy)) from None
+            raise InputError(
+                Problem("model", f"cannot start from generation {source}: {error}", remedy)
+            ) from error
     pool = [stored.accepted(past) for past in range(g + 1)]
-    left = [len(stored.samples(past)) if kept is None else len(kept) for past, kept in enumerate(pool)]
+    left = [
+        len(stored.samples(past)) if kept is None else len(kept) for past, kept in enumerate(pool)
+    ]
     try:
         sizes = [len(experiment.modality.real("train")), *left]
         experiment.regime(sizes, generation=g + 1, seed=0)
     except ValueError as error:
         what = f"asks the shared generations for more than they have: {error}"
-        raise InputError(Problem("regime", what, "choose another regime, or ask for less")) from None
+        raise InputError(
+            Problem("regime", what, "choose another regime, or ask for less")
+        ) from error
     first = experiment.load_model(layout.generation_folder(parent, 0) / "model")
     if isinstance(experiment.config.curate, DensityCuration) and not has_density(first):
         what = f"generation 0's model, a {type(first).__name__}, knows no density"
         raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))
 
 
-def _fill(folder: Path, parent: Path, g: int, config: RunConfig, described: dict[str, object]) -> None:
+def _fill(
+    folder: Path, parent: Path, g: int, config: RunConfig, described: dict[str, object]
+) -> None:
     folder.mkdir()
     kept = [layout.generation_folder(parent, past) for past in range(g + 1)]
     if (parent / "shared").is_dir():  # a repair may have set it aside

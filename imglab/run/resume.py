@@ -9,7 +9,7 @@ from imglab.config.merge import differences
 from imglab.config.schema import RunConfig
 from imglab.config.section import AUTO
 from imglab.errors import InputError, Problem
-from imglab.run.auto import settled
+from imglab.run.autotune import settled
 from imglab.run.build import resolved_threads
 from imglab.store.sealed_config import HARMLESS, read_sealed
 
@@ -21,8 +21,14 @@ def check_folder(folder: Path, mark: str, otherwise: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(Problem(str(folder), "is a file, not a directory", "choose another --out"))
     marked = (folder / mark).is_file()
-    if folder.is_dir() and not marked and any(not found.name.startswith(".") for found in folder.iterdir()):
-        raise InputError(Problem(str(folder), f"is not empty and {otherwise}", "choose another --out"))
+    if (
+        folder.is_dir()
+        and not marked
+        and any(not found.name.startswith(".") for found in folder.iterdir())
+    ):
+        raise InputError(
+            Problem(str(folder), f"is not empty and {otherwise}", "choose another --out")
+        )
 
 
 def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
@@ -39,11 +45,17 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
     found = [change for change in changes if not _harmless(*change)]
     if found:
         raise InputError(
-            Problem(f"{folder}: {key}", f"the run there has {was!r}, {where} has {now!r}", "choose another --out")
+            Problem(
+                f"{folder}: {key}",
+                f"the run there has {was!r}, {where} has {now!r}",
+                "choose another --out",
+            )
             for key, was, now in found
         )
     measured = settled(config.model, stored.model)
-    return config.model_copy(update={"threads": stored.threads, "samples": stored.samples, "model": measured})
+    return config.model_copy(
+        update={"threads": stored.threads, "samples": stored.samples, "model": measured}
+    )
 
 
 def _harmless(key: str, before: Any, after: Any) -> bool:

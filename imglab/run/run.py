@@ -20,9 +20,9 @@ from imglab.generation import Generation
 from imglab.loop import chain_events
 from imglab.model import Choice
 from imglab.progress import Progress
-from imglab.run.auto import choices, left_open, with_values
+from imglab.run.autotune import choices, left_open, with_values
 from imglab.run.build import Experiment, build, build_models, resolved_threads
-from imglab.run.cache import Shelf
+from imglab.run.cache import RunCache
 from imglab.run.environment import describe_environment
 from imglab.run.resume import RUNS, resolve
 from imglab.run.tracking import Tracker
@@ -38,7 +38,12 @@ class Run:
     """A run directory and what continues it. Making one checks everything and writes nothing."""
 
     def __init__(
-        self, config: RunConfig, out: Path | None = None, *, where: str = "config", shelf: Shelf | None = None
+        self,
+        config: RunConfig,
+        out: Path | None = None,
+        *,
+        where: str = "config",
+        shelf: RunCache | None = None,
     ) -> None:
         """Check `config`, its data and the directory `out` (default: runs/<name>).
 
@@ -49,7 +54,9 @@ class Run:
         self.experiment = build(resolve(config, self.folder, where), where)
 
     @classmethod
-    def from_file(cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()) -> Run:
+    def from_file(
+        cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()
+    ) -> Run:
         """Check the config at `path` with `key.sub=value` changes; raises InputError."""
         config = load_config(Path(path), changes)
         if not isinstance(config, RunConfig):
@@ -121,8 +128,14 @@ class Run:
         found: dict[str, Choice] = {}
         with distributed.main_first():  # its clock decides for all
             if distributed.is_main():
-                measure = partial(choices, experiment.models, experiment.modality, config.generations)
-                found = measure() if self._shelf is None else self._shelf.agreed(left_open(config.model), measure)
+                measure = partial(
+                    choices, experiment.models, experiment.modality, config.generations
+                )
+                found = (
+                    measure()
+                    if self._shelf is None
+                    else self._shelf.agreed(left_open(config.model), measure)
+                )
         found = distributed.broadcast(found)
         if not found:
             return experiment

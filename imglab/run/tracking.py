@@ -41,10 +41,14 @@ class Tracker:
 
         folder.mkdir(exist_ok=True)
         if self._kind == "mlflow" and "MLFLOW_TRACKING_URI" not in os.environ:
-            importlib.import_module("mlflow").set_tracking_uri(f"sqlite:///{folder.resolve()}/mlflow.db")
+            importlib.import_module("mlflow").set_tracking_uri(
+                f"sqlite:///{folder.resolve()}/mlflow.db"
+            )
         self._accelerator = Accelerator(log_with=self._kind, project_dir=str(folder))
         plain = {key: value if _is_number(value) else str(value) for key, value in settings.items()}
-        self._accelerator.init_trackers(name, config=plain, init_kwargs=_kept_in(folder.resolve()).get(self._kind, {}))
+        self._accelerator.init_trackers(
+            name, config=plain, init_kwargs=_kept_in(folder.resolve()).get(self._kind, {})
+        )
 
     def _guarded(self, act: Callable[[], None]) -> None:
         if self.failure is not None:
@@ -52,7 +56,9 @@ class Tracker:
         try:
             act()
         except Exception as error:  # whatever a tracker's library raises
-            self.failure = f"{self._kind} failed, the run goes on without it: {type(error).__name__}: {error}"
+            self.failure = (
+                f"{self._kind} failed, the run goes on without it: {type(error).__name__}: {error}"
+            )
 
 
 def _kept_in(folder: Path) -> dict[str, Any]:
@@ -63,7 +69,9 @@ def _kept_in(folder: Path) -> dict[str, Any]:
 def check_tracker(kind: str | None) -> None:
     """Raise InputError where the package of a tracker is not installed."""
     if kind is not None and importlib.util.find_spec(kind) is None:
-        raise InputError(Problem("tracker", f"{kind} is not installed", f"pip install {kind}, or leave it out"))
+        raise InputError(
+            Problem("tracker", f"{kind} is not installed", f"pip install {kind}, or leave it out")
+        )
 
 
 def _is_number(value: Any) -> bool:

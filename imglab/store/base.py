@@ -11,11 +11,11 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
-from imglab.measures import Exhibit, Features, Measures
+from imglab.measures import Features, Measures, NearestReal
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 
-Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | Exhibit | Measures"
+Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | NearestReal | Measures"
 """What a stage makes; a tensor: which samples were accepted."""
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from imglab import distributed
 from imglab.errors import InputError, Problem
-from imglab.measures import Exhibit, Measures
+from imglab.measures import Measures, NearestReal
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.store import files, hashes, layout, model_folder, reading
@@ -68,21 +68,27 @@ class DiskStore(RunFolder, Store):
             return self
         try:
             self._lock.acquire(timeout=0)
-        except Timeout:
+        except Timeout as error:
             problem = Problem(
-                str(self.root), "another process is writing this run", "wait for it or choose another --out"
+                str(self.root),
+                "another process is writing this run",
+                "wait for it or choose another --out",
             )
-            raise InputError(problem) from None
+            raise InputError(problem) from error
         files.remove_temporaries(self.root)
         for sealed in self.root.glob(f"generation_*/{hashes.SEAL}"):
-            if sealed.with_name(MANIFEST).exists():  # cut between the manifest and the end of its list
+            if sealed.with_name(
+                MANIFEST
+            ).exists():  # cut between the manifest and the end of its list
                 files.remove(sealed)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def begin(self, *, config: str, environment: Mapping[str, Any], origin: Origin | None = None) -> None:
+    def begin(
+        self, *, config: str, environment: Mapping[str, Any], origin: Origin | None = None
+    ) -> None:
         """Record what the run is made with: its config's hash, and environment.json as it was at the start.
 
         origin  signs the models' cards
@@ -92,9 +98,14 @@ class DiskStore(RunFolder, Store):
         if not path.exists():
             files.write_signed(path, environment)
         before = reading.read_environment(self.root)
-        for key, what in (("data", "the real data are not those"), ("base", "the base model is not the one")):
+        for key, what in (
+            ("data", "the real data are not those"),
+            ("base", "the base model is not the one"),
+        ):
             if before.get(key) != environment.get(key):
-                raise InputError(Problem(str(self.root), f"{what} that this run began with", "put it back"))
+                raise InputError(
+                    Problem(str(self.root), f"{what} that this run began with", "put it back")
+                )
         changed = before != environment
         self._signs = {"config": config, "environment": files.sha256_file(path)}
         if (forked := self.root / layout.FORK).exists():
@@ -118,7 +129,9 @@ class DiskStore(RunFolder, Store):
         for name, sign in hashes.listed(self.root / "shared").items():
             if expected.get(name, sign) != sign:
                 what = "is made again and not as the finished generations had it: another machine, other versions?"
-                raise InputError(Problem(str(self.root / "shared" / name), what, "put it back from a copy"))
+                raise InputError(
+                    Problem(str(self.root / "shared" / name), what, "put it back from a copy")
+                )
 
     # Whether something is there is the leader's to say: it may have written it while the others looked.
 
@@ -132,7 +145,9 @@ class DiskStore(RunFolder, Store):
         if stage == "accepted":
             return self.accepted(g) is not None
         path = self._path(g, stage)
-        return path.exists() and any(name.split("/")[0] == path.name for name in hashes.listed(self._folder(g)))
+        return path.exists() and any(
+            name.split("/")[0] == path.name for name in hashes.listed(self._folder(g))
+        )
 
     def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
         return self._drawn(g)[0] if stage == "samples" else super().samples(g, stage)
@@ -156,7 +171,9 @@ class DiskStore(RunFolder, Store):
         folder = self._made_folder(g)
         files.remove_temporaries(folder)
         path = self._path(g, "samples" if isinstance(value, Tensor) else stage)
-        beside = {Measures: "per_sample.safetensors", Exhibit: "exhibit.json"}.get(type(value), path.name)
+        beside = {Measures: "per_sample.safetensors", NearestReal: "exhibit.json"}.get(
+            type(value), path.name
+        )
         with hashes.written(folder, path.name, beside):
             self._write(g, path, value)
         self._forget_checkpoint(g)
@@ -181,10 +198,15 @@ class DiskStore(RunFolder, Store):
             files.write_atomically(path, partial(self._save_model, value, g))
         elif isinstance(value, Samples):
             _save_tensors(path, {k: v for k, v in vars(value.stamped(g)).items() if v is not None})
-        elif isinstance(value, Exhibit):
+        elif isinstance(value, NearestReal):
             if any(value.words.values()):
                 files.write_json(folder / "exhibit.json", value.words)
-            columns = {"index": value.index, "distance": value.distance, "rows": value.rows, "real": value.real}
+            columns = {
+                "index": value.index,
+                "distance": value.distance,
+                "rows": value.rows,
+                "real": value.real,
+            }
             _save_tensors(path, columns)
         elif isinstance(value, Tensor):
             _save_tensors(path, {**load_file(path), "accepted": value})
@@ -212,7 +234,9 @@ class DiskStore(RunFolder, Store):
 
     def checkpoint(self, g: int) -> dict[str, Tensor] | None:  # noqa: D102
         fitted = self.has(g, "model")
-        kept = distributed.broadcast(self._whole_checkpoint(g) if distributed.is_main() and not fitted else None)
+        kept = distributed.broadcast(
+            self._whole_checkpoint(g) if distributed.is_main() and not fitted else None
+        )
         return None if kept is None else load_file(self._folder(g) / kept)
 
     def _whole_checkpoint(self, g: int) -> str | None:
@@ -221,7 +245,10 @@ class DiskStore(RunFolder, Store):
             if path.name == f"{CHECKPOINT}{files.sha256_file(path)}":
                 return path.name
             if path.name != f"{CHECKPOINT}new":
-                self.log(event="note", text=f"{path.name} of generation {g} is damaged: its fit starts again")
+                self.log(
+                    event="note",
+                    text=f"{path.name} of generation {g} is damaged: its fit starts again",
+                )
             files.remove(path)
         return None
 
@@ -272,6 +299,8 @@ def _ends_line(file: BinaryIO) -> bool:
     return file.read(1) == b"\n"
 
 
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor], described: dict[str, str] | None = None) -> None:
+def _save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], described: dict[str, str] | None = None
+) -> None:
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     files.write_atomically(path, lambda temporary: save_file(whole, temporary, described))

@@ -27,7 +27,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         problem = Problem(str(folder), f"cannot be made: {error.strerror}", "choose another --out")
-        raise InputError(problem) from None
+        raise InputError(problem) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -169,7 +169,7 @@ def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
             raise OSError("it is not a file")
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from None
+        raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from error
     missing = [key for key in keys if not isinstance(found, dict) or key not in found]
     if missing:
         raise InputError(Problem(str(path), f"has no {missing[0]!r}", DAMAGED))

@@ -32,7 +32,11 @@ def all_run_folders(folder: Path) -> list[Path]:
     """Return the run directories that `folder` stands for, those too that have not begun."""
     if (folder / SWEEP).is_file():
         described = read_sweep_file(folder)
-        return [folder / arm / f"seed-{seed}" for arm in described["arms"] for seed in described["seeds"]]
+        return [
+            folder / arm / f"seed-{seed}"
+            for arm in described["arms"]
+            for seed in described["seeds"]
+        ]
     chains = chains_of(folder)
     return [folder] if chains is None else [folder / name for name in chains]
 

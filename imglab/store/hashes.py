@@ -25,7 +25,12 @@ def names(folder: Path, *within: str) -> list[str]:
     within  files and folders in it, of which alone to tell; those that are not there are left out
     """
     tops = sorted(folder.iterdir()) if not within else [folder / name for name in sorted(within)]
-    found = [path for top in tops for path in (sorted(top.rglob("*")) if top.is_dir() else [top]) if path.is_file()]
+    found = [
+        path
+        for top in tops
+        for path in (sorted(top.rglob("*")) if top.is_dir() else [top])
+        if path.is_file()
+    ]
     each = [path.relative_to(folder).as_posix() for path in found]
     return [name for name in each if name != MANIFEST and name[0] != "."]
 
@@ -51,7 +56,9 @@ def written(folder: Path, *changing: str, made_again: bool = False) -> Iterator[
         if not made_again:
             raise
         before = {}
-    kept = {name: sign for name, sign in before.items() if PurePosixPath(name).parts[0] not in changing}
+    kept = {
+        name: sign for name, sign in before.items() if PurePosixPath(name).parts[0] not in changing
+    }
     if kept != before:
         _write(folder, kept)
     yield

@@ -53,7 +53,11 @@ def count_finished(run: Path) -> int:
 def generations_in(run: Path) -> list[int]:
     """Return the numbers of the generations that have a folder, finished or not, in order."""
     numbered = {path.name.rpartition("_")[2]: path for path in run.glob("generation_*")}
-    found = {int(number): path for number, path in numbered.items() if number.isdecimal() and len(number) < 6}
+    found = {
+        int(number): path
+        for number, path in numbered.items()
+        if number.isdecimal() and len(number) < 6
+    }
     return sorted(g for g, path in found.items() if g < MOST and path == generation_folder(run, g))
 
 

@@ -72,6 +72,8 @@ def _linked(path: Path, deeper: int | None) -> Iterator[tuple[Path, str]]:
         yield path, "lies deeper than a run makes folders"
     elif deeper and path.is_dir():
         with os.scandir(path) as entries:
-            names = sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
+            names = sorted(
+                entry.name for entry in entries if not entry.is_file(follow_symlinks=False)
+            )
         for name in names:  # plain files, most of what there is, need no second look
             yield from _linked(path / name, deeper - 1)

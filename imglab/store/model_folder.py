@@ -44,7 +44,9 @@ def _class_name(found: type) -> str:
 def _kind_of_folder(path: Path) -> tuple[Any, str | None]:
     kind = read_json(path / "imglab.json", ("kind",))["kind"]
     if not isinstance(kind, str):
-        raise InputError(Problem(str(path / "imglab.json"), f"names no kind: {kind!r}", "the file is damaged"))
+        raise InputError(
+            Problem(str(path / "imglab.json"), f"names no kind: {kind!r}", "the file is damaged")
+        )
     return kind, MODELS[kind].target if kind in MODELS else installed("imglab.models").get(kind)
 
 
@@ -57,15 +59,26 @@ def load_model(path: Path | str) -> Any:
     if (Path(path) / CLASS).is_file():
         name = read_json(Path(path) / CLASS, ("class",))["class"]
         if not isinstance(name, str) or name not in _imported:
-            what, remedy = f"was saved by {name!r}, which nothing here has named", "give the run's own config"
+            what, remedy = (
+                f"was saved by {name!r}, which nothing here has named",
+                "give the run's own config",
+            )
             raise InputError(Problem(str(path), what, remedy))
         return _imported[name].load(Path(path))
     described = Path(path) / "imglab.json"
     if not described.is_file():
-        raise InputError(Problem(str(path), "is no model/ folder: it has no imglab.json", "give generation_NNN/model"))
+        raise InputError(
+            Problem(
+                str(path), "is no model/ folder: it has no imglab.json", "give generation_NNN/model"
+            )
+        )
     kind, target = _kind_of_folder(Path(path))
     if target is None:
-        raise InputError(Problem(str(described), f"the kind {kind!r} is not known here", nearest(str(kind), MODELS)))
+        raise InputError(
+            Problem(
+                str(described), f"the kind {kind!r} is not known here", nearest(str(kind), MODELS)
+            )
+        )
     from imglab.training.hub import loading
 
     with loading(Path(path)):

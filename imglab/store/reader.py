@@ -36,8 +36,10 @@ class RunFolder:
     def accepted(self, g: int) -> Tensor | None:
         """Return which of generation g's samples went on to the pool, int64 [M]; None where all did."""
         with safe_open(self._path(g, "samples"), framework="pt") as file:
-            found: Tensor | None = file.get_tensor("accepted") if "accepted" in file.keys() else None  # noqa: SIM118
-        return found
+            if "accepted" not in file.keys():  # noqa: SIM118 (it is no dictionary)
+                return None
+            accepted: Tensor = file.get_tensor("accepted")
+        return accepted
 
     def features(self, g: int) -> Tensor:
         """Return the features of generation g's samples, float32 [N, D]."""

@@ -21,7 +21,17 @@ from imglab.store.layout import (
 )
 from imglab.store.links import check_links
 
-FIRST = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi", "nearest_distance", "duplicate_share")
+FIRST = (
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "vendi",
+    "nearest_distance",
+    "duplicate_share",
+)
 """Metrics of every modality, in the order of the table; those of one kind of data follow."""
 
 
@@ -32,7 +42,9 @@ def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the scalar metrics that any row has, the common ones first."""
     found = {name: None for row in rows for name, value in row.items() if _is_metric(name, value)}
     missing = {name for row in rows for name in row["reasons"] if name in row}
-    return [name for name in FIRST if name in found or name in missing] + [name for name in found if name not in FIRST]
+    return [name for name in FIRST if name in found or name in missing] + [
+        name for name in found if name not in FIRST
+    ]
 
 
 def _is_metric(name: str, value: Any) -> bool:
@@ -48,7 +60,9 @@ def check_gaps(run: Path) -> None:
     count = count_finished(run)
     if done and done[-1] > count:
         path = generation_folder(run, count) / MANIFEST
-        problem = Problem(str(path), f"is missing, and generation {done[-1]} is finished", f"imglab verify {run}")
+        problem = Problem(
+            str(path), f"is missing, and generation {done[-1]} is finished", f"imglab verify {run}"
+        )
         raise InputError(problem)
 
 
@@ -81,13 +95,21 @@ def metric_value(row: Mapping[str, Any], metric: str) -> float | None:
 
 def is_number(value: object) -> bool:
     """Say whether a value of a JSON file is a number that can be drawn: finite, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -LARGEST <= value <= LARGEST
+    )
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Return the metrics of all finished generations; InputError where `run` is no run directory or has none."""
     if not (run / "config.yaml").is_file():
-        raise InputError(Problem(str(run), "is not a run directory: it has no config.yaml", "give what --out named"))
+        raise InputError(
+            Problem(
+                str(run), "is not a run directory: it has no config.yaml", "give what --out named"
+            )
+        )
     check_links(run)
     read_environment(run)
     check_gaps(run)
@@ -102,7 +124,11 @@ def read_environment(run: Path) -> dict[str, Any]:
     path = run / "environment.json"
     found = read_json(path, ("format_version", "packages", "data"))
     if found["format_version"] != FORMAT_VERSION:
-        made = found["packages"].get("imglab", "another version") if isinstance(found["packages"], dict) else "?"
+        made = (
+            found["packages"].get("imglab", "another version")
+            if isinstance(found["packages"], dict)
+            else "?"
+        )
         what = f"has format {found['format_version']}, made by imglab {made}; this version reads {FORMAT_VERSION}"
         raise InputError(Problem(str(path), what, "use that version"))
     for key in ("packages", "data"):
@@ -127,7 +153,12 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
     """Name what cannot be read as the metrics of generation g: tables, figures and the page rely on these."""
     texts = ("extractor", "reference")
     yield from (key for key in texts if not isinstance(row.get(key), str))
-    sizes = {"generation": (g, g), "n_real": (0, LARGEST), "n_synthetic": (0, LARGEST), "n_train": (1, LARGEST)}
+    sizes = {
+        "generation": (g, g),
+        "n_real": (0, LARGEST),
+        "n_synthetic": (0, LARGEST),
+        "n_train": (1, LARGEST),
+    }
     for key, (least, most) in sizes.items():
         if not (is_number(row.get(key)) and least <= row[key] <= most):
             yield key
@@ -144,13 +175,21 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
     if not isinstance(floor, dict):
         yield "floor"
         return
-    yield from (f"floor.{name}" for name, value in floor.items() if name != "reason" and not _is_floor(value))
+    yield from (
+        f"floor.{name}"
+        for name, value in floor.items()
+        if name != "reason" and not _is_floor(value)
+    )
 
 
 def _is_floor(value: object) -> bool:
     if not isinstance(value, dict):
         return value is None
-    return is_number(value.get("mean")) and "sd" in value and (value["sd"] is None or is_number(value["sd"]))
+    return (
+        is_number(value.get("mean"))
+        and "sd" in value
+        and (value["sd"] is None or is_number(value["sd"]))
+    )
 
 
 def _is_table(value: object, usable: Callable[[Any], bool]) -> bool:
@@ -160,7 +199,9 @@ def _is_table(value: object, usable: Callable[[Any], bool]) -> bool:
 def read_manifest(run: Path, g: int) -> dict[str, Any]:
     """Return the manifest of generation g; InputError where it is damaged. The paths in it may be a stranger's."""
     path = generation_folder(run, g) / MANIFEST
-    found = read_signed(path, ("generation", "files", "shared", "config", "environment", "previous"))
+    found = read_signed(
+        path, ("generation", "files", "shared", "config", "environment", "previous")
+    )
     for key in ("files", "shared"):
         if not isinstance(found[key], dict):
             raise InputError(Problem(str(path), f"lists nothing under {key!r}", DAMAGED))

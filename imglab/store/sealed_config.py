@@ -31,8 +31,10 @@ def read_sealed(path: Path) -> RunConfig:
         raise InputError(Problem(str(path), "was changed after the run wrote it", remedy))
     try:
         tree = parse_yaml(text.decode(), str(path))
-    except UnicodeDecodeError:
-        raise InputError(Problem(str(path), "is no UTF-8 text", "put it back from a copy")) from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            Problem(str(path), "is no UTF-8 text", "put it back from a copy")
+        ) from error
     return validate_config(tree, str(path))
 
 

@@ -35,7 +35,9 @@ class Fault:
 
     def problem(self, remedy: str) -> Problem:
         """Say it as one of the problems of an input."""
-        return Problem(str(self.path), self.what, remedy if self.aside else "put it back from a copy")
+        return Problem(
+            str(self.path), self.what, remedy if self.aside else "put it back from a copy"
+        )
 
 
 def check_run(run: Path) -> None:
@@ -61,7 +63,9 @@ def _of_results(run: Path) -> Iterator[Fault]:
     for name, what in hashes.faults(run):
         top = _top(name)
         if hashes.leads_outside(name) or (top != hashes.SEAL and not _may_be_result(top)):
-            yield Fault(run / hashes.SEAL, f"lists {name!r}, which is no result", aside=run / hashes.SEAL)
+            yield Fault(
+                run / hashes.SEAL, f"lists {name!r}, which is no result", aside=run / hashes.SEAL
+            )
         elif _lies(run / name):
             yield Fault(run / name, what, aside=run / top)
 
@@ -101,16 +105,33 @@ def _of_run(run: Path) -> Iterator[Fault]:
         elif g < last:
             yield Fault(folder / layout.MANIFEST, "is missing", g, aside)
         elif (folder / "samples.safetensors").exists() and not (folder / hashes.SEAL).exists():
-            yield Fault(folder / layout.MANIFEST, "is missing, and so is the list of stages that are done", g, aside)
+            yield Fault(
+                folder / layout.MANIFEST,
+                "is missing, and so is the list of stages that are done",
+                g,
+                aside,
+            )
         else:
-            yield from (Fault(folder / name, what, g, aside) for name, what in hashes.faults(folder))
+            yield from (
+                Fault(folder / name, what, g, aside) for name, what in hashes.faults(folder)
+            )
     common = run / "shared"
     wrong = {**dict(hashes.changed(common, shared)), **dict(hashes.faults(common))}
-    yield from (Fault(common / name, what, aside=common) for name, what in wrong.items() if _lies(common / _top(name)))
+    yield from (
+        Fault(common / name, what, aside=common)
+        for name, what in wrong.items()
+        if _lies(common / _top(name))
+    )
 
 
 def _of_finished(
-    run: Path, g: int, signs: dict[str, str | None], shared: dict[str, object], aside: Path | None, *, first: bool
+    run: Path,
+    g: int,
+    signs: dict[str, str | None],
+    shared: dict[str, object],
+    aside: Path | None,
+    *,
+    first: bool,
 ) -> Iterator[Fault]:
     """Yield the faults of a finished generation; add what its manifest lists of the run's shared files to `shared`.
 
@@ -131,13 +152,19 @@ def _of_finished(
         yield of_manifest(f"is that of generation {manifest['generation']}")
     for key, sign in signs.items():
         if manifest.get(key) != sign and (first or key == "fork"):
-            yield Fault(run / SIGNED[key], f"is not what generation {g} was made with" if sign else "is missing")
+            yield Fault(
+                run / SIGNED[key],
+                f"is not what generation {g} was made with" if sign else "is missing",
+            )
         elif manifest.get(key) != sign:
             yield of_manifest(f"belongs to another {key} than the run's")
     before = layout.generation_folder(run, g - 1) / layout.MANIFEST if g else None
     if before is not None and before.is_file() and manifest["previous"] != _hash(before):
         yield of_manifest(f"does not follow the generation {g - 1} that is there")
-    yield from (Fault(folder / name, what, g, aside) for name, what in hashes.changed(folder, manifest["files"]))
+    yield from (
+        Fault(folder / name, what, g, aside)
+        for name, what in hashes.changed(folder, manifest["files"])
+    )
     for name in sorted(set(hashes.names(folder)) - set(manifest["files"])):
         yield Fault(folder / name, "is not in the manifest", g, aside)
     for name, sign in manifest["shared"].items():
@@ -153,7 +180,11 @@ def _of_fork(run: Path) -> Generator[Fault, None, int]:
     shared = -1
     for path in (run / layout.FORK_PARENT, run / layout.FORK):
         try:
-            described = files.read_signed(path, ("parent", "generation", "manifest")) if path.exists() else None
+            described = (
+                files.read_signed(path, ("parent", "generation", "manifest"))
+                if path.exists()
+                else None
+            )
             if described and type(described["generation"]) is not int:
                 raise InputError(Problem(str(path), "names no generation", files.DAMAGED))
         except InputError as error:
@@ -164,7 +195,9 @@ def _of_fork(run: Path) -> Generator[Fault, None, int]:
             shared = max(shared, described["generation"])
             manifest = layout.generation_folder(run, described["generation"]) / layout.MANIFEST
             if _hash(manifest) != described["manifest"]:
-                yield Fault(manifest, "is not the one that the fork was made from", described["generation"])
+                yield Fault(
+                    manifest, "is not the one that the fork was made from", described["generation"]
+                )
     return shared
 
 
@@ -186,9 +219,17 @@ def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
         if (run / "config.yaml").is_file():
             yield from _answer(run, find_faults, problems, repair=repair)
         elif not in_group:
-            problems.append(Problem(str(run), "is not a run directory: it has no config.yaml", "give what --out named"))
+            problems.append(
+                Problem(
+                    str(run),
+                    "is not a run directory: it has no config.yaml",
+                    "give what --out named",
+                )
+            )
         elif any(run.glob("generation_*")):
-            problems.append(Problem(str(run / "config.yaml"), "is missing", "put it back from a copy"))
+            problems.append(
+                Problem(str(run / "config.yaml"), "is missing", "put it back from a copy")
+            )
     if problems:
         raise InputError(problems)
 
@@ -216,12 +257,14 @@ def _alone(run: Path) -> Iterator[None]:
     lock = FileLock(run / ".lock")
     try:
         lock.acquire(timeout=0)
-    except Timeout:
-        problem = Problem(str(run), "another process is writing this run", "stop it, or wait for it")
-        raise InputError(problem) from None
+    except Timeout as error:
+        problem = Problem(
+            str(run), "another process is writing this run", "stop it, or wait for it"
+        )
+        raise InputError(problem) from error
     except OSError as error:
         what = f"cannot be repaired: {error.strerror}"
-        raise InputError(Problem(str(run), what, "repair a copy that can be written")) from None
+        raise InputError(Problem(str(run), what, "repair a copy that can be written")) from error
     try:
         yield
     finally:
@@ -234,10 +277,14 @@ def _set_aside(run: Path, found: list[Fault]) -> Iterator[Path]:
     aside = {fault.aside for fault in found if fault.aside is not None and fault.generation is None}
     broken = [fault.generation for fault in found if fault.generation is not None]
     if broken:
-        aside |= {layout.generation_folder(run, g) for g in layout.generations_in(run) if g >= min(broken)}
+        aside |= {
+            layout.generation_folder(run, g) for g in layout.generations_in(run) if g >= min(broken)
+        }
     there = sorted(filter(_lies, aside), key=lambda path: (len(path.name), path.name), reverse=True)
     place = _free(run / DAMAGED)
-    for path in there:  # the last generation first: cut in the middle, it leaves a run without a gap
+    for (
+        path
+    ) in there:  # the last generation first: cut in the middle, it leaves a run without a gap
         files.make_folder(place)
         path.rename(place / path.name)
         files.sync_folder(place)
@@ -271,4 +318,8 @@ def _hash(path: Path) -> str | None:
 
 
 def _what(error: InputError | OSError) -> str:
-    return error.problems[0].what if isinstance(error, InputError) else f"cannot be read: {error.strerror}"
+    return (
+        error.problems[0].what
+        if isinstance(error, InputError)
+        else f"cannot be read: {error.strerror}"
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imglab.config.load import dump_config, load_config
 from imglab.config.schema import RunConfig, SideBySideConfig
-from imglab.errors import Attempts, InputError, Problem
+from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.generation import Generation
 from imglab.progress import Progress
 from imglab.run.environment import available_cores
@@ -24,28 +24,39 @@ class SideBySide:
     """The chains of a config with `chains:`. Making one checks them all and writes nothing."""
 
     def __init__(
-        self, config: SideBySideConfig, out: Path | None = None, *, where: str = "config", workers: int = 1
+        self,
+        config: SideBySideConfig,
+        out: Path | None = None,
+        *,
+        where: str = "config",
+        workers: int = 1,
     ) -> None:
         """Check every chain, its data and its directory, `out`/<chain> (default: runs/<name>/<chain>)."""
         self.folder = out or RUNS / config.name
         self._workers = workers
         _check_folder(self.folder, list(config.chains))
         self.runs: dict[str, Run] = {}
-        attempts = Attempts()
+        attempts = ProblemCollector()
         for name, chain in config.chains.items():
             folder = self.folder / name
-            made = partial(Run, _sharing(chain, workers, folder), folder, where=f"{where}: chains.{name}")
+            made = partial(
+                Run, _sharing(chain, workers, folder), folder, where=f"{where}: chains.{name}"
+            )
             run = attempts.run(made)
             if run is not None:
                 self.runs[name] = run
         attempts.finish()
 
     @classmethod
-    def from_file(cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()) -> SideBySide:
+    def from_file(
+        cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()
+    ) -> SideBySide:
         """Check the config at `path` with `key.sub=value` changes; raises InputError."""
         config = load_config(Path(path), changes)
         if isinstance(config, RunConfig):
-            raise InputError(Problem(str(path), "holds one chain: it has no `chains`", "use imglab.Run"))
+            raise InputError(
+                Problem(str(path), "holds one chain: it has no `chains`", "use imglab.Run")
+            )
         return cls(config, Path(out) if out else None, where=str(path))
 
     def events(self) -> Iterator[tuple[str, Progress | Generation]]:
@@ -70,7 +81,15 @@ class SideBySide:
             for name, run in self.runs.items():
                 path = Path(folder) / f"{name}.yaml"
                 path.write_text(dump_config(run.experiment.config))
-                commands[name] = [sys.executable, "-m", "imglab", "run", str(path), "--out", str(run.folder)]
+                commands[name] = [
+                    sys.executable,
+                    "-m",
+                    "imglab",
+                    "run",
+                    str(path),
+                    "--out",
+                    str(run.folder),
+                ]
             return workers.run_commands(commands, self._workers, show)
 
     def _repr_html_(self) -> str:

@@ -30,7 +30,9 @@ def register_when_imported() -> None:
 class _Finder(MetaPathFinder):
     """Finds the awaited module as it is, with a loader that goes on to register."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != AWAITED:
             return None
         sys.meta_path.remove(self)

@@ -17,9 +17,13 @@ print(tokenizer.decode(tokens[0]))
 """
 
 
-def text_card(kind: str, settings: TextModelSettings, block: int, training: Mapping[str, Any]) -> str:
+def text_card(
+    kind: str, settings: TextModelSettings, block: int, training: Mapping[str, Any]
+) -> str:
     """Return the text of a card for a text model."""
-    extra = "import imglab  # makes the n-gram model known to transformers\n" if kind == "ngram" else ""
+    extra = (
+        "import imglab  # makes the n-gram model known to transformers\n" if kind == "ngram" else ""
+    )
     code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
     return (
         "---\nlibrary_name: transformers\ntags: [imglab, model-collapse]\n---\n\n"

@@ -39,7 +39,9 @@ def read_corpus(source: PydocSource | FilesSource | HubSource) -> Corpus:
         corpus = _read_pydoc()
     for name, documents in (("training", corpus.train), ("test", corpus.test)):
         if documents is not None and not documents:
-            raise InputError(Problem(WHERE, f"has no {name} text: it is empty", "give files with text in them"))
+            raise InputError(
+                Problem(WHERE, f"has no {name} text: it is empty", "give files with text in them")
+            )
     return corpus
 
 
@@ -51,14 +53,18 @@ def _read_pydoc() -> Corpus:
 
 def _read_files(source: FilesSource) -> Corpus:
     def read(key: str, paths: Iterable[Path]) -> list[str]:
-        return _documents([_read_text(path, f"{WHERE}.{key}") for path in paths], source.document_start)
+        return _documents(
+            [_read_text(path, f"{WHERE}.{key}") for path in paths], source.document_start
+        )
 
     paths = _text_files(source.path, f"{WHERE}.path")
     if source.test_path is None:
         return Corpus(read("path", paths), None)
     held_out = _text_files(source.test_path, f"{WHERE}.test_path")
     apart = {path.resolve() for path in held_out}
-    kept = [path for path in paths if path.resolve() not in apart]  # `path` may be the folder that holds both
+    kept = [
+        path for path in paths if path.resolve() not in apart
+    ]  # `path` may be the folder that holds both
     if not kept:
         what = f"holds nothing but what {WHERE}.test_path names"
         raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
@@ -70,10 +76,16 @@ def _text_files(name: str, where: str) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(Problem(where, f"there is no file or folder {name!r}", "give a text file or a folder"))
+        raise InputError(
+            Problem(where, f"there is no file or folder {name!r}", "give a text file or a folder")
+        )
     found = sorted(inner for inner in path.rglob(f"*{SUFFIX}") if inner.is_file())
     if not found:
-        raise InputError(Problem(where, f"the folder {name!r} holds no {SUFFIX} file", "give a folder of text files"))
+        raise InputError(
+            Problem(
+                where, f"the folder {name!r} holds no {SUFFIX} file", "give a folder of text files"
+            )
+        )
     return found
 
 
@@ -84,12 +96,18 @@ def _read_text(path: Path, where: str) -> str:
             raise InputError(Problem(where, what, "give a part of it"))
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"{str(path)!r} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise InputError(Problem(where, what, "save it as UTF-8")) from None
+        what = (
+            f"{str(path)!r} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        )
+        raise InputError(Problem(where, what, "save it as UTF-8")) from error
     except OSError as error:
-        raise InputError(Problem(where, f"{str(path)!r} cannot be read: {error.strerror}")) from None
-    except MemoryError:
-        raise InputError(Problem(where, f"{str(path)!r} does not fit into memory", "give a part of it")) from None
+        raise InputError(
+            Problem(where, f"{str(path)!r} cannot be read: {error.strerror}")
+        ) from error
+    except MemoryError as error:
+        raise InputError(
+            Problem(where, f"{str(path)!r} does not fit into memory", "give a part of it")
+        ) from error
     if len(text) >= LONGEST and (found := re.search(STRETCH, text)):
         what = f"{str(path)!r} has {LONGEST:,} letters, spaces or others in a row, from character {found.start()} on"
         raise InputError(Problem(where, what, "is it text?"))
@@ -99,29 +117,43 @@ def _read_text(path: Path, where: str) -> str:
 def _read_hub(source: HubSource) -> Corpus:
     try:
         import datasets
-    except ImportError:
+    except ImportError as error:
         remedy = "pip install 'imglab[hub]'"
-        raise InputError(Problem(WHERE, "corpora of the hub are read with the package `datasets`", remedy)) from None
+        raise InputError(
+            Problem(WHERE, "corpora of the hub are read with the package `datasets`", remedy)
+        ) from error
 
     def read(key: str, split: str) -> list[str]:
         try:
             with quiet():
                 found: Any = datasets.load_dataset(
-                    source.name, source.subset, split=split, revision=source.revision, trust_remote_code=False
+                    source.name,
+                    source.subset,
+                    split=split,
+                    revision=source.revision,
+                    trust_remote_code=False,
                 )
-        except Exception as error:  # datasets raises a dozen kinds for names, splits, files and the network
+        except (
+            Exception
+        ) as error:  # datasets raises a dozen kinds for names, splits, files and the network
             cause = f" ({first_line(error.__cause__)})" if error.__cause__ else ""
             what = f"{source.name!r} did not load: {first_line(error)}{cause}"
             remedy = "check the name and `subset`; without network give a local folder"
-            raise InputError(Problem(f"{WHERE}.{key}", what, remedy)) from None
+            raise InputError(Problem(f"{WHERE}.{key}", what, remedy)) from error
         if source.column not in found.column_names:
             there = ", ".join(found.column_names)
-            raise InputError(Problem(f"{WHERE}.column", f"there is no column {source.column!r}", f"one of: {there}"))
+            raise InputError(
+                Problem(
+                    f"{WHERE}.column", f"there is no column {source.column!r}", f"one of: {there}"
+                )
+            )
         rows = [str(text) for text in found[source.column] if text is not None]
         return _documents(["".join(rows)] if source.document_start else rows, source.document_start)
 
     train = read("train_split", source.train_split)
-    return Corpus(train, None if source.test_split is None else read("test_split", source.test_split))
+    return Corpus(
+        train, None if source.test_split is None else read("test_split", source.test_split)
+    )
 
 
 def _documents(texts: Iterable[str], start: str | None) -> list[str]:
@@ -129,10 +161,14 @@ def _documents(texts: Iterable[str], start: str | None) -> list[str]:
     if start is None:
         return _with_text(texts)
     try:
-        begins = re.compile(start)  # only now: some take a tenth of a second, and a schema must be quick
+        begins = re.compile(
+            start
+        )  # only now: some take a tenth of a second, and a schema must be quick
     except (re.error, RecursionError, OverflowError) as error:
         what = f"{start!r} is no regular expression: {error}"
-        raise InputError(Problem(f"{WHERE}.document_start", what, "e.g. '^ = [^=]+ = $' for WikiText")) from None
+        raise InputError(
+            Problem(f"{WHERE}.document_start", what, "e.g. '^ = [^=]+ = $' for WikiText")
+        ) from error
     found: list[list[str]] = []
     for text in texts:
         found.append([])

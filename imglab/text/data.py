@@ -39,20 +39,28 @@ def load_real_text(settings: TextSettings) -> RealText:
         pool, test = _split(pool, settings)
     tokenizer = make_tokenizer(settings.tokenizer, pool)
     if len(tokenizer) < 2:
-        raise InputError(Problem("modality.tokenizer", "has fewer than two tokens", "give another one"))
+        raise InputError(
+            Problem("modality.tokenizer", "has fewer than two tokens", "give another one")
+        )
     tokens = {"train": _encoded(pool, tokenizer), "test": _encoded(test, tokenizer), "fresh": []}
     while tokens["train"] and sum(map(len, tokens["fresh"])) < settings.n_fresh * settings.block:
         tokens["fresh"].insert(0, tokens["train"].pop())
     blocks = {name: _blocks(documents, settings.block) for name, documents in tokens.items()}
     problems: list[Problem] = []
-    for name, asked in (("train", settings.n_train), ("test", settings.n_test), ("fresh", settings.n_fresh)):
+    for name, asked in (
+        ("train", settings.n_train),
+        ("test", settings.n_test),
+        ("fresh", settings.n_fresh),
+    ):
         there = len(blocks[name])
         if (asked or 0) > there:
             what = f"asks for {asked} blocks of {settings.block} tokens, there are {there}"
             problems.append(Problem(f"modality.n_{name}", what, f"at most {there}"))
         elif name != "fresh" and there < (fewest := 2 if name == "train" else 1):
             part, blocks_of = ("training", "two blocks") if fewest == 2 else ("test", "one block")
-            what = f"the {part} text is shorter than {blocks_of}: {sum(map(len, tokens[name]))} tokens"
+            what = (
+                f"the {part} text is shorter than {blocks_of}: {sum(map(len, tokens[name]))} tokens"
+            )
             problems.append(Problem("modality.block", what, "give more text, or smaller blocks"))
     if problems:
         raise InputError(problems)
@@ -70,7 +78,9 @@ def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], lis
         what = "is one document, which is not split: blocks of one document know each other"
         remedy = "give test_path, or document_start to say where documents begin"
         raise InputError(Problem("modality.source", what, remedy))
-    order = torch.randperm(len(documents), generator=seeds.generator(settings.split_seed, "split", "documents"))
+    order = torch.randperm(
+        len(documents), generator=seeds.generator(settings.split_seed, "split", "documents")
+    )
     room = settings.test_share * sum(map(len, documents))
     test: set[int] = set()
     for place in order.tolist():
@@ -78,7 +88,10 @@ def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], lis
             test.add(place)
             room -= len(documents[place])
     test = test or {min(range(len(documents)), key=lambda place: len(documents[place]))}
-    parts = [[text for place, text in enumerate(documents) if (place in test) == apart] for apart in (False, True)]
+    parts = [
+        [text for place, text in enumerate(documents) if (place in test) == apart]
+        for apart in (False, True)
+    ]
     return parts[0], parts[1]
 
 
@@ -92,5 +105,7 @@ def _encoded(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> li
 
 
 def _blocks(documents: Sequence[Sequence[int]], block: int) -> Tensor:
-    stream = torch.tensor([token for document in documents for token in document], dtype=torch.int64)
+    stream = torch.tensor(
+        [token for document in documents for token in document], dtype=torch.int64
+    )
     return stream[: len(stream) // block * block].view(-1, block)

@@ -26,8 +26,12 @@ PROBE, PART = 6, 3
 
 def cached_reader(network: PreTrainedModel) -> Reader:
     """Read on with a key-value cache."""
-    named = "cache" if "cache" in inspect.signature(network.forward).parameters else "past_key_values"
-    kept = {named: DynamicCache(config=network.config)}  # newer versions of transformers call it `cache`
+    named = (
+        "cache" if "cache" in inspect.signature(network.forward).parameters else "past_key_values"
+    )
+    kept = {
+        named: DynamicCache(config=network.config)
+    }  # newer versions of transformers call it `cache`
 
     def read(tokens: Tensor) -> Tensor:
         logits: Tensor = network(tokens, **kept, use_cache=True, logits_to_keep=1).logits[:, -1]
@@ -102,7 +106,9 @@ def sample_tokens(
     return torch.cat(drawn, 1)
 
 
-def invert(logits: Tensor, uniform: Tensor, *, top_k: int | None = None, top_p: float = 1.0) -> Tensor:
+def invert(
+    logits: Tensor, uniform: Tensor, *, top_k: int | None = None, top_p: float = 1.0
+) -> Tensor:
     """Return the token, int64 [B], where the cumulated distribution of logits [B, V] passes `uniform` [B].
 
     top_k keeps the k most likely tokens, top_p of these the fewest whose probabilities sum to p (Holtzman et al.
@@ -110,7 +116,9 @@ def invert(logits: Tensor, uniform: Tensor, *, top_k: int | None = None, top_p: 
     """
     if top_k is None and top_p == 1:
         return _passed(logits.softmax(-1).cumsum(-1, dtype=torch.float64), uniform)
-    likely, order = logits.topk(min(top_k, logits.shape[1])) if top_k else logits.sort(dim=-1, descending=True)
+    likely, order = (
+        logits.topk(min(top_k, logits.shape[1])) if top_k else logits.sort(dim=-1, descending=True)
+    )
     cumulated = likely.softmax(-1).cumsum(-1, dtype=torch.float64)
     if top_p < 1:
         last = (cumulated < top_p).sum(-1, keepdim=True).clamp(max=cumulated.shape[1] - 1)
@@ -126,7 +134,13 @@ def _passed(cumulated: Tensor, uniform: Tensor) -> Tensor:
 
 
 def search_beams(
-    network: PreTrainedModel, prompts: Tensor, length: int, *, beams: int, ids: int, cached: bool = True
+    network: PreTrainedModel,
+    prompts: Tensor,
+    length: int,
+    *,
+    beams: int,
+    ids: int,
+    cached: bool = True,
 ) -> Tensor:
     """Return the most likely continuations of `length` tokens, int64 [B, length], that beam search finds.
 
@@ -145,7 +159,9 @@ def search_beams(
     own, network.generation_config = network.generation_config, GenerationConfig()
     try:
         with quiet():
-            found: Tensor = network.generate(prompts, attention_mask=torch.ones_like(prompts), generation_config=plan)
+            found: Tensor = network.generate(
+                prompts, attention_mask=torch.ones_like(prompts), generation_config=plan
+            )
     finally:
         network.generation_config = own
     return found[:, prompts.shape[1] :]

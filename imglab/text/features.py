@@ -18,7 +18,12 @@ from imglab.store import files
 from imglab.text.fitting import Fitted, fit_network
 from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
-from imglab.text.settings import EncoderSettings, Gpt2Settings, SentenceEncoderSettings, TextTrainingSettings
+from imglab.text.settings import (
+    EncoderSettings,
+    Gpt2Settings,
+    SentenceEncoderSettings,
+    TextTrainingSettings,
+)
 from imglab.training.hub import hash_weights
 from imglab.training.steps import device
 
@@ -65,14 +70,22 @@ class LanguageEncoder(TextExtractor):
         """Train on the real training blocks, once, and keep the weights as `encoder.safetensors`."""
         path, settings = shared / "encoder.safetensors", self._settings
         # Heads of 32 dimensions, or more where that does not divide the width.
-        heads = max(count for count in range(1, max(1, settings.width // 32) + 1) if settings.width % count == 0)
+        heads = max(
+            count
+            for count in range(1, max(1, settings.width // 32) + 1)
+            if settings.width % count == 0
+        )
         shape = Gpt2Settings(layers=settings.layers, width=settings.width, heads=heads)
         with seeds.isolated(settings.seed, "encoder"):
             network = new_gpt2(shape, self._tokenizer, real.shape[1])
         if not path.exists():
             plan = TextTrainingSettings(tokens=settings.tokens, batch=64, learning_rate=3e-3)
             train = TrainingSet.of(Samples.real(real))
-            _finish(fit_network(network, train, plan, join=1, seed=seeds.derive(settings.seed, "encoder")))
+            _finish(
+                fit_network(
+                    network, train, plan, join=1, seed=seeds.derive(settings.seed, "encoder")
+                )
+            )
             weights = {name: tensor.detach() for name, tensor in network.named_parameters()}
             files.write_atomically(path, lambda temporary: save_file(weights, temporary))
         network.load_state_dict(load_file(path), strict=False)
@@ -100,15 +113,23 @@ class LanguageEncoder(TextExtractor):
 class SentenceEncoder(TextExtractor):
     """A text encoder of the hub, or of a local folder; the mean of its last hidden states is the feature."""
 
-    def __init__(self, settings: SentenceEncoderSettings, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self, settings: SentenceEncoderSettings, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
         where = "modality.extractor.name"
         self._writer = tokenizer
         self._reader = open_tokenizer(settings.name, settings.revision, where)
-        self._network = open_model(settings.name, settings.revision, where, auto="AutoModel").to(device())
+        self._network = open_model(settings.name, settings.revision, where, auto="AutoModel").to(
+            device()
+        )
         if self._reader.pad_token is None:
             self._reader.pad_token = self._reader.eos_token
         if self._reader.pad_token is None:
-            raise InputError(Problem(where, f"the tokenizer of {settings.name!r} has no padding token", "set one"))
+            raise InputError(
+                Problem(
+                    where, f"the tokenizer of {settings.name!r} has no padding token", "set one"
+                )
+            )
         self._hash = hash_weights(self._network)[:HASH_LENGTH]
         reads = reads_at_most(self._network)
         self._most = min(self._reader.model_max_length, 512, *([] if reads is None else [reads]))
@@ -116,7 +137,7 @@ class SentenceEncoder(TextExtractor):
             self.features(torch.zeros(1, 4, dtype=torch.int64))
         except (ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:
             what = f"{settings.name!r} does not read plain text: {str(error).splitlines()[0]}"
-            raise InputError(Problem(where, what, "name an encoder of sentences")) from None
+            raise InputError(Problem(where, what, "name an encoder of sentences")) from error
 
     @property
     def name(self) -> str:
@@ -132,7 +153,11 @@ class SentenceEncoder(TextExtractor):
             # Padded to one length, so that a text's features do not depend on its neighbours in the batch.
             longest = min(self._most, 4 * tokens.shape[1])
             given = self._reader(
-                texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt"
+                texts,
+                padding="max_length",
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
             ).to(self._network.device)
             states = self._network(**given).last_hidden_state
             mask = given["attention_mask"][:, :, None].to(states.dtype)

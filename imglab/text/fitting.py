@@ -17,16 +17,16 @@ from imglab.text.settings import TextTrainingSettings
 from imglab.training.lora import merged, with_adapters
 from imglab.training.steps import (
     Batches,
+    batch_shard,
     check_norm,
-    common_loss,
     divided,
     fit_state,
     gathered,
+    mean_loss,
     new_accelerator,
-    own_part,
     prepared,
     restore_fit,
-    set_pace,
+    set_learning_rate,
     step_count,
     unwrapped,
 )
@@ -65,22 +65,26 @@ def fit_network(
     undivided, learner = learner, divided(learner)
     weights = {name: tensor for name, tensor in learner.named_parameters() if tensor.requires_grad}
     fused = accelerator.device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused)
+    optimizer = torch.optim.AdamW(
+        weights.values(), lr=plan.learning_rate, weight_decay=1e-2, fused=fused
+    )
     learner, optimizer = prepared(accelerator, learner.train(), optimizer)
 
     first = 0 if resume is None else restore_fit(resume, weights, list(weights.values()), optimizer)
     for step in range(first, steps):
         tokens = batches[step].data.view(plan.batch, join * block).to(accelerator.device)
         with seeds.isolated(seed, "dropout", step):
-            rows, weight = own_part(len(tokens))
+            rows, weight = batch_shard(len(tokens))
             loss = _loss(learner, tokens[rows], bf16) * weight
-            set_pace(optimizer, step / steps, plan)
+            set_learning_rate(optimizer, step / steps, plan)
             optimizer.zero_grad()
             accelerator.backward(loss)
         check_norm(accelerator.clip_grad_norm_(weights.values(), 1.0), step * each)
         optimizer.step()
         seen = partial(fit_state, step + 1, weights, optimizer)
-        yield Progress("fit", (step + 1) * each, steps * each, common_loss(float(loss.detach())), seen)
+        yield Progress(
+            "fit", (step + 1) * each, steps * each, mean_loss(float(loss.detach())), seen
+        )
 
     fitted: PreTrainedModel = gathered(unwrapped(accelerator, learner), undivided)
     if lora is not None:
@@ -92,4 +96,6 @@ def fit_network(
 def _loss(network: nn.Module, tokens: Tensor, bf16: bool) -> Tensor:
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=bf16):
         logits = network(input_ids=tokens, use_cache=False).logits
-    return nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
+    return nn.functional.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten()
+    )

@@ -7,7 +7,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 from imglab.text.settings import Gpt2Settings
 
 
-def new_gpt2(settings: Gpt2Settings, tokenizer: PreTrainedTokenizerBase, positions: int) -> GPT2LMHeadModel:
+def new_gpt2(
+    settings: Gpt2Settings, tokenizer: PreTrainedTokenizerBase, positions: int
+) -> GPT2LMHeadModel:
     """Make a network of GPT-2's shape with new weights, from the global generator."""
     end = tokenizer.eos_token_id
     return GPT2LMHeadModel(

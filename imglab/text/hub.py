@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tokenizers import ByteLevelBPETokenizer
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from imglab.errors import InputError, Problem
 from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings
@@ -24,10 +29,15 @@ def make_tokenizer(
         return open_tokenizer(settings.name, settings.revision, "modality.tokenizer.name")
     learned = ByteLevelBPETokenizer()
     learned.train_from_iterator(
-        documents, vocab_size=settings.vocabulary, special_tokens=[DOCUMENT_END], show_progress=False
+        documents,
+        vocab_size=settings.vocabulary,
+        special_tokens=[DOCUMENT_END],
+        show_progress=False,
     )
     ends = dict.fromkeys(("bos_token", "eos_token", "pad_token"), DOCUMENT_END)
-    return PreTrainedTokenizerFast(tokenizer_object=learned._tokenizer, clean_up_tokenization_spaces=False, **ends)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=learned._tokenizer, clean_up_tokenization_spaces=False, **ends
+    )
 
 
 def open_tokenizer(name: str, revision: str | None, where: str) -> PreTrainedTokenizerBase:

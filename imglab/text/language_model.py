@@ -47,7 +47,9 @@ class LanguageModel(TextModel):
             try:
                 reads_with_cache(network)
             except ValueError as error:
-                raise InputError(Problem(NETWORK, f"{settings.network.name!r}: {error}", "name one that is")) from None
+                raise InputError(
+                    Problem(NETWORK, f"{settings.network.name!r}: {error}", "name one that is")
+                ) from error
             _check_tokenizer(settings.network, network, tokenizer)
         _check(settings, network, tokenizer, block)
         return network
@@ -82,7 +84,11 @@ class LanguageModel(TextModel):
         """Train on windows of `train` until the budget of tokens is spent."""
         settings = self._settings
         plan = settings.training if start is None else settings.fine_tuning
-        network = self._new_network(seed) if start is None else copy.deepcopy(self.check_start(start).network)
+        network = (
+            self._new_network(seed)
+            if start is None
+            else copy.deepcopy(self.check_start(start).network)
+        )
         fitted = yield from fit_network(
             network,
             train,
@@ -93,9 +99,16 @@ class LanguageModel(TextModel):
             bf16=settings.precision == "bf16",
             resume=resume,
         )
-        training = {"samples_seen": fitted.samples_seen, "budget": "epochs" if plan.epochs else "tokens"}
+        training = {
+            "samples_seen": fitted.samples_seen,
+            "budget": "epochs" if plan.epochs else "tokens",
+        }
         return LanguageModel(
-            settings, network=fitted.network, tokenizer=self.tokenizer, block=self._block, training=training
+            settings,
+            network=fitted.network,
+            tokenizer=self.tokenizer,
+            block=self._block,
+            training=training,
         )
 
     def check_start(self, start: GenerativeModel) -> LanguageModel:
@@ -114,7 +127,9 @@ class LanguageModel(TextModel):
             theirs = {key: getattr(config, name, None) for key, name in keys.items()}
             different = [key for key in keys if theirs[key] != getattr(wanted, key)]
             if different:
-                each = ", ".join(f"{key} {theirs[key]} instead of {getattr(wanted, key)}" for key in different)
+                each = ", ".join(
+                    f"{key} {theirs[key]} instead of {getattr(wanted, key)}" for key in different
+                )
                 raise ValueError(f"its network is another one: {each}")
         return start
 
@@ -122,13 +137,18 @@ class LanguageModel(TextModel):
         wanted = self._settings.network
         with seeds.isolated(seed, "weights"):
             if isinstance(wanted, PretrainedSettings):
-                made: PreTrainedModel = AutoModelForCausalLM.from_config(self.network.config, dtype=torch.float32)
+                made: PreTrainedModel = AutoModelForCausalLM.from_config(
+                    self.network.config, dtype=torch.float32
+                )
                 return made
             return new_gpt2(wanted, self.tokenizer, max(self._settings.window, 2 * self._block))
 
 
 def _check(
-    settings: LanguageModelSettings, network: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase, block: int
+    settings: LanguageModelSettings,
+    network: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase,
+    block: int,
 ) -> None:
     """Raise InputError unless network, tokenizer, windows and blocks fit together."""
     problems = []
@@ -138,16 +158,18 @@ def _check(
         what = f"{window} is not a multiple of modality.block, {block}: a window is whole samples"
         problems.append(Problem("model.window", what, f"e.g. {whole}"))
     if network is None and window < 2 * block:
-        what = (
-            f"a window of {window} tokens never trains the places where a continuation of a {block}-token prompt stands"
-        )
+        what = f"a window of {window} tokens never trains the places where a continuation of a {block}-token prompt stands"
         problems.append(Problem("model.window", what, f"at least {2 * block}"))
     needed = max(window, 2 * block)
     if network is not None and (short := _too_short(network, needed)):
-        problems.append(Problem(NETWORK, f"the network {short}", "use a smaller modality.block or model.window"))
+        problems.append(
+            Problem(NETWORK, f"the network {short}", "use a smaller modality.block or model.window")
+        )
     if settings.lora is not None:
         with torch.device("meta"):
-            made = network or (new_gpt2(settings.network, tokenizer, needed) if not problems else None)
+            made = network or (
+                new_gpt2(settings.network, tokenizer, needed) if not problems else None
+            )
         problems += adapter_problems(settings.lora, made)
     if problems:
         raise InputError(problems)
@@ -159,7 +181,9 @@ def _check_tokenizer(
     """Raise InputError unless the text is written in the tokens that the pretrained network knows."""
     own = open_tokenizer(settings.name, settings.revision, NETWORK)
     if own.get_vocab() != tokenizer.get_vocab():
-        what = f"is not that of the network: {len(tokenizer)} tokens, {len(own)} in {settings.name!r}"
+        what = (
+            f"is not that of the network: {len(tokenizer)} tokens, {len(own)} in {settings.name!r}"
+        )
         remedy = f"use {{kind: pretrained, name: {settings.name}}}"
         raise InputError(Problem("modality.tokenizer", what, remedy))
     if network.config.vocab_size < len(tokenizer):
@@ -170,4 +194,8 @@ def _check_tokenizer(
 def _too_short(network: PreTrainedModel, needed: int) -> str | None:
     """Say that a network cannot read as many tokens as are needed, if it cannot."""
     reads = reads_at_most(network)
-    return f"reads {reads} tokens at most, {needed} are needed" if reads is not None and reads < needed else None
+    return (
+        f"reads {reads} tokens at most, {needed} are needed"
+        if reads is not None and reads < needed
+        else None
+    )

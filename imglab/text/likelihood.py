@@ -42,7 +42,12 @@ def members_measures(
     if len(usable) == 1:
         return model_measures(samples, held_out, tokenizer, model=usable[0], first=reference)
     found = [
-        Measures.joined([_on_real_text(held_out, tokenizer, member), _entropy(samples[samples.source == at], member)])
+        Measures.joined(
+            [
+                _on_real_text(held_out, tokenizer, member),
+                _entropy(samples[samples.source == at], member),
+            ]
+        )
         for at, member in enumerate(usable)
     ]
     values: dict[str, Any] = {}
@@ -55,7 +60,12 @@ def members_measures(
 
 
 def model_measures(
-    samples: Samples, held_out: Tensor, tokenizer: PreTrainedTokenizerBase, *, model: TextModel, first: TextModel
+    samples: Samples,
+    held_out: Tensor,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    model: TextModel,
+    first: TextModel,
 ) -> Measures:
     """Measure what a model expects, with its own network and generation 0's (`first`).
 
@@ -75,14 +85,20 @@ def model_measures(
     return Measures.joined(parts)
 
 
-def _on_real_text(held_out: Tensor, tokenizer: PreTrainedTokenizerBase, model: TextModel) -> Measures:
+def _on_real_text(
+    held_out: Tensor, tokenizer: PreTrainedTokenizerBase, model: TextModel
+) -> Measures:
     windows = _windows(held_out, model.window)
-    nats, error = mean_and_error(_surprise(score_tokens(model.network, windows, windows.shape[1] - 1)))
+    nats, error = mean_and_error(
+        _surprise(score_tokens(model.network, windows, windows.shape[1] - 1))
+    )
     found = _perplexity("perplexity", nats, error)
     size = len(str(tokenizer.decode(held_out.flatten(), skip_special_tokens=True)).encode())
     if found.reasons or not size:
         reason = found.reasons.get("perplexity", "the held-out text has no bytes")
-        return Measures.joined([found, Measures({"bits_per_byte": None}, {"bits_per_byte": reason})])
+        return Measures.joined(
+            [found, Measures({"bits_per_byte": None}, {"bits_per_byte": reason})]
+        )
     bits = held_out.numel() / size / math.log(2)  # per byte, for each nat per token
     spread = {} if error is None else {"bits_per_byte_se": error * bits}
     return Measures.joined([found, Measures({"bits_per_byte": nats * bits, **spread})])
@@ -95,14 +111,18 @@ def _under_first(samples: Samples, held_out: Tensor, first: TextModel) -> Measur
     real = _perplexity("mean", float(natural.mean()), None).values["mean"]
     spread = float(natural.std()) / len(samples) ** 0.5 if len(natural) > 1 else 0.0
     floor = {"reference_perplexity": None if real is None else {"mean": real, "sd": real * spread}}
-    return Measures.joined([found, Measures(per_sample={"reference_perplexity": surprise.exp().float()}, floor=floor)])
+    return Measures.joined(
+        [found, Measures(per_sample={"reference_perplexity": surprise.exp().float()}, floor=floor)]
+    )
 
 
 def _entropy(samples: Samples, model: TextModel) -> Measures:
     read, length = samples.data, samples.data.shape[1]
     if samples.condition is not None:
         read = torch.cat([samples.condition, read], 1)
-    mean, error = mean_and_error(score_tokens(model.network, read, min(length, read.shape[1] - 1)).entropy.mean(1))
+    mean, error = mean_and_error(
+        score_tokens(model.network, read, min(length, read.shape[1] - 1)).entropy.mean(1)
+    )
     if not math.isfinite(mean):
         return Measures({"entropy": None}, {"entropy": f"came out as {mean}"})
     return Measures({"entropy": mean} if error is None else {"entropy": mean, "entropy_se": error})
@@ -121,6 +141,8 @@ def _surprise(scores: Scores) -> Tensor:
 
 def _perplexity(name: str, nats: float, error: float | None) -> Measures:
     if not nats < MOST:
-        return Measures({name: None}, {name: "a token has probability 0: the perplexity is infinite"})
+        return Measures(
+            {name: None}, {name: "a token has probability 0: the perplexity is infinite"}
+        )
     value = math.exp(nats)
     return Measures({name: value} if error is None else {name: value, f"{name}_se": value * error})

@@ -13,5 +13,7 @@ def mauve_score(real: Tensor, synthetic: Tensor) -> Measures:
     import mauve
 
     seed = seeds.derive("mauve") % 2**31
-    found = mauve.compute_mauve(p_features=real.numpy(), q_features=synthetic.numpy(), seed=seed, verbose=False)
+    found = mauve.compute_mauve(
+        p_features=real.numpy(), q_features=synthetic.numpy(), seed=seed, verbose=False
+    )
     return Measures({"mauve": float(found.mauve)})

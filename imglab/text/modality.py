@@ -26,9 +26,9 @@ from imglab.text.hub import save_tokenizer
 from imglab.text.likelihood import members_measures
 from imglab.text.mauve import mauve_score
 from imglab.text.model import TokenModality
-from imglab.text.portions import PortionStatistics
 from imglab.text.render import write_sheet
 from imglab.text.settings import SentenceEncoderSettings, TextSettings
+from imglab.text.subsamples import SubsampleStatistics
 from imglab.text.watermark import watermark_z_scores
 
 
@@ -49,11 +49,13 @@ class TextModality(TokenModality):
     def __init__(self, settings: TextSettings) -> None:
         if settings.mauve and importlib.util.find_spec("mauve") is None:
             remedy = "pip install mauve-text (GPL), or leave mauve out"
-            raise InputError(Problem("modality.mauve", "MAUVE is computed with the package `mauve-text`", remedy))
+            raise InputError(
+                Problem("modality.mauve", "MAUVE is computed with the package `mauve-text`", remedy)
+            )
         self._settings = settings
         self._text = load_real_text(settings)
         self._extractor = self._make_extractor(settings)
-        self._statistics = PortionStatistics(
+        self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget
         )
 
@@ -70,7 +72,9 @@ class TextModality(TokenModality):
     def prepare(self, shared: Path) -> None:
         """Save the tokenizer, train or load the extractor."""
         if not (shared / "tokenizer").exists():
-            files.write_atomically(shared / "tokenizer", lambda folder: save_tokenizer(self.tokenizer, folder))
+            files.write_atomically(
+                shared / "tokenizer", lambda folder: save_tokenizer(self.tokenizer, folder)
+            )
         self._extractor.prepare(self._text.train, shared)
 
     @property
@@ -91,7 +95,9 @@ class TextModality(TokenModality):
         """Return blocks of the documents kept apart (`n_fresh`)."""
         found = self._text.fresh[first : first + n]
         if len(found) < n:
-            raise ValueError(f"{first + n} fresh blocks asked for, modality.n_fresh keeps {len(self._text.fresh)}")
+            raise ValueError(
+                f"{first + n} fresh blocks asked for, modality.n_fresh keeps {len(self._text.fresh)}"
+            )
         return Samples.real(found)
 
     def fresh_available(self) -> int | None:
@@ -103,21 +109,31 @@ class TextModality(TokenModality):
 
         They keep the order of the set, so that what is drawn can be read, and trained on, as running text.
         """
-        blocks = train if self._settings.prompts == "current" else TrainingSet.of(self.real("train"))
+        blocks = (
+            train if self._settings.prompts == "current" else TrainingSet.of(self.real("train"))
+        )
         whole = torch.arange(len(blocks)).repeat(n // len(blocks))
-        some = torch.randperm(len(blocks), generator=seeds.generator(seed))[: n % len(blocks)].sort().values
+        some = (
+            torch.randperm(len(blocks), generator=seeds.generator(seed))[: n % len(blocks)]
+            .sort()
+            .values
+        )
         return blocks.rows(torch.cat([whole, some])).data
 
     def features(self, samples: Samples) -> Tensor:
         """Return the extractor's features."""
         return self._extractor.features(samples.data)
 
-    def metrics(self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(
+        self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int
+    ) -> Measures:
         """Measure the model on real text, the text under generation 0's model, and the text itself.
 
         docs/metrics.md defines each.
         """
-        parts = [members_measures(samples, self._text.test, self.tokenizer, model=model, first=first)]
+        parts = [
+            members_measures(samples, self._text.test, self.tokenizer, model=model, first=first)
+        ]
         parts.append(self._statistics.measure(samples.data))
         if len(samples):
             chance = self._statistics.by_chance(len(samples), int(samples.origin[0]))
@@ -159,7 +175,9 @@ class TextModality(TokenModality):
     def _make_extractor(self, settings: TextSettings) -> TextExtractor:
         chosen = settings.extractor
         if isinstance(chosen, PlugIn):
-            return build_plug_in(chosen, TextExtractor, "modality.extractor", tokenizer=self.tokenizer)
+            return build_plug_in(
+                chosen, TextExtractor, "modality.extractor", tokenizer=self.tokenizer
+            )
         if isinstance(chosen, SentenceEncoderSettings):
             return SentenceEncoder(chosen, self.tokenizer)
         return LanguageEncoder(chosen, self.tokenizer)

@@ -68,7 +68,9 @@ class TextModel(GenerativeModel):
         """Make a model for `modality`, or around the fitted `network` and its tokenizer."""
         if modality is not None:
             if not isinstance(modality, TokenModality):
-                problem = Problem("model.kind", f"`{self.kind}` draws text", "use it with modality.kind: text")
+                problem = Problem(
+                    "model.kind", f"`{self.kind}` draws text", "use it with modality.kind: text"
+                )
                 raise InputError(problem)
             tokenizer, block = modality.tokenizer, modality.block
             network = self._checked(settings, tokenizer, block)
@@ -81,7 +83,9 @@ class TextModel(GenerativeModel):
 
     @staticmethod
     @abstractmethod
-    def _checked(settings: Any, tokenizer: PreTrainedTokenizerBase, block: int) -> PreTrainedModel | None:
+    def _checked(
+        settings: Any, tokenizer: PreTrainedTokenizerBase, block: int
+    ) -> PreTrainedModel | None:
         """Raise InputError unless all fits together; return the pretrained network that the settings name, if any."""
 
     @property
@@ -130,11 +134,18 @@ class TextModel(GenerativeModel):
             prompts, ids = conditions[part].to(network.device), len(self._tokenizer)
             if isinstance(settings.decoding, BeamSettings):
                 tokens = search_beams(
-                    network, prompts, self._block, beams=settings.decoding.beams, ids=ids, cached=self.cached
+                    network,
+                    prompts,
+                    self._block,
+                    beams=settings.decoding.beams,
+                    ids=ids,
+                    cached=self.cached,
                 )
             else:
                 generators = [seeds.generator(seed, index) for index in indices[part]]
-                uniforms = torch.stack([torch.rand(self._block, generator=generator) for generator in generators])
+                uniforms = torch.stack(
+                    [torch.rand(self._block, generator=generator) for generator in generators]
+                )
                 tokens = sample_tokens(
                     self.reader(),
                     prompts,
@@ -149,7 +160,9 @@ class TextModel(GenerativeModel):
 
     def log_density(self, samples: Samples) -> Tensor:
         """Return the log-likelihood of each sample, read without its prompt: all tokens but the first, float64 [N]."""
-        return score_tokens(self.network, samples.data, samples.data.shape[1] - 1).log_likelihood.sum(1)
+        return score_tokens(
+            self.network, samples.data, samples.data.shape[1] - 1
+        ).log_likelihood.sum(1)
 
     def save(self, path: Path) -> None:
         """Write network and tokenizer as transformers does, a card and `imglab.json`."""
@@ -163,7 +176,9 @@ class TextModel(GenerativeModel):
             "training": self._training,
         }
         (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
-        (path / "README.md").write_text(text_card(self.kind, self._settings, self._block, self._training))
+        (path / "README.md").write_text(
+            text_card(self.kind, self._settings, self._block, self._training)
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -76,7 +76,11 @@ class NgramModel(TextModel):
         network = NgramForCausalLM.counted(found, vocabulary, self._settings.smoothing)
         training = {"samples_seen": len(train), "budget": "exact"}
         return NgramModel(
-            self._settings, network=network, tokenizer=self.tokenizer, block=self._block, training=training
+            self._settings,
+            network=network,
+            tokenizer=self.tokenizer,
+            block=self._block,
+            training=training,
         )
 
 

@@ -6,7 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import CausalLMOutput
 
 
@@ -48,7 +54,9 @@ class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self.post_init()
 
     @classmethod
-    def counted(cls, grams: list[tuple[Tensor, Tensor]], vocabulary: int, smoothing: float) -> NgramForCausalLM:
+    def counted(
+        cls, grams: list[tuple[Tensor, Tensor]], vocabulary: int, smoothing: float
+    ) -> NgramForCausalLM:
         """Make a network from (n-grams in rising order, counts), int64 [E] each, of length 1 to n."""
         config = NgramConfig(
             vocab_size=vocabulary,
@@ -76,13 +84,19 @@ class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         return torch.float32
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, logits_to_keep: int = 0, **_: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        logits_to_keep: int = 0,
+        **_: Any,
     ) -> CausalLMOutput:
         """Return log-probabilities of the next token as logits, float32 [B, L, V], of the last `logits_to_keep`."""
         rows, length = input_ids.shape
         keep = min(logits_to_keep, length) or length
         vocabulary = self.config.vocab_size
-        probabilities = torch.full((rows * keep, vocabulary), 1 / vocabulary, device=input_ids.device)
+        probabilities = torch.full(
+            (rows * keep, vocabulary), 1 / vocabulary, device=input_ids.device
+        )
         context = torch.zeros(rows * keep, dtype=torch.int64, device=input_ids.device)
         for k in range(1, self.config.order + 1):
             if k > 1:
@@ -117,9 +131,9 @@ class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         kept[found] = weight / total
         probabilities.mul_(kept[:, None])
         rows = found.repeat_interleave(types)
-        places = torch.arange(len(rows), device=rows.device) + (first - (types.cumsum(0) - types)).repeat_interleave(
-            types
-        )
+        places = torch.arange(len(rows), device=rows.device) + (
+            first - (types.cumsum(0) - types)
+        ).repeat_interleave(types)
         counts = (sums[places + 1] - sums[places]).float() / total.repeat_interleave(types)
         probabilities.view(-1).index_add_(0, rows * vocabulary + grams[places] % vocabulary, counts)
 

@@ -18,7 +18,9 @@ REPEATED = 3
 OPEN, CLOSE = "[", "]"
 
 
-def write_sheet(shown: Sequence[tuple[Tensor | None, Tensor]], tokenizer: PreTrainedTokenizerBase) -> str:
+def write_sheet(
+    shown: Sequence[tuple[Tensor | None, Tensor]], tokenizer: PreTrainedTokenizerBase
+) -> str:
     """Return the text of a sheet.
 
     shown  of each generation, the prompts, int64 [N, P], and their continuations, int64 [N, T]

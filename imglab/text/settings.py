@@ -160,9 +160,13 @@ class TextModelSettings(Section):
     @model_validator(mode="after")
     def _beams_are_not_random(self) -> TextModelSettings:
         if self.sampling_bias < 1 and isinstance(self.decoding, BeamSettings):
-            raise ValueError("sampling_bias below 1 is a temperature: it needs decoding.kind: sampling")
+            raise ValueError(
+                "sampling_bias below 1 is a temperature: it needs decoding.kind: sampling"
+            )
         if self.watermark is not None and isinstance(self.decoding, BeamSettings):
-            raise ValueError("a watermark is in what is drawn at random: it needs decoding.kind: sampling")
+            raise ValueError(
+                "a watermark is in what is drawn at random: it needs decoding.kind: sampling"
+            )
         return self
 
 

@@ -82,7 +82,8 @@ def survival(reference: Tensor, counts: Tensor, least: int, most: int | None) ->
 def band_names() -> list[str]:
     """Return the names of BANDS."""
     return [
-        f"{least}+" if most is None else str(least) if least == most else f"{least}-{most}" for least, most in BANDS
+        f"{least}+" if most is None else str(least) if least == most else f"{least}-{most}"
+        for least, most in BANDS
     ]
 
 
@@ -98,7 +99,8 @@ class WordIndex:
     def __init__(self, texts: Sequence[str]) -> None:
         """Number the words of the real texts."""
         self._number: Mapping[str, int] = {
-            word: at for at, word in enumerate(sorted({word for text in texts for word in words(text)}))
+            word: at
+            for at, word in enumerate(sorted({word for text in texts for word in words(text)}))
         }
 
     def __len__(self) -> int:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, WatermarkDetector, WatermarkingConfig, WatermarkLogitsProcessor
+from transformers import (
+    PreTrainedConfig,
+    WatermarkDetector,
+    WatermarkingConfig,
+    WatermarkLogitsProcessor,
+)
 
 NO_TOKEN = -1
 

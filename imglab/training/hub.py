@@ -37,13 +37,24 @@ LARGEST_SIZE = 1 << 27
 MOST = {"num_labels": 1 << 20, "num_train_timesteps": 1 << 20}
 """Sizes for which an entry each is made at once."""
 DAMAGED = (
-    *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, ArithmeticError),
+    *(
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+        ArithmeticError,
+    ),
     *(RuntimeError, MemoryError, SafetensorError),
 )
 """What comes of making a network from files that are damaged, or somebody's invention."""
 
 
-def open_network(name: str, revision: str | None, where: str, auto: str) -> tuple[PreTrainedModel, list[str]]:
+def open_network(
+    name: str, revision: str | None, where: str, auto: str
+) -> tuple[PreTrainedModel, list[str]]:
     """Open a network of a local folder or of the hub in fp32; return it and the names of weights that it lacks.
 
     auto  the class of transformers that opens it; what a checkpoint lacks, that class fills at random
@@ -81,22 +92,27 @@ def check_weights(folder: Path, where: str) -> None:
     for index in folder.glob(INDEX):
         named = _read_object(index, where).get("weight_map")
         parts = named.values() if isinstance(named, dict) else [named]
-        if not all(isinstance(part, str) and re.fullmatch(r"[\w-][\w.-]*\.safetensors", part) for part in parts):
+        if not all(
+            isinstance(part, str) and re.fullmatch(r"[\w-][\w.-]*\.safetensors", part)
+            for part in parts
+        ):
             what = f"{str(index)!r} names weights that are no safetensors in its folder"
             raise InputError(Problem(where, what, "only safetensors are opened"))
     if not (folder / "config.json").is_file():
         return
     weights = list(folder.glob("*.safetensors"))
     if weights:
-        _check_sizes(folder / "config.json", weights, where)
+        check_sizes(folder / "config.json", weights, where)
         return
     pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     what = f"holds only pickled weights ({', '.join(pickled)})" if pickled else "holds no weights"
     remedy = "open it once and save it with save_pretrained, which writes safetensors"
-    raise InputError(Problem(where, f"the folder {str(folder)!r} {what}; only safetensors are opened", remedy))
+    raise InputError(
+        Problem(where, f"the folder {str(folder)!r} {what}; only safetensors are opened", remedy)
+    )
 
 
-def _check_sizes(path: Path, weights: Sequence[Path], where: str) -> None:
+def check_sizes(path: Path, weights: Sequence[Path], where: str) -> None:
     """Raise InputError where a network's config has more layers than its weights, or sizes beyond all sense."""
     with opening(str(path.parent), where):
         tensors = 0
@@ -133,8 +149,10 @@ def _read_object(path: Path, where: str) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError("it is no object")
     except (OSError, ValueError, RecursionError) as error:
-        problem = Problem(where, f"{str(path)!r} is not readable JSON: {first_line(error)}", "the file is damaged")
-        raise InputError(problem) from None
+        problem = Problem(
+            where, f"{str(path)!r} is not readable JSON: {first_line(error)}", "the file is damaged"
+        )
+        raise InputError(problem) from error
     return found
 
 
@@ -150,7 +168,7 @@ def loading(folder: Path) -> Iterator[None]:
         yield
     except DAMAGED as error:
         what = f"does not open as a model: {first_line(error)}"
-        raise InputError(Problem(str(folder), what, "the folder is damaged")) from None
+        raise InputError(Problem(str(folder), what, "the folder is damaged")) from error
 
 
 def filled(network: Network, path: Path) -> Network:
@@ -192,11 +210,13 @@ def opening(name: str, where: str, remedy: str = NO_NETWORK) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except Exception as error:  # transformers, diffusers, tokenizers and the hub's client raise a dozen kinds
+    except (
+        Exception
+    ) as error:  # transformers, diffusers, tokenizers and the hub's client raise a dozen kinds
         reason = first_line(error)
         kind: Any = None if isinstance(error, (OSError, ValueError)) else type(error).__name__
         what = f"{name!r} did not open: {f'{kind}: ' if kind else ''}{reason}"
-        raise InputError(Problem(where, what, remedy)) from None
+        raise InputError(Problem(where, what, remedy)) from error
 
 
 def hash_weights(network: nn.Module) -> str:
@@ -214,11 +234,16 @@ def forget_machine(folder: Path) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict) and set(found) & set(OF_THE_MACHINE):
             kept = {key: value for key, value in found.items() if key not in OF_THE_MACHINE}
-            path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(
+                json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+                encoding="utf-8",
+            )
 
 
 def missing_package(package: str, extra: str, where: str, what: str) -> list[Problem]:
     """Return the problem of an optional package that is not installed, or nothing."""
     if importlib.util.find_spec(package) is not None:
         return []
-    return [Problem(where, f"{what} with the package `{package}`", f"pip install 'imglab[{extra}]'")]
+    return [
+        Problem(where, f"{what} with the package `{package}`", f"pip install 'imglab[{extra}]'")
+    ]

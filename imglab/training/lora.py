@@ -16,11 +16,15 @@ WHERE = "model.lora"
 TARGETS = f"{WHERE}.targets"
 
 
-def with_adapters(network: nn.Module, lora: LoraSettings, seed: int, task: str | None = None) -> nn.Module:
+def with_adapters(
+    network: nn.Module, lora: LoraSettings, seed: int, task: str | None = None
+) -> nn.Module:
     """Return the network with adapters, which alone are trained; `merged` puts them into its weights."""
     import peft
 
-    config = peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets, task_type=task)
+    config = peft.LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets, task_type=task
+    )
     with seeds.isolated(seed, "adapters"), quiet():
         adapted: nn.Module = peft.get_peft_model(network, config)
     return adapted
@@ -43,7 +47,9 @@ def adapter_problems(lora: LoraSettings | None, network: nn.Module | None) -> li
     layers = {name.rpartition(".")[2] for name in names}
     for target in sorted(set(lora.targets) if lora.targets != "all-linear" else ()):
         if not any(name == target or name.endswith(f".{target}") for name in names):
-            problems.append(Problem(TARGETS, f"no layer is called {target!r}", nearest(target, layers)))
+            problems.append(
+                Problem(TARGETS, f"no layer is called {target!r}", nearest(target, layers))
+            )
     if problems:
         return problems
     try:

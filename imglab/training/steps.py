@@ -78,11 +78,11 @@ def gathered(trained: nn.Module, network: nn.Module) -> nn.Module:
     learned = {**dict(trained.named_parameters()), **dict(trained.named_buffers())}
     with torch.no_grad():
         for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-            tensor.copy_(in_full(learned[name]))
+            tensor.copy_(full_tensor(learned[name]))
     return network.to(device())
 
 
-def in_full(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Return a tensor of which every process may have a part, put together; all have to ask for it."""
     found: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return found
@@ -96,7 +96,11 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
     """Return the members of a network's outermost lists of layers."""
     found: list[nn.Module] = []
     for inner in network.children():
-        found += [each for each in inner if each is not None] if isinstance(inner, nn.ModuleList) else _blocks(inner)
+        found += (
+            [each for each in inner if each is not None]
+            if isinstance(inner, nn.ModuleList)
+            else _blocks(inner)
+        )
     return found
 
 
@@ -111,12 +115,12 @@ def _fill(tensor: Any, value: Tensor) -> Any:
 
 def check_norm(norm: Tensor, seen: int) -> None:
     """Raise Stopped, before a step that would spoil the weights, where the gradient has no finite norm."""
-    found = float(in_full(norm))
+    found = float(full_tensor(norm))
     if not math.isfinite(found):
         raise Stopped(f"the gradient became {found} after {seen} samples; {DIVERGED}")
 
 
-def own_part(n: int) -> tuple[slice, float]:
+def batch_shard(n: int) -> tuple[slice, float]:
     """Return this process's rows of a batch of n, and the weight that makes gradients' mean over processes that of all.
 
     The gradients of several processes are averaged; a mean loss over `rows`, times `weight`, then gives the gradient of
@@ -131,11 +135,13 @@ def check_batch(n: int) -> None:
     """Raise InputError unless every process gets something of a batch of n."""
     if n < distributed.world_size():
         what = f"{n} cannot be shared out to {distributed.world_size()} processes"
-        raise InputError(Problem("model.training.batch", what, "as many as processes, or more; fine_tuning too"))
+        raise InputError(
+            Problem("model.training.batch", what, "as many as processes, or more; fine_tuning too")
+        )
 
 
-def common_loss(loss: float) -> float:
-    """Return the mean over processes of a loss that `own_part` has weighted: the loss of the whole batch."""
+def mean_loss(loss: float) -> float:
+    """Return the mean over processes of a loss that `batch_shard` has weighted: the loss of the whole batch."""
     found = distributed.all_gather(loss)
     return sum(found) / len(found)
 
@@ -145,7 +151,7 @@ def step_count(plan: TrainingPlan, examples: int, budget: float) -> int:
     return max(1, round((plan.epochs * examples if plan.epochs else budget) / plan.batch))
 
 
-def learning_pace(done: float, plan: TrainingPlan) -> float:
+def learning_rate_factor(done: float, plan: TrainingPlan) -> float:
     """Share of the learning rate at this share of the steps."""
     if done < WARMUP:
         return (done + 1e-3) / WARMUP
@@ -154,10 +160,10 @@ def learning_pace(done: float, plan: TrainingPlan) -> float:
     return 0.55 + 0.45 * math.cos(math.pi * (done - WARMUP) / (1 - WARMUP))
 
 
-def set_pace(optimizer: torch.optim.Optimizer, done: float, plan: TrainingPlan) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, done: float, plan: TrainingPlan) -> None:
     """Set the learning rate for this share of the steps."""
     for group in optimizer.param_groups:
-        group["lr"] = plan.learning_rate * learning_pace(done, plan)
+        group["lr"] = plan.learning_rate * learning_rate_factor(done, plan)
 
 
 class Batches:
@@ -183,9 +189,16 @@ class Batches:
         n, first = self.examples, step * self._size
         places = torch.arange(first, first + self._size)
         epochs = places // n
-        starts = torch.cat([self._order(epoch)[places[epochs == epoch] % n] for epoch in torch.unique(epochs).tolist()])
+        starts = torch.cat(
+            [
+                self._order(epoch)[places[epochs == epoch] % n]
+                for epoch in torch.unique(epochs).tolist()
+            ]
+        )
         rows = (starts[:, None] + torch.arange(self._join)) % len(self._train)
-        return self._train.rows(rows.flatten()) if self._held is None else self._held[rows.flatten()]
+        return (
+            self._train.rows(rows.flatten()) if self._held is None else self._held[rows.flatten()]
+        )
 
     def _order(self, epoch: int) -> Tensor:
         """Return the first rows of the examples of an epoch."""
@@ -208,7 +221,11 @@ def _memory(where: torch.device) -> int:
     """Bytes of memory that a device has."""
     if where.type == "cuda":
         return int(torch.cuda.mem_get_info(where)[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
+    return (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if hasattr(os, "sysconf")
+        else 8 << 30
+    )
 
 
 def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[str, Tensor]:
@@ -218,14 +235,21 @@ def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[
     """
     moments = optimizer.state_dict()["state"]
     state = {f"weights.{name}": tensor.detach() for name, tensor in weights.items()}
-    state |= {f"optimizer.{at}.{name}": tensor for at, found in moments.items() for name, tensor in found.items()}
+    state |= {
+        f"optimizer.{at}.{name}": tensor
+        for at, found in moments.items()
+        for name, tensor in found.items()
+    }
     if distributed.is_sharded():
-        state = {name: _led(in_full(tensor)) for name, tensor in state.items()}
+        state = {name: _led(full_tensor(tensor)) for name, tensor in state.items()}
     return {"step": torch.tensor(step), **state}
 
 
 def restore_fit(
-    state: Mapping[str, Tensor], weights: Mapping[str, Tensor], trained: Sequence[nn.Parameter], optimizer: Any
+    state: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    trained: Sequence[nn.Parameter],
+    optimizer: Any,
 ) -> int:
     """Take back what `fit_state` gave; `trained` are the optimizer's parameters. Return the step to go on with."""
     with torch.no_grad():
@@ -237,7 +261,9 @@ def restore_fit(
             _, number, moment = key.split(".")
             like = trained[int(number)].detach()
             # The fused optimizer walks through memory: moments must lie as their weights do (channels last).
-            kept = torch.empty_like(like) if tensor.shape == like.shape else torch.empty_like(tensor)
+            kept = (
+                torch.empty_like(like) if tensor.shape == like.shape else torch.empty_like(tensor)
+            )
             moments[int(number)][moment] = _fill(kept, tensor)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return int(state["step"])

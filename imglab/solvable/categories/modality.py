@@ -20,7 +20,13 @@ class CategoriesModality(Modality):
     """Real data are draws from true frequencies; features are one-hot, so distances are between frequencies."""
 
     picture: ClassVar[str] = "bars.png"
-    headline: ClassVar[tuple[str, ...]] = ("categories_alive", "heterozygosity", "fid", "recall", "coverage")
+    headline: ClassVar[tuple[str, ...]] = (
+        "categories_alive",
+        "heterozygosity",
+        "fid",
+        "recall",
+        "coverage",
+    )
 
     def __init__(self, settings: CategoriesSettings) -> None:
         self.frequencies = torch.tensor(settings.frequencies, dtype=torch.float64)
@@ -65,4 +71,6 @@ class CategoriesModality(Modality):
 
     def _draw(self, n: int, split: Split) -> Tensor:
         drawer = seeds.generator(self._seed, "categories", split)
-        return seeds.invert(self.frequencies, torch.rand(n, dtype=torch.float64, generator=drawer))[:, None]
+        return seeds.invert(self.frequencies, torch.rand(n, dtype=torch.float64, generator=drawer))[
+            :, None
+        ]

@@ -40,7 +40,9 @@ class FrequenciesModel(GenerativeModel):
         if modality is not None:
             if not isinstance(modality, CategoriesModality):
                 what = "`categories` draws categories"
-                raise InputError(Problem("model.kind", what, "use it with modality.kind: categories"))
+                raise InputError(
+                    Problem("model.kind", what, "use it with modality.kind: categories")
+                )
             true = modality.frequencies
         assert true is not None
         self._settings = settings
@@ -117,4 +119,8 @@ class FrequenciesModel(GenerativeModel):
         """Open what `save` wrote."""
         described = json.loads((path / "imglab.json").read_text())
         tensors = load_file(path / "model.safetensors")
-        return cls(FrequenciesSettings(**described["settings"]), true=tensors["true"], counts=tensors["counts"])
+        return cls(
+            FrequenciesSettings(**described["settings"]),
+            true=tensors["true"],
+            counts=tensors["counts"],
+        )

@@ -20,6 +20,11 @@ def draw_bars(drawn: Tensor, true: Tensor, generation: int, path: Path) -> None:
         edges = range(len(true) + 1)
         axes.stairs(drawn.numpy(), edges, fill=True, color="#4c78a8")
         axes.stairs(true.numpy(), edges, color="#888888")
-        axes.set(xlim=(0, len(true)), ylim=(0, 2 * float(true.max())), xlabel="category", ylabel="frequency")
+        axes.set(
+            xlim=(0, len(true)),
+            ylim=(0, 2 * float(true.max())),
+            xlabel="category",
+            ylabel="frequency",
+        )
 
     save_plot(draw, f"generation {generation}", path)

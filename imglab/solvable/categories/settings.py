@@ -26,7 +26,9 @@ class CategoriesSettings(Section):
     def _fits_in_memory(self) -> CategoriesSettings:
         numbers = (self.n_train + self.n_test) * self.categories
         if numbers > MOST_NUMBERS:
-            raise ValueError(f"n_train and n_test times categories are {numbers} numbers, at most {MOST_NUMBERS}")
+            raise ValueError(
+                f"n_train and n_test times categories are {numbers} numbers, at most {MOST_NUMBERS}"
+            )
         return self
 
     @property

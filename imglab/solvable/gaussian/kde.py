@@ -55,7 +55,9 @@ class KdeModel(VectorModel):
         for start in range(0, len(indices), BATCH):
             batch = indices[start : start + BATCH]
             chosen = points[seeds.invert(weights, seeds.uniform(batch, seed=choice))]
-            yield Samples.drawn(chosen + self._settings.bandwidth * seeds.normal(points.shape[1:], batch, seed=seed))
+            yield Samples.drawn(
+                chosen + self._settings.bandwidth * seeds.normal(points.shape[1:], batch, seed=seed)
+            )
 
     def log_density(self, samples: Samples) -> Tensor:
         """Return log (1/n) sum_j N(x; x_j, h^2 I), float64 [N]."""

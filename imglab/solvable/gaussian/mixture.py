@@ -41,7 +41,9 @@ class MixtureModel(VectorModel):
         weights, means, covariances = self.components
         mean = weights @ means
         offsets = means - mean
-        return mean, torch.einsum("k,kij->ij", weights, covariances) + (weights * offsets.T) @ offsets
+        return mean, torch.einsum("k,kij->ij", weights, covariances) + (
+            weights * offsets.T
+        ) @ offsets
 
     def check_start(self, start: GenerativeModel) -> MixtureModel:
         """Check that `start` has as many components."""
@@ -87,10 +89,16 @@ class MixtureModel(VectorModel):
                 warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` is a budget
                 mixture.fit(data)
         except ValueError as error:
-            what = f"no mixture of {settings.components} components fits {len(data)} samples: {error}"
-            raise Stopped(f"{what} Lower model.components, or raise model.regularization") from None
+            what = (
+                f"no mixture of {settings.components} components fits {len(data)} samples: {error}"
+            )
+            raise Stopped(
+                f"{what} Lower model.components, or raise model.regularization"
+            ) from error
         names = ("weights", "means", "covariances")
-        fitted = {name: torch.from_numpy(getattr(mixture, f"{name}_")).contiguous() for name in names}
+        fitted = {
+            name: torch.from_numpy(getattr(mixture, f"{name}_")).contiguous() for name in names
+        }
         yield Progress("fit", len(data), len(data))
         return self._fitted(fitted, len(data))
 
@@ -116,7 +124,9 @@ class MixtureModel(VectorModel):
         variances = self.components[2].diagonal(dim1=1, dim2=2).mean(1)
         apart = {str(k + 1): value for k, value in enumerate(variances.sqrt().tolist())}
         whole = super().measures(samples, first=first, seed=seed)
-        own = Measures({"component_sigma": float(variances.mean().sqrt()), "component_sigmas": apart})
+        own = Measures(
+            {"component_sigma": float(variances.mean().sqrt()), "component_sigmas": apart}
+        )
         return Measures.joined([own, whole])
 
     def log_density(self, samples: Samples) -> Tensor:

@@ -67,7 +67,9 @@ class GaussianModality(Modality):
         draw_scatter(shown[-1].data, self._means.tolist(), len(shown) - 1, path)
 
     def _draw(self, n: int, split: Split) -> Tensor:
-        vectors = torch.randn(n, self._dimensions, generator=seeds.generator(self._seed, "gaussian", split))
+        vectors = torch.randn(
+            n, self._dimensions, generator=seeds.generator(self._seed, "gaussian", split)
+        )
         chooser = seeds.generator(self._seed, "component", split)
         self._shift(vectors, torch.rand(n, dtype=torch.float64, generator=chooser))
         return vectors

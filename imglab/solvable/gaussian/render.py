@@ -28,7 +28,11 @@ def draw_scatter(vectors: Tensor, means: Sequence[float], generation: int, path:
             grid = torch.linspace(*reach, 161)
             offsets = grid - torch.tensor(means)[:, None]
             axes.hist(vectors[:, 0].numpy(), bins=30, density=True, color="#4c78a8")
-            axes.plot(grid, (torch.exp(-offsets.square() / 2) / (2 * torch.pi) ** 0.5).mean(0), color="#888888")
+            axes.plot(
+                grid,
+                (torch.exp(-offsets.square() / 2) / (2 * torch.pi) ** 0.5).mean(0),
+                color="#888888",
+            )
             axes.set_xlim(*reach)
             return
         from matplotlib.patches import Circle

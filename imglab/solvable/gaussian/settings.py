@@ -29,13 +29,18 @@ class GaussianDataSettings(Section):
     def _fits_in_memory(self) -> GaussianDataSettings:
         numbers = (self.n_train + self.n_test) * self.dimensions
         if numbers > MOST_NUMBERS:
-            raise ValueError(f"n_train and n_test of so many dimensions are {numbers} numbers, at most {MOST_NUMBERS}")
+            raise ValueError(
+                f"n_train and n_test of so many dimensions are {numbers} numbers, at most {MOST_NUMBERS}"
+            )
         return self
 
     @property
     def means(self) -> list[float]:
         """First coordinate of each component's mean; the others are 0."""
-        return [(place - (self.components - 1) / 2) * self.separation for place in range(self.components)]
+        return [
+            (place - (self.components - 1) / 2) * self.separation
+            for place in range(self.components)
+        ]
 
     @property
     def between(self) -> float:

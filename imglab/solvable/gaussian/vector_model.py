@@ -50,9 +50,15 @@ class VectorModel(GenerativeModel):
 
         between  variance that the real distribution has along the first axis beyond 1; the modality's, where given
         """
-        if modality is not None and (len(modality.spec.shape) != 1 or not modality.spec.dtype.is_floating_point):
+        if modality is not None and (
+            len(modality.spec.shape) != 1 or not modality.spec.dtype.is_floating_point
+        ):
             raise InputError(
-                Problem("model.kind", f"`{self.kind}` draws vectors", "use it with modality.kind: gaussian")
+                Problem(
+                    "model.kind",
+                    f"`{self.kind}` draws vectors",
+                    "use it with modality.kind: gaussian",
+                )
             )
         self._settings = settings
         self._tensors = fitted
@@ -119,7 +125,11 @@ def moment_measures(mean: Tensor, covariance: Tensor, *, between: float = 0.0) -
     """
     true_deviations = torch.ones(len(mean), dtype=torch.float64)
     true_deviations[0] = math.sqrt(1 + between)
-    crossed = torch.linalg.eigvalsh(true_deviations[:, None] * covariance * true_deviations).clamp(min=0).sqrt()
+    crossed = (
+        torch.linalg.eigvalsh(true_deviations[:, None] * covariance * true_deviations)
+        .clamp(min=0)
+        .sqrt()
+    )
     traces = covariance.trace() + true_deviations.square().sum()
     mean_error = float(mean.square().sum())
     return {
@@ -139,7 +149,11 @@ def root(covariance: Tensor) -> Tensor:
 def normal_log_density(values: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """Return the log-density of N(mean, covariance) at `values`, float64 [N, D] -> [N]."""
     spread, vectors = torch.linalg.eigh(covariance)
-    spread = spread.clamp(min=torch.finfo(torch.float64).tiny)  # a collapsed direction: all off it is impossible
+    spread = spread.clamp(
+        min=torch.finfo(torch.float64).tiny
+    )  # a collapsed direction: all off it is impossible
     within = (values - mean) @ vectors
-    density: Tensor = -0.5 * (within.square() / spread + spread.log() + math.log(2 * math.pi)).sum(1)
+    density: Tensor = -0.5 * (within.square() / spread + spread.log() + math.log(2 * math.pi)).sum(
+        1
+    )
     return density

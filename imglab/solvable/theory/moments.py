@@ -60,7 +60,9 @@ def last_generation(
         size = real + synthetic
         a, b = real / size, synthetic / size
         drawn = estimator.sampling_bias * fitted.variance
-        spread = a * true / size + b**2 * fitted.mean_variance + b * drawn / size + 2 * a * b * common
+        spread = (
+            a * true / size + b**2 * fitted.mean_variance + b * drawn / size + 2 * a * b * common
+        )
         common = 0.0 if shared is None else a * shared * true + b * common
         fitted = estimator.fit(size, a * true + b * (fitted.mean_variance + drawn), spread)
         yield fitted
@@ -80,7 +82,9 @@ def accumulated(n: int, estimator: Estimator, *, true: float = 1.0) -> Iterator[
         spread += drawn / (n * (t + 1) ** 2)
 
 
-def accumulated_subsample(n: int, estimator: Estimator, *, true: float = 1.0) -> Iterator[Prediction]:
+def accumulated_subsample(
+    n: int, estimator: Estimator, *, true: float = 1.0
+) -> Iterator[Prediction]:
     """Train on n of the N = t n draws so far, without replacement: their mean varies by W (N-n) / (n (N-1)) more.
 
     W is the pool's variance, P that of its mean: P_{t+1} = P_t + (W_t (N-n) / (n (N-1)) + D_t/n) / (t+1)^2.

@@ -18,9 +18,19 @@ from imglab.config.sections import (
     SyntheticAugmentationSettings,
 )
 from imglab.solvable.categories.settings import CategoriesSettings, FrequenciesSettings
-from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings, KdeSettings, MixtureSettings
+from imglab.solvable.gaussian.settings import (
+    GaussianDataSettings,
+    GaussianModelSettings,
+    KdeSettings,
+    MixtureSettings,
+)
 from imglab.solvable.theory.gaussian import Prediction, wasserstein_replace
-from imglab.solvable.theory.moments import Estimator, accumulated, accumulated_subsample, last_generation
+from imglab.solvable.theory.moments import (
+    Estimator,
+    accumulated,
+    accumulated_subsample,
+    last_generation,
+)
 
 
 def predict(config: RunConfig, real: int, generations: int) -> dict[str, list[float | None]]:
@@ -48,7 +58,9 @@ def _vectors(
     regime: Any, data: GaussianDataSettings, model: Any, n: int, generations: int
 ) -> dict[str, list[float | None]]:
     estimator = _estimator(model)
-    moments = _moments(regime, n, estimator, 1 + data.between / data.dimensions) if estimator else None
+    moments = (
+        _moments(regime, n, estimator, 1 + data.between / data.dimensions) if estimator else None
+    )
     if estimator is None or moments is None:
         return {}
     fits = list(islice(moments, generations))
@@ -62,7 +74,9 @@ def _vectors(
     return found
 
 
-def _categories(regime: Any, data: CategoriesSettings, n: int, generations: int) -> dict[str, list[float | None]]:
+def _categories(
+    regime: Any, data: CategoriesSettings, n: int, generations: int
+) -> dict[str, list[float | None]]:
     found: dict[str, list[float | None]] = {}
     frequencies = data.frequencies
     # 1 - sum p^2 is the sum over categories of the variance of belonging to them.
@@ -94,7 +108,11 @@ def _moments(regime: Any, n: int, estimator: Estimator, true: float) -> Iterator
     if isinstance(regime, AccumulateSubsampleSettings):
         return accumulated_subsample(n, estimator, true=true)
     parts = _parts(regime, n)
-    return None if parts is None else last_generation(n, parts, estimator, shared=_shared(regime, n), true=true)
+    return (
+        None
+        if parts is None
+        else last_generation(n, parts, estimator, shared=_shared(regime, n), true=true)
+    )
 
 
 def _parts(regime: Any, n: int) -> Iterator[tuple[int, int]] | None:
@@ -129,12 +147,16 @@ def _shared(regime: Any, n: int) -> float | None:
 def _kept(regime: MixSettings, n: int) -> list[int]:
     from imglab.regimes import real_share_size
 
-    shares = regime.real_fraction if isinstance(regime.real_fraction, list) else [regime.real_fraction]
+    shares = (
+        regime.real_fraction if isinstance(regime.real_fraction, list) else [regime.real_fraction]
+    )
     return [real_share_size(n, share, 1) for share in shares]
 
 
 def _replaces(regime: Any) -> bool:
-    return isinstance(regime, ReplaceSettings) or (isinstance(regime, SlidingWindowSettings) and regime.window == 1)
+    return isinstance(regime, ReplaceSettings) or (
+        isinstance(regime, SlidingWindowSettings) and regime.window == 1
+    )
 
 
 def _survivors(frequencies: Sequence[float], n: int) -> Iterator[float]:

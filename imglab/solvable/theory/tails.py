@@ -24,13 +24,17 @@ def chance_alive(probability: float, n: int, t: int, seen: int | None = None) ->
     first = n if seen is None else seen
     if t == 1:
         return 1 - math.exp(-first * probability)
-    alive = 1 - math.exp(-first / n)  # of one copy in the generation before: that one of the draws seen is its child
+    alive = 1 - math.exp(
+        -first / n
+    )  # of one copy in the generation before: that one of the draws seen is its child
     for _ in range(t - 2):
         alive = 1 - math.exp(-alive)
     return 1 - math.exp(-n * probability * alive)
 
 
-def expected_alive(probabilities: Sequence[float], n: int, t: int, seen: int | None = None) -> float:
+def expected_alive(
+    probabilities: Sequence[float], n: int, t: int, seen: int | None = None
+) -> float:
     """Return the expected share of categories that occur in the t-th draw."""
     return sum(chance_alive(p, n, t, seen) for p in probabilities) / len(probabilities)
 

@@ -54,7 +54,9 @@ class Protocol(Section):
     """What each arm changes; `control`, real data alone, may be left empty."""
     profiles: dict[Profile, ProfileSettings]
 
-    def configs(self, profile: Profile, arms: Sequence[str], data: Path) -> Iterator[tuple[str, int, RunConfig]]:
+    def configs(
+        self, profile: Profile, arms: Sequence[str], data: Path
+    ) -> Iterator[tuple[str, int, RunConfig]]:
         """Yield (arm, seed, config) of these arms."""
         chosen = self.profiles[profile]
         for arm in arms:
@@ -93,7 +95,13 @@ class Statement(Section):
 
     @model_validator(mode="after")
     def _one_quantity_with_bounds(self) -> Statement:
-        if sum(found is not None for found in (self.value, self.ratio, self.difference, self.ratios)) != 1:
+        if (
+            sum(
+                found is not None
+                for found in (self.value, self.ratio, self.difference, self.ratios)
+            )
+            != 1
+        ):
             raise ValueError("has one of value, ratio, difference, ratios")
         if self.above is None and self.below is None:
             raise ValueError("has above, below, or both")
@@ -102,7 +110,9 @@ class Statement(Section):
     @property
     def terms(self) -> list[Term]:
         """The terms of its quantity."""
-        return [self.value] if self.value else list(self.ratio or self.difference or self.ratios or ())
+        return (
+            [self.value] if self.value else list(self.ratio or self.difference or self.ratios or ())
+        )
 
 
 class TheoryStatement(Section):
@@ -164,7 +174,9 @@ class Catalog:
             for section in tree if isinstance(tree, list) else [tree]:
                 claim = _validated(section, path, Claim)
                 if claim.name in found:
-                    raise InputError(Problem(str(path), f"the claim {claim.name!r} is there twice", "rename one"))
+                    raise InputError(
+                        Problem(str(path), f"the claim {claim.name!r} is there twice", "rename one")
+                    )
                 self._check(claim, path)
                 found[claim.name] = claim
         return found
@@ -177,8 +189,12 @@ class Catalog:
         for name in names:
             if name not in self.claims and name not in families:
                 options = [*self.claims, *families]
-                raise InputError(Problem("NAME", f"there is no claim {name!r}", nearest(name, options)))
-        return [claim for claim in self.claims.values() if claim.name in names or claim.family in names]
+                raise InputError(
+                    Problem("NAME", f"there is no claim {name!r}", nearest(name, options))
+                )
+        return [
+            claim for claim in self.claims.values() if claim.name in names or claim.family in names
+        ]
 
     def _check(self, claim: Claim, path: Path) -> None:
         if claim.protocol is None:
@@ -190,7 +206,9 @@ class Catalog:
         arms = self.protocols[claim.protocol].arms
         for term in (term for statement in claim.must for term in statement.terms):
             if term.arm not in arms:
-                raise InputError(Problem(where, f"there is no arm {term.arm!r}", nearest(term.arm, arms)))
+                raise InputError(
+                    Problem(where, f"there is no arm {term.arm!r}", nearest(term.arm, arms))
+                )
 
 
 def _validated(tree: Any, path: Path, form: type[S]) -> S:
@@ -198,7 +216,7 @@ def _validated(tree: Any, path: Path, form: type[S]) -> S:
         return form.model_validate(tree)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise InputError(problem_of(str(path), tree, form, each) for each in details) from None
+        raise InputError(problem_of(str(path), tree, form, each) for each in details) from error
 
 
 def _with_data(tree: Any, data: Path) -> Any:

@@ -75,7 +75,9 @@ def find_z(says: str, scores: Sequence[float], told: Sequence[str], most: float)
     """Judge z-scores: the largest in absolute value must be below `most`; `told` says what each compared."""
     worst = max(scores, key=abs)
     why = f"largest of {len(scores)} z-scores: {'; '.join(told)}"
-    return Finding(says, abs(worst) < most, worst, None, None, f"below {most:g} in size", len(scores), why)
+    return Finding(
+        says, abs(worst) < most, worst, None, None, f"below {most:g} in size", len(scores), why
+    )
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
@@ -84,7 +86,10 @@ def verdict_of(findings: Sequence[Finding]) -> Verdict:
 
 
 def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
-    values = [metric_value(chains[term.arm, seed][term.generation], term.metric) for term in statement.terms]
+    values = [
+        metric_value(chains[term.arm, seed][term.generation], term.metric)
+        for term in statement.terms
+    ]
     if any(value is None for value in values):
         return None
     known = [value for value in values if value is not None]

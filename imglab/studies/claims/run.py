@@ -34,7 +34,9 @@ class _Plan:
 class ClaimsRun:
     """A directory of chains by the hash of their configs, and the verdicts on the claims about them."""
 
-    def __init__(self, catalog: Catalog, claims: Sequence[Claim], profile: Profile, out: Path, data: Path) -> None:
+    def __init__(
+        self, catalog: Catalog, claims: Sequence[Claim], profile: Profile, out: Path, data: Path
+    ) -> None:
         """Plan the chains of `claims`; `data` is the folder of torchvision data sets."""
         self._claims, self._profile, self._out, self._data = claims, profile, out, data
         self._plans: dict[str, _Plan] = {}
@@ -45,7 +47,9 @@ class ClaimsRun:
             protocol = catalog.protocols[claim.protocol]
             missing = [name for name in protocol.needs if not (data / name).is_dir()]
             if missing:
-                self._blocked[claim.name] = f"{', '.join(missing)} is not in {data}: --data names its folder"
+                self._blocked[claim.name] = (
+                    f"{', '.join(missing)} is not in {data}: --data names its folder"
+                )
             elif profile not in protocol.profiles:
                 self._blocked[claim.name] = f"its protocol has no profile {profile!r}"
             else:
@@ -61,10 +65,13 @@ class ClaimsRun:
         """
         files.make_folder(self._out)
         folders = {name: self._chains(plan) for name, plan in self._plans.items()}
-        failed = self._run_chains([config for chains in folders.values() for config in chains.values()], workers, watch)
+        failed = self._run_chains(
+            [config for chains in folders.values() for config in chains.values()], workers, watch
+        )
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
             theory = {
-                claim.name: [pool.submit(theory_finding, each) for each in claim.theory] for claim in self._claims
+                claim.name: [pool.submit(theory_finding, each) for each in claim.theory]
+                for claim in self._claims
             }
             found = {name: [each.result() for each in futures] for name, futures in theory.items()}
         results = [self._judge(claim, folders, failed, found[claim.name]) for claim in self._claims]
@@ -82,7 +89,9 @@ class ClaimsRun:
     def _chains(self, plan: _Plan) -> dict[tuple[str, int], RunConfig]:
         return {
             (arm, seed): config.model_copy(update={"generations": plan.longest})
-            for arm, seed, config in plan.protocol.configs(self._profile, list(plan.arms), self._data)
+            for arm, seed, config in plan.protocol.configs(
+                self._profile, list(plan.arms), self._data
+            )
         }
 
     def _run_chains(
@@ -95,19 +104,26 @@ class ClaimsRun:
             if folder not in longest or longest[folder].generations < config.generations:
                 longest[folder] = config
         open_ = {
-            folder: config for folder, config in longest.items() if layout.count_finished(folder) < config.generations
+            folder: config
+            for folder, config in longest.items()
+            if layout.count_finished(folder) < config.generations
         }
         if not open_:
             return {}
         threads = max(1, available_cores() // workers)
         jobs: dict[str, Job] = {
-            folder.name: make_job(config, folder, threads, self._out / ".cache") for folder, config in open_.items()
+            folder.name: make_job(config, folder, threads, self._out / ".cache")
+            for folder, config in open_.items()
         }
         total = sum(config.generations for config in open_.values())
         outcomes = run_in_pool(
-            jobs, workers, lambda: watch(sum(layout.count_finished(folder) for folder in open_), total)
+            jobs,
+            workers,
+            lambda: watch(sum(layout.count_finished(folder) for folder in open_), total),
         )
-        return {folder: outcomes[folder.name].message for folder in open_ if outcomes[folder.name].code}
+        return {
+            folder: outcomes[folder.name].message for folder in open_ if outcomes[folder.name].code
+        }
 
     def _folder(self, config: RunConfig) -> Path:
         """Directory of a chain: the same for equal configs, however many generations are asked for."""
@@ -128,7 +144,11 @@ class ClaimsRun:
         if claim.protocol is None:
             return Result(*about, verdict_of(theory), theory, claim.substitutions)
         arms = {term.arm for statement in claim.must for term in statement.terms}
-        used = {key: self._folder(config) for key, config in folders[claim.protocol].items() if key[0] in arms}
+        used = {
+            key: self._folder(config)
+            for key, config in folders[claim.protocol].items()
+            if key[0] in arms
+        }
         for (arm, seed), folder in used.items():
             if folder in failed:
                 why = f"its chain {arm}, seed {seed}, did not end: {failed[folder]}"
@@ -150,7 +170,13 @@ def theory_finding(statement: TheoryStatement) -> Finding:
     found: list[list[dict[str, Any]]] = []
     measure = None
     for replica in range(statement.replicas):
-        tree = {**statement.config, "name": "theory", "seed": replica, "generations": last, "threads": 1}
+        tree = {
+            **statement.config,
+            "name": "theory",
+            "seed": replica,
+            "generations": last,
+            "threads": 1,
+        }
         tree["modality"] = {**tree["modality"], "data_seed": replica}
         experiment = build(validate_config(tree, "theory"), "theory")
         measure = measure or experiment.measure()
@@ -178,7 +204,9 @@ def theory_finding(statement: TheoryStatement) -> Finding:
             error = math.sqrt(sum((one - mean) ** 2 for one in each) / (len(each) - 1) / len(each))
             law = value * statement.shifted
             scores.append(_z(mean - law, error))
-            told.append(f"{name} in generation {g} {mean:.4g} +- {error:.2g}, {law:.4g} expected, z {scores[-1]:+.1f}")
+            told.append(
+                f"{name} in generation {g} {mean:.4g} +- {error:.2g}, {law:.4g} expected, z {scores[-1]:+.1f}"
+            )
     return find_z(statement.says, scores, told, statement.most_z)
 
 

@@ -18,7 +18,9 @@ def format_results(results: Sequence[Result]) -> str:
     """Return every verdict with its findings, and a last line that counts them."""
     lines = [line for result in results for line in _lines(result)]
     counts = Counter(result.verdict for result in results)
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("pass", "fail", "blocked") if counts[verdict])
+    told = ", ".join(
+        f"{counts[verdict]} {verdict}" for verdict in ("pass", "fail", "blocked") if counts[verdict]
+    )
     return "\n".join([*lines, f"{len(results)} claims: {told}"])
 
 
@@ -34,7 +36,9 @@ def _lines(result: Result) -> list[str]:
 
 def _finding(found: Finding) -> str:
     estimate = "undefined" if found.estimate is None else f"{found.estimate:.3g}"
-    interval = "" if found.low is None or found.high is None else f" ({found.low:.3g} to {found.high:.3g})"
+    interval = (
+        "" if found.low is None or found.high is None else f" ({found.low:.3g} to {found.high:.3g})"
+    )
     mark = "holds" if found.holds else "does not hold"
     extra = f"; {found.why}" if found.why else ""
     return f"{mark}: {found.says}: {estimate}{interval}, must be {found.required}; n = {found.n}{extra}"

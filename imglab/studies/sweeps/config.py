@@ -21,7 +21,10 @@ from imglab.errors import InputError, Problem, nearest
 
 CONTROL = "control"
 """The arm that every sweep has: the common config on real data alone, of equal budget, uncurated."""
-CONTROL_CHANGES: Mapping[str, Any] = {"regime": {"kind": "real_only", "size": "last"}, "curate": None}
+CONTROL_CHANGES: Mapping[str, Any] = {
+    "regime": {"kind": "real_only", "size": "last"},
+    "curate": None,
+}
 
 
 class Contrast(Section):
@@ -81,7 +84,13 @@ def load_sweep(path: Path, changes: Sequence[str] = ()) -> SweepConfig:
     """Read a sweep's config, apply `key.sub=value` changes and validate; InputError holds every problem."""
     tree = read_yaml(path)
     if not isinstance(tree, dict) or "arms" not in tree:
-        raise InputError(Problem(f"{path}: arms", "a sweep has arms", "see configs/sweep_digits.yaml, or `imglab run`"))
+        raise InputError(
+            Problem(
+                f"{path}: arms",
+                "a sweep has arms",
+                "see configs/sweep_digits.yaml, or `imglab run`",
+            )
+        )
     tree.setdefault("name", path.stem)
     return validate_sweep(changed_tree(tree, changes, str(path)), str(path))
 
@@ -90,9 +99,13 @@ def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
     """Validate a config with `arms:`; InputError holds every problem."""
     problems: list[Problem] = []
     own = {key: tree[key] for key in _SweepKeys.model_fields if key in tree}
-    common = {key: value for key, value in tree.items() if key not in own and key not in ("arms", "seed")}
+    common = {
+        key: value for key, value in tree.items() if key not in own and key not in ("arms", "seed")
+    }
     if "seed" in tree:
-        problems.append(Problem(f"{where}: seed", "a sweep has `seeds`", f"seeds: [{shortened(tree['seed'])}]"))
+        problems.append(
+            Problem(f"{where}: seed", "a sweep has `seeds`", f"seeds: [{shortened(tree['seed'])}]")
+        )
     arms = {**_arms(tree["arms"], where, problems), CONTROL: CONTROL_CHANGES}
     found: dict[str, RunConfig] = {}
     for name, changes in arms.items():
@@ -117,7 +130,9 @@ def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
     if problems:
         raise InputError(problems)
     assert keys is not None
-    contrasts = keys.contrasts or [Contrast(metric="fid", arms=[name, CONTROL]) for name in arms if name != CONTROL]
+    contrasts = keys.contrasts or [
+        Contrast(metric="fid", arms=[name, CONTROL]) for name in arms if name != CONTROL
+    ]
     return SweepConfig(keys.name, found, tuple(keys.seeds), tuple(contrasts))
 
 
@@ -133,11 +148,19 @@ def _arms(arms: Any, where: str, problems: list[Problem]) -> dict[str, Mapping[s
     for name, changes in arms.items():
         at = f"{where}: arms.{name}"
         if not is_chain_name(name):
-            problems.append(Problem(at, "is no name for an arm", "letters, digits, `-` and `_`, a letter first"))
+            problems.append(
+                Problem(at, "is no name for an arm", "letters, digits, `-` and `_`, a letter first")
+            )
         elif name == CONTROL:
-            problems.append(Problem(at, "every sweep has this arm: real data alone", "leave it out, or rename it"))
+            problems.append(
+                Problem(
+                    at, "every sweep has this arm: real data alone", "leave it out, or rename it"
+                )
+            )
         elif folded[name.casefold()] > 1:
-            problems.append(Problem(at, "differs from another arm only in upper and lower case", "rename it"))
+            problems.append(
+                Problem(at, "differs from another arm only in upper and lower case", "rename it")
+            )
         elif changes is not None and not isinstance(changes, dict):
             problems.append(Problem(at, f"is a mapping of keys, not {kind_of_value(changes)}"))
         else:
@@ -149,12 +172,16 @@ def _arms(arms: Any, where: str, problems: list[Problem]) -> dict[str, Mapping[s
     return found
 
 
-def _wrong_contrast(contrast: Contrast, arms: Mapping[str, Any], found: Mapping[str, RunConfig]) -> Iterator[Problem]:
+def _wrong_contrast(
+    contrast: Contrast, arms: Mapping[str, Any], found: Mapping[str, RunConfig]
+) -> Iterator[Problem]:
     for arm in contrast.arms:
         if arm not in arms:
             yield Problem("arms", f"there is no arm {shortened(arm)}", nearest(arm[:SHOWN], arms))
     if contrast.arms[0] == contrast.arms[1]:
-        yield Problem("arms", f"compares {shortened(contrast.arms[0])} with itself", "name two arms")
+        yield Problem(
+            "arms", f"compares {shortened(contrast.arms[0])} with itself", "name two arms"
+        )
     shortest = min((found[arm].generations for arm in contrast.arms if arm in found), default=None)
     if contrast.generation is not None and shortest is not None and contrast.generation >= shortest:
         what = f"there is no generation {contrast.generation}: the runs have {shortest}"

@@ -47,7 +47,7 @@ _ENDING = threading.Event()
 class Job:
     """A run: its config as YAML, its directory, the threads that it is to use.
 
-    prepared, first  folders of its `imglab.run.cache.Shelf`
+    prepared, first  folders of its `imglab.run.cache.RunCache`
     """
 
     config: str
@@ -75,7 +75,9 @@ def make_job(config: RunConfig, folder: Path, threads: int, cache: Path) -> Job:
         config = config.model_copy(update={"threads": own})
     tree = config.model_dump(mode="json")
     prepared = {key: tree[key] for key in ("modality", "measure", "samples", "curate")}
-    fitted = {key: tree[key] for key in ("modality", "model", "base", "seed")} | {"scratch": config.start == "scratch"}
+    fitted = {key: tree[key] for key in ("modality", "model", "base", "seed")} | {
+        "scratch": config.start == "scratch"
+    }
     return Job(
         config=dump_config(config),
         folder=str(folder.resolve()),
@@ -101,7 +103,7 @@ def run_job(job: Job) -> Outcome:
     """Run a chain, or the rest of it, to its end."""
     from imglab.config.load import validate_config
     from imglab.errors import Stopped
-    from imglab.run.cache import Shelf
+    from imglab.run.cache import RunCache
     from imglab.run.interrupt import StopRequest
     from imglab.run.run import Run
 
@@ -110,7 +112,9 @@ def run_job(job: Job) -> Outcome:
         return Outcome(3, "stopped")
     try:
         config = validate_config(parse_yaml(job.config, job.folder), job.folder)
-        run = Run(config, folder, where=job.folder, shelf=Shelf(Path(job.prepared), Path(job.first)))
+        run = Run(
+            config, folder, where=job.folder, shelf=RunCache(Path(job.prepared), Path(job.first))
+        )
         with StopRequest((signal.SIGTERM,)) as stop:
             for _ in stop.heeded(run.events()):
                 if parent is not None and not parent.is_alive():
@@ -124,12 +128,15 @@ def run_job(job: Job) -> Outcome:
         return Outcome(3, str(stopped))
     except Exception as error:  # the other runs go on; this one's command shows where it came from
         return Outcome(
-            1, f"{type(error).__name__}: {error}; `imglab run {folder}/config.yaml --out {folder}` shows where"
+            1,
+            f"{type(error).__name__}: {error}; `imglab run {folder}/config.yaml --out {folder}` shows where",
         )
     return Outcome(0)
 
 
-def run_in_pool(jobs: Mapping[str, Job], workers: int, watch: Callable[[], None]) -> dict[str, Outcome]:
+def run_in_pool(
+    jobs: Mapping[str, Job], workers: int, watch: Callable[[], None]
+) -> dict[str, Outcome]:
     """Run jobs in processes, at most `workers` at a time; `watch` is called now and then.
 
     A worker that dies takes nothing finished with it: what was in hand goes on in another from the last finished
@@ -142,15 +149,21 @@ def run_in_pool(jobs: Mapping[str, Job], workers: int, watch: Callable[[], None]
     while left := [name for name in jobs if name not in done]:
         batch = [name for name in left if losses[name] < TRIES - 1] or left[:1]
         threads = max(jobs[name].threads for name in batch)
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (threads,)) as pool:
+        with ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _begin_worker, (threads,)
+        ) as pool:
             try:
-                losses.update(_work_through(pool, workers, {name: jobs[name] for name in batch}, done, watch))
+                losses.update(
+                    _work_through(pool, workers, {name: jobs[name] for name in batch}, done, watch)
+                )
             except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
-        done.update({name: Outcome(1, f"{LOST} {TRIES} times") for name in left if losses[name] == TRIES})
+        done.update(
+            {name: Outcome(1, f"{LOST} {TRIES} times") for name in left if losses[name] == TRIES}
+        )
     return done
 
 
@@ -175,7 +188,9 @@ def _work_through(
             watch()
     except BrokenProcessPool:
         wait(in_hand)
-        done.update({name: future.result() for future, name in in_hand.items() if not future.exception()})
+        done.update(
+            {name: future.result() for future, name in in_hand.items() if not future.exception()}
+        )
     return [name for name in in_hand.values() if name not in done]
 
 
@@ -195,12 +210,18 @@ def check_ray(address: str) -> None:
         if told.returncode:
             raise ValueError((told.stderr.strip() or "it ended without a word").splitlines()[-1])
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        why = f"no answer in {ANSWER:.0f} s" if isinstance(error, subprocess.TimeoutExpired) else first_line(error)
+        why = (
+            f"no answer in {ANSWER:.0f} s"
+            if isinstance(error, subprocess.TimeoutExpired)
+            else first_line(error)
+        )
         what = f"no Ray cluster answers at {address!r}: {why}"
-        raise InputError(Problem("--ray", what, "start one with `ray start --head`")) from None
+        raise InputError(Problem("--ray", what, "start one with `ray start --head`")) from error
 
 
-def run_on_ray(jobs: Mapping[str, Job], address: str, watch: Callable[[], None]) -> dict[str, Outcome]:
+def run_on_ray(
+    jobs: Mapping[str, Job], address: str, watch: Callable[[], None]
+) -> dict[str, Outcome]:
     """Run jobs on a Ray cluster that answers (`check_ray`), whose machines share the run directories."""
     import ray
 
@@ -241,4 +262,6 @@ def _knock(address: str) -> None:
 def _begin_worker(threads: int) -> None:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the parent, which tells the workers once
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a Ctrl-C reaches the parent, which tells the workers once

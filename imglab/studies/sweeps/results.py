@@ -53,11 +53,17 @@ def read_sweep(folder: Path) -> dict[str, dict[int, Rows]]:
 def values_of(rows: Mapping[int, Rows], metric: str) -> Values:
     """Return a metric of an arm, float [seeds, generations], of the generations that all seeds have finished."""
     length = min(len(found) for found in rows.values())
-    columns = [[reading.metric_value(row, metric) for row in found[:length]] for found in rows.values()]
-    return np.array([[math.nan if value is None else value for value in column] for column in columns])
+    columns = [
+        [reading.metric_value(row, metric) for row in found[:length]] for found in rows.values()
+    ]
+    return np.array(
+        [[math.nan if value is None else value for value in column] for column in columns]
+    )
 
 
-def summarise(sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise(
+    sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return bands, lead times and contrasts as JSON; undefined numbers are null."""
     control = sweep.get(CONTROL)
     bands: dict[str, Any] = {}
@@ -65,8 +71,14 @@ def summarise(sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mappi
     for arm, rows in sweep.items():
         bands[arm] = {name: _band(values_of(rows, name)) for name in _names(rows)}
         if control and arm != CONTROL:
-            leaves[arm] = {name: _lead(rows, control, name) for name in _names(rows) if name in _names(control)}
-    alarms = {name: false_alarm_rate(values_of(control, name)) for name in _names(control)} if control else {}
+            leaves[arm] = {
+                name: _lead(rows, control, name) for name in _names(rows) if name in _names(control)
+            }
+    alarms = (
+        {name: false_alarm_rate(values_of(control, name)) for name in _names(control)}
+        if control
+        else {}
+    )
     return {
         "method": METHOD,
         "level": LEVEL,
@@ -96,11 +108,23 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
     metric = contrast["metric"]
     first, second = ([rows[seed][g] for seed in seeds] for rows in (one, two))
     if all(reading.metric_value(row, metric) is None for row in (*first, *second)):
-        names = [name for name, value in first[0].items() if reading.metric_value({name: value}, name) is not None]
-        return {**asked, "verdict": f"open: there is no number {metric!r}: {nearest(metric, names)}"}
+        names = [
+            name
+            for name, value in first[0].items()
+            if reading.metric_value({name: value}, name) is not None
+        ]
+        return {
+            **asked,
+            "verdict": f"open: there is no number {metric!r}: {nearest(metric, names)}",
+        }
     if _sizes_differ(first, second, metric):
-        return {**asked, "verdict": f"open: {metric} was measured at different numbers of samples; {SAME_SIZE}"}
-    ours, theirs = (values_of({seed: rows[seed] for seed in seeds}, metric)[:, g] for rows in (one, two))
+        return {
+            **asked,
+            "verdict": f"open: {metric} was measured at different numbers of samples; {SAME_SIZE}",
+        }
+    ours, theirs = (
+        values_of({seed: rows[seed] for seed in seeds}, metric)[:, g] for rows in (one, two)
+    )
     log = is_positive(ours, theirs)
     found = paired(np.log(ours), np.log(theirs)) if log else paired(ours, theirs)
     scale = np.exp if log else np.asarray
@@ -117,10 +141,14 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
 
 def write_summary(folder: Path) -> dict[str, Any]:
     """Write summary.json into a sweep's directory and return it."""
-    described = files.read_signed(folder / layout.SWEEP, ("arms", "seeds", "contrasts", "generations"))
+    described = files.read_signed(
+        folder / layout.SWEEP, ("arms", "seeds", "contrasts", "generations")
+    )
     last = {arm: generations - 1 for arm, generations in described["generations"].items()}
     contrasts = [
-        {**each, "generation": min(last[arm] for arm in each["arms"])} if each["generation"] is None else each
+        {**each, "generation": min(last[arm] for arm in each["arms"])}
+        if each["generation"] is None
+        else each
         for each in described["contrasts"]
     ]
     summary = summarise(read_sweep(folder), contrasts)
@@ -153,7 +181,9 @@ def _verdict(found: Interval, arms: Sequence[str]) -> str:
 
 def _band(values: Values) -> dict[str, list[float | None]]:
     found = band(values)
-    return {key: [_number(value) for value in getattr(found, key)] for key in ("mean", "low", "high")}
+    return {
+        key: [_number(value) for value in getattr(found, key)] for key in ("mean", "low", "high")
+    }
 
 
 def _names(rows: Mapping[int, Rows]) -> list[str]:
@@ -167,12 +197,21 @@ def _lead(arm: Mapping[int, Rows], control: Mapping[int, Rows], metric: str) -> 
 
     A seed that never leaves counts as later than all others; if the median is such a seed, there is no lead.
     """
-    if _sizes_differ([rows[0] for rows in arm.values()], [rows[0] for rows in control.values()], metric):
-        return {"first": None, "lead": None, "reason": f"measured at different numbers of samples; {SAME_SIZE}"}
+    if _sizes_differ(
+        [rows[0] for rows in arm.values()], [rows[0] for rows in control.values()], metric
+    ):
+        return {
+            "first": None,
+            "lead": None,
+            "reason": f"measured at different numbers of samples; {SAME_SIZE}",
+        }
     values = values_of(arm, metric)
     first = first_leaves(values, values_of(control, metric))
     last = values.shape[1] - 1
-    return {"first": first, "lead": _number(np.median([-math.inf if g is None else last - g for g in first]))}
+    return {
+        "first": first,
+        "lead": _number(np.median([-math.inf if g is None else last - g for g in first])),
+    }
 
 
 def _sizes_differ(one: Rows, two: Rows, metric: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from imglab.errors import Attempts, InputError, Problem
+from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.run.build import build
 from imglab.run.environment import available_cores
 from imglab.run.resume import RUNS, check_folder, resolve
@@ -19,7 +19,12 @@ class Sweep:
     """All runs of a sweep. Making one checks every arm and every directory, and writes nothing."""
 
     def __init__(
-        self, config: SweepConfig, out: Path | None = None, *, where: str = "config", workers: int = 1
+        self,
+        config: SweepConfig,
+        out: Path | None = None,
+        *,
+        where: str = "config",
+        workers: int = 1,
     ) -> None:
         """Check `config`, its data and the directory `out` (default: runs/<name>)."""
         self.config = config
@@ -32,7 +37,7 @@ class Sweep:
             "generations": {name: arm.generations for name, arm in config.arms.items()},
         }
         self._check_folder()
-        attempts = Attempts()
+        attempts = ProblemCollector()
         for name, arm in config.arms.items():
             attempts.run(partial(build, arm, f"{where}: arms.{name}"))
         for name, seed, arm in config.runs():
@@ -57,7 +62,9 @@ class Sweep:
             jobs[f"{arm}/{folder.name}"] = make_job(config, folder, threads, cache)
         total = sum(config.generations for _, _, config in self.config.runs())
         look = partial(_look, [Path(job.folder) for job in jobs.values()], total, watch)
-        return run_in_pool(jobs, self._workers, look) if ray is None else run_on_ray(jobs, ray, look)
+        return (
+            run_in_pool(jobs, self._workers, look) if ray is None else run_on_ray(jobs, ray, look)
+        )
 
     def _repr_html_(self) -> str:
         from imglab.report.notebook import Report
@@ -76,7 +83,9 @@ class Sweep:
                 raise InputError(Problem(str(self.folder), what, "choose another --out"))
         if missing := [seed for seed in there["seeds"] if seed not in self.config.seeds]:
             what = f"holds seeds that the config has not: {missing}"
-            raise InputError(Problem(str(self.folder), what, "add them to `seeds`, or choose another --out"))
+            raise InputError(
+                Problem(str(self.folder), what, "add them to `seeds`, or choose another --out")
+            )
 
 
 def _look(folders: list[Path], total: int, watch: Callable[[int, int], None]) -> None:

@@ -70,7 +70,9 @@ def band(values: Values, level: float = LEVEL) -> Band:
     log = is_positive(values)
     scaled = np.log(values) if log else values
     found = [mean_interval(column[np.isfinite(column)], level) for column in scaled.T]
-    columns = np.array([(each.estimate, each.low, each.high) for each in found], dtype=np.float64).reshape(-1, 3)
+    columns = np.array(
+        [(each.estimate, each.low, each.high) for each in found], dtype=np.float64
+    ).reshape(-1, 3)
     mean, low, high = np.where(np.isfinite(columns), columns, np.nan).T
     return Band(*(np.exp(each) if log else each for each in (mean, low, high)))
 
@@ -126,7 +128,10 @@ def false_alarm_rate(control: Values, level: float = LEVEL) -> float | None:
         return None
     (scaled,) = _on_one_scale(control)
     others = [np.delete(scaled, at, axis=0) for at in range(len(scaled))]
-    alarms = [_leaves(row, *control_band(rest, level)) is not None for row, rest in zip(scaled, others, strict=True)]
+    alarms = [
+        _leaves(row, *control_band(rest, level)) is not None
+        for row, rest in zip(scaled, others, strict=True)
+    ]
     return sum(alarms) / len(alarms)
 
 

@@ -10,7 +10,7 @@ STDERR = 2
 """Below and up to this number a file of a run must not be opened: what libraries print would end in it."""
 
 
-def open_streams() -> None:
+def open_stdio() -> None:
     """Let a closed stream swallow what is printed, and one whose encoding lacks a sign show its escape instead."""
     while (spare := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass

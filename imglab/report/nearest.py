@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from imglab.errors import InputError
-from imglab.report.story import Arm
+from imglab.report.arms import Arm
 from imglab.store.files import read_json
 from imglab.store.layout import generation_folder, spread_generations
 
@@ -30,7 +30,17 @@ WIDE_ALONE, WIDE_AMONG = 560, 400
 INLINE = 14_000_000
 """Characters of pictures and texts that a page holds at most; beyond, generations are left to files beside it."""
 UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, MemoryError, RecursionError, SyntaxError),
+    *(
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        MemoryError,
+        RecursionError,
+        SyntaxError,
+    ),
     *(OverflowError, SafetensorError, Image.DecompressionBombError, InputError),
 )
 
@@ -76,7 +86,9 @@ def sheet_png(images: np.ndarray, wide: int = WIDE_ALONE) -> tuple[bytes, dict[s
 def png_bytes(pixels: np.ndarray) -> bytes:
     """Return uint8 [H, W, 1 or 3] as a PNG: the same pixels, the same bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(
+        buffer, format="PNG", optimize=True
+    )
     return buffer.getvalue()
 
 
@@ -100,7 +112,10 @@ def collect(arms: Sequence[Arm], files_beside: str | None = None, limit: int = I
         [_of_generation(arm, g, wide, pool[name]) for g in range(len(arm.rows))]
         for arm, name in zip(arms, data, strict=True)
     ]
-    sizes = [[dict(_sizes(name, shown)) for shown in each] for name, each in zip(data, found, strict=True)]
+    sizes = [
+        [dict(_sizes(name, shown)) for shown in each]
+        for name, each in zip(data, found, strict=True)
+    ]
     gallery.inline = _that_fit(sizes, last, limit)
     keeper = _Keeper(gallery, files_beside)
     for at, (arm, name, generations) in enumerate(zip(arms, data, found, strict=True)):
@@ -114,7 +129,13 @@ def _that_fit(sizes: Sequence[Sequence[Mapping[str, int]]], last: int, limit: in
     most, fewest = last + 1, min(2, last + 1)
     chosen = list(range(last + 1))
     while most > fewest:
-        parts = {name: size for each in sizes for g in chosen if g < len(each) for name, size in each[g].items()}
+        parts = {
+            name: size
+            for each in sizes
+            for g in chosen
+            if g < len(each)
+            for name, size in each[g].items()
+        }
         wanted = sum(parts.values())
         if wanted <= limit:
             break
@@ -162,9 +183,18 @@ def _read_exhibit(folder: Path, shown: _Shown, pool: dict[int, Any]) -> None:
     """Read what is nearest to each sample; nothing of it is kept where any of it is not what a run writes."""
     columns = load_file(folder / "exhibit.safetensors")
     index, distance, rows, real = (columns[name] for name in ("index", "distance", "rows", "real"))
-    if not (index.ndim == 2 and index.shape == distance.shape and rows.shape == real.shape[:1] and rows.ndim == 1):
+    if not (
+        index.ndim == 2
+        and index.shape == distance.shape
+        and rows.shape == real.shape[:1]
+        and rows.ndim == 1
+    ):
         raise ValueError("its columns do not belong together")
-    if index.dtype.kind not in "iu" or rows.dtype.kind not in "iu" or not np.isfinite(distance).all():
+    if (
+        index.dtype.kind not in "iu"
+        or rows.dtype.kind not in "iu"
+        or not np.isfinite(distance).all()
+    ):
         raise ValueError("its columns are not of their kinds")
     path = folder / "exhibit.json"
     told = read_json(path, ()) if path.exists() else {}
@@ -273,10 +303,19 @@ class _Keeper:
             self.gallery.real[data] = entry
 
 
-def _entry(arm: Arm, number: int, data: str, generations: Sequence[_Shown], keeper: _Keeper) -> dict[str, Any]:
+def _entry(
+    arm: Arm, number: int, data: str, generations: Sequence[_Shown], keeper: _Keeper
+) -> dict[str, Any]:
     first = next((shown for shown in generations if _chosen_from(shown)), generations[0])
-    entry: dict[str, Any] = {"name": arm.name, "data": data, "layout": first.layout, "generations": []}
-    entry["kind"] = "images" if first.sheet else "texts" if _texts(first) else "text" if first.text else "none"
+    entry: dict[str, Any] = {
+        "name": arm.name,
+        "data": data,
+        "layout": first.layout,
+        "generations": [],
+    }
+    entry["kind"] = (
+        "images" if first.sheet else "texts" if _texts(first) else "text" if first.text else "none"
+    )
     prompts = [found.get("prompt", "") for found in first.words or []]
     entry["prompts"] = prompts if any(prompts) else None
     for g, shown in enumerate(generations):
@@ -288,7 +327,9 @@ def _entry(arm: Arm, number: int, data: str, generations: Sequence[_Shown], keep
             keeper.real(data, shown)
             if shown.index is not None and shown.distance is not None:
                 told["near"] = shown.index.tolist()
-                told["far"] = [[float(f"{value:.4g}") for value in row] for row in shown.distance.tolist()]
+                told["far"] = [
+                    [float(f"{value:.4g}") for value in row] for row in shown.distance.tolist()
+                ]
             if shown.words is not None:
                 told["words"] = [found.get("text", found.get("label", "")) for found in shown.words]
             told["text"] = shown.text

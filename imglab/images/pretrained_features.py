@@ -91,11 +91,19 @@ class Clip(Frozen):
         seen = torch.nn.functional.normalize(self.features(images).double(), dim=1)
         texts: dict[str, Tensor] = {}
         for at in range(0, len(prompts), BATCH):
-            new = [prompt for prompt in dict.fromkeys(prompts[at : at + BATCH]) if prompt not in texts]
+            new = [
+                prompt for prompt in dict.fromkeys(prompts[at : at + BATCH]) if prompt not in texts
+            ]
             if new:
                 most = self._network.config.text_config.max_position_embeddings
-                given = self._reader(new, padding=True, truncation=True, max_length=most, return_tensors="pt")
-                read = _pooled(self._network.get_text_features(**given.to(self._network.device))).double().cpu()
+                given = self._reader(
+                    new, padding=True, truncation=True, max_length=most, return_tensors="pt"
+                )
+                read = (
+                    _pooled(self._network.get_text_features(**given.to(self._network.device)))
+                    .double()
+                    .cpu()
+                )
                 texts.update(zip(new, torch.nn.functional.normalize(read, dim=1), strict=True))
         told = torch.stack([texts[prompt] for prompt in prompts])
         return 100 * (seen * told).sum(1).clamp(min=0)

@@ -66,20 +66,29 @@ def choices(
 
 def _precision(timed: Timed, settings: DenoiserSettings) -> Choice:
     seconds = {
-        name: timed(settings.model_copy(update={"precision": name, "compile": False}))[1] for name in ("fp32", "bf16")
+        name: timed(settings.model_copy(update={"precision": name, "compile": False}))[1]
+        for name in ("fp32", "bf16")
     }
     times = seconds["fp32"] / seconds["bf16"]
-    return Choice("bf16" if times >= FASTER else "fp32", f"a step in bf16 is {times:.2f} times as fast as in fp32")
+    return Choice(
+        "bf16" if times >= FASTER else "fp32",
+        f"a step in bf16 is {times:.2f} times as fast as in fp32",
+    )
 
 
 def _compile(timed: Timed, settings: DenoiserSettings, fits: int, steps: int) -> Choice:
     plain = timed(settings.model_copy(update={"compile": False}))[1] * steps
     if plain < WORTH_A_TRIAL:
-        return Choice(False, f"all fits together take about {plain:.0f} s: warming up would cost more than it saves")
+        return Choice(
+            False,
+            f"all fits together take about {plain:.0f} s: warming up would cost more than it saves",
+        )
     try:
         first, each = timed(settings.model_copy(update={"compile": True}))
     except Exception as error:  # a compiler that is missing or fails raises anything
-        return Choice(False, f"compiling failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
+        return Choice(
+            False, f"compiling failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        )
     compiled = first * fits + each * steps
     told = f"all fits: about {plain:.0f} s as they are, {compiled:.0f} s compiled (each warms up for {first:.0f} s)"
     return Choice(plain / compiled >= FASTER, told)
@@ -97,7 +106,9 @@ def _step_seconds(
     trial.network = copy.deepcopy(denoiser.network)
     step = trial_steps(trial, train, plan, settings, lora)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the compiler has much to say that is meant for its own users
+        warnings.simplefilter(
+            "ignore"
+        )  # the compiler has much to say that is meant for its own users
         first, *others = [_seconds(step) for _ in range(TIMED + 2)]
     return first, statistics.median(others[1:])
 
@@ -112,7 +123,10 @@ def _sampling_batch(denoiser: Denoiser, settings: DenoiserSettings) -> Choice:
             best = best or _largest(denoiser, settings, batch // 2)
             return Choice(best, f"{2 * best} images at a time do not fit into memory")
         if each * SLOWER > cheapest:
-            return Choice(best, f"{batch} images at a time are no cheaper: {each * 1e3:.2g} ms an image and step")
+            return Choice(
+                best,
+                f"{batch} images at a time are no cheaper: {each * 1e3:.2g} ms an image and step",
+            )
         best, cheapest = batch, each
     return Choice(best, "the largest that was tried is the cheapest")
 
@@ -127,9 +141,15 @@ def _largest(denoiser: Denoiser, settings: DenoiserSettings, batch: int) -> int:
 def _image_seconds(denoiser: Denoiser, settings: DenoiserSettings, batch: int) -> float | None:
     """Return the seconds that an image and step takes in batches of this size; None where memory runs out."""
     try:
-        images = torch.randn(batch, *denoiser.shape, generator=seeds.generator("trial")).to(device())
-        labels = torch.zeros(batch, dtype=torch.int64, device=images.device) if denoiser.told else None
-        once = partial(guided, denoiser, settings, images, torch.tensor(1, device=images.device), labels)
+        images = torch.randn(batch, *denoiser.shape, generator=seeds.generator("trial")).to(
+            device()
+        )
+        labels = (
+            torch.zeros(batch, dtype=torch.int64, device=images.device) if denoiser.told else None
+        )
+        once = partial(
+            guided, denoiser, settings, images, torch.tensor(1, device=images.device), labels
+        )
         _seconds(once)
         return statistics.median(_seconds(once) for _ in range(3)) / batch
     except RuntimeError as error:

@@ -20,7 +20,9 @@ def left_open(section: Any, path: str = "") -> str:
     )
 
 
-def choices(models: Sequence[GenerativeModel], modality: Modality, generations: int) -> dict[str, Choice]:
+def choices(
+    models: Sequence[GenerativeModel], modality: Modality, generations: int
+) -> dict[str, Choice]:
     """Let the models measure what is left to `auto`; those that take turns share the run's fits."""
     train, turns = TrainingSet.of(modality.real("train")), len(models)
     found: dict[str, Choice] = {}
@@ -38,7 +40,12 @@ def with_values(section: Any, values: Mapping[str, Any]) -> Any:
     for at, member in enumerate(members):
         begin = f"models.{at}."
         members[at] = with_values(
-            member, {key.removeprefix(begin): value for key, value in values.items() if key.startswith(begin)}
+            member,
+            {
+                key.removeprefix(begin): value
+                for key, value in values.items()
+                if key.startswith(begin)
+            },
         )
     return section.model_copy(update={**own, **({"models": members} if members else {})})
 
@@ -48,7 +55,8 @@ def settled(section: Any, stored: Any) -> Any:
     if isinstance(section, PlugIn):
         return section
     members = [
-        settled(*pair) for pair in zip(getattr(section, "models", ()), getattr(stored, "models", ()), strict=True)
+        settled(*pair)
+        for pair in zip(getattr(section, "models", ()), getattr(stored, "models", ()), strict=True)
     ]
     chosen = {key: getattr(stored, key) for key in auto_keys(section)}
     return section.model_copy(update={**chosen, **({"models": members} if members else {})})

@@ -19,11 +19,18 @@ from imglab.text import statistics
 from imglab.text.statistics import BANDS, RARE, WordIndex
 
 FLOOR_PORTIONS = 20
-SCALARS = ("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope", "rare_word_survival")
+SCALARS = (
+    "distinct_1",
+    "distinct_2",
+    "distinct_3",
+    "gzip_ratio",
+    "zipf_slope",
+    "rare_word_survival",
+)
 
 
 @dataclass(frozen=True)
-class PortionStatistics:
+class SubsampleStatistics:
     """Takes the statistics of samples, against the words of the real training text.
 
     real       blocks of the real training text, int64 [N, T]
@@ -45,10 +52,14 @@ class PortionStatistics:
         """
         total = int(self._reference.sum())
         drawn = max(1, round(total * samples / len(self.real)))
-        seen = round(total * min(samples, max(1, self.budget // self.real.shape[1])) / len(self.real))
+        seen = round(
+            total * min(samples, max(1, self.budget // self.real.shape[1])) / len(self.real)
+        )
         found: dict[str, float | None] = {}
         for band, (least, most) in zip(statistics.band_names(), BANDS, strict=True):
-            chosen = self._reference[(self._reference >= least) & (self._reference <= (most or total))]
+            chosen = self._reference[
+                (self._reference >= least) & (self._reference <= (most or total))
+            ]
             counts, times = torch.unique(chosen, return_counts=True)
             shares = [
                 chance_alive(count / total, drawn, generation + 1, seen) * many
@@ -67,17 +78,25 @@ class PortionStatistics:
         order = torch.randperm(len(tokens), generator=seeds.generator("portions", len(tokens)))
         portions = [tokens[rows] for rows in order.split(each) if len(rows) == each]
         found = [self._statistics(portion, self._reference) for portion in portions]
-        floor = {**self._floor(each, len(portions)), "repetition": _spread(self._real_repetition, len(tokens))}
+        floor = {
+            **self._floor(each, len(portions)),
+            "repetition": _spread(self._real_repetition, len(tokens)),
+        }
         values: dict[str, object] = {"token_budget": each * tokens.shape[1]}
         reasons = {}
         for name in SCALARS:
             column = _column([statistic[name] for statistic in found])
             if column is None:
                 values[name] = None
-                reasons[name] = "a portion has too few different words, or the real text no rare one"
+                reasons[name] = (
+                    "a portion has too few different words, or the real text no rare one"
+                )
             else:
                 values |= _with_error(name, column)
-        bands = {band: _column([statistic[band] for statistic in found]) for band in statistics.band_names()}
+        bands = {
+            band: _column([statistic[band] for statistic in found])
+            for band in statistics.band_names()
+        }
         values["word_survival"] = {
             band: None if column is None else float(column.mean()) for band, column in bands.items()
         }
@@ -94,7 +113,10 @@ class PortionStatistics:
             "gzip_ratio": statistics.gzip_ratio(text) if text else None,
             "zipf_slope": statistics.zipf_slope(every),
             "rare_word_survival": statistics.survival(reference, counts, 1, RARE),
-            **{name: statistics.survival(reference, counts, least, most) for name, (least, most) in bands},
+            **{
+                name: statistics.survival(reference, counts, least, most)
+                for name, (least, most) in bands
+            },
         }
 
     @cached_property
@@ -120,14 +142,20 @@ class PortionStatistics:
             reason = f"a floor needs {2 * each} real blocks, there are {len(everything)}"
             return {**dict.fromkeys(SCALARS), "text_reason": reason}
         if each not in self._floors:
-            whole = self._words.counts(self._running(self.real)) + self._words.counts(self._running(self.held_out))
+            whole = self._words.counts(self._running(self.real)) + self._words.counts(
+                self._running(self.held_out)
+            )
             found = []
             for split in range(FLOOR_PORTIONS):
-                rows = torch.randperm(len(everything), generator=seeds.generator("text floor", split))[:each]
+                rows = torch.randperm(
+                    len(everything), generator=seeds.generator("text floor", split)
+                )[:each]
                 portion = everything[rows]
                 rest = (whole - self._words.counts("\n".join(self._texts(portion)))).clamp(min=0)
                 found.append(self._statistics(portion, rest))
-            self._floors[each] = {name: _column([statistic[name] for statistic in found]) for name in SCALARS}
+            self._floors[each] = {
+                name: _column([statistic[name] for statistic in found]) for name in SCALARS
+            }
         return {name: _spread(column, portions) for name, column in self._floors[each].items()}
 
     @cached_property
@@ -149,4 +177,8 @@ def _column(values: Sequence[float | None]) -> Tensor | None:
 
 def _spread(column: Tensor | None, n: int) -> dict[str, float] | None:
     """Return mean, and standard deviation of the mean of n such values."""
-    return None if column is None else {"mean": float(column.mean()), "sd": float(column.std()) / n**0.5}
+    return (
+        None
+        if column is None
+        else {"mean": float(column.mean()), "sd": float(column.std()) / n**0.5}
+    )

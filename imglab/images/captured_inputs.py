@@ -40,17 +40,27 @@ class Flow:
         return torch.lerp(clean, noise, share.to(clean.dtype)[:, None, None, None])
 
 
-class RecordedDenoiser(LatentDenoiser):
+class CapturedInputsDenoiser(LatentDenoiser):
     """A transformer that works on latents and reads prompts. A label is a prompt's number."""
 
-    def __init__(self, pipeline: DiffusionPipeline, prompts: Sequence[str], size: tuple[int, int], *given: Any) -> None:
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        prompts: Sequence[str],
+        size: tuple[int, int],
+        *given: Any,
+    ) -> None:
         super().__init__(*given, told=True, nobody=len(prompts))
         self._pipeline, self._prompts, self._size = pipeline, [*prompts, ""], size
 
-    def predict(self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None) -> Tensor:
+    def predict(
+        self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None
+    ) -> Tensor:
         """Return the prediction, given the prompts that the labels stand for; a learned variance is left alone."""
         assert labels is not None
-        given = record(self._pipeline, [self._prompts[label] for label in labels.tolist()], self._size)
+        given = record(
+            self._pipeline, [self._prompts[label] for label in labels.tolist()], self._size
+        )
         now = times + 1 if isinstance(self.noising, Flow) else times
         told = (now * given.times).to(given.keys[given.time].dtype)
         latents = _packed(noisy) if given.packed else noisy
@@ -108,9 +118,20 @@ def record(pipeline: DiffusionPipeline, prompts: list[str], size: tuple[int, int
     made = copy.copy(pipeline)
     made.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     made.transformer = _Recorder(pipeline.transformer)
-    drawing = {"num_inference_steps": 2, "guidance_scale": 1.0, "generator": seeds.generator("recorded")}
+    drawing = {
+        "num_inference_steps": 2,
+        "guidance_scale": 1.0,
+        "generator": seeds.generator("recorded"),
+    }
     try:
-        made(prompt=prompts, height=size[0], width=size[1], output_type="latent", **drawing, **plain_keys(made))
+        made(
+            prompt=prompts,
+            height=size[0],
+            width=size[1],
+            output_type="latent",
+            **drawing,
+            **plain_keys(made),
+        )
     except _Recorded as recorded:
         return Given(_in_fp32(recorded.keys), made.scheduler)
     raise ValueError("it draws without its transformer")
@@ -136,9 +157,9 @@ def plain_keys(pipeline: DiffusionPipeline) -> dict[str, bool]:
     return {key: value for key, value in PLAIN.items() if key in known}
 
 
-def recorded_denoiser(
+def captured_inputs_denoiser(
     pipeline: DiffusionPipeline, noising: DDPMScheduler | Flow, spec: Spec, prompts: Sequence[str]
-) -> RecordedDenoiser:
+) -> CapturedInputsDenoiser:
     """Return the denoiser of a pipeline whose transformer reads prompts; InputError where the lab cannot train it."""
     kind, autoencoder = type(pipeline).__name__, getattr(pipeline, "vae", None)
     config: Any = getattr(autoencoder, "config", {})
@@ -147,7 +168,11 @@ def recorded_denoiser(
         what = f"a {kind} has no autoencoder of Stable Diffusion's kind"
         raise InputError(Problem(NAME, what, "choose another pipeline"))
     latents = Latents(autoencoder)
-    shape = (config.latent_channels, height // latents.times_smaller, width // latents.times_smaller)
+    shape = (
+        config.latent_channels,
+        height // latents.times_smaller,
+        width // latents.times_smaller,
+    )
     remedy = f"set modality.size to a multiple of {2 * latents.times_smaller}"
     if channels != config.in_channels:
         what = f"draws images of {config.in_channels} channels, the data have {channels}"
@@ -159,12 +184,18 @@ def recorded_denoiser(
         if should_reduce_batch_size(error):
             raise
         what = f"cannot be asked what it reads: {first_line(error)}"
-        raise InputError(Problem(NAME, what, f"choose another pipeline, or {remedy}")) from None
-    packed = tuple(_packed(torch.empty(1, *shape)).shape[1:]) if not any(side % 2 for side in shape[1:]) else None
+        raise InputError(Problem(NAME, what, f"choose another pipeline, or {remedy}")) from error
+    packed = (
+        tuple(_packed(torch.empty(1, *shape)).shape[1:])
+        if not any(side % 2 for side in shape[1:])
+        else None
+    )
     if found != (packed if given.packed else shape):
         what = f"works on {' x '.join(map(str, found))} for images of {width} x {height}, not on {shape}"
         raise InputError(Problem(NAME, what, remedy))
-    return RecordedDenoiser(pipeline, prompts, (height, width), latents, pipeline.transformer, noising, shape)
+    return CapturedInputsDenoiser(
+        pipeline, prompts, (height, width), latents, pipeline.transformer, noising, shape
+    )
 
 
 def _packed(latents: Tensor) -> Tensor:

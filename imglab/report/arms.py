@@ -95,7 +95,9 @@ class Arm:
                 if value is not None
             ]
         known = [row for row in self.rows if is_number(row.get(metric))]
-        errors = [row[f"{metric}_se"] if is_number(row.get(f"{metric}_se")) else 0.0 for row in known]
+        errors = [
+            row[f"{metric}_se"] if is_number(row.get(f"{metric}_se")) else 0.0 for row in known
+        ]
         return [
             (row["generation"], row[metric], row[metric] - error, row[metric] + error)
             for row, error in zip(known, errors, strict=True)
@@ -118,7 +120,11 @@ class Arm:
                 event = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(event, dict) and is_number(event.get("seconds")) and type(event.get("generation")) is int:
+            if (
+                isinstance(event, dict)
+                and is_number(event.get("seconds"))
+                and type(event.get("generation")) is int
+            ):
                 stages = found.setdefault(event["generation"], {})
                 stages[str(event.get("stage"))] = float(event["seconds"])
         return found
@@ -126,7 +132,11 @@ class Arm:
 
 def expected(folder: Path, config: RunConfig, rows: Rows) -> dict[str, list[float | None]]:
     """Return what theory expects of the chain in `folder`, whose first generation had the whole real set."""
-    return predict(config, rows[0]["n_train"], len(rows)) if rows and not (folder / FORK).exists() else {}
+    return (
+        predict(config, rows[0]["n_train"], len(rows))
+        if rows and not (folder / FORK).exists()
+        else {}
+    )
 
 
 def read_arms(folders: Sequence[Path]) -> list[Arm]:
@@ -136,11 +146,17 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
     """
     arms = [arm for folder in folders for arm in _arms_of(folder)]
     if not any(arm.rows for arm in arms):
-        damaged = [Problem(str(arm.folder), arm.note, "imglab verify tells more") for arm in arms if arm.note]
+        damaged = [
+            Problem(str(arm.folder), arm.note, "imglab verify tells more")
+            for arm in arms
+            if arm.note
+        ]
         if damaged:
             raise InputError(damaged)
         where = ", ".join(map(str, folders))
-        raise InputError(Problem(where, "has no finished generation yet", "run it first, or use `run --live`"))
+        raise InputError(
+            Problem(where, "has no finished generation yet", "run it first, or use `run --live`")
+        )
     return _with_names_of_their_own(arms)
 
 
@@ -148,7 +164,9 @@ def differences(arms: Sequence[Arm]) -> dict[str, list[Any]]:
     """Return the keys of the configs in which arms differ, with each arm's value; names and threads left out."""
     keys = {key: None for arm in arms for key in arm.settings if key not in ("name", "threads")}
     found = {key: [arm.settings.get(key) for arm in arms] for key in keys}
-    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+    return {
+        key: values for key, values in found.items() if any(value != values[0] for value in values)
+    }
 
 
 def comparable(arms: Sequence[Arm]) -> list[list[Arm]]:
@@ -167,7 +185,9 @@ def _arms_of(folder: Path) -> list[Arm]:
     chains = chains_of(folder)
     if chains is None:
         return [_arm(folder, folder.resolve().name)]
-    return [_arm(folder / name, name) for name in chains if (folder / name / "config.yaml").is_file()]
+    return [
+        _arm(folder / name, name) for name in chains if (folder / name / "config.yaml").is_file()
+    ]
 
 
 def _arm(folder: Path, name: str) -> Arm:
@@ -194,7 +214,9 @@ def _arms_of_sweep(folder: Path) -> list[Arm]:
     for name, seeds in sweep.items():
         first = min(seeds)
         run = folder / name / f"seed-{first}"
-        found.append(Arm(name, run, seeds[first], len(seeds), bands[name] if len(seeds) > 1 else {}))
+        found.append(
+            Arm(name, run, seeds[first], len(seeds), bands[name] if len(seeds) > 1 else {})
+        )
     return found
 
 
@@ -205,7 +227,9 @@ def _with_names_of_their_own(arms: Sequence[Arm]) -> list[Arm]:
     found = []
     for arm in renamed:
         seen[arm.name] += 1
-        found.append(Arm(f"{arm.name} ({seen[arm.name]})", *_rest(arm)) if seen[arm.name] > 1 else arm)
+        found.append(
+            Arm(f"{arm.name} ({seen[arm.name]})", *_rest(arm)) if seen[arm.name] > 1 else arm
+        )
     return found
 
 
