@@ -9,7 +9,7 @@ from typing import Any
 from imglab import seeds
 from imglab.curation import Curator
 from imglab.generation import Generation, _show
-from imglab.lineage import Start, _start
+from imglab.lineage import Lineage, Start
 from imglab.measure import Measure
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
@@ -68,22 +68,20 @@ def chain_events(
     measure = measure or Measure(modality)
     real = modality.real("train")
     n = samples or len(real)
-    models = [model] if isinstance(model, GenerativeModel) else list(model)
-    bases = list(base) if isinstance(base, Sequence) else [base] * len(models)
+    lineage = Lineage.of(model, start=start, base=base)
     with store.timed(stage="reference"):
         yield from measure.prepare()
     for g in range(generations):
         if not store.finished(g):
-            turn = g % len(models)
             train = training_set(modality, regime, store, g, seed)
-            weights = _start(start, bases[turn], store, g, turns=len(models))
+            weights = lineage.weights(g, store)
             fit_seed = seeds.derive(seed, g, "fit")
-            fitting = models[turn].fit(
+            fitting = lineage.model(g).fit(
                 train, start=weights, seed=fit_seed, resume=store.checkpoint(g)
             )
             yield from _stage(store, g, "model", _checkpointed(fitting, store, g, checkpoint_every))
 
-            fitted, by = store.model(g), turn if len(models) > 1 else None
+            fitted, by = store.model(g), lineage.source(g)
             drawing = _draw(modality, fitted, train, n, by, seed=seeds.derive(seed, g, "samples"))
             yield from _stage(store, g, "samples", drawing)
             drawing = _draw(

@@ -14,14 +14,8 @@ DECODINGS = {
     "top-p": "model.decoding={kind: sampling, temperature: 0.9, top_p: 0.95}",
     "beam": "model.decoding={kind: beam, beams: 5}",
 }
-SHOWN = [
-    "perplexity",
-    "reference_perplexity",
-    "entropy",
-    "distinct_2",
-    "repetition",
-    "rare_word_survival",
-]
+SHOWN = ["perplexity", "reference_perplexity", "entropy"]
+SHOWN += ["distinct_2", "repetition", "rare_word_survival"]
 
 
 def main() -> None:
@@ -33,17 +27,14 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
 
-    found = {}
+    rows = {}
     for name, change in DECODINGS.items():
         run = imglab.Run.from_file(arguments.config, arguments.out / name, [*arguments.set, change])
-        found[name] = [generation.metrics for generation in run.generations()]
-        print(
-            name,
-            *(f"  {key} {[row[key] for row in found[name]]}" for key in SHOWN),
-            sep="\n",
-            flush=True,
-        )
-    (arguments.out / "decoding.png").write_bytes(png(curves_figure(found, SHOWN)))
+        rows[name] = [generation.metrics for generation in run.generations()]
+        print(name)
+        for key in SHOWN:
+            print(f"  {key} {[row[key] for row in rows[name]]}", flush=True)
+    (arguments.out / "decoding.png").write_bytes(png(curves_figure(rows, SHOWN)))
     print(arguments.out / "decoding.png")
 
 

@@ -190,7 +190,7 @@ def test_differences_are_named_by_key():
 
 def test_the_schema_is_judged_without_torch(configs):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom imglab.config import load_config\n"
+        "import sys\nfrom pathlib import Path\nfrom imglab.config.load import load_config\n"
         f"load_config(Path({str(configs / 'image_digits.yaml')!r}))\n"
         "assert not {'torch', 'numpy', 'diffusers'} & set(sys.modules), 'imported'"
     )

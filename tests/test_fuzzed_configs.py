@@ -854,7 +854,7 @@ HOSTILE = {
 JUDGE = """
 import resource, sys
 from pathlib import Path
-from imglab.config import load_config
+from imglab.config.load import load_config
 from imglab.errors import InputError
 from imglab.safe_text import printable
 from imglab.studies.sweeps.config import load_sweep

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from imglab import check_modality
+from imglab.config import kinds
 from imglab.config.load import validate_config
 from imglab.progress import Progress
 from imglab.run.build import build_modality, build_models
@@ -110,9 +111,9 @@ def test_what_ships_keeps_the_contracts(case):
 
 
 def test_every_kind_that_ships_is_checked():
-    kinds = {section["kind"] for sections in CASES.values() for section in sections}
+    checked = {section["kind"] for sections in CASES.values() for section in sections}
     by_their_own_tests = {"pipeline"}  # test_pipelines.py: they start from a folder
-    assert kinds == {*kinds.MODALITIES, *kinds.MODELS} - by_their_own_tests
+    assert checked == {*kinds.MODALITIES, *kinds.MODELS} - by_their_own_tests
 
 
 def test_a_right_modality_of_a_third_party_passes():
