@@ -1,17 +1,19 @@
 """Curation: which of the samples that a generation drew go on to the pool.
 
-A curator is a function of the samples and their `Context` that returns the indices of those accepted, int64 [M],
-ascending, none twice. It stands between model and pool: metrics are taken of all samples drawn, and again of those
-accepted. Feng et al. 2024 ("Beyond model collapse", 2406.07515) show that verified selection can avoid the collapse.
+A curator is a function of the samples and their `Context` that returns the indices of the accepted
+samples, int64 [M], ascending, none twice. It stands between model and pool: metrics are taken of
+all samples drawn, and again of those accepted. Feng et al. 2024 ("Beyond model collapse",
+2406.07515) show that verified selection can avoid the collapse.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,39 +22,56 @@ from imglab import seeds
 from imglab.errors import InputError, Problem, Stopped
 from imglab.metrics import nearest_distances
 from imglab.metrics.neighbours import in_one_frame, kth_squared_distance
-from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.modality import Exporter, Judge, Modality, WatermarkDetector
+from imglab.model import Density, GenerativeModel, HasAbilities
 from imglab.samples import Samples, hash_samples
 from imglab.store import files
 from imglab.store.files import read_signed
 
+Ability = TypeVar("Ability")
+
 BLOCK = 512
-MARKS, NAMES = "marks.csv", ".names.json"
-YES, NO = {"1", "yes", "y", "keep"}, {"0", "no", "n", "drop"}
-CALIBRATED = 4096
-"""Real samples whose watermark scores set the detector's threshold, at most."""
+"""Samples that are compared with each other at a time."""
+
+MARKS = "marks.csv"
+NAMES = ".names.json"
+YES = {"1", "yes", "y", "keep"}
+NO = {"0", "no", "n", "drop"}
+
+CALIBRATION_SAMPLES = 4096
+"""At most so many real samples set the threshold of the watermark detector."""
 
 
 @dataclass(frozen=True)
 class Context:
     """What a curator may know beside the samples.
 
-    features    of the samples, float32 [N, D]
-    real        of the real training set, float32 [M, D]
-    modality    the kind of data
-    first       generation 0's model
-    generation  which one drew
-    seed        of this curation: the same samples and seed give the same choice
-    desk        folder where a person is asked, or None where there is none
+    features     of the samples, float32 [N, D]
+    real         features of the real training set, float32 [M, D]
+    modality     the kind of data
+    generation0  the model of generation 0
+    generation   the number of the generation that drew the samples
+    seed         of this curation: the same samples and seed give the same choice
+    annotations  folder where a person is asked, or None where there is none
     """
 
     features: Tensor
     real: Tensor
     modality: Modality
-    first: GenerativeModel
+    generation0: GenerativeModel
     generation: int
     seed: int
-    desk: Path | None = None
+    annotations: Path | None = None
+
+    @property
+    def first(self) -> GenerativeModel:
+        """The name of `generation0` in version 0.1."""
+        return self.generation0
+
+    @property
+    def desk(self) -> Path | None:
+        """The name of `annotations` in version 0.1."""
+        return self.annotations
 
 
 class Curator(Protocol):
@@ -79,57 +98,67 @@ def random(samples: Samples, context: Context, *, keep: float) -> Tensor:
 
 
 def confidence(samples: Samples, context: Context, *, keep: float) -> Tensor:
-    """Keep the share of which the modality's classifier is most sure."""
-    return _best(context.modality.confidence(samples), keep)
+    """Keep the share of which the modality's judge is most sure."""
+    judge = _required(context.modality, Judge)
+    return _best(judge.confidence(samples), keep)
 
 
 def oracle(samples: Samples, context: Context, *, keep: float) -> Tensor:
-    """Keep the share nearest to real training samples, by features: a verifier that knows the truth."""
+    """Keep the share nearest to real training samples, by features: it knows the truth."""
     return _best(-nearest_distances(train=context.real, synthetic=context.features), keep)
 
 
 def density(samples: Samples, context: Context, *, keep: float) -> Tensor:
-    """Keep the share most likely under generation 0's model; of text: of lowest perplexity."""
-    return _best(context.first.log_density(samples), keep)
+    """Keep the share most likely under generation 0's model; for text, of lowest perplexity."""
+    return _best(_required(context.generation0, Density).log_density(samples), keep)
 
 
 def diversity(samples: Samples, context: Context, *, keep: float) -> Tensor:
-    """Keep a share that is spread as far as possible: each next one farthest from those kept (Gonzalez 1985)."""
-    features, size = context.features.double(), kept_size(len(samples), keep)
+    """Keep a share that is spread as far as possible: each next sample is the one farthest from
+    those chosen before (Gonzalez 1985)."""
+    features = context.features.double()
+    size = kept_size(len(samples), keep)
     if not size:
         return torch.empty(0, dtype=torch.int64)
+
+    # Begin with the sample nearest to the mean. A chosen one gets distance -1, so that it is not
+    # chosen again where all samples are equal.
     chosen = [int((features - features.mean(0)).square().sum(1).argmin())]
-    nearest = (features - features[chosen[0]]).square().sum(1)
-    nearest[chosen[0]] = -1  # so that it is not chosen again where all are equal
+    distance = (features - features[chosen[0]]).square().sum(1)
+    distance[chosen[0]] = -1
+
     for _ in range(size - 1):
-        chosen.append(int(nearest.argmax()))
-        nearest = torch.minimum(nearest, (features - features[chosen[-1]]).square().sum(1))
-        nearest[chosen[-1]] = -1
+        chosen.append(int(distance.argmax()))
+        distance_to_last = (features - features[chosen[-1]]).square().sum(1)
+        distance = torch.minimum(distance, distance_to_last)
+        distance[chosen[-1]] = -1
     return torch.tensor(chosen).sort().values
 
 
 def duplicates(samples: Samples, context: Context, *, distance: float) -> Tensor:
     """Drop each sample that is nearer to an earlier, accepted one than `distance`.
 
-    In units of the real training set's median distance to the nearest other sample; 0 drops exact repeats only.
+    The unit is the real training set's median distance to the nearest other sample; 0 drops exact
+    repeats only.
     """
     if len(context.real) < 2:
-        raise InputError(
-            Problem("curate.distance", "its unit needs two real training samples", "add some")
-        )
+        what = "its unit needs two real training samples"
+        raise InputError(Problem("curate.distance", what, "add some"))
+
     (real,) = in_one_frame(context.real)
-    unit = (
-        float(kth_squared_distance(real, (1,))[0][real.inverse].median().sqrt()) / real.frame.scale
-    )
-    features, radius = context.features.double(), distance * unit
+    nearest = kth_squared_distance(real, (1,))[0][real.inverse]
+    unit = float(nearest.median().sqrt()) / real.frame.scale
+
+    features = context.features.double()
+    radius = distance * unit
     accepted: list[int] = []
     for start in range(0, len(features), BLOCK):
         block = features[start : start + BLOCK]
-        free = (
-            ~_near(block, features[accepted], radius).any(1)
-            if accepted
-            else torch.ones(len(block)).bool()
-        )
+        free = torch.ones(len(block)).bool()
+        if accepted:
+            free = ~_near(block, features[accepted], radius).any(1)
+
+        # Within the block each accepted sample takes those after it that are too near.
         near = _near(block, block, radius)
         for row in range(len(block)):
             if free[row]:
@@ -143,105 +172,121 @@ def drop_watermarked(
 ) -> Tensor:
     """Drop samples in which the detector finds the watermark of `key`.
 
-    Its threshold lets it find the mark in a share `false_positive_rate` of the real training set; beyond that, each
-    verdict is turned round with probability `error_rate`.
+    false_positive_rate  share of the real training set in which it finds the mark: its threshold
+    error_rate           probability that a verdict is turned round
     """
-    found, real = context.modality.watermark_scores, context.modality.real("train")
-    rows = torch.randperm(len(real), generator=seeds.generator("watermark", "calibration"))[
-        :CALIBRATED
-    ]
-    threshold = found(real[rows.sort().values], key=key).quantile(1 - false_positive_rate)
-    wrong = torch.rand(len(samples), generator=seeds.generator(context.seed)) < error_rate
-    return ((found(samples, key=key) <= threshold) ^ wrong).nonzero().flatten()
+    detector = _required(context.modality, WatermarkDetector)
+
+    # Set the threshold on real samples, which carry no mark.
+    real = context.modality.real("train")
+    order = torch.randperm(len(real), generator=seeds.generator("watermark", "calibration"))
+    rows = order[:CALIBRATION_SAMPLES].sort().values
+    scores = detector.watermark_scores(real[rows], key=key)
+    threshold = scores.quantile(1 - false_positive_rate)
+
+    is_unmarked = detector.watermark_scores(samples, key=key) <= threshold
+    is_wrong = torch.rand(len(samples), generator=seeds.generator(context.seed)) < error_rate
+    return (is_unmarked ^ is_wrong).nonzero().flatten()
 
 
 def human(samples: Samples, context: Context) -> Tensor:
     """Ask a person: export the samples and a list to mark, stop, and go on when all are marked."""
-    if context.desk is None:
-        raise InputError(
-            Problem("curate.kind", "`human` needs a run directory", "run it with --out")
-        )
-    path = context.desk / MARKS
+    folder = context.annotations
+    if folder is None:
+        what = "`human` needs a run directory"
+        raise InputError(Problem("curate.kind", what, "run it with --out"))
+
+    path = folder / MARKS
     if not path.exists():
-        context.desk.mkdir(parents=True, exist_ok=True)
-        names = context.modality.export(samples, context.desk)
-        files.write_signed(context.desk / NAMES, {"names": names, "samples": hash_samples(samples)})
-        files.write_bytes(path, _csv([("file", "keep"), *((name, "") for name in names)]))
-    asked = read_signed(context.desk / NAMES, ("names", "samples"))
+        _ask(samples, context, folder)
+    asked = read_signed(folder / NAMES, ("names", "samples"))
     if asked["samples"] != hash_samples(samples):
-        what = (
-            "has marks of other samples: the generation was made again, and differs in the last bit"
-        )
-        raise InputError(
-            Problem(str(context.desk), what, "move it away, and mark those that are drawn now")
-        )
-    rows = _marks(path, asked["names"])
-    open_ = sum(not mark for mark in rows)
-    if open_:
+        what = "holds marks of other samples: the generation was made again and differs"
+        remedy = "move it away, and mark the samples that are drawn now"
+        raise InputError(Problem(str(folder), what, remedy))
+
+    marks = _read_marks(path, asked["names"])
+    unmarked = marks.count("")
+    if unmarked:
         raise Stopped(
-            f"waiting for marks: {open_} of {len(rows)} samples of generation {context.generation} are not marked; "
-            f"write 1 (keep) or 0 (drop) beside each in {path} and run the same command again"
+            f"waiting for marks: {unmarked} of {len(marks)} samples of generation "
+            f"{context.generation} are not marked; write 1 (keep) or 0 (drop) beside each in "
+            f"{path} and run the same command again"
         )
-    kept = [at for at, mark in enumerate(rows) if mark in YES]
-    if not kept:  # now, while the marks can still be changed
-        raise InputError(
-            Problem(
-                str(path),
-                "keeps no sample, so that nothing is left to train on",
-                "mark some with 1",
-            )
-        )
-    return torch.tensor(kept, dtype=torch.int64)
+
+    accepted = [row for row, mark in enumerate(marks) if mark in YES]
+    if not accepted:  # said now, while the marks can still be changed
+        what = "keeps no sample, so that nothing is left to train on"
+        raise InputError(Problem(str(path), what, "mark some with 1"))
+    return torch.tensor(accepted, dtype=torch.int64)
+
+
+def _required(owner: HasAbilities, ability: type[Ability]) -> Ability:
+    """Return what provides an ability; InputError where there is none."""
+    provider = owner.ability(ability)
+    if provider is None:
+        what = f"{type(owner).__name__} does not have what this curator needs"
+        raise InputError(Problem("curate.kind", f"{what}: {ability.__doc__}", "choose another"))
+    return provider
 
 
 def _best(scores: Tensor, keep: float) -> Tensor:
-    """Return the indices of the highest scores; what has none is the worst, and of equals the first are best."""
+    """Return the indices of the highest scores; NaN is the worst, and of equals the first wins."""
     order = scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
     return order[: kept_size(len(scores), keep)].sort().values
 
 
 def _near(one: Tensor, two: Tensor, radius: float) -> Tensor:
+    """Say which rows [N, D] and [M, D] are near each other, bool [N, M]."""
     distance = torch.cdist(one, two, compute_mode="donot_use_mm_for_euclid_dist")
-    return (distance == 0) if radius == 0 else distance < radius
+    if radius == 0:
+        return distance == 0
+    return distance < radius
 
 
-def _marks(path: Path, names: list[str]) -> list[str]:
-    """Read the marks, in the order of the samples' file names; InputError where one is none, or a line is missing."""
+def _ask(samples: Samples, context: Context, folder: Path) -> None:
+    """Export the samples into `folder`, beside a list on which a person marks them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = _required(context.modality, Exporter).export(samples, folder)
+    files.write_signed(folder / NAMES, {"names": names, "samples": hash_samples(samples)})
+
+    buffer = io.StringIO()
+    rows = [("file", "keep"), *((name, "") for name in names)]
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    files.write_bytes(folder / MARKS, buffer.getvalue().encode())
+
+
+def _read_marks(path: Path, names: Sequence[str]) -> list[str]:
+    """Return the marks in the order of the samples' file names; "" where there is none yet.
+
+    Raises InputError where the list cannot be read, a mark is unknown or a line is missing.
+    """
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(
-            Problem(str(path), f"cannot be read: {error}", "remove it to get a new one")
-        ) from error
+        problem = Problem(str(path), f"cannot be read: {error}", "remove it to get a new one")
+        raise InputError(problem) from error
+
     remedy = "one line for each file; remove the list to get a new one"
-    found: dict[str, str] = {}
+    marks: dict[str, str] = {}
     for line, row in enumerate(rows[1:], 2):
         if not row:
             continue
-        name, mark = row[0].strip(), row[1].strip().lower() if len(row) > 1 else ""
+        where = f"{path}, line {line}"
+        name = row[0].strip()
+        mark = "".join(row[1:2]).strip().lower()
+
         if mark and mark not in YES | NO:
-            raise InputError(
-                Problem(f"{path}, line {line}", f"{mark!r} is no mark", "1 (keep) or 0 (drop)")
-            )
-        if name in found or name not in names:
-            what = (
-                f"{name!r} stands there twice" if name in found else f"{name!r} is no sample's file"
-            )
-            raise InputError(Problem(f"{path}, line {line}", what, remedy))
-        found[name] = mark
-    if len(found) < len(names):
-        missing = next(name for name in names if name not in found)
-        raise InputError(
-            Problem(
-                str(path),
-                f"marks {len(found)} of {len(names)} samples: {missing} is missing",
-                remedy,
-            )
-        )
-    return [found[name] for name in names]
+            what = f"{mark!r} is not a mark"
+            raise InputError(Problem(where, what, "1 (keep) or 0 (drop)"))
+        if name in marks:
+            raise InputError(Problem(where, f"names {name!r} twice", remedy))
+        if name not in names:
+            raise InputError(Problem(where, f"{name!r} is not the file of a sample", remedy))
+        marks[name] = mark
 
-
-def _csv(rows: list[tuple[str, str]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue().encode()
+    missing = [name for name in names if name not in marks]
+    if missing:
+        what = f"marks {len(marks)} of {len(names)} samples: {missing[0]} is missing"
+        raise InputError(Problem(str(path), what, remedy))
+    return [marks[name] for name in names]

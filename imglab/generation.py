@@ -1,21 +1,26 @@
-"""A finished generation, and what it shows."""
+"""A finished generation, and the pictures that a person looks at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, overload
 
+from imglab.measure import Measure
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
+from imglab.progress import Progress
 from imglab.samples import Samples
+from imglab.stages import keep
 from imglab.store.base import Store
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A finished generation; 0 is trained on real data only. All but its metrics is read when asked for."""
+    """A finished generation; generation 0 is trained on real data only.
+
+    Samples and model are read from the store when they are asked for.
+    """
 
     index: int
     metrics: dict[str, Any]
@@ -28,7 +33,7 @@ class Generation:
 
     @property
     def shown(self) -> Samples:
-        """The few drawn from the same latents or prompts in every generation, for the eye only."""
+        """A few samples from the same noise or prompts in every generation, for the eye only."""
         return self.store.samples(self.index, "shown")
 
     @property
@@ -42,15 +47,29 @@ class Generation:
         return generation_html(self.metrics, self.shown)
 
 
-def _show(modality: Modality, store: Store, g: int, path: Path) -> None:
-    modality.render(_Shown(store, g + 1), path)
+class Pictures:
+    """Observes a chain: keeps each generation's picture, and the real samples nearest to it."""
+
+    def __init__(self, modality: Modality, measure: Measure) -> None:
+        """Draw pictures as `modality` renders them; `measure` finds the nearest real samples."""
+        self._modality = modality
+        self._measure = measure
+
+    def __call__(self, store: Store, g: int) -> Iterator[Progress]:
+        """Make what a person looks at in generation g."""
+        nearest = self._measure.nearest_real(store.samples(g, "shown"))
+        yield from keep(store, g, "exhibit", nearest)
+
+        shown = _ShownSamples(store, g + 1)
+        store.picture(g, self._modality.picture, lambda path: self._modality.render(shown, path))
 
 
-class _Shown(Sequence[Samples]):
-    """What each generation shows, read when it is asked for: most pictures need the last one alone."""
+class _ShownSamples(Sequence[Samples]):
+    """What each generation shows, read when it is asked for: most pictures need only the last."""
 
-    def __init__(self, store: Store, count: int) -> None:
-        self._store, self._generations = store, range(count)
+    def __init__(self, store: Store, generations: int) -> None:
+        self._store = store
+        self._generations = range(generations)
 
     def __len__(self) -> int:
         return len(self._generations)

@@ -1,14 +1,19 @@
-"""The heart: fit, sample, measure, show, next training set; generation after generation, for any kind of data."""
+"""The chain: fit, draw, measure, choose the next training set; generation after generation.
+
+The loop knows no kind of data, no config and no file. It is a generator, so that callers print,
+plot and stop early in their own `for`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import ParamSpec
 
-from imglab import seeds
+from imglab import stages
 from imglab.curation import Curator
-from imglab.generation import Generation, _show
+from imglab.generation import Generation, Pictures
 from imglab.lineage import Lineage, Start
 from imglab.measure import Measure
 from imglab.modality import Modality
@@ -17,19 +22,64 @@ from imglab.pool import training_set
 from imglab.progress import Progress
 from imglab.regimes import Regime
 from imglab.samples import TrainingSet
-from imglab.stages import _checkpointed, _curate, _draw, _score, _stage
+from imglab.seeds import derive
+from imglab.stages import Observer
 from imglab.store.base import MemoryStore, Store
 
+Settings = ParamSpec("Settings")
 
-def run_chain(
-    modality: Modality,
-    model: GenerativeModel | Sequence[GenerativeModel],
-    regime: Regime,
-    **settings: Any,
-) -> Iterator[Generation]:
-    """Run a chain and yield each generation as it is finished; `chain_events` says what can be set."""
-    events = chain_events(modality, model, regime, **settings)
-    return (event for event in events if isinstance(event, Generation))
+
+@dataclass(frozen=True)
+class Chain:
+    """Everything that a chain is made of; `chain_events` explains the parts."""
+
+    modality: Modality
+    lineage: Lineage
+    regime: Regime
+    measure: Measure
+    curator: Curator | None
+    observers: Sequence[Observer]
+    generations: int
+    samples: int
+    shown: int
+    seed: int
+    checkpoint_every: int | None
+
+    def events(self, store: Store) -> Generator[Progress | Generation, None, None]:
+        with store.timed(stage="reference"):
+            yield from self.measure.prepare()
+
+        for g in range(self.generations):
+            if not store.finished(g):
+                yield from self._make(store, g)
+            yield Generation(g, store.metrics(g), store)
+
+    def _make(self, store: Store, g: int) -> Iterator[Progress]:
+        do = partial(stages.keep, store, g)
+        train = training_set(self.regime, self.modality, store, g, seed=self.seed)
+        real = TrainingSet.of(self.modality.real("train"))
+
+        # Fit this generation's model, from the weights that its lineage names.
+        fitting = stages.fit(self.lineage, store, g, train, seed=self.seed)
+        yield from do("model", stages.checkpointed(fitting, store, g, self.checkpoint_every))
+
+        # Draw what is scored and trained on, and a few samples from the same noise in every
+        # generation for the eye.
+        draw = partial(stages.draw, self.modality, store.model(g), source=self.lineage.source(g))
+        yield from do("samples", draw(train, self.samples, seed=derive(self.seed, g, "samples")))
+        yield from do("shown", draw(real, self.shown, seed=derive(self.seed, "shown")))
+
+        # Choose which samples go on to the pool, and measure both those and all that were drawn.
+        yield from do("features", self.measure.features(store.samples(g)))
+        if self.curator:
+            curating = stages.curate(self.curator, self.modality, self.measure, store, g, self.seed)
+            yield from do("accepted", curating)
+        scoring = stages.score(self.modality, self.measure, store, g, train, seed=self.seed)
+        yield from do("metrics", scoring)
+
+        for observer in self.observers:
+            yield from observer(store, g)
+        store.finish(g)
 
 
 def chain_events(
@@ -48,66 +98,49 @@ def chain_events(
     measure: Measure | None = None,
     store: Store | None = None,
 ) -> Generator[Progress | Generation, None, None]:
-    """Run a chain, or the rest of it: yield Progress within the stages and a Generation after each.
+    """Run a chain, or the rest of it: yield Progress within stages and a Generation after each.
 
     modality     the kind of data, prepared (`Modality.prepare`)
-    model        the model's settings; no weights are read from it. Of several, generations take turns
+    model        the model's settings; no weights are read from it. Several models take turns
     regime       chooses each generation's training set
-    generations  how many there are, generation 0 included
-    samples      how many a generation draws; default: as many as the real training set has
-    curator      chooses which of the samples drawn go on to the pool; default: all
-    start        whose weights a generation is fine-tuned from: those of the `previous` one, of one `base` for all
-                 (generation 0, unless `base` is given), or nobody's (`scratch`). Models that take turns start each
-                 from its own last, or first, generation; `base` may then be one for each
-    shown        how many more to draw for the eye, from the same latents in every generation
-    checkpoint_every  samples seen in a fit between two checkpoints in the middle of it; default: none
+    generations  how many generations there are, generation 0 included
+    samples      how many samples a generation draws; default: the size of the real training set
+    curator      chooses which of the samples go on to the pool; default: all of them
+    start, base  whose weights a generation is fine-tuned from (`Lineage`)
+    shown        how many more samples to draw for the eye, from the same noise in each generation
+    checkpoint_every  samples seen in a fit between two checkpoints; default: no checkpoints
     measure      scores samples against real data; default: `Measure` with its defaults
-    store        keeps the generations; what it holds already is not made again. Default: in memory
+    store        keeps the generations; what it holds is not made again. Default: in memory
     """
     store = store or MemoryStore()
     measure = measure or Measure(modality)
-    real = modality.real("train")
-    n = samples or len(real)
-    lineage = Lineage.of(model, start=start, base=base)
-    with store.timed(stage="reference"):
-        yield from measure.prepare()
-    for g in range(generations):
-        if not store.finished(g):
-            train = training_set(modality, regime, store, g, seed)
-            weights = lineage.weights(g, store)
-            fit_seed = seeds.derive(seed, g, "fit")
-            fitting = lineage.model(g).fit(
-                train, start=weights, seed=fit_seed, resume=store.checkpoint(g)
-            )
-            yield from _stage(store, g, "model", _checkpointed(fitting, store, g, checkpoint_every))
+    chain = Chain(
+        modality=modality,
+        lineage=Lineage.of(model, start=start, base=base),
+        regime=regime,
+        measure=measure,
+        curator=curator,
+        observers=[Pictures(modality, measure)] if store.shows else [],
+        generations=generations,
+        samples=samples or len(modality.real("train")),
+        shown=shown,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+    )
+    return chain.events(store)
 
-            fitted, by = store.model(g), lineage.source(g)
-            drawing = _draw(modality, fitted, train, n, by, seed=seeds.derive(seed, g, "samples"))
-            yield from _stage(store, g, "samples", drawing)
-            drawing = _draw(
-                modality, fitted, TrainingSet.of(real), shown, by, seed=seeds.derive(seed, "shown")
-            )
-            yield from _stage(store, g, "shown", drawing)
 
-            if store.shows:
-                yield from _stage(store, g, "exhibit", measure.exhibit(store.samples(g, "shown")))
+def _finished_generations(
+    events: Callable[Settings, Iterator[Progress | Generation]],
+) -> Callable[Settings, Iterator[Generation]]:
+    """Return a function of the same signature that yields only what is finished."""
 
-            made = store.samples(g)
-            yield from _stage(store, g, "features", measure.features(made))
-            if curator:
-                yield from _stage(
-                    store, g, "accepted", _curate(curator, modality, measure, store, g, seed)
-                )
-            yield from _stage(
-                store, g, "metrics", _score(modality, measure, store, train, fitted, g, seed)
-            )
+    @wraps(events)
+    def run_chain(*parts: Settings.args, **settings: Settings.kwargs) -> Iterator[Generation]:
+        """Run a chain, or the rest of it: yield each generation as it is finished."""
+        return (event for event in events(*parts, **settings) if isinstance(event, Generation))
 
-            store.picture(g, modality.picture, partial(_show, modality, store, g))
-            store.finish(g)
-            del (
-                weights,
-                fitting,
-                fitted,
-                drawing,
-            )  # of a large network as few copies at a time as can be
-        yield Generation(g, store.metrics(g), store)
+    return run_chain
+
+
+run_chain = _finished_generations(chain_events)

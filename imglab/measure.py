@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,18 +16,14 @@ from imglab import distributed, seeds
 from imglab.measures import Features, Measures, NearestReal
 from imglab.metrics import (
     PRDC,
-    Moments,
     Undefined,
-    check_features,
     duplicate_share,
-    frechet_of_moments,
     frechet_standard_error,
-    kernel_distance,
     nearest_distance,
     nearest_samples,
     prdc,
-    vendi_score,
 )
+from imglab.metrics.comparison import DISTRIBUTION, MetricValues, Reference, compare, spread
 from imglab.modality import Modality, Split
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples
@@ -40,42 +34,6 @@ CHUNK = 1024
 
 NEAREST = 3
 """Real samples shown beside each sample that a person looks at."""
-
-DISTRIBUTION = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi")
-"""Metrics that have a floor: real against real at the same two sizes."""
-
-
-@dataclass(frozen=True)
-class _Reference:
-    features: Tensor
-
-    @cached_property
-    def moments(self) -> Moments:
-        return Moments.of(self.features)
-
-    def frechet(self, synthetic: Tensor) -> list[float]:
-        check_features(real=self.features, synthetic=synthetic, at_least=2)
-        return [frechet_of_moments(real=self.moments, synthetic=Moments.of(synthetic))]
-
-
-@dataclass
-class _Scores:
-    """Values as they come in; an undefined metric leaves None and its reason."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def add(self, names: Sequence[str], compute: Callable[[], Sequence[float]]) -> None:
-        try:
-            found: Sequence[float | None] = compute()
-        except Undefined as reason:
-            found = [None] * len(names)
-            self.reasons.update(dict.fromkeys(names, str(reason)))
-        for name, value in zip(names, found, strict=True):
-            usable = value is not None and math.isfinite(value)
-            self.values[name] = value if usable else None
-            if not usable:
-                self.reasons.setdefault(name, f"came out as {value}")
 
 
 class Measure:
@@ -97,67 +55,73 @@ class Measure:
         precision_recall_k  neighbours for precision and recall
         density_coverage_k  neighbours for density and coverage
         floor_splits        random disjoint splits of the real data behind each floor
-        cache               folder that keeps real features and floors from one process to the next
+        cache               folder that keeps real features and floors from process to process
         """
         self._modality = modality
         self._reference = reference
-        self._ks = {
+        self._neighbours = {
             "precision_recall_k": precision_recall_k,
             "density_coverage_k": density_coverage_k,
         }
         self._splits = floor_splits
         self._cache = cache
-        self._real: dict[str, _Reference] = {}
+        self._real: dict[str, Reference] = {}
         self._floors: dict[int, dict[str, Any]] = {}
 
     def prepare(self, n_synthetic: int | None = None) -> Stage[None]:
-        """Take the features of the real data, once; and the floor for so many synthetic samples, if asked for."""
+        """Take the features of the real data, once.
+
+        n_synthetic  also compute the floor for so many synthetic samples
+        """
         yield from self._prepare_features()
         if n_synthetic is not None:
             yield from self._floor(n_synthetic)
 
     def _prepare_features(self) -> Stage[None]:
-        kept = self._cache / "reference.safetensors" if self._cache else None
-        if kept and distributed.broadcast(kept.exists()):
-            self._real = {
-                split: _Reference(features) for split, features in load_file(kept).items()
-            }
+        path = self._cache / "reference.safetensors" if self._cache else None
+        if path and distributed.broadcast(path.exists()):
+            for split, features in load_file(path).items():
+                self._real[split] = Reference(features)
             return
+
         for split in get_args(Split):
-            found = yield from self.features(self._modality.real(split))
-            self._real[split] = _Reference(found.values)
-        if kept:
-            real = {split: reference.features for split, reference in self._real.items()}
-            with hashes.written(kept.parent, kept.name):
-                files.write_atomically(kept, lambda path: save_file(real, path))
+            extracted = yield from self.features(self._modality.real(split))
+            self._real[split] = Reference(extracted.values)
+
+        if path:
+            tensors = {split: reference.features for split, reference in self._real.items()}
+            with hashes.written(path.parent, path.name):
+                files.write_atomically(path, partial(save_file, tensors))
 
     def real(self, split: Split) -> Tensor:
         """Return the features of a real split, float32 [N, D]."""
         return self._real[split].features
 
     def features(self, samples: Samples) -> Stage[Features]:
-        """Take the features of samples, a chunk at a time."""
-        mine, parts = distributed.shard(len(samples)), []
-        for start in range(mine.start, mine.stop, CHUNK):
-            end = min(start + CHUNK, mine.stop)
-            parts.append(self._modality.features(samples[start:end]))
-            yield Progress("measure", (end - mine.start) * distributed.world_size(), len(samples))
-        return Features(
-            distributed.gather(parts, torch.cat).float().contiguous(), self._modality.extractor
-        )
+        """Take the features of samples, a chunk at a time; each process takes its shard."""
+        shard = distributed.shard(len(samples))
 
-    def exhibit(self, shown: Samples) -> Stage[NearestReal]:
-        """Find the real training samples nearest to those shown; generations are scored by others."""
-        found = yield from self.features(shown)
+        chunks = []
+        for start in range(shard.start, shard.stop, CHUNK):
+            end = min(start + CHUNK, shard.stop)
+            chunks.append(self._modality.features(samples[start:end]))
+            seen = (end - shard.start) * distributed.world_size()
+            yield Progress("measure", seen, len(samples))
+
+        features = distributed.gather(chunks, torch.cat).float().contiguous()
+        return Features(features, str(self._modality.extractor))
+
+    def nearest_real(self, shown: Samples) -> Stage[NearestReal]:
+        """Find the real training samples nearest to samples that a person looks at."""
+        extracted = yield from self.features(shown)
         try:
             index, distance = nearest_samples(
-                train=self.real("train"), synthetic=found.values, k=NEAREST
+                train=self.real("train"), synthetic=extracted.values, k=NEAREST
             )
         except Undefined:
-            index, distance = (
-                torch.empty(len(shown), 0, dtype=torch.int64),
-                torch.empty(len(shown), 0).double(),
-            )
+            index = torch.empty(len(shown), 0, dtype=torch.int64)
+            distance = torch.empty(len(shown), 0, dtype=torch.float64)
+
         rows = index.unique()
         real = self._modality.real("train")[rows]
         words = {"shown": self._modality.read(shown), "real": self._modality.read(real)}
@@ -166,6 +130,7 @@ class Measure:
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         reference = self._real[self._reference]
+
         scores = self._compare(reference, features)
         scores.add(
             ("fid_se",),
@@ -175,8 +140,9 @@ class Measure:
         self._compare_sources(scores, samples, features)
         self._compare_classes(scores, samples, features)
         floor = yield from self._floor(len(features))
+
         described = {
-            "extractor": self._modality.extractor,
+            "extractor": str(self._modality.extractor),
             "reference": self._reference,
             "n_real": len(reference.features),
             "n_synthetic": len(features),
@@ -186,144 +152,168 @@ class Measure:
     def of_accepted(
         self, samples: Samples, features: Tensor, accepted: Tensor, scores: Measures
     ) -> Stage[Measures]:
-        """Score those samples of a curated generation that went on to the pool; `scores` are those of all drawn.
+        """Score the accepted samples of a curated generation; `scores` are those of all drawn.
 
-        share_kept          of the samples drawn
-        verifier_precision  share of the accepted that lie where real data do: `precision` of the accepted
+        share_kept          accepted samples per sample drawn
+        verifier_precision  share of the accepted that lie where real data do: their `precision`
         verifier_recall     share that was accepted of the samples that lie where real data do
         accepted            all scores of the accepted, with their own floor
         """
         values: dict[str, Any] = {"share_kept": len(accepted) / len(samples)}
         if not len(accepted):
-            names, reason = (
-                ("verifier_precision", "verifier_recall", "accepted"),
-                "no sample was accepted",
-            )
-            return Measures({**values, **dict.fromkeys(names)}, dict.fromkeys(names, reason))
-        kept = yield from self.scores(samples[accepted], features[accepted])
-        right, among = kept.values["precision"], scores.values["precision"]
-        values["verifier_precision"] = right
+            names = ("verifier_precision", "verifier_recall", "accepted")
+            reasons = dict.fromkeys(names, "no sample was accepted")
+            return Measures({**values, **dict.fromkeys(names)}, reasons)
+
+        of_accepted = yield from self.scores(samples[accepted], features[accepted])
+        values["verifier_precision"] = of_accepted.values["precision"]
         values["verifier_recall"] = None
-        reasons = {} if right is not None else {"verifier_precision": kept.reasons["precision"]}
-        if right is None or among is None:
-            reasons["verifier_recall"] = (kept if right is None else scores).reasons["precision"]
-        elif among == 0:
-            reasons["verifier_recall"] = "no sample lies where real data do"
-        else:
-            values["verifier_recall"] = right * len(accepted) / (among * len(samples))
+        reasons = _verifier_reasons(of_accepted, scores)
+        if "verifier_recall" not in reasons:
+            right = of_accepted.values["precision"] * len(accepted)
+            values["verifier_recall"] = right / (scores.values["precision"] * len(samples))
+
         values["accepted"] = {
-            **kept.values,
-            "floor": dict(kept.floor),
-            "reasons": dict(kept.reasons),
+            **of_accepted.values,
+            "floor": dict(of_accepted.floor),
+            "reasons": dict(of_accepted.reasons),
         }
-        floor = {"verifier_precision": kept.floor.get("precision")}
+        floor = {"verifier_precision": of_accepted.floor.get("precision")}
         return Measures(values, reasons, floor=floor)
 
-    def _compare(self, reference: _Reference, synthetic: Tensor) -> _Scores:
-        real, scores = reference.features, _Scores()
-        scores.add(("fid",), lambda: reference.frechet(synthetic))
-        scores.add(("kid", "kid_se"), partial(kernel_distance, real=real, synthetic=synthetic))
-        scores.add(PRDC._fields, partial(prdc, real=real, synthetic=synthetic, **self._ks))
-        scores.add(("vendi",), lambda: [vendi_score(synthetic)])
-        return scores
+    def _compare(self, reference: Reference, synthetic: Tensor) -> MetricValues:
+        return compare(real=reference, synthetic=synthetic, **self._neighbours)
 
-    def _compare_sources(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
-        """Score what each model of a mixed chain drew by itself; of different sizes, so without floors."""
+    def _compare_sources(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
+        """Score what each model of several drew by itself; sizes differ, so without floors."""
         numbers = torch.unique(samples.source).tolist()
         if len(numbers) < 2:
             return
-        found = {
-            number: self._compare(self._real[self._reference], features[samples.source == number])
-            for number in numbers
-        }
+
+        by_source: dict[int, MetricValues] = {}
+        for number in numbers:
+            drawn = features[samples.source == number]
+            by_source[number] = self._compare(self._real[self._reference], drawn)
+
         for name in ("fid", "precision", "recall"):
             scores.values[f"{name}_by_source"] = {
-                str(number): each.values[name] for number, each in found.items()
+                str(number): source.values[name] for number, source in by_source.items()
             }
         scores.values["source_counts"] = {
             str(number): int((samples.source == number).sum()) for number in numbers
         }
 
-    def _compare_classes(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
-        """Score the samples drawn as each class against the real ones of it; small sets, so without floors."""
-        names, real = self._modality.spec.conditions, self._modality.real(self._reference).condition
-        told = samples.condition
-        if (
-            names is None
-            or self._modality.spec.prompts
-            or told is None
-            or real is None
-            or told.dim() != 1
-        ):
+    def _compare_classes(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
+        """Score the samples of each class against the real ones; small sets, so without floors."""
+        spec = self._modality.spec
+        real_classes = self._modality.real(self._reference).condition
+        classes = samples.condition
+        if spec.conditions is None or spec.prompts or real_classes is None:
             return
-        found = {name: _Scores() for name in names}
-        for at, each in enumerate(found.values()):
-            theirs, ours = self._real[self._reference].features[real == at], features[told == at]
-            each.add(PRDC._fields, partial(prdc, real=theirs, synthetic=ours, **self._ks))
+        if classes is None or classes.dim() != 1:
+            return
+
+        real = self._real[self._reference].features
+        by_class: dict[str, MetricValues] = {}
+        for number, name in enumerate(spec.conditions):
+            by_class[name] = MetricValues()
+            compute = partial(
+                prdc,
+                real=real[real_classes == number],
+                synthetic=features[classes == number],
+                **self._neighbours,
+            )
+            by_class[name].add(PRDC._fields, compute)
+
         for metric in ("precision", "recall"):
             scores.values[f"{metric}_by_class"] = {
-                name: each.values[metric] for name, each in found.items()
+                name: of_class.values[metric] for name, of_class in by_class.items()
             }
-            why = {
-                name: each.reasons[metric] for name, each in found.items() if metric in each.reasons
-            }
-            scores.reasons.update(
-                {f"{metric}_by_class.{name}": reason for name, reason in why.items()}
-            )
+            for name, of_class in by_class.items():
+                if metric in of_class.reasons:
+                    scores.reasons[f"{metric}_by_class.{name}"] = of_class.reasons[metric]
 
-    def _compare_with_train(self, scores: _Scores, samples: Samples, features: Tensor) -> None:
-        train, data = self._real["train"].features, self._modality.real("train").data
-        nearest = partial(nearest_distance, train=train, synthetic=features)
-        scores.add(("nearest_distance", "nearest_distance_se"), nearest)
-        copies = partial(duplicate_share, train=data, synthetic=samples.data)
-        scores.add(("duplicate_share", "duplicate_share_se"), copies)
+    def _compare_with_train(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
+        """Look for copies of the training data."""
+        train = self._real["train"].features
+        train_data = self._modality.real("train").data
+        scores.add(
+            ("nearest_distance", "nearest_distance_se"),
+            partial(nearest_distance, train=train, synthetic=features),
+        )
+        scores.add(
+            ("duplicate_share", "duplicate_share_se"),
+            partial(duplicate_share, train=train_data, synthetic=samples.data),
+        )
 
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
-        """Mean and standard deviation of each metric between disjoint real sets of the sizes compared."""
-        if n_synthetic not in self._floors:
-            kept = self._cache / f"floor_{n_synthetic}.json" if self._cache else None
-            if kept and kept.exists():
-                self._floors[n_synthetic] = json.loads(kept.read_text())
-            else:
-                self._floors[n_synthetic] = yield from self._make_floor(n_synthetic)
-                if kept:
-                    with hashes.written(kept.parent, kept.name):
-                        files.write_json(kept, self._floors[n_synthetic])
-        return self._floors[n_synthetic]
+        """Return mean and standard deviation of each metric between disjoint real sets."""
+        if n_synthetic in self._floors:
+            return self._floors[n_synthetic]
 
-    def _make_floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
-        train, test = self._real["train"].features, self._real["test"].features
-        held_out = _Scores()
+        path = self._cache / f"floor_{n_synthetic}.json" if self._cache else None
+        if path and path.exists():
+            self._floors[n_synthetic] = json.loads(path.read_text())
+            return self._floors[n_synthetic]
+
+        floor = yield from self._compute_floor(n_synthetic)
+        if path:
+            with hashes.written(path.parent, path.name):
+                files.write_json(path, floor)
+        self._floors[n_synthetic] = floor
+        return floor
+
+    def _compute_floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
+        everything = torch.cat([self._real["train"].features, self._real["test"].features])
+        n_real = len(self._real[self._reference].features)
+
+        floor = self._floor_of_copies(n_synthetic)
+        if len(everything) < n_real + n_synthetic:
+            needed = f"{n_real} + {n_synthetic} real samples"
+            floor["reason"] = f"a floor needs {needed}, there are {len(everything)}"
+            return floor | dict.fromkeys(DISTRIBUTION)
+
+        values: dict[str, list[float | None]] = {name: [] for name in DISTRIBUTION}
+        for number, order in enumerate(_splits(len(everything), self._splits)):
+            real = everything[order[:n_real]]
+            other = everything[order[n_real : n_real + n_synthetic]]
+            scores = self._compare(Reference(real), other)
+            for name in DISTRIBUTION:
+                values[name].append(scores.values[name])
+            yield Progress("floor", number + 1, self._splits)
+        return floor | {name: spread(of_splits) for name, of_splits in values.items()}
+
+    def _floor_of_copies(self, n_synthetic: int) -> dict[str, Any]:
+        """Return the floors of the metrics that look for copies: held-out data do not copy."""
+        test = self._real["test"].features
+        held_out = MetricValues()
         self._compare_with_train(held_out, self._modality.real("test"), test)
+
+        # An error goes with the root of the number of samples, here from test set to synthetic.
+        scale = (len(test) / n_synthetic) ** 0.5
         floor: dict[str, Any] = {}
         for name in ("nearest_distance", "duplicate_share"):
-            mean, error = held_out.values[name], held_out.values[f"{name}_se"] or 0.0
-            scale = (
-                len(test) / n_synthetic
-            ) ** 0.5  # from the test set's size to that of the samples
-            floor[name] = None if mean is None else {"mean": mean, "sd": error * scale}
-        everything, n_real = torch.cat([train, test]), len(self._real[self._reference].features)
-        if len(everything) < n_real + n_synthetic:
-            reason = (
-                f"a floor needs {n_real} + {n_synthetic} real samples, there are {len(everything)}"
-            )
-            return floor | {"reason": reason, **dict.fromkeys(DISTRIBUTION)}
-        found: dict[str, list[float | None]] = {name: [] for name in DISTRIBUTION}
-        for split in range(self._splits):
-            order = torch.randperm(len(everything), generator=seeds.generator("floor", split))
-            real, other = (
-                everything[order[:n_real]],
-                everything[order[n_real : n_real + n_synthetic]],
-            )
-            scores = self._compare(_Reference(real), other)
-            for name, values in found.items():
-                values.append(scores.values[name])
-            yield Progress("floor", split + 1, self._splits)
-        return floor | {name: _spread(values) for name, values in found.items()}
+            mean = held_out.values[name]
+            floor[name] = None
+            if mean is not None:
+                error = held_out.values[f"{name}_se"] or 0.0
+                floor[name] = {"mean": mean, "sd": error * scale}
+        return floor
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
-    defined = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
-    if len(defined) < 2:
-        return None
-    return {"mean": float(defined.mean()), "sd": float(defined.std())}
+def _verifier_reasons(of_accepted: Measures, of_all: Measures) -> dict[str, str]:
+    """Return why a verifier's precision or recall is undefined, where it is."""
+    if of_accepted.values["precision"] is None:
+        reason = of_accepted.reasons["precision"]
+        return {"verifier_precision": reason, "verifier_recall": reason}
+    if of_all.values["precision"] is None:
+        return {"verifier_recall": of_all.reasons["precision"]}
+    if of_all.values["precision"] == 0:
+        return {"verifier_recall": "no sample lies where real data do"}
+    return {}
+
+
+def _splits(population: int, count: int) -> Iterator[Tensor]:
+    """Yield `count` random orders of a population, the same in every run."""
+    for split in range(count):
+        yield torch.randperm(population, generator=seeds.generator("floor", split))

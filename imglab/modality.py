@@ -1,4 +1,4 @@
-"""The two contracts that a kind of data fulfils: `Modality` and `GenerativeModel`."""
+"""The contract of a kind of data: `Modality`. One method is required, `real`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from imglab import seeds
 from imglab.measures import Measures
-from imglab.model import GenerativeModel
+from imglab.model import GenerativeModel, HasAbilities
 from imglab.samples import Samples, TrainingSet
 
 Split = Literal["train", "test"]
@@ -25,7 +26,7 @@ class Spec:
 
     shape       of one sample's data, e.g. (C, H, W)
     dtype       of the data, e.g. torch.uint8
-    conditions  names of the classes, or the prompts, that `Samples.condition` counts; None where there are none
+    conditions  names of the classes, or the prompts, that `Samples.condition` counts; None: none
     prompts     whether they are prompts
     """
 
@@ -35,10 +36,87 @@ class Spec:
     prompts: bool = False
 
 
-class Modality(ABC):
+class Extractor(ABC):
+    """Turns samples into the feature vectors that every distribution metric reads."""
+
+    def prepare(self, real: Any, shared: Path) -> None:  # noqa: B027 (some have nothing to prepare)
+        """Make, or load from the folder `shared`, the weights.
+
+        real  the training set as the modality holds it: `LabelledImages`, or tokens int64 [N, T]
+        """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Its name, with `@` and a hash of its weights where it has any: scores are comparable
+        only between equal names."""
+
+    @abstractmethod
+    def features(self, data: Tensor) -> Tensor:
+        """Return the features of samples' data, [N, ...], as float32 [N, D]."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DataVectors(Extractor):
+    """Takes the data themselves as features, as one float vector for each sample."""
+
+    name = "data"
+
+    def features(self, data: Tensor) -> Tensor:
+        """Return the data as float32 [N, D]."""
+        return data.flatten(1).float()
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """The ability to judge samples."""
+
+    def confidence(self, samples: Samples) -> Tensor:
+        """Return how sure the judge is of each sample, in [0, 1], float [N].
+
+        For samples with a condition: how sure it is that they are what the condition says.
+        """
+        ...
+
+
+@runtime_checkable
+class WatermarkDetector(Protocol):
+    """The ability to find a watermark."""
+
+    def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
+        """Return how strongly each sample carries the watermark of `key`, float64 [N]."""
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """The ability to write samples as files of other programs."""
+
+    def export(self, samples: Samples, folder: Path) -> list[str]:
+        """Write each sample as a file into `folder`; return the files' names, in order."""
+        ...
+
+
+@runtime_checkable
+class FreshData(Protocol):
+    """The ability to give real samples that no generation has trained on: a stream of them."""
+
+    def fresh(self, n: int, *, first: int, seed: int) -> Samples:
+        """Return samples `first` to `first + n - 1` of the stream; ValueError if it ends before."""
+        ...
+
+    def fresh_available(self) -> int | None:
+        """Return the length of the stream; None means endless."""
+        ...
+
+
+class Modality(ABC, HasAbilities):
     """A kind of data: where real samples come from, how to measure them, how to show them.
 
-    A class named in a config as `module:Class` is made with the keys of its section as keyword arguments.
+    A class named in a config as `module:Class` is made with the keys of its section as keyword
+    arguments. Its optional abilities are Judge, WatermarkDetector, Exporter and FreshData.
     """
 
     picture: ClassVar[str] = "grid.png"
@@ -54,87 +132,74 @@ class Modality(ABC):
     )
     """Metrics that a person looks at first, where there is no room for all."""
 
-    def prepare(self, shared: Path) -> None:  # noqa: B027 (most modalities have nothing to prepare)
-        """Make, or load from the folder `shared`, what all generations use: an extractor, a tokenizer.
-
-        Called once, before anything else; called again on the same folder it must come to the same state.
-        """
-
-    @property
-    @abstractmethod
-    def spec(self) -> Spec:
-        """What one sample looks like."""
-
-    @property
-    @abstractmethod
-    def extractor(self) -> str:
-        """Name of the feature extractor, with `@` and a hash of its weights where it has any."""
-
     @abstractmethod
     def real(self, split: Split) -> Samples:
         """Return the real samples of a split; `train` and `test` share none."""
 
-    def fresh(self, n: int, *, first: int, seed: int) -> Samples:
-        """Return real samples `first` to `first + n - 1` of the stream that no generation has trained on.
+    def prepare(self, shared: Path) -> None:  # noqa: B027 (most modalities have nothing to prepare)
+        """Make, or load from the folder `shared`, what all generations use, such as an extractor.
 
-        Raises ValueError where the stream ends before that. The base class has no such stream.
+        Called once, before anything else; on the same folder it must come to the same state again.
         """
-        raise ValueError(
-            f"{type(self).__name__} has no fresh data: {n} samples from position {first} asked for"
-        )
-
-    def fresh_available(self) -> int | None:
-        """Return the length of the stream of fresh data; None means endless."""
-        return 0
-
-    def conditions(self, train: TrainingSet, n: int, *, seed: int) -> Tensor | None:
-        """Return the conditions of the next n samples, drawn as `train` has them; None where there are none."""
-        had = train.condition
-        if had is None:
-            return None
-        return had[torch.randint(len(had), (n,), generator=seeds.generator(seed))]
-
-    @abstractmethod
-    def features(self, samples: Samples) -> Tensor:
-        """Return float32 [N, D]; every distribution metric reads only this."""
-
-    def metrics(
-        self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int
-    ) -> Measures:
-        """Measure what only this kind of data has; `first` is generation 0's model."""
-        return Measures()
 
     @property
-    def abilities(self) -> frozenset[str]:
-        """Which of `confidence`, `watermark_scores` and `export` it has; curation asks before a run begins."""
-        return frozenset()
+    def spec(self) -> Spec:
+        """What one sample looks like: by default as the real training samples do."""
+        real = self.real("train")
+        conditions = None
+        if real.condition is not None:
+            classes = int(real.condition.max()) + 1
+            conditions = tuple(str(number) for number in range(classes))
+        return Spec(tuple(real.data.shape[1:]), real.data.dtype, conditions)
 
-    def confidence(self, samples: Samples) -> Tensor:
-        """Return how sure the modality's own judge is of each sample, in [0, 1], float [N].
+    @property
+    def extractor(self) -> Extractor | str:
+        """The feature extractor; or its name alone, where the modality has its own `features`."""
+        return DataVectors()
 
-        Of samples with a condition: that they are what it says.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no judge")
+    def features(self, samples: Samples) -> Tensor:
+        """Return the extractor's features, float32 [N, D]; every distribution metric reads these."""
+        extractor = self.extractor
+        if isinstance(extractor, str):
+            raise TypeError(f"{type(self).__name__} names an extractor but has no `features`")
+        return extractor.features(samples.data)
 
-    def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
-        """Return how strongly each sample carries the watermark of `key`, float64 [N]; higher is stronger."""
-        raise NotImplementedError(f"{type(self).__name__} has no watermark")
+    def conditions(self, train: TrainingSet, n: int, *, seed: int) -> Tensor | None:
+        """Return the conditions of the next n samples, drawn as `train` has them; None: no conditions."""
+        conditions = train.condition
+        if conditions is None:
+            return None
+        return conditions[torch.randint(len(conditions), (n,), generator=seeds.generator(seed))]
+
+    def metrics(
+        self,
+        samples: Samples,
+        *,
+        model: GenerativeModel,
+        generation0: GenerativeModel,
+        seed: int,
+    ) -> Measures:
+        """Measure what only this kind of data has; `generation0` is the model of generation 0."""
+        return Measures()
 
     def read(self, samples: Samples) -> list[dict[str, str]] | None:
-        """Return what a person reads of each sample: its `text`, the `prompt` that it continues, its class as `label`.
+        """Return what a person reads of each sample; None where there is nothing to read.
 
-        Each where there is one; None where there is nothing to read.
+        A sample has its `text`, the `prompt` that it continues and its class as `label`, each
+        where there is one.
         """
         return None
 
-    def export(self, samples: Samples, folder: Path) -> list[str]:
-        """Write each sample as a file that other programs open into `folder`; return their names, in order."""
-        raise NotImplementedError(f"{type(self).__name__} has no form for export")
-
-    @abstractmethod
     def render(self, shown: Sequence[Samples], path: Path) -> None:
-        """Write what a person looks at to `path` (named `picture`).
+        """Write what a person looks at to `path`, which is named `picture`.
 
-        `shown[g]` is what generation g drew from the same latents or prompts; the last one is the one to show.
-        The same samples give the same bytes.
+        shown  `shown[g]` is what generation g drew from the same noise or prompts; the last one
+               is the one to show
+
+        The same samples must give the same bytes. By default each sample is a row of grey values.
         """
+        rows = shown[-1].data.flatten(1).double().nan_to_num()
+        low, high = rows.aminmax()
+        grey = (rows - low) / (high - low).clamp(min=torch.finfo(torch.float64).tiny) * 255
+        with path.open("wb") as file:
+            Image.fromarray(grey.round().to(torch.uint8).numpy()).save(file, format="png")

@@ -1,33 +1,79 @@
-"""The contract of a model: `GenerativeModel`."""
+"""The contract of a model: `GenerativeModel`. Two methods are required, `fit` and `draw`."""
 
 from __future__ import annotations
 
+import inspect
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from imglab.errors import InputError, Problem, first_line
 from imglab.measures import Measures
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Ability = TypeVar("Ability")
+
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "imglab.json"
+CARD = "README.md"
+
 
 @dataclass(frozen=True)
 class Choice:
-    """What `auto` was chosen to stand for, and why."""
+    """What a setting that was left to `auto` is to be, and the measurements that say so."""
 
     value: Any
     why: str
 
 
-class GenerativeModel(ABC):
-    """A way to learn and draw one kind of data. Settings go into the constructor, data into the methods.
+class HasAbilities:
+    """Something that may have abilities which not all of its kind have: small Protocols."""
 
-    A class named in a config as `module:Class` is made with `modality=` and the keys of its section.
-    An instance holds either no weights yet (it can only `fit`), or fitted ones.
+    def ability(self, wanted: type[Ability]) -> Ability | None:
+        """Return what provides the ability `wanted`, or None; the one way to ask for any of them.
+
+        Here an object has an ability if it has its methods. A class whose settings decide, or
+        whose parts do, overrides this.
+        """
+        return self if isinstance(self, wanted) else None
+
+
+@runtime_checkable
+class Density(Protocol):
+    """The ability of a model to say how likely samples are."""
+
+    def log_density(self, samples: Samples) -> Tensor:
+        """Return the log-likelihood of each sample, or a bound on it, float64 [N]."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """The ability of a model to measure what its settings leave to `auto`."""
+
+    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
+        """Return key -> what it is to be. A run asks once, before generation 0.
+
+        fits  how many fits the run has, the first from scratch or from pretrained weights
+        """
+        ...
+
+
+class GenerativeModel(ABC, HasAbilities):
+    """A way to learn and draw one kind of data: settings in the constructor, data in the methods.
+
+    A class named in a config as `module:Class` is made with `modality=` and the keys of its
+    section. An instance either holds no weights yet (it can only `fit`), or fitted ones.
     """
 
     @abstractmethod
@@ -39,20 +85,36 @@ class GenerativeModel(ABC):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Train on `train`, from the weights of `start` (None: from scratch), and return the NEW fitted model.
+        """Train on `train` from the weights of `start`, and return the NEW fitted model.
 
-        Yields Progress on the way; neither `self`, `start` nor `train` changes. All that the new model goes on to do
-        follows from what `save` writes, so that a loaded model continues exactly as this one would.
+        start   None: from scratch
+        resume  the state of a checkpoint in the middle of this fit, as Progress offered it
+
+        Yields Progress on the way; neither `self`, `start` nor `train` changes. Everything that
+        the new model goes on to do follows from what `save` writes, so that a loaded model
+        continues exactly as this one would.
         """
+
+    @abstractmethod
+    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
+        """Yield samples `indices` in order, in batches of the model's choice.
+
+        Sample i's noise depends on (seed, i) alone: not on batch or process count. `conditions`,
+        if there are any, has one row for each index; a model that takes none ignores them.
+        """
+
+    def sample(self, n: int, *, conditions: Tensor | None = None, seed: int) -> Samples:
+        """Return samples 0 to n - 1."""
+        return Samples.concatenate(list(self.draw(range(n), conditions=conditions, seed=seed)))
 
     @property
     def members(self) -> tuple[GenerativeModel, ...]:
-        """The models of a population, in the order in which `Samples.source` counts them; most are alone."""
+        """The models of a population, in the order of `Samples.source`; most models are alone."""
         return (self,)
 
     @property
     def conditional(self) -> bool:
-        """Whether it trains on, and draws by, the classes of samples, and so cannot do without them."""
+        """Whether it trains on, and draws by, the classes of samples, and cannot do without."""
         return False
 
     @property
@@ -60,55 +122,101 @@ class GenerativeModel(ABC):
         """Weights that come with the settings, for a chain to start from; most models have none."""
         return None
 
-    def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
-        """Measure what its settings leave to `auto`: key -> what it is to be. A run asks once, before generation 0.
-
-        fits  how many there will be in the run, the first one from scratch or pretrained weights
-        """
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """How it was fitted, for metrics.json: `samples_seen` and `budget` (samples or epochs)."""
         return {}
 
     def check_start(self, start: GenerativeModel) -> GenerativeModel:
-        """Return `start` if a fit can begin from its weights, else raise ValueError with the reason."""
+        """Return `start` if a fit can begin from its weights; ValueError with the reason if not."""
         if not isinstance(start, type(self)):
             raise ValueError(f"a {type(self).__name__} cannot start from a {type(start).__name__}")
         return start
 
-    @abstractmethod
-    def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield samples `indices` in order, in batches of the model's choice.
+    def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
+        """Measure what only this kind of model has, such as its parameters.
 
-        Sample i's noise depends on (seed, i) alone: not on batch or process count. `conditions`, if any, has one row
-        for each index; a model that takes none ignores them.
-        """
-
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
-        """Measure what only this kind of model has, such as its parameters; `first` is generation 0's model.
-
-        `samples` are those that it drew as its generation.
+        samples      those that it drew as its generation
+        generation0  the model of generation 0
         """
         return Measures()
 
-    def log_density(self, samples: Samples) -> Tensor:
-        """Return the log-likelihood (or a bound on it) of each sample under the fitted model, float64 [N].
+    # Saving. By default a fitted model is what its constructor takes: tensors go into
+    # model.safetensors, everything else, which must be JSON, into imglab.json.
 
-        Raises NotImplementedError where the model knows none.
-        """
-        raise NotImplementedError(f"a {type(self).__name__} knows no density")
-
-    @abstractmethod
     def save(self, path: Path) -> None:
-        """Write the fitted model into the folder `path`, which does not exist yet: the same weights, the same bytes."""
+        """Write the fitted model into the new folder `path`: the same weights, the same bytes."""
+        self.write_weights(path)
+        described = json.dumps(dict(self.description()), indent=1) + "\n"
+        (path / DESCRIPTION).write_text(described)
+        card = self.card()
+        if card is not None:
+            (path / CARD).write_text(card)
 
     @classmethod
-    @abstractmethod
-    def load(cls, path: Path) -> GenerativeModel:
+    def load(cls, path: Path) -> Self:
         """Open what `save` wrote."""
+        file = path / DESCRIPTION
+        try:
+            description = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(description, dict):
+                raise ValueError("it holds no JSON object")
+        except (OSError, ValueError, RecursionError) as error:
+            what = f"cannot be read: {first_line(error)}"
+            raise InputError(Problem(str(file), what, "the file is damaged")) from error
+        return cls.restore(description, path)
 
-    @property
-    def training(self) -> Mapping[str, Any]:
-        """How this model was fitted, for metrics.json: `samples_seen` and `budget` (samples or epochs)."""
-        return {}
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return the tensors that the fitted model is made of."""
+        arguments = _constructor_arguments(self)
+        return {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
 
-    def sample(self, n: int, *, conditions: Tensor | None = None, seed: int) -> Samples:
-        """Return samples 0 to n - 1."""
-        return Samples.concatenate(list(self.draw(range(n), conditions=conditions, seed=seed)))
+    def description(self) -> Mapping[str, Any]:
+        """Return everything but the tensors that the fitted model is made of, as JSON values."""
+        arguments = _constructor_arguments(self)
+        return {name: value for name, value in arguments.items() if not isinstance(value, Tensor)}
+
+    def card(self) -> str | None:
+        """Return the model card, in Markdown, if the model has one."""
+        return None
+
+    def write_weights(self, path: Path) -> None:
+        """Make the folder `path` and write the tensors into it."""
+        path.mkdir()
+        tensors = {name: tensor.contiguous() for name, tensor in self.weights().items()}
+        if tensors:
+            save_file(tensors, path / WEIGHTS)
+
+    @classmethod
+    def restore(cls, description: Mapping[str, Any], path: Path) -> Self:
+        """Return the model that `description` and the weights in the folder `path` make."""
+        weights = path / WEIGHTS
+        tensors = load_file(weights) if weights.is_file() else {}
+        return cls(**description, **tensors)
+
+
+def _constructor_arguments(model: GenerativeModel) -> dict[str, Any]:
+    """Return the arguments that make a model like this one: its attributes of the same names.
+
+    An argument `shares` is looked for as `model.shares` and `model._shares`; `modality` is left
+    out, since a fitted model has taken from it what it needs. Raises TypeError for an argument
+    that is not kept, or that is neither a tensor nor a JSON value.
+    """
+    arguments = {}
+    for name, parameter in inspect.signature(type(model)).parameters.items():
+        if name == "modality" or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            continue
+        attribute = name if hasattr(model, name) else f"_{name}"
+        try:
+            value = getattr(model, attribute)
+            if not isinstance(value, Tensor):
+                json.dumps(value)
+        except (AttributeError, TypeError) as error:
+            what = f"keeps its constructor's argument `{name}` neither as a tensor nor as JSON"
+            remedy = f"keep it as `self.{name}`, or write `save` and `load`"
+            raise TypeError(f"{type(model).__name__} {what}: {remedy}") from error
+        arguments[name] = value
+    return arguments

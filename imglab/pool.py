@@ -1,4 +1,4 @@
-"""Which samples a generation is trained on."""
+"""Which samples a generation is trained on: a regime's choice from the real and all drawn samples."""
 
 from __future__ import annotations
 
@@ -9,62 +9,86 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.modality import Modality
+from imglab.modality import FreshData, Modality
 from imglab.regimes import Regime
 from imglab.samples import FRESH, Samples, Selection, TrainingSet
 from imglab.store.base import Store
 
 
 def training_set(
-    modality: Modality, regime: Regime, store: Store, g: int, seed: int
+    regime: Regime, modality: Modality, store: Store, g: int, *, seed: int
 ) -> TrainingSet:
+    """Return what generation g is trained on; no data are copied.
+
+    Raises InputError where the regime asks for more than there is, or returns no selection.
+    """
     real = modality.real("train")
     sizes = [len(real), *(store.size(past) for past in range(g))]
+    selection = _selection(regime, sizes, g, seed=seeds.derive(seed, "regime"))
+
+    pool: dict[int, Samples] = {}
+    accepted: dict[int, Tensor] = {}
+    for entry in torch.unique(selection.entry).tolist():
+        if entry == FRESH:
+            selection, pool[FRESH] = _fresh(selection, modality, g, seed=seed)
+            continue
+
+        # Entry 0 is the real training set, entry k + 1 what generation k drew.
+        if entry == 0:
+            pool[entry] = real
+            continue
+        pool[entry] = store.samples(entry - 1)
+        rows = store.accepted(entry - 1)
+        if rows is not None:
+            accepted[entry] = rows
+
+    return TrainingSet(pool, selection.through(accepted))
+
+
+def _selection(regime: Regime, sizes: Sequence[int], g: int, *, seed: int) -> Selection:
+    """Return what the regime chooses, checked: it may be a third party's."""
     try:
-        chosen = regime(sizes, generation=g, seed=seeds.derive(seed, "regime"))
-    except ValueError as error:  # known only now: curation may keep any number
+        selection = regime(sizes, generation=g, seed=seed)
+    except ValueError as error:  # only known now: curation may keep any number of samples
         what = f"generation {g} has too few samples to choose from: {error}"
-        raise InputError(
-            Problem("regime", what, "keep more, draw more (curate.oversample, samples)")
-        ) from error
-    _check_selection(chosen, sizes)
-    if not len(chosen):
+        remedy = "keep more, draw more (curate.oversample, samples)"
+        raise InputError(Problem("regime", what, remedy)) from error
+
+    if not isinstance(selection, Selection):
+        what = f"returned {type(selection).__name__}, expected imglab.Selection"
+        raise InputError(Problem("regime", what))
+    try:
+        selection.check(sizes)
+    except ValueError as error:
+        what = f"returned a selection that does not fit the pool: {error}"
+        raise InputError(Problem("regime", what)) from error
+
+    if not len(selection):
         what = f"nothing is left to train generation {g} on"
         raise InputError(
             Problem("curate", what, "keep more, or choose a regime that keeps real data")
         )
-    pool: dict[int, Samples] = {}
-    accepted: dict[int, Tensor] = {}
-    for entry in torch.unique(chosen.entry).tolist():
-        if entry == FRESH:
-            unseen = chosen.index[chosen.entry == FRESH]
-            first = int(unseen.min())
-            asked = int(unseen.max()) - first + 1
-            try:
-                pool[FRESH] = modality.fresh(asked, first=first, seed=seeds.derive(seed, "fresh"))
-            except ValueError as error:
-                what = f"generation {g} finds no more fresh data: {error}"
-                raise InputError(
-                    Problem("regime", what, "keep more apart, or use real: resampled")
-                ) from error
-            chosen = Selection(chosen.entry, chosen.index - first * (chosen.entry == FRESH))
-        else:
-            pool[entry] = store.samples(entry - 1) if entry else real
-            rows = store.accepted(entry - 1) if entry else None
-            if rows is not None:
-                accepted[entry] = rows
-    return TrainingSet(pool, chosen.through(accepted))
+    return selection
 
 
-def _check_selection(chosen: Selection, sizes: Sequence[int]) -> None:
-    """Raise InputError for what a regime of somebody else's must not return."""
-    if not isinstance(chosen, Selection):
-        raise InputError(
-            Problem("regime", f"returned {type(chosen).__name__}, not imglab.Selection")
-        )
+def _fresh(
+    selection: Selection, modality: Modality, g: int, *, seed: int
+) -> tuple[Selection, Samples]:
+    """Return the fresh data that a selection asks for, and the selection counted from their start."""
+    is_fresh = selection.entry == FRESH
+    positions = selection.index[is_fresh]
+    first = int(positions.min())
+    count = int(positions.max()) - first + 1
+
+    stream = modality.ability(FreshData)
     try:
-        chosen.check(sizes)
+        if stream is None:
+            raise ValueError(f"{type(modality).__name__} has no fresh data")
+        samples = stream.fresh(count, first=first, seed=seeds.derive(seed, "fresh"))
     except ValueError as error:
-        raise InputError(
-            Problem("regime", f"returned a selection that is none of this pool: {error}")
-        ) from error
+        what = f"generation {g} finds no more fresh data: {error}"
+        remedy = "keep more apart, or use real: resampled"
+        raise InputError(Problem("regime", what, remedy)) from error
+
+    index = torch.where(is_fresh, selection.index - first, selection.index)
+    return Selection(selection.entry, index), samples

@@ -1,10 +1,11 @@
-"""The stages of a generation: what each does, and how it is kept."""
+"""The stages of a generation: fit, draw, curate and score, and how the result of each is kept."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from imglab import distributed, seeds
 from imglab.curation import Context, Curator
 from imglab.errors import DIVERGED, InputError, Problem, Stopped
+from imglab.lineage import Lineage
 from imglab.measure import Measure
 from imglab.measures import Measures
 from imglab.modality import Modality
@@ -21,25 +23,60 @@ from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
 
 
-def _checkpointed(
-    work: Stage[GenerativeModel], store: Store, g: int, every: int | None
+class Observer(Protocol):
+    """Looks at a generation after its last stage, before the store declares it finished."""
+
+    def __call__(self, store: Store, g: int) -> Iterator[Progress]:  # noqa: D102
+        ...
+
+
+def keep(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress]:
+    """Do the work of a stage and store what it returns, unless the store has it already."""
+    if store.has(g, name):
+        return
+
+    with store.timed(generation=g, stage=name):
+        result = yield from work
+    store.put(g, name, result)
+
+
+def fit(
+    lineage: Lineage, store: Store, g: int, train: TrainingSet, *, seed: int
 ) -> Stage[GenerativeModel]:
-    """Pass a fit's progress on, keeping its state now and then, and when the caller stops in the middle of it."""
-    last = 0
+    """Fit generation g's model on `train`, or the rest of a fit of which a checkpoint is kept."""
+    return lineage.model(g).fit(
+        train,
+        start=lineage.weights(g, store),
+        seed=seeds.derive(seed, g, "fit"),
+        resume=store.checkpoint(g),
+    )
+
+
+def checkpointed(
+    fitting: Stage[GenerativeModel], store: Store, g: int, every: int | None
+) -> Stage[GenerativeModel]:
+    """Pass a fit's progress on, and keep its state now and then and when the caller stops.
+
+    every  samples seen between two checkpoints; None: only when the caller stops
+    Raises Stopped where the loss is not finite.
+    """
+    seen_at_checkpoint = 0
+
     while True:
         try:
-            progress = next(work)
+            progress = next(fitting)
         except StopIteration as end:
             fitted: GenerativeModel = end.value
             return fitted
+
         if progress.loss is not None and not math.isfinite(progress.loss):
-            what = (
-                f"the loss of generation {g} became {progress.loss} after {progress.seen} samples"
-            )
-            raise Stopped(f"{what}; {DIVERGED}")
-        if every and progress.state and progress.seen - last >= every:
+            what = f"the loss of generation {g} became {progress.loss}"
+            raise Stopped(f"{what} after {progress.seen} samples; {DIVERGED}")
+
+        if every and progress.state and progress.seen - seen_at_checkpoint >= every:
             store.keep_checkpoint(g, progress.state())
-            last = progress.seen
+            seen_at_checkpoint = progress.seen
+
         try:
             yield progress
         except GeneratorExit:
@@ -48,85 +85,124 @@ def _checkpointed(
             raise
 
 
-def _draw(
+def draw(
     modality: Modality,
-    fitted: GenerativeModel,
+    model: GenerativeModel,
     train: TrainingSet,
     n: int,
-    turn: int | None,
     *,
+    source: int | None,
     seed: int,
 ) -> Stage[Samples]:
+    """Draw n samples under conditions as `train` has them; each process draws its shard.
+
+    source  the model's number among several, which is stamped on the samples; None: there is one
+    """
     conditions = modality.conditions(train, n, seed=seeds.derive(seed, "conditions"))
-    mine, parts = distributed.shard(n), list[Samples]()
-    told = None if conditions is None else conditions[mine.start : mine.stop]
-    for part in fitted.draw(mine, conditions=told, seed=seed) if mine else ():
-        parts.append(part)
-        yield Progress("sample", sum(map(len, parts)) * distributed.world_size(), n)
-    drawn = distributed.gather(parts, Samples.concatenate)
-    return drawn if turn is None else drawn.drawn_by(turn)
+    shard = distributed.shard(n)
+    if conditions is not None:
+        conditions = conditions[shard.start : shard.stop]
+
+    batches: list[Samples] = []
+    if shard:
+        for batch in model.draw(shard, conditions=conditions, seed=seed):
+            batches.append(batch)
+            drawn = sum(map(len, batches)) * distributed.world_size()
+            yield Progress("sample", drawn, n)
+
+    samples = distributed.gather(batches, Samples.concatenate)
+    return samples if source is None else samples.drawn_by(source)
 
 
-def _curate(
+def curate(
     curator: Curator, modality: Modality, measure: Measure, store: Store, g: int, seed: int
 ) -> Stage[Tensor]:
+    """Choose which of generation g's samples go on to the pool: indices, int64 [M], ascending."""
     samples = store.samples(g)
     context = Context(
         features=store.features(g),
         real=measure.real("train"),
         modality=modality,
-        first=store.model(0),
+        generation0=store.model(0),
         generation=g,
         seed=seeds.derive(seed, g, "curate"),
-        desk=store.desk(g),
+        annotations=store.desk(g),
     )
+
     accepted = curator(samples, context)
     yield Progress("curate", len(samples), len(samples))
-    if accepted.dtype != torch.int64 or accepted.dim() != 1:
-        what = f"returned {accepted.dtype} {list(accepted.shape)}, not indices, int64 [M]"
-        raise InputError(Problem("curate", what, "a mask's indices are mask.nonzero().flatten()"))
-    if len(accepted) and not (int(accepted[0]) >= 0 and int(accepted[-1]) < len(samples)):
-        raise InputError(Problem("curate", f"returned indices beyond the {len(samples)} samples"))
-    if bool((accepted.diff() <= 0).any()):
-        raise InputError(
-            Problem("curate", "returned indices that do not ascend", "sort them, none twice")
-        )
+    _check_accepted(accepted, len(samples))
     return accepted
 
 
-def _score(
+def _check_accepted(accepted: Tensor, drawn: int) -> None:
+    """Raise InputError for what a third party's curator must not return."""
+    if accepted.dtype != torch.int64 or accepted.dim() != 1:
+        what = f"returned {accepted.dtype} {list(accepted.shape)}, expected int64 indices [M]"
+        remedy = "a mask's indices are mask.nonzero().flatten()"
+        raise InputError(Problem("curate", what, remedy))
+
+    if len(accepted) and not (int(accepted[0]) >= 0 and int(accepted[-1]) < drawn):
+        raise InputError(Problem("curate", f"returned indices beyond the {drawn} samples"))
+
+    if bool((accepted.diff() <= 0).any()):
+        what = "returned indices that do not ascend"
+        raise InputError(Problem("curate", what, "sort them, and name no sample twice"))
+
+
+def score(
     modality: Modality,
     measure: Measure,
     store: Store,
-    train: TrainingSet,
-    fitted: GenerativeModel,
     g: int,
+    train: TrainingSet,
+    *,
     seed: int,
 ) -> Stage[Measures]:
-    made = store.samples(g)
-    scores = yield from measure.scores(made, store.features(g))
-    first, own = store.model(0), seeds.derive(seed, g, "metrics")
-    of_data = modality.metrics(made, model=fitted, first=first, seed=own)
-    of_model = fitted.measures(made, first=first, seed=own)
-    measures, accepted = [scores, of_data, of_model], store.accepted(g)
+    """Measure generation g: by its features, and by what only its data or its model have."""
+    samples = store.samples(g)
+    features = store.features(g)
+    model = store.model(g)
+    generation0 = store.model(0)
+    metrics_seed = seeds.derive(seed, g, "metrics")
+
+    scores = yield from measure.scores(samples, features)
+    of_data = specific_metrics(
+        modality.metrics, samples, model=model, generation0=generation0, seed=metrics_seed
+    )
+    of_model = specific_metrics(
+        metrics_of_model(model), samples, generation0=generation0, seed=metrics_seed
+    )
+    parts = [scores, of_data, of_model]
+
+    accepted = store.accepted(g)
     if accepted is not None:
-        measures.append((yield from measure.of_accepted(made, store.features(g), accepted, scores)))
-    joined = Measures.joined(measures).finite()
+        parts.append((yield from measure.of_accepted(samples, features, accepted, scores)))
+
+    measures = Measures.joined(parts).finite()
     described = {
         "headline": list(modality.headline),
         "n_train": len(train),
         "real_share": train.real_share,
         "origins": train.origin_counts,
-        "training": dict(fitted.training),
-        "floor": dict(joined.floor),
-        "reasons": dict(joined.reasons),
+        "training": dict(model.training),
+        "floor": dict(measures.floor),
+        "reasons": dict(measures.reasons),
     }
-    return Measures({"generation": g, **joined.values, **described}, per_sample=joined.per_sample)
+    values = {"generation": g, **measures.values, **described}
+    return Measures(values, per_sample=measures.per_sample)
 
 
-def _stage(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress]:
-    """Do the work of a stage and store what it returns, unless the store has it already."""
-    if not store.has(g, name):
-        with store.timed(generation=g, stage=name):
-            made = yield from work
-        store.put(g, name, made)
+def specific_metrics(metrics: Any, samples: Samples, *, generation0: Any, **keys: Any) -> Measures:
+    """Call `metrics` of a modality or of a model.
+
+    Contracts written for version 0.1 call generation 0's model `first`.
+    """
+    name = "first" if "first" in inspect.signature(metrics).parameters else "generation0"
+    measures: Measures = metrics(samples, **{name: generation0}, **keys)
+    return measures
+
+
+def metrics_of_model(model: GenerativeModel) -> Any:
+    """Return the `metrics` of a model, which version 0.1 called `measures`."""
+    return getattr(model, "measures", model.metrics)

@@ -269,7 +269,7 @@ class TestLikelihood:
         modality, model = fitted
         held_out = modality.real("test").data
         samples = Samples.drawn(modality.real("train").data[:20], modality.real("train").data[:20])
-        found = model_measures(samples, held_out, modality.tokenizer, model=model, first=model)
+        found = model_measures(samples, held_out, modality.tokenizer, model=model, generation0=model)
         windows = held_out.reshape(-1, 32)
         with torch.inference_mode():
             direct = math.exp(
@@ -285,7 +285,7 @@ class TestLikelihood:
         modality, model = fitted
         samples = Samples.drawn(modality.real("test").data[:7], modality.real("train").data[:7])
         found = model_measures(
-            samples, modality.real("test").data, modality.tokenizer, model=model, first=model
+            samples, modality.real("test").data, modality.tokenizer, model=model, generation0=model
         )
         with torch.inference_mode():
             direct = [
@@ -299,7 +299,7 @@ class TestLikelihood:
         modality, model = fitted
         samples = Samples.drawn(modality.real("test").data[:5], modality.real("train").data[:5])
         found = model_measures(
-            samples, modality.real("test").data, modality.tokenizer, model=model, first=model
+            samples, modality.real("test").data, modality.tokenizer, model=model, generation0=model
         )
         whole = torch.cat([samples.condition, samples.data], 1)
         with torch.inference_mode():
@@ -378,7 +378,7 @@ class TestNgram:
         model = finish(model.fit(TrainingSet.of(modality.real("train")[:20]), start=None, seed=0))
         samples = model.sample(8, conditions=prompts_of(modality, 8), seed=1)
         found = model_measures(
-            samples, modality.real("test").data, modality.tokenizer, model=model, first=model
+            samples, modality.real("test").data, modality.tokenizer, model=model, generation0=model
         )
         assert found.values["perplexity"] is None
         assert "infinite" in found.reasons["perplexity"]

@@ -152,42 +152,38 @@ class DiffusionModel(GenerativeModel):
             denoiser, sampler, settings, settings.steps, indices, conditions=conditions, seed=seed
         )
 
-    def save(self, path: Path) -> None:
-        """Write a `DDPMPipeline` that opens with `DiffusionPipeline.from_pretrained`, a card and `imglab.json`."""
+    def write_weights(self, path: Path) -> None:
+        """Write a `DDPMPipeline` that opens with `DiffusionPipeline.from_pretrained`."""
         DDPMPipeline(self.unet, _sampler(self._settings)).save_pretrained(path)
-        described = {
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {
             "kind": "diffusion",
             "settings": self._settings.model_dump(),
             "classes": self._classes,
             "training": self._training,
         }
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
-        (path / "README.md").write_text(
-            diffusion_card(self._settings, shape_of(self.unet), self._classes, self._training)
-        )
+
+    def card(self) -> str:  # noqa: D102
+        return diffusion_card(self._settings, shape_of(self.unet), self._classes, self._training)
 
     @classmethod
-    def load(cls, path: Path) -> DiffusionModel:
-        """Open what `save` wrote."""
-        with hub.loading(path):
-            described = hub.read_described(path)
-            settings, classes = DiffusionSettings(**described["settings"]), described["classes"]
-            saved = json.loads((path / "unet" / "config.json").read_text())
-            # Not `from_pretrained`: it would record the path in the config, and so in the next save.
-            with torch.device("meta"):
-                unet = _new_unet(settings, _shape_in(saved), classes)
-            own = json.loads(json.dumps(dict(unet.config)))
-            different = [
-                key
-                for key, value in saved.items()
-                if not key.startswith("_") and value != own.get(key)
-            ]
-            if different:
-                raise ValueError(f"its network has another {different[0]} than its settings")
-            unet = hub.filled(unet, path / "unet" / SAFETENSORS_WEIGHTS_NAME)
-            return cls(
-                settings, unet=unet.to(device()), classes=classes, training=described["training"]
-            )
+    def restore(cls, description: Mapping[str, Any], path: Path) -> DiffusionModel:  # noqa: D102
+        settings, classes = DiffusionSettings(**description["settings"]), description["classes"]
+        saved = json.loads((path / "unet" / "config.json").read_text())
+        # Not `from_pretrained`: it would record the path in the config, and so in the next save.
+        with torch.device("meta"):
+            unet = _new_unet(settings, _shape_in(saved), classes)
+        own = json.loads(json.dumps(dict(unet.config)))
+        different = [
+            key for key, value in saved.items() if not key.startswith("_") and value != own.get(key)
+        ]
+        if different:
+            raise ValueError(f"its network has another {different[0]} than its settings")
+        unet = hub.filled(unet, path / "unet" / SAFETENSORS_WEIGHTS_NAME)
+        return cls(
+            settings, unet=unet.to(device()), classes=classes, training=description["training"]
+        )
 
 
 def _check_fit(settings: DiffusionSettings, spec: Spec) -> int | None:

@@ -28,8 +28,8 @@ from imglab.images.settings import (
 )
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.measures import Measures
-from imglab.modality import Modality, Spec, Split
-from imglab.model import GenerativeModel
+from imglab.modality import Judge, Modality, Spec, Split, WatermarkDetector
+from imglab.model import Ability, GenerativeModel
 from imglab.samples import Samples
 from imglab.solvable.theory.tails import chances_alive
 
@@ -86,7 +86,7 @@ class ImageModality(Modality):
         return self._extractor.features(samples.data)
 
     def metrics(
-        self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int
+        self, samples: Samples, *, model: GenerativeModel, generation0: GenerativeModel, seed: int
     ) -> Measures:
         """Count classes and follow colour and contrast.
 
@@ -191,18 +191,17 @@ class ImageModality(Modality):
             }
         return found
 
-    @property
-    def abilities(self) -> frozenset[str]:
-        """Images can be searched for a watermark and, where there are labels, judged by the classifier."""
-        found = {"export", "confidence"} if self._classifier else {"export"}
-        return frozenset(
-            found | {"watermark_scores"} if min(self.spec.shape[1:]) >= SMALLEST_SIDE else found
-        )
+    def ability(self, wanted: type[Ability]) -> Ability | None:
+        """Return itself, but no judge where there are no labels, no detector for tiny images."""
+        if wanted is Judge and self._classifier is None:
+            return None
+        if wanted is WatermarkDetector and min(self.spec.shape[1:]) < SMALLEST_SIDE:
+            return None
+        return super().ability(wanted)
 
     def confidence(self, samples: Samples) -> Tensor:
         """Return the probability that the classifier gives a sample's label, or its most likely class, float [N]."""
-        if self._classifier is None:
-            return super().confidence(samples)
+        assert self._classifier is not None  # `ability` says so
         found = self._classifier.probabilities(samples.data)
         if samples.condition is None:
             return found.amax(1)

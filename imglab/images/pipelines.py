@@ -254,8 +254,8 @@ class PipelineModel(GenerativeModel):
             )
             at += len(labels)
 
-    def save(self, path: Path) -> None:
-        """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`, a card and `imglab.json`."""
+    def write_weights(self, path: Path) -> None:
+        """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`."""
         for part in self._pipeline.components.values():
             if isinstance(
                 part, PreTrainedTokenizerFast
@@ -265,35 +265,33 @@ class PipelineModel(GenerativeModel):
         with hub.quiet(), _quiet_diffusers():
             self._pipeline.save_pretrained(path)
         hub.forget_machine(path)
-        described = {
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {
             "kind": "pipeline",
             "settings": self._settings.model_dump(),
             "shape": list(self._spec.shape),
             "conditions": None if self._spec.conditions is None else list(self._spec.conditions),
             "training": self._training,
         }
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
-        (path / "README.md").write_text(
-            pipeline_card(type(self._pipeline).__name__, self._settings, self._training)
-        )
+
+    def card(self) -> str:  # noqa: D102
+        return pipeline_card(type(self._pipeline).__name__, self._settings, self._training)
 
     @classmethod
-    def load(cls, path: Path) -> PipelineModel:
-        """Open what `save` wrote."""
-        with hub.loading(path):
-            described = hub.read_described(path)
-            settings, conditions = (
-                PipelineSettings(**described["settings"]),
-                described["conditions"],
-            )
-            own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
-            pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
-            spec = Spec(
-                tuple(described["shape"]),
-                torch.uint8,
-                None if conditions is None else tuple(conditions),
-            )
-            return cls(settings, pipeline=pipeline, spec=spec, training=described["training"])
+    def restore(cls, description: Mapping[str, Any], path: Path) -> PipelineModel:  # noqa: D102
+        settings, conditions = (
+            PipelineSettings(**description["settings"]),
+            description["conditions"],
+        )
+        own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
+        pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
+        spec = Spec(
+            tuple(description["shape"]),
+            torch.uint8,
+            None if conditions is None else tuple(conditions),
+        )
+        return cls(settings, pipeline=pipeline, spec=spec, training=description["training"])
 
 
 def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPipeline:

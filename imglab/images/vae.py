@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from imglab import seeds
@@ -193,18 +191,18 @@ class VaeModel(GenerativeModel):
             yield Samples.drawn(images if mark is None else embed(images, **mark.model_dump()))
 
     @torch.inference_mode()
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Look at the samples with generation 0's encoder.
 
         latent_sigma  standard deviation of the encoded means over the samples, mean over latents (Shumailov et al.
                       2024 follow it: .674 in generation 0, .433 in generation 4, on MNIST)
         """
-        if not isinstance(first, VaeModel):
+        if not isinstance(generation0, VaeModel):
             return Measures(
                 {"latent_sigma": None}, {"latent_sigma": "generation 0's model is no autoencoder"}
             )
         means = torch.cat(
-            [first.network.encode(batch)[0].cpu() for batch in first._batches(samples)]
+            [generation0.network.encode(batch)[0].cpu() for batch in generation0._batches(samples)]
         )
         if len(means) < 2:
             return Measures({"latent_sigma": None}, {"latent_sigma": "a spread needs two samples"})
@@ -225,31 +223,24 @@ class VaeModel(GenerativeModel):
         for images in samples.data.split(BATCH):
             yield _scaled(images).to(_device_of(self.network))
 
-    def save(self, path: Path) -> None:
-        """Write `model.safetensors` and `imglab.json`."""
-        path.mkdir()
-        save_file(
-            {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
-            path / "model.safetensors",
-        )
-        described = {
+    def weights(self) -> Mapping[str, Tensor]:  # noqa: D102
+        return {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {
             "kind": "vae",
             "settings": self._settings.model_dump(),
             "shape": list(self._shape),
             "training": self._training,
         }
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> VaeModel:
-        """Open what `save` wrote."""
-        with hub.loading(path):
-            described = hub.read_described(path)
-            settings, shape = VaeSettings(**described["settings"]), tuple(described["shape"])
-            with torch.device("meta"):
-                network = Vae(_pixels(shape), settings)
-            network = hub.filled(network, path / "model.safetensors").to(device())
-            return cls(settings, network=network, shape=shape, training=described["training"])
+    def restore(cls, description: Mapping[str, Any], path: Path) -> VaeModel:  # noqa: D102
+        settings, shape = VaeSettings(**description["settings"]), tuple(description["shape"])
+        with torch.device("meta"):
+            network = Vae(_pixels(shape), settings)
+        network = hub.filled(network, path / "model.safetensors").to(device())
+        return cls(settings, network=network, shape=shape, training=description["training"])
 
 
 def _layers(widths: list[int]) -> nn.Sequential:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.measures import Measures
-from imglab.model import Choice, GenerativeModel
+from imglab.model import Ability, Choice, Density, GenerativeModel, Tunable
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
@@ -34,6 +33,12 @@ class Population(GenerativeModel):
     def members(self) -> tuple[GenerativeModel, ...]:
         """The models, in the order of `Samples.source`."""
         return self._models
+
+    def ability(self, wanted: type[Ability]) -> Ability | None:
+        """Return itself, but no density unless all members have one."""
+        if wanted is Density and any(member.ability(Density) is None for member in self._models):
+            return None
+        return super().ability(wanted)
 
     @property
     def conditional(self) -> bool:
@@ -69,12 +74,14 @@ class Population(GenerativeModel):
 
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
         """Measure each member's, as `models.<number>.<key>`."""
-        found = {at: member.choices(train, fits=fits) for at, member in enumerate(self._models)}
-        return {
-            f"models.{at}.{key}": choice
-            for at, each in found.items()
-            for key, choice in each.items()
-        }
+        choices: dict[str, Choice] = {}
+        for number, member in enumerate(self._models):
+            tunable = member.ability(Tunable)
+            if tunable is None:
+                continue
+            for key, choice in tunable.choices(train, fits=fits).items():
+                choices[f"models.{number}.{key}"] = choice
+        return choices
 
     def fit(
         self,
@@ -117,46 +124,43 @@ class Population(GenerativeModel):
                     where.append(mine)
             yield Samples.concatenate(parts)[torch.cat(where).argsort()]
 
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Measure each member by its own samples: a table under each name, in the members' order."""
         tables: dict[str, dict[str, Any]] = {}
-        for number, (member, its_first) in enumerate(
-            zip(self._models, _members_or(first, self), strict=True)
+        for number, (member, its_generation0) in enumerate(
+            zip(self._models, _members_or(generation0, self), strict=True)
         ):
-            found = member.measures(samples[samples.source == number], first=its_first, seed=seed)
+            found = member.metrics(
+                samples[samples.source == number], generation0=its_generation0, seed=seed
+            )
             for name, value in found.values.items():
                 if not name.endswith("_se") and (isinstance(value, (int, float)) or value is None):
                     tables.setdefault(f"{name}_by_source", {})[str(number)] = value
         return Measures(tables)
 
     def log_density(self, samples: Samples) -> Tensor:
-        """Return the log-density of the mixture, float64 [N]; NotImplementedError unless all members know theirs."""
-        each = torch.stack([member.log_density(samples) for member in self._models])
-        return (each + torch.tensor(self._shares).log()[:, None]).logsumexp(0)
+        """Return the log-density of the mixture, float64 [N]."""
+        densities = []
+        for member in self._models:
+            density = member.ability(Density)
+            assert density is not None  # `ability` says so
+            densities.append(density.log_density(samples))
+        return (torch.stack(densities) + torch.tensor(self._shares).log()[:, None]).logsumexp(0)
 
-    def save(self, path: Path) -> None:
-        """Write each member into a folder of its own, and `imglab.json`."""
+    def write_weights(self, path: Path) -> None:
+        """Write each member into a folder of its own."""
         path.mkdir()
         for number, member in enumerate(self._models):
             model_folder.save_model(member, path / f"member_{number}")
-        described = {"kind": "population", "shares": self._shares}
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {"kind": "population", "shares": self._shares}
 
     @classmethod
-    def load(cls, path: Path) -> Population:
-        """Open what `save` wrote."""
-        shares = json.loads((path / "imglab.json").read_text())["shares"]
-        return cls(
-            [model_folder.load_model(path / f"member_{number}") for number in range(len(shares))],
-            shares,
-        )
-
-
-def has_density(model: GenerativeModel) -> bool:
-    """Say whether a model, or each member of a population, knows the density of samples."""
-    if isinstance(model, Population):
-        return all(map(has_density, model.members))
-    return type(model).log_density is not GenerativeModel.log_density
+    def restore(cls, description: Mapping[str, Any], path: Path) -> Population:  # noqa: D102
+        shares = description["shares"]
+        members = [model_folder.load_model(path / f"member_{at}") for at in range(len(shares))]
+        return cls(members, shares)
 
 
 def assign(shares: Sequence[float], n: int) -> Tensor:
@@ -215,6 +219,7 @@ def _state_of_member(progress: Progress, at: int) -> dict[str, Tensor]:
     }
 
 
-def _members_or(first: GenerativeModel, population: Population) -> Sequence[GenerativeModel]:
-    same = len(first.members) == len(population.members)
-    return first.members if same else [first] * len(population.members)
+def _members_or(generation0: GenerativeModel, population: Population) -> Sequence[GenerativeModel]:
+    if len(generation0.members) == len(population.members):
+        return generation0.members
+    return [generation0] * len(population.members)

@@ -7,7 +7,7 @@ from typing import Any
 
 from imglab.config.section import PlugIn, auto_keys
 from imglab.modality import Modality
-from imglab.model import Choice, GenerativeModel
+from imglab.model import Choice, GenerativeModel, Tunable
 from imglab.samples import TrainingSet
 
 
@@ -27,7 +27,10 @@ def choices(
     train, turns = TrainingSet.of(modality.real("train")), len(models)
     found: dict[str, Choice] = {}
     for at, model in enumerate(models):
-        each = model.choices(train, fits=-(-generations // turns))
+        tunable = model.ability(Tunable)
+        if tunable is None:
+            continue
+        each = tunable.choices(train, fits=-(-generations // turns))
         begin = f"models.{at}." if turns > 1 else ""
         found |= {f"{begin}{key}": choice for key, choice in each.items()}
     return found

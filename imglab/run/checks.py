@@ -18,9 +18,8 @@ from imglab.config.sections import (
     SyntheticAugmentationSettings,
 )
 from imglab.errors import InputError, Problem
-from imglab.mixed.population import has_density
-from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
+from imglab.model import Density, GenerativeModel
 
 
 def drawn_samples(config: RunConfig, samples: int) -> int:
@@ -64,7 +63,7 @@ def check_sizes(config: RunConfig, modality: Modality) -> None:
                     f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"
                 )
             )
-    problems += _check_regime(config, real, left, modality.fresh_available())
+    problems += _check_regime(config, real, left, _fresh_available(modality))
     if problems:
         raise InputError(problems)
 
@@ -100,22 +99,30 @@ def _check_regime(
         )
 
 
+def _fresh_available(modality: Modality) -> int | None:
+    """Return how many fresh samples there are; None means endless."""
+    stream = modality.ability(FreshData)
+    return 0 if stream is None else stream.fresh_available()
+
+
 def check_curator(config: RunConfig, modality: Modality, models: Sequence[GenerativeModel]) -> None:
-    """Raise InputError where a curator needs what the data or the model do not have."""
+    """Raise InputError where a curator needs an ability that the data or the model do not have."""
     section = config.curate
-    for kind, ability, what in (
-        (ConfidenceCuration, "confidence", "needs confidence of the data, which these do not have"),
-        (
-            DropWatermarkedCuration,
-            "watermark_scores",
-            "needs watermark scores of the data, which these do not have",
-        ),
-        (HumanCuration, "export", "shows samples to a person, and these have no form for that"),
-    ):
-        if isinstance(section, kind) and ability not in modality.abilities:
+    needed: dict[type, tuple[type, str]] = {
+        ConfidenceCuration: (Judge, "a judge of its samples"),
+        DropWatermarkedCuration: (WatermarkDetector, "a watermark detector"),
+        HumanCuration: (Exporter, "a form in which samples are exported"),
+    }
+
+    if type(section) in needed:
+        ability, name = needed[type(section)]
+        if modality.ability(ability) is None:
+            what = f"needs a modality that has {name}; {type(modality).__name__} does not"
             raise InputError(Problem("curate.kind", what, "choose oracle, diversity or duplicates"))
-    if isinstance(section, DensityCuration):
-        blind = [type(member).__name__ for member in models[0].members if not has_density(member)]
-        if blind:
-            what = f"generation 0's model knows no density: {', '.join(blind)}"
-            raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))
+
+    if isinstance(section, DensityCuration) and models[0].ability(Density) is None:
+        names = [
+            type(member).__name__ for member in models[0].members if member.ability(Density) is None
+        ]
+        what = f"needs a model that provides log_density; {', '.join(names)} does not"
+        raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from imglab.config.load import validate_config
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem, first_line
-from imglab.modality import Modality
+from imglab.modality import Exporter, Modality
 from imglab.run.build import build_modality
 from imglab.safe_text import printable
 from imglab.samples import Samples
@@ -114,12 +114,11 @@ def _write(
         if not len(rows):
             continue
         (folder / name).mkdir(exist_ok=True)
-        try:
-            written = modality.export(samples[rows], folder / name)
-        except NotImplementedError as error:
-            raise InputError(
-                Problem("export", str(error), "read samples.safetensors of the generation")
-            ) from error
+        exporter = modality.ability(Exporter)
+        if exporter is None:
+            what = f"{type(modality).__name__} has no form in which samples are exported"
+            raise InputError(Problem("export", what, "read samples.safetensors of the generation"))
+        written = exporter.export(samples[rows], folder / name)
         for file, row in zip(written, rows.tolist(), strict=True):
             listed[f"{name}/{file}"] = {
                 "row": row,

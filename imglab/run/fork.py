@@ -10,7 +10,7 @@ from imglab.config.merge import differences, with_changes
 from imglab.config.schema import RunConfig
 from imglab.config.sections import DensityCuration, FreshDataSettings, MixSettings
 from imglab.errors import InputError, Problem
-from imglab.mixed.population import has_density
+from imglab.model import Density
 from imglab.run.build import Experiment
 from imglab.run.environment import describe_environment
 from imglab.run.run import Run
@@ -171,7 +171,7 @@ def _check_start(experiment: Experiment, parent: Path, g: int) -> None:
             Problem("regime", what, "choose another regime, or ask for less")
         ) from error
     first = experiment.load_model(layout.generation_folder(parent, 0) / "model")
-    if isinstance(experiment.config.curate, DensityCuration) and not has_density(first):
+    if isinstance(experiment.config.curate, DensityCuration) and first.ability(Density) is None:
         what = f"generation 0's model, a {type(first).__name__}, knows no density"
         raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))
 

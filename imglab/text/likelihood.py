@@ -27,20 +27,20 @@ def members_measures(
     tokenizer: PreTrainedTokenizerBase,
     *,
     model: GenerativeModel,
-    first: GenerativeModel,
+    generation0: GenerativeModel,
 ) -> Measures:
     """Measure a model, or each member of a population on what it drew itself.
 
     Of a population: the mean over its members, and a table of them under `<name>_by_source`. The reference is the
     first member of generation 0, for all.
     """
-    reference, members = first.members[0], model.members
+    reference, members = generation0.members[0], model.members
     usable = [member for member in members if isinstance(member, TextModel)]
     if len(usable) < len(members) or not isinstance(reference, TextModel):
         reason = "the model is no causal language model"
         return Measures(dict.fromkeys(OF_THE_MODEL), dict.fromkeys(OF_THE_MODEL, reason))
     if len(usable) == 1:
-        return model_measures(samples, held_out, tokenizer, model=usable[0], first=reference)
+        return model_measures(samples, held_out, tokenizer, model=usable[0], generation0=reference)
     found = [
         Measures.joined(
             [
@@ -56,7 +56,9 @@ def members_measures(
         values[name] = None if None in each else sum(each) / len(each)
         values[f"{name}_by_source"] = {str(at): value for at, value in enumerate(each)}
     reasons = Measures.joined(found).reasons
-    return Measures.joined([Measures(values, reasons), _under_first(samples, held_out, reference)])
+    return Measures.joined(
+        [Measures(values, reasons), _under_generation0(samples, held_out, reference)]
+    )
 
 
 def model_measures(
@@ -65,21 +67,21 @@ def model_measures(
     tokenizer: PreTrainedTokenizerBase,
     *,
     model: TextModel,
-    first: TextModel,
+    generation0: TextModel,
 ) -> Measures:
-    """Measure what a model expects, with its own network and generation 0's (`first`).
+    """Measure what a model expects, with its own network and generation 0's (`generation0`).
 
     perplexity            of `model` on held-out real text, int64 [M, T], joined to its windows: exp of the mean
                           negative log-likelihood of each token given those before it in the window
     bits_per_byte         the same in bits, per byte of the text: compares between tokenizers
-    reference_perplexity  of the samples under `first`, each read without its prompt; per sample too. Its floor is
+    reference_perplexity  of the samples under `generation0`, each read without its prompt; per sample too. Its floor is
                           that of held-out real blocks
     entropy               mean entropy, in nats, of what `model` expects next as it reads its own samples; before
                           temperature and truncation ("free-running entropy")
     """
     parts = (
         _on_real_text(held_out, tokenizer, model),
-        _under_first(samples, held_out, first),
+        _under_generation0(samples, held_out, generation0),
         _entropy(samples, model),
     )
     return Measures.joined(parts)
@@ -104,10 +106,10 @@ def _on_real_text(
     return Measures.joined([found, Measures({"bits_per_byte": nats * bits, **spread})])
 
 
-def _under_first(samples: Samples, held_out: Tensor, first: TextModel) -> Measures:
-    surprise = _surprise(score_tokens(first.network, samples.data, samples.data.shape[1] - 1))
+def _under_generation0(samples: Samples, held_out: Tensor, generation0: TextModel) -> Measures:
+    surprise = _surprise(score_tokens(generation0.network, samples.data, samples.data.shape[1] - 1))
     found = _perplexity("reference_perplexity", *mean_and_error(surprise))
-    natural = _surprise(score_tokens(first.network, held_out, held_out.shape[1] - 1))
+    natural = _surprise(score_tokens(generation0.network, held_out, held_out.shape[1] - 1))
     real = _perplexity("mean", float(natural.mean()), None).values["mean"]
     spread = float(natural.std()) / len(samples) ** 0.5 if len(natural) > 1 else 0.0
     floor = {"reference_perplexity": None if real is None else {"mean": real, "sd": real * spread}}

@@ -125,14 +125,16 @@ class TextModality(TokenModality):
         return self._extractor.features(samples.data)
 
     def metrics(
-        self, samples: Samples, *, model: GenerativeModel, first: GenerativeModel, seed: int
+        self, samples: Samples, *, model: GenerativeModel, generation0: GenerativeModel, seed: int
     ) -> Measures:
         """Measure the model on real text, the text under generation 0's model, and the text itself.
 
         docs/metrics.md defines each.
         """
         parts = [
-            members_measures(samples, self._text.test, self.tokenizer, model=model, first=first)
+            members_measures(
+                samples, self._text.test, self.tokenizer, model=model, generation0=generation0
+            )
         ]
         parts.append(self._statistics.measure(samples.data))
         if len(samples):
@@ -142,11 +144,6 @@ class TextModality(TokenModality):
             real = self._extractor.features(self._text.test)
             parts.append(mauve_score(real, self._extractor.features(samples.data)))
         return Measures.joined(parts)
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """Text can be searched for a watermark, and shown to a person."""
-        return frozenset({"watermark_scores", "export"})
 
     def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
         """Return the z-score of the watermark of `key` in each sample, float64 [N]."""

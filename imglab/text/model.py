@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.scoring import score_tokens
 from imglab.text.settings import BeamSettings, TextModelSettings
 from imglab.text.watermark import watermark_processor
-from imglab.training.hub import loading, quiet, read_described
+from imglab.training.hub import quiet
 from imglab.training.steps import device
 
 if TYPE_CHECKING:
@@ -164,31 +163,29 @@ class TextModel(GenerativeModel):
             self.network, samples.data, samples.data.shape[1] - 1
         ).log_likelihood.sum(1)
 
-    def save(self, path: Path) -> None:
-        """Write network and tokenizer as transformers does, a card and `imglab.json`."""
+    def write_weights(self, path: Path) -> None:
+        """Write network and tokenizer as transformers does."""
         with quiet():
             self.network.save_pretrained(path)
         save_tokenizer(self._tokenizer, path)
-        described = {
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {
             "kind": self.kind,
             "settings": self._settings.model_dump(),
             "block": self._block,
             "training": self._training,
         }
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
-        (path / "README.md").write_text(
-            text_card(self.kind, self._settings, self._block, self._training)
-        )
+
+    def card(self) -> str:  # noqa: D102
+        return text_card(self.kind, self._settings, self._block, self._training)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Open what `save` wrote."""
-        with loading(path):
-            described = read_described(path)
-            return cls(
-                cls.settings_class(**described["settings"]),
-                network=open_model(str(path), None, str(path)).to(device()),
-                tokenizer=open_tokenizer(str(path), None, str(path)),
-                block=described["block"],
-                training=described["training"],
-            )
+    def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
+        return cls(
+            cls.settings_class(**description["settings"]),
+            network=open_model(str(path), None, str(path)).to(device()),
+            tokenizer=open_tokenizer(str(path), None, str(path)),
+            block=description["block"],
+            training=description["training"],
+        )

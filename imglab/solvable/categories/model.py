@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
 from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.model import WEIGHTS, GenerativeModel
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.categories.modality import CategoriesModality
@@ -85,7 +84,7 @@ class FrequenciesModel(GenerativeModel):
             uniforms = seeds.uniform(indices[start : start + BATCH], seed=seed)
             yield Samples.drawn(seeds.invert(self.counts, uniforms)[:, None])
 
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Measure what is left of the true categories.
 
         categories_alive  categories that can still be drawn
@@ -107,20 +106,17 @@ class FrequenciesModel(GenerativeModel):
         """Return log p of each category, float64 [N]; -inf for one that has died."""
         return self.frequencies.log()[samples.data[:, 0]]
 
-    def save(self, path: Path) -> None:
-        """Write `model.safetensors` and `imglab.json`."""
-        path.mkdir()
-        save_file({"counts": self.counts, "true": self._true}, path / "model.safetensors")
-        described = {"kind": "categories", "settings": self._settings.model_dump()}
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
+    def weights(self) -> Mapping[str, Tensor]:  # noqa: D102
+        return {"counts": self.counts, "true": self._true}
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {"kind": "categories", "settings": self._settings.model_dump()}
 
     @classmethod
-    def load(cls, path: Path) -> FrequenciesModel:
-        """Open what `save` wrote."""
-        described = json.loads((path / "imglab.json").read_text())
-        tensors = load_file(path / "model.safetensors")
+    def restore(cls, description: Mapping[str, Any], path: Path) -> FrequenciesModel:  # noqa: D102
+        tensors = load_file(path / WEIGHTS)
         return cls(
-            FrequenciesSettings(**described["settings"]),
+            FrequenciesSettings(**description["settings"]),
             true=tensors["true"],
             counts=tensors["counts"],
         )

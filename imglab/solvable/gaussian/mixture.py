@@ -115,7 +115,7 @@ class MixtureModel(VectorModel):
                 vectors[rows] = means[k] + vectors[rows] @ factors[k].T
             yield Samples.drawn(vectors.float())
 
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Measure the moments of the whole, and the components.
 
         component_sigma   root of the mean variance over components and dimensions
@@ -123,7 +123,7 @@ class MixtureModel(VectorModel):
         """
         variances = self.components[2].diagonal(dim1=1, dim2=2).mean(1)
         apart = {str(k + 1): value for k, value in enumerate(variances.sqrt().tolist())}
-        whole = super().measures(samples, first=first, seed=seed)
+        whole = super().metrics(samples, generation0=generation0, seed=seed)
         own = Measures(
             {"component_sigma": float(variances.mean().sqrt()), "component_sigmas": apart}
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from imglab.config.section import Section
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
 from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.model import WEIGHTS, GenerativeModel
 from imglab.samples import Samples
 from imglab.solvable.gaussian.modality import GaussianModality
 
@@ -82,7 +81,7 @@ class VectorModel(GenerativeModel):
         """Samples seen, and how a fit ends."""
         return {"samples_seen": self._seen, "budget": self.budget}
 
-    def measures(self, samples: Samples, *, first: GenerativeModel, seed: int) -> Measures:
+    def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Compare the fitted moments with the truth.
 
         mean_error  squared distance of the fitted mean from the true one, 0
@@ -91,27 +90,24 @@ class VectorModel(GenerativeModel):
         """
         return Measures(moment_measures(*self.moments, between=self._between))
 
-    def save(self, path: Path) -> None:
-        """Write `model.safetensors` and `imglab.json`."""
-        path.mkdir()
-        save_file(dict(self.tensors), path / "model.safetensors")
-        described = {
+    def weights(self) -> Mapping[str, Tensor]:  # noqa: D102
+        return self.tensors
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        return {
             "kind": self.kind,
             "settings": self._settings.model_dump(),
             "samples_seen": self._seen,
             "between": self._between,
         }
-        (path / "imglab.json").write_text(json.dumps(described, indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Open what `save` wrote."""
-        described = json.loads((path / "imglab.json").read_text())
+    def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
         return cls(
-            cls.settings_class(**described["settings"]),
-            fitted=load_file(path / "model.safetensors"),
-            seen=described["samples_seen"],
-            between=described["between"],
+            cls.settings_class(**description["settings"]),
+            fitted=load_file(path / WEIGHTS),
+            seen=description["samples_seen"],
+            between=description["between"],
         )
 
     def _fitted(self, tensors: Mapping[str, Tensor], seen: int) -> Self:
