@@ -15,6 +15,7 @@ from imglab import curation, regimes
 from imglab.curation import Context
 from imglab.errors import InputError, Stopped
 from imglab.measure import Measure
+from imglab.model import HasAbilities
 from imglab.run.run import Run
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
 from imglab.solvable.gaussian.modality import GaussianModality
@@ -40,7 +41,7 @@ def context(features, *, real=None, seed=1, first=None):
     return Context(features, real, modality, first, 0, seed)
 
 
-class Judge:
+class Judge(HasAbilities):
     """Gives each sample a density of its own."""
 
     def __init__(self, scores):
@@ -250,7 +251,7 @@ def test_marks_of_other_samples_are_not_taken(tmp_path):
         finish(config, run)
     names = run / "marks/generation_000/.names.json"
     files.write_signed(names, {**read_signed(names, ()), "samples": "of another machine"})
-    with pytest.raises(InputError, match=r"has marks of other samples: .*move it away"):
+    with pytest.raises(InputError, match=r"holds marks of other samples: .*move it away"):
         finish(config, run)
 
 
@@ -261,7 +262,7 @@ def test_marks_that_are_none(tmp_path):
     marks = tmp_path / "run/marks/generation_000/marks.csv"
     whole = marks.read_text()
     marks.write_text(whole.replace("000003.png,", "000003.png,perhaps"))
-    with pytest.raises(InputError, match="line 5: 'perhaps' is no mark"):
+    with pytest.raises(InputError, match="line 5: 'perhaps' is not a mark"):
         finish(config, tmp_path / "run")
     marks.write_text(re.sub(",$", ",0", whole, flags=re.M))
     with pytest.raises(InputError, match="keeps no sample"):
@@ -288,12 +289,15 @@ def test_the_manifest_seals_the_accepted(tmp_path):
         (["curate={kind: oracle, keep: 0.01}"], "curate.keep: keeps none of"),
         (["curate={kind: oracle, kep: 0.5}"], r"curate.kep: unknown key \(did you mean 'keep'"),
         (["curate=orakel"], "curate.kind: 'orakel' is not one of them .*oracle"),
-        (["curate=confidence"], "curate.kind: needs confidence of the data"),
+        (["curate=confidence"], "curate.kind: needs a modality that has a judge"),
         (
             ["curate=human"],
-            "curate.kind: shows samples to a person, and these have no form for that",
+            "curate.kind: needs a modality that has a form in which samples are exported",
         ),
-        (["curate=drop_watermarked"], "curate.kind: needs watermark scores of the data"),
+        (
+            ["curate=drop_watermarked"],
+            "curate.kind: needs a modality that has a watermark detector",
+        ),
     ],
 )
 def test_wrong_curation_is_refused(tmp_path, changes, message):
@@ -305,7 +309,9 @@ def test_wrong_curation_is_refused(tmp_path, changes, message):
 
 def test_density_needs_a_model_that_has_one(tmp_path):
     config = write(tmp_path, TINY_IMAGE)
-    with pytest.raises(InputError, match="knows no density: DiffusionModel"):
+    with pytest.raises(
+        InputError, match="needs a model that provides log_density; DiffusionModel does not"
+    ):
         Run.from_file(config, tmp_path / "run", ["curate=density"])
 
 
@@ -323,8 +329,8 @@ def test_marks_go_by_the_file_that_they_stand_beside(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["000001.png,1", "000001.png,1"], "stands there twice"),
-        (["other.png,1"], "'other.png' is no sample's file"),
+        (["000001.png,1", "000001.png,1"], "names '000001.png' twice"),
+        (["other.png,1"], "'other.png' is not the file of a sample"),
     ],
 )
 def test_marks_of_no_file_are_refused(tmp_path, lines, message):
@@ -350,7 +356,11 @@ def beyond(samples, context):
 
 @pytest.mark.parametrize(
     ("curator", "message"),
-    [("a_mask", "not indices"), ("twice", "do not ascend"), ("beyond", "indices beyond the")],
+    [
+        ("a_mask", "expected int64 indices"),
+        ("twice", "do not ascend"),
+        ("beyond", "indices beyond the"),
+    ],
 )
 def test_a_curator_that_returns_something_else_is_refused(tmp_path, curator, message):
     config = write(

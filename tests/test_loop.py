@@ -147,7 +147,7 @@ def test_a_loss_that_is_no_number_stops_the_chain():
 @pytest.mark.parametrize(
     ("returned", "told"),
     [
-        ([1, 2], "returned list, not imglab.Selection"),
+        ([1, 2], "returned list, expected imglab.Selection"),
         (
             Selection(torch.tensor([0]), torch.tensor([40])),
             "an index is beyond its entry's samples",

@@ -175,8 +175,8 @@ class TestMeasures:
         fitted.save(tmp_path / "model")
         again = load_model(tmp_path / "model")
         drawn = again.sample(3, seed=1)
-        measured = again.measures(drawn, first=again, seed=0).values
-        assert measured == fitted.measures(drawn, first=fitted, seed=0).values
+        measured = again.metrics(drawn, generation0=again, seed=0).values
+        assert measured == fitted.metrics(drawn, generation0=fitted, seed=0).values
         assert measured["w2"] < 0.2, "against N(0, I) it would be above 0.6"
 
     def test_a_mixture_has_the_moments_of_its_training_set(self):
@@ -193,7 +193,7 @@ class TestMeasures:
     def test_mixture_components(self):
         _, modality, model = parts(vectors(n_train=4000, **ROW), {"kind": "mixture"})
         fitted = fit(modality, model)
-        measured = fitted.measures(modality.real("test"), first=fitted, seed=0).values
+        measured = fitted.metrics(modality.real("test"), generation0=fitted, seed=0).values
         assert measured["component_sigma"] == pytest.approx(1, abs=0.05)
         squares = [value**2 for value in measured["component_sigmas"].values()]
         assert measured["component_sigma"] ** 2 == pytest.approx(sum(squares) / 2)
@@ -221,7 +221,7 @@ class TestMeasures:
     def test_categories(self):
         _, modality, model = parts({**ZIPF, "n_train": 25}, "categories")
         fitted = fit(modality, model)
-        measured = fitted.measures(modality.real("test"), first=fitted, seed=0).values
+        measured = fitted.metrics(modality.real("test"), generation0=fitted, seed=0).values
         shares = torch.bincount(modality.real("train").data[:, 0], minlength=30) / 25
         assert measured["categories_alive"] == int((shares > 0).sum())
         assert measured["heterozygosity"] == pytest.approx(float(1 - shares.square().sum()))
@@ -232,7 +232,9 @@ class TestMeasures:
     def test_equal_categories_share_a_band(self):
         _, modality, model = parts({**ZIPF, "distribution": "uniform"}, "categories")
         fitted = fit(modality, model)
-        survival = fitted.measures(modality.real("test"), first=fitted, seed=0).values["survival"]
+        survival = fitted.metrics(modality.real("test"), generation0=fitted, seed=0).values[
+            "survival"
+        ]
         assert list(survival) == ["1"]
 
 

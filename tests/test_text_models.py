@@ -269,7 +269,9 @@ class TestLikelihood:
         modality, model = fitted
         held_out = modality.real("test").data
         samples = Samples.drawn(modality.real("train").data[:20], modality.real("train").data[:20])
-        found = model_measures(samples, held_out, modality.tokenizer, model=model, generation0=model)
+        found = model_measures(
+            samples, held_out, modality.tokenizer, model=model, generation0=model
+        )
         windows = held_out.reshape(-1, 32)
         with torch.inference_mode():
             direct = math.exp(
