@@ -146,8 +146,9 @@ def _check_draws(modality: Modality, fitted: GenerativeModel, train: TrainingSet
     assert len(drawn) == CHECKED, f"draw yielded {len(drawn)} samples, {CHECKED} were asked for"
 
     half = CHECKED // 2
-    later = None if conditions is None else conditions[half:]
-    batches = list(fitted.draw(range(half, CHECKED), conditions=later, seed=2))
+    if conditions is not None:
+        conditions = conditions[half:]
+    batches = list(fitted.draw(range(half, CHECKED), conditions=conditions, seed=2))
     tail = Samples.concatenate(batches)
     assert len(tail) == CHECKED - half, "draw must yield one sample for each index"
 
@@ -157,8 +158,10 @@ def _check_draws(modality: Modality, fitted: GenerativeModel, train: TrainingSet
     share_close = float((difference <= 0.02 * span + 1e-6).double().mean())
     assert share_close > 0.9, "sample i must depend on (seed, i) alone, not on its batch"
 
-    other = fitted.sample(CHECKED, conditions=conditions, seed=9)
-    assert not torch.equal(other.data, drawn.data), "another seed must give other samples"
+    other = Samples.concatenate(
+        list(fitted.draw(range(half, CHECKED), conditions=conditions, seed=9))
+    )
+    assert not torch.equal(other.data, tail.data), "another seed must give other samples"
     return drawn
 
 
@@ -289,14 +292,18 @@ def _finish(fitting: Stage[GenerativeModel]) -> tuple[GenerativeModel, dict[str,
         try:
             progress: Progress = next(fitting)
         except StopIteration as end:
-            assert isinstance(end.value, GenerativeModel), "fit must return the new model"
-            return end.value, checkpoint
+            return _fitted(end.value), checkpoint
         assert seen <= progress.seen <= progress.total, "progress must rise from 0 to total"
         seen = progress.seen
 
         if checkpoint is None and progress.state is not None:
             state = progress.state()
             checkpoint = {name: tensor.clone() for name, tensor in state.items()}
+
+
+def _fitted(model: object) -> GenerativeModel:
+    assert isinstance(model, GenerativeModel), "fit must return the new model"
+    return model
 
 
 def _hashes(folder: Path) -> dict[str, str]:

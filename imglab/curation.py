@@ -114,8 +114,10 @@ def density(samples: Samples, context: Context, *, keep: float) -> Tensor:
 
 
 def diversity(samples: Samples, context: Context, *, keep: float) -> Tensor:
-    """Keep a share that is spread as far as possible: each next sample is the one farthest from
-    those chosen before (Gonzalez 1985)."""
+    """Keep a share that is spread as far as possible (Gonzalez 1985).
+
+    Each next sample is the one farthest from those chosen before.
+    """
     features = context.features.double()
     size = kept_size(len(samples), keep)
     if not size:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, overload
 
 from imglab.measure import Measure
-from imglab.modality import Modality
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
 from imglab.samples import Samples
@@ -50,9 +50,8 @@ class Generation:
 class Pictures:
     """Observes a chain: keeps each generation's picture, and the real samples nearest to it."""
 
-    def __init__(self, modality: Modality, measure: Measure) -> None:
-        """Draw pictures as `modality` renders them; `measure` finds the nearest real samples."""
-        self._modality = modality
+    def __init__(self, measure: Measure) -> None:
+        """Draw pictures as the modality renders them; `measure` finds the nearest real samples."""
         self._measure = measure
 
     def __call__(self, store: Store, g: int) -> Iterator[Progress]:
@@ -60,8 +59,9 @@ class Pictures:
         nearest = self._measure.nearest_real(store.samples(g, "shown"))
         yield from keep(store, g, "exhibit", nearest)
 
+        modality = self._measure.modality
         shown = _ShownSamples(store, g + 1)
-        store.picture(g, self._modality.picture, lambda path: self._modality.render(shown, path))
+        store.picture(g, modality.picture, partial(modality.render, shown))
 
 
 class _ShownSamples(Sequence[Samples]):

@@ -17,10 +17,10 @@ class Lineage:
     """The models of a chain, one or several that take turns, and where their weights come from.
 
     models  the models' settings; no weights are read from them
-    start   whose weights a generation is fine-tuned from: those of its `previous` turn, those of one
-            `base` for all turns, or no weights at all (`scratch`)
-    bases   for each model, weights for its first turn, and with `start="base"` for every turn;
-            None: the first turn starts from scratch, and is the base of the later ones
+    start   where the weights of a model's later turns come from: from its `previous` turn; from
+            its `base`, the same each time; or from nowhere (`scratch`)
+    bases   for each model, the weights of its first turn, and with `start="base"` of every turn;
+            None: its first turn starts from scratch, and is the base of the later ones
     """
 
     models: Sequence[GenerativeModel]
@@ -36,8 +36,17 @@ class Lineage:
         base: GenerativeModel | Sequence[GenerativeModel | None] | None = None,
     ) -> Lineage:
         """Return the lineage of one model or of several; one `base` counts for all of them."""
-        models = [model] if isinstance(model, GenerativeModel) else list(model)
-        bases = list(base) if isinstance(base, Sequence) else [base] * len(models)
+        models: Sequence[GenerativeModel]
+        if isinstance(model, GenerativeModel):
+            models = [model]
+        else:
+            models = list(model)
+
+        bases: Sequence[GenerativeModel | None]
+        if isinstance(base, Sequence):
+            bases = list(base)
+        else:
+            bases = [base] * len(models)
         return cls(models, start, bases)
 
     def turn(self, generation: int) -> int:
@@ -49,27 +58,33 @@ class Lineage:
         return self.models[self.turn(generation)]
 
     def source(self, generation: int) -> int | None:
-        """Return the number that `Samples.source` gives to a generation's samples; None: only one model draws."""
-        return self.turn(generation) if len(self.models) > 1 else None
+        """Return the number of a generation's model as `Samples.source`; None: only one."""
+        if len(self.models) == 1:
+            return None
+        return self.turn(generation)
 
     def fits(self, generations: int) -> int:
         """Return how many of so many generations one model is at most."""
         return -(-generations // len(self.models))
 
     def parent(self, generation: int) -> int | None:
-        """Return the generation whose weights this one starts from; None: from a base, or from scratch."""
+        """Return the generation whose weights this one starts from; None: it starts from none."""
         turn = self.turn(generation)
 
         if self.start == "scratch" or generation == turn:
             return None
         if self.start == "previous":
             return generation - len(self.models)
-        return turn if self.bases[turn] is None else None
+        if self.bases[turn] is None:
+            return turn
+        return None
 
     def weights(self, generation: int, store: Store) -> GenerativeModel | None:
         """Return the fitted model that a generation starts from; None: from scratch."""
-        parent = self.parent(generation)
+        if self.start == "scratch":
+            return None
 
-        if parent is not None:
-            return store.model(parent)
-        return None if self.start == "scratch" else self.bases[self.turn(generation)]
+        parent = self.parent(generation)
+        if parent is None:
+            return self.bases[self.turn(generation)]
+        return store.model(parent)

@@ -46,6 +46,7 @@ class Chain:
     checkpoint_every: int | None
 
     def events(self, store: Store) -> Generator[Progress | Generation, None, None]:
+        """Make what `store` does not hold yet; yield each generation as it is finished."""
         with store.timed(stage="reference"):
             yield from self.measure.prepare()
 
@@ -56,30 +57,27 @@ class Chain:
 
     def _make(self, store: Store, g: int) -> Iterator[Progress]:
         do = partial(stages.keep, store, g)
-        train = training_set(self.regime, self.modality, store, g, seed=self.seed)
         real = TrainingSet.of(self.modality.real("train"))
+        train = training_set(self.regime, self.modality, store, g, seed=self.seed)
 
         # Fit this generation's model, from the weights that its lineage names.
-        fitting = stages.fit(self.lineage, store, g, train, seed=self.seed)
-        yield from do("model", stages.checkpointed(fitting, store, g, self.checkpoint_every))
+        fitting = stages.fit(self.lineage, store, g, train, self.seed, self.checkpoint_every)
+        yield from do("model", fitting)
 
-        # Draw what is scored and trained on, and a few samples from the same noise in every
-        # generation for the eye.
+        # Draw what is scored and trained on; and for the eye a few from the same noise each time.
         draw = partial(stages.draw, self.modality, store.model(g), source=self.lineage.source(g))
         yield from do("samples", draw(train, self.samples, seed=derive(self.seed, g, "samples")))
         yield from do("shown", draw(real, self.shown, seed=derive(self.seed, "shown")))
 
-        # Choose which samples go on to the pool, and measure both those and all that were drawn.
+        # Choose which samples go on to the pool, and measure those and all that were drawn.
         yield from do("features", self.measure.features(store.samples(g)))
         if self.curator:
-            curating = stages.curate(self.curator, self.modality, self.measure, store, g, self.seed)
-            yield from do("accepted", curating)
-        scoring = stages.score(self.modality, self.measure, store, g, train, seed=self.seed)
-        yield from do("metrics", scoring)
+            yield from do(
+                "accepted", stages.curate(self.curator, self.measure, store, g, self.seed)
+            )
+        yield from do("metrics", stages.score(self.measure, store, g, train, seed=self.seed))
 
-        for observer in self.observers:
-            yield from observer(store, g)
-        store.finish(g)
+        yield from stages.finish(store, g, self.observers)
 
 
 def chain_events(
@@ -114,20 +112,15 @@ def chain_events(
     """
     store = store or MemoryStore()
     measure = measure or Measure(modality)
-    chain = Chain(
-        modality=modality,
-        lineage=Lineage.of(model, start=start, base=base),
-        regime=regime,
-        measure=measure,
-        curator=curator,
-        observers=[Pictures(modality, measure)] if store.shows else [],
-        generations=generations,
-        samples=samples or len(modality.real("train")),
-        shown=shown,
-        seed=seed,
-        checkpoint_every=checkpoint_every,
-    )
-    return chain.events(store)
+    lineage = Lineage.of(model, start=start, base=base)
+    samples = samples or len(modality.real("train"))
+
+    observers: list[Observer] = []
+    if store.shows:
+        observers.append(Pictures(measure))
+
+    parts = (modality, lineage, regime, measure, curator, observers)
+    return Chain(*parts, generations, samples, shown, seed, checkpoint_every).events(store)
 
 
 def _finished_generations(

@@ -57,7 +57,7 @@ class Measure:
         floor_splits        random disjoint splits of the real data behind each floor
         cache               folder that keeps real features and floors from process to process
         """
-        self._modality = modality
+        self.modality = modality
         self._reference = reference
         self._neighbours = {
             "precision_recall_k": precision_recall_k,
@@ -85,7 +85,7 @@ class Measure:
             return
 
         for split in get_args(Split):
-            extracted = yield from self.features(self._modality.real(split))
+            extracted = yield from self.features(self.modality.real(split))
             self._real[split] = Reference(extracted.values)
 
         if path:
@@ -104,12 +104,12 @@ class Measure:
         chunks = []
         for start in range(shard.start, shard.stop, CHUNK):
             end = min(start + CHUNK, shard.stop)
-            chunks.append(self._modality.features(samples[start:end]))
+            chunks.append(self.modality.features(samples[start:end]))
             seen = (end - shard.start) * distributed.world_size()
             yield Progress("measure", seen, len(samples))
 
         features = distributed.gather(chunks, torch.cat).float().contiguous()
-        return Features(features, str(self._modality.extractor))
+        return Features(features, str(self.modality.extractor))
 
     def nearest_real(self, shown: Samples) -> Stage[NearestReal]:
         """Find the real training samples nearest to samples that a person looks at."""
@@ -123,8 +123,8 @@ class Measure:
             distance = torch.empty(len(shown), 0, dtype=torch.float64)
 
         rows = index.unique()
-        real = self._modality.real("train")[rows]
-        words = {"shown": self._modality.read(shown), "real": self._modality.read(real)}
+        real = self.modality.real("train")[rows]
+        words = {"shown": self.modality.read(shown), "real": self.modality.read(real)}
         return NearestReal(index, distance, rows, real.data, words)
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
@@ -142,7 +142,7 @@ class Measure:
         floor = yield from self._floor(len(features))
 
         described = {
-            "extractor": str(self._modality.extractor),
+            "extractor": str(self.modality.extractor),
             "reference": self._reference,
             "n_real": len(reference.features),
             "n_synthetic": len(features),
@@ -205,8 +205,8 @@ class Measure:
 
     def _compare_classes(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
         """Score the samples of each class against the real ones; small sets, so without floors."""
-        spec = self._modality.spec
-        real_classes = self._modality.real(self._reference).condition
+        spec = self.modality.spec
+        real_classes = self.modality.real(self._reference).condition
         classes = samples.condition
         if spec.conditions is None or spec.prompts or real_classes is None:
             return
@@ -236,7 +236,7 @@ class Measure:
     def _compare_with_train(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
         """Look for copies of the training data."""
         train = self._real["train"].features
-        train_data = self._modality.real("train").data
+        train_data = self.modality.real("train").data
         scores.add(
             ("nearest_distance", "nearest_distance_se"),
             partial(nearest_distance, train=train, synthetic=features),
@@ -287,7 +287,7 @@ class Measure:
         """Return the floors of the metrics that look for copies: held-out data do not copy."""
         test = self._real["test"].features
         held_out = MetricValues()
-        self._compare_with_train(held_out, self._modality.real("test"), test)
+        self._compare_with_train(held_out, self.modality.real("test"), test)
 
         # An error goes with the root of the number of samples, here from test set to synthetic.
         scale = (len(test) / n_synthetic) ** 0.5

@@ -48,8 +48,10 @@ class Extractor(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Its name, with `@` and a hash of its weights where it has any: scores are comparable
-        only between equal names."""
+        """Its name, with `@` and a hash of its weights where it has any.
+
+        Scores are comparable only between equal names.
+        """
 
     @abstractmethod
     def features(self, data: Tensor) -> Tensor:
@@ -158,14 +160,14 @@ class Modality(ABC, HasAbilities):
         return DataVectors()
 
     def features(self, samples: Samples) -> Tensor:
-        """Return the extractor's features, float32 [N, D]; every distribution metric reads these."""
+        """Return the extractor's features, float32 [N, D], which distribution metrics read."""
         extractor = self.extractor
         if isinstance(extractor, str):
             raise TypeError(f"{type(self).__name__} names an extractor but has no `features`")
         return extractor.features(samples.data)
 
     def conditions(self, train: TrainingSet, n: int, *, seed: int) -> Tensor | None:
-        """Return the conditions of the next n samples, drawn as `train` has them; None: no conditions."""
+        """Return conditions for the next n samples, drawn as `train` has them, if it has."""
         conditions = train.condition
         if conditions is None:
             return None

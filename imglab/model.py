@@ -26,6 +26,8 @@ Ability = TypeVar("Ability")
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "imglab.json"
 CARD = "README.md"
+MISSING = object()
+STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class HasAbilities:
         Here an object has an ability if it has its methods. A class whose settings decide, or
         whose parts do, overrides this.
         """
-        return self if isinstance(self, wanted) else None
+        if isinstance(self, wanted):
+            return self
+        return None
 
 
 @runtime_checkable
@@ -202,21 +206,25 @@ def _constructor_arguments(model: GenerativeModel) -> dict[str, Any]:
     out, since a fitted model has taken from it what it needs. Raises TypeError for an argument
     that is not kept, or that is neither a tensor nor a JSON value.
     """
+    attributes = vars(model)
+
     arguments = {}
     for name, parameter in inspect.signature(type(model)).parameters.items():
-        if name == "modality" or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        ):
+        if name == "modality" or parameter.kind in STARRED:
             continue
-        attribute = name if hasattr(model, name) else f"_{name}"
-        try:
-            value = getattr(model, attribute)
-            if not isinstance(value, Tensor):
-                json.dumps(value)
-        except (AttributeError, TypeError) as error:
+
+        value = attributes.get(name, attributes.get(f"_{name}", MISSING))
+        if not isinstance(value, Tensor) and not _is_json(value):
             what = f"keeps its constructor's argument `{name}` neither as a tensor nor as JSON"
             remedy = f"keep it as `self.{name}`, or write `save` and `load`"
-            raise TypeError(f"{type(model).__name__} {what}: {remedy}") from error
+            raise TypeError(f"{type(model).__name__} {what}: {remedy}")
         arguments[name] = value
     return arguments
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True

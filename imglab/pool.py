@@ -1,4 +1,4 @@
-"""Which samples a generation is trained on: a regime's choice from the real and all drawn samples."""
+"""Which samples a generation is trained on: a regime's choice from all that there are."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _selection(regime: Regime, sizes: Sequence[int], g: int, *, seed: int) -> Se
 def _fresh(
     selection: Selection, modality: Modality, g: int, *, seed: int
 ) -> tuple[Selection, Samples]:
-    """Return the fresh data that a selection asks for, and the selection counted from their start."""
+    """Return a selection whose fresh entries count from 0, and the fresh data that it asks for."""
     is_fresh = selection.entry == FRESH
     positions = selection.index[is_fresh]
     first = int(positions.min())

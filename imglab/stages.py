@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -41,23 +41,26 @@ def keep(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress
 
 
 def fit(
-    lineage: Lineage, store: Store, g: int, train: TrainingSet, *, seed: int
+    lineage: Lineage, store: Store, g: int, train: TrainingSet, seed: int, every: int | None
 ) -> Stage[GenerativeModel]:
-    """Fit generation g's model on `train`, or the rest of a fit of which a checkpoint is kept."""
-    return lineage.model(g).fit(
+    """Fit generation g's model, or the rest of a fit of which a checkpoint is kept.
+
+    every  samples seen between two checkpoints; None: only when the caller stops
+    """
+    fitting = lineage.model(g).fit(
         train,
         start=lineage.weights(g, store),
         seed=seeds.derive(seed, g, "fit"),
         resume=store.checkpoint(g),
     )
+    return (yield from _checkpointed(fitting, store, g, every))
 
 
-def checkpointed(
+def _checkpointed(
     fitting: Stage[GenerativeModel], store: Store, g: int, every: int | None
 ) -> Stage[GenerativeModel]:
     """Pass a fit's progress on, and keep its state now and then and when the caller stops.
 
-    every  samples seen between two checkpoints; None: only when the caller stops
     Raises Stopped where the loss is not finite.
     """
     seen_at_checkpoint = 0
@@ -111,18 +114,18 @@ def draw(
             yield Progress("sample", drawn, n)
 
     samples = distributed.gather(batches, Samples.concatenate)
-    return samples if source is None else samples.drawn_by(source)
+    if source is not None:
+        samples = samples.drawn_by(source)
+    return samples
 
 
-def curate(
-    curator: Curator, modality: Modality, measure: Measure, store: Store, g: int, seed: int
-) -> Stage[Tensor]:
+def curate(curator: Curator, measure: Measure, store: Store, g: int, seed: int) -> Stage[Tensor]:
     """Choose which of generation g's samples go on to the pool: indices, int64 [M], ascending."""
     samples = store.samples(g)
     context = Context(
         features=store.features(g),
         real=measure.real("train"),
-        modality=modality,
+        modality=measure.modality,
         generation0=store.model(0),
         generation=g,
         seed=seeds.derive(seed, g, "curate"),
@@ -151,28 +154,17 @@ def _check_accepted(accepted: Tensor, drawn: int) -> None:
 
 
 def score(
-    modality: Modality,
-    measure: Measure,
-    store: Store,
-    g: int,
-    train: TrainingSet,
-    *,
-    seed: int,
+    measure: Measure, store: Store, g: int, train: TrainingSet, *, seed: int
 ) -> Stage[Measures]:
     """Measure generation g: by its features, and by what only its data or its model have."""
     samples = store.samples(g)
     features = store.features(g)
-    model = store.model(g)
-    generation0 = store.model(0)
-    metrics_seed = seeds.derive(seed, g, "metrics")
-
     scores = yield from measure.scores(samples, features)
-    of_data = specific_metrics(
-        modality.metrics, samples, model=model, generation0=generation0, seed=metrics_seed
-    )
-    of_model = specific_metrics(
-        metrics_of_model(model), samples, generation0=generation0, seed=metrics_seed
-    )
+
+    model = store.model(g)
+    keys = {"generation0": store.model(0), "seed": seeds.derive(seed, g, "metrics")}
+    of_data = specific_metrics(measure.modality.metrics, samples, model=model, **keys)
+    of_model = specific_metrics(metrics_of_model(model), samples, **keys)
     parts = [scores, of_data, of_model]
 
     accepted = store.accepted(g)
@@ -181,7 +173,7 @@ def score(
 
     measures = Measures.joined(parts).finite()
     described = {
-        "headline": list(modality.headline),
+        "headline": list(measure.modality.headline),
         "n_train": len(train),
         "real_share": train.real_share,
         "origins": train.origin_counts,
@@ -198,11 +190,21 @@ def specific_metrics(metrics: Any, samples: Samples, *, generation0: Any, **keys
 
     Contracts written for version 0.1 call generation 0's model `first`.
     """
-    name = "first" if "first" in inspect.signature(metrics).parameters else "generation0"
-    measures: Measures = metrics(samples, **{name: generation0}, **keys)
+    if "first" in inspect.signature(metrics).parameters:
+        keys["first"] = generation0
+    else:
+        keys["generation0"] = generation0
+    measures: Measures = metrics(samples, **keys)
     return measures
 
 
 def metrics_of_model(model: GenerativeModel) -> Any:
     """Return the `metrics` of a model, which version 0.1 called `measures`."""
     return getattr(model, "measures", model.metrics)
+
+
+def finish(store: Store, g: int, observers: Sequence[Observer]) -> Iterator[Progress]:
+    """Let observers look at generation g, then declare it finished."""
+    for observer in observers:
+        yield from observer(store, g)
+    store.finish(g)
