@@ -138,7 +138,7 @@ class Modality(ABC, HasAbilities):
     def real(self, split: Split) -> Samples:
         """Return the real samples of a split; `train` and `test` share none."""
 
-    def prepare(self, shared: Path) -> None:  # noqa: B027 (most modalities have nothing to prepare)
+    def prepare(self, shared: Path) -> None:
         """Make, or load from the folder `shared`, what all generations use, such as an extractor.
 
         Called once, before anything else; on the same folder it must come to the same state again.
