@@ -22,7 +22,6 @@ from imglab.store.groups import chains_of
 from imglab.store.layout import FORK, MANIFEST, SWEEP, count_finished, finished, generation_folder
 from imglab.store.links import check_links
 from imglab.store.reading import is_number, read_environment, read_generation, read_metrics
-from imglab.studies.sweeps.results import read_sweep, summarise
 
 Bands = Mapping[str, Mapping[str, Sequence[float | None]]]
 """For each metric: mean, low and high of each generation."""
@@ -166,11 +165,10 @@ def read_arms(folders: Sequence[Path]) -> list[Arm]:
     if any(arm.rows for arm in arms):
         return _with_unique_names(arms)
 
-    damaged = [
-        Problem(str(arm.folder), arm.note, "imglab verify tells more") for arm in arms if arm.note
-    ]
-    if damaged:
-        raise InputError(damaged)
+    unreadable = [arm for arm in arms if arm.note]
+    if unreadable:
+        remedy = "`imglab verify` names all damaged files"
+        raise InputError([Problem(str(arm.folder), arm.note, remedy) for arm in unreadable])
     where = ", ".join(map(str, folders))
     what = "has no finished generation yet"
     raise InputError(Problem(where, what, "run it first, or use `run --live`"))
@@ -236,6 +234,9 @@ def _arm(folder: Path, name: str) -> Arm:
 
 
 def _arms_of_sweep(folder: Path) -> list[Arm]:
+    # This imports scipy, which takes longer than to build the page of a run.
+    from imglab.studies.sweeps.results import read_sweep, summarise
+
     sweep = read_sweep(folder)
     bands = summarise(sweep, [])["bands"]
 

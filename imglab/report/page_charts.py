@@ -27,7 +27,7 @@ from imglab.store.reading import metric_names
 FEW = 8
 """Charts of a group that are open at first; a reader unfolds the others."""
 LAYERS = 12
-"""Generations told apart in the make-up of a training set; older ones are one layer."""
+"""Generations with a layer of their own in a training set; older ones share one."""
 
 
 def charts(arms: Sequence[Arm], last: int) -> dict[str, Any]:
@@ -42,7 +42,10 @@ def charts(arms: Sequence[Arm], last: int) -> dict[str, Any]:
 
 
 def histograms(arms: Sequence[Arm]) -> tuple[list[Markup], list[str]]:
-    """Return charts of the values that single samples have, and what could not be read, and why."""
+    """Return charts of the values that single samples have, and notes.
+
+    A note names an arm whose values cannot be read, and says why.
+    """
     drawn = []
     damaged = []
     for arm in arms:

@@ -32,6 +32,7 @@ def _metrics(arm: Arm) -> dict[str, Any]:
     """Return the table of an arm's metrics: a row for each generation, after that of the floor."""
     first = arm.rows[0]
     names = metric_names(arm.rows)
+
     return {
         "title": arm.name,
         "names": [metric_label(name, first) for name in names],

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from imglab.errors import InputError, Problem
+from imglab.store.files import DAMAGED
 from imglab.store.layout import count_finished, generation_folder, spread_generations
 
 UNREADABLE = (
@@ -53,7 +54,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("it holds other things than a number for each sample")
     except UNREADABLE as error:
         what = f"cannot be read: {error}"
-        raise InputError(Problem(str(path), what, "the file is damaged")) from error
+        raise InputError(Problem(str(path), what, DAMAGED)) from error
     return columns
 
 

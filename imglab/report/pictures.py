@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.report.shown import UNREADABLE
+from imglab.store.files import DAMAGED
 from imglab.store.layout import generation_folder, spread_generations
 
 STRIP_MOST = 12
@@ -42,7 +43,7 @@ def strip_and_animation(run: Path, generations: Sequence[int]) -> dict[str, byte
         }
     except UNREADABLE as error:
         what = f"a picture of a generation cannot be read: {first_line(error)}"
-        raise InputError(Problem(str(run), what, "the file is damaged")) from error
+        raise InputError(Problem(str(run), what, DAMAGED)) from error
 
 
 def strip_png(pictures: Mapping[int, Path]) -> bytes:

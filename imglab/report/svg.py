@@ -76,6 +76,7 @@ def stacked_chart(title: str, layers: Sequence[tuple[str, Sequence[float]]], las
     below = [0.0] * count
     for at, (name, shares) in enumerate(layers):
         above = [low + share for low, share in zip(below, shares, strict=True)]
+
         if any(shares):
             parts.append(_layer(at, name, below, above, axes))
         if shares:

@@ -12,7 +12,7 @@ from imglab.report.table import metric_label
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
 KEPT = 0.5
-"""Share of the worst arm's change up to which another arm is said to have kept what it had."""
+"""Share of the worst arm's change up to which the best arm counts as unchanged."""
 
 
 @dataclass(frozen=True)
