@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from imglab.store.views import View, provide_views
 from imglab.text.autoclass import register_when_imported
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 register_when_imported()
+
+
+def _views() -> dict[str, View]:
+    """Return what shows runs and generations in a notebook, which the classes must not know."""
+    views: dict[str, View] = importlib.import_module("imglab.report.notebook").VIEWS
+    return views
+
+
+provide_views(_views)
 
 _HOMES = {
     "check": ["check_modality"],

@@ -13,10 +13,11 @@ from imglab.progress import Progress
 from imglab.samples import Samples
 from imglab.stages import keep
 from imglab.store.base import Store
+from imglab.store.views import HasView
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(HasView):
     """A finished generation; generation 0 is trained on real data only.
 
     Samples and model are read from the store when they are asked for.
@@ -40,11 +41,6 @@ class Generation:
     def model(self) -> GenerativeModel:
         """The fitted model."""
         return self.store.model(self.index)
-
-    def _repr_html_(self) -> str:
-        from imglab.report.notebook import generation_html
-
-        return generation_html(self.metrics, self.shown)
 
 
 class Pictures:

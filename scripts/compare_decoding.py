@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 import imglab
-from imglab.report.figures import curves_figure, png
+from imglab.report.curves import curves_figure
+from imglab.report.figures import png
 
 DECODINGS = {
     "sampling": "model.decoding={kind: sampling}",

@@ -33,10 +33,10 @@ from imglab.errors import InputError, Stopped
 from imglab.images import sources
 from imglab.images.data import load_real_images
 from imglab.images.settings import ImageSettings
-from imglab.report import nearest
+from imglab.report import gallery
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page, write_report
-from imglab.report.figures import curves_figure
+from imglab.report.curves import curves_figure
 from imglab.report.figures import svg as figure_svg
 from imglab.report.live import LiveReport
 from imglab.report.results import FORMULAS, metrics_csv, write_results
@@ -1010,7 +1010,7 @@ class TestRuns:
         (run / "generation_001" / "a.png").write_bytes(
             encoded(Image.new("1", (20_000, 20_000)), "PNG")
         )
-        shown = nearest.collect(read_arms([run])).arms[0]["generations"][1]
+        shown = gallery.collect(read_arms([run])).arms[0]["generations"][1]
         assert "a.png cannot be read" in shown["note"]
 
     def test_an_exhibit_that_does_not_fit(self, copy):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +22,14 @@ from safetensors.numpy import load_file, save_file
 from imglab import Report
 from imglab.cli import main
 from imglab.errors import InputError
-from imglab.report import nearest
+from imglab.report import gallery
 from imglab.report.arms import comparable, differences, read_arms
 from imglab.report.build import build_page, write_report
 from imglab.report.live import LiveReport
 from imglab.report.results import metrics_csv, write_results
-from imglab.report.svg import Line, histogram_chart, line_chart, stacked_chart
+from imglab.report.sheets import sheet_png
+from imglab.report.svg import Line, line_chart, stacked_chart
+from imglab.report.svg_histogram import histogram_chart
 from imglab.report.verdict import short, verdict
 from imglab.store import files
 from imglab.store.reading import read_environment, read_metrics
@@ -59,7 +64,7 @@ class TestSheets:
     @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (10, 1, 8, 8), (9, 3, 5, 7), (4, 2, 3, 3)])
     def test_every_image_lies_where_the_layout_says(self, shape):
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        content, layout = nearest.sheet_png(images)
+        content, layout = sheet_png(images)
         sheet = np.asarray(Image.open(io.BytesIO(content)))
         sheet = sheet[:, :, None] if sheet.ndim == 2 else sheet
         assert sheet.shape[:2] == (layout["height"], layout["width"])
@@ -269,7 +274,7 @@ class TestPage:
     def test_an_arm_is_clickable_without_its_first_picture(self, copy):
         run = copy("replace")
         (run / "generation_000" / "shown.safetensors").unlink()
-        entry = nearest.collect(read_arms([run])).arms[0]
+        entry = gallery.collect(read_arms([run])).arms[0]
         assert entry["layout"]["count"] > 1
 
     def test_runs_on_other_data_are_not_compared(self, copy):
@@ -293,7 +298,7 @@ class TestPage:
         assert len(set(names)) == 3
 
     def test_what_is_too_much_goes_beside(self, finished_runs, tmp_path, monkeypatch):
-        monkeypatch.setattr(nearest.collect, "__defaults__", (None, 2500))
+        monkeypatch.setattr(gallery.collect, "__defaults__", (None, 2500))
         page = write_report([finished_runs["replace"]], tmp_path / "out" / "page.html")
         found = data_of(page.html)
         outside = [url for url in found["sheets"] if not url.startswith("data:")]
@@ -390,7 +395,7 @@ class TestTakeAway:
         for source, to, told in (
             (f"{finished_runs['replace']}@1", full, "not an empty folder"),
             (f"{finished_runs['replace']}@7", tmp_path / "x", "generations 0 to 2 are finished"),
-            (f"{finished_runs['vectors']}@1", tmp_path / "y", "no form for export"),
+            (f"{finished_runs['vectors']}@1", tmp_path / "y", "no form in which samples are exported"),
         ):
             assert imglab(monkeypatch, "export", source, "--to", to) == 2
             assert told in capsys.readouterr().err
@@ -529,6 +534,53 @@ class TestNotebook:
         assert "real against real" in html
         assert "data:image/png;base64," in html
         assert "<iframe" in run._repr_html_()
+
+    def test_every_class_that_has_a_view_shows_it(self, finished_runs):
+        from imglab import Generation, Run, SideBySide, Sweep
+        from imglab.report.notebook import VIEWS
+        from imglab.store.views import HasView
+
+        classes = (Generation, Run, SideBySide, Sweep)
+        assert {kind.__name__ for kind in classes} == set(VIEWS)
+        for kind in classes:
+            assert issubclass(kind, HasView)
+
+        class Mine(SideBySide):
+            """A class of a user's own has the view of its base class."""
+
+        shown = Mine.__new__(Mine)
+        shown.folder = finished_runs["replace"]
+        assert shown._repr_html_() == Report(finished_runs["replace"])._repr_html_()
+        assert HasView()._repr_html_() is None
+
+    def test_the_report_is_imported_when_something_is_shown(self):
+        code = """
+import sys
+from imglab.store.views import HasView
+
+class Run(HasView):
+    folder = "no such run"
+
+assert not [name for name in sys.modules if name.startswith(("imglab.report", "torch"))]
+assert "no such run" in Run()._repr_html_()
+assert "imglab.report.notebook" in sys.modules
+"""
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def test_nothing_below_the_report_imports_it(self):
+        package = Path(gallery.__file__).parent.parent
+        above = {package / "__init__.py", package / "__main__.py"}
+        for path in sorted(package.rglob("*.py")):
+            if path in above or path.relative_to(package).parts[0] in ("report", "cli"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [f"{node.module}.{alias.name}" for alias in node.names]
+                for name in names:
+                    assert not f"{name}.".startswith("imglab.report."), f"{path}: {name}"
 
 
 def test_neighbours_agree_with_brute_force():

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imglab.report.figures import curves_figure, png, strip_png
+from imglab.report.curves import curves_figure
+from imglab.report.figures import png
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import histogram
+from imglab.report.pictures import strip_png
 from imglab.report.table import format_table, frechet_label, streamed
 from imglab.store.reading import metric_names
 

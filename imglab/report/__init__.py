@@ -1,1 +1,1 @@
-"""What is drawn from finished generations: curves, strips, tables."""
+"""What is made of finished generations for a reader: page, figures, tables, notebook views."""

@@ -1,11 +1,11 @@
-"""What a page tells of: arms, each a chain or the seeds of one, read from their directories. No torch."""
+"""The arms of a page, each a chain or the seeds of one, read from their directories. No torch."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from imglab.config.merge import flattened
 from imglab.config.schema import RunConfig
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem
+from imglab.report.values import Rows, defined_rows, standard_error
 from imglab.solvable.theory.predict import predict
 from imglab.store.files import read_json
 from imglab.store.groups import chains_of
@@ -22,17 +23,20 @@ from imglab.store.layout import FORK, MANIFEST, SWEEP, count_finished, finished,
 from imglab.store.links import check_links
 from imglab.store.reading import is_number, read_environment, read_generation, read_metrics
 
-Rows = Sequence[Mapping[str, Any]]
 Bands = Mapping[str, Mapping[str, Sequence[float | None]]]
+"""For each metric: mean, low and high of each generation."""
+
+NOT_COMPARED = ("name", "threads")
+"""Keys of a config that change no result."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A chain on a page, or one arm of a sweep, of which the first seed is shown and all are measured.
+    """A chain on a page, or one arm of a sweep: all of its seeds are measured, the first is shown.
 
-    rows   metrics of the finished generations; none: nothing is finished yet
-    seeds  how many chains the bands are made of
-    bands  metric -> mean, low, high of each generation, over the seeds of a sweep
+    rows   metrics of the finished generations; empty: none is finished yet
+    seeds  number of chains from which the bands are computed
+    bands  metric -> mean, low and high of each generation, over the seeds of a sweep
     note   what could not be read, if anything
     """
 
@@ -56,12 +60,12 @@ class Arm:
 
     @property
     def planned(self) -> int:
-        """Generations that the chain is to have."""
+        """Number of generations that the chain will have."""
         return self.config.generations
 
     @property
     def finished(self) -> bool:
-        """Say whether all generations are there."""
+        """Whether all generations are finished."""
         return len(self.rows) >= self.planned
 
     @property
@@ -71,14 +75,15 @@ class Arm:
 
     @property
     def measured_with(self) -> tuple[Any, ...]:
-        """What two arms must share for their numbers to be compared: data, extractor, reference, sizes."""
+        """What two arms must share for comparable numbers: data, extractor, reference, sizes."""
         first = self.rows[0]
-        told = tuple(first.get(key) for key in ("extractor", "reference", "n_real", "n_synthetic"))
-        return (self.kind, self.environment()["data"].get(first.get("reference")), *told)
+        data = self.environment()["data"].get(first.get("reference"))
+        keys = ("extractor", "reference", "n_real", "n_synthetic")
+        return (self.kind, data, *(first.get(key) for key in keys))
 
     @cached_property
     def theory(self) -> Mapping[str, Sequence[float | None]]:
-        """What theory expects of each metric in generations 0, 1, ...; of a fork, whose rules changed, nothing."""
+        """What theory expects of each metric in generations 0, 1, ...; see `expected`."""
         return expected(self.folder, self.config, self.rows)
 
     def series(self, metric: str) -> list[tuple[int, float, float, float]]:
@@ -87,24 +92,31 @@ class Arm:
         Low and high are one standard error away, or the 95% band over the seeds of a sweep.
         """
         if self.bands:
-            columns = [self.bands.get(metric, {}).get(key, ()) for key in ("mean", "low", "high")]
-            found = [(g, *values) for g, values in enumerate(zip(*columns, strict=True))]
-            return [
-                (g, value, value if low is None else low, value if high is None else high)
-                for g, value, low, high in found
-                if value is not None
-            ]
-        known = [row for row in self.rows if is_number(row.get(metric))]
-        errors = [
-            row[f"{metric}_se"] if is_number(row.get(f"{metric}_se")) else 0.0 for row in known
-        ]
-        return [
-            (row["generation"], row[metric], row[metric] - error, row[metric] + error)
-            for row, error in zip(known, errors, strict=True)
-        ]
+            return list(self._band(metric))
+
+        points = []
+        for row in defined_rows(self.rows, metric):
+            value = row[metric]
+            error = standard_error(row, metric)
+            points.append((row["generation"], value, value - error, value + error))
+        return points
+
+    def _band(self, metric: str) -> Iterator[tuple[int, float, float, float]]:
+        """Yield the points of a sweep; a single seed has no band, so its ends are the value."""
+        band = self.bands.get(metric, {})
+        columns = [band.get(key, ()) for key in ("mean", "low", "high")]
+        for g, (value, low, high) in enumerate(zip(*columns, strict=True)):
+            if value is None:
+                continue
+
+            if low is None:
+                low = value
+            if high is None:
+                high = value
+            yield g, value, low, high
 
     def environment(self) -> dict[str, Any]:
-        """What the chain was made with."""
+        """Return environment.json: data, packages and machine of the chain."""
         return read_environment(self.folder)
 
     def manifest(self, g: int) -> dict[str, Any]:
@@ -112,65 +124,69 @@ class Arm:
         return read_json(generation_folder(self.folder, g) / MANIFEST, ("files", "self"))
 
     def seconds(self) -> dict[int, dict[str, float]]:
-        """Return how long each stage of each generation took, from events.jsonl; torn lines are passed over."""
-        found: dict[int, dict[str, float]] = {}
+        """Return how long each stage of each generation took, from events.jsonl.
+
+        Lines that are torn, because a process was killed while it wrote them, are passed over.
+        """
         path = self.folder / "events.jsonl"
-        for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        if not path.exists():
+            return {}
+
+        seconds: dict[int, dict[str, float]] = {}
+        for line in path.read_text(errors="replace").splitlines():
             try:
                 event = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if (
-                isinstance(event, dict)
-                and is_number(event.get("seconds"))
-                and type(event.get("generation")) is int
-            ):
-                stages = found.setdefault(event["generation"], {})
+
+            if _is_stage(event):
+                stages = seconds.setdefault(event["generation"], {})
                 stages[str(event.get("stage"))] = float(event["seconds"])
-        return found
+        return seconds
 
 
 def expected(folder: Path, config: RunConfig, rows: Rows) -> dict[str, list[float | None]]:
-    """Return what theory expects of the chain in `folder`, whose first generation had the whole real set."""
-    return (
-        predict(config, rows[0]["n_train"], len(rows))
-        if rows and not (folder / FORK).exists()
-        else {}
-    )
+    """Return what theory expects of each metric in generations 0, 1, ... of the chain in `folder`.
+
+    The closed forms assume that generation 0 had the whole real set and that the rules never
+    changed, so nothing is expected of a fork.
+    """
+    if not rows or (folder / FORK).exists():
+        return {}
+    return predict(config, rows[0]["n_train"], len(rows))
 
 
 def read_arms(folders: Sequence[Path]) -> list[Arm]:
-    """Return the arms that these directories hold: of runs, side-by-side runs and sweeps.
+    """Return the arms that these directories of runs, side-by-side runs and sweeps hold.
 
-    InputError where one is none of these, or where no generation at all is finished.
+    InputError says that one is none of these, or that no generation at all is finished.
     """
     arms = [arm for folder in folders for arm in _arms_of(folder)]
-    if not any(arm.rows for arm in arms):
-        damaged = [
-            Problem(str(arm.folder), arm.note, "imglab verify tells more")
-            for arm in arms
-            if arm.note
-        ]
-        if damaged:
-            raise InputError(damaged)
-        where = ", ".join(map(str, folders))
-        raise InputError(
-            Problem(where, "has no finished generation yet", "run it first, or use `run --live`")
-        )
-    return _with_names_of_their_own(arms)
+    if any(arm.rows for arm in arms):
+        return _with_unique_names(arms)
+
+    unreadable = [arm for arm in arms if arm.note]
+    if unreadable:
+        remedy = "`imglab verify` names all damaged files"
+        raise InputError([Problem(str(arm.folder), arm.note, remedy) for arm in unreadable])
+    where = ", ".join(map(str, folders))
+    what = "has no finished generation yet"
+    raise InputError(Problem(where, what, "run it first, or use `run --live`"))
 
 
 def differences(arms: Sequence[Arm]) -> dict[str, list[Any]]:
-    """Return the keys of the configs in which arms differ, with each arm's value; names and threads left out."""
-    keys = {key: None for arm in arms for key in arm.settings if key not in ("name", "threads")}
-    found = {key: [arm.settings.get(key) for arm in arms] for key in keys}
+    """Return the config keys in which arms differ, with each arm's value; None: it has none."""
+    keys = {key: None for arm in arms for key in arm.settings if key not in NOT_COMPARED}
+    values = {key: [arm.settings.get(key) for arm in arms] for key in keys}
     return {
-        key: values for key, values in found.items() if any(value != values[0] for value in values)
+        key: of_arms
+        for key, of_arms in values.items()
+        if any(value != of_arms[0] for value in of_arms)
     }
 
 
 def comparable(arms: Sequence[Arm]) -> list[list[Arm]]:
-    """Group the arms that have generations by what they were measured with."""
+    """Group the arms that have finished generations by what they were measured with."""
     groups: dict[tuple[Any, ...], list[Arm]] = {}
     for arm in arms:
         if arm.rows:
@@ -178,60 +194,75 @@ def comparable(arms: Sequence[Arm]) -> list[list[Arm]]:
     return list(groups.values())
 
 
+def _is_stage(event: Any) -> bool:
+    """Say whether a line of the event log tells how long a stage of a generation took."""
+    return (
+        isinstance(event, dict)
+        and is_number(event.get("seconds"))
+        and type(event.get("generation")) is int
+    )
+
+
 def _arms_of(folder: Path) -> list[Arm]:
     check_links(folder)
     if (folder / SWEEP).is_file():
         return _arms_of_sweep(folder)
+
     chains = chains_of(folder)
     if chains is None:
         return [_arm(folder, folder.resolve().name)]
-    return [
-        _arm(folder / name, name) for name in chains if (folder / name / "config.yaml").is_file()
-    ]
+    begun = [name for name in chains if (folder / name / "config.yaml").is_file()]
+    return [_arm(folder / name, name) for name in begun]
 
 
 def _arm(folder: Path, name: str) -> Arm:
-    """Read a chain as far as its files can be read; what stops it is noted."""
+    """Read a chain as far as its files can be read; what stops the reading is noted."""
     if not (folder / "config.yaml").is_file():
-        read_metrics(folder)  # says what this folder is not
+        read_metrics(folder)  # raises an error that says what this folder is not
+
     rows: list[dict[str, Any]] = []
+    note = ""
     try:
         if finished(folder, 0):
             read_environment(folder)
         for g in range(count_finished(folder)):
             rows.append(read_generation(folder, g))
     except InputError as error:
-        return Arm(name, folder, rows, note=str(error))
-    return Arm(name, folder, rows)
+        note = str(error)
+
+    return Arm(name, folder, rows, note=note)
 
 
 def _arms_of_sweep(folder: Path) -> list[Arm]:
+    # This imports scipy, which takes longer than to build the page of a run.
     from imglab.studies.sweeps.results import read_sweep, summarise
 
     sweep = read_sweep(folder)
     bands = summarise(sweep, [])["bands"]
-    found = []
+
+    arms = []
     for name, seeds in sweep.items():
         first = min(seeds)
-        run = folder / name / f"seed-{first}"
-        found.append(
-            Arm(name, run, seeds[first], len(seeds), bands[name] if len(seeds) > 1 else {})
-        )
-    return found
+        arm = Arm(name, folder / name / f"seed-{first}", seeds[first], len(seeds))
+        if len(seeds) > 1:
+            arm = replace(arm, bands=bands[name])
+        arms.append(arm)
+    return arms
 
 
-def _with_names_of_their_own(arms: Sequence[Arm]) -> list[Arm]:
-    often = Counter(arm.name for arm in arms)
-    renamed = [Arm(str(arm.folder), *_rest(arm)) if often[arm.name] > 1 else arm for arm in arms]
+def _with_unique_names(arms: Sequence[Arm]) -> list[Arm]:
+    """Name arms of one name by their folders, and number those that are in the same folder."""
+    count = Counter(arm.name for arm in arms)
     seen: Counter[str] = Counter()
-    found = []
-    for arm in renamed:
-        seen[arm.name] += 1
-        found.append(
-            Arm(f"{arm.name} ({seen[arm.name]})", *_rest(arm)) if seen[arm.name] > 1 else arm
-        )
-    return found
 
+    renamed = []
+    for arm in arms:
+        name = arm.name
+        if count[name] > 1:
+            name = str(arm.folder)
 
-def _rest(arm: Arm) -> tuple[Path, Rows, int, Bands, str]:
-    return arm.folder, arm.rows, arm.seeds, arm.bands, arm.note
+        seen[name] += 1
+        if seen[name] > 1:
+            name = f"{name} ({seen[name]})"
+        renamed.append(replace(arm, name=name))
+    return renamed

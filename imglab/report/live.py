@@ -21,18 +21,24 @@ ADDRESS = "127.0.0.1"
 POLLED = 6.0
 """Seconds since its last question after which a page is taken to be closed."""
 PATIENCE = 5.0
-"""Seconds that the end waits for an open page to fetch the last generation."""
-WAITING = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">
-<title>imglab</title><body style="font:16px system-ui,sans-serif;margin:3rem;color-scheme:light dark">
+"""Seconds that the end of a run waits for an open page to fetch the last generation."""
+WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
+<meta http-equiv="refresh" content="2">
+<title>imglab</title>\
+<body style="font:16px system-ui,sans-serif;margin:3rem;color-scheme:light dark">
 <p>No generation is finished yet; this page looks again every two seconds.</p></body></html>"""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; connect-src 'self'"
+)
+"""The page may load nothing from anywhere else, whatever a run's texts contain."""
 
 
 class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a browser that went away in the middle of an answer."""
+        """Say nothing if a browser went away in the middle of an answer."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -43,25 +49,21 @@ class LiveReport:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._done = False
-        self._asked = self._served_last = 0.0
-        self._page: tuple[str, bytes] = ("", b"")
+        self._last_asked = 0.0
+        self._served_last = False
+
+        # Several threads may ask; one at a time builds the page, and the others get the same one.
         self._building = threading.Lock()
-        live = self
+        self._page_state = ""
+        self._page = b""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                live._answer(self)
-
-            def log_message(self, *_: object) -> None:
-                """Stay quiet: the terminal belongs to the run."""
-
-        self._server = _QuietServer((ADDRESS, 0), Handler)
+        self._server = _QuietServer((ADDRESS, 0), _handler(self))
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"http://{ADDRESS}:{self._port}/"
 
     def __enter__(self) -> LiveReport:
@@ -71,73 +73,94 @@ class LiveReport:
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         self._done = True
         until = time.monotonic() + PATIENCE
-        while (
-            failed is None
-            and time.monotonic() < until
-            and time.monotonic() - self._asked < POLLED
-            and self._served_last == 0.0
-        ):
+        while failed is None and time.monotonic() < until and self._is_awaited():
             time.sleep(0.05)
         self._server.shutdown()
         self._server.server_close()
 
+    def _is_awaited(self) -> bool:
+        """Say whether a page is open that does not have the last generation yet."""
+        is_open = time.monotonic() - self._last_asked < POLLED
+        return is_open and not self._served_last
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer a browser's request for the page, or for the state of the run."""
+        hosts = (f"{ADDRESS}:{self._port}", f"localhost:{self._port}")
+        if request.headers.get("Host") not in hosts:
+            # A site elsewhere may have made its own name point to this machine.
+            message = b"this server answers to 127.0.0.1 only"
+            _send(request, HTTPStatus.FORBIDDEN, message, "text/plain")
+            return
+
+        if request.path == "/":
+            self._send_page(request)
+        elif request.path == "/state":
+            self._send_state(request)
+        else:
+            _send(request, HTTPStatus.NOT_FOUND, b"there is only /", "text/plain")
+
+    def _send_state(self, request: BaseHTTPRequestHandler) -> None:
+        self._last_asked = time.monotonic()
+        state = {"state": self._state(), "done": self._done}
+        _send(request, HTTPStatus.OK, json.dumps(state).encode(), "application/json")
+
+    def _send_page(self, request: BaseHTTPRequestHandler) -> None:
+        self._last_asked = time.monotonic()
+        done = self._done  # as it is before the page is built: it may lack the last generation
+        _send(request, HTTPStatus.OK, self._html(), "text/html; charset=utf-8")
+        if done:
+            self._served_last = True
+
+    def _html(self) -> bytes:
+        """Return the page as it is now; it is built again only if the state has changed."""
+        with self._building:
+            state = self._state()
+            if self._page_state == state:
+                return self._page
+
+            try:
+                page = build_page(read_arms([self._folder]), live=state)
+            except InputError:
+                return WAITING.encode()
+
+            self._page = encoded(page.html)
+            self._page_state = state
+            return self._page
+
     def _state(self) -> str:
+        """Name the state of the run: finished generations of each chain, and whether it ended."""
         try:
-            counts = {
-                str(run): count_finished(run) for run in run_folders(self._folder) if run.is_dir()
-            }
-        except InputError:  # being written just now, or damaged
+            folders = [folder for folder in run_folders(self._folder) if folder.is_dir()]
+            counts = {str(folder): count_finished(folder) for folder in folders}
+        except InputError:  # a file is just being written, or damaged
             counts = {}
         return json.dumps([counts, self._done])
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        if request.headers.get("Host") not in (
-            f"{ADDRESS}:{self._port}",
-            f"localhost:{self._port}",
-        ):
-            self._send(
-                request,
-                HTTPStatus.FORBIDDEN,
-                b"this server answers to 127.0.0.1 only",
-                "text/plain",
-            )
-        elif request.path == "/":
-            self._asked = time.monotonic()
-            done = self._done
-            content = self._html()
-            self._send(request, HTTPStatus.OK, content, "text/html; charset=utf-8")
-            if done:
-                self._served_last = time.monotonic()
-        elif request.path == "/state":
-            self._asked = time.monotonic()
-            state = {"state": self._state(), "done": self._done}
-            self._send(request, HTTPStatus.OK, json.dumps(state).encode(), "application/json")
-        else:
-            self._send(request, HTTPStatus.NOT_FOUND, b"there is only /", "text/plain")
 
-    def _html(self) -> bytes:
-        with self._building:
-            state = self._state()
-            if self._page[0] != state:
-                try:
-                    html = build_page(read_arms([self._folder]), live=state).html
-                except InputError:
-                    return WAITING.encode()
-                self._page = (state, encoded(html))
-            return self._page[1]
+def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
+    """Return the class whose instances answer requests, which http.server makes one for each."""
 
-    @staticmethod
-    def _send(
-        request: BaseHTTPRequestHandler, status: HTTPStatus, content: bytes, kind: str
-    ) -> None:
-        request.send_response(status)
-        for name, value in (
-            ("Content-Type", kind),
-            ("Content-Length", str(len(content))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", POLICY),
-            ("X-Content-Type-Options", "nosniff"),
-        ):
-            request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(content)
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            live.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet: the terminal belongs to the run."""
+
+    return Handler
+
+
+def _send(request: BaseHTTPRequestHandler, status: HTTPStatus, content: bytes, kind: str) -> None:
+    headers = {
+        "Content-Type": kind,
+        "Content-Length": str(len(content)),
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": POLICY,
+        "X-Content-Type-Options": "nosniff",
+    }
+
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(content)

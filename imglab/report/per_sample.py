@@ -1,4 +1,4 @@
-"""What generations know of each sample, read from their files and counted into bins."""
+"""Values that generations have for each sample, read from their files and counted into bins."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from imglab.errors import InputError, Problem
+from imglab.store.files import DAMAGED
 from imglab.store.layout import count_finished, generation_folder, spread_generations
 
 UNREADABLE = (
@@ -24,38 +25,70 @@ UNREADABLE = (
 """What safetensors raises on a damaged file, or on numbers that numpy does not have."""
 BINS = 60
 MOST = 8
+"""Generations that are read at most, spread evenly on a log scale."""
 WIDE = 20.0
-"""Positive values that span more than such a factor are shown on a log scale."""
+"""Positive values that span more than this factor get bins of equal ratio."""
 
 
 def read_per_sample(run: Path) -> dict[str, dict[int, np.ndarray]]:
-    """Return the per-sample values of a run: name -> generation -> float [N]; InputError where a file is damaged."""
-    found: dict[str, dict[int, np.ndarray]] = {}
+    """Return the per-sample values of a run: name -> generation -> float [N].
+
+    InputError says that a file is damaged.
+    """
+    values: dict[str, dict[int, np.ndarray]] = {}
     for g in spread_generations(range(count_finished(run)), MOST):
         path = generation_folder(run, g) / "per_sample.safetensors"
-        try:
-            columns = load_file(path) if path.exists() else {}
-            if any(
-                values.ndim != 1 or values.dtype.kind not in "iuf" for values in columns.values()
-            ):
-                raise ValueError("it holds other things than a number for each sample")
-        except UNREADABLE as error:
-            raise InputError(
-                Problem(str(path), f"cannot be read: {error}", "the file is damaged")
-            ) from error
-        for name, values in columns.items():
-            found.setdefault(name, {})[g] = values
-    return found
+        for name, column in _columns(path).items():
+            values.setdefault(name, {})[g] = column
+    return values
+
+
+def _columns(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a file, none if the generation did not write it."""
+    try:
+        if not path.exists():
+            return {}
+
+        columns = load_file(path)
+        if not all(map(_is_per_sample, columns.values())):
+            raise ValueError("it holds other things than a number for each sample")
+    except UNREADABLE as error:
+        what = f"cannot be read: {error}"
+        raise InputError(Problem(str(path), what, DAMAGED)) from error
+    return columns
+
+
+def _is_per_sample(values: np.ndarray) -> bool:
+    return values.ndim == 1 and values.dtype.kind in "iuf"
 
 
 def histogram(values: Mapping[int, np.ndarray]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Return bin edges common to all generations, float [B + 1], and for each the counts of its finite values."""
+    """Return the edges of bins and each generation's counts of its finite values in them.
+
+    The edges, float [B + 1], are common to all generations; the counts are int [B] by generation.
+    """
     finite = {g: column[np.isfinite(column)].astype(float) for g, column in values.items()}
-    every = np.concatenate(list(finite.values()))
-    least, most = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
-    if most <= least:
-        least, most = least - 0.5, least + 0.5
-    log = least > 0 and most / least > WIDE
-    edges = np.geomspace(least, most, BINS + 1) if log else np.linspace(least, most, BINS + 1)
-    edges[0], edges[-1] = least, most  # rounding must not push the extremes out
+    edges = _edges(np.concatenate(list(finite.values())))
     return edges, {g: np.histogram(column, edges)[0] for g, column in finite.items()}
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Return the edges of bins from the least to the most of these values, float [B + 1]."""
+    least = 0.0
+    most = 1.0
+    if len(values) > 0:
+        least = float(values.min())
+        most = float(values.max())
+    if most <= least:
+        least -= 0.5
+        most += 0.5
+
+    if least > 0 and most / least > WIDE:
+        edges = np.geomspace(least, most, BINS + 1)
+    else:
+        edges = np.linspace(least, most, BINS + 1)
+
+    # Rounding must not push the extremes out.
+    edges[0] = least
+    edges[-1] = most
+    return edges

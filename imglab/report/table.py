@@ -9,31 +9,66 @@ from imglab.safe_text import one_line
 from imglab.store.reading import is_number, metric_names
 
 GAP = 2
+"""Blanks before a column."""
+FIRST_COLUMN = len("generation")
+WITH_ERROR = 14
+"""Characters that a value with an error takes."""
+WITHOUT_ERROR = 8
+IMAGE_EXTRACTORS = ("inception", "classifier", "pixels")
+LABELS = {"kid": "KID", "vendi": "Vendi"}
 
 
 def frechet_label(extractor: str) -> str:
     """Name the Fréchet distance with its extractor: it is an FID for images only."""
     name = one_line(extractor.partition("@")[0])
-    return f"FID ({name})" if name in ("inception", "classifier", "pixels") else f"FD ({name})"
+    if name in IMAGE_EXTRACTORS:
+        return f"FID ({name})"
+    return f"FD ({name})"
 
 
 def metric_label(name: str, row: Mapping[str, Any]) -> str:
-    """Return what a person reads above a metric."""
+    """Return the name of a metric as a reader sees it; `row` says which extractor was used."""
     if name == "fid":
         return frechet_label(row["extractor"])
-    return {"kid": "KID", "vendi": "Vendi"}.get(name, one_line(name.replace("_", " ")))
+    return LABELS.get(name, one_line(name.replace("_", " ")))
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
-    """Return a row for the floor and one for each generation; columns beyond `width` follow in further blocks."""
-    first, blocks = rows[0], []
+    """Return a line for the floor and one for each generation.
+
+    Columns beyond `width` characters follow in further blocks. Below them stand what was measured
+    and why metrics are undefined.
+    """
+    first = rows[0]
+    blocks = []
     for columns in _fitting(metric_names(rows), first, width):
         lines = [_header(columns, first), _floor_line(columns, first)]
-        blocks.append("\n".join([*lines, *(_row_line(columns, row) for row in rows)]))
-    described = one_line(
-        f"{first['extractor']}, {first['n_real']} real ({first['reference']}) against {first['n_synthetic']} synthetic"
-        "; floor: real against real at these sizes, mean and standard deviation"
+        lines += [_row_line(columns, row) for row in rows]
+        blocks.append("\n".join(lines))
+
+    described = (
+        f"{first['extractor']}, {first['n_real']} real ({first['reference']}) "
+        f"against {first['n_synthetic']} synthetic; "
+        "floor: real against real at these sizes, mean and standard deviation"
     )
+    reasons = [f"undefined: {reason}" for reason in undefined_reasons(rows)]
+    return "\n".join(["\n\n".join(blocks), *map(one_line, [described, *reasons])])
+
+
+def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
+    """Return (header with floor, line) of one generation, for a table that grows.
+
+    It has one block, with the metrics of the headline first.
+    """
+    names = metric_names([row])
+    leading = [name for name in row.get("headline", ()) if name in names]
+    ordered = [*leading, *(name for name in names if name not in leading)]
+    columns = _fitting(ordered, row, width)[0]
+    return f"{_header(columns, row)}\n{_floor_line(columns, row)}", _row_line(columns, row)
+
+
+def undefined_reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return why metrics of any generation are undefined, as `<metric>: <reason>`, each once."""
     shown = set(metric_names(rows))
     reasons = {
         f"{name}: {reason}"
@@ -41,75 +76,80 @@ def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
         for name, reason in row["reasons"].items()
         if name in shown
     }
-    return "\n".join(
-        [
-            "\n\n".join(blocks),
-            described,
-            *(one_line(f"undefined: {reason}") for reason in sorted(reasons)),
-        ]
-    )
+    return sorted(reasons)
 
 
-def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
-    """Return (header with floor, line) of one generation, for a table that grows: what a person looks at first."""
-    names = metric_names([row])
-    first = [name for name in row.get("headline", ()) if name in names]
-    columns = _fitting([*first, *(name for name in names if name not in first)], row, width)[0]
-    return f"{_header(columns, row)}\n{_floor_line(columns, row)}", _row_line(columns, row)
+def value_text(row: Mapping[str, Any], name: str) -> str:
+    """Write a generation's value of a metric, with its standard error if there is one."""
+    return _with_error(row.get(name), row.get(f"{name}_se"))
+
+
+def floor_text(row: Mapping[str, Any], name: str) -> str:
+    """Write the floor of a metric with its standard deviation; `-` if it has none."""
+    floor = row["floor"].get(name)
+    if floor is None:
+        return "-"
+    return _with_error(floor["mean"], floor["sd"])
 
 
 def _fitting(names: Sequence[str], row: Mapping[str, Any], width: int) -> list[list[str]]:
-    """Split columns into blocks of at most `width` characters, at least one column each."""
+    """Split columns into blocks of at most `width` characters, with at least one column each."""
     blocks: list[list[str]] = [[]]
-    used = start = len("generation")
+    used = FIRST_COLUMN
     for name in names:
-        wide = _column_width(name, row) + GAP
+        wide = GAP + _column_width(name, row)
         if used + wide > width and blocks[-1]:
             blocks.append([])
-            used = start
+            used = FIRST_COLUMN
+
         blocks[-1].append(name)
         used += wide
     return blocks
 
 
 def _column_width(name: str, row: Mapping[str, Any]) -> int:
-    return max(
-        len(metric_label(name, row)), 14 if f"{name}_se" in row or row["floor"].get(name) else 8
-    )
+    least = WITHOUT_ERROR
+    if f"{name}_se" in row or row["floor"].get(name):
+        least = WITH_ERROR
+    return max(len(metric_label(name, row)), least)
 
 
 def _header(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    labels = [
-        f"{' ' * GAP}{metric_label(name, row):>{_column_width(name, row)}}" for name in columns
-    ]
-    return "generation" + "".join(labels)
+    return _joined("generation", [metric_label(name, row) for name in columns], columns, row)
 
 
 def _floor_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    cells = []
-    for name in columns:
-        floor = row["floor"].get(name)
-        text = "-" if floor is None else with_error(floor["mean"], floor["sd"])
-        cells.append(f"{' ' * GAP}{text:>{_column_width(name, row)}}")
-    return f"{'floor':10}" + "".join(cells)
+    return _joined("floor", [floor_text(row, name) for name in columns], columns, row)
 
 
 def _row_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    cells = []
-    for name in columns:
-        text = with_error(row.get(name), row.get(f"{name}_se"))
-        cells.append(f"{' ' * GAP}{text:>{_column_width(name, row)}}")
-    return f"{row['generation']:<10}" + "".join(cells)
+    cells = [value_text(row, name) for name in columns]
+    return _joined(str(row["generation"]), cells, columns, row)
 
 
-def with_error(value: Any, error: Any) -> str:
-    """Write a value and its standard error; what is no number is undefined."""
+def _joined(
+    title: str, cells: Sequence[str], columns: Sequence[str], row: Mapping[str, Any]
+) -> str:
+    """Return a line of the table; the cells stand at the right of their columns."""
+    line = f"{title:{FIRST_COLUMN}}"
+    for name, cell in zip(columns, cells, strict=True):
+        line += f"{'':{GAP}}{cell:>{_column_width(name, row)}}"
+    return line
+
+
+def _with_error(value: Any, error: Any) -> str:
+    """Write a value and its error; a value that is not a number is undefined."""
     if not is_number(value):
         return "undefined"
-    return f"{_short(value)} ±{_short(error)}" if is_number(error) else _short(value)
+    if not is_number(error):
+        return _short(value)
+    return f"{_short(value)} ±{_short(error)}"
 
 
 def _short(value: float) -> str:
+    """Write a number with about four digits."""
     if value == 0 or 0.0005 <= abs(value) < 9.9995:
         return f"{value:.3f}"
-    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.1e}"
+    if abs(value) >= 1:
+        return f"{value:.4g}"
+    return f"{value:.1e}"

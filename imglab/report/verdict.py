@@ -1,4 +1,4 @@
-"""One sentence made from the numbers: what was lost, against what, and what kept it."""
+"""One sentence made from the numbers: what was lost, against what, and which arm kept it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,46 @@ from dataclasses import dataclass
 from imglab.report.arms import Arm, comparable
 from imglab.report.table import metric_label
 
-LOSS = ("recall", "coverage", "variance", "categories_alive", "classes_alive", "heterozygosity")
-"""What collapse takes away, the most telling first; more is better."""
-DAMAGE = ("perplexity", "fid", "w2")
-"""What it adds; less is better."""
 SURE = 2.0
-"""Standard errors of a difference below which nothing is said to have changed."""
-
+"""Standard errors that a difference must exceed to be reported as one."""
 KEPT = 0.5
-"""Share of the worst arm's change up to which another one is said to have kept what it had."""
+"""Share of the worst arm's change up to which the best arm counts as unchanged."""
+
+
+@dataclass(frozen=True)
+class _Aspect:
+    """One side of collapse: the metrics that show it, the most telling first."""
+
+    metrics: tuple[str, ...]
+    more_is_better: bool
+    verb: str
+
+
+LOSS = _Aspect(
+    metrics=(
+        "recall",
+        "coverage",
+        "variance",
+        "categories_alive",
+        "classes_alive",
+        "heterozygosity",
+    ),
+    more_is_better=True,
+    verb="kept",
+)
+"""What collapse takes away."""
+DAMAGE = _Aspect(metrics=("perplexity", "fid", "w2"), more_is_better=False, verb="had")
+"""What collapse adds."""
 
 
 @dataclass(frozen=True)
 class _Change:
-    """A metric of an arm from its first generation to its last."""
+    """A metric of an arm from its first generation to its last.
+
+    error       standard error of the difference
+    last_error  standard error of the last value
+    moved       whether there is more than one generation
+    """
 
     arm: Arm
     first: float
@@ -32,101 +58,126 @@ class _Change:
     moved: bool
 
     @property
-    def sure(self) -> bool:
-        return abs(self.last - self.first) > SURE * self.error
+    def size(self) -> float:
+        return abs(self.last - self.first)
 
     @property
-    def verb(self) -> str:
-        if not self.sure:
-            return "stayed at"
-        return "fell from" if self.last < self.first else "rose from"
+    def sure(self) -> bool:
+        return self.size > SURE * self.error
 
-    def told(self) -> str:
-        """Say it: `fell from 0.88 to 0.61`."""
+    def described(self) -> str:
+        """Say it in words, e.g. `fell from 0.88 to 0.61`."""
         if not self.moved:
             return f"is {short(self.last)}"
         if not self.sure:
-            return f"{self.verb} {short(self.last)}"
-        return f"{self.verb} {short(self.first)} to {short(self.last)}"
+            return f"stayed at {short(self.last)}"
+
+        verb = "rose"
+        if self.last < self.first:
+            verb = "fell"
+        return f"{verb} from {short(self.first)} to {short(self.last)}"
 
 
 def verdict(arms: Sequence[Arm]) -> list[str]:
     """Return a sentence for each group of arms whose numbers can be compared."""
     groups = comparable(arms)
-    told = [_sentence(group) for group in groups]
+    sentences = [_sentence(group) for group in groups]
     if len(groups) == 1:
-        return told
+        return sentences
     return [
-        f"{_kinds(group)}: {one[0].lower()}{one[1:]}"
-        for group, one in zip(groups, told, strict=True)
+        f"{_group_name(group)}: {sentence[0].lower()}{sentence[1:]}"
+        for group, sentence in zip(groups, sentences, strict=True)
     ]
 
 
 def short(value: float) -> str:
-    """Write a number as a sentence has it: shares with two digits after the point, others with three in all."""
-    if value == 0 or 0.1 <= abs(value) < 1:
+    """Write a number as a sentence has it: shares with two decimals, others with three digits."""
+    size = abs(value)
+    if size == 0 or 0.1 <= size < 1:
         return f"{value:.2f}"
-    if abs(value) < 0.1:
+    if size < 0.1:
         return f"{value:.2g}"
-    return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _kinds(arms: Sequence[Arm]) -> str:
-    """Name a group: its arm, or what kind of data its arms are."""
-    return (
-        arms[0].name
-        if len(arms) == 1
-        else ", ".join(dict.fromkeys(arm.kind for arm in arms)).capitalize()
-    )
-
-
-def _sentence(arms: Sequence[Arm]) -> str:
-    last = min(len(arm.rows) for arm in arms) - 1  # arms are compared where all of them have come
-    parts = []
-    for names, worse in ((LOSS, min), (DAMAGE, max)):
-        changes: list[_Change] = []
-        name = next((name for name in names if (changes := _changes(arms, name, last))), None)
-        if name is None:
-            continue
-        worst = worse(changes, key=lambda change: change.last)
-        best = (max if worse is min else min)(changes, key=lambda change: change.last)
-        floor = arms[0].rows[0]["floor"].get(name)
-        between = f" (real against real: {short(floor['mean'])})" if floor else ""
-        label = metric_label(name, arms[0].rows[0])
-        who = f"{label} of {worst.arm.name}" if len(arms) > 1 else label
-        parts.append(
-            f"{who} {worst.told()}{between}{_beside(worst, best, 'kept' if worse is min else 'had')}"
-        )
-    if not parts:
-        return f"Nothing defined was measured in {count(last + 1)}."
-    whole = "; ".join(parts)
-    until = f" in {count(last)}" if last else " in generation 0, trained on real data alone"
-    return f"{whole[0].upper()}{whole[1:]}{until}."
+    if 100 <= size < 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def count(generations: int) -> str:
     """Write a number of generations."""
-    return f"{generations} generation{'s' * (generations != 1)}"
+    if generations == 1:
+        return "1 generation"
+    return f"{generations} generations"
 
 
-def _beside(worst: _Change, best: _Change, verb: str) -> str:
-    """Say how the best arm fared, where it is truly better than the worst."""
-    if best.arm is worst.arm or abs(best.last - worst.last) <= SURE * math.hypot(
-        best.last_error, worst.last_error
-    ):
+def _group_name(arms: Sequence[Arm]) -> str:
+    """Name a group by its only arm, or by the kinds of data of its arms."""
+    if len(arms) == 1:
+        return arms[0].name
+    kinds = dict.fromkeys(arm.kind for arm in arms)
+    return ", ".join(kinds).capitalize()
+
+
+def _sentence(arms: Sequence[Arm]) -> str:
+    # Arms are compared in the last generation that all of them have finished.
+    last = min(len(arm.rows) for arm in arms) - 1
+    clauses = [_clause(arms, aspect, last) for aspect in (LOSS, DAMAGE)]
+    defined = "; ".join(clause for clause in clauses if clause)
+    if not defined:
+        return f"Nothing defined was measured in {count(last + 1)}."
+
+    span = "in generation 0, trained on real data alone"
+    if last > 0:
+        span = f"in {count(last)}"
+    return f"{defined[0].upper()}{defined[1:]} {span}."
+
+
+def _clause(arms: Sequence[Arm], aspect: _Aspect, last: int) -> str:
+    """Say how the arm that fared worst changed, and how the best one did; empty: undefined."""
+    measured = ((metric, _changes(arms, metric, last)) for metric in aspect.metrics)
+    metric, changes = next((pair for pair in measured if pair[1]), ("", []))
+    if not changes:
         return ""
-    if abs(best.last - best.first) <= KEPT * abs(worst.last - worst.first) or not best.sure:
+
+    worst, best = _worst_and_best(changes, aspect)
+    first = arms[0].rows[0]
+    subject = metric_label(metric, first)
+    if len(arms) > 1:
+        subject += f" of {worst.arm.name}"
+
+    floor = first["floor"].get(metric)
+    against = ""
+    if floor:
+        against = f" (real against real: {short(floor['mean'])})"
+    return f"{subject} {worst.described()}{against}{_contrast(worst, best, aspect.verb)}"
+
+
+def _worst_and_best(changes: Sequence[_Change], aspect: _Aspect) -> tuple[_Change, _Change]:
+    """Return the arms' changes that ended worst and best; of equal ones the first."""
+    lowest = min(changes, key=lambda change: change.last)
+    highest = max(changes, key=lambda change: change.last)
+    if aspect.more_is_better:
+        return lowest, highest
+    return highest, lowest
+
+
+def _contrast(worst: _Change, best: _Change, verb: str) -> str:
+    """Say how the best arm fared, if it is better than the worst by more than their errors."""
+    difference = abs(best.last - worst.last)
+    error = math.hypot(best.last_error, worst.last_error)
+    if best.arm is worst.arm or difference <= SURE * error:
+        return ""
+
+    if best.size <= KEPT * worst.size or not best.sure:
         return f", while {best.arm.name} {verb} {short(best.last)}"
-    return f", while that of {best.arm.name} {best.told()}"
-
-
-def _is_known(arm: Arm, metric: str, g: int) -> bool:
-    """Say whether more than one seed of a sweep has a value there: one alone says nothing of the others."""
-    return not arm.bands or arm.seeds < 2 or arm.bands[metric]["low"][g] is not None
+    return f", while that of {best.arm.name} {best.described()}"
 
 
 def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
-    found = []
+    """Return the change of a metric up to generation `last` in each arm that has it.
+
+    A metric that is 0 throughout says nothing: then there are none.
+    """
+    changes = []
     for arm in arms:
         series = [
             point
@@ -134,10 +185,32 @@ def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
             if point[0] <= last and _is_known(arm, metric, point[0])
         ]
         if series:
-            (_, first, low, _), (_, end, lower, _) = series[0], series[-1]
-            # A 95% band reaches about two standard errors from the mean, an error bar one.
-            errors = [width / (2 if arm.bands else 1) for width in (first - low, end - lower)]
-            found.append(
-                _Change(arm, first, end, math.hypot(*errors), errors[1], moved=len(series) > 1)
-            )
-    return found if any(change.first or change.last for change in found) else []
+            changes.append(_change(arm, series))
+
+    if any(change.first or change.last for change in changes):
+        return changes
+    return []
+
+
+def _change(arm: Arm, series: Sequence[tuple[int, float, float, float]]) -> _Change:
+    # A 95% band reaches about two standard errors from the mean, an error bar one.
+    reach = 1
+    if arm.bands:
+        reach = 2
+
+    _, first, first_low, _ = series[0]
+    _, last, last_low, _ = series[-1]
+    first_error = (first - first_low) / reach
+    last_error = (last - last_low) / reach
+    error = math.hypot(first_error, last_error)
+    return _Change(arm, first, last, error, last_error, moved=len(series) > 1)
+
+
+def _is_known(arm: Arm, metric: str, g: int) -> bool:
+    """Say whether an arm's value can be compared: a sweep's needs more than one seed there.
+
+    One seed alone says nothing of the others, and has no band.
+    """
+    if not arm.bands or arm.seeds < 2:
+        return True
+    return arm.bands[metric]["low"][g] is not None

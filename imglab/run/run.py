@@ -32,9 +32,10 @@ from imglab.store.layout import count_finished
 from imglab.store.model_card import Origin
 from imglab.store.sealed_config import config_hash, write_config
 from imglab.store.verify import check_run
+from imglab.store.views import HasView
 
 
-class Run:
+class Run(HasView):
     """A run directory and what continues it. Making one checks everything and writes nothing."""
 
     def __init__(
@@ -163,11 +164,6 @@ class Run:
                 yield event
         finally:
             tracker.close()
-
-    def _repr_html_(self) -> str:
-        from imglab.report.notebook import Report
-
-        return Report(self.folder)._repr_html_()
 
     def generations(self) -> Iterator[Generation]:
         """Run the chain, or the rest of it, and yield each generation as it is finished."""

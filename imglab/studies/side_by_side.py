@@ -17,10 +17,11 @@ from imglab.run.environment import available_cores
 from imglab.run.resume import RUNS, check_folder
 from imglab.run.run import Run
 from imglab.store import files, groups, layout
+from imglab.store.views import HasView
 from imglab.studies import workers
 
 
-class SideBySide:
+class SideBySide(HasView):
     """The chains of a config with `chains:`. Making one checks them all and writes nothing."""
 
     def __init__(
@@ -91,11 +92,6 @@ class SideBySide:
                     str(run.folder),
                 ]
             return workers.run_commands(commands, self._workers, show)
-
-    def _repr_html_(self) -> str:
-        from imglab.report.notebook import Report
-
-        return Report(self.folder)._repr_html_()
 
     def begin(self) -> None:
         """Make the directory and name the chains in it."""

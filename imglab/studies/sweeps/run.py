@@ -11,11 +11,12 @@ from imglab.run.build import build
 from imglab.run.environment import available_cores
 from imglab.run.resume import RUNS, check_folder, resolve
 from imglab.store import files, layout
+from imglab.store.views import HasView
 from imglab.studies.sweeps.config import SweepConfig, run_folder
 from imglab.studies.sweeps.pool import Job, Outcome, check_ray, make_job, run_in_pool, run_on_ray
 
 
-class Sweep:
+class Sweep(HasView):
     """All runs of a sweep. Making one checks every arm and every directory, and writes nothing."""
 
     def __init__(
@@ -65,11 +66,6 @@ class Sweep:
         return (
             run_in_pool(jobs, self._workers, look) if ray is None else run_on_ray(jobs, ray, look)
         )
-
-    def _repr_html_(self) -> str:
-        from imglab.report.notebook import Report
-
-        return Report(self.folder)._repr_html_()
 
     def _check_folder(self) -> None:
         check_folder(self.folder, layout.SWEEP, "no sweep")

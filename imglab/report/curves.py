@@ -1,0 +1,137 @@
+"""The figure of a run's metrics, each one a curve over generations beside its floor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel, label_line
+from imglab.report.survival import defined_parts
+from imglab.report.table import metric_label
+from imglab.report.values import Rows, defined_rows, standard_error
+from imglab.store.reading import metric_names
+
+NO_TABLE = {
+    "origins",
+    "floor",
+    "reasons",
+    "training",
+    "accepted",
+    "class_survival",
+    "class_survival_by_chance",
+    "tenth_survival",
+    "word_survival_by_chance",
+}
+"""Tables in a row that are no panel here; the survival tables have a figure in report/tails.py."""
+TABLE_TITLES = {
+    "class_counts": "samples of each class",
+    "word_survival": "words left, by count in real text",
+}
+WIDE = 30.0
+"""Values from 1 up that span more than this factor get a log scale; shares and rates never do."""
+MOST_LABELS = 20
+"""Lines of a table that are labelled."""
+
+
+def curves_figure(
+    runs: Mapping[str, Rows],
+    names: Sequence[str] | None = None,
+    theory: Mapping[str, Sequence[float | None]] | None = None,
+) -> Figure:
+    """Return a figure with one panel for each metric.
+
+    It shows the runs' values with standard errors over the floor's mean and two standard
+    deviations around it. For a single run with all its metrics, panels of its tables follow.
+
+    runs    label -> metrics of its generations, as `read_metrics` returns them
+    names   metrics to show; None: all that the first run has
+    theory  what a closed form expects of a metric in generations 0, 1, ..., drawn as a dotted line
+    """
+    first = next(iter(runs.values()))
+    metrics = list(names or metric_names(first))
+    tables = []
+    if len(runs) == 1 and names is None:
+        tables = _tables(first[0])
+
+    count = len(metrics) + len(tables)
+    height = math.ceil(count / COLUMNS)
+    width = min(COLUMNS, count)
+    figure = Figure(figsize=(3.1 * width, 2.4 * height), layout="constrained")
+    panels = [figure.add_subplot(height, width, at + 1) for at in range(count)]
+
+    for panel, name in zip(panels, metrics, strict=False):
+        _draw_metric(panel, name, runs)
+        _draw_theory(panel, (theory or {}).get(name, ()))
+    for panel, name in zip(panels[len(metrics) :], tables, strict=True):
+        _draw_table(panel, name, first)
+    if len(runs) > 1:
+        panels[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _tables(row: Mapping[str, Any]) -> list[str]:
+    """Return the metrics that hold a number for each of several things, such as classes."""
+    return [
+        name
+        for name, value in row.items()
+        if isinstance(value, dict) and value and name not in NO_TABLE
+    ]
+
+
+def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Rows]) -> None:
+    first = next(iter(runs.values()))
+    _draw_floor(panel, first[0]["floor"].get(name))
+
+    defined = {label: defined_rows(rows, name) for label, rows in runs.items()}
+    for colour, (label, rows) in zip(PALETTE * len(runs), defined.items(), strict=False):
+        panel.errorbar(
+            [row["generation"] for row in rows],
+            [row[name] for row in rows],
+            yerr=[standard_error(row, name) for row in rows],
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=1.2,
+            label=label,
+        )
+
+    values = [row[name] for rows in defined.values() for row in rows]
+    if values and min(values) >= 1 and max(values) > WIDE * min(values):
+        panel.set_yscale("log")
+    finish_panel(panel, metric_label(name, first[0]), [row["generation"] for row in first])
+
+
+def _draw_floor(panel: Axes, floor: Mapping[str, Any] | None) -> None:
+    if not floor:
+        return
+    mean = floor["mean"]
+    spread = 2 * (floor["sd"] or 0)
+    panel.axhspan(mean - spread, mean + spread, color=GREY, alpha=0.5, linewidth=0)
+    panel.axhline(mean, color="#888888", linewidth=0.8, linestyle="--")
+
+
+def _draw_theory(panel: Axes, expected: Sequence[float | None]) -> None:
+    defined = [(g, value) for g, value in enumerate(expected) if value is not None]
+    if not defined:
+        return
+    generations, values = zip(*defined, strict=True)
+    panel.plot(generations, values, color="black", linewidth=1, linestyle=":", label="theory")
+    panel.legend(fontsize=7, frameon=False)
+
+
+def _draw_table(panel: Axes, name: str, rows: Rows) -> None:
+    for at, part in enumerate(rows[0][name]):
+        defined = defined_parts(rows, name, part)
+        if not defined:
+            continue
+        generations, values = zip(*defined, strict=True)
+        panel.plot(generations, values, color=PALETTE[at % len(PALETTE)], linewidth=1)
+        if at < MOST_LABELS:
+            label_line(panel, part, defined[-1])
+
+    title = TABLE_TITLES.get(name, metric_label(name, rows[0]))
+    finish_panel(panel, title, [row["generation"] for row in rows])
