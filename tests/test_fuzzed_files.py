@@ -48,7 +48,8 @@ from imglab.store import files, groups, layout, reading
 from imglab.text import corpus
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text
-from imglab.text.settings import FilesSource, TextSettings
+from imglab.text.settings import TextSettings
+from imglab.text.source_settings import FilesSource
 from tests.fuzzing import STRANGE, Tally, spoiled, strange, written
 from tests.page_fixtures import IMAGES, TEXTS, VECTORS, run_chain_in
 from tests.text_fixtures import TINY_MODEL
