@@ -30,7 +30,7 @@ from imglab.cli import main
 from imglab.config.load import validate_config
 from imglab.curation import MARKS, NAMES, Context, human
 from imglab.errors import InputError, Stopped
-from imglab.images import sources
+from imglab.images import image_files
 from imglab.images.data import load_real_images
 from imglab.images.settings import ImageSettings
 from imglab.report import nearest
@@ -1356,4 +1356,4 @@ class TestLive:
 
 
 def test_formats_that_run_programs_are_not_tried():
-    assert not {"EPS", "PDF", "WMF", "FPX", "MPEG"} & set(sources.FORMATS)
+    assert not {"EPS", "PDF", "WMF", "FPX", "MPEG"} & set(image_files.FORMATS)

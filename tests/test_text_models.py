@@ -575,7 +575,7 @@ class TestPretrained:
         modality, _ = text_parts({**section, "tokenizer": {"kind": "pretrained", "name": str(opt)}})
         tokens = modality.real("test").data[:5]
         features = modality.features(Samples.drawn(tokens))
-        assert modality.extractor.startswith("sentence encoder@")
+        assert str(modality.extractor).startswith("sentence encoder@")
         assert torch.allclose(
             features[3:4], modality.features(Samples.drawn(tokens[3:4])), atol=1e-5
         )

@@ -67,9 +67,10 @@ def _parse_lines(
             image = _image_path(folder, name)
             if image in captions:
                 raise ValueError(f"{name!r} is listed twice")
-            captions[image] = caption
         except (ValueError, RecursionError) as error:
             problems.append(Problem(f"{folder / METADATA}, line {number}", str(error)))
+        else:
+            captions[image] = caption
     return captions, problems
 
 

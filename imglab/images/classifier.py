@@ -161,6 +161,7 @@ def _lenet(channels: int, classes: int) -> nn.Sequential:
         nn.Conv2d(6, 16, 5),
         nn.ReLU(),
         nn.MaxPool2d(2),
+        # 16 channels of 5 x 5 pixels are left.
         nn.Flatten(),
         nn.Linear(16 * 25, 120),
         nn.ReLU(),

@@ -90,7 +90,7 @@ class Inception(Extractor):
             if path.suffix == ".safetensors":
                 weights = load_file(path)
             else:
-                weights = torch.load(path, weights_only=True)
+                weights = torch.load(path, weights_only=True)  # runs no code of the file
             network = _inception(weights)
         except NOT_WEIGHTS as error:
             what = f"{str(path)!r} does not hold Inception-v3's weights: {first_line(error)}"

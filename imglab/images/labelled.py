@@ -54,6 +54,6 @@ def class_names(names: Iterable[Any], where: str) -> tuple[str, ...]:
 
     bad = [text for text in texts if not is_text(text)]
     if bad:
-        what = "cannot be the name of a class: it is not valid UTF-8"
+        what = "cannot be the name of a class: it is not UTF-8"
         raise InputError(Problem(where, f"{text!r} {what}", "rename it") for text in bad)
     return texts

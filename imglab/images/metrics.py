@@ -106,6 +106,7 @@ def colour_metrics(images: Tensor, *, real: Colour) -> Measures:
         "saturation_drift": colour.saturation - real.saturation,
         "hue_drift": None,
     }
+
     if real.hue is None:
         return Measures(values, {"hue_drift": "the real images are grey: they have no hue"})
     if colour.hue is None:

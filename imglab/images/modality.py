@@ -117,11 +117,11 @@ class ImageModality(Modality):
         parts.append(Measures({"class_counts": None}))
         if samples.data.shape[1] == 3:
             parts.append(colour_metrics(samples.data, real=self._real_colour))
-        if isinstance(self._extractor, Clip) and self._real.prompts is not None:
+
+        prompts = self._real.prompts
+        if isinstance(self._extractor, Clip) and prompts is not None:
             held_out = self.real("test")
-            parts.append(
-                clip_metrics(self._extractor, self._real.prompts, samples, held_out=held_out)
-            )
+            parts.append(clip_metrics(self._extractor, prompts, samples, held_out=held_out))
         parts.append(self._class_metrics(samples))
         return Measures.joined(parts)
 
@@ -181,16 +181,18 @@ class ImageModality(Modality):
 
     def _make_extractor(self, settings: ImageSettings) -> Extractor:
         section = settings.extractor
+        if isinstance(section, PlugIn):
+            return build_plug_in(section, Extractor, WHERE)
         if isinstance(section, PixelsSettings):
             return Pixels()
+
+        # Networks that others have trained.
         if isinstance(section, InceptionSettings):
             return Inception(section)
         if isinstance(section, DinoSettings):
             return Dino(section)
         if isinstance(section, ClipSettings):
             return Clip(section)
-        if isinstance(section, PlugIn):
-            return build_plug_in(section, Extractor, WHERE)
 
         if self._classifier is None:
             what = "the classifier learns from labels, and the data have fewer than two classes"

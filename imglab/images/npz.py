@@ -88,15 +88,19 @@ def _problems(path: str, arrays: Mapping[str, Any], names: list[str]) -> Iterato
     """Yield what is wrong with the images and with the labels of each part."""
     for images_name, labels_name in zip(IMAGES, LABELS, strict=True):
         images = arrays.get(images_name)
-        labels = arrays.get(labels_name)
         if images is None:
             what = f"{path!r} has no array {images_name!r}"
             yield Problem(WHERE, what, nearest(images_name, names))
-        elif not _is_image_array(images):
+            continue
+
+        if not _is_image_array(images):
             form = f"{images.dtype} {list(images.shape)}"
             what = f"{images_name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], not {form}"
             yield Problem(WHERE, what)
-        elif labels is not None:
+            continue
+
+        labels = arrays.get(labels_name)
+        if labels is not None:
             yield from _label_problems(images_name, len(images), labels)
 
 

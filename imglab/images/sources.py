@@ -26,10 +26,12 @@ def read_source(settings: ImageSettings) -> SourceImages:
     source = settings.source
     if isinstance(source, DigitsSource):
         return _read_digits()
-    if isinstance(source, TorchvisionSource):
-        return read_torchvision(source, settings.size)
     if isinstance(source, NpzSource):
         return read_npz(source)
+
+    # Images that come one by one are resized as they are read, so that all have one size.
+    if isinstance(source, TorchvisionSource):
+        return read_torchvision(source, settings.size)
     if isinstance(source, CaptionedFolderSource):
         return read_captioned_folder(source, settings.size)
     return read_folder(source, settings.size)

@@ -91,11 +91,17 @@ def _images(dataset: Any, size: int | None) -> LabelledImages:
     arrays = []
     labels = []
     for index, name in enumerate(names):
-        try:
-            image, label = dataset[index]
-            arrays.append(image_array(image, size))
-            labels.append(int(label))
-        except (OSError, ValueError, TypeError) as error:
-            what = f"is not an image with a class: {first_line(error)}"
-            raise InputError(Problem(name, what, "use another source")) from error
+        array, label = _item(dataset, index, name, size)
+        arrays.append(array)
+        labels.append(label)
     return LabelledImages(stack_images(arrays, names), torch.tensor(labels))
+
+
+def _item(dataset: Any, index: int, name: str, size: int | None) -> tuple[Any, int]:
+    """Return an image as an array and its class; InputError, about `name`, if it is not one."""
+    try:
+        image, label = dataset[index]
+        return image_array(image, size), int(label)
+    except (OSError, ValueError, TypeError) as error:
+        what = f"is not an image with a class: {first_line(error)}"
+        raise InputError(Problem(name, what, "use another source")) from error

@@ -97,34 +97,40 @@ def _read_documents(source: FilesSource, key: str, paths: Iterable[Path]) -> lis
 
 def _read_text(path: Path, where: str) -> str:
     """Return the text of a file; InputError, at the config's key `where`, if it cannot be used."""
-    name = repr(str(path))
+    remedy = "give a part of it"
     try:
         if path.stat().st_size > MOST_BYTES:
-            what = f"{name} is larger than {MOST_BYTES:,} bytes"
-            raise InputError(Problem(where, what, "give a part of it"))
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        what = f"{name} is not UTF-8: byte {error.start} is 0x{byte:02x}"
-        raise InputError(Problem(where, what, "save it as UTF-8")) from error
+            what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
+            raise InputError(Problem(where, what, remedy))
+
+        text = _decode(path.read_bytes(), path, where)
+        _check_runs(text, path, where)
+        return text
     except OSError as error:
-        raise InputError(Problem(where, f"{name} cannot be read: {error.strerror}")) from error
+        what = f"{str(path)!r} cannot be read: {error.strerror}"
+        raise InputError(Problem(where, what)) from error
     except MemoryError as error:
-        what = f"{name} does not fit into memory"
-        raise InputError(Problem(where, what, "give a part of it")) from error
-
-    _check_runs(text, name, where)
-    return text
+        what = f"{str(path)!r} does not fit into memory"
+        raise InputError(Problem(where, what, remedy)) from error
 
 
-def _check_runs(text: str, name: str, where: str) -> None:
+def _decode(content: bytes, path: Path, where: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        what = f"{str(path)!r} is not UTF-8: {byte}"
+        raise InputError(Problem(where, what, "save it as UTF-8")) from error
+
+
+def _check_runs(text: str, path: Path, where: str) -> None:
     """Raise InputError for more characters of one kind in a row than text has."""
     if len(text) < LONGEST_RUN:
         return
 
     run = re.search(TOO_LONG_A_RUN, text)
     if run:
-        what = f"{name} has {LONGEST_RUN:,} letters, spaces or others in a row"
+        what = f"{str(path)!r} has {LONGEST_RUN:,} letters, spaces or others in a row"
         place = f"from character {run.start()} on"
         raise InputError(Problem(where, f"{what}, {place}", "is it text?"))
 
@@ -157,6 +163,7 @@ def _load_split(source: HubSource, key: str, split: str) -> Any:
         what = "corpora of the hub are read with the package `datasets`"
         raise InputError(Problem(WHERE, what, "pip install 'imglab[hub]'")) from error
 
+    # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
     try:
         with quiet():
             return datasets.load_dataset(
@@ -166,7 +173,7 @@ def _load_split(source: HubSource, key: str, split: str) -> Any:
                 revision=source.revision,
                 trust_remote_code=False,
             )
-    except Exception as error:  # datasets raises a dozen kinds for names, splits, files, network
+    except Exception as error:
         what = f"{source.name!r} did not load: {first_line(error)}"
         if error.__cause__:
             what = f"{what} ({first_line(error.__cause__)})"

@@ -48,6 +48,7 @@ def load_real_text(settings: TextSettings) -> RealText:
         what = "has fewer than two tokens"
         raise InputError(Problem("modality.tokenizer", what, "give another one"))
 
+    # Fresh text is the end of the training text.
     encoded = _encode(train, tokenizer)
     fresh = _take_from_end(encoded, settings.n_fresh * settings.block)
     documents = {"train": encoded, "test": _encode(test, tokenizer), "fresh": fresh}
@@ -56,6 +57,7 @@ def load_real_text(settings: TextSettings) -> RealText:
     problems = [*_size_problems(documents, blocks, settings)]
     if problems:
         raise InputError(problems)
+
     return RealText(
         blocks["train"][: settings.n_train],
         blocks["test"][: settings.n_test],
@@ -128,16 +130,21 @@ def _size_problems(
 ) -> Iterator[Problem]:
     """Yield a problem for each part that is smaller than the settings ask or a chain needs."""
     asked = {"train": settings.n_train, "test": settings.n_test, "fresh": settings.n_fresh}
-    needed = {"train": ("training", 2, "two blocks"), "test": ("test", 1, "one block")}
+    needed = {
+        "train": ("training", 2, "two blocks"),
+        "test": ("test", 1, "one block"),
+        "fresh": ("fresh", 0, "nothing"),
+    }
 
     for name, part in blocks.items():
         n_asked = asked[name] or 0
         if n_asked > len(part):
             what = f"asks for {n_asked} blocks of {settings.block} tokens, there are {len(part)}"
             yield Problem(f"modality.n_{name}", what, f"at most {len(part)}")
-        elif name in needed:
-            title, n_needed, length = needed[name]
-            if len(part) < n_needed:
-                tokens = sum(map(len, documents[name]))
-                what = f"the {title} text is shorter than {length}: {tokens} tokens"
-                yield Problem("modality.block", what, "give more text, or smaller blocks")
+            continue
+
+        title, n_needed, length = needed[name]
+        if len(part) < n_needed:
+            tokens = sum(map(len, documents[name]))
+            what = f"the {title} text is shorter than {length}: {tokens} tokens"
+            yield Problem("modality.block", what, "give more text, or smaller blocks")

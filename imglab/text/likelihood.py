@@ -76,11 +76,12 @@ def model_metrics(
     entropy               mean entropy, in nats, of what `model` expects next as it reads its own
                           samples; before temperature and truncation ("free-running entropy")
     """
-    parts = (
+    # The order is that of metrics.json.
+    parts = [
         _real_text_metrics(held_out, tokenizer, model),
         _reference_metrics(samples, held_out, generation0),
         _entropy_metrics(samples, model),
-    )
+    ]
     return Measures.joined(parts)
 
 
@@ -128,18 +129,21 @@ def _reference_metrics(samples: Samples, held_out: Tensor, generation0: TextMode
     perplexity = _perplexity("reference_perplexity", *mean_and_error(of_samples))
     per_sample = {"reference_perplexity": of_samples.exp().float()}
 
-    of_real_text = _nats(generation0, held_out)
-    mean = float(of_real_text.mean())
-    floor = None
-    if mean < MOST_NATS:
-        deviation = 0.0
-        if len(of_real_text) > 1:
-            deviation = float(of_real_text.std()) / len(samples) ** 0.5
-        real = math.exp(mean)
-        floor = {"mean": real, "sd": real * deviation}
+    floor = {"reference_perplexity": _floor(_nats(generation0, held_out), len(samples))}
+    return Measures.joined([perplexity, Measures(per_sample=per_sample, floor=floor)])
 
-    described = Measures(per_sample=per_sample, floor={"reference_perplexity": floor})
-    return Measures.joined([perplexity, described])
+
+def _floor(nats: Tensor, samples: int) -> dict[str, float] | None:
+    """Return the perplexity of real texts, nats float64 [M], and the error of so many samples."""
+    mean = float(nats.mean())
+    if not mean < MOST_NATS:
+        return None
+
+    deviation = 0.0
+    if len(nats) > 1:
+        deviation = float(nats.std()) / samples**0.5
+    perplexity = math.exp(mean)
+    return {"mean": perplexity, "sd": perplexity * deviation}
 
 
 def _entropy_metrics(samples: Samples, model: TextModel) -> Measures:

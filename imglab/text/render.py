@@ -77,15 +77,15 @@ def mark_repeats(text: str, n: int = REPEATED) -> str:
             is_repeated[start : start + n] = [True] * n
         seen.add(ngram)
 
-    marked = []
-    for number, word in enumerate(words):
-        if is_repeated[number]:
-            if number == 0 or not is_repeated[number - 1]:
-                word = OPEN + word
-            if number + 1 == len(words) or not is_repeated[number + 1]:
-                word = word + CLOSE
-        marked.append(word)
-    return " ".join(marked)
+    # A run begins and ends where a word that is repeated stands beside one that is not.
+    before = [False, *is_repeated[:-1]]
+    after = [*is_repeated[1:], False]
+    for number in range(len(words)):
+        if is_repeated[number] and not before[number]:
+            words[number] = OPEN + words[number]
+        if is_repeated[number] and not after[number]:
+            words[number] = words[number] + CLOSE
+    return " ".join(words)
 
 
 def _decode(tokens: Tensor, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -104,15 +104,15 @@ def survival(reference: Tensor, counts: Tensor, least: int, most: int | None) ->
 
 def band_names() -> list[str]:
     """Return the names of BANDS, such as `1`, `2-3` and `32+`."""
-    names = []
-    for least, most in BANDS:
-        if most is None:
-            names.append(f"{least}+")
-        elif least == most:
-            names.append(str(least))
-        else:
-            names.append(f"{least}-{most}")
-    return names
+    return [_band_name(least, most) for least, most in BANDS]
+
+
+def _band_name(least: int, most: int | None) -> str:
+    if most is None:
+        return f"{least}+"
+    if least == most:
+        return str(least)
+    return f"{least}-{most}"
 
 
 def mean_and_error(column: Tensor) -> tuple[float, float | None]:

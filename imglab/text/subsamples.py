@@ -60,15 +60,15 @@ class SubsampleStatistics:
         each = len(subsamples[0])
         of_each = [self._statistics(subsample, self._reference) for subsample in subsamples]
 
-        values: dict[str, object] = {"token_budget": each * tokens.shape[1]}
         reasons = {}
+        values: dict[str, object] = {"token_budget": each * tokens.shape[1]}
         for name in SCALARS:
             column = _column(of_each, name)
-            if column is None:
-                values[name] = None
-                reasons[name] = UNDEFINED
-            else:
+            if column is not None:
                 values |= _with_error(name, column)
+                continue
+            values[name] = None
+            reasons[name] = UNDEFINED
 
         values["word_survival"] = {
             band: _mean(_column(of_each, band)) for band in statistics.band_names()
@@ -92,8 +92,9 @@ class SubsampleStatistics:
 
         by_chance: dict[str, float | None] = {}
         for band, (least, most) in zip(statistics.band_names(), BANDS, strict=True):
-            is_in_band = (self._reference >= least) & (self._reference <= (most or total))
-            in_band = self._reference[is_in_band]
+            in_band = self._reference[self._reference >= least]
+            if most is not None:
+                in_band = in_band[in_band <= most]
             if not len(in_band):
                 by_chance[band] = None
                 continue
