@@ -30,7 +30,7 @@ from imglab.cli import main
 from imglab.config.load import validate_config
 from imglab.curation import MARKS, NAMES, Context, human
 from imglab.errors import InputError, Stopped
-from imglab.images import sources
+from imglab.images import image_files
 from imglab.images.data import load_real_images
 from imglab.images.settings import ImageSettings
 from imglab.report import gallery
@@ -48,7 +48,8 @@ from imglab.store import files, groups, layout, reading
 from imglab.text import corpus
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text
-from imglab.text.settings import FilesSource, TextSettings
+from imglab.text.settings import TextSettings
+from imglab.text.source_settings import FilesSource
 from tests.fuzzing import STRANGE, Tally, spoiled, strange, written
 from tests.page_fixtures import IMAGES, TEXTS, VECTORS, run_chain_in
 from tests.text_fixtures import TINY_MODEL
@@ -1355,4 +1356,4 @@ class TestLive:
 
 
 def test_formats_that_run_programs_are_not_tried():
-    assert not {"EPS", "PDF", "WMF", "FPX", "MPEG"} & set(sources.FORMATS)
+    assert not {"EPS", "PDF", "WMF", "FPX", "MPEG"} & set(image_files.FORMATS)

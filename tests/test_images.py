@@ -12,20 +12,20 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from imglab import load_model, seeds
 from imglab.errors import InputError
+from imglab.images.classifier import Classifier
 from imglab.images.data import load_real_images
 from imglab.images.denoising import draw_images, guided
 from imglab.images.diffusion import DiffusionModel, PixelDenoiser, _noising, _sampler
-from imglab.images.features import Classifier, Inception, Pixels
+from imglab.images.extractor_settings import ClassifierSettings, InceptionSettings
+from imglab.images.features import Inception, Pixels
+from imglab.images.labelled import LabelledImages
 from imglab.images.modality import ImageModality
 from imglab.images.settings import (
-    ClassifierSettings,
     DiffusionSettings,
     FineTuningSettings,
     ImageSettings,
-    InceptionSettings,
     TrainingSettings,
 )
-from imglab.images.sources import LabelledImages
 from imglab.metrics import frechet_distance, kernel_distance, prdc
 from imglab.samples import Samples, TrainingSet
 from tests.test_modalities import QUICK
@@ -279,7 +279,7 @@ class TestExtractors:
         with pytest.raises(InputError, match="use `inception`, `dinov2`, `clip` or `pixels`"):
             ImageModality(ImageSettings.model_validate(settings))
         modality = ImageModality(ImageSettings.model_validate({**settings, "extractor": "pixels"}))
-        measured = modality.metrics(modality.real("test"), model=None, first=None, seed=0)
+        measured = modality.metrics(modality.real("test"), model=None, generation0=None, seed=0)
         assert measured.values["class_counts"] is None
         assert "no labels" in measured.reasons["class_counts"]
         assert measured.values["contrast_drift"] is None

@@ -26,9 +26,10 @@ from imglab.errors import InputError, Stopped
 from imglab.images import captured_inputs, denoising
 from imglab.images.captured_inputs import Flow, plain_keys
 from imglab.images.denoisers import denoiser_of
+from imglab.images.extractor_settings import ClipSettings, DinoSettings
 from imglab.images.pipelines import _sampler, _steps
 from imglab.images.pretrained_features import Clip, Dino
-from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
+from imglab.images.settings import PipelineSettings
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
 from imglab.stages import _draw
@@ -590,7 +591,7 @@ class TestExtractors:
             chain(pipelines, "stable_diffusion", captions(captioned, extractor=extractor))
         )
         real = modality.real("test")
-        found = modality.metrics(real, model=None, first=None, seed=0)
+        found = modality.metrics(real, model=None, generation0=None, seed=0)
         assert 0 <= found.values["clip_score"] <= 100
         assert found.values["clip_score"] == found.floor["clip_score"]["mean"]
         assert found.values["hue_drift"] is not None

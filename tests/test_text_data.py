@@ -14,7 +14,8 @@ from imglab.run.build import build_modality
 from imglab.samples import Samples, TrainingSet
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text
-from imglab.text.settings import FilesSource, HubSource, PydocSource, TextSettings
+from imglab.text.settings import TextSettings
+from imglab.text.source_settings import FilesSource, HubSource, PydocSource
 from tests.text_fixtures import TINY_TEXT
 
 SENTENCES = [
@@ -110,7 +111,7 @@ class TestSources:
             ),
             (
                 {"kind": "files", "path": "one.txt", "document_start": "("},
-                r"source\.document_start: '\(' is no regular expression: missing \)",
+                r"source\.document_start: '\(' is not a regular expression: missing \)",
             ),
             (
                 {"kind": "hub", "name": "no/such-corpus"},
@@ -250,8 +251,11 @@ def test_mauve_without_its_package(monkeypatch):
 
 def test_mauve_with_its_package():
     pytest.importorskip("mauve", reason="mauve-text is not installed")
-    from imglab.text.mauve import mauve_score
+    from imglab.text.mauve import mauve_metrics
 
     features = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
-    near, far = (mauve_score(features, features + shift).values["mauve"] for shift in (0.0, 5.0))
+    near, far = (
+        mauve_metrics(real=features, synthetic=features + shift).values["mauve"]
+        for shift in (0.0, 5.0)
+    )
     assert far < 0.2 < 0.9 < near

@@ -106,7 +106,7 @@ def parts():
 class TestPortions:
     def test_all_are_taken_at_one_budget_with_an_error_and_a_floor(self, parts):
         real, portions = parts
-        found = portions.measure(real)
+        found = portions.metrics(real)
         assert found.values["token_budget"] == 64 * 16
         for name in (
             "distinct_1",
@@ -129,7 +129,7 @@ class TestPortions:
     def test_the_floor_of_rare_words_equals_plain_counting(self, parts):
         """Rare words are those of the rest of the real text, test part included; a portion keeps some."""
         real, portions = parts
-        floor = portions.measure(real).floor["rare_word_survival"]["mean"]
+        floor = portions.metrics(real).floor["rare_word_survival"]["mean"]
         everything = torch.cat([real, portions.held_out])
         found = []
         for split in range(20):
@@ -148,21 +148,21 @@ class TestPortions:
 
     def test_twice_the_samples_give_the_same_value_and_a_smaller_error(self, parts):
         real, portions = parts
-        some, more = portions.measure(real[:128]), portions.measure(real[:384])
+        some, more = portions.metrics(real[:128]), portions.metrics(real[:384])
         assert some.values["token_budget"] == more.values["token_budget"]
         assert abs(some.values["distinct_2"] - more.values["distinct_2"]) < 0.05
         assert more.floor["distinct_2"]["sd"] < some.floor["distinct_2"]["sd"]
 
     def test_text_that_repeats_itself_shows(self, parts):
         real, portions = parts
-        one = portions.measure(real[:1].expand(128, -1))
+        one = portions.metrics(real[:1].expand(128, -1))
         assert one.values["distinct_1"] < 0.02
         assert one.values["gzip_ratio"] < 0.1
         assert one.values["rare_word_survival"] < 0.02
 
     def test_one_token_text_is_undefined_where_it_must_be(self, parts):
         _, portions = parts
-        dull = portions.measure(torch.full((128, 16), 40))
+        dull = portions.metrics(torch.full((128, 16), 40))
         assert dull.values["zipf_slope"] is None
         assert dull.reasons["zipf_slope"]
         assert dull.values["repetition"] == pytest.approx(12 / 13)

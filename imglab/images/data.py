@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,16 +10,20 @@ from torchvision.transforms.v2 import functional as transforms
 
 from imglab import seeds
 from imglab.errors import InputError, Problem, nearest
+from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.settings import ImageSettings
-from imglab.images.sources import LabelledImages, SourceImages, read_source
+from imglab.images.sources import read_source
 
 TEST_SHARE = 0.221
-"""Of data that come in one part: 397 of the 1,797 digits."""
+"""Share of the images that becomes the test set if the source has none: 397 of the 1,797 digits."""
 
 
 @dataclass(frozen=True)
 class RealImages:
-    """The real data of an image chain: three sets that share no image, and what their labels count."""
+    """The real data of an image chain: three sets that share no image.
+
+    classes, prompts  what the labels count (`SourceImages`)
+    """
 
     train: LabelledImages
     test: LabelledImages
@@ -33,124 +37,159 @@ def load_real_images(settings: ImageSettings) -> RealImages:
 
     Raises InputError with every problem that the data show.
     """
-    raw = read_source(settings)
-    test = None if raw.test is None else _formed(raw.test, settings)
-    raw = replace(raw, train=_formed(raw.train, settings), test=test)
-    _check(raw, settings)
-    return _split(_only_classes(raw, settings.classes), settings)
+    source = read_source(settings)
+    source = replace(source, train=_in_one_form(source.train, settings))
+    if source.test is not None:
+        source = replace(source, test=_in_one_form(source.test, settings))
 
-
-def _check(raw: SourceImages, settings: ImageSettings) -> None:
-    problems = [
-        *_unknown_classes(raw.classes, settings.classes or [], "modality.classes"),
-        *_unknown_classes(
-            settings.classes or raw.classes,
-            list(settings.class_sizes or {}),
-            "modality.class_sizes",
-        ),
-    ]
-    for name, found in (("training", raw.train), ("test", raw.test)):
-        if found is not None and not len(found):
-            problems.append(Problem("modality.source", f"the source has no {name} image"))
-    if raw.test is not None and raw.train.images.shape[1:] != raw.test.images.shape[1:]:
-        each = [" x ".join(map(str, found.images.shape[1:])) for found in (raw.train, raw.test)]
-        what = f"training images are {each[0]} (channels, height, width), test images {each[1]}"
-        problems.append(
-            Problem("modality", what, "set modality.size, and modality.colour to grey or rgb")
-        )
+    problems = [*_class_problems(source, settings), *_image_problems(source)]
     if problems:
         raise InputError(problems)
+    return _split(_only_classes(source, settings.classes), settings)
 
 
-def _formed(found: LabelledImages, settings: ImageSettings) -> LabelledImages:
-    images = found.images
-    if settings.size is not None and tuple(images.shape[-2:]) != (settings.size, settings.size):
-        images = transforms.resize(images, [settings.size, settings.size], antialias=True)
+def _in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledImages:
+    """Resize the images and convert their colours, as the settings ask."""
+    images = labelled.images
+    size = settings.size
+    if size is not None and tuple(images.shape[-2:]) != (size, size):
+        images = transforms.resize(images, [size, size], antialias=True)
+
     if settings.colour == "grey" and images.shape[1] == 3:
         images = transforms.rgb_to_grayscale(images)
     if settings.colour == "rgb" and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
-    return replace(found, images=images.contiguous())
+    return replace(labelled, images=images.contiguous())
 
 
-def _only_classes(raw: SourceImages, wanted: Sequence[str] | None) -> SourceImages:
-    if wanted is None:
-        return raw
-    assert raw.classes is not None
-    numbers = torch.tensor([raw.classes.index(name) for name in wanted])
+def _class_problems(source: SourceImages, settings: ImageSettings) -> Iterator[Problem]:
+    """Yield a problem for each class that the settings name and the data do not have."""
+    chosen = settings.classes or []
+    yield from _unknown_classes(source.classes, chosen, "modality.classes")
 
-    def chosen(found: LabelledImages) -> LabelledImages:
-        assert found.labels is not None
-        matches = found.labels[:, None] == numbers
-        rows = matches.any(1).nonzero().flatten()
-        return LabelledImages(found.images[rows], matches[rows].long().argmax(1))
-
-    return SourceImages(
-        chosen(raw.train), chosen(raw.test) if raw.test is not None else None, tuple(wanted)
-    )
+    sized = list(settings.class_sizes or {})
+    yield from _unknown_classes(chosen or source.classes, sized, "modality.class_sizes")
 
 
 def _unknown_classes(
     classes: Sequence[str] | None, wanted: Sequence[str], where: str
-) -> list[Problem]:
+) -> Iterator[Problem]:
     if wanted and classes is None:
         remedy = "leave it out, or sort the images into one folder per class"
-        return [Problem(where, "the data have no classes", remedy)]
-    unknown = [name for name in wanted if name not in (classes or ())]
-    return [
-        Problem(where, f"there is no class {name!r}", nearest(name, classes or ()))
-        for name in unknown
-    ]
+        yield Problem(where, "the data have no classes", remedy)
+        return
+
+    for name in wanted:
+        if name not in (classes or ()):
+            what = f"there is no class {name!r}"
+            yield Problem(where, what, nearest(name, classes or ()))
 
 
-def _split(raw: SourceImages, settings: ImageSettings) -> RealImages:
-    pool, test = _shuffled(raw.train, settings.split_seed, "train"), raw.test
-    problems: list[Problem] = []
+def _image_problems(source: SourceImages) -> Iterator[Problem]:
+    """Yield a problem for a part without images, and for parts of different shapes."""
+    if not len(source.train):
+        yield Problem("modality.source", "the source has no training image")
+    if source.test is None:
+        return
+    if not len(source.test):
+        yield Problem("modality.source", "the source has no test image")
+
+    shapes = [part.images.shape[1:] for part in (source.train, source.test)]
+    if shapes[0] != shapes[1]:
+        train, test = (" x ".join(map(str, shape)) for shape in shapes)
+        what = f"training images are {train} (channels, height, width), test images {test}"
+        remedy = "set modality.size, and modality.colour to grey or rgb"
+        yield Problem("modality", what, remedy)
+
+
+def _only_classes(source: SourceImages, wanted: Sequence[str] | None) -> SourceImages:
+    """Keep the wanted classes only, numbered in their order."""
+    if wanted is None:
+        return source
+    assert source.classes is not None
+
+    numbers = torch.tensor([source.classes.index(name) for name in wanted])
+    test = None
+    if source.test is not None:
+        test = _only_labels(source.test, numbers)
+    return SourceImages(_only_labels(source.train, numbers), test, tuple(wanted))
+
+
+def _only_labels(labelled: LabelledImages, numbers: torch.Tensor) -> LabelledImages:
+    """Keep the images of these labels, int64 [K], and number them from 0 to K - 1."""
+    assert labelled.labels is not None
+    matches = labelled.labels[:, None] == numbers
+    rows = matches.any(1).nonzero().flatten()
+    return LabelledImages(labelled.images[rows], matches[rows].long().argmax(1))
+
+
+def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
+    """Divide the images at random into a training, a test and a fresh set."""
+    pool = _shuffled(source.train, settings.split_seed, "train")
+    test = source.test
     if test is None:
         n_test = settings.n_test or max(1, round(len(pool) * TEST_SHARE))
-        test, pool = pool[:n_test], pool[n_test:]
+        test = pool[:n_test]
+        pool = pool[n_test:]
     elif settings.n_test is not None:
         test = _shuffled(test, settings.split_seed, "test")[: settings.n_test]
-    if settings.n_test is not None and len(test) < settings.n_test:
-        problems.append(_too_many("modality.n_test", settings.n_test, len(test)))
-    fresh, pool = pool[: settings.n_fresh], pool[settings.n_fresh :]
-    if len(fresh) < settings.n_fresh:
-        problems.append(_too_many("modality.n_fresh", settings.n_fresh, len(fresh)))
-    elif not len(pool):
-        what = f"no image is left to train on: {len(test)} are for testing, {len(fresh)} kept apart"
-        problems.append(
-            Problem("modality", what, "lower n_test or n_fresh, or choose other classes")
-        )
-    train = pool[: settings.n_train] if settings.n_train else pool
-    if settings.n_train and len(train) < settings.n_train and len(pool):
-        problems.append(_too_many("modality.n_train", settings.n_train, len(train)))
-    if settings.class_sizes and not problems:
-        train = _resized_classes(train, raw.classes, settings.class_sizes, problems)
+
+    fresh = pool[: settings.n_fresh]
+    pool = pool[settings.n_fresh :]
+    train = pool[: settings.n_train]
+
+    problems = list(_size_problems(settings, len(pool), len(test), len(fresh)))
     if problems:
         raise InputError(problems)
-    return RealImages(train, test, fresh, raw.classes, raw.prompts)
+    if settings.class_sizes:
+        train = _limit_classes(train, source.classes, settings.class_sizes)
+    return RealImages(train, test, fresh, source.classes, source.prompts)
 
 
-def _resized_classes(
-    train: LabelledImages,
-    classes: tuple[str, ...] | None,
-    sizes: Mapping[str, int],
-    problems: list[Problem],
+def _size_problems(settings: ImageSettings, pool: int, test: int, fresh: int) -> Iterator[Problem]:
+    """Yield a problem for each set that is smaller than the settings ask.
+
+    pool, test, fresh  images that are left to train on, for testing, and held back
+    """
+    if settings.n_test is not None and test < settings.n_test:
+        yield _too_many("modality.n_test", settings.n_test, test)
+
+    if fresh < settings.n_fresh:
+        yield _too_many("modality.n_fresh", settings.n_fresh, fresh)
+    elif not pool:
+        what = f"no image is left to train on: {test} are for testing, {fresh} are held back"
+        remedy = "lower n_test or n_fresh, or choose other classes"
+        yield Problem("modality", what, remedy)
+
+    if settings.n_train is not None and 0 < pool < settings.n_train:
+        yield _too_many("modality.n_train", settings.n_train, pool)
+
+
+def _limit_classes(
+    train: LabelledImages, classes: tuple[str, ...] | None, sizes: Mapping[str, int]
 ) -> LabelledImages:
+    """Keep only the first so many images of some classes; InputError where there are fewer."""
     assert classes is not None
     assert train.labels is not None
-    keep = torch.ones(len(train), dtype=torch.bool)
+
+    problems = []
+    is_kept = torch.ones(len(train), dtype=torch.bool)
     for name, size in sizes.items():
         rows = (train.labels == classes.index(name)).nonzero().flatten()
         if size > len(rows):
             problems.append(_too_many(f"modality.class_sizes.{name}", size, len(rows)))
-        keep[rows[size:]] = False
-    return train[keep.nonzero().flatten()]
+        is_kept[rows[size:]] = False
+
+    if problems:
+        raise InputError(problems)
+    return train[is_kept.nonzero().flatten()]
 
 
-def _too_many(where: str, asked: int, there: int) -> Problem:
-    return Problem(where, f"asks for {asked} images, there are {there}", f"at most {there}")
+def _too_many(where: str, asked: int, available: int) -> Problem:
+    what = f"asks for {asked} images, there are {available}"
+    return Problem(where, what, f"at most {available}")
 
 
-def _shuffled(found: LabelledImages, seed: int, name: str) -> LabelledImages:
-    return found[torch.randperm(len(found), generator=seeds.generator(seed, "split", name))]
+def _shuffled(labelled: LabelledImages, seed: int, name: str) -> LabelledImages:
+    order = torch.randperm(len(labelled), generator=seeds.generator(seed, "split", name))
+    return labelled[order]

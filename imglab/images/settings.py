@@ -1,8 +1,8 @@
-"""Keys of the image sections of a config. Read without torch."""
+"""Keys of the image sections of a config: the data and the models. Read without torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,147 +13,49 @@ from imglab.config.section import (
     LearningRate,
     LoraSettings,
     PathName,
-    PlugIn,
     Section,
     Seed,
     TrainingPlan,
-    choice,
 )
+from imglab.images.extractor_settings import ClassifierSettings, ExtractorChoice
+from imglab.images.source_settings import DigitsSource, Source
 
 LARGEST_DIGITS = 512
+"""Side, in pixels, to which the 8 x 8 scans of digits may be enlarged at most."""
+
 Channels = Annotated[
     list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)
 ]
-
-
-class DigitsSource(Section):
-    """scikit-learn's 1,797 scans of handwritten digits, 8 x 8 grey; they come with the library."""
-
-    kind: Literal["digits"] = "digits"
-
-
-class TorchvisionSource(Section):
-    """A class of `torchvision.datasets`, with its own train and test split."""
-
-    kind: Literal["torchvision"] = "torchvision"
-    name: str
-    root: PathName = "data"
-    download: bool = True
-    train_split: str = "train"
-    """For classes that take `split`: what they call the training part, e.g. `trainval`."""
-    test_split: str = "test"
-    options: dict[str, str | int | bool] = Field(default_factory=dict)
-    """Other keywords of the class, e.g. `{split: letters}` for EMNIST."""
-
-
-class FolderSource(Section):
-    """A folder of images; a subfolder is a class; `train/` and `test/` on top, or all in one, split by `split_seed`."""
-
-    kind: Literal["folder"] = "folder"
-    path: PathName
-
-
-class CaptionedFolderSource(Section):
-    """A folder of images with captions in `metadata.jsonl`, as `datasets` has it: `{"file_name": .., "text": ..}`.
-
-    Perhaps with parts `train/` and `test/`. The captions are what models that read text are told.
-    """
-
-    kind: Literal["captioned_folder"] = "captioned_folder"
-    path: PathName
-    caption: Annotated[str, Field(min_length=1)] = "text"
-    """The key that holds the caption."""
-
-
-class NpzSource(Section):
-    """An `.npz` with `train_images` and `test_images`, uint8 [N, H, W] or [N, H, W, C], and perhaps `..._labels`."""
-
-    kind: Literal["npz"] = "npz"
-    path: PathName
-
-
-class ClassifierSettings(Section):
-    """A small convolutional network, trained once on the real labels; its 64-dimensional embedding is the feature."""
-
-    kind: Literal["classifier"] = "classifier"
-    network: Literal["small", "lenet"] = "small"
-    """`lenet`: LeNet-5's layers and its 84 features (LeCun et al. 1998), which MAD's scores on MNIST use."""
-    images: Count = 60_000
-    """Training images seen."""
-    seed: Seed = 0
-    """Apart from the run's seed, so that arms and seeds are measured by one extractor."""
-
-
-class InceptionSettings(Section):
-    """The Inception-v3 of the FID papers (torch-fidelity's port), 2,048 features: the one that compares with papers."""
-
-    kind: Literal["inception"] = "inception"
-    weights: PathName | None = None
-    """Path of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; downloaded if left out."""
-
-
-class DinoSettings(Section):
-    """DINOv2 (Oquab et al. 2023) through transformers: the class token of its last layer (Stein et al. 2023)."""
-
-    kind: Literal["dinov2"] = "dinov2"
-    name: PathName = "facebook/dinov2-base"
-    revision: str | None = None
-
-
-class ClipSettings(Section):
-    """CLIP's image features (Radford et al. 2021) through transformers; with captions also the CLIP score."""
-
-    kind: Literal["clip"] = "clip"
-    name: PathName = "openai/clip-vit-base-patch32"
-    revision: str | None = None
-
-
-class PixelsSettings(Section):
-    """The pixels themselves, scaled to [0, 1]."""
-
-    kind: Literal["pixels"] = "pixels"
-
-
-if TYPE_CHECKING:
-    Source = DigitsSource | TorchvisionSource | FolderSource | CaptionedFolderSource | NpzSource
-    ExtractorChoice = (
-        ClassifierSettings
-        | InceptionSettings
-        | DinoSettings
-        | ClipSettings
-        | PixelsSettings
-        | PlugIn
-    )
-else:
-    Source = choice(DigitsSource, TorchvisionSource, FolderSource, CaptionedFolderSource, NpzSource)
-    ExtractorChoice = choice(
-        ClassifierSettings,
-        InceptionSettings,
-        DinoSettings,
-        ClipSettings,
-        PixelsSettings,
-        plug_in=True,
-    )
+SamplingBias = Annotated[float, Field(gt=0, le=1)]
 
 
 class ImageSettings(Section):
-    """`modality:` of an image chain."""
+    """Images: where they come from, how they are brought to one form, split and compared."""
 
     kind: Literal["image"] = "image"
     source: Source = DigitsSource()
+    """Where the real images come from."""
     size: Annotated[int, Field(ge=4, le=4096)] | None = None
-    """Side to resize to, in pixels; needed where the images are not all of one size."""
+    """Side in pixels to which all images are resized; required if the images differ in size."""
     colour: Literal["keep", "grey", "rgb"] = "keep"
+    """Convert the images to one grey channel or to three channels, or keep them as they are."""
     classes: Annotated[list[str], Field(min_length=1)] | None = None
-    """Only these classes, by name."""
+    """Names of the classes to use; default: all."""
     class_sizes: dict[str, Count] | None = None
-    """Training images of a class, by name: fewer than there are makes it rare."""
+    """Number of training images of a class, by the class's name. A number below the available one
+    makes the class rare."""
     n_train: Count | None = None
+    """Number of real images to train on; default: all that are left."""
     n_test: Count | None = None
+    """Number of real images held out for testing. Default: the source's test split, or 22.1% of
+    the images if the source has none."""
     n_fresh: Annotated[int, Field(ge=0, le=10**12)] = 0
-    """Real images kept apart from training, for regimes that ask for fresh data."""
+    """Number of real images held back for regimes that add fresh real data in later
+    generations."""
     split_seed: Seed = 0
+    """Seed of the random split into training, test and fresh images."""
     extractor: ExtractorChoice = ClassifierSettings()
+    """What turns images into the features that all distribution metrics compare."""
 
     @model_validator(mode="after")
     def _digits_stay_small(self) -> ImageSettings:
@@ -175,64 +77,85 @@ class TrainingSettings(TrainingPlan):
     """How long and how fast a model is fitted."""
 
     images: Count = 76_800
-    """Budget in images seen: the same in every regime."""
+    """Training budget in images seen; it is the same in every regime."""
     batch: BatchSize = 128
+    """Images in a training batch."""
     learning_rate: LearningRate = 1e-3
+    """Largest learning rate of the schedule."""
 
 
 class FineTuningSettings(TrainingSettings):
-    """The same for a fit that starts from a model."""
+    """How long and how fast a model is fitted that starts from another model's weights."""
 
     images: Count = 38_400
+    """Training budget in images seen; it is the same in every regime."""
     learning_rate: LearningRate = 5e-4
+    """Largest learning rate of the schedule."""
 
 
 class ImageWatermarkSettings(Section):
-    """Mark what is drawn with a pattern that the key chooses (docs/watermark.md)."""
+    """Mark all drawn images with an invisible pattern that the key chooses (docs/watermark.md)."""
 
     key: Seed = WATERMARK_KEY
+    """Secret number that chooses the pattern; detection needs the same number."""
     strength: Annotated[float, Field(gt=0, le=255)] = 8.0
-    """Grey levels, root mean square."""
+    """Root mean square of the pattern in grey levels (0 to 255)."""
 
 
 class DenoiserSettings(Section):
-    """What every diffusion model's section has."""
+    """Keys that the sections of all diffusion models have."""
 
     label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of labels hidden in training, so that guidance has an unconditional model to lean on."""
+    """Share of the labels that are hidden in training. The model so learns to draw without a
+    label too, which classifier-free guidance needs."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    """Decay of the moving average of the weights; the average is what is kept."""
+    """Decay of the exponential moving average of the weights. The averaged weights are the fitted
+    model; 0 turns averaging off."""
     flip: bool = False
-    """Turn half of the training images left to right, at random."""
+    """Flip half of the training images left to right, chosen at random."""
     training: TrainingSettings = TrainingSettings()
-    """A fit from scratch."""
+    """Plan of a fit from scratch."""
     fine_tuning: FineTuningSettings = FineTuningSettings()
-    """A fit that starts from a model."""
-    sampling_bias: Annotated[float, Field(gt=0, le=1)] | None = 1.0
-    """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
+    """Plan of a fit that starts from another model's weights."""
+    sampling_bias: SamplingBias | None = 1.0
+    """lambda: the model draws from about p(x | class)^(1 / lambda), by classifier-free guidance of
+    weight 1 / lambda - 1. 1 means no guidance."""
     sampling_batch: Count | Literal["auto"] = 512
+    """Images that are drawn at a time. `auto`: the fastest size, measured before generation 0."""
     watermark: ImageWatermarkSettings | None = None
+    """Watermark of all drawn images; default: none."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """`auto`: the faster one, measured before generation 0; config.yaml says which."""
+    """Number format of the computation. `auto`: the faster one, measured before generation 0 and
+    then recorded in config.yaml."""
     compile: bool | Literal["auto"] = False
-    """Compile the network (`torch.compile`); `auto`: where a trial shows that it pays back within the run."""
+    """Compile the network with `torch.compile`. `auto`: compile if a trial shows that the time for
+    compiling is regained within the run."""
 
 
 class DiffusionSettings(DenoiserSettings):
-    """`model:` of an image chain: diffusers' UNet2DModel under a noise schedule."""
+    """A diffusion model from scratch: the UNet2DModel of diffusers under a noise schedule."""
 
     kind: Literal["diffusion"] = "diffusion"
     channels: Channels = Field(default_factory=lambda: [32, 64])
+    """Channels at each resolution of the U-Net; each resolution has half the side of the one
+    before."""
     layers_per_block: Annotated[int, Field(ge=1, le=8)] = 1
+    """Residual layers at each resolution."""
     attention: bool = False
-    """Self-attention at the lowest resolution."""
+    """Add self-attention at the lowest resolution."""
     class_conditional: bool = False
+    """Train on the class labels, and draw images by class."""
     prediction: Literal["v_prediction", "epsilon"] = "v_prediction"
+    """What the network predicts: velocity (`v_prediction`) or noise (`epsilon`)."""
     schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
+    """Noise schedule: cosine (`squaredcos_cap_v2`) or linear."""
     sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
+    """Algorithm that draws images."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 12
-    sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """lambda: draw nearer to p(x | class)^(1 / lambda), by classifier-free guidance of weight 1 / lambda - 1."""
+    """Denoising steps for each image drawn."""
+    sampling_bias: SamplingBias = 1.0
+    """lambda: the model draws from about p(x | class)^(1 / lambda), by classifier-free guidance of
+    weight 1 / lambda - 1. 1 means no guidance; below 1 requires `class_conditional: true`."""
 
     @model_validator(mode="after")
     def _bias_needs_classes(self) -> DiffusionSettings:
@@ -244,63 +167,84 @@ class DiffusionSettings(DenoiserSettings):
 
 
 class PipelineSettings(DenoiserSettings):
-    """`model:` of an image chain: a pretrained pipeline of diffusers, by its name on the hub or a local folder.
+    """A pretrained pipeline of diffusers, from the Hugging Face hub or a local folder.
 
-    Unconditional or by class (UNets, DiT, latent diffusion), or from text: then prompts are the data's captions.
+    The pipeline draws images without a condition, by class (UNets, DiT, latent diffusion), or from
+    text. A pipeline that reads text takes the captions of the data as prompts.
     """
 
     kind: Literal["pipeline"] = "pipeline"
     name: PathName
+    """Name on the Hugging Face hub, or path of a local folder."""
     revision: str | None = None
-    """A branch, tag or commit of the hub."""
+    """Branch, tag or commit on the hub; default: `main`."""
     variant: str | None = None
-    """Of the weights, e.g. `fp16` or `ema`."""
+    """Variant of the weight files, e.g. `fp16` or `ema`."""
     dtype: Literal["own", "fp32", "fp16", "bf16"] = "own"
-    """In which weights are kept and drawn with, while fp32 is trained; `own`: as the part that is trained is stored."""
+    """Number format in which weights are stored and images are drawn; training is always in fp32.
+    `own`: the format in which the trained part is stored."""
     lora: LoraSettings | None = None
+    """Train low-rank adapters in place of all weights; default: train all weights."""
     prompt: Annotated[str, Field(max_length=1000, pattern=r"\{\}")] = "{}"
-    """Around a class or a caption, for models that read text: `a photo of a {}`."""
+    """Template of the prompt for models that read text, e.g. `a photo of a {}`; `{}` stands for
+    the class or the caption."""
     sampler: Literal["own", "dpm-solver++", "ddim", "ddpm"] = "own"
+    """Algorithm that draws images. `own`: the scheduler of the pipeline."""
     steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Left out: the pipeline's default."""
+    """Denoising steps for each image drawn; default: the pipeline's default."""
     label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of labels, or prompts, hidden in training."""
+    """Share of the labels or prompts that are hidden in training."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    sampling_bias: Annotated[float, Field(gt=0, le=1)] | None = None
-    """lambda: guidance at a scale of 1 / lambda, where the model is told labels; left out: the pipeline's default."""
+    """Decay of the exponential moving average of the weights. The averaged weights are the fitted
+    model; 0 turns averaging off."""
+    sampling_bias: SamplingBias | None = None
+    """lambda: classifier-free guidance at a scale of 1 / lambda, for models with classes or
+    prompts; default: the pipeline's default scale."""
     sampling_batch: Count | Literal["auto"] = 16
+    """Images that are drawn at a time. `auto`: the fastest size, measured before generation 0."""
     fine_tuning: FineTuningSettings = FineTuningSettings(learning_rate=1e-5, batch=16)
+    """Plan of a fit that starts from another model's weights, or from the pretrained ones."""
 
 
 class VaeTrainingSettings(TrainingSettings):
-    """How long and how fast a variational autoencoder is fitted; it sees far more images in the same time."""
+    """How long and how fast a variational autoencoder is fitted.
+
+    It sees far more images in the same time than a diffusion model.
+    """
 
     images: Count = 300_000
+    """Training budget in images seen; it is the same in every regime."""
     decay: Literal["cosine", "none"] = "none"
+    """Learning-rate schedule: `cosine` falls to a tenth along half a cosine, `none` is constant.
+    Both rise over the first 5% of the steps."""
 
 
 class VaeFineTuningSettings(VaeTrainingSettings):
-    """The same for a fit that starts from a model."""
+    """How long and how fast an autoencoder is fitted that starts from another one's weights."""
 
     images: Count = 150_000
+    """Training budget in images seen; it is the same in every regime."""
 
 
 class VaeSettings(Section):
-    """`model:` of an image chain: a variational autoencoder of fully connected layers (Kingma and Welling 2014).
+    """A variational autoencoder of fully connected layers (Kingma and Welling 2014).
 
-    The defaults are the network of Shumailov et al. 2024: for MNIST 784-400-20-400-784, 652,824 parameters.
+    The defaults are the network of Shumailov et al. 2024; for MNIST it has the widths
+    784-400-20-400-784 and 652,824 parameters.
     """
 
     kind: Literal["vae"] = "vae"
     latent: Annotated[int, Field(ge=1, le=4096)] = 20
+    """Dimensions of the latent space."""
     hidden: Annotated[
         list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=8)
     ] = Field(default_factory=lambda: [400])
-    """Widths between image and latent; the decoder has them in reverse."""
+    """Widths of the layers between image and latent; the decoder has them in reverse order."""
     training: VaeTrainingSettings = VaeTrainingSettings()
-    """A fit from scratch."""
+    """Plan of a fit from scratch."""
     fine_tuning: VaeFineTuningSettings = VaeFineTuningSettings()
-    """A fit that starts from a model."""
-    sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Plan of a fit that starts from another model's weights."""
+    sampling_bias: SamplingBias = 1.0
     """lambda: latents are drawn from N(0, lambda)."""
     watermark: ImageWatermarkSettings | None = None
+    """Watermark of all drawn images; default: none."""

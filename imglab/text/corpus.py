@@ -1,4 +1,4 @@
-"""Real text: documents from CPython's own pages, from files, or from a corpus of the Hugging Face hub."""
+"""Real text: documents from CPython's own pages, from files, or from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -9,175 +9,200 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
-from imglab.text.settings import FilesSource, HubSource, PydocSource
+from imglab.text.source_settings import FilesSource, HubSource, PydocSource
 from imglab.training.hub import quiet
 
 WHERE = "modality.source"
 SUFFIX = ".txt"
+
 MOST_BYTES = 1 << 32
-"""Of a text file: all of it is held in memory."""
-LONGEST = 100_000
-"""Letters in a row, or other signs of one kind: a tokenizer takes them for one word, and seconds to learn from it."""
-STRETCH = "|".join(rf"(?<!{kind}){kind}{{{LONGEST}}}" for kind in (r"\w", r"\s", r"[^\w\s]"))
+"""Size that a text file may have: all of it is held in memory."""
+
+LONGEST_RUN = 100_000
+"""Letters, spaces or other characters that may follow each other. A tokenizer takes such a run for
+one word, and needs seconds to learn from it."""
+
+TOO_LONG_A_RUN = "|".join(
+    rf"(?<!{kind}){kind}{{{LONGEST_RUN}}}" for kind in (r"\w", r"\s", r"[^\w\s]")
+)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents; `test` is None where the source has no test part of its own."""
+    """Documents; `test` is None if the source has no test split."""
 
     train: Sequence[str]
     test: Sequence[str] | None
 
 
 def read_corpus(source: PydocSource | FilesSource | HubSource) -> Corpus:
-    """Read a source; InputError where there is no text in it."""
+    """Read a source; InputError where it has no text."""
     if isinstance(source, FilesSource):
         corpus = _read_files(source)
     elif isinstance(source, HubSource):
         corpus = _read_hub(source)
     else:
         corpus = _read_pydoc()
+
     for name, documents in (("training", corpus.train), ("test", corpus.test)):
         if documents is not None and not documents:
-            raise InputError(
-                Problem(WHERE, f"has no {name} text: it is empty", "give files with text in them")
-            )
+            what = f"has no {name} text: it is empty"
+            raise InputError(Problem(WHERE, what, "give files with text in them"))
     return corpus
 
 
 def _read_pydoc() -> Corpus:
     from pydoc_data.topics import topics
 
-    return Corpus(_with_text(topics[name] for name in sorted(topics)), None)
+    return Corpus(_without_blank(topics[name] for name in sorted(topics)), None)
 
 
 def _read_files(source: FilesSource) -> Corpus:
-    def read(key: str, paths: Iterable[Path]) -> list[str]:
-        return _documents(
-            [_read_text(path, f"{WHERE}.{key}") for path in paths], source.document_start
-        )
-
-    paths = _text_files(source.path, f"{WHERE}.path")
+    train_paths = _text_files(source.path, f"{WHERE}.path")
     if source.test_path is None:
-        return Corpus(read("path", paths), None)
-    held_out = _text_files(source.test_path, f"{WHERE}.test_path")
-    apart = {path.resolve() for path in held_out}
-    kept = [
-        path for path in paths if path.resolve() not in apart
-    ]  # `path` may be the folder that holds both
-    if not kept:
+        return Corpus(_read_documents(source, "path", train_paths), None)
+
+    # `path` may be the folder that holds both.
+    test_paths = _text_files(source.test_path, f"{WHERE}.test_path")
+    held_out = {path.resolve() for path in test_paths}
+    train_paths = [path for path in train_paths if path.resolve() not in held_out]
+    if not train_paths:
         what = f"holds nothing but what {WHERE}.test_path names"
         raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
-    return Corpus(read("path", kept), read("test_path", held_out))
+
+    train = _read_documents(source, "path", train_paths)
+    return Corpus(train, _read_documents(source, "test_path", test_paths))
 
 
 def _text_files(name: str, where: str) -> list[Path]:
+    """Return the file of this name, or the text files below the folder of this name, sorted."""
     path = Path(name)
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(
-            Problem(where, f"there is no file or folder {name!r}", "give a text file or a folder")
-        )
-    found = sorted(inner for inner in path.rglob(f"*{SUFFIX}") if inner.is_file())
-    if not found:
-        raise InputError(
-            Problem(
-                where, f"the folder {name!r} holds no {SUFFIX} file", "give a folder of text files"
-            )
-        )
-    return found
+        what = f"there is no file or folder {name!r}"
+        raise InputError(Problem(where, what, "give a text file or a folder"))
+
+    files = sorted(inner for inner in path.rglob(f"*{SUFFIX}") if inner.is_file())
+    if not files:
+        what = f"the folder {name!r} holds no {SUFFIX} file"
+        raise InputError(Problem(where, what, "give a folder of text files"))
+    return files
+
+
+def _read_documents(source: FilesSource, key: str, paths: Iterable[Path]) -> list[str]:
+    texts = [_read_text(path, f"{WHERE}.{key}") for path in paths]
+    return _documents(texts, source.document_start)
 
 
 def _read_text(path: Path, where: str) -> str:
+    """Return the text of a file; InputError, at the config's key `where`, if it cannot be used."""
+    remedy = "give a part of it"
     try:
         if path.stat().st_size > MOST_BYTES:
             what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
-            raise InputError(Problem(where, what, "give a part of it"))
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        what = (
-            f"{str(path)!r} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
-        )
-        raise InputError(Problem(where, what, "save it as UTF-8")) from error
+            raise InputError(Problem(where, what, remedy))
+
+        text = _decode(path.read_bytes(), path, where)
+        _check_runs(text, path, where)
+        return text
     except OSError as error:
-        raise InputError(
-            Problem(where, f"{str(path)!r} cannot be read: {error.strerror}")
-        ) from error
+        what = f"{str(path)!r} cannot be read: {error.strerror}"
+        raise InputError(Problem(where, what)) from error
     except MemoryError as error:
-        raise InputError(
-            Problem(where, f"{str(path)!r} does not fit into memory", "give a part of it")
-        ) from error
-    if len(text) >= LONGEST and (found := re.search(STRETCH, text)):
-        what = f"{str(path)!r} has {LONGEST:,} letters, spaces or others in a row, from character {found.start()} on"
-        raise InputError(Problem(where, what, "is it text?"))
-    return text
+        what = f"{str(path)!r} does not fit into memory"
+        raise InputError(Problem(where, what, remedy)) from error
+
+
+def _decode(content: bytes, path: Path, where: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        what = f"{str(path)!r} is not UTF-8: {byte}"
+        raise InputError(Problem(where, what, "save it as UTF-8")) from error
+
+
+def _check_runs(text: str, path: Path, where: str) -> None:
+    """Raise InputError for more characters of one kind in a row than text has."""
+    if len(text) < LONGEST_RUN:
+        return
+
+    run = re.search(TOO_LONG_A_RUN, text)
+    if run:
+        what = f"{str(path)!r} has {LONGEST_RUN:,} letters, spaces or others in a row"
+        place = f"from character {run.start()} on"
+        raise InputError(Problem(where, f"{what}, {place}", "is it text?"))
 
 
 def _read_hub(source: HubSource) -> Corpus:
+    train = _read_split(source, "train_split", source.train_split)
+    if source.test_split is None:
+        return Corpus(train, None)
+    return Corpus(train, _read_split(source, "test_split", source.test_split))
+
+
+def _read_split(source: HubSource, key: str, split: str) -> list[str]:
+    """Return the documents of a split; `key` is the config's key that names it."""
+    rows = _load_split(source, key, split)
+    if source.column not in rows.column_names:
+        what = f"there is no column {source.column!r}"
+        remedy = f"one of: {', '.join(rows.column_names)}"
+        raise InputError(Problem(f"{WHERE}.column", what, remedy))
+
+    texts = [str(text) for text in rows[source.column] if text is not None]
+    if source.document_start:
+        texts = ["".join(texts)]
+    return _documents(texts, source.document_start)
+
+
+def _load_split(source: HubSource, key: str, split: str) -> Any:
     try:
         import datasets
     except ImportError as error:
-        remedy = "pip install 'imglab[hub]'"
-        raise InputError(
-            Problem(WHERE, "corpora of the hub are read with the package `datasets`", remedy)
-        ) from error
+        what = "corpora of the hub are read with the package `datasets`"
+        raise InputError(Problem(WHERE, what, "pip install 'imglab[hub]'")) from error
 
-    def read(key: str, split: str) -> list[str]:
-        try:
-            with quiet():
-                found: Any = datasets.load_dataset(
-                    source.name,
-                    source.subset,
-                    split=split,
-                    revision=source.revision,
-                    trust_remote_code=False,
-                )
-        except (
-            Exception
-        ) as error:  # datasets raises a dozen kinds for names, splits, files and the network
-            cause = f" ({first_line(error.__cause__)})" if error.__cause__ else ""
-            what = f"{source.name!r} did not load: {first_line(error)}{cause}"
-            remedy = "check the name and `subset`; without network give a local folder"
-            raise InputError(Problem(f"{WHERE}.{key}", what, remedy)) from error
-        if source.column not in found.column_names:
-            there = ", ".join(found.column_names)
-            raise InputError(
-                Problem(
-                    f"{WHERE}.column", f"there is no column {source.column!r}", f"one of: {there}"
-                )
+    # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
+    try:
+        with quiet():
+            return datasets.load_dataset(
+                source.name,
+                source.subset,
+                split=split,
+                revision=source.revision,
+                trust_remote_code=False,
             )
-        rows = [str(text) for text in found[source.column] if text is not None]
-        return _documents(["".join(rows)] if source.document_start else rows, source.document_start)
-
-    train = read("train_split", source.train_split)
-    return Corpus(
-        train, None if source.test_split is None else read("test_split", source.test_split)
-    )
+    except Exception as error:
+        what = f"{source.name!r} did not load: {first_line(error)}"
+        if error.__cause__:
+            what = f"{what} ({first_line(error.__cause__)})"
+        remedy = "check the name and `subset`; without network give a local folder"
+        raise InputError(Problem(f"{WHERE}.{key}", what, remedy)) from error
 
 
 def _documents(texts: Iterable[str], start: str | None) -> list[str]:
-    """Cut texts before each line that `start` matches; what is blank is left out."""
+    """Cut texts before each line that `start` matches, and drop blank documents."""
     if start is None:
-        return _with_text(texts)
+        return _without_blank(texts)
+
     try:
-        begins = re.compile(
-            start
-        )  # only now: some take a tenth of a second, and a schema must be quick
+        # Compiled only now: some expressions take a tenth of a second, and a schema must be quick.
+        begins = re.compile(start)
     except (re.error, RecursionError, OverflowError) as error:
-        what = f"{start!r} is no regular expression: {error}"
-        raise InputError(
-            Problem(f"{WHERE}.document_start", what, "e.g. '^ = [^=]+ = $' for WikiText")
-        ) from error
-    found: list[list[str]] = []
+        what = f"{start!r} is not a regular expression: {error}"
+        remedy = "e.g. '^ = [^=]+ = $' for WikiText"
+        raise InputError(Problem(f"{WHERE}.document_start", what, remedy)) from error
+
+    documents: list[list[str]] = []
     for text in texts:
-        found.append([])
+        documents.append([])
         for line in text.splitlines(keepends=True):
             if begins.search(line.rstrip("\r\n")):
-                found.append([])
-            found[-1].append(line)
-    return _with_text("".join(lines) for lines in found)
+                documents.append([])
+            documents[-1].append(line)
+    return _without_blank("".join(lines) for lines in documents)
 
 
-def _with_text(documents: Iterable[str]) -> list[str]:
+def _without_blank(documents: Iterable[str]) -> list[str]:
     return [document for document in documents if document.strip()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,10 @@ from imglab.training.hub import quiet
 
 @dataclass(frozen=True)
 class RealText:
-    """The real data of a text chain: three sets of blocks, int64 [N, block], that share no document."""
+    """The real data of a text chain: three sets of blocks, int64 [N, block].
+
+    No document is in two of the sets.
+    """
 
     train: Tensor
     test: Tensor
@@ -28,42 +31,33 @@ class RealText:
 
 
 def load_real_text(settings: TextSettings) -> RealText:
-    """Read the source, split it by document, train or open the tokenizer, and cut each part into blocks.
+    """Read the source, split it by document, train or open the tokenizer, and cut blocks.
 
-    Within a part the documents follow each other in the order of the source, each closed by the tokenizer's end
-    token; what is left of the last block is dropped. Raises InputError with every problem that the data show.
+    Within a part the documents follow each other in the order of the source, each closed by the
+    tokenizer's end token; an incomplete last block is dropped. Raises InputError with every problem
+    that the data show.
     """
     corpus = read_corpus(settings.source)
-    pool, test = list(corpus.train), corpus.test
+    train = list(corpus.train)
+    test = corpus.test
     if test is None:
-        pool, test = _split(pool, settings)
-    tokenizer = make_tokenizer(settings.tokenizer, pool)
+        train, test = _split(train, settings)
+
+    tokenizer = make_tokenizer(settings.tokenizer, train)
     if len(tokenizer) < 2:
-        raise InputError(
-            Problem("modality.tokenizer", "has fewer than two tokens", "give another one")
-        )
-    tokens = {"train": _encoded(pool, tokenizer), "test": _encoded(test, tokenizer), "fresh": []}
-    while tokens["train"] and sum(map(len, tokens["fresh"])) < settings.n_fresh * settings.block:
-        tokens["fresh"].insert(0, tokens["train"].pop())
-    blocks = {name: _blocks(documents, settings.block) for name, documents in tokens.items()}
-    problems: list[Problem] = []
-    for name, asked in (
-        ("train", settings.n_train),
-        ("test", settings.n_test),
-        ("fresh", settings.n_fresh),
-    ):
-        there = len(blocks[name])
-        if (asked or 0) > there:
-            what = f"asks for {asked} blocks of {settings.block} tokens, there are {there}"
-            problems.append(Problem(f"modality.n_{name}", what, f"at most {there}"))
-        elif name != "fresh" and there < (fewest := 2 if name == "train" else 1):
-            part, blocks_of = ("training", "two blocks") if fewest == 2 else ("test", "one block")
-            what = (
-                f"the {part} text is shorter than {blocks_of}: {sum(map(len, tokens[name]))} tokens"
-            )
-            problems.append(Problem("modality.block", what, "give more text, or smaller blocks"))
+        what = "has fewer than two tokens"
+        raise InputError(Problem("modality.tokenizer", what, "give another one"))
+
+    # Fresh text is the end of the training text.
+    encoded = _encode(train, tokenizer)
+    fresh = _take_from_end(encoded, settings.n_fresh * settings.block)
+    documents = {"train": encoded, "test": _encode(test, tokenizer), "fresh": fresh}
+    blocks = {name: _cut(part, settings.block) for name, part in documents.items()}
+
+    problems = [*_size_problems(documents, blocks, settings)]
     if problems:
         raise InputError(problems)
+
     return RealText(
         blocks["train"][: settings.n_train],
         blocks["test"][: settings.n_test],
@@ -73,39 +67,84 @@ def load_real_text(settings: TextSettings) -> RealText:
 
 
 def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], list[str]]:
-    """Keep whole documents apart, at random, as many as `test_share` of the characters has room for; at least one."""
+    """Divide whole documents at random into a training and a test part, each in the source's order.
+
+    The test part holds at most `test_share` of the characters, but at least the shortest document.
+    """
     if len(documents) < 2:
-        what = "is one document, which is not split: blocks of one document know each other"
+        what = "is one document, which is not split: blocks of one document resemble each other"
         remedy = "give test_path, or document_start to say where documents begin"
         raise InputError(Problem("modality.source", what, remedy))
-    order = torch.randperm(
-        len(documents), generator=seeds.generator(settings.split_seed, "split", "documents")
-    )
+
+    # Take every document, in random order, that still fits into the test part.
+    generator = seeds.generator(settings.split_seed, "split", "documents")
+    order = torch.randperm(len(documents), generator=generator).tolist()
     room = settings.test_share * sum(map(len, documents))
-    test: set[int] = set()
-    for place in order.tolist():
-        if len(documents[place]) <= room:
-            test.add(place)
-            room -= len(documents[place])
-    test = test or {min(range(len(documents)), key=lambda place: len(documents[place]))}
-    parts = [
-        [text for place, text in enumerate(documents) if (place in test) == apart]
-        for apart in (False, True)
-    ]
-    return parts[0], parts[1]
+    held_out: set[int] = set()
+    for number in order:
+        if len(documents[number]) <= room:
+            held_out.add(number)
+            room -= len(documents[number])
+
+    if not held_out:
+        held_out.add(min(range(len(documents)), key=lambda number: len(documents[number])))
+    train = [text for number, text in enumerate(documents) if number not in held_out]
+    test = [text for number, text in enumerate(documents) if number in held_out]
+    return train, test
 
 
-def _encoded(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+def _encode(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Return the tokens of each document, closed by the end token if the tokenizer has one."""
+    end = []
+    if tokenizer.eos_token_id is not None:
+        end = [tokenizer.eos_token_id]
+
+    # A text that spells a special token, such as the end token, is read letter by letter.
     with quiet():
-        found: list[list[int]] = tokenizer(
+        encoded: list[list[int]] = tokenizer(
             list(documents), add_special_tokens=False, split_special_tokens=True, verbose=False
         )["input_ids"]
-    return [document + end for document in found]
+    return [document + end for document in encoded]
 
 
-def _blocks(documents: Sequence[Sequence[int]], block: int) -> Tensor:
-    stream = torch.tensor(
-        [token for document in documents for token in document], dtype=torch.int64
-    )
-    return stream[: len(stream) // block * block].view(-1, block)
+def _take_from_end(documents: list[list[int]], tokens: int) -> list[list[int]]:
+    """Remove the last documents, which have this many tokens or more, and return them."""
+    taken: list[list[int]] = []
+    while documents and sum(map(len, taken)) < tokens:
+        taken.insert(0, documents.pop())
+    return taken
+
+
+def _cut(documents: Sequence[Sequence[int]], block: int) -> Tensor:
+    """Join documents and cut them into blocks, int64 [N, block]."""
+    tokens = [token for document in documents for token in document]
+    stream = torch.tensor(tokens, dtype=torch.int64)
+    whole = len(stream) // block * block
+    return stream[:whole].view(-1, block)
+
+
+def _size_problems(
+    documents: Mapping[str, Sequence[Sequence[int]]],
+    blocks: Mapping[str, Tensor],
+    settings: TextSettings,
+) -> Iterator[Problem]:
+    """Yield a problem for each part that is smaller than the settings ask or a chain needs."""
+    asked = {"train": settings.n_train, "test": settings.n_test, "fresh": settings.n_fresh}
+    needed = {
+        "train": ("training", 2, "two blocks"),
+        "test": ("test", 1, "one block"),
+        "fresh": ("fresh", 0, "nothing"),
+    }
+
+    for name, part in blocks.items():
+        n_asked = asked[name] or 0
+        if n_asked > len(part):
+            what = f"asks for {n_asked} blocks of {settings.block} tokens, there are {len(part)}"
+            yield Problem(f"modality.n_{name}", what, f"at most {len(part)}")
+            continue
+
+        title, n_needed, length = needed[name]
+        if len(part) < n_needed:
+            tokens = sum(map(len, documents[name]))
+            what = f"the {title} text is shorter than {length}: {tokens} tokens"
+            yield Problem("modality.block", what, "give more text, or smaller blocks")

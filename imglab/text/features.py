@@ -1,21 +1,20 @@
-"""Feature extractors for text: what the distribution metrics see."""
+"""Feature extractors for text: what the distribution metrics compare."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab import seeds
-from imglab.errors import InputError, Problem
-from imglab.progress import Stage
+from imglab.errors import InputError, Problem, first_line
+from imglab.modality import Extractor
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
-from imglab.text.fitting import Fitted, fit_network
+from imglab.text.fitting import fit_network
 from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.settings import (
@@ -27,38 +26,41 @@ from imglab.text.settings import (
 from imglab.training.hub import hash_weights
 from imglab.training.steps import device
 
+TextExtractor = Extractor
+"""The name of `Extractor` for text in version 0.1."""
+
 HASH_LENGTH = 12
+"""Digits of the weights' sha256 in the name of an extractor."""
+
 BATCH = 128
 
+HEAD_WIDTH = 32
+"""Dimensions of an attention head of the encoder, unless they do not divide its width."""
 
-class TextExtractor(ABC):
-    """Turns texts into features. A class named as `module:Class` is made with `tokenizer=` and its section's keys."""
+LONGEST_TEXT = 512
+"""Tokens that a sentence encoder reads at most."""
 
-    def prepare(self, real: Tensor, shared: Path) -> None:  # noqa: B027 (some have nothing to prepare)
-        """Make, or load from the folder `shared`, the weights; `real` are the training blocks, int64 [N, T]."""
+TOKENS_PER_TOKEN = 4
+"""Tokens of a sentence encoder that are read for each token of the samples, at most."""
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name, with `@` and a hash of the weights where there are any."""
-
-    @abstractmethod
-    def features(self, tokens: Tensor) -> Tensor:
-        """Return float32 [N, D] of texts int64 [N, T]; text i's features depend on text i alone."""
+NOT_AN_ENCODER = (ValueError, TypeError, RuntimeError, IndexError, AttributeError)
+"""Exceptions that a network raises which does not read plain text."""
 
 
-class LanguageEncoder(TextExtractor):
-    """A small language model trained on the real text; the mean of its last hidden states, before
-    the last norm, is the feature, each dimension scaled to mean 0 and deviation 1 on the real training text.
+class LanguageEncoder(Extractor):
+    """A small language model trained on the real text; its mean hidden state is the feature.
 
-    Deterministic: the same text, settings and thread count give the same weights.
+    The states are those before the last norm. Each dimension is scaled to mean 0 and standard
+    deviation 1 on the real training text. Deterministic: the same text, settings and thread count
+    give the same weights.
     """
 
     def __init__(self, settings: EncoderSettings, tokenizer: PreTrainedTokenizerBase) -> None:
         self._settings = settings
         self._tokenizer = tokenizer
         self._body: nn.Module | None = None
-        self._scale = (torch.zeros(()), torch.ones(()))
+        self._mean = torch.zeros(())
+        self._deviation = torch.ones(())
         self._hash = ""
 
     @property
@@ -67,76 +69,90 @@ class LanguageEncoder(TextExtractor):
         return f"text encoder@{self._hash}"
 
     def prepare(self, real: Tensor, shared: Path) -> None:
-        """Train on the real training blocks, once, and keep the weights as `encoder.safetensors`."""
-        path, settings = shared / "encoder.safetensors", self._settings
-        # Heads of 32 dimensions, or more where that does not divide the width.
-        heads = max(
-            count
-            for count in range(1, max(1, settings.width // 32) + 1)
-            if settings.width % count == 0
-        )
-        shape = Gpt2Settings(layers=settings.layers, width=settings.width, heads=heads)
-        with seeds.isolated(settings.seed, "encoder"):
-            network = new_gpt2(shape, self._tokenizer, real.shape[1])
+        """Train on the real training blocks, once, and store the weights.
+
+        The file in the folder `shared` is `encoder.safetensors`.
+        """
+        path = shared / "encoder.safetensors"
+        network = self._new_network(real.shape[1])
         if not path.exists():
-            plan = TextTrainingSettings(tokens=settings.tokens, batch=64, learning_rate=3e-3)
-            train = TrainingSet.of(Samples.real(real))
-            _finish(
-                fit_network(
-                    network, train, plan, join=1, seed=seeds.derive(settings.seed, "encoder")
-                )
-            )
+            self._fit(network, real)
             weights = {name: tensor.detach() for name, tensor in network.named_parameters()}
             files.write_atomically(path, lambda temporary: save_file(weights, temporary))
+
         network.load_state_dict(load_file(path), strict=False)
         network.tie_weights()
-        # The last norm centres each state: with it, the covariance of the features would be singular.
+
+        # Without the last norm, which centres each state: with it, the covariance of the features
+        # would be singular.
         network.transformer.ln_f = nn.Identity()
         self._body = network.transformer.eval().to(device())
         pooled = self._pooled(real)
-        self._scale = (pooled.mean(0), pooled.std(0).clamp(min=1e-6))
+        self._mean = pooled.mean(0)
+        self._deviation = pooled.std(0).clamp(min=1e-6)
         self._hash = files.sha256_file(path)[:HASH_LENGTH]
 
     def features(self, tokens: Tensor) -> Tensor:
-        """Return the pooled states in units of the real training text's spread, float32 [N, width]."""
-        mean, deviation = self._scale
-        return (self._pooled(tokens) - mean) / deviation
+        """Return the pooled states in units of the real training text, float32 [N, width]."""
+        return (self._pooled(tokens) - self._mean) / self._deviation
+
+    def _new_network(self, block: int) -> PreTrainedModel:
+        settings = self._settings
+        most_heads = max(1, settings.width // HEAD_WIDTH)
+        heads = max(count for count in range(1, most_heads + 1) if settings.width % count == 0)
+        shape = Gpt2Settings(layers=settings.layers, width=settings.width, heads=heads)
+        with seeds.isolated(settings.seed, "encoder"):
+            return new_gpt2(shape, self._tokenizer, block)
+
+    def _fit(self, network: PreTrainedModel, real: Tensor) -> None:
+        plan = TextTrainingSettings(tokens=self._settings.tokens, batch=64, learning_rate=3e-3)
+        train = TrainingSet.of(Samples.real(real))
+        seed = seeds.derive(self._settings.seed, "encoder")
+        for _ in fit_network(network, train, plan, join=1, seed=seed):
+            pass
 
     @torch.inference_mode()
     def _pooled(self, tokens: Tensor) -> Tensor:
+        """Return the mean hidden state of each text, float32 [N, width]."""
         if self._body is None:
             raise RuntimeError("the encoder has not been prepared")
-        batches = (batch.to(device()) for batch in tokens.split(BATCH))
-        return torch.cat([self._body(batch).last_hidden_state.mean(1).cpu() for batch in batches])
+
+        pooled = []
+        for batch in tokens.split(BATCH):
+            states = self._body(batch.to(device())).last_hidden_state
+            pooled.append(states.mean(1).cpu())
+        return torch.cat(pooled)
 
 
-class SentenceEncoder(TextExtractor):
-    """A text encoder of the hub, or of a local folder; the mean of its last hidden states is the feature."""
+class SentenceEncoder(Extractor):
+    """A text encoder from the hub or a local folder; its mean last hidden state is the feature."""
 
     def __init__(
         self, settings: SentenceEncoderSettings, tokenizer: PreTrainedTokenizerBase
     ) -> None:
+        """Open the encoder; `tokenizer` is that of the samples."""
         where = "modality.extractor.name"
-        self._writer = tokenizer
-        self._reader = open_tokenizer(settings.name, settings.revision, where)
-        self._network = open_model(settings.name, settings.revision, where, auto="AutoModel").to(
-            device()
-        )
-        if self._reader.pad_token is None:
-            self._reader.pad_token = self._reader.eos_token
-        if self._reader.pad_token is None:
-            raise InputError(
-                Problem(
-                    where, f"the tokenizer of {settings.name!r} has no padding token", "set one"
-                )
-            )
+        self._sample_tokenizer = tokenizer
+        self._encoder_tokenizer = open_tokenizer(settings.name, settings.revision, where)
+        network = open_model(settings.name, settings.revision, where, auto="AutoModel")
+        self._network = network.to(device())
+
+        if self._encoder_tokenizer.pad_token is None:
+            self._encoder_tokenizer.pad_token = self._encoder_tokenizer.eos_token
+        if self._encoder_tokenizer.pad_token is None:
+            what = f"the tokenizer of {settings.name!r} has no padding token"
+            raise InputError(Problem(where, what, "set one"))
+
         self._hash = hash_weights(self._network)[:HASH_LENGTH]
-        reads = reads_at_most(self._network)
-        self._most = min(self._reader.model_max_length, 512, *([] if reads is None else [reads]))
+        self._longest = min(self._encoder_tokenizer.model_max_length, LONGEST_TEXT)
+        bound = reads_at_most(self._network)
+        if bound is not None:
+            self._longest = min(self._longest, bound)
+
         try:
             self.features(torch.zeros(1, 4, dtype=torch.int64))
-        except (ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:
-            what = f"{settings.name!r} does not read plain text: {str(error).splitlines()[0]}"
+        except NOT_AN_ENCODER as error:
+            what = f"{settings.name!r} does not read plain text: {first_line(error)}"
             raise InputError(Problem(where, what, "name an encoder of sentences")) from error
 
     @property
@@ -147,24 +163,22 @@ class SentenceEncoder(TextExtractor):
     @torch.inference_mode()
     def features(self, tokens: Tensor) -> Tensor:
         """Return the pooled states of the texts that the tokens spell, float32 [N, D]."""
-        found = []
+        longest = min(self._longest, TOKENS_PER_TOKEN * tokens.shape[1])
+        pooled = []
         for batch in tokens.split(BATCH):
-            texts = self._writer.batch_decode(batch, skip_special_tokens=True)
-            # Padded to one length, so that a text's features do not depend on its neighbours in the batch.
-            longest = min(self._most, 4 * tokens.shape[1])
-            given = self._reader(
+            # Padded to one length, so that a text's features do not depend on the others in the
+            # batch.
+            texts = self._sample_tokenizer.batch_decode(batch, skip_special_tokens=True)
+            encoded = self._encoder_tokenizer(
                 texts,
                 padding="max_length",
                 truncation=True,
                 max_length=longest,
                 return_tensors="pt",
             ).to(self._network.device)
-            states = self._network(**given).last_hidden_state
-            mask = given["attention_mask"][:, :, None].to(states.dtype)
-            found.append(((states * mask).sum(1) / mask.sum(1).clamp(min=1)).float().cpu())
-        return torch.cat(found)
 
-
-def _finish(work: Stage[Fitted]) -> None:
-    for _ in work:
-        pass
+            states = self._network(**encoded).last_hidden_state
+            mask = encoded["attention_mask"][:, :, None].to(states.dtype)
+            mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+            pooled.append(mean.float().cpu())
+        return torch.cat(pooled)

@@ -1,8 +1,9 @@
-"""Perplexities and entropies: a generation's model on real text, and its text under generation 0's model."""
+"""Perplexities and entropies: a generation's model on real text, its text under generation 0's."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,15 +14,19 @@ from imglab.measures import Measures
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.text.model import TextModel
-from imglab.text.scoring import Scores, score_tokens
+from imglab.text.scoring import score_tokens
 from imglab.text.statistics import mean_and_error
 
 OF_THE_MODEL = ("perplexity", "bits_per_byte", "reference_perplexity", "entropy")
-MOST = 700.0
+
+MOST_NATS = 700.0
 """Nats above which exp overflows."""
 
+NOT_A_LANGUAGE_MODEL = "the model is no causal language model"
+INFINITE = "a token has probability 0: the perplexity is infinite"
 
-def members_measures(
+
+def likelihood_metrics(
     samples: Samples,
     held_out: Tensor,
     tokenizer: PreTrainedTokenizerBase,
@@ -29,39 +34,30 @@ def members_measures(
     model: GenerativeModel,
     generation0: GenerativeModel,
 ) -> Measures:
-    """Measure a model, or each member of a population on what it drew itself.
+    """Measure a model, or each member of a population on its own samples.
 
-    Of a population: the mean over its members, and a table of them under `<name>_by_source`. The reference is the
-    first member of generation 0, for all.
+    A population has the mean over its members, and the value of each under `<name>_by_source`. The
+    reference of all members is the first member of generation 0.
     """
-    reference, members = generation0.members[0], model.members
-    usable = [member for member in members if isinstance(member, TextModel)]
-    if len(usable) < len(members) or not isinstance(reference, TextModel):
-        reason = "the model is no causal language model"
-        return Measures(dict.fromkeys(OF_THE_MODEL), dict.fromkeys(OF_THE_MODEL, reason))
-    if len(usable) == 1:
-        return model_measures(samples, held_out, tokenizer, model=usable[0], generation0=reference)
-    found = [
-        Measures.joined(
-            [
-                _on_real_text(held_out, tokenizer, member),
-                _entropy(samples[samples.source == at], member),
-            ]
-        )
-        for at, member in enumerate(usable)
-    ]
-    values: dict[str, Any] = {}
-    for name in (name for name in OF_THE_MODEL if name in found[0].values):
-        each = [measures.values[name] for measures in found]
-        values[name] = None if None in each else sum(each) / len(each)
-        values[f"{name}_by_source"] = {str(at): value for at, value in enumerate(each)}
-    reasons = Measures.joined(found).reasons
-    return Measures.joined(
-        [Measures(values, reasons), _under_generation0(samples, held_out, reference)]
-    )
+    reference = generation0.members[0]
+    members = [member for member in model.members if isinstance(member, TextModel)]
+    if len(members) < len(model.members) or not isinstance(reference, TextModel):
+        reasons = dict.fromkeys(OF_THE_MODEL, NOT_A_LANGUAGE_MODEL)
+        return Measures(dict.fromkeys(OF_THE_MODEL), reasons)
+
+    if len(members) == 1:
+        return model_metrics(samples, held_out, tokenizer, model=members[0], generation0=reference)
+
+    of_members = []
+    for number, member in enumerate(members):
+        drawn = samples[samples.source == number]
+        on_real_text = _real_text_metrics(held_out, tokenizer, member)
+        of_members.append(Measures.joined([on_real_text, _entropy_metrics(drawn, member)]))
+    under_reference = _reference_metrics(samples, held_out, reference)
+    return Measures.joined([_population_metrics(of_members), under_reference])
 
 
-def model_measures(
+def model_metrics(
     samples: Samples,
     held_out: Tensor,
     tokenizer: PreTrainedTokenizerBase,
@@ -69,82 +65,125 @@ def model_measures(
     model: TextModel,
     generation0: TextModel,
 ) -> Measures:
-    """Measure what a model expects, with its own network and generation 0's (`generation0`).
+    """Measure what a model expects, with its own network and with that of generation 0's model.
 
-    perplexity            of `model` on held-out real text, int64 [M, T], joined to its windows: exp of the mean
-                          negative log-likelihood of each token given those before it in the window
-    bits_per_byte         the same in bits, per byte of the text: compares between tokenizers
-    reference_perplexity  of the samples under `generation0`, each read without its prompt; per sample too. Its floor is
-                          that of held-out real blocks
-    entropy               mean entropy, in nats, of what `model` expects next as it reads its own samples; before
-                          temperature and truncation ("free-running entropy")
+    perplexity            of `model` on held-out real text, int64 [M, T], joined to windows: exp of
+                          the mean negative log-likelihood of each token, given those before it in
+                          the window
+    bits_per_byte         the same in bits, per byte of the text: comparable between tokenizers
+    reference_perplexity  of the samples under `generation0`, each read without its prompt; per
+                          sample too. Its floor is that of held-out real blocks
+    entropy               mean entropy, in nats, of what `model` expects next as it reads its own
+                          samples; before temperature and truncation ("free-running entropy")
     """
-    parts = (
-        _on_real_text(held_out, tokenizer, model),
-        _under_generation0(samples, held_out, generation0),
-        _entropy(samples, model),
-    )
+    # The order is that of metrics.json.
+    parts = [
+        _real_text_metrics(held_out, tokenizer, model),
+        _reference_metrics(samples, held_out, generation0),
+        _entropy_metrics(samples, model),
+    ]
     return Measures.joined(parts)
 
 
-def _on_real_text(
+def _population_metrics(of_members: Sequence[Measures]) -> Measures:
+    """Return the mean over the members of a population, and the value of each."""
+    values: dict[str, Any] = {}
+    for name in OF_THE_MODEL:
+        if name not in of_members[0].values:
+            continue
+
+        column = [measures.values[name] for measures in of_members]
+        values[name] = None
+        if None not in column:
+            values[name] = sum(column) / len(column)
+        values[f"{name}_by_source"] = {str(number): value for number, value in enumerate(column)}
+    return Measures(values, Measures.joined(of_members).reasons)
+
+
+def _real_text_metrics(
     held_out: Tensor, tokenizer: PreTrainedTokenizerBase, model: TextModel
 ) -> Measures:
-    windows = _windows(held_out, model.window)
-    nats, error = mean_and_error(
-        _surprise(score_tokens(model.network, windows, windows.shape[1] - 1))
-    )
-    found = _perplexity("perplexity", nats, error)
-    size = len(str(tokenizer.decode(held_out.flatten(), skip_special_tokens=True)).encode())
-    if found.reasons or not size:
-        reason = found.reasons.get("perplexity", "the held-out text has no bytes")
-        return Measures.joined(
-            [found, Measures({"bits_per_byte": None}, {"bits_per_byte": reason})]
-        )
+    """Return `perplexity` and `bits_per_byte`."""
+    nats, error = mean_and_error(_nats(model, _windows(held_out, model.window)))
+    perplexity = _perplexity("perplexity", nats, error)
+
+    text = str(tokenizer.decode(held_out.flatten(), skip_special_tokens=True))
+    size = len(text.encode())
+    reason = perplexity.reasons.get("perplexity")
+    if reason is None and not size:
+        reason = "the held-out text has no bytes"
+    if reason is not None:
+        undefined = Measures({"bits_per_byte": None}, {"bits_per_byte": reason})
+        return Measures.joined([perplexity, undefined])
+
     bits = held_out.numel() / size / math.log(2)  # per byte, for each nat per token
-    spread = {} if error is None else {"bits_per_byte_se": error * bits}
-    return Measures.joined([found, Measures({"bits_per_byte": nats * bits, **spread})])
+    values = {"bits_per_byte": nats * bits}
+    if error is not None:
+        values["bits_per_byte_se"] = error * bits
+    return Measures.joined([perplexity, Measures(values)])
 
 
-def _under_generation0(samples: Samples, held_out: Tensor, generation0: TextModel) -> Measures:
-    surprise = _surprise(score_tokens(generation0.network, samples.data, samples.data.shape[1] - 1))
-    found = _perplexity("reference_perplexity", *mean_and_error(surprise))
-    natural = _surprise(score_tokens(generation0.network, held_out, held_out.shape[1] - 1))
-    real = _perplexity("mean", float(natural.mean()), None).values["mean"]
-    spread = float(natural.std()) / len(samples) ** 0.5 if len(natural) > 1 else 0.0
-    floor = {"reference_perplexity": None if real is None else {"mean": real, "sd": real * spread}}
-    return Measures.joined(
-        [found, Measures(per_sample={"reference_perplexity": surprise.exp().float()}, floor=floor)]
-    )
+def _reference_metrics(samples: Samples, held_out: Tensor, generation0: TextModel) -> Measures:
+    """Return `reference_perplexity`, its floor and its value for each sample."""
+    of_samples = _nats(generation0, samples.data)
+    perplexity = _perplexity("reference_perplexity", *mean_and_error(of_samples))
+    per_sample = {"reference_perplexity": of_samples.exp().float()}
+
+    floor = {"reference_perplexity": _floor(_nats(generation0, held_out), len(samples))}
+    return Measures.joined([perplexity, Measures(per_sample=per_sample, floor=floor)])
 
 
-def _entropy(samples: Samples, model: TextModel) -> Measures:
-    read, length = samples.data, samples.data.shape[1]
+def _floor(nats: Tensor, samples: int) -> dict[str, float] | None:
+    """Return the perplexity of real texts, nats float64 [M], and the error of so many samples."""
+    mean = float(nats.mean())
+    if not mean < MOST_NATS:
+        return None
+
+    deviation = 0.0
+    if len(nats) > 1:
+        deviation = float(nats.std()) / samples**0.5
+    perplexity = math.exp(mean)
+    return {"mean": perplexity, "sd": perplexity * deviation}
+
+
+def _entropy_metrics(samples: Samples, model: TextModel) -> Measures:
+    """Return `entropy`, taken after the prompts if there are any."""
+    tokens = samples.data
     if samples.condition is not None:
-        read = torch.cat([samples.condition, read], 1)
-    mean, error = mean_and_error(
-        score_tokens(model.network, read, min(length, read.shape[1] - 1)).entropy.mean(1)
-    )
+        tokens = torch.cat([samples.condition, tokens], 1)
+
+    last = min(samples.data.shape[1], tokens.shape[1] - 1)
+    entropy = score_tokens(model.network, tokens, last).entropy.mean(1)
+    mean, error = mean_and_error(entropy)
     if not math.isfinite(mean):
         return Measures({"entropy": None}, {"entropy": f"came out as {mean}"})
-    return Measures({"entropy": mean} if error is None else {"entropy": mean, "entropy_se": error})
+
+    values = {"entropy": mean}
+    if error is not None:
+        values["entropy_se"] = error
+    return Measures(values)
 
 
 def _windows(blocks: Tensor, window: int) -> Tensor:
-    """Join blocks that follow each other, int64 [M, T], to windows, int64 [M', window]; the rest is dropped."""
+    """Join successive blocks, int64 [M, T], to windows, int64 [M', window]; the rest is dropped."""
     join = max(1, min(window // blocks.shape[1], len(blocks)))
-    return blocks[: len(blocks) // join * join].reshape(-1, join * blocks.shape[1])
+    whole = len(blocks) // join * join
+    return blocks[:whole].reshape(-1, join * blocks.shape[1])
 
 
-def _surprise(scores: Scores) -> Tensor:
-    """Mean negative log-likelihood of each text, in nats a token, float64 [N]."""
+def _nats(model: TextModel, tokens: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of texts [N, T], in nats per token, float64 [N]."""
+    scores = score_tokens(model.network, tokens, tokens.shape[1] - 1)
     return -scores.log_likelihood.mean(1)
 
 
 def _perplexity(name: str, nats: float, error: float | None) -> Measures:
-    if not nats < MOST:
-        return Measures(
-            {name: None}, {name: "a token has probability 0: the perplexity is infinite"}
-        )
-    value = math.exp(nats)
-    return Measures({name: value} if error is None else {name: value, f"{name}_se": value * error})
+    """Return exp(nats) and its standard error by the delta method; undefined if it is infinite."""
+    if not nats < MOST_NATS:
+        return Measures({name: None}, {name: INFINITE})
+
+    perplexity = math.exp(nats)
+    values = {name: perplexity}
+    if error is not None:
+        values[f"{name}_se"] = perplexity * error
+    return Measures(values)

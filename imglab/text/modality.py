@@ -1,4 +1,4 @@
-"""Text as a modality: real documents in blocks of tokens, what a language model has lost of them, a sheet to read."""
+"""Text as a modality: real documents in blocks of tokens, what a model lost of them, a sheet."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
-from imglab.modality import Spec, Split
+from imglab.modality import Extractor, Spec, Split
 from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.data import load_real_text
-from imglab.text.features import LanguageEncoder, SentenceEncoder, TextExtractor
+from imglab.text.features import LanguageEncoder, SentenceEncoder
 from imglab.text.hub import save_tokenizer
-from imglab.text.likelihood import members_measures
-from imglab.text.mauve import mauve_score
+from imglab.text.likelihood import likelihood_metrics
+from imglab.text.mauve import mauve_metrics
 from imglab.text.model import TokenModality
 from imglab.text.render import write_sheet
 from imglab.text.settings import SentenceEncoderSettings, TextSettings
@@ -48,10 +48,10 @@ class TextModality(TokenModality):
 
     def __init__(self, settings: TextSettings) -> None:
         if settings.mauve and importlib.util.find_spec("mauve") is None:
+            what = "MAUVE is computed with the package `mauve-text`"
             remedy = "pip install mauve-text (GPL), or leave mauve out"
-            raise InputError(
-                Problem("modality.mauve", "MAUVE is computed with the package `mauve-text`", remedy)
-            )
+            raise InputError(Problem("modality.mauve", what, remedy))
+
         self._settings = settings
         self._text = load_real_text(settings)
         self._extractor = self._make_extractor(settings)
@@ -70,11 +70,10 @@ class TextModality(TokenModality):
         return self._settings.block
 
     def prepare(self, shared: Path) -> None:
-        """Save the tokenizer, train or load the extractor."""
-        if not (shared / "tokenizer").exists():
-            files.write_atomically(
-                shared / "tokenizer", lambda folder: save_tokenizer(self.tokenizer, folder)
-            )
+        """Save the tokenizer, and train or load the extractor."""
+        folder = shared / "tokenizer"
+        if not folder.exists():
+            files.write_atomically(folder, lambda path: save_tokenizer(self.tokenizer, path))
         self._extractor.prepare(self._text.train, shared)
 
     @property
@@ -83,66 +82,65 @@ class TextModality(TokenModality):
         return Spec((self._settings.block,), torch.int64)
 
     @property
-    def extractor(self) -> str:
-        """Name and hash of the extractor."""
-        return self._extractor.name
+    def extractor(self) -> Extractor:
+        """The extractor that the settings choose."""
+        return self._extractor
 
     def real(self, split: Split) -> Samples:
         """Return the blocks of a split, in the order of the text."""
-        return Samples.real(self._text.train if split == "train" else self._text.test)
+        if split == "train":
+            return Samples.real(self._text.train)
+        return Samples.real(self._text.test)
 
     def fresh(self, n: int, *, first: int, seed: int) -> Samples:
-        """Return blocks of the documents kept apart (`n_fresh`)."""
-        found = self._text.fresh[first : first + n]
-        if len(found) < n:
+        """Return blocks of the documents that are held back (`n_fresh`)."""
+        blocks = self._text.fresh[first : first + n]
+        if len(blocks) < n:
+            available = len(self._text.fresh)
             raise ValueError(
-                f"{first + n} fresh blocks asked for, modality.n_fresh keeps {len(self._text.fresh)}"
+                f"{first + n} fresh blocks asked for, modality.n_fresh holds back {available}"
             )
-        return Samples.real(found)
+        return Samples.real(blocks)
 
-    def fresh_available(self) -> int | None:
-        """As many as `n_fresh` keeps apart."""
+    def fresh_available(self) -> int:
+        """Return how many blocks `n_fresh` holds back."""
         return len(self._text.fresh)
 
     def conditions(self, train: TrainingSet, n: int, *, seed: int) -> Tensor:
-        """Return prompts, int64 [n, T]: every block of the current or the original training set before any comes again.
+        """Return prompts, int64 [n, T]: blocks of the current or of the original training set.
 
-        They keep the order of the set, so that what is drawn can be read, and trained on, as running text.
+        Every block is used once before any is used again. Prompts keep the order of the set, so
+        that what is drawn can be read, and trained on, as running text.
         """
-        blocks = (
-            train if self._settings.prompts == "current" else TrainingSet.of(self.real("train"))
-        )
-        whole = torch.arange(len(blocks)).repeat(n // len(blocks))
-        some = (
-            torch.randperm(len(blocks), generator=seeds.generator(seed))[: n % len(blocks)]
-            .sort()
-            .values
-        )
-        return blocks.rows(torch.cat([whole, some])).data
+        blocks = train
+        if self._settings.prompts == "original":
+            blocks = TrainingSet.of(self.real("train"))
 
-    def features(self, samples: Samples) -> Tensor:
-        """Return the extractor's features."""
-        return self._extractor.features(samples.data)
+        whole = torch.arange(len(blocks)).repeat(n // len(blocks))
+        order = torch.randperm(len(blocks), generator=seeds.generator(seed))
+        rest = order[: n % len(blocks)].sort().values
+        return blocks.rows(torch.cat([whole, rest])).data
 
     def metrics(
         self, samples: Samples, *, model: GenerativeModel, generation0: GenerativeModel, seed: int
     ) -> Measures:
-        """Measure the model on real text, the text under generation 0's model, and the text itself.
+        """Measure the model on real text, its text under generation 0's model, and the text itself.
 
-        docs/metrics.md defines each.
+        docs/metrics.md defines each metric.
         """
-        parts = [
-            members_measures(
-                samples, self._text.test, self.tokenizer, model=model, generation0=generation0
-            )
-        ]
-        parts.append(self._statistics.measure(samples.data))
+        of_likelihood = likelihood_metrics(
+            samples, self._text.test, self.tokenizer, model=model, generation0=generation0
+        )
+        parts = [of_likelihood, self._statistics.metrics(samples.data)]
         if len(samples):
-            chance = self._statistics.by_chance(len(samples), int(samples.origin[0]))
-            parts.append(Measures({"word_survival_by_chance": chance}))
+            generation = int(samples.origin[0])
+            by_chance = self._statistics.survival_by_chance(len(samples), generation)
+            parts.append(Measures({"word_survival_by_chance": by_chance}))
+
         if self._settings.mauve:
             real = self._extractor.features(self._text.test)
-            parts.append(mauve_score(real, self._extractor.features(samples.data)))
+            synthetic = self._extractor.features(samples.data)
+            parts.append(mauve_metrics(real=real, synthetic=synthetic))
         return Measures.joined(parts)
 
     def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
@@ -151,30 +149,32 @@ class TextModality(TokenModality):
 
     def read(self, samples: Samples) -> list[dict[str, str]]:
         """Return the texts, and the prompts that they continue."""
-        texts = [{"text": text} for text in self.tokenizer.batch_decode(samples.data)]
+        texts = self.tokenizer.batch_decode(samples.data)
         if samples.condition is None:
-            return texts
+            return [{"text": text} for text in texts]
+
         prompts = self.tokenizer.batch_decode(samples.condition)
-        return [{"prompt": prompt, **found} for prompt, found in zip(prompts, texts, strict=True)]
+        return [
+            {"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)
+        ]
 
     def export(self, samples: Samples, folder: Path) -> list[str]:
         """Write each sample as a text file."""
-        names = [f"{at:06d}.txt" for at in range(len(samples))]
-        for name, text in zip(names, self.tokenizer.batch_decode(samples.data), strict=True):
+        names = [f"{number:06d}.txt" for number in range(len(samples))]
+        texts = self.tokenizer.batch_decode(samples.data)
+        for name, text in zip(names, texts, strict=True):
             files.write_bytes(folder / name, text.encode())
         return names
 
     def render(self, shown: Sequence[Samples], path: Path) -> None:
         """Write the sheet: prompts, and how each generation continued them."""
-        sheet = write_sheet([(part.condition, part.data) for part in shown], self.tokenizer)
-        path.write_text(sheet, encoding="utf-8")
+        pairs = [(samples.condition, samples.data) for samples in shown]
+        path.write_text(write_sheet(pairs, self.tokenizer), encoding="utf-8")
 
-    def _make_extractor(self, settings: TextSettings) -> TextExtractor:
-        chosen = settings.extractor
-        if isinstance(chosen, PlugIn):
-            return build_plug_in(
-                chosen, TextExtractor, "modality.extractor", tokenizer=self.tokenizer
-            )
-        if isinstance(chosen, SentenceEncoderSettings):
-            return SentenceEncoder(chosen, self.tokenizer)
-        return LanguageEncoder(chosen, self.tokenizer)
+    def _make_extractor(self, settings: TextSettings) -> Extractor:
+        section = settings.extractor
+        if isinstance(section, PlugIn):
+            return build_plug_in(section, Extractor, "modality.extractor", tokenizer=self.tokenizer)
+        if isinstance(section, SentenceEncoderSettings):
+            return SentenceEncoder(section, self.tokenizer)
+        return LanguageEncoder(section, self.tokenizer)

@@ -1,9 +1,10 @@
-"""What a person looks at for text: the same prompts continued by every generation, beside each other."""
+"""What a person looks at for text: prompts and their continuations by each generation."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -12,58 +13,79 @@ from imglab.safe_text import printable
 from imglab.store.layout import spread_generations
 
 WIDTH = 44
+"""Characters of a column."""
+
 COLUMNS = 6
+"""Generations that are shown, at most."""
+
+SEPARATOR = "   "
+LONGEST_RULE = 160
+"""Characters of the rule below a sample, at most."""
+
 REPEATED = 3
-"""Words in a row that, when they come again in the same continuation, are marked."""
-OPEN, CLOSE = "[", "]"
+"""Words in a row that are marked when they come again in the same continuation."""
+
+OPEN = "["
+CLOSE = "]"
+
+EXPLANATION = (
+    f"The same prompts continued by every generation; {OPEN}brackets{CLOSE} mark {REPEATED} or "
+    "more words in a row that the continuation had before.\n"
+)
 
 
 def write_sheet(
     shown: Sequence[tuple[Tensor | None, Tensor]], tokenizer: PreTrainedTokenizerBase
 ) -> str:
-    """Return the text of a sheet.
+    """Return the text of a sheet: each prompt above its continuations, in columns.
 
-    shown  of each generation, the prompts, int64 [N, P], and their continuations, int64 [N, T]
+    shown  for each generation, the prompts, int64 [N, P], and their continuations, int64 [N, T]
     """
-    chosen = spread_generations(range(len(shown)), COLUMNS)
-    head = "   ".join(f"generation {g}".ljust(WIDTH) for g in chosen).rstrip()
-    parts = [
-        f"The same prompts continued by every generation; {OPEN}brackets{CLOSE} mark {REPEATED} or more words in a row "
-        "that the continuation had before.\n"
-    ]
-    prompts = shown[-1][0]
-    for row in range(len(shown[-1][1])):
+    generations = spread_generations(range(len(shown)), COLUMNS)
+    head = SEPARATOR.join(f"generation {g}".ljust(WIDTH) for g in generations).rstrip()
+    rule = "-" * min(len(head), LONGEST_RULE)
+
+    lines = [EXPLANATION]
+    prompts, continuations = shown[-1]
+    for row in range(len(continuations)):
         if prompts is not None:
-            prompt = printable(" ".join(_decode(prompts[row], tokenizer).split()))
-            parts += textwrap.wrap(f"{row + 1}. {prompt} ...", WIDTH * 3)
-        columns = []
-        for g in chosen:
-            text = _decode(shown[g][1][row], tokenizer)
-            columns.append(textwrap.wrap(printable(mark_repeats(text)), WIDTH) or [""])
-        parts += ["", head]
-        for line in range(max(map(len, columns))):
-            cells = [column[line] if line < len(column) else "" for column in columns]
-            parts.append("   ".join(cell.ljust(WIDTH) for cell in cells).rstrip())
-        parts += ["", "-" * min(len(head), 160), ""]
-    return "\n".join(parts).rstrip() + "\n"
+            prompt = " ".join(_decode(prompts[row], tokenizer).split())
+            lines += textwrap.wrap(f"{row + 1}. {printable(prompt)} ...", WIDTH * 3)
+
+        texts = [_decode(shown[g][1][row], tokenizer) for g in generations]
+        lines += ["", head, *_side_by_side(texts), "", rule, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _side_by_side(texts: Sequence[str]) -> list[str]:
+    """Return the lines of texts in columns, with repeated words marked."""
+    columns = [textwrap.wrap(printable(mark_repeats(text)), WIDTH) for text in texts]
+    rows = list(zip_longest(*columns, fillvalue=""))
+    if not rows:  # all texts are blank
+        rows = [("",) * len(columns)]
+    return [SEPARATOR.join(cell.ljust(WIDTH) for cell in row).rstrip() for row in rows]
 
 
 def mark_repeats(text: str, n: int = REPEATED) -> str:
-    """Put brackets around each run of words whose n-grams stood in the text before."""
-    found = text.split()
+    """Put brackets around each run of words whose n-grams occurred in the text before."""
+    words = text.split()
     seen: set[tuple[str, ...]] = set()
-    repeated = [False] * len(found)
-    for at in range(len(found) - n + 1):
-        gram = tuple(found[at : at + n])
-        if gram in seen:
-            repeated[at : at + n] = [True] * n
-        seen.add(gram)
-    marked = []
-    for at, word in enumerate(found):
-        opens = repeated[at] and not (at and repeated[at - 1])
-        closes = repeated[at] and not (at + 1 < len(found) and repeated[at + 1])
-        marked.append(f"{OPEN if opens else ''}{word}{CLOSE if closes else ''}")
-    return " ".join(marked)
+    is_repeated = [False] * len(words)
+    for start in range(len(words) - n + 1):
+        ngram = tuple(words[start : start + n])
+        if ngram in seen:
+            is_repeated[start : start + n] = [True] * n
+        seen.add(ngram)
+
+    # A run begins and ends where a word that is repeated stands beside one that is not.
+    before = [False, *is_repeated[:-1]]
+    after = [*is_repeated[1:], False]
+    for number in range(len(words)):
+        if is_repeated[number] and not before[number]:
+            words[number] = OPEN + words[number]
+        if is_repeated[number] and not after[number]:
+            words[number] = words[number] + CLOSE
+    return " ".join(words)
 
 
 def _decode(tokens: Tensor, tokenizer: PreTrainedTokenizerBase) -> str:

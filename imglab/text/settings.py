@@ -1,8 +1,8 @@
-"""Keys of the text sections of a config. Read without torch."""
+"""Keys of the text sections of a config: the data and the models. Read without torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,110 +13,106 @@ from imglab.config.section import (
     LearningRate,
     LoraSettings,
     PathName,
+    PlugIn,
     Section,
     Seed,
     TrainingPlan,
     choice,
 )
-
-
-class PydocSource(Section):
-    """The language reference inside CPython (`pydoc_data.topics`): about 80 documents, 460 kB; its text, so its hash,
-    depends on the version of Python.
-    """
-
-    kind: Literal["pydoc"] = "pydoc"
-
-
-class _Documents(Section):
-    document_start: Annotated[str, Field(max_length=100)] | None = None
-    """A regular expression: a line that it matches begins a document, e.g. `^ = [^=]+ = $` for WikiText."""
-
-
-class FilesSource(_Documents):
-    """Text files in UTF-8: one file, or all `.txt` under a folder; a file is a document unless `document_start`."""
-
-    kind: Literal["files"] = "files"
-    path: PathName
-    test_path: PathName | None = None
-    """The same for the test split; without it, whole documents of `path` are kept apart."""
-
-
-class HubSource(_Documents):
-    """A corpus of the Hugging Face hub, or a local folder in its form, through `datasets` (extra `hub`)."""
-
-    kind: Literal["hub"] = "hub"
-    name: PathName
-    subset: str | None = None
-    """The corpus's configuration, e.g. `wikitext-2-raw-v1`."""
-    column: str = "text"
-    train_split: str = "train"
-    test_split: str | None = "test"
-    """Null: whole documents of the training split are kept apart."""
-    revision: str | None = None
+from imglab.text.source_settings import PydocSource, Source
 
 
 class BpeSettings(Section):
-    """A byte-level BPE tokenizer, trained once on the real training documents; it can write any text."""
+    """A byte-level BPE tokenizer, trained once on the real training documents.
+
+    It can encode any text.
+    """
 
     kind: Literal["bpe"] = "bpe"
     vocabulary: Annotated[int, Field(ge=257, le=1_000_000)] = 1024
-    """Tokens: 256 bytes, one that ends a document, and merges."""
+    """Number of tokens: 256 bytes, one token that ends a document, and merges."""
 
 
 class _OfTheHub(Section):
     name: PathName
-    """On the hub, or a local folder."""
+    """Name on the Hugging Face hub, or path of a local folder."""
     revision: str | None = None
+    """Branch, tag or commit on the hub; default: `main`."""
 
 
 class PretrainedTokenizerSettings(_OfTheHub):
-    """The tokenizer of a model of the hub, or of a local folder."""
+    """The tokenizer of a model, from the Hugging Face hub or a local folder."""
 
     kind: Literal["pretrained"] = "pretrained"
 
 
 class EncoderSettings(Section):
-    """A small language model, trained once on the real training text; features are its mean-pooled hidden states."""
+    """A small language model that is trained once on the real training text.
+
+    The features are the mean of its hidden states over the tokens.
+    """
 
     kind: Literal["encoder"] = "encoder"
     layers: Annotated[int, Field(ge=1, le=48)] = 2
+    """Transformer layers."""
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 64
+    """Size of the hidden states, and so the number of features."""
     tokens: Count = 500_000
-    """Training tokens seen."""
+    """Tokens that the encoder sees in training; a token counts each time it is seen."""
     seed: Seed = 0
-    """Apart from the run's seed, so that arms and seeds are measured by one extractor."""
+    """Seed of the encoder's training. It is separate from the run's seed, so that runs that differ
+    in their seeds are measured by the same extractor."""
 
 
 class SentenceEncoderSettings(_OfTheHub):
-    """A text encoder of the hub or of a local folder (AutoModel); features are its mean-pooled last hidden states."""
+    """A text encoder (AutoModel) from the Hugging Face hub or a local folder.
+
+    The features are the mean of its last hidden states over the tokens.
+    """
 
     kind: Literal["sentence_encoder"] = "sentence_encoder"
 
 
+if TYPE_CHECKING:
+    TokenizerChoice = BpeSettings | PretrainedTokenizerSettings
+    ExtractorChoice = EncoderSettings | SentenceEncoderSettings | PlugIn
+else:
+    TokenizerChoice = choice(BpeSettings, PretrainedTokenizerSettings)
+    ExtractorChoice = choice(EncoderSettings, SentenceEncoderSettings, plug_in=True)
+
+
 class TextSettings(Section):
-    """`modality:` of a text chain."""
+    """Text in blocks of tokens: where it comes from, how it is tokenized, split and compared."""
 
     kind: Literal["text"] = "text"
-    source: choice(PydocSource, FilesSource, HubSource) = PydocSource()  # type: ignore[valid-type]
-    tokenizer: choice(BpeSettings, PretrainedTokenizerSettings) = BpeSettings()  # type: ignore[valid-type]
+    source: Source = PydocSource()
+    """Where the real documents come from."""
+    tokenizer: TokenizerChoice = BpeSettings()
+    """How text is turned into tokens."""
     block: Annotated[int, Field(ge=4, le=65_536)] = 64
-    """Tokens of a sample; a model continues a prompt of so many tokens by so many."""
+    """Tokens of a sample. A model continues a prompt of this many tokens by as many more."""
     prompts: Literal["current", "original"] = "current"
-    """Whose blocks are continued: those of the current training set, or in every generation the real ones."""
+    """Which blocks serve as prompts: those of the current training set (`current`), or the real
+    ones in every generation (`original`)."""
     n_train: Annotated[int, Field(ge=2, le=10**12)] | None = None
-    """Blocks; all there are if left out."""
+    """Number of real blocks to train on; default: all that are left."""
     n_test: Count | None = None
+    """Number of real blocks held out for testing; default: all of the test split."""
     n_fresh: Annotated[int, Field(ge=0, le=10**12)] = 0
-    """Real blocks kept apart from training, for regimes that ask for fresh data."""
+    """Number of real blocks held back for regimes that add fresh real data in later
+    generations."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Of the text, in whole documents, where the source has no test part of its own."""
+    """Share of the text held out as the test split (whole documents), if the source has none."""
     split_seed: Seed = 0
-    extractor: choice(EncoderSettings, SentenceEncoderSettings, plug_in=True) = EncoderSettings()  # type: ignore[valid-type]
+    """Seed of the random choice of the documents that are held out."""
+    extractor: ExtractorChoice = EncoderSettings()
+    """What turns text into the features that all distribution metrics compare."""
     token_budget: Annotated[int, Field(ge=16, le=10**9)] = 32_768
-    """Tokens on which distinct-n, gzip ratio, Zipf slope and word survival are taken at a time."""
+    """Tokens of each subsample on which distinct-n, gzip ratio, Zipf slope and word survival are
+    measured; these depend on how much text there is."""
     mauve: bool = False
-    """Also compute MAUVE, with the package `mauve-text` (GPL; not installed with imglab)."""
+    """Also compute MAUVE. This requires the package `mauve-text` (GPL), which is not installed
+    with imglab."""
 
 
 class SamplingSettings(Section):
@@ -124,38 +120,52 @@ class SamplingSettings(Section):
 
     kind: Literal["sampling"] = "sampling"
     temperature: Annotated[float, Field(ge=0.001, le=100)] = 1.0
+    """Temperature of the distribution; below 1 likely tokens become more likely."""
     top_k: Annotated[int, Field(ge=1, le=10**7)] | None = None
-    """Only the k most likely tokens."""
+    """Draw only from the k most likely tokens; default: from all."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Only the fewest tokens whose probabilities sum to p."""
+    """Draw only from the smallest set of tokens whose probabilities sum to p."""
 
 
 class BeamSettings(Section):
-    """The most likely continuation that beam search finds; nothing is random."""
+    """Take the most likely continuation that beam search finds; nothing is random."""
 
     kind: Literal["beam"] = "beam"
     beams: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Continuations that the search keeps at each token."""
 
 
 class TextWatermarkSettings(Section):
-    """Mark what is drawn: favour, after each token, a part of the vocabulary that the key and it choose.
+    """Mark all drawn text by favouring some tokens.
 
-    The scheme of Kirchenbauer et al. 2023 (2301.10226), as in transformers.
+    The key and the previous token choose the part of the vocabulary that is favoured. This is the
+    scheme of Kirchenbauer et al. 2023 (2301.10226), as in transformers.
     """
 
     key: Seed = WATERMARK_KEY
+    """Secret number that chooses the favoured tokens; detection needs the same number."""
     strength: Annotated[float, Field(gt=0, le=100)] = 2.5
-    """delta: added to the logits of the favoured quarter."""
+    """delta: what is added to the logits of the favoured quarter of the vocabulary."""
+
+
+if TYPE_CHECKING:
+    DecodingChoice = SamplingSettings | BeamSettings
+else:
+    DecodingChoice = choice(SamplingSettings, BeamSettings)
 
 
 class TextModelSettings(Section):
-    """What every `model:` of a text chain has."""
+    """Keys that the sections of all text models have."""
 
-    decoding: choice(SamplingSettings, BeamSettings) = SamplingSettings()  # type: ignore[valid-type]
+    decoding: DecodingChoice = SamplingSettings()
+    """How text is drawn from the model."""
     sampling_bias: Annotated[float, Field(ge=0.001, le=1)] = 1.0
-    """lambda: draw each token in proportion to p^(1 / lambda): a factor on the temperature."""
+    """lambda: each token is drawn in proportion to p^(1 / lambda), which is a factor on the
+    temperature. 1 means no bias."""
     sampling_batch: BatchSize = 128
+    """Samples that are drawn at a time."""
     watermark: TextWatermarkSettings | None = None
+    """Watermark of all drawn text; default: none."""
 
     @model_validator(mode="after")
     def _beams_are_not_random(self) -> TextModelSettings:
@@ -164,20 +174,22 @@ class TextModelSettings(Section):
                 "sampling_bias below 1 is a temperature: it needs decoding.kind: sampling"
             )
         if self.watermark is not None and isinstance(self.decoding, BeamSettings):
-            raise ValueError(
-                "a watermark is in what is drawn at random: it needs decoding.kind: sampling"
-            )
+            raise ValueError("a watermark requires random drawing: use decoding.kind: sampling")
         return self
 
 
 class Gpt2Settings(Section):
-    """A network of GPT-2's shape, made from these numbers; the tokenizer gives its vocabulary."""
+    """A new network of the architecture of GPT-2; the tokenizer determines its vocabulary."""
 
     kind: Literal["gpt2"] = "gpt2"
     layers: Annotated[int, Field(ge=1, le=200)] = 2
+    """Transformer layers."""
     width: Annotated[int, Field(ge=8, le=65_536)] = 128
+    """Size of the hidden states; a multiple of `heads`."""
     heads: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Attention heads of each layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout rate in training."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Gpt2Settings:
@@ -187,7 +199,10 @@ class Gpt2Settings(Section):
 
 
 class PretrainedSettings(_OfTheHub):
-    """Any causal language model of transformers, by its name on the hub or a local folder; weights as safetensors."""
+    """A causal language model of transformers, from the Hugging Face hub or a local folder.
+
+    Its weights must be stored as safetensors.
+    """
 
     kind: Literal["pretrained"] = "pretrained"
 
@@ -196,42 +211,48 @@ class TextTrainingSettings(TrainingPlan):
     """How long and how fast a language model is fitted."""
 
     tokens: Count = 1_024_000
-    """Budget in tokens seen: the same in every regime."""
+    """Training budget in tokens seen; it is the same in every regime."""
     batch: BatchSize = 32
-    """Windows."""
+    """Windows in a training batch."""
     learning_rate: LearningRate = 2e-3
+    """Largest learning rate of the schedule."""
 
 
 class TextFineTuningSettings(TextTrainingSettings):
-    """The same for a fit that starts from a model."""
+    """How long and how fast a language model is fitted that starts from another model's weights."""
 
     tokens: Count = 512_000
+    """Training budget in tokens seen; it is the same in every regime."""
     learning_rate: LearningRate = 5e-4
+    """Largest learning rate of the schedule."""
 
 
 class LanguageModelSettings(TextModelSettings):
-    """`model:` of a text chain: a causal language model of transformers."""
+    """A causal language model of transformers, new or pretrained."""
 
     kind: Literal["language_model"] = "language_model"
     network: choice(Gpt2Settings, PretrainedSettings) = Gpt2Settings()  # type: ignore[valid-type]
+    """The network of the model."""
     window: Annotated[int, Field(ge=4, le=10**6)] = 128
-    """Tokens of a training example: that many samples of the training set, one after the other, joined."""
+    """Tokens of a training example, which joins successive samples of the training set; a multiple
+    of `modality.block`."""
     training: TextTrainingSettings = TextTrainingSettings()
-    """A fit from scratch."""
+    """Plan of a fit from scratch."""
     fine_tuning: TextFineTuningSettings = TextFineTuningSettings()
-    """A fit that starts from a model, or from pretrained weights."""
+    """Plan of a fit that starts from another model's weights, or from pretrained ones."""
     lora: LoraSettings | None = None
+    """Train low-rank adapters in place of all weights; default: train all weights."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the fit; drawing and measuring are in fp32."""
+    """Number format of the fit; drawing and measuring are always in fp32."""
 
 
 class NgramSettings(TextModelSettings):
-    """`model:` of a text chain: counts of n-grams, backing off to shorter ones (Witten and Bell 1991)."""
+    """Counts of n-grams that back off to shorter ones (Witten and Bell 1991)."""
 
     kind: Literal["ngram"] = "ngram"
     order: Annotated[int, Field(ge=1, le=8)] = 3
-    """n: a token depends on the n - 1 before it."""
+    """n: each token depends on the n - 1 tokens before it."""
     smoothing: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    """Weight of the shorter context, in tokens for each different token seen after the longer one; 0 uses it only
-    where the longer context was never seen, so that what was never seen is never drawn.
-    """
+    """Weight of the shorter context, in tokens for each different token seen after the longer one.
+    At 0 the shorter context is used only where the longer one was never seen, so that an unseen
+    n-gram is never drawn."""

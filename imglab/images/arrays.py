@@ -1,0 +1,97 @@
+"""Images of many forms, brought to uint8 tensors [N, C, H, W]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from imglab.errors import InputError, Problem
+
+GREY_WITH_ALPHA = ("LA", "La")
+WITH_ALPHA = (*GREY_WITH_ALPHA, "PA", "RGBA", "RGBa")
+"""Pillow's modes for images with a transparency channel."""
+
+
+def image_array(image: Image.Image, size: int | None) -> Any:
+    """Return an image as uint8 [H, W] or [H, W, 3]; transparent parts are put on white.
+
+    size  side to which the largest centred square is resized; None: keep the image's own size
+    Raises ValueError for more than 8 bits a channel.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise ValueError(f"it has {image.mode} pixels, not 8 bits a channel; convert it first")
+
+    if image.mode in WITH_ALPHA or "transparency" in image.info:
+        image = _on_white(image)
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+
+    if size is not None:
+        image = _centred_square(image, size)
+    return np.asarray(image)
+
+
+def stack_images(arrays: Sequence[Any], names: Sequence[str]) -> Tensor:
+    """Stack uint8 arrays [H, W] or [H, W, 3] to [N, C, H, W]; one in colour makes all colour.
+
+    names  what the images are called where they differ in size, which raises InputError
+    """
+    if any(array.ndim == 3 for array in arrays):
+        arrays = [_in_colour(array) for array in arrays]
+
+    first_of_shape: dict[tuple[int, ...], str] = {}
+    for array, name in zip(arrays, names, strict=True):
+        first_of_shape.setdefault(array.shape, name)
+    if len(first_of_shape) > 1:
+        examples = [f"{name} is {shape[1]} x {shape[0]}" for shape, name in first_of_shape.items()]
+        what = f"the images differ in size: {', '.join(examples[:2])}"
+        raise InputError(Problem("modality.size", what, "set modality.size to resize them"))
+
+    return channels_first(np.stack(arrays))
+
+
+def channels_first(images: Any) -> Tensor:
+    """Return images [N, H, W] or [N, H, W, 1 or 3], array or tensor, as a tensor [N, C, H, W].
+
+    Images that have this form already are left as they are.
+    """
+    tensor = torch.as_tensor(images)
+    if tensor.dim() == 3:
+        tensor = tensor[:, None]
+    elif tensor.shape[-1] in (1, 3):
+        tensor = tensor.permute(0, 3, 1, 2)
+    return tensor.contiguous()
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return an image without its transparency, grey if it was grey."""
+    mode = "RGB"
+    if image.mode in GREY_WITH_ALPHA:
+        mode = "L"
+
+    colour = image.convert("RGBA")
+    flat = Image.new("RGBA", colour.size, "white")
+    flat.alpha_composite(colour)
+    return flat.convert(mode)
+
+
+def _centred_square(image: Image.Image, size: int) -> Image.Image:
+    """Crop the largest centred square and resize it."""
+    side = min(image.size)
+    left = (image.width - side) // 2
+    top = (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return square.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _in_colour(array: Any) -> Any:
+    if array.ndim == 2:
+        return np.stack([array] * 3, -1)
+    return array

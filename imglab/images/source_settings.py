@@ -1,0 +1,78 @@
+"""Keys of `modality.source` for images: where the real images come from. Read without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from imglab.config.section import PathName, Section, choice
+
+
+class DigitsSource(Section):
+    """The 1,797 scans of handwritten digits that come with scikit-learn: 8 x 8 pixels, grey."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class TorchvisionSource(Section):
+    """A dataset class of `torchvision.datasets` that has a training and a test split."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: str
+    """Name of the class, e.g. `FashionMNIST`."""
+    root: PathName = "data"
+    """Folder that holds the dataset's files."""
+    download: bool = True
+    """Download the files if they are not in `root`."""
+    train_split: str = "train"
+    """Name of the training split, e.g. `trainval`, for classes that take a `split`."""
+    test_split: str = "test"
+    """Name of the test split, for classes that take a `split`."""
+    options: dict[str, str | int | bool] = Field(default_factory=dict)
+    """Further keyword arguments of the class, e.g. `{split: letters}` for EMNIST."""
+
+
+class FolderSource(Section):
+    """A folder of image files, in which each subfolder is a class.
+
+    The folder either has the subfolders `train/` and `test/`, which hold the classes, or it holds
+    all images, which are then split at random (`split_seed`).
+    """
+
+    kind: Literal["folder"] = "folder"
+    path: PathName
+    """Path of the folder."""
+
+
+class CaptionedFolderSource(Section):
+    """A folder of image files with captions, which are the prompts of models that read text.
+
+    The captions are in the file `metadata.jsonl`, in the form that `datasets` uses: a line
+    `{"file_name": .., "text": ..}` for each image. The folder may have the subfolders `train/` and
+    `test/`, each with a file of its own.
+    """
+
+    kind: Literal["captioned_folder"] = "captioned_folder"
+    path: PathName
+    """Path of the folder."""
+    caption: Annotated[str, Field(min_length=1)] = "text"
+    """Key of the caption in each line of `metadata.jsonl`."""
+
+
+class NpzSource(Section):
+    """A NumPy archive with the arrays `train_images` and `test_images`.
+
+    The images are uint8 [N, H, W] or [N, H, W, C] with one or three channels. The arrays
+    `train_labels` and `test_labels` are optional: numbers or words, one for each image.
+    """
+
+    kind: Literal["npz"] = "npz"
+    path: PathName
+    """Path of the `.npz` file."""
+
+
+if TYPE_CHECKING:
+    Source = DigitsSource | TorchvisionSource | FolderSource | CaptionedFolderSource | NpzSource
+else:
+    Source = choice(DigitsSource, TorchvisionSource, FolderSource, CaptionedFolderSource, NpzSource)

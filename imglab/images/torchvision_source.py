@@ -1,0 +1,107 @@
+"""Real images from the dataset classes of torchvision."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import datasets
+
+from imglab.errors import InputError, Problem, first_line, nearest
+from imglab.images.arrays import channels_first, image_array, stack_images
+from imglab.images.labelled import LabelledImages, SourceImages, class_names
+from imglab.images.source_settings import TorchvisionSource
+
+SPLIT_PARAMETERS = {"train", "split"}
+"""Parameters by which a dataset class is asked for its training or its test part."""
+
+UNOPENED = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    AssertionError,
+    TypeError,
+    ImportError,
+    EOFError,
+)
+"""Exceptions of torchvision's classes for wrong options and for missing or damaged files."""
+
+
+def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImages:
+    """Open the training and the test part of a dataset class.
+
+    size  side to which images are resized that come one by one; None: keep their own size
+    """
+    train_set, test_set = _open(source)
+    train = _images(train_set, size)
+    test = _images(test_set, size)
+    assert train.labels is not None
+
+    names = getattr(train_set, "classes", None)
+    if not names:
+        names = sorted(map(int, train.labels.unique().tolist()))
+    return SourceImages(train, test, class_names(names, "modality.source.name"))
+
+
+def _open(source: TorchvisionSource) -> list[Any]:
+    """Return the training and the test part, as torchvision's datasets."""
+    parameters = _parameters(source.name)
+    if not SPLIT_PARAMETERS & set(parameters):
+        usable = [name for name in datasets.__all__ if SPLIT_PARAMETERS & set(_parameters(name))]
+        what = f"torchvision has no split dataset {source.name!r}"
+        raise InputError(Problem("modality.source.name", what, nearest(source.name, usable)))
+
+    splits: list[dict[str, Any]] = [{"split": source.train_split}, {"split": source.test_split}]
+    if "train" in parameters:
+        splits = [{"train": True}, {"train": False}]
+
+    options: dict[str, Any] = dict(source.options)
+    if "download" in parameters:
+        options = {"download": source.download, **options}
+
+    dataset = getattr(datasets, source.name)
+    try:
+        return [dataset(source.root, **split, **options) for split in splits]
+    except UNOPENED as error:
+        what = f"{source.name} could not be opened: {first_line(error)}"
+        remedy = f"put the files under {source.root!r}, or set download: true if there is a network"
+        raise InputError(Problem("modality.source.root", what, remedy)) from error
+
+
+def _parameters(name: str) -> Mapping[str, Any]:
+    """Return the parameters of a dataset class; none where torchvision has no such class."""
+    dataset = getattr(datasets, name, None)
+    if not inspect.isclass(dataset):
+        return {}
+    return inspect.signature(dataset).parameters
+
+
+def _images(dataset: Any, size: int | None) -> LabelledImages:
+    """Return the images of a part: at once where it holds one array, else one by one."""
+    data = getattr(dataset, "data", None)
+    targets = getattr(dataset, "targets", None)
+    if isinstance(data, (np.ndarray, Tensor)) and data.ndim in (3, 4) and targets is not None:
+        return LabelledImages(channels_first(data), torch.as_tensor(targets).long())
+
+    names = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
+    arrays = []
+    labels = []
+    for index, name in enumerate(names):
+        array, label = _item(dataset, index, name, size)
+        arrays.append(array)
+        labels.append(label)
+    return LabelledImages(stack_images(arrays, names), torch.tensor(labels))
+
+
+def _item(dataset: Any, index: int, name: str, size: int | None) -> tuple[Any, int]:
+    """Return an image as an array and its class; InputError, about `name`, if it is not one."""
+    try:
+        image, label = dataset[index]
+        return image_array(image, size), int(label)
+    except (OSError, ValueError, TypeError) as error:
+        what = f"is not an image with a class: {first_line(error)}"
+        raise InputError(Problem(name, what, "use another source")) from error

@@ -1,0 +1,61 @@
+"""Keys of `modality.source` for text: where the real documents come from. Read without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from imglab.config.section import PathName, Section, choice
+
+
+class PydocSource(Section):
+    """The language reference inside CPython (`pydoc_data.topics`): about 80 documents, 460 kB.
+
+    The text, and with it its hash, depends on the version of Python.
+    """
+
+    kind: Literal["pydoc"] = "pydoc"
+
+
+class _Documents(Section):
+    document_start: Annotated[str, Field(max_length=100)] | None = None
+    """Regular expression: each line that it matches begins a new document, e.g. `^ = [^=]+ = $`
+    for WikiText. Default: each file, or each row of a corpus, is a document."""
+
+
+class FilesSource(_Documents):
+    """Text files in UTF-8."""
+
+    kind: Literal["files"] = "files"
+    path: PathName
+    """Path of a text file, or of a folder with `.txt` files."""
+    test_path: PathName | None = None
+    """Path of the test text, in the same form. Default: whole documents of `path` are held out."""
+
+
+class HubSource(_Documents):
+    """A corpus of the Hugging Face hub, or a local folder in its form, through `datasets`.
+
+    This requires the extra `hub`.
+    """
+
+    kind: Literal["hub"] = "hub"
+    name: PathName
+    """Name on the Hugging Face hub, or path of a local folder."""
+    subset: str | None = None
+    """Configuration of the corpus, e.g. `wikitext-2-raw-v1`."""
+    column: str = "text"
+    """Column that holds the text."""
+    train_split: str = "train"
+    """Name of the training split."""
+    test_split: str | None = "test"
+    """Name of the test split. `null`: whole documents of the training split are held out."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; default: `main`."""
+
+
+if TYPE_CHECKING:
+    Source = PydocSource | FilesSource | HubSource
+else:
+    Source = choice(PydocSource, FilesSource, HubSource)
