@@ -87,7 +87,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
                 "--set",
                 "samples=900",
             ],
-            "regime.real_fraction: asks for 900 real samples, there are 30",
+            "regime.real_fraction: asks for 900 real samples, but there are only 30",
         ),
         (["run", "tiny.yaml", "--set", "base=nowhere"], "base: there is no folder 'nowhere'"),
         (
@@ -107,15 +107,15 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
-            "need 12 fresh real samples, 0 are kept apart (keep more apart",
+            "regime.real: asks for 12 fresh real samples in all, but 0 are set aside (set more aside",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: fresh_data, fresh: 9}"],
-            "regime.fresh: 1 generations need 9 fresh real samples, 0 are kept apart",
+            "regime.fresh: asks for 9 fresh real samples in all, but 0 are set aside",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: synthetic_augmentation, ratio: 2}"],
-            "regime.ratio: asks for 80 synthetic samples, a generation leaves 24 (raise samples to 80, or lower it)",
+            "regime.ratio: asks for 80 synthetic samples, but a generation leaves only 24 (raise samples to 80, or lower it)",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: [0.5, 1.5]}"],

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializeAsAny
 
 from imglab.config.section import PathName, PlugIn, Section, choice
-from imglab.config.sections import CURATIONS, REGIMES, MeasureSettings, ReplaceSettings
+from imglab.config.sections import CURATIONS, REGIME_SECTIONS, REGIMES, MeasureSettings
 
 
 class Named(Section):
@@ -24,7 +24,7 @@ class RunConfig(Named):
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     generations: Annotated[int, Field(ge=1, le=32_000)] = 6
-    regime: choice(*REGIMES, plug_in=True) = ReplaceSettings()  # type: ignore[valid-type]
+    regime: choice(*REGIMES, plug_in=True) = REGIME_SECTIONS["replace"]()  # type: ignore[valid-type]
     curate: choice(*CURATIONS, plug_in=True) | None = None  # type: ignore[valid-type]
     """Which of the samples drawn go on to the pool."""
     start: Literal["previous", "base", "scratch"] = "previous"

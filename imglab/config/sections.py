@@ -2,84 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from imglab import regimes
 from imglab.config.section import WATERMARK_KEY, Section, Seed
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class ReplaceSettings(Section):
-    """Train on the last generation's samples alone."""
-
-    kind: Literal["replace"] = "replace"
+from imglab.regimes.registry import CALL
 
 
-class RealOnlySettings(Section):
-    """Train on the real data alone: the control."""
+def regime_section(name: str, function: Callable[..., object]) -> type[Section]:
+    """Return the section that holds a regime's keys: those parameters that are not of each call.
 
-    kind: Literal["real_only"] = "real_only"
-    size: Literal["real", "last"] = "real"
-    """All of it, or no more than the last generation drew: equal budget where `samples` is smaller."""
+    Their types, bounds and descriptions are read from the function's annotations.
+    """
+    # `Selection`, which the function returns, needs torch; which class it is does not matter here.
+    hints = get_type_hints(function, localns={"Selection": object}, include_extras=True)
+    fields: dict[str, Any] = {"kind": (Literal[name], name)}
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key in CALL:
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        fields[key] = (hints[key], ... if required else parameter.default)
 
-
-class AccumulateSettings(Section):
-    """Train on the real data and all generations so far."""
-
-    kind: Literal["accumulate"] = "accumulate"
-
-
-class AccumulateSubsampleSettings(Section):
-    """Train on a draw of fixed size from the real data and all generations so far."""
-
-    kind: Literal["accumulate_subsample"] = "accumulate_subsample"
-
-
-class MixSettings(Section):
-    """Train on a share of real data and the last generation's samples."""
-
-    kind: Literal["mix"] = "mix"
-    real_fraction: Share | Annotated[list[Share], Field(min_length=1)]
-    """One share, or one for each generation from 1 on; the last one stays."""
-    real: Literal["fixed", "resampled", "fresh"] = "fixed"
+    title = name.title().replace("_", "")
+    return create_model(
+        f"{title}Settings", __base__=Section, __doc__=inspect.getdoc(function), **fields
+    )
 
 
-class SyntheticAugmentationSettings(Section):
-    """Train on all real data and a number of the last generation's samples."""
-
-    kind: Literal["synthetic_augmentation"] = "synthetic_augmentation"
-    ratio: Annotated[float, Field(ge=0, le=10**6)] = 1.0
-    """lambda: synthetic samples for each real one."""
-
-
-class FreshDataSettings(Section):
-    """Train on the last generation's samples and real data that no generation has seen."""
-
-    kind: Literal["fresh_data"] = "fresh_data"
-    fresh: Annotated[int, Field(ge=0, le=10**9)]
-    """Real samples that each generation adds."""
-
-
-class SlidingWindowSettings(Section):
-    """Train on the samples of the last few generations."""
-
-    kind: Literal["sliding_window"] = "sliding_window"
-    window: Annotated[int, Field(ge=1, le=32_000)] = 3
-    """Generations; the real data count as the one before generation 0."""
-
-
-REGIMES = (
-    ReplaceSettings,
-    RealOnlySettings,
-    AccumulateSettings,
-    AccumulateSubsampleSettings,
-    MixSettings,
-    SyntheticAugmentationSettings,
-    FreshDataSettings,
-    SlidingWindowSettings,
-)
+REGIME_SECTIONS = {
+    name: regime_section(name, function) for name, function in regimes.REGIMES.items()
+}
+"""The sections of the regimes that ship, by name."""
+REGIMES = tuple(REGIME_SECTIONS.values())
 
 
 class CurationSection(Section):
