@@ -136,7 +136,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             ["run", "image.yaml", "--set", "model.channels.0=8"],
             "channels is a list (give it whole: channels=[...])",
         ),
-        (["run", "image.yaml", "--set", "regime=5"], "regime.kind: is missing"),
+        (["run", "image.yaml", "--set", "regime=5"], "regime.kind: this key is missing"),
         (
             ["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"],
             "5 levels halve the image 4 times",

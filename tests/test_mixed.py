@@ -142,7 +142,7 @@ def test_the_mixture_knows_its_density():
         ),
         (
             {**TWO, "models": ["gaussian", "gauss"]},
-            "'gauss' is not one of them .*did you mean 'gaussian'",
+            "'gauss' is not a known kind .*did you mean 'gaussian'",
         ),
         ({**TWO, "models": ["gaussian", "ngram"]}, "model.models.1.kind: .*text"),
     ],

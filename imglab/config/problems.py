@@ -12,66 +12,78 @@ from imglab.config.section import Section
 from imglab.errors import Problem, nearest
 
 MOST_TOLD = 100
-"""Problems that are told at once, about: nobody reads more."""
+"""About how many problems are reported at once: nobody reads more."""
 SHOWN = 60
-"""Signs of a value that a message repeats."""
+"""How many characters of a value a message repeats."""
 
 
 def problems_of(
     where: str, tree: Any, model: type[Section], error: ValidationError
 ) -> list[Problem]:
-    """Turn pydantic's errors into problems as `problem_of` does; of very many, tell the first."""
-    found = error.errors(include_url=False)
-    told = [problem_of(where, tree, model, details) for details in found[:MOST_TOLD]]
-    more = len(found) - len(told)
-    return [*told, Problem(where, f"{more} more problems", "mend these first")] if more else told
+    """Turn pydantic's errors into problems as `problem_of` does; of very many, report the first."""
+    errors = error.errors(include_url=False)
+    problems = [problem_of(where, tree, model, details) for details in errors[:MOST_TOLD]]
+    more = len(errors) - len(problems)
+    if more:
+        problems.append(Problem(where, f"there are {more} more problems", "fix these first"))
+    return problems
 
 
 def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetails) -> Problem:
-    """Turn pydantic's error into one that names the key as the user wrote it, and the nearest valid one."""
+    """Turn pydantic's error into one that names the key as written, and the nearest valid one."""
     keys, sections = _keys_as_written(tree, model, details["loc"])
     at = f"{where}: {'.'.join(map(str, keys))}" if keys else where
+
     if details["type"] == "extra_forbidden":
         fields = sorted({name for section in sections for name in section.model_fields})
         return Problem(at, "unknown key", nearest(str(keys[-1]), fields))
     if details["type"] == "missing":
         return Problem(at, "this key is missing")
     if details["type"] == "union_tag_invalid":
-        context = details.get("ctx", {})
-        expected = [name.strip("' ") for name in str(context.get("expected_tags", "")).split(",")]
-        tag = str(context.get("tag"))
-        what = f"{shortened(tag)} is not one of them" if tag else "is missing"
-        return Problem(f"{at}.kind", what, nearest(tag[:SHOWN], expected))
+        return _wrong_kind(at, details)
+
     message = details["msg"].removeprefix("Value error, ")
-    given = (
-        ""
-        if isinstance(details["input"], (dict, Section))
-        else f", not {shortened(details['input'])}"
-    )
-    if details["type"] == "literal_error" and isinstance(details["input"], str):
+    value = details["input"]
+    if not isinstance(value, (dict, Section)):
+        message += f", not {shortened(value)}"
+    if details["type"] == "literal_error" and isinstance(value, str):
         options = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
-        named = nearest(details["input"][:SHOWN], [option.strip("'") for option in options])
-        return Problem(at, f"{message}{given}", named)
-    return Problem(at, f"{message[:1].lower()}{message[1:]}{given}")
+        remedy = nearest(value[:SHOWN], [option.strip("'") for option in options])
+        return Problem(at, message, remedy)
+    return Problem(at, f"{message[:1].lower()}{message[1:]}")
+
+
+def _wrong_kind(at: str, details: ErrorDetails) -> Problem:
+    """Return the problem of a section whose `kind` is missing or names none of the choice."""
+    context = details.get("ctx", {})
+    kind = str(context.get("tag"))
+    expected = [name.strip("' ") for name in str(context.get("expected_tags", "")).split(",")]
+    what = f"{shortened(kind)} is not a known kind" if kind else "this key is missing"
+    return Problem(f"{at}.kind", what, nearest(kind[:SHOWN], expected))
 
 
 def _keys_as_written(
     tree: Any, model: type[Section], loc: Sequence[Any]
 ) -> tuple[list[Any], list[type[Section]]]:
-    """Drop pydantic's own words (the tag of a choice) from an error's path; also return the sections it ends in."""
+    """Drop pydantic's own words (the tag of a choice) from an error's path.
+
+    Returns the keys that are left, and the sections in which the last of them stands.
+    """
     keys: list[Any] = []
-    sections, inner = [model], [model]
+    sections = [model]
+    inner = [model]
     for part in loc:
         fields = [section.model_fields[part] for section in inner if part in section.model_fields]
-        if fields or (isinstance(tree, (dict, list)) and _has(tree, part)):
-            keys.append(part)
-            if not isinstance(part, int):  # a place in a list is of the list's sections
-                sections = inner
-                inner = [found for field in fields for found in _sections_in(field.annotation)]
-            tree = tree[part] if _has(tree, part) else None
-        else:
+        if not fields and not _has(tree, part):
             tagged = [section for section in inner if _tag(section) == part]
             inner = tagged or inner
+            continue
+
+        keys.append(part)
+        if not isinstance(part, int):  # a place in a list belongs to the sections of the list
+            sections = inner
+            inner = [section for field in fields for section in _sections_in(field.annotation)]
+        tree = tree[part] if _has(tree, part) else None
     return keys, sections
 
 
@@ -89,20 +101,30 @@ def _sections_in(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _tag(section: type[Section]) -> Any:
-    return section.model_fields["kind"].default if "kind" in section.model_fields else None
+    if "kind" not in section.model_fields:
+        return None
+    return section.model_fields["kind"].default
 
 
 def shortened(value: Any) -> str:
-    """Show a value, or the beginning of a long one."""
+    """Return a value as Python writes it, or the beginning of a long one."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits
-        return "such a number"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+        return "a number of thousands of digits"
+    if len(text) <= SHOWN:
+        return text
+    return f"{text[: SHOWN - 3]}..."
 
 
 def kind_of_value(value: Any) -> str:
-    """Say in plain words what was given where a mapping was asked for."""
-    return {type(None): "nothing", list: "a list", str: "text"}.get(
-        type(value), type(value).__name__
-    )
+    """Return a plain word for the type of a value that stands where a mapping is expected."""
+    words = {
+        type(None): "nothing",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+    }
+    return words.get(type(value), type(value).__name__)

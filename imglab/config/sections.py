@@ -1,4 +1,4 @@
-"""The sections of a config that every kind of data has. Read without torch."""
+"""The sections of a config that every kind of data has. They are read without torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from imglab.regimes.registry import CALL
 
 
 def regime_section(name: str, function: Callable[..., object]) -> type[Section]:
-    """Return the section that holds a regime's keys: those parameters that are not of each call.
+    """Return the section that holds a regime's keys: what its function takes beside each call's.
 
-    Their types, bounds and descriptions are read from the function's annotations.
+    Types, bounds and descriptions of the keys are read from the function's annotations.
     """
-    # `Selection`, which the function returns, needs torch; which class it is does not matter here.
+    # What the function returns is annotated with a class whose import needs torch; any will do.
     hints = get_type_hints(function, localns={"Selection": object}, include_extras=True)
     fields: dict[str, Any] = {"kind": (Literal[name], name)}
     for key, parameter in inspect.signature(function).parameters.items():
         if key in CALL:
             continue
-        required = parameter.default is inspect.Parameter.empty
-        fields[key] = (hints[key], ... if required else parameter.default)
+        default = parameter.default
+        if default is inspect.Parameter.empty:
+            default = ...  # which pydantic takes for: the key is required
+        fields[key] = (hints[key], default)
 
     title = name.title().replace("_", "")
     return create_model(
@@ -41,10 +43,11 @@ REGIMES = tuple(REGIME_SECTIONS.values())
 
 
 class CurationSection(Section):
-    """`curate:`, whichever kind it is."""
+    """The keys of `curate:` that every kind of curator has."""
 
     oversample: Annotated[float, Field(ge=1, le=1000)] | None = None
-    """How many times `samples` are drawn; left out: as many as leave `samples` after a fixed share is kept."""
+    """How many times `samples` a generation draws. Left out, a curator that keeps a fixed share
+    draws as many as leave `samples`; any other curator draws `samples`."""
 
 
 class RankingSection(CurationSection):
@@ -55,13 +58,13 @@ class RankingSection(CurationSection):
 
 
 class RandomCuration(RankingSection):
-    """Keep a share at random: the control of the others."""
+    """Keep a share at random: the control of the other curators."""
 
     kind: Literal["random"] = "random"
 
 
 class ConfidenceCuration(RankingSection):
-    """Keep the share of which the data's own classifier is most sure."""
+    """Keep the share of which the data's own classifier is most certain."""
 
     kind: Literal["confidence"] = "confidence"
 
@@ -89,18 +92,20 @@ class DuplicatesCuration(CurationSection):
 
     kind: Literal["duplicates"] = "duplicates"
     distance: Annotated[float, Field(ge=0, le=1000)] = 0.5
-    """In units of the real data's median distance to the nearest other sample."""
+    """Samples closer than this are duplicates. The unit is the median distance of a real sample to
+    the nearest other one."""
 
 
 class DropWatermarkedCuration(CurationSection):
-    """Drop what a detector takes for the work of a model that marks its samples."""
+    """Drop the samples that a detector attributes to a model that marks its samples."""
 
     kind: Literal["drop_watermarked"] = "drop_watermarked"
     key: Seed = WATERMARK_KEY
+    """The secret number with which the model marks its samples (`model.watermark.key`)."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of real samples in which it finds the mark: sets its threshold."""
+    """Share of real samples in which the detector sees a mark; this sets its threshold."""
     error_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of verdicts that are turned round: a detector worse than this one."""
+    """Share of the detector's verdicts that are reversed, which simulates a worse detector."""
 
 
 class HumanCuration(CurationSection):
@@ -125,6 +130,10 @@ class MeasureSettings(Section):
     """What generations are compared with, and how."""
 
     reference: Literal["train", "test"] = "test"
+    """Which split of the real data the samples are compared with."""
     precision_recall_k: Annotated[int, Field(ge=1, le=10**6)] = 3
+    """Neighbours that span the manifold of precision and recall."""
     density_coverage_k: Annotated[int, Field(ge=1, le=10**6)] = 5
+    """Neighbours that span the manifold of density and coverage."""
     floor_splits: Annotated[int, Field(ge=20, le=1000)] = 20
+    """How many random disjoint splits of the real data stand behind each floor."""
