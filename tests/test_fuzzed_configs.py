@@ -463,7 +463,7 @@ class TestTheSchema:
             what = told(error)[0]
         else:
             what = "" if found == tree else "is something else"
-        assert not what or any(bound in what for bound in ("signs", "digits", "deeper")), what
+        assert not what or any(bound in what for bound in ("characters", "digits", "deeper")), what
 
 
 def small_trees(corpus: Path) -> list[dict]:
