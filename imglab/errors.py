@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input: where (a file, a dotted key), what, and what to do about it."""
+    """One thing wrong with an input: where (a file, a dotted key), what, and how to mend it."""
 
     where: str
     what: str

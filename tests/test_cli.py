@@ -241,10 +241,10 @@ def test_control_characters_do_not_reach_the_terminal(lab, tmp_path):
     assert "\x1b" not in err
 
 
-def test_validate_says_right_and_writes_nothing(lab, tmp_path):
+def test_validate_says_valid_and_writes_nothing(lab, tmp_path):
     write(tmp_path, TINY_IMAGE)
     code, out, _ = lab("validate", "tiny.yaml")
-    assert (code, out) == (0, "tiny.yaml: right\n")
+    assert (code, out) == (0, "tiny.yaml: valid\n")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 

@@ -154,7 +154,7 @@ def bind_function(section: PlugIn, where: str, call: set[str]) -> Any:
 def build_plug_in(section: PlugIn, contract: type[T], where: str, **arguments: Any) -> T:
     """Import the class that a section names and make an object of it with the section's keys.
 
-    Raises InputError if there is no such class, if it is not a `contract`, or if it has no such key.
+    Raises InputError if there is no such class, if it is not a `contract`, or if a key is wrong.
 
     arguments  are passed beside the keys as far as the class has parameters of these names
     """

@@ -22,7 +22,7 @@ BUILT = {
     "modality": (kinds.MODALITIES, "imglab.modalities"),
     "model": (kinds.MODELS, "imglab.models"),
 }
-"""The sections whose settings depend on their kind: the table of kinds and the entry-point group."""
+"""The sections whose settings depend on their kind: table of kinds, and entry-point group."""
 
 
 def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySideConfig:

@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class TrainingPlan(Section):
-    """How long and how fast a network is fitted; a modality's own plan adds the budget in its unit."""
+    """How long and how fast a network is fitted; a modality's plan adds the budget in its unit."""
 
     epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None
     """Budget in passes over the training set, which replaces the budget in samples: a regime with a
@@ -81,7 +81,7 @@ WATERMARK_KEY = 15_485_863
 
 
 class PlugIn(BaseModel):
-    """A section whose `kind` is `module:Class`: that class gets its keys, and alone can check them."""
+    """A section whose `kind` is `module:Class`: its keys go to that class, which checks them."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
 
@@ -116,11 +116,10 @@ def spell_out(value: Any) -> Any:
 
 def kind_of(value: Any) -> str:
     """Return which section of a choice a value is meant for."""
-    if isinstance(value, dict):
-        kind = value.get("kind", "")
-    else:
-        kind = getattr(value, "kind", "")
-    return "module:Class" if is_plug_in(kind) else str(kind)
+    kind = value.get("kind", "") if isinstance(value, dict) else getattr(value, "kind", "")
+    if is_plug_in(kind):
+        return "module:Class"
+    return str(kind)
 
 
 def choice(*sections: type[Section], plug_in: bool = False) -> Any:

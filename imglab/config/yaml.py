@@ -154,7 +154,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def text(self, data: str) -> Any:
-        """Escape what ends a line besides the line feed: in other quotes PyYAML makes it a space."""
+        """Escape what ends a line beside the line feed: in other quotes PyYAML makes it a space."""
         quotes = '"' if any(end in data for end in "\x85\u2028\u2029") else None
         return self.represent_scalar(f"{_TAG}str", data, style=quotes)
 

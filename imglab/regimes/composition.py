@@ -1,4 +1,4 @@
-"""What a regime's training sets consist of, in numbers: all that closed forms need to know of it."""
+"""What a regime's training sets consist of, in numbers: all that closed forms need to know."""
 
 from __future__ import annotations
 

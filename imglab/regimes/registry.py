@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imglab.samples import Selection
 
 CALL = ("sizes", "generation", "seed")
-"""What every regime is called with; its other parameters are the keys of its section in a config."""
+"""What every regime is called with; its other parameters are its keys in a config."""
 
 
 class Regime(Protocol):
@@ -44,7 +44,7 @@ class RunSizes:
         return range(1, self.generations)
 
     def fresh_problems(self, key: str, asked: int, remedy: str = "") -> Iterator[Problem]:
-        """Yield a problem if all generations together ask for more fresh samples than are set aside.
+        """Yield a problem if generations together ask for more fresh samples than are set aside.
 
         key     the regime's key that asks for them
         remedy  what to do instead of setting more aside
@@ -78,8 +78,8 @@ def register(
     """Offer a regime under its function's name, with what can be asked of it before a run.
 
     The answers become attributes of the function. Another package's regime, which a config names as
-    `module:function` or by an entry point, is asked in the same way: it sets these attributes on its
-    own function, and may leave out any of them.
+    `module:function` or by an entry point, is asked in the same way: it sets these attributes on
+    its function, and may leave out any of them.
 
     needs        (run: RunSizes, **keys) -> problems; see `BoundRegime.needs`
     fresh        (left, *, generation, **keys) -> a number; see `BoundRegime.fresh`
@@ -98,6 +98,7 @@ class BoundRegime:
     keys: Mapping[str, Any]
 
     def __call__(self, sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
+        """Choose the training set of `generation`."""
         return self.function(sizes, generation=generation, seed=seed, **self.keys)
 
     def needs(self, run: RunSizes) -> Iterator[Problem]:
@@ -114,9 +115,9 @@ class BoundRegime:
         return fresh(left, generation=generation, **self.keys)
 
     def composition(self, n: int) -> Composition | None:
-        """Return what training sets consist of if every generation leaves n samples; None if unknown.
+        """Return what training sets consist of if every generation leaves n samples.
 
-        n  also the size of the real training set
+        The real training set has n samples, too. None: no closed form is known.
         """
         composition: Compose | None = self._attribute("composition")
         if composition is None:

@@ -29,8 +29,9 @@ def sliding_window(
 ) -> Selection:
     """Train on the samples of the last few generations.
 
-    D_g = S_{g-w} + ... + S_{g-1}, where w is the `window` and S_{-1} the real set: between `replace`
-    (w = 1) and `accumulate` (w > g), the two ends that Gerstgrasser et al. 2024, section 2, compare.
+    D_g = S_{g-w} + ... + S_{g-1}, where w is the `window` and S_{-1} the real set. It lies between
+    `replace` (w = 1) and `accumulate` (w > g), the two ends that Gerstgrasser et al. 2024,
+    section 2, compare.
     """
     oldest = max(0, generation + 1 - window)
     return join(*(whole(sizes, entry) for entry in range(oldest, generation + 1)))
