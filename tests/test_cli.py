@@ -274,6 +274,62 @@ def test_a_regime_of_a_third_party(lab, tmp_path, monkeypatch):
     )
 
 
+DEBUGGED = [
+    (["run", "tiny.yaml", "--set", "regime.kind=no_lab:regime"], "ModuleNotFoundError: No module"),
+    (["run", "tiny.yaml", "--set", "generations=0"], "ValidationError: 1 validation error"),
+    (["metrics", "odd"], "JSONDecodeError: "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "cause"), DEBUGGED)
+def test_debug_mode_shows_the_causes(lab, tmp_path, monkeypatch, arguments, cause):
+    write(tmp_path, TINY_GAUSSIAN)
+    lab("run", "tiny.yaml", "--out", "odd")
+    (tmp_path / "odd/generation_001/metrics.json").write_text("{")
+
+    code, _, plain = lab(*arguments)
+    monkeypatch.setenv("IMGLAB_DEBUG", "1")
+    code_again, _, debugged = lab(*arguments)
+    assert code == code_again == 2
+    assert "Traceback" not in plain
+    assert debugged.startswith(plain), "the message comes first"
+    chain = debugged.removeprefix(plain)
+    assert cause in chain
+    assert chain.index(cause) < chain.index("The above exception was the direct cause")
+    assert chain.index(cause) < chain.index("imglab.errors.InputError: ")
+
+
+def test_debug_mode_shows_what_stopped_a_run(lab, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    write(tmp_path, TINY_GAUSSIAN)
+    monkeypatch.setattr("imglab.store.files.os.replace", full)
+    monkeypatch.setenv("IMGLAB_DEBUG", "1")
+    code, _, err = lab("run", "tiny.yaml")
+    assert code == 3
+    assert err.startswith("stopped: the disk is full")
+    assert "OSError: [Errno 28] No space left on device" in err
+
+
+@pytest.mark.parametrize(
+    ("curate", "said"),
+    [
+        (None, "30 drawn per generation"),
+        ({"kind": "random", "keep": 0.5}, "60 drawn and 30 kept per generation"),
+        ({"kind": "random", "keep": 0.5, "oversample": 3.0}, "90 drawn and 45 kept per generation"),
+        ({"kind": "duplicates", "oversample": 2.0}, "60 drawn and then curated per generation"),
+    ],
+)
+def test_the_header_says_how_many_are_drawn(lab, tmp_path, curate, said):
+    write(tmp_path, {**TINY_GAUSSIAN, "generations": 1, "curate": curate})
+    code, out, err = lab("run", "tiny.yaml")
+    assert code == 0, err
+    assert out.splitlines()[0].endswith(f"30 test samples, {said}")
+    rows = json.loads(lab("metrics", "runs/tiny", "--json")[1])["runs"][0]["generations"]
+    assert rows[0]["n_synthetic"] == int(said.split()[0])
+
+
 def test_list_names_what_there_is(lab, monkeypatch):
     monkeypatch.chdir(ROOT)
     code, out, _ = lab("list")

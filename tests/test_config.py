@@ -11,8 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imglab.config.kinds import build_plug_in
 from imglab.config.load import dump_config, load_config, validate_config
 from imglab.config.merge import differences, with_changes
+from imglab.config.section import PlugIn
 from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
 from imglab.studies.sweeps.config import load_sweep
@@ -242,3 +244,30 @@ class TestProfiles:
     def test_a_config_without_any(self, tmp_path):
         with pytest.raises(InputError, match="this config has no profiles"):
             load_config(self.write(tmp_path, profiles={}), ["profile=small"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "parameters", "message"),
+    [
+        ({"width": 2}, "*, width=1", ""),
+        ({"widht": 2}, "*, width=1", r"model.widht: \S+ has no such key .did you mean 'width'.\)"),
+        ({"modality": 2}, "modality=None, *, width=1", "model.modality: .* .one of: width.$"),
+        ({"anything": 2}, "**keys", ""),
+        ({"width": 1, "anything": 2}, "*, width, **keys", ""),
+        ({"modality": 1}, "modality=None, **keys", "model.modality: .* has no such key$"),
+        ({"others": 1}, "*others", "model.others: .* has no such key$"),
+        ({"x": 1}, "", "model.x: .* has no such key$"),
+    ],
+)
+def test_keys_of_a_third_partys_class(tmp_path, monkeypatch, keys, parameters, message):
+    """A key is compared with the parameters of its class; one that takes any key refuses none."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    code = f"class Mine(dict):\n    def __init__(self, {parameters}):\n        pass\n"
+    (tmp_path / "my_models.py").write_text(code)
+    section = PlugIn.model_validate({"kind": "my_models:Mine", **keys})
+    if message:
+        with pytest.raises(InputError, match=message):
+            build_plug_in(section, dict, "model", modality="the data")
+    else:
+        assert isinstance(build_plug_in(section, dict, "model", modality="the data"), dict)
