@@ -1,7 +1,8 @@
-"""How the tail dies when each generation is a draw of the last one's frequencies: what chance alone would lose.
+"""How the tail dies if each generation is a draw from the last one's frequencies.
 
-The rare-category limit of multinomial resampling: the lines of single draws are independent branching processes with
-Poisson(1) offspring. `n` draws per generation; `t` counts draws.
+This is what chance alone would lose. It is the rare-category limit of multinomial resampling: the
+lines of single draws are independent branching processes with Poisson(1) offspring. There are `n`
+draws per generation, and `t` counts generations of draws.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from imglab.solvable.theory.categories import EXACT, RARE, alive_exactly
 
 
 def chance_alive(probability: float, n: int, t: int, seen: int | None = None) -> float:
-    """Return the chance that a category of this real probability occurs in the t-th draw.
+    """Return the chance that a category of this real probability occurs in the t-th generation.
 
-    seen  how many of that generation's n draws are looked at; default: all. t = 0 is the truth itself.
+    t = 0 is the truth itself.
+
+    seen  how many of that generation's n draws are looked at; default: all of them
     """
     if t == 0:
         return float(probability > 0)
-    first = n if seen is None else seen
+
+    looked_at = n if seen is None else seen
     if t == 1:
-        return 1 - math.exp(-first * probability)
-    alive = 1 - math.exp(
-        -first / n
-    )  # of one copy in the generation before: that one of the draws seen is its child
+        return 1 - math.exp(-looked_at * probability)
+
+    # The chance that one copy in the generation before has a child among the draws looked at.
+    alive = 1 - math.exp(-looked_at / n)
     for _ in range(t - 2):
         alive = 1 - math.exp(-alive)
     return 1 - math.exp(-n * probability * alive)
@@ -35,14 +39,17 @@ def chance_alive(probability: float, n: int, t: int, seen: int | None = None) ->
 def expected_alive(
     probabilities: Sequence[float], n: int, t: int, seen: int | None = None
 ) -> float:
-    """Return the expected share of categories that occur in the t-th draw."""
+    """Return the expected share of categories that occur in the t-th generation."""
     return sum(chance_alive(p, n, t, seen) for p in probabilities) / len(probabilities)
 
 
 def chances_alive(probabilities: Tensor, n: int, t: int) -> list[float | None]:
-    """Return the chance of each category, float [K], to occur in the t-th draw of n; None where it is not known.
+    """Return each category's chance to occur in the t-th generation; None where it is not known.
 
-    Exact up to n = 1000; above, the rare-category limit as long as it is within 1%, for t up to n / 20.
+    It is exact for n up to 1000. Above that, it is the rare-category limit as long as that is
+    within 1%, for t up to n / 20.
+
+    probabilities  float [K]
     """
     if n <= EXACT and t:
         return list(alive_exactly(probabilities, n, t).tolist())
