@@ -46,14 +46,19 @@ def main() -> None:
     except SystemExit as ended:
         distributed.end(done=not ended.code)
         raise
+
+    # Errors that have a message of their own.
     except InputError as error:
         complain([f"error: {problem}" for problem in error.problems], error)
         raise SystemExit(2) from error
+
+    # Only paths that are too long or lead in circles: other failures are not the input's.
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
             raise
         complain([f"error: {str(error.filename)[:80]}...: {error.strerror}"], error)
         raise SystemExit(2) from error
+
     except Stopped as stop:
         complain([f"stopped: {stop}"], stop)
         distributed.end(done=False)

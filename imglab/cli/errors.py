@@ -58,6 +58,7 @@ def stoppable(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Stopped(f"{folder} is unfinished; run the same command again to go on") from error
+
     except OSError as error:
         explained = _explain(error, folder)
         if explained is None:
@@ -71,12 +72,15 @@ def _explain(error: OSError, folder: Path) -> Stopped | InputError | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space and run the same command again"
         return Stopped(f"the disk is full; {remedy} ({folder})")
+
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         what = f"cannot be written: {error.strerror}"
         return InputError(Problem(place, what, "choose another --out"))
+
     if error.errno in DISK_FAILED:
         remedy = "finished generations are kept, run the same command again to go on"
         return Stopped(f"{place}: {error.strerror}; {remedy}")
+
     if error.errno == errno.ENOENT and str(error.filename).startswith(str(folder)):
         what = "was removed while it was in use"
         return InputError(Problem(place, what, "run the same command again"))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import Changes, ConfigPath, Runs
+from imglab.cli.options import AsJson, Changes, ConfigPath, Runs
 from imglab.cli.run import announce_imports
 from imglab.errors import InputError, ProblemCollector
 from imglab.safe_text import printable
@@ -19,9 +19,7 @@ from imglab.safe_text import printable
 
 def metrics(
     runs: Runs,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print everything as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the table of one or many runs, from their files.
 

@@ -108,6 +108,7 @@ def _run_chain(chain: Run) -> None:
 
     with stoppable(chain.folder), StopRequest() as stop:
         events = stop.heeded(chain.events())
+
         if distributed.is_main():
             with RunConsole(chain) as console:
                 for event in events:

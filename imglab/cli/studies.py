@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import Changes, ConfigPath, Out, Workers
+from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
 from imglab.cli.run import announce_imports
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
@@ -75,24 +75,29 @@ def _summarize(folder: Path) -> None:
         typer.echo(path)
 
 
+ProfileName = Annotated[str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")]
+
+
+ClaimsFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")
+]
+
+
+DataFolder = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")
+]
+
+
 def claims(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all."),
     ] = None,
-    profile: Annotated[
-        str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")
-    ] = "quick",
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")
-    ] = Path("runs/claims"),
-    data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")
-    ] = Path("data"),
+    profile: ProfileName = "quick",
+    out: ClaimsFolder = Path("runs/claims"),
+    data: DataFolder = Path("data"),
     workers: Workers = 2,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the verdicts as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
     listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
 ) -> None:
     """Run claims of papers at a size that fits, and say pass, fail or blocked, with the numbers.

@@ -51,13 +51,15 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
         raise InputError(Problem(f"{where}: chains", what, "see configs/side_by_side.yaml"))
     check_number(chains, f"{where}: chains")
 
-    common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
+    # Two names that differ only in case would share a directory on some file systems.
     names = Counter(str(name).casefold() for name in chains)
+    common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
     configs: dict[str, RunConfig] = {}
     collector = ProblemCollector()
     for name, section in chains.items():
         if len(collector) >= MOST_TOLD:
             break
+
         at = f"{where}: chains.{name}"
         problem = _chain_problem(name, section, at, names)
         if problem is not None:
@@ -84,6 +86,7 @@ def _chain_problem(name: Any, section: Any, at: str, names: Mapping[str, int]) -
     if not is_chain_name(name):
         remedy = "use letters, digits, `-` and `_`, and begin with a letter"
         return Problem(at, "is not a valid name for a chain", remedy)
+
     if names[name.casefold()] > 1:
         what = "differs from the name of another chain only in upper and lower case"
         return Problem(at, what, "rename it")
@@ -113,6 +116,7 @@ def validate_config(tree: Any, where: str) -> RunConfig:
     unknown = [key for key in BUILT if key in tree and sections[key] is None]
     problems = [_unknown_kind(key, tree[key], where) for key in unknown]
     model = _config_class(**{key: section or Any for key, section in sections.items()})
+
     try:
         config = model.model_validate(tree)
     except ValidationError as error:

@@ -80,8 +80,8 @@ def with_changes(tree: Any, changes: Sequence[str]) -> Any:
     """Return a config tree with `key.sub=value` changes applied, whose values are read as YAML."""
     for change in changes:
         key, equals, text = change.partition("=")
-        shown = change.partition("\n")[0][:SHOWN]
-        where = f"--set {shown}" if shown == change else f"--set {shown}..."
+        where = f"--set {_beginning(change)}"
+
         if not equals or not key.strip():
             raise InputError(Problem(where, "is not key=value", "e.g. --set model.steps=20"))
         *parents, last = _steps(key.strip(), where)
@@ -91,6 +91,14 @@ def with_changes(tree: Any, changes: Sequence[str]) -> Any:
         tree = dict(tree)
         _opened(tree, parents, where)[last] = parse_yaml(text, where)
     return tree
+
+
+def _beginning(change: str) -> str:
+    """Return a change as messages show it: one line, not too long."""
+    shown = change.partition("\n")[0][:SHOWN]
+    if shown == change:
+        return shown
+    return f"{shown}..."
 
 
 def _steps(key: str, where: str) -> list[str]:

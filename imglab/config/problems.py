@@ -46,6 +46,7 @@ def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetail
     value = details["input"]
     if not isinstance(value, (dict, Section)):
         message += f", not {shortened(value)}"
+
     if details["type"] == "literal_error" and isinstance(value, str):
         options = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
         remedy = nearest(value[:SHOWN], [option.strip("'") for option in options])
@@ -74,6 +75,8 @@ def _keys_as_written(
     inner = [model]
     for part in loc:
         fields = [section.model_fields[part] for section in inner if part in section.model_fields]
+
+        # A word of pydantic's own may be the tag of a choice: it says which section follows.
         if not fields and not _has(tree, part):
             tagged = [section for section in inner if _tag(section) == part]
             inner = tagged or inner
@@ -83,6 +86,8 @@ def _keys_as_written(
         if not isinstance(part, int):  # a place in a list belongs to the sections of the list
             sections = inner
             inner = [section for field in fields for section in _sections_in(field.annotation)]
+
+        # From here on, `loc` is a path in what this key holds.
         tree = tree[part] if _has(tree, part) else None
     return keys, sections
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializeAsAny
 
 from imglab.config.section import PathName, PlugIn, Section, choice
-from imglab.config.sections import CURATIONS, REGIME_SECTIONS, REGIMES, MeasureSettings
+from imglab.config.sections import CURATIONS, DEFAULT_REGIME, REGIMES, MeasureSettings
 
 
 class Named(Section):
@@ -27,7 +27,7 @@ class RunConfig(Named):
     """Seed of the chain: the same config with the same seed gives the same bytes."""
     generations: Annotated[int, Field(ge=1, le=32_000)] = 6
     """How many generations the chain has, generation 0 included."""
-    regime: choice(*REGIMES, plug_in=True) = REGIME_SECTIONS["replace"]()  # type: ignore[valid-type]
+    regime: choice(*REGIMES, plug_in=True) = DEFAULT_REGIME  # type: ignore[valid-type]
     """Which real and synthetic samples make the next training set."""
     curate: choice(*CURATIONS, plug_in=True) | None = None  # type: ignore[valid-type]
     """Which of the samples drawn go on to the pool. Default: all of them."""

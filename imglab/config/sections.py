@@ -40,6 +40,7 @@ REGIME_SECTIONS = {
 }
 """The sections of the regimes that ship, by name."""
 REGIMES = tuple(REGIME_SECTIONS.values())
+DEFAULT_REGIME = REGIME_SECTIONS["replace"]()
 
 
 class CurationSection(Section):

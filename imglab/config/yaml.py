@@ -37,6 +37,7 @@ def read_yaml(path: Path) -> Any:
 
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+
         if len(content) > MAX_BYTES:
             what = f"is larger than {MAX_BYTES} bytes"
             raise InputError(Problem(str(path), what, "a config is a short YAML file"))
@@ -66,6 +67,8 @@ def parse_yaml(text: str, where: str) -> Any:
         what = str(getattr(error, "problem", None) or error).splitlines()[0]
         problem = Problem(f"{where}{line}", f"is not usable YAML: {what[:MAX_MESSAGE]}")
         raise InputError(problem) from error
+
+    # What Python raises for a number or a depth that it cannot hold.
     except (ValueError, RecursionError, OverflowError) as error:
         problem = Problem(where, f"is not usable YAML: {str(error)[:MAX_MESSAGE]}")
         raise InputError(problem) from error
@@ -83,6 +86,7 @@ def _check(text: str) -> None:
     for event in yaml.parse(text, Loader=Base):
         if isinstance(event, yaml.NodeEvent):
             n_values += 1
+
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -100,6 +104,7 @@ def _refusal(event: Any, depth: int, n_values: int) -> str:
         return f"it holds more than {MAX_VALUES} values"
     if depth > MAX_DEPTH:
         return f"nested deeper than {MAX_DEPTH} levels"
+
     if isinstance(event, yaml.AliasEvent):
         return "aliases are not allowed in configs"
     if getattr(event, "tag", None):
@@ -140,6 +145,7 @@ def _wrong_key(key: Any, seen: Collection[str]) -> str:
         return "a key must be a word"
     if len(key.value) > MAX_KEY or "\n" in key.value:
         return f"a key must be one line of at most {MAX_KEY} characters"
+
     if key.value in seen:
         return f"the key {key.value!r} occurs twice"
     if key.tag != "tag:yaml.org,2002:str":

@@ -17,9 +17,10 @@ CALL = ("sizes", "generation", "seed")
 
 
 class Regime(Protocol):
-    """Chooses the training set of `generation`; `seed` is the same in every generation."""
+    """Chooses which samples make a training set."""
 
-    def __call__(self, sizes: Sequence[int], *, generation: int, seed: int) -> Selection:  # noqa: D102
+    def __call__(self, sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
+        """Choose the training set of `generation`; `seed` is the same in every generation."""
         ...
 
 

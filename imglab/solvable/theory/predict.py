@@ -52,11 +52,11 @@ def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
     if composition is None:
         return {}
 
-    modality, model = config.modality, config.model
-    if isinstance(modality, GaussianDataSettings):
-        return _vectors(composition, modality, model, real, generations)
-    if isinstance(modality, CategoriesSettings) and isinstance(model, FrequenciesSettings):
-        return _categories(composition, modality, real, generations)
+    data = config.modality
+    if isinstance(data, GaussianDataSettings):
+        return _vectors(composition, data, config.model, real, generations)
+    if isinstance(data, CategoriesSettings) and isinstance(config.model, FrequenciesSettings):
+        return _categories(composition, data, real, generations)
     return {}
 
 
