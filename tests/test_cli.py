@@ -62,7 +62,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         (["run", "none.yaml"], "none.yaml: there is no such file"),
         (
             ["run", "tiny.yaml", "--set", "generations=0"],
-            "tiny.yaml: generations: input should be greater than or equal to 1",
+            "tiny.yaml: generations: must be greater than or equal to 1",
         ),
         (
             ["run", "tiny.yaml", "--set", "modality.n_trian=3"],
@@ -99,7 +99,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         (["metrics", "."], "is not a run directory"),
         (
             ["validate", "tiny.yaml", "--set", "seed=-1"],
-            "seed: input should be greater than or equal to 0",
+            "seed: must be greater than or equal to 0",
         ),
         (
             ["run", "image.yaml", "--set", "modality.source={kind: folder, path: pictures}"],
@@ -107,7 +107,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
-            "regime.real: asks for 12 fresh real samples in all, but 0 are set aside (set more aside",
+            "regime.real: asks for 12 fresh real samples in all, but 0 are set aside (raise modality.n_fresh",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: fresh_data, fresh: 9}"],
@@ -119,14 +119,14 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: [0.5, 1.5]}"],
-            "regime.real_fraction.1: input should be less than or equal to 1",
+            "regime.real_fraction.1: must be less than or equal to 1",
         ),
         (["run", "tiny.yaml", "--out", "x" * 300], "File name too long"),
-        (["run", "tiny.yaml", "--set", "name=.."], "tiny.yaml: name: string should match"),
+        (["run", "tiny.yaml", "--set", "name=.."], "tiny.yaml: name: must be a file name"),
         (["run", "tiny.yaml", "--set", "seed=" + "9" * 5000], "is not usable YAML"),
         (
             ["run", "image.yaml", "--set", "modality.classes=[3, 5]"],
-            "modality.classes.0: input should be a valid string",
+            "modality.classes.0: must be a valid string",
         ),
         (
             ["run", "image.yaml", "--set", "modality.classes=['3', '5', '3']"],

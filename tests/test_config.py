@@ -60,10 +60,10 @@ def test_a_config_survives_its_own_dump():
         ({"generatons": 3}, "a.yaml: generatons: unknown key (did you mean 'generations'?)"),
         (
             {"generations": 0},
-            "a.yaml: generations: input should be greater than or equal to 1, not 0",
+            "a.yaml: generations: must be greater than or equal to 1, not 0",
         ),
-        ({"generations": "six"}, "a.yaml: generations: input should be a valid integer, not 'six'"),
-        ({"generations": True}, "a.yaml: generations: input should be a valid integer, not True"),
+        ({"generations": "six"}, "a.yaml: generations: must be a valid integer, not 'six'"),
+        ({"generations": True}, "a.yaml: generations: must be a valid integer, not True"),
         ({"start": "prevous"}, "(did you mean 'previous'?)"),
         (
             {"regime": "repalce"},
@@ -71,7 +71,7 @@ def test_a_config_survives_its_own_dump():
         ),
         (
             {"regime": {"kind": "mix", "real_fraction": 1.2}},
-            "regime.real_fraction: input should be less than or equal to 1",
+            "regime.real_fraction: must be less than or equal to 1",
         ),
         ({"regime": {"kind": "mix"}}, "a.yaml: regime.real_fraction: this key is missing"),
         (
@@ -84,8 +84,8 @@ def test_a_config_survives_its_own_dump():
             "model.estimater: unknown key (did you mean 'estimator'?)",
         ),
         ({"measure": {"reference": "tset"}}, "(did you mean 'test'?)"),
-        ({"name": "../../etc"}, "a.yaml: name: string should match"),
-        ({"seed": float("inf")}, "a.yaml: seed: input should be a"),
+        ({"name": "../../etc"}, "a.yaml: name: must be a file name"),
+        ({"seed": float("inf")}, "a.yaml: seed: must be a"),
     ],
 )
 def test_messages(change, message):

@@ -80,7 +80,7 @@ class TestConfig:
         ("changes", "message"),
         [
             ({"seeds": [1, 1]}, "seeds: has 1 twice: seeds must differ"),
-            ({"seeds": []}, "seeds: list should have at least 1 item"),
+            ({"seeds": []}, "seeds: must have at least 1 item"),
             ({"seed": 3}, r"seed: a sweep has `seeds` \(seeds: \[3\]\)"),
             ({"arms": {"a/b": None}}, "arms.a/b: is no name for an arm"),
             (

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from imglab.config.section import Section
+from imglab.config.section import FORMS, Section
 from imglab.errors import Problem, nearest
 
 MOST_TOLD = 100
 """About how many problems are reported at once: nobody reads more."""
 SHOWN = 60
 """How many characters of a value a message repeats."""
+COMPLETE = ("value_error", "too_short", "too_long")
+"""Types of pydantic's errors whose message says all about the value."""
 
 
 def problems_of(
@@ -22,15 +25,23 @@ def problems_of(
 ) -> list[Problem]:
     """Turn pydantic's errors into problems as `problem_of` does; of very many, report the first."""
     errors = error.errors(include_url=False)
-    problems = [problem_of(where, tree, model, details) for details in errors[:MOST_TOLD]]
-    more = len(errors) - len(problems)
+    reported = errors[:MOST_TOLD]
+    problems = []
+    for _, group in groupby(reported, lambda details: _place(tree, model, details)):
+        problems.append(problem_of(where, tree, model, *group))
+
+    more = len(errors) - len(reported)
     if more:
         problems.append(Problem(where, f"there are {more} more problems", "fix these first"))
     return problems
 
 
-def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetails) -> Problem:
-    """Turn pydantic's error into one that names the key as written, and the nearest valid one."""
+def problem_of(where: str, tree: Any, model: type[Section], *alternatives: ErrorDetails) -> Problem:
+    """Turn pydantic's error into one that names the key as written, and the nearest valid one.
+
+    A key that allows several types has an error for each of them: these are the alternatives.
+    """
+    details = alternatives[0]
     keys, sections = _keys_as_written(tree, model, details["loc"])
     at = f"{where}: {'.'.join(map(str, keys))}" if keys else where
 
@@ -42,16 +53,45 @@ def problem_of(where: str, tree: Any, model: type[Section], details: ErrorDetail
     if details["type"] == "union_tag_invalid":
         return _wrong_kind(at, details)
 
-    message = details["msg"].removeprefix("Value error, ")
-    value = details["input"]
-    if not isinstance(value, (dict, Section)):
-        message += f", not {shortened(value)}"
+    what = " or ".join(_message(alternative) for alternative in alternatives)
+    if details["type"] not in COMPLETE and not isinstance(details["input"], (dict, Section)):
+        what += f", not {shortened(details['input'])}"
+    return Problem(at, what, _nearest_literal(alternatives))
 
-    if details["type"] == "literal_error" and isinstance(value, str):
-        options = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")
-        remedy = nearest(value[:SHOWN], [option.strip("'") for option in options])
-        return Problem(at, message, remedy)
-    return Problem(at, f"{message[:1].lower()}{message[1:]}")
+
+def _place(tree: Any, model: type[Section], details: ErrorDetails) -> tuple[Any, ...]:
+    """Return what the errors of one key have in common, although its types are several."""
+    keys, _ = _keys_as_written(tree, model, details["loc"])
+    unknown = details["type"] == "extra_forbidden"
+    return (*keys, unknown)
+
+
+def _message(details: ErrorDetails) -> str:
+    """Return pydantic's message in words that go on from the name of the key."""
+    if details["type"] == "string_pattern_mismatch":
+        pattern = details.get("ctx", {}).get("pattern")
+        return FORMS.get(str(pattern), f"must match the pattern {pattern}")
+    if details["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return "must be a mapping of keys"
+
+    message = details["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    subject, should, rest = message.partition(" should ")
+    if should and " " not in subject:  # "Input should be ...", "List should have ..."
+        return f"must {rest}"
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _nearest_literal(alternatives: Sequence[ErrorDetails]) -> str:
+    """Return the valid word nearest to one that is not valid, if words are all that is valid."""
+    details = alternatives[0]
+    if len(alternatives) > 1 or details["type"] != "literal_error":
+        return ""
+    if not isinstance(details["input"], str):
+        return ""
+
+    expected = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
+    options = [option.strip("'") for option in expected.split(", ")]
+    return nearest(details["input"][:SHOWN], options)
 
 
 def _wrong_kind(at: str, details: ErrorDetails) -> Problem:

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny
 
-from imglab.config.section import PathName, PlugIn, Section, choice
+from imglab.config.section import FILE_NAME, PathName, PlugIn, Section, choice
 from imglab.config.sections import CURATIONS, DEFAULT_REGIME, REGIMES, MeasureSettings
 
 
 class Named(Section):
     """A config with a name, which is also the name of a folder."""
 
-    name: Annotated[str, Field(pattern=r"^[^./\\\p{C}][^/\\\p{C}]*$", max_length=100)]
+    name: Annotated[str, Field(pattern=FILE_NAME, max_length=100)]
     """Name of the run, and of its directory in runs/. Default: the name of the config file."""
 
 

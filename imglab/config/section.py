@@ -31,6 +31,15 @@ def _can_be_a_path(text: str) -> str:
     return text
 
 
+FILE_NAME = r"^[^./\\\p{C}][^/\\\p{C}]*$"
+PLUG_IN_NAME = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+FORMS = {
+    FILE_NAME: "must be a file name without slashes and control characters that does not "
+    "begin with a dot",
+    PLUG_IN_NAME: "must be `module:Class` or `module:function`",
+}
+"""What patterns ask for, in words."""
+
 PathName = Annotated[str, Field(min_length=1), AfterValidator(_can_be_a_path)]
 """A path, or a name on the hub, which may be one."""
 Count = Annotated[int, Field(ge=1, le=10**12)]
@@ -85,7 +94,7 @@ class PlugIn(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
 
-    kind: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    kind: Annotated[str, Field(pattern=PLUG_IN_NAME)]
     """What to import: `module:Class`, or `module:function` for a regime or a curator."""
 
     @property

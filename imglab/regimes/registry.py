@@ -54,7 +54,7 @@ class RunSizes:
             return
 
         what = f"asks for {asked} fresh real samples in all, but {self.available} are set aside"
-        remedies = ["set more aside (modality.n_fresh)"]
+        remedies = ["raise modality.n_fresh"]
         if remedy:
             remedies.append(remedy)
         yield Problem(f"regime.{key}", what, ", or ".join(remedies))
