@@ -1,4 +1,4 @@
-"""What can be wrong with an input, said once and in one form."""
+"""What can be wrong with an input, and how it is said: every problem in one form, all at once."""
 
 from __future__ import annotations
 
@@ -12,51 +12,72 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input: where (a file, a dotted key), what, and what to do about it."""
+    """One thing wrong with an input: where (a file, a dotted key), what, and how to mend it."""
 
     where: str
     what: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
+        text = f"{self.where}: {self.what}"
+        if self.remedy:
+            text += f" ({self.remedy})"
+        return text
 
 
 class InputError(Exception):
-    """The input is wrong: exit code 2. Holds every problem found, not only the first."""
+    """The input is wrong: exit code 2. It holds every problem, not only the first one.
 
-    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+    sources  the errors whose problems it repeats, so that their causes are not lost
+    """
+
+    def __init__(
+        self, problems: Problem | Iterable[Problem], sources: Iterable[InputError] = ()
+    ) -> None:
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        self.sources = list(sources)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
 class ProblemCollector:
-    """Goes on after a problem, so that all of them can be told at once."""
+    """Runs steps that may fail and keeps their problems, so that all can be reported at once."""
 
     def __init__(self, where: str = "") -> None:
-        """Collect problems; `where`, if given, is put before the place of each."""
+        """Collect problems; `where`, unless empty, is put before the place of each."""
         self._where = f"{where}: " if where else ""
         self._problems: list[Problem] = []
+        self._sources: list[InputError] = []
 
     def add(self, problem: Problem) -> None:
-        """Add a problem that was found otherwise."""
+        """Add a problem that did not come from a step."""
         self._problems.append(problem)
 
-    def run(self, attempt: Callable[[], T]) -> T | None:
-        """Return what `attempt` returns; None, and its problems kept, where it raises InputError."""
+    def add_error(self, error: InputError) -> None:
+        """Add the problems of an error."""
+        self._problems += error.problems
+        self._sources.append(error)
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def run(self, step: Callable[[], T]) -> T | None:
+        """Return the result of a step; if it raises InputError, keep its problems, return None."""
         try:
-            return attempt()
+            return step()
         except InputError as error:
-            self._problems += error.problems
+            self.add_error(error)
             return None
 
     def finish(self) -> None:
         """Raise InputError with all problems, if there are any."""
-        if self._problems:
-            raise InputError(
-                Problem(f"{self._where}{found.where}", found.what, found.remedy)
-                for found in self._problems
-            )
+        if not self._problems:
+            return
+
+        problems = [
+            Problem(f"{self._where}{problem.where}", problem.what, problem.remedy)
+            for problem in self._problems
+        ]
+        raise InputError(problems, self._sources)
 
 
 class Stopped(Exception):
@@ -64,18 +85,24 @@ class Stopped(Exception):
 
 
 DIVERGED = (
-    "what was finished is kept. Lower the learning rate, or use fp32: in a run with another --out, or in a fork from a "
-    "finished generation (imglab fork)"
+    "finished generations are kept. Lower the learning rate or use fp32, either in a run with "
+    "another --out or in a fork from a finished generation (imglab fork)"
 )
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Name the choice nearest to `word`, or list them when none is near."""
+    """Name the choice nearest to `word`; list all if none is near; say nothing if there is none."""
     options = sorted(choices)
+    if not options:
+        return ""
+
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(options)}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"one of: {', '.join(options)}"
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its kind where it says nothing."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """Return the first line of an error's message, or the name of its class if it has none."""
+    message = str(error) or type(error).__name__
+    return message.splitlines()[0]

@@ -1,22 +1,32 @@
-"""Text from outside, made safe to print: names of files, and what models wrote."""
+"""Text from outside, made safe to print: the names of files, and what models wrote."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Show what is not printable, but line breaks, as escapes: it cannot drive a terminal or reorder a line."""
-    return "".join(
-        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text
-    )
+    """Escape what is not printable, except line breaks.
+
+    The result can neither drive a terminal nor reverse the direction of a line.
+    """
+    shown = []
+    for character in text:
+        if character.isprintable() or character == "\n":
+            shown.append(character)
+        else:
+            shown.append(ascii(character)[1:-1])
+    return "".join(shown)
 
 
 def one_line(text: str) -> str:
-    """Show a name from outside on one line."""
+    """Make a name from outside printable, on one line."""
     return printable(text.replace("\n", " "))
 
 
 def is_text(text: str) -> bool:
-    """Say whether UTF-8 can hold it: half a character cannot be written, and the name of a file may have one."""
+    """Say whether a string can be written as UTF-8.
+
+    The name of a file may contain half a character (a lone surrogate), which cannot.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -91,7 +91,7 @@ class TestCatalog:
             ({"must": [{"says": "x", "above": 1}]}, "has one of value, ratio"),
             ({"must": []}, "says nothing that must hold"),
             ({"protocol": None}, "has a protocol, or theory"),
-            ({"name": "Bad name"}, "name: string should match"),
+            ({"name": "Bad name"}, "name: must match the pattern"),
         ],
     )
     def test_what_is_wrong_is_named(self, tmp_path, changes, message):

@@ -62,7 +62,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         (["run", "none.yaml"], "none.yaml: there is no such file"),
         (
             ["run", "tiny.yaml", "--set", "generations=0"],
-            "tiny.yaml: generations: input should be greater than or equal to 1",
+            "tiny.yaml: generations: must be greater than or equal to 1",
         ),
         (
             ["run", "tiny.yaml", "--set", "modality.n_trian=3"],
@@ -87,7 +87,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
                 "--set",
                 "samples=900",
             ],
-            "regime.real_fraction: asks for 900 real samples, there are 30",
+            "regime.real_fraction: asks for 900 real samples, but there are only 30",
         ),
         (["run", "tiny.yaml", "--set", "base=nowhere"], "base: there is no folder 'nowhere'"),
         (
@@ -99,7 +99,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         (["metrics", "."], "is not a run directory"),
         (
             ["validate", "tiny.yaml", "--set", "seed=-1"],
-            "seed: input should be greater than or equal to 0",
+            "seed: must be greater than or equal to 0",
         ),
         (
             ["run", "image.yaml", "--set", "modality.source={kind: folder, path: pictures}"],
@@ -107,26 +107,26 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
-            "need 12 fresh real samples, 0 are kept apart (keep more apart",
+            "regime.real: asks for 12 fresh real samples in all, but 0 are set aside (raise modality.n_fresh",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: fresh_data, fresh: 9}"],
-            "regime.fresh: 1 generations need 9 fresh real samples, 0 are kept apart",
+            "regime.fresh: asks for 9 fresh real samples in all, but 0 are set aside",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: synthetic_augmentation, ratio: 2}"],
-            "regime.ratio: asks for 80 synthetic samples, a generation leaves 24 (raise samples to 80, or lower it)",
+            "regime.ratio: asks for 80 synthetic samples, but a generation leaves only 24 (raise samples to 80, or lower it)",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: [0.5, 1.5]}"],
-            "regime.real_fraction.1: input should be less than or equal to 1",
+            "regime.real_fraction.1: must be less than or equal to 1",
         ),
         (["run", "tiny.yaml", "--out", "x" * 300], "File name too long"),
-        (["run", "tiny.yaml", "--set", "name=.."], "tiny.yaml: name: string should match"),
+        (["run", "tiny.yaml", "--set", "name=.."], "tiny.yaml: name: must be a file name"),
         (["run", "tiny.yaml", "--set", "seed=" + "9" * 5000], "is not usable YAML"),
         (
             ["run", "image.yaml", "--set", "modality.classes=[3, 5]"],
-            "modality.classes.0: input should be a valid string",
+            "modality.classes.0: must be a valid string",
         ),
         (
             ["run", "image.yaml", "--set", "modality.classes=['3', '5', '3']"],
@@ -136,7 +136,7 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
             ["run", "image.yaml", "--set", "model.channels.0=8"],
             "channels is a list (give it whole: channels=[...])",
         ),
-        (["run", "image.yaml", "--set", "regime=5"], "regime.kind: is missing"),
+        (["run", "image.yaml", "--set", "regime=5"], "regime.kind: this key is missing"),
         (
             ["run", "image.yaml", "--set", "model.channels=[8, 8, 8, 8, 8]"],
             "5 levels halve the image 4 times",
@@ -241,10 +241,10 @@ def test_control_characters_do_not_reach_the_terminal(lab, tmp_path):
     assert "\x1b" not in err
 
 
-def test_validate_says_right_and_writes_nothing(lab, tmp_path):
+def test_validate_says_valid_and_writes_nothing(lab, tmp_path):
     write(tmp_path, TINY_IMAGE)
     code, out, _ = lab("validate", "tiny.yaml")
-    assert (code, out) == (0, "tiny.yaml: right\n")
+    assert (code, out) == (0, "tiny.yaml: valid\n")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
@@ -272,6 +272,62 @@ def test_a_regime_of_a_third_party(lab, tmp_path, monkeypatch):
         "regime.kepe: my_regimes:last_two has no such key (did you mean 'keep'?)"
         in lab("run", "tiny.yaml", "--out", "b")[2]
     )
+
+
+DEBUGGED = [
+    (["run", "tiny.yaml", "--set", "regime.kind=no_lab:regime"], "ModuleNotFoundError: No module"),
+    (["run", "tiny.yaml", "--set", "generations=0"], "ValidationError: 1 validation error"),
+    (["metrics", "odd"], "JSONDecodeError: "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "cause"), DEBUGGED)
+def test_debug_mode_shows_the_causes(lab, tmp_path, monkeypatch, arguments, cause):
+    write(tmp_path, TINY_GAUSSIAN)
+    lab("run", "tiny.yaml", "--out", "odd")
+    (tmp_path / "odd/generation_001/metrics.json").write_text("{")
+
+    code, _, plain = lab(*arguments)
+    monkeypatch.setenv("IMGLAB_DEBUG", "1")
+    code_again, _, debugged = lab(*arguments)
+    assert code == code_again == 2
+    assert "Traceback" not in plain
+    assert debugged.startswith(plain), "the message comes first"
+    chain = debugged.removeprefix(plain)
+    assert cause in chain
+    assert chain.index(cause) < chain.index("The above exception was the direct cause")
+    assert chain.index(cause) < chain.index("imglab.errors.InputError: ")
+
+
+def test_debug_mode_shows_what_stopped_a_run(lab, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    write(tmp_path, TINY_GAUSSIAN)
+    monkeypatch.setattr("imglab.store.files.os.replace", full)
+    monkeypatch.setenv("IMGLAB_DEBUG", "1")
+    code, _, err = lab("run", "tiny.yaml")
+    assert code == 3
+    assert err.startswith("stopped: the disk is full")
+    assert "OSError: [Errno 28] No space left on device" in err
+
+
+@pytest.mark.parametrize(
+    ("curate", "said"),
+    [
+        (None, "30 drawn per generation"),
+        ({"kind": "random", "keep": 0.5}, "60 drawn and 30 kept per generation"),
+        ({"kind": "random", "keep": 0.5, "oversample": 3.0}, "90 drawn and 45 kept per generation"),
+        ({"kind": "duplicates", "oversample": 2.0}, "60 drawn and then curated per generation"),
+    ],
+)
+def test_the_header_says_how_many_are_drawn(lab, tmp_path, curate, said):
+    write(tmp_path, {**TINY_GAUSSIAN, "generations": 1, "curate": curate})
+    code, out, err = lab("run", "tiny.yaml")
+    assert code == 0, err
+    assert out.splitlines()[0].endswith(f"30 test samples, {said}")
+    rows = json.loads(lab("metrics", "runs/tiny", "--json")[1])["runs"][0]["generations"]
+    assert rows[0]["n_synthetic"] == int(said.split()[0])
 
 
 def test_list_names_what_there_is(lab, monkeypatch):

@@ -11,8 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imglab.config.kinds import build_plug_in
 from imglab.config.load import dump_config, load_config, validate_config
 from imglab.config.merge import differences, with_changes
+from imglab.config.section import PlugIn
 from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
 from imglab.studies.sweeps.config import load_sweep
@@ -58,32 +60,32 @@ def test_a_config_survives_its_own_dump():
         ({"generatons": 3}, "a.yaml: generatons: unknown key (did you mean 'generations'?)"),
         (
             {"generations": 0},
-            "a.yaml: generations: input should be greater than or equal to 1, not 0",
+            "a.yaml: generations: must be greater than or equal to 1, not 0",
         ),
-        ({"generations": "six"}, "a.yaml: generations: input should be a valid integer, not 'six'"),
-        ({"generations": True}, "a.yaml: generations: input should be a valid integer, not True"),
+        ({"generations": "six"}, "a.yaml: generations: must be a valid integer, not 'six'"),
+        ({"generations": True}, "a.yaml: generations: must be a valid integer, not True"),
         ({"start": "prevous"}, "(did you mean 'previous'?)"),
         (
             {"regime": "repalce"},
-            "a.yaml: regime.kind: 'repalce' is not one of them (did you mean 'replace'?)",
+            "a.yaml: regime.kind: 'repalce' is not a known kind (did you mean 'replace'?)",
         ),
         (
             {"regime": {"kind": "mix", "real_fraction": 1.2}},
-            "regime.real_fraction: input should be less than or equal to 1",
+            "regime.real_fraction: must be less than or equal to 1",
         ),
         ({"regime": {"kind": "mix"}}, "a.yaml: regime.real_fraction: this key is missing"),
         (
             {"modality": {"kind": "gausian"}},
-            "a.yaml: modality.kind: 'gausian' is no modality (did you mean 'gaussian'?)",
+            "a.yaml: modality.kind: 'gausian' is not a known modality (did you mean 'gaussian'?)",
         ),
-        ({"modality": {"dimensions": 2}}, "a.yaml: modality.kind: `kind` is missing"),
+        ({"modality": {"dimensions": 2}}, "a.yaml: modality.kind: this key is missing"),
         (
             {"model": {"kind": "gaussian", "estimater": "mle"}},
             "model.estimater: unknown key (did you mean 'estimator'?)",
         ),
         ({"measure": {"reference": "tset"}}, "(did you mean 'test'?)"),
-        ({"name": "../../etc"}, "a.yaml: name: string should match"),
-        ({"seed": float("inf")}, "a.yaml: seed: input should be a"),
+        ({"name": "../../etc"}, "a.yaml: name: must be a file name"),
+        ({"seed": float("inf")}, "a.yaml: seed: must be a"),
     ],
 )
 def test_messages(change, message):
@@ -130,8 +132,8 @@ def test_guidance_needs_classes():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2\n", "the key 'a' is there twice"),
-        ("a: &x 1\nb: *x\n", "aliases are not used"),
+        ("a: 1\na: 2\n", "the key 'a' occurs twice"),
+        ("a: &x 1\nb: *x\n", "aliases are not allowed"),
         ("a: [1, 2\n", "not usable YAML"),
         ("a: !!python/object/apply:os.system [ls]\n", "not usable YAML"),
         ("? [1, 2]\n: 3\n", "a key must be a word"),
@@ -242,3 +244,30 @@ class TestProfiles:
     def test_a_config_without_any(self, tmp_path):
         with pytest.raises(InputError, match="this config has no profiles"):
             load_config(self.write(tmp_path, profiles={}), ["profile=small"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "parameters", "message"),
+    [
+        ({"width": 2}, "*, width=1", ""),
+        ({"widht": 2}, "*, width=1", r"model.widht: \S+ has no such key .did you mean 'width'.\)"),
+        ({"modality": 2}, "modality=None, *, width=1", "model.modality: .* .one of: width.$"),
+        ({"anything": 2}, "**keys", ""),
+        ({"width": 1, "anything": 2}, "*, width, **keys", ""),
+        ({"modality": 1}, "modality=None, **keys", "model.modality: .* has no such key$"),
+        ({"others": 1}, "*others", "model.others: .* has no such key$"),
+        ({"x": 1}, "", "model.x: .* has no such key$"),
+    ],
+)
+def test_keys_of_a_third_partys_class(tmp_path, monkeypatch, keys, parameters, message):
+    """A key is compared with the parameters of its class; one that takes any key refuses none."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    code = f"class Mine(dict):\n    def __init__(self, {parameters}):\n        pass\n"
+    (tmp_path / "my_models.py").write_text(code)
+    section = PlugIn.model_validate({"kind": "my_models:Mine", **keys})
+    if message:
+        with pytest.raises(InputError, match=message):
+            build_plug_in(section, dict, "model", modality="the data")
+    else:
+        assert isinstance(build_plug_in(section, dict, "model", modality="the data"), dict)

@@ -288,7 +288,7 @@ def test_the_manifest_seals_the_accepted(tmp_path):
     [
         (["curate={kind: oracle, keep: 0.01}"], "curate.keep: keeps none of"),
         (["curate={kind: oracle, kep: 0.5}"], r"curate.kep: unknown key \(did you mean 'keep'"),
-        (["curate=orakel"], "curate.kind: 'orakel' is not one of them .*oracle"),
+        (["curate=orakel"], "curate.kind: 'orakel' is not a known kind .*oracle"),
         (["curate=confidence"], "curate.kind: needs a modality that has a judge"),
         (
             ["curate=human"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -43,6 +44,31 @@ def test_the_new_modality_runs_and_its_tail_dies(dice, tmp_path, monkeypatch, ca
     ]
     assert len(faces) == 20
     assert faces[-1] < faces[0]
+
+
+@pytest.fixture
+def anchored(tmp_path, monkeypatch):
+    """The folder of somebody who followed docs/add_a_regime.md."""
+    (code,) = blocks("docs/add_a_regime.md", "python")
+    (config,) = blocks("docs/add_a_regime.md", "yaml")
+    (tmp_path / "anchored.py").write_text(code)
+    (tmp_path / "anchored.yaml").write_text(config)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("anchored", None)
+
+
+def test_the_new_regime_runs(anchored, lab, tmp_path):
+    assert lab("run", "anchored.yaml")[0] == 0
+    last = json.loads((tmp_path / "runs/anchored/generation_003/metrics.json").read_text())
+    assert last["n_train"] == 520
+
+
+def test_the_new_regime_is_checked_before_it_runs(anchored, lab, tmp_path):
+    code, _, err = lab("run", "anchored.yaml", "--set", "regime.anchors=2000")
+    assert code == 2
+    assert "regime.anchors: asks for 2000 real samples, but there are only 500" in err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_readme_shows_the_two_commands():

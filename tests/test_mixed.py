@@ -135,14 +135,14 @@ def test_the_mixture_knows_its_density():
     [
         ({**TWO, "shares": [0.5, 0.6]}, "shares sum to 1.1, not to 1"),
         ({**TWO, "shares": [1.0]}, "shares has 1 values for 2 models"),
-        ({**TWO, "models": ["gaussian"]}, "model.models: list should have at least 2 items"),
+        ({**TWO, "models": ["gaussian"]}, "model.models: must have at least 2 items"),
         (
             {**TWO, "models": ["gaussian", {"kind": "kde", "bandwith": 1}]},
             "bandwith: unknown key .*'bandwidth'",
         ),
         (
             {**TWO, "models": ["gaussian", "gauss"]},
-            "'gauss' is not one of them .*did you mean 'gaussian'",
+            "'gauss' is not a known kind .*did you mean 'gaussian'",
         ),
         ({**TWO, "models": ["gaussian", "ngram"]}, "model.models.1.kind: .*text"),
     ],

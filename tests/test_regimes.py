@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -10,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imglab import regimes
+from imglab.config import kinds
+from imglab.config.sections import REGIME_SECTIONS
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
+from tests.test_run_directory import TINY_GAUSSIAN, write
 
 ALL = {
     "replace": regimes.replace,
@@ -179,6 +184,78 @@ def test_sliding_window_lies_between_replace_and_accumulate(sizes, seed):
 def test_too_many_real_samples_is_an_error():
     with pytest.raises(ValueError, match="cannot draw 40 of 10"):
         regimes.mix([10, 40], generation=1, seed=0, real_fraction=1.0)
+
+
+def test_importing_them_does_not_import_torch():
+    code = "import sys, imglab.regimes; assert 'torch' not in sys.modules; imglab.regimes.mix"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", regimes.REGIMES)
+def test_every_key_says_what_it_is(name):
+    section = REGIME_SECTIONS[name]
+    assert getattr(regimes, name) is regimes.REGIMES[name]
+    assert section.model_fields["kind"].default == name
+    for key, field in section.model_fields.items():
+        assert key == "kind" or field.description.endswith((".", ")."))
+
+
+class TestAThirdPartysRegime:
+    """One that a config names as `module:function` answers before the run as those that ship do."""
+
+    CODE = """
+from imglab import regimes
+from imglab.errors import Problem
+
+def picky(sizes, *, generation, seed, most=10):
+    return regimes.replace(sizes, generation=generation, seed=seed)
+
+def needs(run, *, most):
+    if run.real > most:
+        yield Problem("regime.most", f"there are {run.real} real samples", f"at least {run.real}")
+    yield from run.fresh_problems("most", 3 * len(run.later))
+
+picky.needs = needs
+picky.fresh = lambda left, *, generation, most: 3
+
+def plain(sizes, *, generation, seed, **keys):
+    assert keys == {"anything": 1}
+    return regimes.replace(sizes, generation=generation, seed=seed)
+"""
+
+    @pytest.fixture(autouse=True)
+    def package(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(tmp_path)
+        (tmp_path / "picky_lab.py").write_text(self.CODE)
+        yield
+        sys.modules.pop("picky_lab", None)
+
+    def test_its_needs_are_told_with_the_other_problems(self, lab, tmp_path):
+        tree = {**TINY_GAUSSIAN, "regime": "picky_lab:picky"}
+        write(tmp_path, tree)
+        code, _, err = lab("run", "tiny.yaml", "--set", "measure.precision_recall_k=30")
+        assert code == 2
+        assert "tiny.yaml: regime.most: there are 30 real samples (at least 30)" in err
+        assert "tiny.yaml: measure.precision_recall_k" in err
+        assert lab("run", "tiny.yaml", "--set", "regime.most=30")[0] == 0
+
+    def test_it_may_be_an_entry_point(self, lab, tmp_path, monkeypatch):
+        monkeypatch.setattr(kinds, "installed", lambda group: {"picky": "picky_lab:picky"})
+        write(tmp_path, {**TINY_GAUSSIAN, "regime": "picky"})
+        assert "regime.most: there are 30 real samples" in lab("run", "tiny.yaml")[2]
+
+    def test_a_fork_asks_it_for_fresh_data(self, lab, tmp_path):
+        write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "picky_lab:picky", "most": 30}})
+        assert lab("run", "tiny.yaml")[0] == 0
+        change = "regime={kind: fresh_data, fresh: 1}"
+        code, _, err = lab("fork", "runs/tiny@1", "--out", "fork", "--set", change)
+        assert code == 2
+        assert "fresh data that the shared generations have seen" in err
+
+    def test_without_answers_and_with_any_keys_it_runs(self, lab, tmp_path):
+        write(tmp_path, {**TINY_GAUSSIAN, "regime": {"kind": "picky_lab:plain", "anything": 1}})
+        assert lab("run", "tiny.yaml")[0] == 0
 
 
 class TestTrainingSet:

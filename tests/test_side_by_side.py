@@ -203,16 +203,16 @@ def test_commands_run_together_and_tell_how_they_ended():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"chains": {}}, r"chains: holds chains by name"),
-        ({"chains": ["text"]}, r"chains: holds chains by name"),
-        ({"chains": {"a/b": NGRAMS}}, r"chains\.a/b: is no name for a chain"),
+        ({"chains": {}}, r"chains: must hold chains by name"),
+        ({"chains": ["text"]}, r"chains: must hold chains by name"),
+        ({"chains": {"a/b": NGRAMS}}, r"chains\.a/b: is not a valid name for a chain"),
         (
             {"chains": {"a": NGRAMS, "A": VECTORS}},
-            r"chains\.a: differs from another chain only in upper and lower case",
+            r"chains\.a: differs from the name of another chain only in upper and lower case",
         ),
         ({"chains": {1: NGRAMS}}, r"the key '1' is not a word"),
-        ({"chains": {"text": 3}}, r"chains\.text: is a mapping of keys, not int"),
-        ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain has no `name`"),
+        ({"chains": {"text": 3}}, r"chains\.text: must be a mapping of keys, not a number"),
+        ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain cannot set `name`"),
         (
             {"generatoins": 3},
             r"chains\.text: generatoins: unknown key \(did you mean 'generations'\?\)",

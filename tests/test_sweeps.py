@@ -80,7 +80,7 @@ class TestConfig:
         ("changes", "message"),
         [
             ({"seeds": [1, 1]}, "seeds: has 1 twice: seeds must differ"),
-            ({"seeds": []}, "seeds: list should have at least 1 item"),
+            ({"seeds": []}, "seeds: must have at least 1 item"),
             ({"seed": 3}, r"seed: a sweep has `seeds` \(seeds: \[3\]\)"),
             ({"arms": {"a/b": None}}, "arms.a/b: is no name for an arm"),
             (
@@ -117,7 +117,7 @@ class TestConfig:
         sweep, chain = write(tmp_path, TINY_SWEEP, "sweep"), write(tmp_path, TINY_GAUSSIAN, "chain")
         assert "imglab sweep" in lab("run", sweep)[2]
         assert "imglab run" in lab("sweep", chain)[2]
-        assert lab("validate", sweep)[:2] == (0, f"{sweep}: right\n")
+        assert lab("validate", sweep)[:2] == (0, f"{sweep}: valid\n")
 
     @pytest.mark.parametrize("address", ["", "127.0.0.1:1", "127.0.0.1:x"])
     def test_a_cluster_that_is_not_there(self, lab, tmp_path, address):

@@ -9,12 +9,13 @@ import typer
 
 from imglab import distributed
 from imglab.cli import look, run, studies
+from imglab.cli.errors import complain
 from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
-from imglab.safe_text import printable
 
 app = typer.Typer(
-    help="A laboratory for model collapse: train models, generation after generation, on what models generated.",
+    help="A laboratory for model collapse: train models, generation after generation, "
+    "on what models generated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,28 +34,41 @@ app.command("list")(look.list_kinds)
 
 
 def main() -> None:
-    """Run the program. Exit codes: 0 done, 2 wrong input, 3 stopped and resumable, 1 anything else."""
+    """Run the program.
+
+    Exit codes: 0 done, 2 wrong input, 3 stopped and resumable, 1 anything else. With IMGLAB_DEBUG=1
+    the tracebacks of an error and of its causes follow its message.
+    """
     open_stdio()
     try:
-        if distributed.launched() > 1 and "run" not in sys.argv[1:2]:
-            what = "a launcher has started several processes, which only `imglab run` shares out its work to"
-            raise InputError(
-                Problem(" ".join(sys.argv[1:2]) or "imglab", what, "start it without the launcher")
-            )
+        _check_launcher()
         app()
     except SystemExit as ended:
         distributed.end(done=not ended.code)
         raise
+
+    # Errors that have a message of their own.
     except InputError as error:
-        for problem in error.problems:
-            print(f"{distributed.prefix()}error: {printable(str(problem))}", file=sys.stderr)
-        raise SystemExit(2) from None
+        complain([f"error: {problem}" for problem in error.problems], error)
+        raise SystemExit(2) from error
+
+    # Only paths that are too long or lead in circles: other failures are not the input's.
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
             raise
-        print(f"error: {printable(str(error.filename))[:80]}...: {error.strerror}", file=sys.stderr)
-        raise SystemExit(2) from None
+        complain([f"error: {str(error.filename)[:80]}...: {error.strerror}"], error)
+        raise SystemExit(2) from error
+
     except Stopped as stop:
-        print(f"{distributed.prefix()}stopped: {printable(str(stop))}", file=sys.stderr)
+        complain([f"stopped: {stop}"], stop)
         distributed.end(done=False)
-        raise SystemExit(3) from None
+        raise SystemExit(3) from stop
+
+
+def _check_launcher() -> None:
+    """Raise InputError if a launcher has started several processes for a command that uses one."""
+    command = sys.argv[1:2]
+    if distributed.launched() > 1 and "run" not in command:
+        what = "a launcher has started several processes, but only `imglab run` can use them"
+        place = " ".join(command) or "imglab"
+        raise InputError(Problem(place, what, "start it without the launcher"))

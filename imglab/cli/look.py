@@ -1,25 +1,25 @@
-"""Commands that show what is there."""
+"""Commands that show what is in configs and in run directories."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import Changes, ConfigPath, Runs
+from imglab.cli.options import AsJson, Changes, ConfigPath, Runs
 from imglab.cli.run import announce_imports
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, ProblemCollector
 from imglab.safe_text import printable
 
 
 def metrics(
     runs: Runs,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print everything as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the table of one or many runs, from their files.
 
@@ -29,17 +29,15 @@ def metrics(
     from imglab.store.groups import run_folders
     from imglab.store.reading import read_metrics
 
-    found = {str(folder): read_metrics(folder) for given in runs for folder in run_folders(given)}
+    tables = {str(folder): read_metrics(folder) for path in runs for folder in run_folders(path)}
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"runs": [{"run": name, "generations": rows} for name, rows in found.items()]},
-                indent=1,
-            )
-        )
+        listed = [{"run": name, "generations": rows} for name, rows in tables.items()]
+        typer.echo(json.dumps({"runs": listed}, indent=1))
         return
-    for name, rows in found.items():
-        typer.echo(f"{printable(name)}\n{format_table(rows, _width())}\n")
+
+    width = shutil.get_terminal_size((120, 24)).columns
+    for name, rows in tables.items():
+        typer.echo(f"{printable(name)}\n{format_table(rows, width)}\n")
 
 
 def report(
@@ -51,7 +49,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write one page that tells the story of one or many runs: self-contained, no network.
+    """Write one page that tells the story of one or many runs; it needs no network.
 
     Example: imglab report runs/image_digits runs/accumulate --out both.html
     """
@@ -60,11 +58,11 @@ def report(
     page = out or runs[0] / "report.html"
     with stoppable(page.parent):
         beside = write_report(runs, page).beside
+
     typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
     if beside:
-        typer.echo(
-            f"{page.parent / page.stem}_files ({len(beside)} pictures that are too much for one page)"
-        )
+        folder = page.parent / f"{page.stem}_files"
+        typer.echo(f"{folder} ({len(beside)} pictures that are too large for one page)")
 
 
 def export_samples(
@@ -74,10 +72,12 @@ def export_samples(
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder.")],
     accepted: Annotated[
-        bool, typer.Option("--accepted", help="Only what curation let through.")
+        bool, typer.Option("--accepted", help="Only samples that curation accepted.")
     ] = False,
 ) -> None:
-    """Write the samples of a generation as files: PNGs in a folder for each class, or texts; and a manifest.
+    """Write the samples of a generation as files, with a manifest.
+
+    Images become PNGs in a folder for each class; text becomes text files.
 
     Example: imglab export runs/image_digits@3 --to digits_3
     """
@@ -92,9 +92,10 @@ def export_samples(
 
 
 def validate(config: ConfigPath, changes: Changes = None) -> None:
-    """Check a config and its data: all errors at once, nothing run. Data that torchvision downloads are downloaded.
+    """Check a config and its data; report all errors at once and run nothing.
 
-    Classes named as `module:Class` are not imported, so their keys are not checked.
+    Data that torchvision downloads are downloaded. Classes named as `module:Class` are not
+    imported, so their keys are not checked.
 
     Example: imglab validate configs/image_digits.yaml --set model.steps=20
     """
@@ -105,7 +106,10 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
 
     tree = read_yaml(config)
     is_sweep = isinstance(tree, dict) and "arms" in tree
-    checked = (load_sweep if is_sweep else load_config)(config, changes or [])
+    load = load_sweep if is_sweep else load_config
+    checked = load(config, changes or [])
+
+    # Only now torch is imported: a wrong key has been reported by now.
     from imglab.run.build import check, check_each
 
     if isinstance(checked, RunConfig):
@@ -114,10 +118,11 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
         unchecked = check_each(checked.arms, str(config), "arms")
     else:
         unchecked = check_each(checked.chains, str(config), "chains")
-    typer.echo(
-        f"{config}: right"
-        + (f"; not imported, so not checked: {', '.join(unchecked)}" if unchecked else "")
-    )
+
+    verdict = f"{config}: valid"
+    if unchecked:
+        verdict += f"; not imported, so not checked: {', '.join(unchecked)}"
+    typer.echo(verdict)
 
 
 def verify(
@@ -129,73 +134,80 @@ def verify(
         ),
     ] = False,
 ) -> None:
-    """Compare every file of one or many runs with what sealed it when it was written.
+    """Compare every file of one or many runs with the hash recorded when it was written.
 
-    With --repair a damaged generation and those after it are moved to RUN/damaged/, and `imglab run` makes them again.
+    With --repair, a damaged generation and those after it are moved to RUN/damaged/, and
+    `imglab run` makes them again.
 
     Example: imglab verify runs/image_digits
     """
     from imglab.store.verify import verify as verify_run
 
-    problems: list[Problem] = []
-    for given in runs:
+    collector = ProblemCollector()
+    for path in runs:
         try:
-            for line in verify_run(given, repair=repair):
+            for line in verify_run(path, repair=repair):
                 typer.echo(printable(line))
         except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
+            collector.add_error(error)
+    collector.finish()
 
 
 def list_kinds() -> None:
-    """List modalities, models, regimes, and the configs in configs/; plug-ins included.
+    """List modalities, models, regimes, curators (plug-ins included), and the configs in configs/.
 
     Example: imglab list
     """
     from imglab.config import kinds
+
+    for title, descriptions in _shipped().items():
+        typer.echo(f"{title}:")
+        plug_ins = kinds.installed(f"imglab.{title}")
+        added = {name: f"from {value}" for name, value in plug_ins.items()}
+        for kind, text in {**descriptions, **added}.items():
+            typer.echo(f"  {kind:22} {text}")
+
+    typer.echo("configs:")
+    for path, text in _configs():
+        typer.echo(f"  {path!s:34} {text}")
+
+
+def _shipped() -> Mapping[str, Mapping[str, str]]:
+    """Return the kinds that ship, each with one line, by what they are kinds of."""
+    from imglab.config import kinds
     from imglab.config.sections import CURATIONS, REGIMES
-    from imglab.config.yaml import read_yaml
 
     shipped = {
-        "modalities": {
-            kind: _first_line(kinds.settings_class(kind, kinds.MODALITIES))
-            for kind in kinds.MODALITIES
-        },
-        "models": {
-            kind: _first_line(kinds.settings_class(kind, kinds.MODELS)) for kind in kinds.MODELS
-        },
-        **{
-            title: {
-                section.model_fields["kind"].default: _first_line(section) for section in sections
-            }
-            for title, sections in (("regimes", REGIMES), ("curators", CURATIONS))
-        },
+        "modalities": [kinds.settings_class(kind, kinds.MODALITIES) for kind in kinds.MODALITIES],
+        "models": [kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS],
+        "regimes": REGIMES,
+        "curators": CURATIONS,
     }
-    for title, described in shipped.items():
-        added = {
-            name: f"from {value}" for name, value in kinds.installed(f"imglab.{title}").items()
-        }
-        typer.echo(f"{title}:")
-        for kind, text in {**described, **added}.items():
-            typer.echo(f"  {kind:22} {text}")
-    typer.echo("configs:")
+    return {
+        title: {section.model_fields["kind"].default: _first_line(section) for section in sections}
+        for title, sections in shipped.items()
+    }
+
+
+def _configs() -> Iterator[tuple[Path, str]]:
+    """Yield the configs in configs/, each with the modalities that it names."""
+    from imglab.config.yaml import read_yaml
+
     for path in sorted(Path("configs").rglob("*.yaml")):
         try:
-            tree = read_yaml(path)
+            yield path, ", ".join(_modalities(read_yaml(path)))
         except InputError as error:
-            typer.echo(f"  {path!s:34} unreadable: {printable(str(error))}")
-            continue
-        typer.echo(f"  {path!s:34} {', '.join(_kinds(tree))}")
+            yield path, f"unreadable: {printable(str(error))}"
 
 
-def _kinds(tree: Any) -> list[str]:
+def _modalities(tree: Any) -> list[str]:
     """Return the modalities that a config names, of one chain or of several."""
     if not isinstance(tree, dict):
         return []
     chains = tree.get("chains")
     if isinstance(chains, dict):
-        return [kind for chain in chains.values() for kind in _kinds(chain)]
+        return [kind for chain in chains.values() for kind in _modalities(chain)]
+
     section = tree.get("modality")
     kind = section.get("kind") if isinstance(section, dict) else section
     return [kind] if isinstance(kind, str) else []
@@ -203,9 +215,3 @@ def _kinds(tree: Any) -> list[str]:
 
 def _first_line(section: type) -> str:
     return (section.__doc__ or "").splitlines()[0]
-
-
-def _width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size((120, 24)).columns

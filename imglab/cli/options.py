@@ -34,3 +34,6 @@ Workers = Annotated[
 Runs = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run directories, e.g. runs/image_digits.")
 ]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")]

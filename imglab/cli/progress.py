@@ -1,4 +1,4 @@
-"""What the terminal shows of a run: live bars where there is one, plain lines where there is not."""
+"""What the terminal shows of a run: live bars if it is one, plain lines if it is not."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from imglab.config.sections import RankingSection
+from imglab.curation import kept_size
 from imglab.generation import Generation
-from imglab.modality import Split
 from imglab.progress import Progress
 from imglab.report.table import streamed
+from imglab.run.build import Experiment
 from imglab.run.run import Run
 from imglab.safe_text import printable
 from imglab.store.layout import generation_folder
@@ -30,7 +31,10 @@ RATE_AFTER = 0.5
 
 @dataclass
 class _Stage:
-    """The stage that the bar shows."""
+    """The stage that the bar shows.
+
+    first, seen  the counts of the first and of the latest event of the stage
+    """
 
     name: str
     bar: TaskID
@@ -43,25 +47,29 @@ class RunConsole:
     """Shows the events of a run as they come; use it as a context manager."""
 
     def __init__(self, run: Run) -> None:
+        """Show the events of this run."""
         self._run = run
         self._console = Console(highlight=False, soft_wrap=True)
-        text, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
         self._bars = Bars(
-            text, BarColumn(), rate, TimeRemainingColumn(), console=self._console, transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
         )
         self._live = sys.stdout.isatty()
+
+        # Where the run is, and how long the generation before took.
         self._stage: _Stage | None = None
-        self._began = self._generation_began = time.perf_counter()
-        self._generation, self._usual = 0, 0.0
+        self._generation = 0
+        self._began = time.perf_counter()
+        self._generation_began = self._began
+        self._usual = 0.0
         self._latest = ""
 
     def __enter__(self) -> RunConsole:
-        config, modality = self._run.experiment.config, self._run.experiment.modality
-        train, test = (len(modality.real(split)) for split in get_args(Split))
-        self._print(
-            f"{config.name}: {config.generations} generations, regime {config.regime.kind}, start {config.start}; "
-            f"{train} real training and {test} test samples, {self._run.experiment.samples} drawn per generation"
-        )
+        self._print(header(self._run.experiment))
         self._print(f"-> {printable(str(self._run.folder))}")
         if self._live:
             self._bars.start()
@@ -77,48 +85,63 @@ class RunConsole:
         elif self._live:
             self._move_bar(event)
 
-    def end(self, made: Sequence[Path]) -> None:
-        """Say that the run is finished and where to look: at what was `made` of it, and at its last picture."""
+    def end(self, results: Sequence[Path]) -> None:
+        """Say that the run is finished and where to look: at its results and its last picture."""
         self._stop_bars()
         self._print(f"done in {_clock(time.perf_counter() - self._began)}")
-        folder, last = self._run.folder, self._run.experiment.config.generations - 1
-        picture = generation_folder(folder, last) / self._run.experiment.modality.picture
-        for path in (*made, picture):
+        last = self._run.experiment.config.generations - 1
+        for path in (*results, self._picture(last)):
             if path.exists():
                 self._print(f"  {printable(str(path))}")
 
     def _finish_generation(self, event: Generation) -> None:
         now = time.perf_counter()
-        self._usual, self._generation_began = now - self._generation_began, now
+        self._usual = now - self._generation_began
+        self._generation_began = now
         self._generation = event.index + 1
-        header, line = streamed(event.metrics, shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns)
-        self._print(f"{header}\n{line}" if event.index == 0 else line)
-        picture = (
-            generation_folder(self._run.folder, event.index) / self._run.experiment.modality.picture
-        )
-        self._latest = f"{escape(printable(str(picture)))}\n"
+
+        width = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
+        titles, line = streamed(event.metrics, width)
+        if event.index == 0:
+            self._print(titles)
+        self._print(line)
+        self._latest = f"{escape(printable(str(self._picture(event.index))))}\n"
+
+    def _picture(self, generation: int) -> Path:
+        folder = generation_folder(self._run.folder, generation)
+        return folder / self._run.experiment.modality.picture
 
     def _move_bar(self, event: Progress) -> None:
-        stage, now = self._stage, time.perf_counter()
+        now = time.perf_counter()
+        stage = self._stage
         if stage is None or event.stage != stage.name or event.seen < stage.seen:
-            if stage is not None:
-                self._bars.remove_task(stage.bar)
-            bar = self._bars.add_task("", total=event.total, rate="")
-            stage = self._stage = _Stage(event.stage, bar, now, event.seen, event.seen)
+            stage = self._new_stage(event, now)
         stage.seen = event.seen
+
         elapsed = now - stage.began
-        rate = f"{(event.seen - stage.first) / elapsed:,.0f}/s" if elapsed > RATE_AFTER else ""
+        rate = ""
+        if elapsed > RATE_AFTER:
+            rate = f"{(event.seen - stage.first) / elapsed:,.0f}/s"
         text = f"{self._latest}generation {self._generation} · {event.stage}{self._time_left(now)}"
         self._bars.update(
             stage.bar, completed=event.seen, total=event.total, rate=rate, description=text
         )
 
+    def _new_stage(self, event: Progress, now: float) -> _Stage:
+        """Replace the bar by one for the stage of this event."""
+        if self._stage is not None:
+            self._bars.remove_task(self._stage.bar)
+        bar = self._bars.add_task("", total=event.total, rate="")
+        self._stage = _Stage(event.stage, bar, now, event.seen, event.seen)
+        return self._stage
+
     def _time_left(self, now: float) -> str:
-        """Estimate the time left for the run from the generation before."""
+        """Estimate the time left for the run from the time that the generation before took."""
         if self._usual < 1:
             return ""
         remaining = self._run.experiment.config.generations - self._generation
-        return f" · run {_clock(max(0.0, self._usual * remaining - (now - self._generation_began)))} left"
+        seconds = self._usual * remaining - (now - self._generation_began)
+        return f" · run {_clock(max(0.0, seconds))} left"
 
     def _stop_bars(self) -> None:
         if self._live:
@@ -129,5 +152,27 @@ class RunConsole:
         self._console.file.flush()
 
 
+def header(experiment: Experiment) -> str:
+    """Return the line that a run prints first: what it will do, and on how much data."""
+    config = experiment.config
+    train = len(experiment.modality.real("train"))
+    test = len(experiment.modality.real("test"))
+    chain = f"{config.generations} generations, regime {config.regime.kind}, start {config.start}"
+    data = f"{train} real training and {test} test samples"
+    return f"{config.name}: {chain}; {data}, {_drawn(experiment)} per generation"
+
+
+def _drawn(experiment: Experiment) -> str:
+    """Say how many samples a generation draws, and how many of them go on to the pool."""
+    curate = experiment.config.curate
+    if curate is None:
+        return f"{experiment.drawn} drawn"
+    if isinstance(curate, RankingSection):
+        return f"{experiment.drawn} drawn and {kept_size(experiment.drawn, curate.keep)} kept"
+    return f"{experiment.drawn} drawn and then curated"
+
+
 def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    """Write a time as minutes:seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imglab import distributed
+from imglab.cli.errors import stoppable
+from imglab.cli.options import Changes, ConfigPath, Out, Workers
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import StopRequest, interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
-    from imglab.config.schema import RunConfig
+    from imglab.config.schema import RunConfig, SideBySideConfig
     from imglab.run.run import Run
     from imglab.studies.side_by_side import SideBySide
-from imglab.cli.errors import stoppable
-from imglab.cli.options import Changes, ConfigPath, Out, Workers
 
 
 def run(
@@ -33,86 +33,112 @@ def run(
 ) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.
 
-    A config with `chains` runs each in its own directory, in turn or, with --workers, as separate processes.
+    A config with `chains` runs each in its own directory: in turn or, with --workers, as separate
+    processes.
 
     Example: imglab run configs/image_digits.yaml --out runs/first --set generations=3
     """
     from imglab.config.load import load_config
     from imglab.config.schema import RunConfig
 
-    checked = load_config(
-        config, changes or []
-    )  # before torch is imported: a wrong key is told in a moment
-    if distributed.launched() > 1 and (live or workers > 1 or not isinstance(checked, RunConfig)):
-        what = "only a single chain can be run by several processes, without --live and --workers"
+    # The config is checked before torch is imported, so that a wrong key is reported at once.
+    checked = load_config(config, changes or [])
+    single = isinstance(checked, RunConfig)
+    if distributed.launched() > 1 and (live or workers > 1 or not single):
+        what = "several processes can run only a single chain, without --live and --workers"
         raise InputError(Problem(str(config), what, "run it without the launcher"))
-    from imglab.run.run import Run
+    if workers > 1 and single:
+        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
 
     distributed.begin()
     if isinstance(checked, RunConfig):
-        if workers > 1:
-            raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
-        announce_imports({"": checked})
-        chain = Run(checked, out, where=str(config))
-        with _live(chain.folder, live):
-            _run_chain(chain)
-        return
+        _run_one(checked, out, str(config), live)
+    else:
+        _run_several(checked, out, str(config), workers, live)
+
+
+def _run_one(config: RunConfig, out: Path | None, where: str, live: bool) -> None:
+    from imglab.run.run import Run
+
+    announce_imports({"": config})
+    chain = Run(config, out, where=where)
+    with _live(chain.folder, live):
+        _run_chain(chain)
+
+
+def _run_several(
+    config: SideBySideConfig, out: Path | None, where: str, workers: int, live: bool
+) -> None:
     from imglab.report.results import write_results
     from imglab.studies.side_by_side import SideBySide
 
-    announce_imports({f"chains.{name}.": chain for name, chain in checked.chains.items()})
-    chains = SideBySide(checked, out, where=str(config), workers=workers)
+    announce_imports({f"chains.{name}.": chain for name, chain in config.chains.items()})
+    chains = SideBySide(config, out, where=where, workers=workers)
     with _live(chains.folder, live):
         if workers > 1:
             _run_apart(chains)
         else:
-            chains.begin()
-            for name, chain in chains.runs.items():
-                typer.echo(f"chain {name}")
-                _run_chain(chain)
+            _run_in_turn(chains)
+
     typer.echo("all chains are done")
     for path in write_results(chains.folder):
         typer.echo(f"  {path}")
 
 
 def announce_imports(configs: Mapping[str, RunConfig]) -> None:
-    """Say which code of other packages a run imports, and so runs, before it does."""
+    """Say which code of other packages a run will import, and so run, before it does.
+
+    configs  by what stands before their keys in the config file
+    """
     from imglab.config.load import plug_ins
 
-    foreign = [
-        f"{at}{key} ({kind})"
-        for at, config in configs.items()
+    imports = [
+        f"{prefix}{key} ({kind})"
+        for prefix, config in configs.items()
         for key, kind in plug_ins(config).items()
     ]
-    if foreign and distributed.is_main():
-        typer.echo(printable(f"imports what the config names: {', '.join(foreign)}"))
+    if imports and distributed.is_main():
+        typer.echo(printable(f"imports what the config names: {', '.join(imports)}"))
 
 
 def _run_chain(chain: Run) -> None:
+    """Run a chain under the eyes of the user; of several processes, only the main one shows it."""
     from imglab.cli.progress import RunConsole
     from imglab.report.results import write_results
 
     with stoppable(chain.folder), StopRequest() as stop:
-        if not distributed.is_main():
-            for _ in stop.heeded(chain.events()):
+        events = stop.heeded(chain.events())
+
+        if distributed.is_main():
+            with RunConsole(chain) as console:
+                for event in events:
+                    console.show(event)
+                console.end(write_results(chain.folder))
+        else:
+            for _ in events:
                 pass
-            distributed.barrier()  # for the leader's figures: one that leaves early takes its connections with it
-            return
-        with RunConsole(chain) as console:
-            for event in stop.heeded(chain.events()):
-                console.show(event)
-            console.end(write_results(chain.folder))
+
+        # The main process still draws figures: one that left now would cut its connections.
         distributed.barrier()
+
+
+def _run_in_turn(chains: SideBySide) -> None:
+    chains.begin()
+    for name, chain in chains.runs.items():
+        typer.echo(f"chain {name}")
+        _run_chain(chain)
 
 
 def _run_apart(chains: SideBySide) -> None:
     with stoppable(chains.folder), interrupted_by_signals():
         codes = chains.run_apart(lambda name, line: typer.echo(f"{name}: {printable(line)}"))
+
     failed = {name: code for name, code in codes.items() if code}
     if failed:
         each = ", ".join(f"{name} (exit code {code})" for name, code in failed.items())
         typer.echo(f"not finished: {each}", err=True)
-        raise typer.Exit(next(code if code in (1, 2, 3) else 1 for code in failed.values()))
+        first = next(iter(failed.values()))
+        raise typer.Exit(first if first in (1, 2, 3) else 1)
 
 
 def fork(
@@ -128,22 +154,21 @@ def fork(
     ] = None,
     changes: Changes = None,
 ) -> None:
-    """Carry on from a generation of a run under other rules. What is finished is shared, nothing computed again.
+    """Go on from a generation of a run under other rules; what is finished is shared.
 
-    Example: imglab fork runs/image_digits@4 --set 'regime={kind: mix, real_fraction: 1.0}' --set generations=10
-    --out runs/healed
+    Example: imglab fork runs/image_digits@4 --set 'regime={kind: mix, real_fraction: 1.0}'
+    --set generations=10 --out runs/healed
     """
     if out is None:
-        raise InputError(
-            Problem("--out", "a fork needs a directory of its own", "e.g. --out runs/healed")
-        )
+        problem = Problem("--out", "a fork needs its own directory", "e.g. --out runs/healed")
+        raise InputError(problem)
     from imglab.run.fork import fork as make_fork
     from imglab.run.fork import wanted_config
 
     announce_imports({"": wanted_config(source, out, config, changes or [])})
     with stoppable(out):
-        run = make_fork(source, out, config, changes or [])
-    _run_chain(run)
+        chain = make_fork(source, out, config, changes or [])
+    _run_chain(chain)
 
 
 @contextmanager

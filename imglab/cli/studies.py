@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import Changes, ConfigPath, Out, Workers
+from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
 from imglab.cli.run import announce_imports
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
+
+if TYPE_CHECKING:
+    from imglab.studies.claims.catalog import Profile
+
+GRAVEST = (3, 2, 1)
+"""Exit codes of runs that did not finish: the first of these that occurs is the command's."""
 
 
 def sweep(
@@ -30,34 +36,56 @@ def sweep(
 ) -> None:
     """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
 
-    Each is a run of its own, in DIR/<arm>/seed-<s>; the same command goes on where it stopped.
+    Each is a run in its own directory, DIR/<arm>/seed-<s>; the same command goes on where it
+    stopped.
 
     Example: imglab sweep configs/sweep_digits.yaml --workers 2
     """
     from imglab.studies.sweeps.config import load_sweep
 
     checked = load_sweep(config, changes or [])
-    from imglab.report.results import write_results
-    from imglab.studies.sweeps.results import sentence, write_summary
+
+    # Only now torch is imported: a wrong key has been reported by now.
     from imglab.studies.sweeps.run import Sweep
 
     announce_imports({f"arms.{name}.": arm for name, arm in checked.arms.items()})
     whole = Sweep(checked, out, where=str(config), workers=workers)
-    typer.echo(
-        f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds -> {whole.folder}"
-    )
+    size = f"{len(checked.arms)} arms x {len(checked.seeds)} seeds"
+    typer.echo(f"{checked.name}: {size} -> {whole.folder}")
     with stoppable(whole.folder), interrupted_by_signals():
         outcomes = whole.run(_Tally(), ray)
+
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
     for name, outcome in failed.items():
         typer.echo(f"{name}: {printable(outcome.message)}", err=True)
     if len(failed) < len(outcomes):
-        for answer in write_summary(whole.folder)["contrasts"]:
-            typer.echo(sentence(answer))
-        for path in (whole.folder / "summary.json", *write_results(whole.folder)):
-            typer.echo(path)
+        _summarize(whole.folder)
     if failed:
-        raise typer.Exit(max((outcome.code for outcome in failed.values()), key=(3, 2, 1).index))
+        raise typer.Exit(max((outcome.code for outcome in failed.values()), key=GRAVEST.index))
+
+
+def _summarize(folder: Path) -> None:
+    """Write what the finished runs of a sweep answer, and print it."""
+    from imglab.report.results import write_results
+    from imglab.studies.sweeps.results import sentence, write_summary
+
+    for answer in write_summary(folder)["contrasts"]:
+        typer.echo(sentence(answer))
+    for path in (folder / "summary.json", *write_results(folder)):
+        typer.echo(path)
+
+
+ProfileName = Annotated[str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")]
+
+
+ClaimsFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")
+]
+
+
+DataFolder = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")
+]
 
 
 def claims(
@@ -65,63 +93,61 @@ def claims(
         list[str] | None,
         typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all."),
     ] = None,
-    profile: Annotated[
-        str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")
-    ] = "quick",
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")
-    ] = Path("runs/claims"),
-    data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")
-    ] = Path("data"),
+    profile: ProfileName = "quick",
+    out: ClaimsFolder = Path("runs/claims"),
+    data: DataFolder = Path("data"),
     workers: Workers = 2,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the verdicts as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
     listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
 ) -> None:
     """Run claims of papers at a size that fits, and say pass, fail or blocked, with the numbers.
 
-    A claim passes if the confidence interval of every quantity lies where the claim puts it. Chains that claims share
-    run once; the same command goes on where it stopped.
+    A claim passes if the confidence interval of every quantity lies where the claim puts it. Chains
+    that claims share run once; the same command goes on where it stopped.
 
     Example: imglab claims theory
     """
     from imglab.studies.claims.catalog import Catalog
-    from imglab.studies.claims.table import format_claim, format_results
+    from imglab.studies.claims.table import format_claim
 
-    if profile not in ("quick", "full"):
-        raise InputError(Problem("--profile", f"{profile!r} is no profile", "quick or full"))
+    size = _profile(profile)
     catalog = Catalog()
     chosen = catalog.chosen(names or [])
     if listed:
         for claim in chosen:
             typer.echo(format_claim(claim))
         return
-    from imglab.studies.claims.run import ClaimsRun
 
-    tally = (lambda done, total: None) if as_json else _Tally()
+    from imglab.studies.claims.run import ClaimsRun
+    from imglab.studies.claims.table import format_results
+
+    tally = _Tally(silent=as_json)
     with stoppable(out), interrupted_by_signals():
-        results = ClaimsRun(
-            catalog, chosen, "full" if profile == "full" else "quick", out, data
-        ).run(workers, tally)
+        results = ClaimsRun(catalog, chosen, size, out, data).run(workers, tally)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"profile": profile, "claims": [result.described() for result in results]}, indent=1
-            )
-        )
+        verdicts = [result.described() for result in results]
+        typer.echo(json.dumps({"profile": profile, "claims": verdicts}, indent=1))
     else:
         typer.echo(format_results(results))
 
 
-class _Tally:
-    """Prints how many generations are finished, when that changes."""
+def _profile(name: str) -> Profile:
+    if name == "quick":
+        return "quick"
+    if name == "full":
+        return "full"
+    what = f"{name!r} is not a profile"
+    raise InputError(Problem("--profile", what, "choose quick or full"))
 
-    def __init__(self) -> None:
+
+class _Tally:
+    """Prints how many generations are finished, whenever that changes."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
         self._last = -1
 
     def __call__(self, done: int, total: int) -> None:
-        if done != self._last:
+        if done != self._last and not self._silent:
             typer.echo(f"{done} of {total} generations finished")
         self._last = done

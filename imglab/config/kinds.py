@@ -1,14 +1,15 @@
-"""The table of kinds: which settings and which class stand behind a name in a config. Read without torch.
+"""The table of kinds: which settings and which class stand behind a name in a config.
 
-What ships is listed here by name, so that a config is judged without importing what it will run. A third party adds
-a kind by an entry point (`imglab.modalities`, `imglab.models`, `imglab.regimes`), or names `module:Class` in a config.
+What ships is listed here by name, so that a config is judged without torch and without importing
+what it will run. A third party adds a kind by an entry point (`imglab.modalities`, `imglab.models`,
+`imglab.regimes`), or names `module:Class` in a config.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import entry_points
@@ -16,13 +17,15 @@ from typing import Any, TypeVar
 
 from imglab.config.section import PlugIn, Section
 from imglab.errors import InputError, Problem, nearest
+from imglab.regimes import REGIMES, BoundRegime
+from imglab.regimes.registry import CALL
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Where the settings and the class of a kind are, as `module:name`."""
+    """The settings and the class of a kind, each as `module:name`."""
 
     settings: str
     target: str
@@ -79,7 +82,7 @@ MODELS: Mapping[str, Kind] = {
 
 
 MIXED = ("population", "alternating")
-"""Models that are made of others."""
+"""Models that consist of other models."""
 
 
 def resolve(name: str) -> Any:
@@ -96,15 +99,15 @@ def installed(group: str) -> Mapping[str, str]:
 
 def settings_class(kind: str, shipped: Mapping[str, Kind]) -> type[Section]:
     """Return the settings behind a kind that ships."""
-    found: type[Section] = resolve(shipped[kind].settings)
-    return found
+    settings: type[Section] = resolve(shipped[kind].settings)
+    return settings
 
 
-def build(section: Any, shipped: Mapping[str, Kind], contract: type[T], *given: Any) -> T:
-    """Make the class that ships for this section, from its settings and `given`."""
-    made = resolve(shipped[section.kind].target)(section, *given)
-    assert isinstance(made, contract)
-    return made
+def build(section: Any, shipped: Mapping[str, Kind], contract: type[T], *arguments: Any) -> T:
+    """Make an object of the class that ships for this section, from the section and `arguments`."""
+    target = resolve(shipped[section.kind].target)(section, *arguments)
+    assert isinstance(target, contract)
+    return target
 
 
 def located(section: PlugIn, group: str) -> PlugIn:
@@ -112,33 +115,58 @@ def located(section: PlugIn, group: str) -> PlugIn:
     return section.model_copy(update={"kind": installed(group).get(section.kind, section.kind)})
 
 
-def bind_function(section: PlugIn, where: str, given: set[str]) -> Any:
-    """Import the function that a section names and bind the section's keys to it; `given` come with each call."""
+def bound_regime(section: Any) -> BoundRegime:
+    """Return the regime that a section of a config names, with its keys.
+
+    Another package's function is imported, and its keys include the defaults of those left out.
+    Raises InputError if that fails, or if the function does not accept a key.
+    """
+    if not isinstance(section, PlugIn):
+        return BoundRegime(REGIMES[section.kind], section.model_dump(exclude={"kind"}))
+
+    bound = bind_function(section, "regime", set(CALL))
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(bound.func).parameters.items()
+        if name not in CALL and parameter.default is not inspect.Parameter.empty
+    }
+    return BoundRegime(bound.func, {**defaults, **bound.keywords})
+
+
+def bind_function(section: PlugIn, where: str, call: set[str]) -> Any:
+    """Import the function that a section names and bind the section's keys to it.
+
+    call  the parameters that come with each call, which no key can set
+    """
     function = _import(section, where)
     if not callable(function) or inspect.isclass(function):
         raise InputError(Problem(f"{where}.kind", f"{section.kind!r} is not a function"))
+
     signature = inspect.signature(function)
-    _check_keys(section, where, [name for name in signature.parameters if name not in given])
+    _check_keys(section, where, signature, call)
     try:
-        signature.bind(**dict.fromkeys(given), **section.keys)
+        signature.bind(**dict.fromkeys(call), **section.keys)
     except TypeError as error:
         raise InputError(Problem(where, f"{section.kind}: {error}")) from error
     return partial(function, **section.keys)
 
 
-def build_plug_in(section: PlugIn, contract: type[T], where: str, **given: Any) -> T:
-    """Import the class that a section names and make it with `given` and the section's keys.
+def build_plug_in(section: PlugIn, contract: type[T], where: str, **arguments: Any) -> T:
+    """Import the class that a section names and make an object of it with the section's keys.
 
-    Raises InputError if there is no such class, it is not a `contract`, or a key is not one of its parameters.
+    Raises InputError if there is no such class, if it is not a `contract`, or if a key is wrong.
+
+    arguments  are passed beside the keys as far as the class has parameters of these names
     """
-    found = _import(section, where)
-    if not (inspect.isclass(found) and issubclass(found, contract)):
+    target = _import(section, where)
+    if not (inspect.isclass(target) and issubclass(target, contract)):
         raise InputError(Problem(f"{where}.kind", f"{section.kind!r} is not a {contract.__name__}"))
-    parameters = inspect.signature(found).parameters
-    _check_keys(section, where, [name for name in parameters if name not in given])
-    usable = {name: value for name, value in given.items() if name in parameters}
+
+    signature = inspect.signature(target)
+    _check_keys(section, where, signature, arguments.keys())
+    usable = {name: value for name, value in arguments.items() if name in signature.parameters}
     try:
-        return found(**usable, **section.keys)
+        return target(**usable, **section.keys)
     except (TypeError, ValueError) as error:
         raise InputError(Problem(where, f"{section.kind} refused its keys: {error}")) from error
 
@@ -146,16 +174,33 @@ def build_plug_in(section: PlugIn, contract: type[T], where: str, **given: Any) 
 def _import(section: PlugIn, where: str) -> Any:
     try:
         return resolve(section.kind)
-    except Exception as error:  # whatever another package's code raises when it is imported
+    except Exception as error:  # another package's code may raise anything when it is imported
         what = f"cannot import {section.kind!r}: {type(error).__name__}: {error}"
         problem = Problem(f"{where}.kind", what, "is the package installed?")
         raise InputError(problem) from error
 
 
-def _check_keys(section: PlugIn, where: str, accepted: Sequence[str]) -> None:
-    unknown = [key for key in section.keys if key not in accepted]
-    if unknown:
+def _check_keys(
+    section: PlugIn, where: str, signature: inspect.Signature, call: Collection[str]
+) -> None:
+    """Raise InputError for each key of a section that is not a parameter of what it names.
+
+    call  parameters that are passed beside the keys, which no key can set
+    """
+    parameters = signature.parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    names = [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.name not in call
+    ]
+
+    problems = []
+    for key in section.keys:
+        if key in names or (takes_any and key not in call):
+            continue
         what = f"{section.kind} has no such key"
-        raise InputError(
-            [Problem(f"{where}.{key}", what, nearest(key, accepted)) for key in unknown]
-        )
+        problems.append(Problem(f"{where}.{key}", what, nearest(key, names)))
+    if problems:
+        raise InputError(problems)

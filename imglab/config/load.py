@@ -1,10 +1,10 @@
-"""From YAML to a validated config, with all errors at once. Read without torch."""
+"""From YAML to a validated config, with all errors at once. It is read without torch."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,104 +16,125 @@ from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of,
 from imglab.config.schema import InstalledPlugIn, Named, RunConfig, SideBySideConfig, is_chain_name
 from imglab.config.section import PlugIn, Section, is_plug_in, spell_out
 from imglab.config.yaml import dump_yaml, read_yaml
-from imglab.errors import InputError, Problem, nearest
+from imglab.errors import InputError, Problem, ProblemCollector, nearest
+
+BUILT = {
+    "modality": (kinds.MODALITIES, "imglab.modalities"),
+    "model": (kinds.MODELS, "imglab.models"),
+}
+"""The sections whose settings depend on their kind: table of kinds, and entry-point group."""
 
 
 def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySideConfig:
-    """Read a config file, apply `key.sub=value` changes and validate; InputError holds every problem."""
+    """Read a config file, apply `key.sub=value` changes and validate the result.
+
+    Raises InputError with every problem.
+    """
     tree = read_yaml(path)
     if isinstance(tree, dict):
         tree.setdefault("name", path.stem)
-    changed = changed_tree(tree, changes, str(path))
-    if isinstance(changed, dict) and "arms" in changed:
-        raise InputError(Problem(f"{path}: arms", "this is a sweep", f"imglab sweep {path}"))
-    if isinstance(changed, dict) and "chains" in changed:
-        return validate_chains(changed, str(path))
-    return validate_config(changed, str(path))
+
+    tree = changed_tree(tree, changes, str(path))
+    if isinstance(tree, dict) and "arms" in tree:
+        problem = Problem(f"{path}: arms", "this is a sweep", f"run it with: imglab sweep {path}")
+        raise InputError(problem)
+    if isinstance(tree, dict) and "chains" in tree:
+        return validate_chains(tree, str(path))
+    return validate_config(tree, str(path))
 
 
 def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
-    """Validate a config with `chains:`; a chain's keys come before the common ones beside `chains`."""
+    """Validate a config with `chains:`; a chain's keys override the common ones beside `chains`."""
     chains = tree["chains"]
     if not isinstance(chains, dict) or not chains:
-        what = "holds chains by name, each with its modality and model"
+        what = "must hold chains by name, each with its modality and model"
         raise InputError(Problem(f"{where}: chains", what, "see configs/side_by_side.yaml"))
     check_number(chains, f"{where}: chains")
+
+    # Two names that differ only in case would share a directory on some file systems.
+    names = Counter(str(name).casefold() for name in chains)
     common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
-    found: dict[str, RunConfig] = {}
-    problems: list[Problem] = []
-    folded = Counter(str(name).casefold() for name in chains)
+    configs: dict[str, RunConfig] = {}
+    collector = ProblemCollector()
     for name, section in chains.items():
-        at = f"{where}: chains.{name}"
-        if len(problems) >= MOST_TOLD:
+        if len(collector) >= MOST_TOLD:
             break
-        if not isinstance(section, dict):
-            problems.append(Problem(at, f"is a mapping of keys, not {kind_of_value(section)}"))
-        elif not is_chain_name(name):
-            problems.append(
-                Problem(
-                    at, "is no name for a chain", "letters, digits, `-` and `_`, a letter first"
-                )
-            )
-        elif folded[name.casefold()] > 1:
-            problems.append(
-                Problem(at, "differs from another chain only in upper and lower case", "rename it")
-            )
-        elif "chains" in section or "name" in section:
-            problems.append(
-                Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name")
-            )
-        else:
-            try:
-                found[name] = validate_config({**common, **section, "name": name}, at)
-            except InputError as error:
-                problems += error.problems
+
+        at = f"{where}: chains.{name}"
+        problem = _chain_problem(name, section, at, names)
+        if problem is not None:
+            collector.add(problem)
+            continue
+
+        chain = {**common, **section, "name": name}
+        config = collector.run(partial(validate_config, chain, at))
+        if config is not None:
+            configs[name] = config
+
+    collector.run(lambda: _check_name(tree, where))
+    collector.finish()
+    return SideBySideConfig(str(tree["name"]), configs)
+
+
+def _chain_problem(name: Any, section: Any, at: str, names: Mapping[str, int]) -> Problem | None:
+    """Return what is wrong with the name or the form of one of several chains.
+
+    names  how many chains have each name, upper and lower case being the same
+    """
+    if not isinstance(section, dict):
+        return Problem(at, f"must be a mapping of keys, not {kind_of_value(section)}")
+    if not is_chain_name(name):
+        remedy = "use letters, digits, `-` and `_`, and begin with a letter"
+        return Problem(at, "is not a valid name for a chain", remedy)
+
+    if names[name.casefold()] > 1:
+        what = "differs from the name of another chain only in upper and lower case"
+        return Problem(at, what, "rename it")
+    if "chains" in section or "name" in section:
+        return Problem(at, "a chain cannot set `name` or `chains`", "its key is its name")
+    return None
+
+
+def _check_name(tree: Mapping[str, Any], where: str) -> None:
     try:
         Named.model_validate({"name": tree["name"]})
     except ValidationError as error:
-        problems += problems_of(where, tree, Named, error)
-    if problems:
-        raise InputError(problems)
-    return SideBySideConfig(str(tree["name"]), found)
+        raise InputError(problems_of(where, tree, Named, error)) from error
 
 
 def validate_config(tree: Any, where: str) -> RunConfig:
     """Validate a config as read from YAML; `where` names it in messages."""
     if not isinstance(tree, dict):
-        raise InputError(
-            Problem(
-                where, f"a config is a mapping of keys, not {kind_of_value(tree)}", "see configs/"
-            )
-        )
-    regime = spell_out(tree.get("regime"))
-    if isinstance(regime, dict) and isinstance(regime.get("kind"), str):
-        added = kinds.installed("imglab.regimes")
-        tree = {**tree, "regime": {**regime, "kind": added.get(regime["kind"], regime["kind"])}}
-    sections: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key, table, group in (
-        ("modality", kinds.MODALITIES, "imglab.modalities"),
-        ("model", kinds.MODELS, "imglab.models"),
-    ):
-        section = spell_out(tree.get(key))
-        kind = section.get("kind") if isinstance(section, dict) else None
-        found = _section_class(kind, table, group)
-        if key in tree and found is None:
-            known = [*table, *kinds.installed(group)]
-            named = isinstance(section, dict) and "kind" in section
-            what = f"{shortened(kind)} is no {key}" if named else "`kind` is missing"
-            near = kind[:SHOWN] if isinstance(kind, str) else ""
-            problems.append(Problem(f"{where}: {key}.kind", what, nearest(near, known)))
-        sections[key] = found or Any
-        tree = {**tree, key: section} if key in tree else tree
-    model = _config_class(**sections)
+        what = f"a config must be a mapping of keys, not {kind_of_value(tree)}"
+        raise InputError(Problem(where, what, "see configs/"))
+
+    tree = {**tree, **{key: spell_out(tree[key]) for key in BUILT if key in tree}}
+    tree = _with_located_regime(tree)
+
+    # The settings of a kind that ships check its section; a kind that is not known, nothing can.
+    sections = {key: _section_class(key, tree.get(key)) for key in BUILT}
+    unknown = [key for key in BUILT if key in tree and sections[key] is None]
+    problems = [_unknown_kind(key, tree[key], where) for key in unknown]
+    model = _config_class(**{key: section or Any for key, section in sections.items()})
+
     try:
         config = model.model_validate(tree)
     except ValidationError as error:
-        problems += problems_of(where, tree, model, error)
+        raise InputError([*problems, *problems_of(where, tree, model, error)]) from error
     if problems:
         raise InputError(problems)
     return config
+
+
+def _with_located_regime(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the name of a regime's entry point by the `module:function` that it stands for."""
+    regime = spell_out(tree.get("regime"))
+    if not isinstance(regime, dict) or not isinstance(regime.get("kind"), str):
+        return dict(tree)
+
+    kind = regime["kind"]
+    kind = kinds.installed("imglab.regimes").get(kind, kind)
+    return {**tree, "regime": {**regime, "kind": kind}}
 
 
 @cache
@@ -123,30 +144,47 @@ def _config_class(modality: Any, model: Any) -> type[RunConfig]:
     )
 
 
-def _section_class(
-    kind: Any, table: Mapping[str, kinds.Kind], group: str
-) -> type[Section] | type[PlugIn] | None:
+def _section_class(key: str, section: Any) -> type[Section] | type[PlugIn] | None:
+    """Return the settings of the kind that a section names; None if the kind is not known."""
+    kind = section.get("kind") if isinstance(section, dict) else None
+    if not isinstance(kind, str):
+        return None
     if is_plug_in(kind):
         return PlugIn
-    if isinstance(kind, str) and kind in table:
+
+    table, group = BUILT[key]
+    if kind in table:
         return kinds.settings_class(kind, table)
-    return InstalledPlugIn if isinstance(kind, str) and kind in kinds.installed(group) else None
+    if kind in kinds.installed(group):
+        return InstalledPlugIn
+    return None
+
+
+def _unknown_kind(key: str, section: Any, where: str) -> Problem:
+    """Return the problem of a section whose kind is missing or not known."""
+    table, group = BUILT[key]
+    options = [*table, *kinds.installed(group)]
+    at = f"{where}: {key}.kind"
+    if not isinstance(section, dict) or "kind" not in section:
+        return Problem(at, "this key is missing", nearest("", options))
+
+    kind = section["kind"]
+    word = kind[:SHOWN] if isinstance(kind, str) else ""
+    return Problem(at, f"{shortened(kind)} is not a known {key}", nearest(word, options))
 
 
 def plug_ins(config: RunConfig) -> dict[str, str]:
-    """Return the sections that name a class or function of another package: dotted key -> what it names."""
-    modality, model = (
-        None if isinstance(section, PlugIn) else section
-        for section in (config.modality, config.model)
-    )
-    sections = {
-        "modality": config.modality,
-        "modality.extractor": getattr(modality, "extractor", None),
-        "model": config.model,
-        "regime": config.regime,
-        "curate": config.curate,
-        **{f"model.models.{at}": member for at, member in enumerate(getattr(model, "models", ()))},
-    }
+    """Return what a config names of other packages: dotted key -> class or function."""
+    sections: dict[str, Any] = {"modality": config.modality}
+    if not isinstance(config.modality, PlugIn):  # whose keys mean nothing here
+        sections["modality.extractor"] = getattr(config.modality, "extractor", None)
+
+    sections["model"] = config.model
+    sections["regime"] = config.regime
+    sections["curate"] = config.curate
+    if not isinstance(config.model, PlugIn):
+        for number, member in enumerate(getattr(config.model, "models", ())):
+            sections[f"model.models.{number}"] = member
     return {key: section.kind for key, section in sections.items() if isinstance(section, PlugIn)}
 
 

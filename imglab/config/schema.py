@@ -9,36 +9,52 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny
 
-from imglab.config.section import PathName, PlugIn, Section, choice
-from imglab.config.sections import CURATIONS, REGIMES, MeasureSettings, ReplaceSettings
+from imglab.config.section import FILE_NAME, PathName, PlugIn, Section, choice
+from imglab.config.sections import CURATIONS, DEFAULT_REGIME, REGIMES, MeasureSettings
 
 
 class Named(Section):
-    """What has a name that is also a folder's."""
+    """A config with a name, which is also the name of a folder."""
 
-    name: Annotated[str, Field(pattern=r"^[^./\\\p{C}][^/\\\p{C}]*$", max_length=100)]
+    name: Annotated[str, Field(pattern=FILE_NAME, max_length=100)]
+    """Name of the run, and of its directory in runs/. Default: the name of the config file."""
 
 
 class RunConfig(Named):
     """One chain. `modality` and `model` hold the sections of the kinds that they name."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the chain: the same config with the same seed gives the same bytes."""
     generations: Annotated[int, Field(ge=1, le=32_000)] = 6
-    regime: choice(*REGIMES, plug_in=True) = ReplaceSettings()  # type: ignore[valid-type]
+    """How many generations the chain has, generation 0 included."""
+    regime: choice(*REGIMES, plug_in=True) = DEFAULT_REGIME  # type: ignore[valid-type]
+    """Which real and synthetic samples make the next training set."""
     curate: choice(*CURATIONS, plug_in=True) | None = None  # type: ignore[valid-type]
-    """Which of the samples drawn go on to the pool."""
+    """Which of the samples drawn go on to the pool. Default: all of them."""
     start: Literal["previous", "base", "scratch"] = "previous"
+    """Whose weights each fit starts from: those of the previous generation, those of `base` (or of
+    a pretrained model), or new ones."""
     base: PathName | None = None
+    """Folder of the model that generation 0 starts from: the model/ folder of a generation."""
     samples: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """How many samples each generation leaves in the pool. Default: the size of the real training
+    set."""
     shown: Annotated[int, Field(ge=1, le=1024)] = 64
+    """How many samples are drawn to be looked at, from the same noise in every generation."""
     checkpoint_every: Annotated[int, Field(ge=1, le=10**12)] | None = None
-    """Samples seen in a fit between checkpoints in the middle of it; without it, a fit that is cut starts again."""
+    """A fit writes a checkpoint whenever it has seen this many samples. Without it, a fit that is
+    interrupted starts again."""
     tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
-    """Where metrics are sent as generations finish; one that fails stops nothing."""
+    """Where metrics are sent as generations finish. A tracker that fails does not stop the run."""
     threads: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    """How many threads compute on the CPU. `auto`: OMP_NUM_THREADS, or one for each processor that
+    the process may use."""
     modality: SerializeAsAny[Section | PlugIn]
+    """The kind of data, with its settings."""
     model: SerializeAsAny[Section | PlugIn]
+    """The generative model, with its settings."""
     measure: MeasureSettings = MeasureSettings()
+    """What generations are compared with, and how."""
 
 
 @dataclass(frozen=True)
@@ -56,5 +72,5 @@ class InstalledPlugIn(PlugIn):
 
 
 def is_chain_name(name: object) -> bool:
-    """Say whether this can name a chain, and so a directory."""
+    """Say whether this can name a chain, and so its directory."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name) is not None

@@ -1,4 +1,4 @@
-"""The form that every section of a config has. Read without torch."""
+"""The form that every section of a config has. It is read without torch."""
 
 from __future__ import annotations
 
@@ -14,21 +14,31 @@ from pydantic import (
     Tag,
 )
 
-LONGEST_PATH, LONGEST_NAME = 4095, 255
-"""Bytes; longer ones, systems refuse."""
+LONGEST_PATH = 4095
+"""Bytes of a path; operating systems refuse longer ones."""
+LONGEST_NAME = 255
+"""Bytes of one name in a path; operating systems refuse longer ones."""
 MOST_NUMBERS = 2 * 10**8
-"""Of real data that are drawn at once, all in memory."""
+"""How many numbers of real data may be drawn at once; all of them are in memory."""
 
 
 def _can_be_a_path(text: str) -> str:
     if "\0" in text or len(text.encode()) > LONGEST_PATH:
-        raise ValueError(
-            f"cannot be a path: that has no zero byte and at most {LONGEST_PATH} bytes"
-        )
+        what = f"cannot be a path: a path has no zero byte and at most {LONGEST_PATH} bytes"
+        raise ValueError(what)
     if any(len(name.encode()) > LONGEST_NAME for name in text.split("/")):
         raise ValueError(f"cannot be a path: a name in it has at most {LONGEST_NAME} bytes")
     return text
 
+
+FILE_NAME = r"^[^./\\\p{C}][^/\\\p{C}]*$"
+PLUG_IN_NAME = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+FORMS = {
+    FILE_NAME: "must be a file name without slashes and control characters that does not "
+    "begin with a dot",
+    PLUG_IN_NAME: "must be `module:Class` or `module:function`",
+}
+"""What patterns ask for, in words."""
 
 PathName = Annotated[str, Field(min_length=1), AfterValidator(_can_be_a_path)]
 """A path, or a name on the hub, which may be one."""
@@ -39,7 +49,7 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
-    """Keys that must be known, of the right type and finite, and that do not change afterwards."""
+    """A section whose keys must be known, of the right type and finite, and never change."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
@@ -47,41 +57,49 @@ class Section(BaseModel):
 
 
 class TrainingPlan(Section):
-    """How long and how fast a network is fitted; a modality's own plan adds the budget in its unit."""
+    """How long and how fast a network is fitted; a modality's plan adds the budget in its unit."""
 
     epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None
-    """Budget in passes over the training set instead: a regime with a larger set then trains longer."""
+    """Budget in passes over the training set, which replaces the budget in samples: a regime with a
+    larger training set then trains longer."""
     batch: BatchSize
+    """How many samples a training step sees."""
     learning_rate: LearningRate
+    """The highest learning rate of the schedule; it is reached after the first 5% of the steps."""
     decay: Literal["cosine", "none"] = "cosine"
-    """The learning rate falls to a tenth along half a cosine, or stays; it rises over the first 5% of steps."""
+    """Learning-rate schedule after the warm-up: `cosine` falls to a tenth along half a cosine,
+    `none` stays at the highest rate."""
 
 
 class LoraSettings(Section):
-    """Train adapters of low rank in place of all weights (Hu et al. 2021), merged when the fit ends; extra `lora`.
+    """Train low-rank adapters in place of all weights, and merge them when the fit ends.
 
-    Only in fits that start from a model: new weights are trained whole.
+    Hu et al. 2021. Needs the extra `lora`. It applies only to fits that start from a model: new
+    weights are trained as a whole.
     """
 
     rank: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Rank of each adapter."""
     alpha: Annotated[float, Field(gt=0, le=10**6)] = 16.0
+    """Scale of the adapters: their output is multiplied by alpha / rank."""
     targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
-    """Names of the layers that get one."""
+    """Names of the layers that get an adapter; `all-linear` stands for all linear ones."""
 
 
 WATERMARK_KEY = 15_485_863
 
 
 class PlugIn(BaseModel):
-    """A section whose `kind` is `module:Class`: its keys go to that class, which alone can check them."""
+    """A section whose `kind` is `module:Class`: its keys go to that class, which checks them."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
 
-    kind: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    kind: Annotated[str, Field(pattern=PLUG_IN_NAME)]
+    """What to import: `module:Class`, or `module:function` for a regime or a curator."""
 
     @property
     def keys(self) -> dict[str, Any]:
-        """All keys but `kind`."""
+        """All keys except `kind`."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -100,22 +118,32 @@ def is_plug_in(kind: object) -> bool:
 
 def spell_out(value: Any) -> Any:
     """Let `replace` stand for `{kind: replace}`."""
-    return {"kind": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"kind": value}
+    return value
 
 
 def kind_of(value: Any) -> str:
-    """Tell which section of a choice a value is meant for."""
+    """Return which section of a choice a value is meant for."""
     kind = value.get("kind", "") if isinstance(value, dict) else getattr(value, "kind", "")
-    return "module:Class" if is_plug_in(kind) else str(kind)
+    if is_plug_in(kind):
+        return "module:Class"
+    return str(kind)
 
 
 def choice(*sections: type[Section], plug_in: bool = False) -> Any:
-    """Return the type of a key that holds one of these sections, told apart by `kind`, which may stand alone."""
+    """Return the type of a key that holds one of these sections, told apart by their `kind`.
+
+    In a config the kind may stand alone, as a word.
+
+    plug_in  whether the key may also name a class or function of another package
+    """
     options = [
         Annotated[section, Tag(section.model_fields["kind"].default)] for section in sections
     ]
     if plug_in:
         options.append(Annotated[PlugIn, Tag("module:Class")])
+
     union = options[0]
     for option in options[1:]:
         union = union | option

@@ -1,92 +1,54 @@
-"""The sections of a config that every kind of data has. Read without torch."""
+"""The sections of a config that every kind of data has. They are read without torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from imglab import regimes
 from imglab.config.section import WATERMARK_KEY, Section, Seed
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class ReplaceSettings(Section):
-    """Train on the last generation's samples alone."""
-
-    kind: Literal["replace"] = "replace"
+from imglab.regimes.registry import CALL
 
 
-class RealOnlySettings(Section):
-    """Train on the real data alone: the control."""
+def regime_section(name: str, function: Callable[..., object]) -> type[Section]:
+    """Return the section that holds a regime's keys: what its function takes beside each call's.
 
-    kind: Literal["real_only"] = "real_only"
-    size: Literal["real", "last"] = "real"
-    """All of it, or no more than the last generation drew: equal budget where `samples` is smaller."""
+    Types, bounds and descriptions of the keys are read from the function's annotations.
+    """
+    # What the function returns is annotated with a class whose import needs torch; any will do.
+    hints = get_type_hints(function, localns={"Selection": object}, include_extras=True)
+    fields: dict[str, Any] = {"kind": (Literal[name], name)}
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key in CALL:
+            continue
+        default = parameter.default
+        if default is inspect.Parameter.empty:
+            default = ...  # which pydantic takes for: the key is required
+        fields[key] = (hints[key], default)
 
-
-class AccumulateSettings(Section):
-    """Train on the real data and all generations so far."""
-
-    kind: Literal["accumulate"] = "accumulate"
-
-
-class AccumulateSubsampleSettings(Section):
-    """Train on a draw of fixed size from the real data and all generations so far."""
-
-    kind: Literal["accumulate_subsample"] = "accumulate_subsample"
-
-
-class MixSettings(Section):
-    """Train on a share of real data and the last generation's samples."""
-
-    kind: Literal["mix"] = "mix"
-    real_fraction: Share | Annotated[list[Share], Field(min_length=1)]
-    """One share, or one for each generation from 1 on; the last one stays."""
-    real: Literal["fixed", "resampled", "fresh"] = "fixed"
+    title = name.title().replace("_", "")
+    return create_model(
+        f"{title}Settings", __base__=Section, __doc__=inspect.getdoc(function), **fields
+    )
 
 
-class SyntheticAugmentationSettings(Section):
-    """Train on all real data and a number of the last generation's samples."""
-
-    kind: Literal["synthetic_augmentation"] = "synthetic_augmentation"
-    ratio: Annotated[float, Field(ge=0, le=10**6)] = 1.0
-    """lambda: synthetic samples for each real one."""
-
-
-class FreshDataSettings(Section):
-    """Train on the last generation's samples and real data that no generation has seen."""
-
-    kind: Literal["fresh_data"] = "fresh_data"
-    fresh: Annotated[int, Field(ge=0, le=10**9)]
-    """Real samples that each generation adds."""
-
-
-class SlidingWindowSettings(Section):
-    """Train on the samples of the last few generations."""
-
-    kind: Literal["sliding_window"] = "sliding_window"
-    window: Annotated[int, Field(ge=1, le=32_000)] = 3
-    """Generations; the real data count as the one before generation 0."""
-
-
-REGIMES = (
-    ReplaceSettings,
-    RealOnlySettings,
-    AccumulateSettings,
-    AccumulateSubsampleSettings,
-    MixSettings,
-    SyntheticAugmentationSettings,
-    FreshDataSettings,
-    SlidingWindowSettings,
-)
+REGIME_SECTIONS = {
+    name: regime_section(name, function) for name, function in regimes.REGIMES.items()
+}
+"""The sections of the regimes that ship, by name."""
+REGIMES = tuple(REGIME_SECTIONS.values())
+DEFAULT_REGIME = REGIME_SECTIONS["replace"]()
 
 
 class CurationSection(Section):
-    """`curate:`, whichever kind it is."""
+    """The keys of `curate:` that every kind of curator has."""
 
     oversample: Annotated[float, Field(ge=1, le=1000)] | None = None
-    """How many times `samples` are drawn; left out: as many as leave `samples` after a fixed share is kept."""
+    """How many times `samples` a generation draws. Left out, a curator that keeps a fixed share
+    draws as many as leave `samples`; any other curator draws `samples`."""
 
 
 class RankingSection(CurationSection):
@@ -97,13 +59,13 @@ class RankingSection(CurationSection):
 
 
 class RandomCuration(RankingSection):
-    """Keep a share at random: the control of the others."""
+    """Keep a share at random: the control of the other curators."""
 
     kind: Literal["random"] = "random"
 
 
 class ConfidenceCuration(RankingSection):
-    """Keep the share of which the data's own classifier is most sure."""
+    """Keep the share of which the data's own classifier is most certain."""
 
     kind: Literal["confidence"] = "confidence"
 
@@ -131,18 +93,20 @@ class DuplicatesCuration(CurationSection):
 
     kind: Literal["duplicates"] = "duplicates"
     distance: Annotated[float, Field(ge=0, le=1000)] = 0.5
-    """In units of the real data's median distance to the nearest other sample."""
+    """Samples closer than this are duplicates. The unit is the median distance of a real sample to
+    the nearest other one."""
 
 
 class DropWatermarkedCuration(CurationSection):
-    """Drop what a detector takes for the work of a model that marks its samples."""
+    """Drop the samples that a detector attributes to a model that marks its samples."""
 
     kind: Literal["drop_watermarked"] = "drop_watermarked"
     key: Seed = WATERMARK_KEY
+    """The secret number with which the model marks its samples (`model.watermark.key`)."""
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of real samples in which it finds the mark: sets its threshold."""
+    """Share of real samples in which the detector sees a mark; this sets its threshold."""
     error_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of verdicts that are turned round: a detector worse than this one."""
+    """Share of the detector's verdicts that are reversed, which simulates a worse detector."""
 
 
 class HumanCuration(CurationSection):
@@ -167,6 +131,10 @@ class MeasureSettings(Section):
     """What generations are compared with, and how."""
 
     reference: Literal["train", "test"] = "test"
+    """Which split of the real data the samples are compared with."""
     precision_recall_k: Annotated[int, Field(ge=1, le=10**6)] = 3
+    """Neighbours that span the manifold of precision and recall."""
     density_coverage_k: Annotated[int, Field(ge=1, le=10**6)] = 5
+    """Neighbours that span the manifold of density and coverage."""
     floor_splits: Annotated[int, Field(ge=20, le=1000)] = 20
+    """How many random disjoint splits of the real data stand behind each floor."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from imglab import curation, regimes
+from imglab import curation
 from imglab.config import kinds
 from imglab.config.load import plug_ins
 from imglab.config.schema import RunConfig
@@ -21,6 +21,7 @@ from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
+from imglab.regimes import BoundRegime
 from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
 from imglab.run.tracking import check_tracker
@@ -39,7 +40,7 @@ class Experiment:
     modality: Modality
     models: Sequence[GenerativeModel]
     bases: Sequence[GenerativeModel | None]
-    regime: regimes.Regime
+    regime: BoundRegime
     curator: curation.Curator | None
 
     @property
@@ -112,7 +113,7 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
         modality = attempts.run(lambda: build_modality(config))
     attempts.run(lambda: check_tracker(config.tracker))
     if modality is not None:
-        attempts.run(lambda: check_sizes(config, modality))
+        attempts.run(lambda: check_sizes(config, modality, regime))
         if not any(key.startswith("model") and key[5:6] in ("", ".") for key in foreign):
             models = attempts.run(lambda: build_models(config, modality))
     if models is not None and modality is not None:
@@ -186,16 +187,9 @@ def build_curator(config: RunConfig) -> curation.Curator | None:
     )
 
 
-def build_regime(config: RunConfig) -> regimes.Regime:
+def build_regime(config: RunConfig) -> BoundRegime:
     """Return the regime that a config names, with its keys bound."""
-    section = config.regime
-    if isinstance(section, PlugIn):
-        bound: regimes.Regime = kinds.bind_function(
-            section, "regime", {"sizes", "generation", "seed"}
-        )
-        return bound
-    keys = section.model_dump(exclude={"kind"})
-    return partial(getattr(regimes, section.kind), **keys)
+    return kinds.bound_regime(config.regime)
 
 
 def resolved_threads(config: RunConfig) -> int:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from imglab import curation, regimes
+from imglab import curation
 from imglab.config.schema import RunConfig
 from imglab.config.sections import (
     ConfidenceCuration,
     CurationSection,
     DensityCuration,
     DropWatermarkedCuration,
-    FreshDataSettings,
     HumanCuration,
-    MixSettings,
     RankingSection,
-    SyntheticAugmentationSettings,
 )
 from imglab.errors import InputError, Problem
 from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel
+from imglab.regimes.registry import BoundRegime, RunSizes
 
 
 def drawn_samples(config: RunConfig, samples: int) -> int:
@@ -34,7 +32,7 @@ def drawn_samples(config: RunConfig, samples: int) -> int:
     )
 
 
-def check_sizes(config: RunConfig, modality: Modality) -> None:
+def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | None) -> None:
     real, test = len(modality.real("train")), len(modality.real("test"))
     left = config.samples or real
     drawn = drawn_samples(config, left)
@@ -63,40 +61,24 @@ def check_sizes(config: RunConfig, modality: Modality) -> None:
                     f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"
                 )
             )
-    problems += _check_regime(config, real, left, _fresh_available(modality))
+    problems += _check_regime(
+        regime,
+        RunSizes(
+            real=real,
+            left=left,
+            generations=config.generations,
+            available=_fresh_available(modality),
+        ),
+    )
     if problems:
         raise InputError(problems)
 
 
-def _check_regime(
-    config: RunConfig, real: int, left: int, available: int | None
-) -> Iterator[Problem]:
-    """Find what a regime asks for and the data, or the generations, do not have."""
-    regime, later, fresh = config.regime, range(1, config.generations), 0
-    if isinstance(regime, MixSettings):
-        kept = [regimes.real_share_size(left, regime.real_fraction, g) for g in later]
-        if regime.real == "fresh":
-            fresh = sum(kept)
-        elif max(kept, default=0) > real:
-            what = f"asks for {max(kept)} real samples, there are {real}"
-            yield Problem("regime.real_fraction", what, "lower it, or samples")
-    elif isinstance(regime, FreshDataSettings):
-        fresh = regime.fresh * len(later)
-    elif isinstance(regime, SyntheticAugmentationSettings):
-        asked = regimes.augmentation_size(real, regime.ratio)
-        if later and asked > left:
-            what = f"asks for {asked} synthetic samples, a generation leaves {left}"
-            yield Problem("regime.ratio", what, f"raise samples to {asked}, or lower it")
-    if available is not None and fresh > available:
-        what = (
-            f"{len(later)} generations need {fresh} fresh real samples, {available} are kept apart"
-        )
-        remedy = "keep more apart (modality.n_fresh)" + (
-            ", or use real: resampled" if isinstance(regime, MixSettings) else ""
-        )
-        yield Problem(
-            "regime.real" if isinstance(regime, MixSettings) else "regime.fresh", what, remedy
-        )
+def _check_regime(regime: BoundRegime | None, run: RunSizes) -> Iterable[Problem]:
+    """Return what a regime asks for and the run will not have; nothing of one not imported yet."""
+    if regime is None:
+        return ()
+    return regime.needs(run)
 
 
 def _fresh_available(modality: Modality) -> int | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from imglab.config import kinds
 from imglab.config.load import load_config, validate_config
 from imglab.config.merge import differences, with_changes
 from imglab.config.schema import RunConfig
-from imglab.config.sections import DensityCuration, FreshDataSettings, MixSettings
+from imglab.config.sections import DensityCuration
 from imglab.errors import InputError, Problem
 from imglab.model import Density
 from imglab.run.build import Experiment
@@ -112,7 +113,7 @@ def _check(stored: RunConfig, wanted: RunConfig, g: int, source: str) -> None:
     if wanted.threads not in ("auto", stored.threads):
         what = f"the shared generations used {stored.threads}, the fork asks for {wanted.threads}"
         problems.append(Problem(f"{source}: threads", what, "leave it as it was"))
-    if stored.regime != wanted.regime and _uses_fresh(stored) and _uses_fresh(wanted):
+    if stored.regime != wanted.regime and _uses_fresh(wanted) and _uses_fresh(stored):
         what = "another regime would take fresh data that the shared generations have seen"
         problems.append(
             Problem(f"{source}: regime", what, "use real: resampled, or leave the regime as it was")
@@ -122,9 +123,12 @@ def _check(stored: RunConfig, wanted: RunConfig, g: int, source: str) -> None:
 
 
 def _uses_fresh(config: RunConfig) -> bool:
-    return isinstance(config.regime, FreshDataSettings) or (
-        isinstance(config.regime, MixSettings) and config.regime.real == "fresh"
-    )
+    """Say whether some generation of a run takes fresh real data."""
+    regime = kinds.bound_regime(config.regime)
+
+    # A config may leave `samples` to the size of the data; a large number is some share of any.
+    left = config.samples or 10**9
+    return any(regime.fresh(left, generation=g) for g in range(1, config.generations))
 
 
 def _check_start(experiment: Experiment, parent: Path, g: int) -> None:
