@@ -214,7 +214,7 @@ def test_commands_run_together_and_tell_how_they_ended():
         ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain has no `name`"),
         (
             {"generatoins": 3},
-            r"chains\.text: generatoins: unknown key \(did you mean 'generations'\?\)",
+            r"all chains: generatoins: unknown key \(did you mean 'generations'\?\)",
         ),
         ({"name": "a/b"}, r"both\.yaml: name: "),
         (
@@ -240,6 +240,20 @@ def test_problems_of_all_chains_are_told_at_once(config, tmp_path, monkeypatch, 
     error = capsys.readouterr().err
     assert "chains.text: modality.n_train: asks for 1000000" in error
     assert "chains.vectors: measure.precision_recall_k" in error
+
+
+def test_a_mistake_that_all_chains_share_is_told_once(config, monkeypatch, capsys):
+    config.write_text(yaml.safe_dump({**BOTH, "generatoins": 3}))
+    assert imglab(monkeypatch, "run", config) == 2
+    message = f"error: {config}: all chains: generatoins: unknown key (did you mean 'generations'?)"
+    assert capsys.readouterr().err.splitlines() == [message]
+
+    config.write_text(yaml.safe_dump({**BOTH, "samples": 3}))
+    for command in ("run", "validate"):
+        assert imglab(monkeypatch, command, config) == 2
+        error = capsys.readouterr().err
+        assert f"{config}: all chains: measure.precision_recall_k: " in error
+        assert error.count("measure.precision_recall_k: ") == 1
 
 
 def test_a_directory_of_something_else_is_left_alone(config, tmp_path):

@@ -88,7 +88,7 @@ class TestConfig:
             ({"arms": {"a/b": None}}, "arms.a/b: is not a valid name for an arm"),
             (
                 {"arms": {"a": None, "A": None}},
-                "arms.a: differs from another arm only in upper and lower case",
+                "arms.a: differs from the name of another arm only in upper and lower case",
             ),
             ({"arms": {"control": None}}, "arms.control: every sweep has this arm"),
             ({"arms": {"x": {"modle": 1}}}, r"arms.x: modle: unknown key \(did you mean 'model'"),
@@ -97,7 +97,7 @@ class TestConfig:
                 "arms.x: model.estimatr: unknown key .*'estimator'",
             ),
             ({"arms": {"x": {"seed": 1}}}, "arms.x.seed: an arm cannot change it"),
-            ({"arms": []}, "arms: holds arms by name"),
+            ({"arms": []}, "arms: must hold arms by name"),
             (
                 {"contrasts": [{"metric": "fid", "arms": ["mixed", "replase"]}]},
                 "contrasts.0.arms: .*'replace'",
@@ -115,6 +115,42 @@ class TestConfig:
     def test_what_is_wrong_is_named(self, tmp_path, changes, message):
         with pytest.raises(InputError, match=message):
             load_sweep(write(tmp_path, {**TINY_SWEEP, **changes}))
+
+    def test_a_mistake_that_arms_share_is_told_once(self, tmp_path):
+        tree = {**TINY_SWEEP, "shwon": 4, "arms": {**TINY_SWEEP["arms"], "x": {"sampels": 3}}}
+        tree["arms"]["y"] = {"sampels": 3}
+        with pytest.raises(InputError) as error:
+            load_sweep(write(tmp_path, tree, "sweep"))
+        where = tmp_path / "sweep.yaml"
+        assert [str(problem) for problem in error.value.problems] == [
+            f"{where}: all arms: shwon: unknown key (did you mean 'shown'?)",
+            f"{where}: arms.x, arms.y: sampels: unknown key (did you mean 'samples'?)",
+        ]
+
+    def test_so_is_one_that_is_noticed_when_they_are_built(self, tmp_path):
+        config = load_sweep(write(tmp_path, {**TINY_SWEEP, "samples": 3}, "sweep"))
+        with pytest.raises(InputError) as error:
+            Sweep(config, tmp_path / "out", where="sweep.yaml")
+        places = [problem.where for problem in error.value.problems]
+        assert places == ["sweep.yaml: all arms: measure.precision_recall_k"]
+
+    def test_so_is_a_change_with_which_runs_cannot_go_on(self, tmp_path, monkeypatch):
+        def in_turn(jobs, place, watch):
+            return {name: job.run() for name, job in jobs.items()}
+
+        monkeypatch.setattr("imglab.studies.sweeps.run.run_jobs", in_turn)
+        tree = {**TINY_SWEEP, "threads": 1, "seeds": [0, 1], "generations": 1, "contrasts": []}
+        out = tmp_path / "out"
+        Sweep(load_sweep(write(tmp_path, tree)), out).run(lambda done, total: None)
+
+        mixed = {**TINY_SWEEP["arms"]["mixed"], "shown": 3}
+        for changes, names in (
+            ({"shown": 3}, "all runs"),
+            ({"arms": {**TINY_SWEEP["arms"], "mixed": mixed}}, "mixed/seed-0, mixed/seed-1"),
+        ):
+            with pytest.raises(InputError) as error:
+                Sweep(load_sweep(write(tmp_path, {**tree, **changes})), out)
+            assert [problem.where for problem in error.value.problems] == [f"{out}: {names}: shown"]
 
     def test_commands_point_to_each_other(self, lab, tmp_path):
         sweep, chain = write(tmp_path, TINY_SWEEP, "sweep"), write(tmp_path, TINY_GAUSSIAN, "chain")

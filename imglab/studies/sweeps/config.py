@@ -127,7 +127,7 @@ def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
 def _arms(arms: Any, where: str, problems: list[Problem]) -> dict[str, Mapping[str, Any]]:
     """Return the changes of each arm of valid name and form; add the problems of the others."""
     if not isinstance(arms, dict) or not arms:
-        what = "holds arms by name, each with the keys that it changes"
+        what = "must hold arms by name, each with the keys that it changes"
         problems.append(Problem(f"{where}: arms", what, "see docs/"))
         return {}
 
@@ -151,13 +151,14 @@ def _arms(arms: Any, where: str, problems: list[Problem]) -> dict[str, Mapping[s
 def _name_problems(name: object, folded: Mapping[str, int], place: str) -> Iterator[Problem]:
     """Yield what is wrong with an arm's name; `folded` counts names in lower case."""
     if not is_chain_name(name):
-        remedy = "letters, digits, `-` and `_`, a letter first"
+        remedy = "use letters, digits, `-` and `_`, and begin with a letter"
         yield Problem(place, "is not a valid name for an arm", remedy)
     elif name == CONTROL:
         what = "every sweep has this arm: real data alone"
         yield Problem(place, what, "leave it out, or rename it")
     elif folded[str(name).casefold()] > 1:
-        yield Problem(place, "differs from another arm only in upper and lower case", "rename it")
+        what = "differs from the name of another arm only in upper and lower case"
+        yield Problem(place, what, "rename it")
 
 
 def _form_problems(changes: object, place: str) -> Iterator[Problem]:
@@ -165,7 +166,7 @@ def _form_problems(changes: object, place: str) -> Iterator[Problem]:
     if changes is None:
         return
     if not isinstance(changes, dict):
-        yield Problem(place, f"is a mapping of keys, not {kind_of_value(changes)}")
+        yield Problem(place, f"must be a mapping of keys, not {kind_of_value(changes)}")
         return
 
     for key in sorted({"name", "seed", "arms", "seeds", "chains"} & set(changes)):
