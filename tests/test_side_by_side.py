@@ -193,8 +193,9 @@ def test_commands_run_together_and_tell_how_they_ended():
         name: [sys.executable, "-c", f"print('{name} speaks'); raise SystemExit({code})"]
         for name, code in (("a", 0), ("b", 3), ("c", 2))
     }
+    commands["killed"] = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     place = Commands(2, lambda name, line: lines.append((name, line)))
-    outcomes = {"a": Outcome(0), "b": Outcome(3), "c": Outcome(2)}
+    outcomes = {"a": Outcome(0), "b": Outcome(3), "c": Outcome(2), "killed": Outcome(-9)}
     assert run_jobs(commands, place) == outcomes
     assert sorted(lines) == [("a", "a speaks"), ("b", "b speaks"), ("c", "c speaks")]
 

@@ -131,8 +131,10 @@ class TestConfig:
         config = load_sweep(write(tmp_path, {**TINY_SWEEP, "samples": 3}, "sweep"))
         with pytest.raises(InputError) as error:
             Sweep(config, tmp_path / "out", where="sweep.yaml")
-        places = [problem.where for problem in error.value.problems]
-        assert places == ["sweep.yaml: all arms: measure.precision_recall_k"]
+        assert [problem.where for problem in error.value.problems] == [
+            "sweep.yaml: all arms: measure.precision_recall_k",
+            "sweep.yaml: all arms: measure.density_coverage_k",
+        ]
 
     def test_so_is_a_change_with_which_runs_cannot_go_on(self, tmp_path, monkeypatch):
         def in_turn(jobs, place, watch):

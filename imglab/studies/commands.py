@@ -20,9 +20,9 @@ class Commands(Place[Sequence[str]]):
         """Run `workers` commands at a time; `show` gets (name, line) for each line of output."""
         self.at_once = workers
         self._show = show
-        self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Commands:
+        self._processes: list[subprocess.Popen[str]] = []
         self._readers = ThreadPoolExecutor(self.at_once)
         return self
 

@@ -55,7 +55,7 @@ class Place(ABC, Generic[J]):
     """Where jobs of the type J run. It is open inside a `with` block, and can be opened again.
 
     Leaving the block waits for the workers. If an exception leaves it (Ctrl-C, above all), the jobs
-    that are running are asked to save and end first.
+    that are running are asked to save and end.
     """
 
     at_once: int
@@ -80,7 +80,7 @@ class Place(ABC, Generic[J]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for the workers; stop the running jobs first if an exception leaves the block."""
+        """Wait for the workers, or stop the running jobs if an exception leaves the block."""
 
 
 def run_jobs(
@@ -97,6 +97,7 @@ def run_jobs(
     losses: Counter[str] = Counter()
 
     while unfinished := [name for name in jobs if name not in outcomes]:
+        # Jobs that are on their last try wait for the others, and then go one at a time.
         batch = [name for name in unfinished if losses[name] < TRIES - 1] or unfinished[:1]
         with place:
             lost = _run_batch({name: jobs[name] for name in batch}, place, outcomes, watch)
@@ -105,7 +106,8 @@ def run_jobs(
         for name in lost:
             if losses[name] == TRIES:
                 outcomes[name] = Outcome(1, f"{LOST} {TRIES} times")
-    return outcomes
+
+    return {name: outcomes[name] for name in jobs}
 
 
 def _run_batch(

@@ -95,7 +95,7 @@ class SideBySide:
                 commands[name] = _run_command(path, run.folder)
 
             outcomes = run_jobs(commands, Commands(self._workers, show))
-        return {name: outcomes[name].code for name in commands}
+        return {name: outcome.code for name, outcome in outcomes.items()}
 
     def _repr_html_(self) -> str:
         from imglab.report.notebook import Report

@@ -15,7 +15,7 @@ from imglab.studies.chains import chain_job, tally, threads_per_worker
 from imglab.studies.claims.catalog import Catalog, Claim, Profile, Protocol
 from imglab.studies.claims.evaluate import Chains, Finding, Result, Verdict, find, verdict_of
 from imglab.studies.claims.theory import theory_job
-from imglab.studies.jobs import run_jobs
+from imglab.studies.jobs import Job, Outcome, run_jobs
 from imglab.studies.pool import Pool
 
 VERDICTS = "claims.json"
@@ -65,15 +65,14 @@ class ClaimsRun:
         files.make_folder(self._out)
         chains = {name: dict(self._chains(plan)) for name, plan in self._plans.items()}
         failures = self._run_chains(chains, workers, watch)
-        theory = self._judge_theory(workers)
+        theory = self._run_theory(workers)
 
         results: list[Result] = []
         for claim in self._claims:
             if claim.name in self._blocked:
                 results.append(_result(claim, "blocked", [], self._blocked[claim.name]))
             elif claim.protocol is None:
-                findings = theory[claim.name]
-                results.append(_result(claim, verdict_of(findings), findings))
+                results.append(_judge_theory(claim, theory[claim.name]))
             else:
                 results.append(self._judge(claim, chains[claim.protocol], failures))
 
@@ -135,21 +134,19 @@ class ClaimsRun:
             if outcomes[folder.name].code
         }
 
-    def _judge_theory(self, workers: int) -> dict[str, list[Finding]]:
-        """Judge the statements about solvable chains; return the findings of each claim by name."""
-        jobs = {
-            f"{claim.name}/{number}": theory_job(statement)
-            for claim in self._claims
-            for number, statement in enumerate(claim.theory)
-        }
+    def _run_theory(self, workers: int) -> dict[str, list[Outcome]]:
+        """Run the chains of solvable models; return the outcomes of each claim's statements."""
+        jobs: dict[str, Job] = {}
+        for claim in self._claims:
+            for number, statement in enumerate(claim.theory):
+                jobs[f"{claim.name}/{number}"] = theory_job(statement)
         outcomes = run_jobs(jobs, Pool(workers))
 
-        return {
-            claim.name: [
-                outcomes[f"{claim.name}/{number}"].value for number in range(len(claim.theory))
-            ]
-            for claim in self._claims
-        }
+        of_claims: dict[str, list[Outcome]] = {}
+        for claim in self._claims:
+            names = [f"{claim.name}/{number}" for number in range(len(claim.theory))]
+            of_claims[claim.name] = [outcomes[name] for name in names]
+        return of_claims
 
     def _judge(
         self,
@@ -187,6 +184,16 @@ class ClaimsRun:
 
         by_name = {verdict["name"]: verdict for verdict in [*earlier, *verdicts]}
         files.write_json(path, {"profile": self._profile, "claims": list(by_name.values())})
+
+
+def _judge_theory(claim: Claim, outcomes: Sequence[Outcome]) -> Result:
+    """Judge a claim about solvable chains by the outcomes of its statements."""
+    for outcome in outcomes:
+        if outcome.code:
+            return _result(claim, "blocked", [], f"its chains did not end: {outcome.message}")
+
+    findings: list[Finding] = [outcome.value for outcome in outcomes]
+    return _result(claim, verdict_of(findings), findings)
 
 
 def _result(claim: Claim, verdict: Verdict, findings: list[Finding], why: str = "") -> Result:

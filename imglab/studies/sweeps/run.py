@@ -87,7 +87,7 @@ class Sweep:
         return Report(self.folder)._repr_html_()
 
     def _check_folder(self) -> None:
-        """Raise InputError unless the directory is free or holds this sweep, with no other seeds."""
+        """Raise InputError unless the directory is free or holds this sweep, but no other seeds."""
         check_folder(self.folder, layout.SWEEP, "not a sweep")
         path = self.folder / layout.SWEEP
         if not path.exists():
