@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from imglab.config.merge import changed_tree, check_number
 from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
 from imglab.config.schema import InstalledPlugIn, Named, RunConfig, SideBySideConfig, is_chain_name
 from imglab.config.section import PlugIn, Section, is_plug_in, spell_out
+from imglab.config.shared_problems import SharedProblems
 from imglab.config.yaml import dump_yaml, read_yaml
 from imglab.errors import InputError, Problem, nearest
 
@@ -42,10 +43,11 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
     common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
     found: dict[str, RunConfig] = {}
     problems: list[Problem] = []
+    shared = SharedProblems(where, "chains", len(chains))
     folded = Counter(str(name).casefold() for name in chains)
     for name, section in chains.items():
         at = f"{where}: chains.{name}"
-        if len(problems) >= MOST_TOLD:
+        if len(problems) + len(shared) >= MOST_TOLD:
             break
         if not isinstance(section, dict):
             problems.append(Problem(at, f"is a mapping of keys, not {kind_of_value(section)}"))
@@ -64,10 +66,11 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
                 Problem(at, "a chain has no `name` or `chains` of its own", "its key is its name")
             )
         else:
-            try:
-                found[name] = validate_config({**common, **section, "name": name}, at)
-            except InputError as error:
-                problems += error.problems
+            chain = {**common, **section, "name": name}
+            config = shared.run(f"chains.{name}", at, partial(validate_config, chain, at))
+            if config is not None:
+                found[name] = config
+    problems += shared.joined()
     try:
         Named.model_validate({"name": tree["name"]})
     except ValidationError as error:
