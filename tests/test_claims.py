@@ -12,8 +12,9 @@ from imglab.errors import InputError
 from imglab.run.build import build
 from imglab.studies.claims.catalog import Catalog, Claim, Statement
 from imglab.studies.claims.evaluate import find, verdict_of
-from imglab.studies.claims.run import ClaimsRun, theory_finding
+from imglab.studies.claims.run import ClaimsRun
 from imglab.studies.claims.table import format_results
+from imglab.studies.claims.theory import theory_finding
 from tests.test_run_directory import TINY_GAUSSIAN
 
 SEEDS = range(5)

@@ -21,7 +21,8 @@ from imglab.errors import InputError
 from imglab.report.figures import png
 from imglab.report.side_by_side import relative_figure
 from imglab.store import files
-from imglab.studies.workers import run_commands
+from imglab.studies.commands import Commands
+from imglab.studies.jobs import Outcome, run_jobs
 from tests.test_report import row
 from tests.test_run_directory import hashes
 from tests.text_fixtures import TINY_TEXT
@@ -149,7 +150,7 @@ def test_workers_for_one_chain_are_refused(config, tmp_path, monkeypatch, capsys
 
 def test_an_interrupt_ends_the_commands_too(monkeypatch):
     """One ends when told to, one does not listen: it is ended all the same."""
-    monkeypatch.setattr("imglab.studies.workers.GRACE", 0.5)
+    monkeypatch.setattr("imglab.studies.commands.GRACE", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     commands = {
         "deaf": [sys.executable, "-c", deaf],
@@ -164,7 +165,7 @@ def test_an_interrupt_ends_the_commands_too(monkeypatch):
     )  # a shell's background jobs ignore it
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_commands(commands, 2, interrupt)
+            run_jobs(commands, Commands(2, interrupt))
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -192,11 +193,10 @@ def test_commands_run_together_and_tell_how_they_ended():
         name: [sys.executable, "-c", f"print('{name} speaks'); raise SystemExit({code})"]
         for name, code in (("a", 0), ("b", 3), ("c", 2))
     }
-    assert run_commands(commands, 2, lambda name, line: lines.append((name, line))) == {
-        "a": 0,
-        "b": 3,
-        "c": 2,
-    }
+    commands["killed"] = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    place = Commands(2, lambda name, line: lines.append((name, line)))
+    outcomes = {"a": Outcome(0), "b": Outcome(3), "c": Outcome(2), "killed": Outcome(-9)}
+    assert run_jobs(commands, place) == outcomes
     assert sorted(lines) == [("a", "a speaks"), ("b", "b speaks"), ("c", "c speaks")]
 
 
@@ -215,7 +215,7 @@ def test_commands_run_together_and_tell_how_they_ended():
         ({"chains": {"text": {**NGRAMS, "name": "x"}}}, r"chains\.text: a chain cannot set `name`"),
         (
             {"generatoins": 3},
-            r"chains\.text: generatoins: unknown key \(did you mean 'generations'\?\)",
+            r"all chains: generatoins: unknown key \(did you mean 'generations'\?\)",
         ),
         ({"name": "a/b"}, r"both\.yaml: name: "),
         (
@@ -243,14 +243,30 @@ def test_problems_of_all_chains_are_told_at_once(config, tmp_path, monkeypatch, 
     assert "chains.vectors: measure.precision_recall_k" in error
 
 
+def test_a_mistake_that_all_chains_share_is_told_once(config, monkeypatch, capsys):
+    config.write_text(yaml.safe_dump({**BOTH, "generatoins": 3}))
+    assert imglab(monkeypatch, "run", config) == 2
+    message = f"error: {config}: all chains: generatoins: unknown key (did you mean 'generations'?)"
+    assert capsys.readouterr().err.splitlines() == [message]
+
+    config.write_text(yaml.safe_dump({**BOTH, "samples": 3}))
+    for command in ("run", "validate"):
+        assert imglab(monkeypatch, command, config) == 2
+        error = capsys.readouterr().err
+        assert f"{config}: all chains: measure.precision_recall_k: " in error
+        assert error.count("measure.precision_recall_k: ") == 1
+
+
 def test_a_directory_of_something_else_is_left_alone(config, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="is not empty and no side-by-side run"):
+    with pytest.raises(InputError, match="is not empty and not a side-by-side run"):
         SideBySide.from_file(config, tmp_path / "full")
     SideBySide.from_file(config, tmp_path / "both").begin()
     config.write_text(yaml.safe_dump({**BOTH, "chains": {"other": VECTORS}}))
-    with pytest.raises(InputError, match="holds the chains text, vectors, the config has other"):
+    with pytest.raises(
+        InputError, match="holds the chains text, vectors, but the config has other"
+    ):
         SideBySide.from_file(config, tmp_path / "both")
     with pytest.raises(InputError, match="holds several chains"):
         __import__("imglab").Run.from_file(config)

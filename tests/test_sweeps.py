@@ -20,10 +20,13 @@ from scipy import stats
 from imglab.config.merge import merged
 from imglab.errors import InputError
 from imglab.run.build import build_regime
+from imglab.run.cache import RunCache
 from imglab.store import layout, reading
+from imglab.studies.chains import run_chain
+from imglab.studies.jobs import Job, Outcome, run_jobs
+from imglab.studies.pool import Pool
 from imglab.studies.sweeps import statistics
 from imglab.studies.sweeps.config import CONTROL, load_sweep, run_folder
-from imglab.studies.sweeps.pool import Job, Outcome, run_in_pool
 from imglab.studies.sweeps.results import compare, read_sweep, sentence, summarise, values_of
 from imglab.studies.sweeps.run import Sweep
 from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
@@ -82,10 +85,10 @@ class TestConfig:
             ({"seeds": [1, 1]}, "seeds: has 1 twice: seeds must differ"),
             ({"seeds": []}, "seeds: must have at least 1 item"),
             ({"seed": 3}, r"seed: a sweep has `seeds` \(seeds: \[3\]\)"),
-            ({"arms": {"a/b": None}}, "arms.a/b: is no name for an arm"),
+            ({"arms": {"a/b": None}}, "arms.a/b: is not a valid name for an arm"),
             (
                 {"arms": {"a": None, "A": None}},
-                "arms.a: differs from another arm only in upper and lower case",
+                "arms.a: differs from the name of another arm only in upper and lower case",
             ),
             ({"arms": {"control": None}}, "arms.control: every sweep has this arm"),
             ({"arms": {"x": {"modle": 1}}}, r"arms.x: modle: unknown key \(did you mean 'model'"),
@@ -94,7 +97,7 @@ class TestConfig:
                 "arms.x: model.estimatr: unknown key .*'estimator'",
             ),
             ({"arms": {"x": {"seed": 1}}}, "arms.x.seed: an arm cannot change it"),
-            ({"arms": []}, "arms: holds arms by name"),
+            ({"arms": []}, "arms: must hold arms by name"),
             (
                 {"contrasts": [{"metric": "fid", "arms": ["mixed", "replase"]}]},
                 "contrasts.0.arms: .*'replace'",
@@ -113,6 +116,44 @@ class TestConfig:
         with pytest.raises(InputError, match=message):
             load_sweep(write(tmp_path, {**TINY_SWEEP, **changes}))
 
+    def test_a_mistake_that_arms_share_is_told_once(self, tmp_path):
+        tree = {**TINY_SWEEP, "shwon": 4, "arms": {**TINY_SWEEP["arms"], "x": {"sampels": 3}}}
+        tree["arms"]["y"] = {"sampels": 3}
+        with pytest.raises(InputError) as error:
+            load_sweep(write(tmp_path, tree, "sweep"))
+        where = tmp_path / "sweep.yaml"
+        assert [str(problem) for problem in error.value.problems] == [
+            f"{where}: all arms: shwon: unknown key (did you mean 'shown'?)",
+            f"{where}: arms.x, arms.y: sampels: unknown key (did you mean 'samples'?)",
+        ]
+
+    def test_so_is_one_that_is_noticed_when_they_are_built(self, tmp_path):
+        config = load_sweep(write(tmp_path, {**TINY_SWEEP, "samples": 3}, "sweep"))
+        with pytest.raises(InputError) as error:
+            Sweep(config, tmp_path / "out", where="sweep.yaml")
+        assert [problem.where for problem in error.value.problems] == [
+            "sweep.yaml: all arms: measure.precision_recall_k",
+            "sweep.yaml: all arms: measure.density_coverage_k",
+        ]
+
+    def test_so_is_a_change_with_which_runs_cannot_go_on(self, tmp_path, monkeypatch):
+        def in_turn(jobs, place, watch):
+            return {name: job.run() for name, job in jobs.items()}
+
+        monkeypatch.setattr("imglab.studies.sweeps.run.run_jobs", in_turn)
+        tree = {**TINY_SWEEP, "threads": 1, "seeds": [0, 1], "generations": 1, "contrasts": []}
+        out = tmp_path / "out"
+        Sweep(load_sweep(write(tmp_path, tree)), out).run(lambda done, total: None)
+
+        mixed = {**TINY_SWEEP["arms"]["mixed"], "shown": 3}
+        for changes, names in (
+            ({"shown": 3}, "all runs"),
+            ({"arms": {**TINY_SWEEP["arms"], "mixed": mixed}}, "mixed/seed-0, mixed/seed-1"),
+        ):
+            with pytest.raises(InputError) as error:
+                Sweep(load_sweep(write(tmp_path, {**tree, **changes})), out)
+            assert [problem.where for problem in error.value.problems] == [f"{out}: {names}: shown"]
+
     def test_commands_point_to_each_other(self, lab, tmp_path):
         sweep, chain = write(tmp_path, TINY_SWEEP, "sweep"), write(tmp_path, TINY_GAUSSIAN, "chain")
         assert "imglab sweep" in lab("run", sweep)[2]
@@ -129,7 +170,7 @@ class TestConfig:
 
     def test_somebody_else_at_the_address(self, lab, tmp_path, monkeypatch):
         pytest.importorskip("ray", reason="ray is not installed")
-        monkeypatch.setattr("imglab.studies.sweeps.pool.ANSWER", 5.0)
+        monkeypatch.setattr("imglab.studies.ray.ANSWER", 5.0)
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"127.0.0.1:{server.getsockname()[1]}"
             code, _, err = lab("sweep", write(tmp_path, TINY_SWEEP, "sweep"), "--ray", address)
@@ -337,19 +378,19 @@ def test_a_job_that_always_loses_its_worker_is_given_up(tmp_path, monkeypatch):
     (tmp_path / "fatal.py").write_text("import os\nos._exit(9)\n")
     monkeypatch.syspath_prepend(tmp_path)
     tree = {**TINY_GAUSSIAN, "name": "x", "regime": {"kind": "fatal:regime"}}
-    folders = [str(tmp_path / name) for name in ("run", "prepared", "first")]
-    bad = Job(yaml.safe_dump(tree), folders[0], 1, *folders[1:])
-    good = [
-        Job(
-            yaml.safe_dump({**TINY_GAUSSIAN, "name": "y"}),
-            str(tmp_path / f"run{number}"),
-            1,
-            *folders[1:],
-        )
-        for number in range(3)
-    ]
-    jobs = {"good": good[0], "bad": bad, "beside": good[1], "after": good[2]}
-    outcomes = run_in_pool(jobs, 2, lambda: None)
+    cache = RunCache(tmp_path / "prepared", tmp_path / "generation0")
+
+    def job(tree, folder):
+        return Job(run_chain, (yaml.safe_dump(tree), tmp_path / folder, cache))
+
+    plain = {**TINY_GAUSSIAN, "name": "y"}
+    jobs = {
+        "good": job(plain, "run0"),
+        "bad": job(tree, "run"),
+        "beside": job(plain, "run1"),
+        "after": job(plain, "run2"),
+    }
+    outcomes = run_jobs(jobs, Pool(2))
     assert outcomes.pop("bad") == Outcome(1, "its worker died 3 times")
     assert outcomes == dict.fromkeys(("good", "beside", "after"), Outcome(0)), (
         "nobody is given up for a neighbour"

@@ -15,8 +15,9 @@ from imglab.config.merge import changed_tree, check_number
 from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
 from imglab.config.schema import InstalledPlugIn, Named, RunConfig, SideBySideConfig, is_chain_name
 from imglab.config.section import PlugIn, Section, is_plug_in, spell_out
+from imglab.config.shared_problems import SharedProblems
 from imglab.config.yaml import dump_yaml, read_yaml
-from imglab.errors import InputError, Problem, ProblemCollector, nearest
+from imglab.errors import InputError, Problem, nearest
 
 BUILT = {
     "modality": (kinds.MODALITIES, "imglab.modalities"),
@@ -55,24 +56,27 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
     names = Counter(str(name).casefold() for name in chains)
     common = {key: value for key, value in tree.items() if key not in ("chains", "name")}
     configs: dict[str, RunConfig] = {}
-    collector = ProblemCollector()
+    problems: list[Problem] = []
+    shared = SharedProblems(where, "chains", len(chains))
     for name, section in chains.items():
-        if len(collector) >= MOST_TOLD:
+        if len(problems) + len(shared) >= MOST_TOLD:
             break
 
         at = f"{where}: chains.{name}"
         problem = _chain_problem(name, section, at, names)
         if problem is not None:
-            collector.add(problem)
+            problems.append(problem)
             continue
 
         chain = {**common, **section, "name": name}
-        config = collector.run(partial(validate_config, chain, at))
+        config = shared.run(f"chains.{name}", at, partial(validate_config, chain, at))
         if config is not None:
             configs[name] = config
 
-    collector.run(lambda: _check_name(tree, where))
-    collector.finish()
+    problems += shared.joined()
+    problems += _name_problems(tree, where)
+    if problems:
+        raise InputError(problems)
     return SideBySideConfig(str(tree["name"]), configs)
 
 
@@ -95,11 +99,12 @@ def _chain_problem(name: Any, section: Any, at: str, names: Mapping[str, int]) -
     return None
 
 
-def _check_name(tree: Mapping[str, Any], where: str) -> None:
+def _name_problems(tree: Mapping[str, Any], where: str) -> list[Problem]:
     try:
         Named.model_validate({"name": tree["name"]})
     except ValidationError as error:
-        raise InputError(problems_of(where, tree, Named, error)) from error
+        return problems_of(where, tree, Named, error)
+    return []
 
 
 def validate_config(tree: Any, where: str) -> RunConfig:

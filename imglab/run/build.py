@@ -15,6 +15,7 @@ from imglab.config import kinds
 from imglab.config.load import plug_ins
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn, Section
+from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.measure import Measure
 from imglab.mixed.population import Population
@@ -84,15 +85,15 @@ def check(config: RunConfig, where: str) -> list[str]:
 
 def check_each(configs: Mapping[str, RunConfig], where: str, key: str) -> list[str]:
     """Check every chain, or arm, of a config that holds them under `key`, as `check` does."""
-    attempts = ProblemCollector()
-    found = {
-        name: attempts.run(partial(check, config, f"{where}: {key}.{name}"))
-        for name, config in configs.items()
-    }
-    attempts.finish()
-    return [
-        f"{key}.{name}.{unchecked}" for name, those in found.items() for unchecked in those or ()
-    ]
+    problems = SharedProblems(where, key, len(configs))
+    unchecked: list[str] = []
+    for name, config in configs.items():
+        place = f"{where}: {key}.{name}"
+        keys = problems.run(f"{key}.{name}", place, partial(check, config, place))
+        unchecked += (f"{key}.{name}.{inner}" for inner in keys or ())
+
+    problems.finish()
+    return unchecked
 
 
 def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experiment | None:

@@ -1,16 +1,18 @@
-"""What runs that have something in common make once: extractors, real features, floors, generation 0's model."""
+"""What similar runs share: extractors, real features, floors, generation 0's model."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.model import Choice
 from imglab.store import files, hashes
@@ -21,74 +23,102 @@ from imglab.store.reading import read_environment
 if TYPE_CHECKING:
     from imglab.run.build import Experiment
 
+RECORDED = ("data", "base", "packages", "git_commit", "processor")
+"""Keys of environment.json in which runs that share something must agree."""
+
 
 @dataclass(frozen=True)
 class RunCache:
-    """Folders on one machine, from which runs take by hard links what would come out the same, byte by byte.
+    """Folders on one machine whose content would come out the same, byte by byte, in several runs.
 
-    Within each there is a place for every state of the data, the bases and the code that runs were begun with.
+    Runs take it by hard links. Each folder has a subfolder for every state of the data, the bases
+    and the code that runs were begun with.
 
-    prepared  of runs with the same data, measures, sizes and threads
-    first     of runs that differ only in what follows generation 0
+    prepared     shared by runs with the same data, measures, sizes and threads
+    generation0  shared by runs that differ only in what follows generation 0
     """
 
     prepared: Path
-    first: Path
+    generation0: Path
+
+    @classmethod
+    def below(cls, root: Path, config: RunConfig, threads: int) -> RunCache:
+        """Return the cache of a run with this config and so many threads, in folders of `root`."""
+        tree = config.model_dump(mode="json")
+        prepared = {key: tree[key] for key in ("modality", "measure", "samples", "curate")}
+        fitted = {key: tree[key] for key in ("modality", "model", "base", "seed")}
+        fitted["scratch"] = config.start == "scratch"
+
+        return cls(
+            prepared=(root / _hash_of_values(prepared, threads)).resolve(),
+            generation0=(root / _hash_of_values(fitted, threads)).resolve(),
+        )
 
     def agreed(self, what: str, measure: Callable[[], Mapping[str, Choice]]) -> dict[str, Choice]:
-        """Return what the first of the runs has measured that leave the same open: arms must not choose differently."""
-        path = self.prepared / f"choices-{hashlib.sha256(what.encode()).hexdigest()[:16]}.json"
-        with _alone(self.prepared):
+        """Return the choices for the open keys `what`, so that all arms choose alike.
+
+        The first run measures them; later runs that leave the same keys open read its choices.
+        """
+        path = self.prepared / f"choices-{_short_hash(what.encode())}.json"
+        with _locked(self.prepared):
             if not path.exists():
-                files.write_signed(
-                    path, {"choices": {key: vars(choice) for key, choice in measure().items()}}
-                )
-            return {
-                key: Choice(**found)
-                for key, found in read_signed(path, ("choices",))["choices"].items()
-            }
+                measured = {key: vars(choice) for key, choice in measure().items()}
+                files.write_signed(path, {"choices": measured})
+
+            stored = read_signed(path, ("choices",))["choices"]
+            return {key: Choice(**fields) for key, fields in stored.items()}
 
     def lend(self, run: Path, experiment: Experiment) -> None:
-        """Give a run that has just begun what is there; what it shares with others before any fit is made now."""
-        shared, model = run / "shared", generation_folder(run, 0) / "model"
-        sign = _made_with(run)
-        prepared, first = self.prepared / sign, self.first / sign
-        if not shared.exists():
-            with _alone(prepared):
-                if not (prepared / "shared").exists():
-                    files.write_atomically(
-                        prepared / "shared", lambda folder: _prepare(folder, experiment)
-                    )
-            _check(prepared / "shared")
-            files.write_atomically(shared, lambda folder: hashes.link(prepared / "shared", folder))
-        if (first / "model").exists() and not model.exists():
-            _check(first)
-            model.parent.mkdir(exist_ok=True)
-            with hashes.written(model.parent, "model"):
-                files.write_atomically(model, lambda folder: files.link(first / "model", folder))
+        """Link what is in the cache into a run that has just begun.
+
+        What the run needs before its first fit is prepared here, if no other run has done that.
+        """
+        origin = _hash_of_origin(run)
+        _lend_prepared(self.prepared / origin, run / "shared", experiment)
+        _lend_model(self.generation0 / origin, generation_folder(run, 0) / "model")
 
     def keep_first(self, run: Path) -> None:
         """Keep generation 0's model of a run for those that begin later."""
-        first = self.first / _made_with(run)
-        with _alone(first):
-            if not (first / "model").exists():
-                model = generation_folder(run, 0) / "model"
-                with hashes.written(first, "model"):
-                    files.write_atomically(
-                        first / "model", lambda folder: files.link(model, folder)
-                    )
+        folder = self.generation0 / _hash_of_origin(run)
+        model = generation_folder(run, 0) / "model"
+
+        with _locked(folder):
+            if not (folder / "model").exists():
+                _link_listed(model, folder / "model")
 
 
-def _made_with(run: Path) -> str:
-    """Name what a run was begun with beside its config: data, bases, versions."""
-    environment = read_environment(run)
-    told = {
-        key: environment.get(key) for key in ("data", "base", "packages", "git_commit", "processor")
-    }
-    return hashlib.sha256(files.json_bytes(told)).hexdigest()[:16]
+def _lend_prepared(cached: Path, shared: Path, experiment: Experiment) -> None:
+    """Link prepared files into a run's folder `shared`, unless it has them."""
+    if shared.exists():
+        return
+
+    prepared = cached / "shared"
+    with _locked(cached):
+        if not prepared.exists():
+            files.write_atomically(prepared, lambda folder: _prepare(folder, experiment))
+
+    _check(prepared)
+    files.write_atomically(shared, lambda folder: hashes.link(prepared, folder))
+
+
+def _lend_model(cached: Path, model: Path) -> None:
+    """Link generation 0's model into a run, unless it has one or there is none yet."""
+    if model.exists() or not (cached / "model").exists():
+        return
+
+    _check(cached)
+    model.parent.mkdir(exist_ok=True)
+    _link_listed(cached / "model", model)
+
+
+def _link_listed(source: Path, target: Path) -> None:
+    """Link a folder to `target` and put it on the hash list of the folder around it."""
+    with hashes.written(target.parent, target.name):
+        files.write_atomically(target, lambda folder: files.link(source, folder))
 
 
 def _prepare(folder: Path, experiment: Experiment) -> None:
+    """Make what a run needs before its first fit."""
     folder.mkdir()
     experiment.modality.prepare(folder)
     for _ in experiment.measure(cache=folder).prepare(experiment.drawn):
@@ -97,14 +127,31 @@ def _prepare(folder: Path, experiment: Experiment) -> None:
 
 
 def _check(folder: Path) -> None:
-    """Raise InputError unless what runs share is as it was written."""
-    if found := dict(hashes.faults(folder)):
+    """Raise InputError unless every file in a folder of the cache matches its recorded hash."""
+    faults = dict(hashes.faults(folder))
+    if faults:
         remedy = f"remove {folder}: it is made again"
-        raise InputError(Problem(str(folder / name), what, remedy) for name, what in found.items())
+        raise InputError(Problem(str(folder / name), what, remedy) for name, what in faults.items())
+
+
+def _hash_of_origin(run: Path) -> str:
+    """Return a hash of what a run was begun with beside its config: data, bases, versions."""
+    environment = read_environment(run)
+    recorded = {key: environment.get(key) for key in RECORDED}
+    return _short_hash(files.json_bytes(recorded))
+
+
+def _hash_of_values(*values: Any) -> str:
+    return _short_hash(json.dumps(values, sort_keys=True).encode())
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
+    """Make a folder, if it is missing, and let no other process into it meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         yield

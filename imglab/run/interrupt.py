@@ -1,4 +1,7 @@
-"""What SIGINT and SIGTERM do: a chain finishes its step, saves and stops; nothing is torn out of a library's hands."""
+"""What SIGINT and SIGTERM do: a chain finishes its step, saves and stops.
+
+No library is interrupted in the middle of a call.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from imglab import distributed
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 IN_STEP = "fit"
-"""The stage whose events come in every process alike; in others each tells of its own share."""
+"""Stage whose events come in every process alike; in other stages each reports its own shard."""
 STOPPED = 3
 """Exit code of a run that can be resumed."""
 
 
 class StopRequest:
-    """Notes a signal while it is used as a context manager; a second one ends the process at once."""
+    """Notes a signal inside a `with` block; a second signal ends the process at once."""
 
     def __init__(self, signals: Sequence[signal.Signals] = SIGNALS) -> None:
         self.asked = False
@@ -36,19 +39,28 @@ class StopRequest:
             signal.signal(number, handler)
 
     def heeded(self, events: Generator[T, None, None]) -> Iterator[T]:
-        """Pass events on; once a signal came, to any process, close them (which saves the step): KeyboardInterrupt."""
+        """Pass events on, until a signal has come to any process.
+
+        Then the events are closed, which saves the step, and KeyboardInterrupt is raised.
+        """
         for event in events:
             yield event
-            if self._agreed(event):
+            if self._all_stop_at(event):
                 with distributed.stopping():
                     events.close()
                 raise KeyboardInterrupt
 
-    def _agreed(self, event: object) -> bool:
-        """Say whether to stop here; several processes stop where all pass: at a step of a fit, after a generation."""
+    def _all_stop_at(self, event: object) -> bool:
+        """Say whether to stop after this event.
+
+        Several processes stop where all of them pass: at a step of a fit, or after a generation.
+        """
         if distributed.world_size() == 1:
             return self.asked
-        return getattr(event, "stage", IN_STEP) == IN_STEP and distributed.any_process(self.asked)
+
+        # What is not Progress (a Generation) has no stage and comes in every process, too.
+        in_every_process = getattr(event, "stage", IN_STEP) == IN_STEP
+        return in_every_process and distributed.any_process(self.asked)
 
     def ask(self) -> None:
         """Ask for a stop as a signal does."""
@@ -56,7 +68,7 @@ class StopRequest:
 
     def _note(self, number: int, _: Any) -> None:
         if self.asked:
-            os._exit(STOPPED)  # every file is whole or not there, so this too can be resumed
+            os._exit(STOPPED)  # every file is whole or missing, so that this can be resumed, too
         self.asked = True
         os.write(sys.stderr.fileno(), b"\nstopping after this step; once more to stop at once\n")
 

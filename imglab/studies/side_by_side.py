@@ -1,4 +1,7 @@
-"""Several chains under common settings, images beside text: each a run in its own directory, one figure of them all."""
+"""Several chains under common settings, images beside text.
+
+Each is a run in its own directory; one figure shows all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ from pathlib import Path
 
 from imglab.config.load import dump_config, load_config
 from imglab.config.schema import RunConfig, SideBySideConfig
-from imglab.errors import InputError, Problem, ProblemCollector
+from imglab.config.shared_problems import SharedProblems
+from imglab.errors import InputError, Problem
 from imglab.generation import Generation
 from imglab.progress import Progress
-from imglab.run.environment import available_cores
 from imglab.run.resume import RUNS, check_folder
 from imglab.run.run import Run
 from imglab.store import files, groups, layout
 from imglab.store.views import HasView
-from imglab.studies import workers
+from imglab.studies.chains import threads_per_worker, with_threads
+from imglab.studies.commands import Commands
+from imglab.studies.jobs import run_jobs
 
 
 class SideBySide(HasView):
@@ -32,21 +37,27 @@ class SideBySide(HasView):
         where: str = "config",
         workers: int = 1,
     ) -> None:
-        """Check every chain, its data and its directory, `out`/<chain> (default: runs/<name>/<chain>)."""
+        """Check every chain, its data and its directory, `out`/<chain>.
+
+        out      default: runs/<name>
+        workers  how many chains run at the same time; they divide the cores
+        """
         self.folder = out or RUNS / config.name
         self._workers = workers
         _check_folder(self.folder, list(config.chains))
+
         self.runs: dict[str, Run] = {}
-        attempts = ProblemCollector()
+        problems = SharedProblems(where, "chains", len(config.chains))
         for name, chain in config.chains.items():
             folder = self.folder / name
-            made = partial(
-                Run, _sharing(chain, workers, folder), folder, where=f"{where}: chains.{name}"
-            )
-            run = attempts.run(made)
+            if workers > 1:
+                chain = with_threads(chain, folder, threads_per_worker(workers))
+
+            place = f"{where}: chains.{name}"
+            run = problems.run(f"chains.{name}", place, partial(Run, chain, folder, where=place))
             if run is not None:
                 self.runs[name] = run
-        attempts.finish()
+        problems.finish()
 
     @classmethod
     def from_file(
@@ -68,47 +79,40 @@ class SideBySide(HasView):
                 yield name, event
 
     def generations(self) -> Iterator[tuple[str, Generation]]:
-        """Run the chains, or the rest of them, in turn: yield (chain, generation) as each is finished."""
+        """Run the chains, or the rest of them, in turn: yield (chain, finished generation)."""
         return ((name, event) for name, event in self.events() if isinstance(event, Generation))
 
     def run_apart(self, show: Callable[[str, str], None]) -> dict[str, int]:
-        """Run the chains as separate processes, so many at a time; return the exit code of each.
+        """Run the chains as separate processes, `workers` at a time; return the exit code of each.
 
-        `show` is given (chain, line) for each line that one prints.
+        `show` is given (chain, line) for each line that a chain prints.
         """
         self.begin()
         with tempfile.TemporaryDirectory() as folder:
-            commands = {}
+            commands: dict[str, Sequence[str]] = {}
             for name, run in self.runs.items():
                 path = Path(folder) / f"{name}.yaml"
                 path.write_text(dump_config(run.experiment.config))
-                commands[name] = [
-                    sys.executable,
-                    "-m",
-                    "imglab",
-                    "run",
-                    str(path),
-                    "--out",
-                    str(run.folder),
-                ]
-            return workers.run_commands(commands, self._workers, show)
+                commands[name] = _run_command(path, run.folder)
+
+            outcomes = run_jobs(commands, Commands(self._workers, show))
+        return {name: outcome.code for name, outcome in outcomes.items()}
 
     def begin(self) -> None:
-        """Make the directory and name the chains in it."""
+        """Make the directory and write the chains' names in it."""
         files.make_folder(self.folder)
         files.write_signed(self.folder / layout.CHAINS, {"chains": list(self.runs)})
 
 
-def _sharing(chain: RunConfig, workers: int, folder: Path) -> RunConfig:
-    """Divide the processors among chains that run at the same time; a run goes on with what it began with."""
-    if workers == 1 or chain.threads != "auto" or (folder / "config.yaml").exists():
-        return chain
-    return chain.model_copy(update={"threads": max(1, available_cores() // workers)})
+def _run_command(config: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "imglab", "run", str(config), "--out", str(out)]
 
 
 def _check_folder(folder: Path, names: list[str]) -> None:
-    check_folder(folder, layout.CHAINS, "no side-by-side run")
-    there = groups.chains_of(folder)
-    if there is not None and there != names:
-        what = f"holds the chains {', '.join(there)}, the config has {', '.join(names)}"
+    """Raise InputError unless `folder` is free, or holds these very chains."""
+    check_folder(folder, layout.CHAINS, "not a side-by-side run")
+
+    existing = groups.chains_of(folder)
+    if existing is not None and existing != names:
+        what = f"holds the chains {', '.join(existing)}, but the config has {', '.join(names)}"
         raise InputError(Problem(str(folder), what, "choose another --out"))

@@ -1,1 +1,1 @@
-"""Claims of papers as contracts: what was run, what must hold, and what came out here, with its interval."""
+"""Claims of papers as contracts: what was run, what must hold, and the result with its interval."""

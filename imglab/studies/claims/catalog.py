@@ -1,7 +1,8 @@
-"""The catalogue: protocols (chains at a size) and claims about them, each a short declarative file. No torch.
+"""The catalogue: protocols (chains at a size) and claims about them, each a short declarative file.
 
-A protocol is a sweep at one or more profiles: `quick` for two cores, `full` for one GPU. A claim names a protocol and
-says what must hold of its arms. Several claims share a protocol, and protocols share chains whose configs are equal.
+A protocol is a sweep at one or more profiles: `quick` for two cores, `full` for one GPU. A claim
+names a protocol and says what must hold of its arms. Several claims share a protocol, and protocols
+share chains whose configs are equal. No torch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from imglab.config.load import validate_config
-from imglab.config.merge import merged
+from imglab.config.merge import flattened, merged
 from imglab.config.problems import problem_of
 from imglab.config.schema import RunConfig
 from imglab.config.section import Section, Seed
@@ -32,15 +33,15 @@ S = TypeVar("S", bound=Section)
 
 
 class ProfileSettings(Section):
-    """A protocol at a size."""
+    """The size at which a protocol runs."""
 
     cost: str
-    """Measured, in plain words."""
+    """What it costs as measured, in plain words."""
     seeds: Annotated[list[Seed], Field(min_length=FEWEST)]
     set: dict[str, Any] = Field(default_factory=dict)
     """Keys that differ from the protocol's base."""
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """What arms change at this size beside what they always do."""
+    """Keys that arms change at this size, in addition to what they always change."""
 
 
 class Protocol(Section):
@@ -48,30 +49,37 @@ class Protocol(Section):
 
     about: str
     needs: list[str] = Field(default_factory=list)
-    """Data sets of torchvision by name: without them, the claims are blocked."""
+    """Names of torchvision data sets without which the claims are blocked."""
     base: dict[str, Any]
     arms: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)]
-    """What each arm changes; `control`, real data alone, may be left empty."""
+    """The keys that each arm changes; `control`, real data alone, may be left empty."""
     profiles: dict[Profile, ProfileSettings]
 
     def configs(
         self, profile: Profile, arms: Sequence[str], data: Path
     ) -> Iterator[tuple[str, int, RunConfig]]:
-        """Yield (arm, seed, config) of these arms."""
-        chosen = self.profiles[profile]
+        """Yield (arm, seed, config) of these arms; `data` is the folder of torchvision's data."""
+        size = self.profiles[profile]
         for arm in arms:
-            changes = self.arms[arm] or (CONTROL_CHANGES if arm == CONTROL else {})
-            for seed in chosen.seeds:
-                own = {**chosen.set, **changes, **chosen.arms.get(arm, {})}
-                yield arm, seed, self._config(own, f"arms.{arm}", seed, data)
+            changes = {**size.set, **self._changes(arm), **size.arms.get(arm, {})}
+            for seed in size.seeds:
+                yield arm, seed, self._config(changes, f"arms.{arm}", seed, data)
+
+    def _changes(self, arm: str) -> Mapping[str, Any]:
+        """Return the keys that an arm changes at every size."""
+        changes = self.arms[arm]
+        if not changes and arm == CONTROL:
+            return CONTROL_CHANGES
+        return changes or {}
 
     def _config(self, changes: Mapping[str, Any], where: str, seed: int, data: Path) -> RunConfig:
         tree = merged({**self.base, "name": "claim", "seed": seed}, changes, where)
-        return validate_config(_with_data(tree, data), where)
+        folders = {key: str(data) for key, value in flattened(tree) if value == DATA}
+        return validate_config(merged(tree, folders, where), where)
 
 
 class Term(Section):
-    """A metric of an arm in a generation; dots lead into tables, e.g. `word_survival.1`."""
+    """A metric of an arm in a generation; a dotted name lies in a table, e.g. `word_survival.1`."""
 
     metric: str
     arm: str
@@ -81,8 +89,8 @@ class Term(Section):
 class Statement(Section):
     """A quantity, one number for each seed, and the region in which its interval must lie.
 
-    One of: `value`, a term; `ratio`, a term over another; `difference` of two; `ratios`, a ratio over another ratio.
-    Ratios are averaged on the log scale.
+    The quantity is one of: `value`, a term; `ratio`, a term over another; `difference` of two
+    terms; `ratios`, a ratio over another ratio. Ratios are averaged on the log scale.
     """
 
     says: str
@@ -95,13 +103,8 @@ class Statement(Section):
 
     @model_validator(mode="after")
     def _one_quantity_with_bounds(self) -> Statement:
-        if (
-            sum(
-                found is not None
-                for found in (self.value, self.ratio, self.difference, self.ratios)
-            )
-            != 1
-        ):
+        quantities = (self.value, self.ratio, self.difference, self.ratios)
+        if len([quantity for quantity in quantities if quantity is not None]) != 1:
             raise ValueError("has one of value, ratio, difference, ratios")
         if self.above is None and self.below is None:
             raise ValueError("has above, below, or both")
@@ -110,27 +113,30 @@ class Statement(Section):
     @property
     def terms(self) -> list[Term]:
         """The terms of its quantity."""
-        return (
-            [self.value] if self.value else list(self.ratio or self.difference or self.ratios or ())
-        )
+        if self.value is not None:
+            return [self.value]
+        return list(self.ratio or self.difference or self.ratios or ())
 
 
 class TheoryStatement(Section):
-    """Chains of an exactly solvable model, each from real data of its own, against the closed form."""
+    """Chains of an exactly solvable model, compared with its closed form.
+
+    Each replica starts from real data of its own.
+    """
 
     says: str
     config: dict[str, Any]
     replicas: Annotated[int, Field(ge=20)]
     generations: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    """In which the mean over replicas is compared."""
+    """Generations in which the mean over replicas is compared."""
     most_z: float = 4.0
-    """Largest |z| of all comparisons that passes."""
+    """The statement holds if |z| of every comparison is below it."""
     shifted: float = 1.0
-    """The closed form is multiplied by it: another value makes a claim that must fail."""
+    """Factor on the closed form; any value but 1 makes a claim that must fail."""
 
 
 class Claim(Section):
-    """A published claim and what it comes to here."""
+    """A published claim and the statements that decide whether it holds here."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     family: str
@@ -167,59 +173,58 @@ class Catalog:
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
-        """Claims by name; those that name an unknown protocol, arm or generation are refused."""
-        found: dict[str, Claim] = {}
+        """Claims by name; InputError if one names an unknown protocol or arm."""
+        claims: dict[str, Claim] = {}
         for path in sorted((self.folder / "catalog").glob("*.yaml")):
             tree = read_yaml(path)
-            for section in tree if isinstance(tree, list) else [tree]:
+            sections = tree if isinstance(tree, list) else [tree]
+            for section in sections:
                 claim = _validated(section, path, Claim)
-                if claim.name in found:
-                    raise InputError(
-                        Problem(str(path), f"the claim {claim.name!r} is there twice", "rename one")
-                    )
-                self._check(claim, path)
-                found[claim.name] = claim
-        return found
+                if claim.name in claims:
+                    what = f"the claim {claim.name!r} is there twice"
+                    raise InputError(Problem(str(path), what, "rename one"))
+
+                self._check(claim, f"{path}: {claim.name}")
+                claims[claim.name] = claim
+        return claims
 
     def chosen(self, names: Sequence[str]) -> list[Claim]:
-        """Return the claims, or families of claims, of these names; all without any."""
+        """Return the claims, or families of claims, of these names; all if there are no names."""
+        claims = list(self.claims.values())
         if not names:
-            return list(self.claims.values())
-        families = {claim.family for claim in self.claims.values()}
+            return claims
+
+        families = {claim.family for claim in claims}
         for name in names:
             if name not in self.claims and name not in families:
-                options = [*self.claims, *families]
-                raise InputError(
-                    Problem("NAME", f"there is no claim {name!r}", nearest(name, options))
-                )
-        return [
-            claim for claim in self.claims.values() if claim.name in names or claim.family in names
-        ]
+                remedy = nearest(name, [*self.claims, *families])
+                raise InputError(Problem("NAME", f"there is no claim {name!r}", remedy))
+        return [claim for claim in claims if claim.name in names or claim.family in names]
 
-    def _check(self, claim: Claim, path: Path) -> None:
-        if claim.protocol is None:
+    def _check(self, claim: Claim, where: str) -> None:
+        """Raise InputError unless the claim's protocol and the arms of its terms exist."""
+        name = claim.protocol
+        if name is None:
             return
-        where = f"{path}: {claim.name}"
-        if claim.protocol not in self.protocols:
-            problem = f"there is no protocol {claim.protocol!r}"
-            raise InputError(Problem(where, problem, nearest(claim.protocol, self.protocols)))
-        arms = self.protocols[claim.protocol].arms
-        for term in (term for statement in claim.must for term in statement.terms):
-            if term.arm not in arms:
-                raise InputError(
-                    Problem(where, f"there is no arm {term.arm!r}", nearest(term.arm, arms))
-                )
+        if name not in self.protocols:
+            what = f"there is no protocol {name!r}"
+            raise InputError(Problem(where, what, nearest(name, self.protocols)))
+
+        arms = self.protocols[name].arms
+        for statement in claim.must:
+            for term in statement.terms:
+                if term.arm not in arms:
+                    what = f"there is no arm {term.arm!r}"
+                    raise InputError(Problem(where, what, nearest(term.arm, arms)))
 
 
 def _validated(tree: Any, path: Path, form: type[S]) -> S:
+    """Return a section of a file as a `form`; InputError with every problem."""
     try:
         return form.model_validate(tree)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise InputError(problem_of(str(path), tree, form, each) for each in details) from error
-
-
-def _with_data(tree: Any, data: Path) -> Any:
-    if isinstance(tree, dict):
-        return {key: _with_data(value, data) for key, value in tree.items()}
-    return str(data) if tree == DATA else tree
+        problems = [
+            problem_of(str(path), tree, form, details)
+            for details in error.errors(include_url=False)
+        ]
+        raise InputError(problems) from error

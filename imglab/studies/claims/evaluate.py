@@ -20,7 +20,7 @@ Chains = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one statement came to: its interval over seeds, or its largest z-score."""
+    """The result of one statement: its interval over seeds, or its largest z-score."""
 
     says: str
     holds: bool
@@ -51,56 +51,80 @@ class Result:
 
 
 def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence: float) -> Finding:
-    """Compute a statement's quantity in every seed, its interval, and whether that lies where it must."""
-    each = [_quantity(statement, chains, seed) for seed in seeds]
-    known = np.array([value for value in each if value is not None and math.isfinite(value)])
-    log = statement.ratio is not None or statement.ratios is not None
-    found = mean_interval(known, confidence)
-    low, middle, high = (_scaled(value, log) for value in (found.low, found.estimate, found.high))
-    holds = len(known) >= FEWEST and _inside(statement, low, high)
-    missing = len(each) - len(known)
+    """Compute a statement's quantity in every seed and its interval, and say whether it holds.
+
+    It holds if the interval lies in the statement's region and enough seeds have the quantity.
+    """
+    of_seeds = [_quantity(statement, chains, seed) for seed in seeds]
+    defined = [value for value in of_seeds if value is not None and math.isfinite(value)]
+    interval = mean_interval(np.array(defined), confidence)
+
+    bounds = (interval.low, interval.estimate, interval.high)
+    if statement.ratio is not None or statement.ratios is not None:
+        low, middle, high = map(_from_log, bounds)
+    else:
+        low, middle, high = bounds
+
+    why = ""
+    if len(defined) < len(of_seeds):
+        why = f"undefined in {len(of_seeds) - len(defined)} of {len(of_seeds)} seeds"
+
     return Finding(
         statement.says,
-        holds,
+        len(defined) >= FEWEST and _inside(statement, low, high),
         estimate=_finite(middle),
         low=_finite(low),
         high=_finite(high),
         required=_region(statement),
-        n=found.n,
-        why=f"undefined in {missing} of {len(each)} seeds" if missing else "",
+        n=interval.n,
+        why=why,
     )
 
 
-def find_z(says: str, scores: Sequence[float], told: Sequence[str], most: float) -> Finding:
-    """Judge z-scores: the largest in absolute value must be below `most`; `told` says what each compared."""
+def find_z(says: str, scores: Sequence[float], comparisons: Sequence[str], most: float) -> Finding:
+    """Judge z-scores: the largest in absolute value must be below `most`.
+
+    `comparisons` says what each score compares.
+    """
     worst = max(scores, key=abs)
-    why = f"largest of {len(scores)} z-scores: {'; '.join(told)}"
+
     return Finding(
-        says, abs(worst) < most, worst, None, None, f"below {most:g} in size", len(scores), why
+        says,
+        abs(worst) < most,
+        estimate=worst,
+        low=None,
+        high=None,
+        required=f"below {most:g} in size",
+        n=len(scores),
+        why=f"largest of {len(scores)} z-scores: {'; '.join(comparisons)}",
     )
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """A claim passes where all its statements hold."""
-    return "pass" if all(found.holds for found in findings) else "fail"
+    """A claim passes if all its statements hold."""
+    return "pass" if all(finding.holds for finding in findings) else "fail"
 
 
 def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
-    values = [
-        metric_value(chains[term.arm, seed][term.generation], term.metric)
-        for term in statement.terms
-    ]
-    if any(value is None for value in values):
-        return None
-    known = [value for value in values if value is not None]
+    """Return a statement's quantity in a seed, ratios as logarithms; None if it is undefined."""
+    values = []
+    for term in statement.terms:
+        value = metric_value(chains[term.arm, seed][term.generation], term.metric)
+        if value is None:
+            return None
+        values.append(value)
+
     if statement.value is not None:
-        return known[0]
+        return values[0]
     if statement.difference is not None:
-        return known[0] - known[1]
-    if min(known) <= 0:
+        return values[0] - values[1]
+
+    if min(values) <= 0:
         return None
-    logs = [math.log(value) for value in known]
-    return logs[0] - logs[1] - (logs[2] - logs[3] if statement.ratios is not None else 0.0)
+    logs = [math.log(value) for value in values]
+    if statement.ratios is not None:
+        return logs[0] - logs[1] - (logs[2] - logs[3])
+    return logs[0] - logs[1]
 
 
 def _finite(value: float) -> float | None:
@@ -108,14 +132,23 @@ def _finite(value: float) -> float | None:
 
 
 def _inside(statement: Statement, low: float, high: float) -> bool:
-    above = statement.above is None or low > statement.above
-    return above and (statement.below is None or high < statement.below)
+    """Say whether an interval lies in a statement's region."""
+    if statement.above is not None and not low > statement.above:
+        return False
+    return statement.below is None or high < statement.below
 
 
 def _region(statement: Statement) -> str:
-    parts = [] if statement.above is None else [f"above {statement.above:g}"]
-    return " and ".join(parts + ([] if statement.below is None else [f"below {statement.below:g}"]))
+    bounds = []
+    if statement.above is not None:
+        bounds.append(f"above {statement.above:g}")
+    if statement.below is not None:
+        bounds.append(f"below {statement.below:g}")
+    return " and ".join(bounds)
 
 
-def _scaled(value: float, log: bool) -> float:
-    return math.exp(min(value, 700.0)) if log and not math.isnan(value) else value
+def _from_log(value: float) -> float:
+    """Return the exponential, which stays finite; NaN stays NaN."""
+    if math.isnan(value):
+        return value
+    return math.exp(min(value, 700.0))

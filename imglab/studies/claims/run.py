@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imglab.config.schema import RunConfig
-from imglab.run.environment import available_cores
 from imglab.store import files, layout, reading
-from imglab.studies.claims.catalog import Catalog, Claim, Profile, Protocol, TheoryStatement
-from imglab.studies.claims.evaluate import Chains, Finding, Result, find, find_z, verdict_of
-from imglab.studies.sweeps.pool import Job, make_job, run_in_pool
+from imglab.studies.chains import chain_job, tally, threads_per_worker
+from imglab.studies.claims.catalog import Catalog, Claim, Profile, Protocol
+from imglab.studies.claims.evaluate import Chains, Finding, Result, Verdict, find, verdict_of
+from imglab.studies.claims.theory import theory_job
+from imglab.studies.jobs import Job, Outcome, run_jobs
+from imglab.studies.pool import Pool
 
 VERDICTS = "claims.json"
 
@@ -28,190 +27,184 @@ class _Plan:
 
     protocol: Protocol
     arms: dict[str, None] = field(default_factory=dict)
-    longest: int = 1
+    """Names of arms, in the order in which claims first name them."""
+    generations: int = 1
+
+    def add(self, claim: Claim) -> None:
+        """Plan the arms that a claim names, as long as it needs them."""
+        for statement in claim.must:
+            for term in statement.terms:
+                self.arms[term.arm] = None
+                self.generations = max(self.generations, term.generation + 1)
 
 
 class ClaimsRun:
-    """A directory of chains by the hash of their configs, and the verdicts on the claims about them."""
+    """A directory of chains, by the hash of their configs, and verdicts on claims about them."""
 
     def __init__(
         self, catalog: Catalog, claims: Sequence[Claim], profile: Profile, out: Path, data: Path
     ) -> None:
         """Plan the chains of `claims`; `data` is the folder of torchvision data sets."""
-        self._claims, self._profile, self._out, self._data = claims, profile, out, data
+        self._claims = claims
+        self._profile = profile
+        self._out = out
+        self._data = data
+
         self._plans: dict[str, _Plan] = {}
         self._blocked: dict[str, str] = {}
         for claim in claims:
-            if claim.protocol is None:
-                continue
-            protocol = catalog.protocols[claim.protocol]
-            missing = [name for name in protocol.needs if not (data / name).is_dir()]
-            if missing:
-                self._blocked[claim.name] = (
-                    f"{', '.join(missing)} is not in {data}: --data names its folder"
-                )
-            elif profile not in protocol.profiles:
-                self._blocked[claim.name] = f"its protocol has no profile {profile!r}"
-            else:
-                plan = self._plans.setdefault(claim.protocol, _Plan(protocol))
-                for term in (term for statement in claim.must for term in statement.terms):
-                    plan.arms[term.arm] = None
-                    plan.longest = max(plan.longest, term.generation + 1)
+            if claim.protocol is not None:
+                self._plan(claim, claim.protocol, catalog.protocols[claim.protocol])
 
     def run(self, workers: int, watch: Callable[[int, int], None]) -> list[Result]:
         """Run the chains that are not finished, at most `workers` at a time, and judge every claim.
 
-        The verdicts are written to claims.json, beside those of earlier calls.
+        `watch` is given the number of generations finished so far, and of all there will be. The
+        verdicts are written to claims.json, beside those of earlier calls.
         """
         files.make_folder(self._out)
-        folders = {name: self._chains(plan) for name, plan in self._plans.items()}
-        failed = self._run_chains(
-            [config for chains in folders.values() for config in chains.values()], workers, watch
-        )
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            theory = {
-                claim.name: [pool.submit(theory_finding, each) for each in claim.theory]
-                for claim in self._claims
-            }
-            found = {name: [each.result() for each in futures] for name, futures in theory.items()}
-        results = [self._judge(claim, folders, failed, found[claim.name]) for claim in self._claims]
-        self._keep([result.described() for result in results])
+        chains = {name: dict(self._chains(plan)) for name, plan in self._plans.items()}
+        failures = self._run_chains(chains, workers, watch)
+        theory = self._run_theory(workers)
+
+        results: list[Result] = []
+        for claim in self._claims:
+            if claim.name in self._blocked:
+                results.append(_result(claim, "blocked", [], self._blocked[claim.name]))
+            elif claim.protocol is None:
+                results.append(_judge_theory(claim, theory[claim.name]))
+            else:
+                results.append(self._judge(claim, chains[claim.protocol], failures))
+
+        self._write([result.described() for result in results])
         return results
 
-    def _keep(self, verdicts: list[dict[str, Any]]) -> None:
-        """Write claims.json; verdicts of earlier calls at this profile on other claims stay in it."""
-        path = self._out / VERDICTS
-        before = files.read_json(path, ("profile", "claims")) if path.exists() else {}
-        kept = before["claims"] if before.get("profile") == self._profile else []
-        judged = {verdict["name"]: verdict for verdict in [*kept, *verdicts]}
-        files.write_json(path, {"profile": self._profile, "claims": list(judged.values())})
+    def _plan(self, claim: Claim, name: str, protocol: Protocol) -> None:
+        """Plan the chains of a claim, or note why it is blocked."""
+        missing = [data_set for data_set in protocol.needs if not (self._data / data_set).is_dir()]
+        if missing:
+            why = f"{', '.join(missing)} is not in {self._data}: --data names its folder"
+            self._blocked[claim.name] = why
+        elif self._profile not in protocol.profiles:
+            self._blocked[claim.name] = f"its protocol has no profile {self._profile!r}"
+        else:
+            self._plans.setdefault(name, _Plan(protocol)).add(claim)
 
-    def _chains(self, plan: _Plan) -> dict[tuple[str, int], RunConfig]:
-        return {
-            (arm, seed): config.model_copy(update={"generations": plan.longest})
-            for arm, seed, config in plan.protocol.configs(
-                self._profile, list(plan.arms), self._data
-            )
-        }
+    def _chains(self, plan: _Plan) -> Iterator[tuple[tuple[str, int], RunConfig]]:
+        """Yield ((arm, seed), config) for each chain of a plan."""
+        arms = list(plan.arms)
+        for arm, seed, config in plan.protocol.configs(self._profile, arms, self._data):
+            yield (arm, seed), config.model_copy(update={"generations": plan.generations})
 
     def _run_chains(
-        self, configs: Sequence[RunConfig], workers: int, watch: Callable[[int, int], None]
+        self,
+        chains: Mapping[str, Mapping[tuple[str, int], RunConfig]],
+        workers: int,
+        watch: Callable[[int, int], None],
     ) -> dict[Path, str]:
-        """Run the chains that are not finished; return what those that could not end have to say."""
+        """Run the chains that are not finished; return why those failed that could not end."""
+        # Protocols share chains: the one that asks for most generations is run.
         longest: dict[Path, RunConfig] = {}
-        for config in configs:
-            folder = self._folder(config)
-            if folder not in longest or longest[folder].generations < config.generations:
-                longest[folder] = config
-        open_ = {
+        for of_protocol in chains.values():
+            for config in of_protocol.values():
+                folder = self._folder(config)
+                if folder not in longest or longest[folder].generations < config.generations:
+                    longest[folder] = config
+
+        unfinished = {
             folder: config
             for folder, config in longest.items()
             if layout.count_finished(folder) < config.generations
         }
-        if not open_:
+        if not unfinished:
             return {}
-        threads = max(1, available_cores() // workers)
-        jobs: dict[str, Job] = {
-            folder.name: make_job(config, folder, threads, self._out / ".cache")
-            for folder, config in open_.items()
+
+        threads = threads_per_worker(workers)
+        jobs = {
+            folder.name: chain_job(config, folder, threads, self._out / ".cache")
+            for folder, config in unfinished.items()
         }
-        total = sum(config.generations for config in open_.values())
-        outcomes = run_in_pool(
-            jobs,
-            workers,
-            lambda: watch(sum(layout.count_finished(folder) for folder in open_), total),
-        )
+        pool = Pool(workers, max(job.threads for job in jobs.values()))
+        total = sum(config.generations for config in unfinished.values())
+        outcomes = run_jobs(jobs, pool, tally(unfinished, total, watch))
+
         return {
-            folder: outcomes[folder.name].message for folder in open_ if outcomes[folder.name].code
+            folder: outcomes[folder.name].message
+            for folder in unfinished
+            if outcomes[folder.name].code
         }
 
-    def _folder(self, config: RunConfig) -> Path:
-        """Directory of a chain: the same for equal configs, however many generations are asked for."""
-        tree = config.model_dump(mode="json", exclude={"generations", "name", "threads", "tracker"})
-        sign = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
-        return self._out / "chains" / sign
+    def _run_theory(self, workers: int) -> dict[str, list[Outcome]]:
+        """Run the chains of solvable models; return the outcomes of each claim's statements."""
+        jobs: dict[str, Job] = {}
+        for claim in self._claims:
+            for number, statement in enumerate(claim.theory):
+                jobs[f"{claim.name}/{number}"] = theory_job(statement)
+        outcomes = run_jobs(jobs, Pool(workers))
+
+        of_claims: dict[str, list[Outcome]] = {}
+        for claim in self._claims:
+            names = [f"{claim.name}/{number}" for number in range(len(claim.theory))]
+            of_claims[claim.name] = [outcomes[name] for name in names]
+        return of_claims
 
     def _judge(
         self,
         claim: Claim,
-        folders: dict[str, dict[tuple[str, int], RunConfig]],
-        failed: dict[Path, str],
-        theory: list[Finding],
+        chains: Mapping[tuple[str, int], RunConfig],
+        failures: Mapping[Path, str],
     ) -> Result:
-        about = (claim.name, claim.family, claim.source, claim.claims)
-        if claim.name in self._blocked:
-            return Result(*about, "blocked", [], claim.substitutions, self._blocked[claim.name])
-        if claim.protocol is None:
-            return Result(*about, verdict_of(theory), theory, claim.substitutions)
+        """Judge a claim by the chains of its protocol, if all that it names have ended."""
         arms = {term.arm for statement in claim.must for term in statement.terms}
-        used = {
-            key: self._folder(config)
-            for key, config in folders[claim.protocol].items()
-            if key[0] in arms
-        }
-        for (arm, seed), folder in used.items():
-            if folder in failed:
-                why = f"its chain {arm}, seed {seed}, did not end: {failed[folder]}"
-                return Result(*about, "blocked", [], claim.substitutions, why)
-        chains: Chains = {key: reading.read_metrics(folder) for key, folder in used.items()}
-        seeds = sorted({seed for _, seed in chains})
-        findings = [find(statement, chains, seeds, claim.confidence) for statement in claim.must]
-        return Result(*about, verdict_of(findings), findings, claim.substitutions)
+        folders = {key: self._folder(config) for key, config in chains.items() if key[0] in arms}
+        for (arm, seed), folder in folders.items():
+            if folder in failures:
+                why = f"its chain {arm}, seed {seed}, did not end: {failures[folder]}"
+                return _result(claim, "blocked", [], why)
+
+        rows: Chains = {key: reading.read_metrics(folder) for key, folder in folders.items()}
+        seeds = sorted({seed for _, seed in rows})
+        findings = [find(statement, rows, seeds, claim.confidence) for statement in claim.must]
+        return _result(claim, verdict_of(findings), findings)
+
+    def _folder(self, config: RunConfig) -> Path:
+        """Return a chain's directory: the same for equal configs, whatever their `generations`."""
+        tree = config.model_dump(mode="json", exclude={"generations", "name", "threads", "tracker"})
+        content = json.dumps(tree, sort_keys=True).encode()
+        return self._out / "chains" / hashlib.sha256(content).hexdigest()[:16]
+
+    def _write(self, verdicts: list[dict[str, Any]]) -> None:
+        """Write claims.json; earlier verdicts at this profile on other claims stay in it."""
+        path = self._out / VERDICTS
+        earlier: list[dict[str, Any]] = []
+        if path.exists():
+            before = files.read_json(path, ("profile", "claims"))
+            if before["profile"] == self._profile:
+                earlier = before["claims"]
+
+        by_name = {verdict["name"]: verdict for verdict in [*earlier, *verdicts]}
+        files.write_json(path, {"profile": self._profile, "claims": list(by_name.values())})
 
 
-def theory_finding(statement: TheoryStatement) -> Finding:
-    """Run a solvable chain many times, each from real data of its own, and compare means with the closed form."""
-    from imglab.config.load import validate_config
-    from imglab.loop import run_chain
-    from imglab.run.build import build
-    from imglab.solvable.theory.predict import predict
+def _judge_theory(claim: Claim, outcomes: Sequence[Outcome]) -> Result:
+    """Judge a claim about solvable chains by the outcomes of its statements."""
+    for outcome in outcomes:
+        if outcome.code:
+            return _result(claim, "blocked", [], f"its chains did not end: {outcome.message}")
 
-    last = max(statement.generations) + 1
-    found: list[list[dict[str, Any]]] = []
-    measure = None
-    for replica in range(statement.replicas):
-        tree = {
-            **statement.config,
-            "name": "theory",
-            "seed": replica,
-            "generations": last,
-            "threads": 1,
-        }
-        tree["modality"] = {**tree["modality"], "data_seed": replica}
-        experiment = build(validate_config(tree, "theory"), "theory")
-        measure = measure or experiment.measure()
-        chain = run_chain(
-            experiment.modality,
-            experiment.models,
-            experiment.regime,
-            generations=last,
-            samples=experiment.drawn,
-            start=experiment.config.start,
-            shown=1,
-            seed=replica,
-            measure=measure,
-        )
-        found.append([generation.metrics for generation in chain])
-    expected = predict(experiment.config, len(experiment.modality.real("train")), last)
-    scores, told = [], []
-    for name, values in expected.items():
-        for g in statement.generations:
-            value = values[g]
-            if value is None:
-                continue
-            each = [rows[g][name] for rows in found]
-            mean = sum(each) / len(each)
-            error = math.sqrt(sum((one - mean) ** 2 for one in each) / (len(each) - 1) / len(each))
-            law = value * statement.shifted
-            scores.append(_z(mean - law, error))
-            told.append(
-                f"{name} in generation {g} {mean:.4g} +- {error:.2g}, {law:.4g} expected, z {scores[-1]:+.1f}"
-            )
-    return find_z(statement.says, scores, told, statement.most_z)
+    findings: list[Finding] = [outcome.value for outcome in outcomes]
+    return _result(claim, verdict_of(findings), findings)
 
 
-def _z(difference: float, error: float) -> float:
-    """Return the z-score; values that do not vary must be those expected up to rounding."""
-    if error:
-        return difference / error
-    return 0.0 if abs(difference) < 1e-9 else math.inf
+def _result(claim: Claim, verdict: Verdict, findings: list[Finding], why: str = "") -> Result:
+    """Return a claim's verdict together with what the claim says."""
+    return Result(
+        name=claim.name,
+        family=claim.family,
+        source=claim.source,
+        claims=claim.claims,
+        verdict=verdict,
+        findings=findings,
+        substitutions=claim.substitutions,
+        why=why,
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from imglab.studies.claims.catalog import Claim
-from imglab.studies.claims.evaluate import Finding, Result
+from imglab.studies.claims.evaluate import Finding, Result, Verdict
 
 
 def format_claim(claim: Claim) -> str:
@@ -17,16 +18,16 @@ def format_claim(claim: Claim) -> str:
 def format_results(results: Sequence[Result]) -> str:
     """Return every verdict with its findings, and a last line that counts them."""
     lines = [line for result in results for line in _lines(result)]
+
     counts = Counter(result.verdict for result in results)
-    told = ", ".join(
-        f"{counts[verdict]} {verdict}" for verdict in ("pass", "fail", "blocked") if counts[verdict]
-    )
-    return "\n".join([*lines, f"{len(results)} claims: {told}"])
+    verdicts = [verdict for verdict in get_args(Verdict) if counts[verdict]]
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts)
+    return "\n".join([*lines, f"{len(results)} claims: {summary}"])
 
 
 def _lines(result: Result) -> list[str]:
-    head = f"{result.verdict.upper():8}{result.name}: {result.claims} {result.source}"
-    lines = [head, *(f"    {_finding(found)}" for found in result.findings)]
+    lines = [f"{result.verdict.upper():8}{result.name}: {result.claims} {result.source}"]
+    lines += [f"    {_line(finding)}" for finding in result.findings]
     if result.why:
         lines.append(f"    {result.why}")
     if result.substitutions:
@@ -34,11 +35,14 @@ def _lines(result: Result) -> list[str]:
     return lines
 
 
-def _finding(found: Finding) -> str:
-    estimate = "undefined" if found.estimate is None else f"{found.estimate:.3g}"
-    interval = (
-        "" if found.low is None or found.high is None else f" ({found.low:.3g} to {found.high:.3g})"
-    )
-    mark = "holds" if found.holds else "does not hold"
-    extra = f"; {found.why}" if found.why else ""
-    return f"{mark}: {found.says}: {estimate}{interval}, must be {found.required}; n = {found.n}{extra}"
+def _line(finding: Finding) -> str:
+    """Return a finding as "holds: WHAT: 1.2 (1.1 to 1.3), must be above 1; n = 5"."""
+    mark = "holds" if finding.holds else "does not hold"
+    estimate = "undefined" if finding.estimate is None else f"{finding.estimate:.3g}"
+    if finding.low is not None and finding.high is not None:
+        estimate += f" ({finding.low:.3g} to {finding.high:.3g})"
+
+    line = f"{mark}: {finding.says}: {estimate}, must be {finding.required}; n = {finding.n}"
+    if finding.why:
+        line += f"; {finding.why}"
+    return line

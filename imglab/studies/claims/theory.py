@@ -1,0 +1,107 @@
+"""Statements about exactly solvable chains: means over many chains, compared with closed forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from imglab.config.load import validate_config
+from imglab.loop import run_chain
+from imglab.measure import Measure
+from imglab.run.build import Experiment, build
+from imglab.solvable.theory.predict import predict
+from imglab.studies.claims.catalog import TheoryStatement
+from imglab.studies.claims.evaluate import Finding, find_z
+from imglab.studies.jobs import Job, Outcome
+
+Rows = Sequence[dict[str, Any]]
+"""The metrics of a chain's generations, from 0 on."""
+
+
+def theory_job(statement: TheoryStatement) -> Job:
+    """Return the job of judging a statement; its outcome's value is a Finding."""
+    return Job(_judge, (statement,))
+
+
+def theory_finding(statement: TheoryStatement) -> Finding:
+    """Run a solvable chain many times and compare the means of its metrics with the closed form.
+
+    Each chain starts from real data of its own. A comparison is a z-score, the difference between
+    mean and closed form in standard errors of the mean.
+    """
+    generations = max(statement.generations) + 1
+    chains: list[Rows] = []
+    measure = None
+    for replica in range(statement.replicas):
+        experiment = _experiment(statement, replica, generations)
+        measure = measure or experiment.measure()
+        chains.append(_run_once(experiment, measure, replica, generations))
+
+    real = len(experiment.modality.real("train"))
+    scores: list[float] = []
+    comparisons: list[str] = []
+    predictions = predict(experiment.config, real, generations)
+    for name, expected in predictions.items():
+        for g in statement.generations:
+            value = expected[g]
+            if value is None:
+                continue  # theory ends before this generation
+
+            mean, error = _mean([rows[g][name] for rows in chains])
+            law = value * statement.shifted
+            score = _z(mean - law, error)
+            scores.append(score)
+            comparisons.append(
+                f"{name} in generation {g} {mean:.4g} +- {error:.2g}, "
+                f"{law:.4g} expected, z {score:+.1f}"
+            )
+    return find_z(statement.says, scores, comparisons, statement.most_z)
+
+
+def _judge(statement: TheoryStatement) -> Outcome:
+    return Outcome(0, value=theory_finding(statement))
+
+
+def _experiment(statement: TheoryStatement, replica: int, generations: int) -> Experiment:
+    """Build one chain of a statement; seed and real data are those of the replica."""
+    tree = {
+        **statement.config,
+        "modality": {**statement.config["modality"], "data_seed": replica},
+        "name": "theory",
+        "seed": replica,
+        "generations": generations,
+        "threads": 1,
+    }
+    return build(validate_config(tree, "theory"), "theory")
+
+
+def _run_once(experiment: Experiment, measure: Measure, seed: int, generations: int) -> Rows:
+    # Nobody looks at these chains: one shown sample is the least.
+    chain = run_chain(
+        experiment.modality,
+        experiment.models,
+        experiment.regime,
+        generations=generations,
+        samples=experiment.drawn,
+        start=experiment.config.start,
+        shown=1,
+        seed=seed,
+        measure=measure,
+    )
+    return [generation.metrics for generation in chain]
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of values and its standard error."""
+    n = len(values)
+    mean = sum(values) / n
+    error = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    return mean, error
+
+
+def _z(difference: float, error: float) -> float:
+    """Return the z-score; values that do not vary must be those expected up to rounding."""
+    if error:
+        return difference / error
+    return 0.0 if abs(difference) < 1e-9 else math.inf
