@@ -129,7 +129,7 @@ def curate(curator: Curator, measure: Measure, store: Store, g: int, seed: int) 
         generation0=store.model(0),
         generation=g,
         seed=seeds.derive(seed, g, "curate"),
-        annotations=store.desk(g),
+        annotations=store.annotations_folder(g),
     )
 
     accepted = curator(samples, context)

@@ -218,10 +218,10 @@ def test_unwritable_directory(lab, tmp_path, monkeypatch):
     assert "Permission denied" in err
 
 
-@pytest.mark.parametrize("where", ["store.files.os.replace", "store.disk.save_file"])
+@pytest.mark.parametrize("where", ["store.files.os.replace", "store.stage_files.save_file"])
 def test_full_disk_stops_resumably(lab, tmp_path, monkeypatch, where):
     def full(*_, **__):
-        if where == "store.disk.save_file":
+        if where == "store.stage_files.save_file":
             raise SafetensorError("I/O error: No space left on device (os error 28)")
         raise OSError(28, "No space left on device")
 

@@ -16,8 +16,9 @@ from imglab.run.fork import fork
 from imglab.run.run import Run
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.store import files, layout, reading
+from imglab.store.faults import find_faults
 from imglab.store.hashes import SEAL
-from imglab.store.verify import find_faults, verify
+from imglab.store.verify import verify
 from tests.test_run_directory import TINIES, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
 UNSEALED = ("events.jsonl", ".lock")
@@ -151,7 +152,9 @@ def test_shared_files_that_are_damaged_are_made_again(copy):
     expected = hashes(run)
     path = run / "shared" / "reference.safetensors"
     path.write_bytes(path.read_bytes()[:-9] + bytes(9))
-    with pytest.raises(InputError, match=r"shared/reference.safetensors: is not as it was written"):
+    with pytest.raises(
+        InputError, match=r"shared/reference.safetensors: content does not match its recorded hash"
+    ):
         finish(config, run)
     list(verify(run, repair=True))
     finish(config, run, ["generations=4"])  # what nothing asks for is not made again
@@ -176,10 +179,10 @@ def test_what_only_a_copy_mends_is_left_where_it_is(copy):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("../../secret", "listed and lies outside"),
-        ("/etc/hostname", "listed and lies outside"),
-        ("model/../../x", "listed and lies outside"),
-        ("", "listed and lies outside"),
+        ("../../secret", "is listed, but lies outside its folder"),
+        ("/etc/hostname", "is listed, but lies outside its folder"),
+        ("model/../../x", "is listed, but lies outside its folder"),
+        ("", "is listed, but lies outside its folder"),
         ("x" * 300, "cannot be read: File name too long"),
     ],
 )
@@ -222,7 +225,7 @@ def test_a_link_in_a_run_is_told_and_not_gone_through(lab, copy, tmp_path, name)
     ):
         code, _, err = lab(*command)
         assert code == 2
-        assert f"{run / name}: is a link or no file" in err
+        assert f"{run / name}: is a symlink or a special file" in err
     assert [path.read_text() for path in outside.iterdir()] == ["mine"]
 
 
@@ -236,7 +239,7 @@ def test_folders_too_deep_or_with_numbers_too_large_are_no_generations(copy):
         deep /= "d"
         deep.mkdir()
     (fault,) = find_faults(run)
-    assert "lies deeper than a run makes folders" in fault.what
+    assert "is nested deeper than the 16 levels of folders" in fault.what
     while deep.name == "d":  # which would be too deep for pytest's own cleaning
         deep.rmdir()
         deep = deep.parent
@@ -286,7 +289,7 @@ def test_metrics_that_were_changed_reach_no_table(copy):
     _, run = copy
     path = run / "generation_001" / "metrics.json"
     path.write_text(path.read_text().replace('"fid": ', '"fid": 1', 1))
-    with pytest.raises(InputError, match=r"metrics.json: is not as it was written"):
+    with pytest.raises(InputError, match=r"metrics.json: content does not match its recorded hash"):
         reading.read_metrics(run)
 
 
@@ -320,7 +323,7 @@ def test_a_config_that_is_sealed_and_no_text_is_told(copy):
     text = b"name: \xff\n"
     seal = f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
     (run / "config.yaml").write_bytes(seal + text)
-    with pytest.raises(InputError, match=r"config.yaml: is no UTF-8 text"):
+    with pytest.raises(InputError, match=r"config.yaml: is not UTF-8 text"):
         list(verify(run))
 
 
@@ -332,7 +335,8 @@ def test_a_config_of_another_run_sets_no_generation_aside(copy, tmp_path):
     shutil.copy(other / "config.yaml", run / "config.yaml")
     for repair in (False, True):
         with pytest.raises(
-            InputError, match=r"config.yaml: is not what generation 0 was made with .put it back"
+            InputError,
+            match=r"config.yaml: is not the one that generation 0 was made with .put it back",
         ):
             list(verify(run, repair=repair))
     assert layout.count_finished(run) == 3
@@ -427,7 +431,9 @@ def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(c
         "prepare",
         lambda _, shared: (shared / "reference.safetensors").write_text("x"),
     )
-    with pytest.raises(InputError, match=r"shared/reference.safetensors: is made again and not as"):
+    with pytest.raises(
+        InputError, match=r"shared/reference.safetensors: was computed again and differs"
+    ):
         finish(config, run, ["generations=4"])
     assert layout.count_finished(run) == 3
 
@@ -449,7 +455,7 @@ def test_a_generation_that_is_missing_or_of_another_run_is_told(copy, tmp_path):
     shutil.copytree(other / "generation_001", run / "generation_001")
     told = [fault.what for fault in find_faults(run)]
     assert "belongs to another config than the run's" in told
-    assert "does not follow the generation 0 that is there" in told
+    assert "does not follow generation 0 of this run" in told
 
 
 def cut_after(config, out, stages, changes=()):
@@ -470,7 +476,8 @@ def test_damage_to_a_generation_that_is_not_finished_is_found(tmp_path):
     for left in (content[:-3], content[:-1] + bytes([content[-1] ^ 1])):
         path.write_bytes(left)
         with pytest.raises(
-            InputError, match=r"generation_001/samples.safetensors: is not as it was written"
+            InputError,
+            match=r"generation_001/samples.safetensors: content does not match its recorded hash",
         ):
             finish(config, out)
     list(verify(out, repair=True))
@@ -553,8 +560,8 @@ def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab,
     code, _, err = lab("verify", out)
     assert code == 2
     assert err.splitlines() == [
-        f"error: {out}/side_by_side.svg: is not as it was written (imglab verify {out} --repair)",
-        f"error: {out}/two/generation_002/metrics.json: is not as it was written (imglab verify {out}/two --repair)",
+        f"error: {out}/side_by_side.svg: content does not match its recorded hash (imglab verify {out} --repair)",
+        f"error: {out}/two/generation_002/metrics.json: content does not match its recorded hash (imglab verify {out}/two --repair)",
     ]
     assert lab("verify", out, "--repair")[0] == 0
     assert lab("verify", out)[0] == 0
@@ -567,4 +574,4 @@ def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab,
     assert lab("run", config, "--out", out)[0] == 0
     assert layout.count_finished(out / "two") == 3
     (out / "chains.json").write_text('{"chains": ["one"], "self": ""}\n')
-    assert "is not as it was written" in lab("verify", out)[2]
+    assert "content does not match its recorded hash" in lab("verify", out)[2]

@@ -19,8 +19,8 @@ import yaml
 from safetensors import SafetensorError
 
 from imglab.run.run import Run
-from imglab.store import disk, files
-from imglab.store.verify import find_faults
+from imglab.store import files, stage_files
+from imglab.store.faults import find_faults
 from tests.conftest import ROOT
 from tests.test_run_directory import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
@@ -97,7 +97,7 @@ def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch,
         )
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "save_file", failing)
+        patch.setattr(stage_files, "save_file", failing)
         code, _, err = lab("run", config, "--out", "run")
     assert (code, "run the same command again" in err) == (3, True), err
     assert lab("run", config, "--out", "run")[0] == 0

@@ -934,7 +934,9 @@ class TestRuns:
             manifest = json.loads(path.read_text())
             signed_again(path, {**manifest, key: {**manifest[key], name: "0" * 64}})
         assert SECRET not in build_page(read_arms([run])).html
-        assert "is listed and lies outside" in refused(lambda: export(f"{run}@1", tmp_path / "out"))
+        assert "is listed, but lies outside its folder" in refused(
+            lambda: export(f"{run}@1", tmp_path / "out")
+        )
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
@@ -967,7 +969,7 @@ class TestRuns:
             lambda: reading.read_metrics(run),
             lambda: export(f"{run}@1", tmp_path / "out"),
         ):
-            assert "is a link" in refused(call)
+            assert "is a symlink" in refused(call)
         assert lab(monkeypatch, "report", run, "--out", tmp_path / "page.html") == 2
         assert (
             lab(
@@ -992,7 +994,7 @@ class TestRuns:
         folder.mkdir()
         (folder / "a").symlink_to(finished_runs["texts"])
         files.write_signed(folder / "chains.json", {"chains": ["a"]})
-        assert "is a link" in refused(lambda: read_arms([folder]))
+        assert "is a symlink" in refused(lambda: read_arms([folder]))
 
     @pytest.mark.parametrize("name", ["metrics.json", "manifest.json", "exhibit.json", "grid.png"])
     def test_pipes_do_not_hang(self, name, copy):
@@ -1000,7 +1002,7 @@ class TestRuns:
         path = run / "generation_001" / name
         path.unlink(missing_ok=True)
         os.mkfifo(path)
-        message = "is a link or no file"
+        message = "is a symlink or a special file"
         assert message in refused(lambda: read_arms([run]))
 
     def test_a_picture_that_is_a_bomb_is_not_opened(self, copy):

@@ -103,7 +103,7 @@ class TestSavedModel:
         assert same.check_start(base) is base
 
     def test_unknown_folder(self, tmp_path):
-        with pytest.raises(InputError, match="is no model/ folder"):
+        with pytest.raises(InputError, match="is not a model/ folder"):
             load_model(tmp_path)
         (tmp_path / "imglab.json").write_text('{"kind": "os:system"}')
         with pytest.raises(InputError, match="'os:system' is not known here"):

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from imglab.store import files
+from imglab.store.faults import find_faults
 from imglab.store.hashes import SEAL
 from imglab.store.layout import MANIFEST
-from imglab.store.verify import find_faults
 from tests.killing import Moment, attempt
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, TINY_MIXED, write
 

@@ -183,7 +183,7 @@ def test_a_folder_alone_has_no_class_imported(tmp_path):
     import json
 
     (tmp_path / "class.json").write_text(json.dumps({"class": "os:system"}))
-    with pytest.raises(InputError, match="which nothing here has named"):
+    with pytest.raises(InputError, match="which no config in this process has named"):
         model_folder.load_model(tmp_path)
 
 

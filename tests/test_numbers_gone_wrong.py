@@ -15,9 +15,9 @@ from imglab.images.vae import Vae
 from imglab.run.build import build
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.model import GaussianModel
+from imglab.store.faults import find_faults
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_metrics
-from imglab.store.verify import find_faults
 from imglab.text import fitting
 from tests.plugged_models import Sevens
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, write

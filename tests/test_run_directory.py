@@ -116,7 +116,7 @@ def test_layout(whole):
         "gaussian": {"scatter.png"},
         "text": {"sheet.txt", "per_sample.safetensors", "exhibit.json"},
     }
-    kind = load_config(run / "config.yaml").modality.kind
+    config = load_config(run / "config.yaml")
     common = {
         "model",
         "samples.safetensors",
@@ -126,7 +126,8 @@ def test_layout(whole):
         "metrics.json",
         "manifest.json",
     }
-    assert names == common | own[kind]
+    curated = {"accepted.safetensors"} if config.curate else set()
+    assert names == common | own[config.modality.kind] | curated
     assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {
         path.name for path in run.iterdir()
     }
@@ -335,7 +336,7 @@ def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
     (out / "config.yaml").write_text(saved)
     environment = (out / "environment.json").read_text()
     (out / "environment.json").write_text(
-        environment.replace('"format_version": 2', '"format_version": 9')
+        environment.replace('"format_version": 3', '"format_version": 9')
     )
     with pytest.raises(InputError, match="has format 9, made by imglab"):
         finish(config, out)

@@ -1,4 +1,4 @@
-"""The contract of a store, and the store in memory."""
+"""The contracts of a chain's generations, to read and to store, and the store in memory."""
 
 from __future__ import annotations
 
@@ -15,27 +15,16 @@ from imglab.measures import Features, Measures, NearestReal
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 
-Made: TypeAlias = "GenerativeModel | Samples | Tensor | Features | NearestReal | Measures"
-"""What a stage makes; a tensor: which samples were accepted."""
+StageResult: TypeAlias = "GenerativeModel | Samples | Tensor | Features | NearestReal | Measures"
+"""What a stage returns. A tensor holds the indices of the accepted samples, int64 [M]."""
 
 
-class Store(ABC):
-    """Keeps what each stage of each generation made."""
-
-    shows: ClassVar[bool] = False
-    """Whether it keeps what only a person looks at: pictures, and what stands beside the shown samples."""
+class StoredChain(ABC):
+    """What can be read of a chain's generations."""
 
     @abstractmethod
     def finished(self, g: int) -> bool:
         """Say whether generation g is complete."""
-
-    @abstractmethod
-    def has(self, g: int, stage: str) -> bool:
-        """Say whether this stage of generation g is complete."""
-
-    @abstractmethod
-    def put(self, g: int, stage: str, value: Made) -> None:
-        """Keep what a stage made."""
 
     @abstractmethod
     def model(self, g: int) -> GenerativeModel:
@@ -43,11 +32,11 @@ class Store(ABC):
 
     @abstractmethod
     def samples(self, g: int, stage: str = "samples") -> Samples:
-        """Return what generation g drew, stamped with g; memory-mapped where it lies in a file."""
+        """Return what generation g drew, stamped with g; memory-mapped if it is in a file."""
 
     @abstractmethod
     def accepted(self, g: int) -> Tensor | None:
-        """Return which of generation g's samples went on to the pool, int64 [M]; None where all did."""
+        """Return which of generation g's samples went on to the pool, int64 [M]; None: all did."""
 
     @abstractmethod
     def features(self, g: int) -> Tensor:
@@ -60,26 +49,43 @@ class Store(ABC):
     def size(self, g: int) -> int:
         """Return how many samples generation g left in the pool."""
         accepted = self.accepted(g)
-        return len(self.samples(g)) if accepted is None else len(accepted)
+        if accepted is None:
+            return len(self.samples(g))
+        return len(accepted)
 
-    def desk(self, g: int) -> Path | None:
-        """Return the folder where a person is asked about generation g, where there is one."""
+
+class Store(StoredChain):
+    """Stores the result of each stage of each generation."""
+
+    shows: ClassVar[bool] = False
+    """Whether it stores what only a person looks at: pictures, and the nearest real samples."""
+
+    @abstractmethod
+    def has(self, g: int, stage: str) -> bool:
+        """Say whether this stage of generation g is complete."""
+
+    @abstractmethod
+    def put(self, g: int, stage: str, value: StageResult) -> None:
+        """Store what a stage returned."""
+
+    def annotations_folder(self, g: int) -> Path | None:
+        """Return the folder in which a person is asked about generation g; None: there is none."""
         return None
 
-    def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: B027
-        """Keep the state of an unfinished fit, in place of the last one."""
+    def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:
+        """Store the state of an unfinished fit, in place of the last one."""
 
     def checkpoint(self, g: int) -> dict[str, Tensor] | None:
-        """Return the state of an unfinished fit of generation g, if one is kept."""
+        """Return the state of an unfinished fit of generation g, if there is one."""
         return None
 
-    def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:  # noqa: B027
-        """Let `write` make the picture of generation g, where pictures are kept."""
+    def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:
+        """Let `write` draw the picture of generation g, if the store has pictures."""
 
-    def finish(self, g: int) -> None:  # noqa: B027
+    def finish(self, g: int) -> None:
         """Declare generation g complete."""
 
-    def log(self, **event: Any) -> None:  # noqa: B027
+    def log(self, **event: Any) -> None:
         """Record an event with its time."""
 
     @contextmanager
@@ -91,34 +97,36 @@ class Store(ABC):
 
 
 class MemoryStore(Store):
-    """Keeps everything in memory and draws no pictures."""
+    """Stores everything in memory and draws no pictures."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], Any] = {}
+        self._results: dict[tuple[int, str], Any] = {}
 
     def finished(self, g: int) -> bool:  # noqa: D102
         return self.has(g, "metrics")
 
     def has(self, g: int, stage: str) -> bool:  # noqa: D102
-        return (g, stage) in self._kept
+        return (g, stage) in self._results
 
-    def put(self, g: int, stage: str, value: Made) -> None:  # noqa: D102
-        self._kept[g, stage] = value.stamped(g) if isinstance(value, Samples) else value
+    def put(self, g: int, stage: str, value: StageResult) -> None:  # noqa: D102
+        if isinstance(value, Samples):
+            value = value.stamped(g)
+        self._results[g, stage] = value
 
     def model(self, g: int) -> GenerativeModel:  # noqa: D102
-        fitted: GenerativeModel = self._kept[g, "model"]
+        fitted: GenerativeModel = self._results[g, "model"]
         return fitted
 
     def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
-        drawn: Samples = self._kept[g, stage]
+        drawn: Samples = self._results[g, stage]
         return drawn
 
     def accepted(self, g: int) -> Tensor | None:  # noqa: D102
-        return self._kept.get((g, "accepted"))
+        return self._results.get((g, "accepted"))
 
     def features(self, g: int) -> Tensor:  # noqa: D102
-        kept: Features = self._kept[g, "features"]
-        return kept.values
+        features: Features = self._results[g, "features"]
+        return features.values
 
     def metrics(self, g: int) -> dict[str, Any]:  # noqa: D102
-        return dict(self._kept[g, "metrics"].values)
+        return dict(self._results[g, "metrics"].values)

@@ -1,6 +1,6 @@
-"""Files that are either whole or not there: write to a temporary name, sync, rename.
+"""Files that are either complete or absent: write to a temporary name, sync, rename.
 
-In a run of several processes only the one that leads writes and removes.
+In a run of several processes only the main one writes and removes. No torch.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from typing import Any
 
 from imglab import distributed
 from imglab.errors import InputError, Problem
-from imglab.store import files
 
 TEMPORARY = ".tmp-"
+"""Begins the name of a file or folder that is being written."""
+
+DAMAGED = "the file is damaged"
+MISMATCH = "content does not match its recorded hash"
 
 
 def make_folder(folder: Path) -> None:
-    """Make a directory for what is to be written, if it is not there yet; InputError where that cannot be."""
+    """Create a folder to write into, if it does not exist; InputError if that is impossible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        problem = Problem(str(folder), f"cannot be made: {error.strerror}", "choose another --out")
-        raise InputError(problem) from error
+        what = f"cannot be created: {error.strerror}"
+        raise InputError(Problem(str(folder), what, "choose another --out")) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -46,34 +49,34 @@ def sync_file(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file or folder, make it durable, then give it the name `path`."""
+    """Let `write` fill a temporary file or folder, make it durable, then rename it to `path`."""
     if not distributed.is_main():
         return
+
     temporary = path.parent / f"{TEMPORARY}{path.name}"
     remove(temporary)
-    _write_or_full(temporary, write)
-    if temporary.is_dir():
-        for inner in sorted(temporary.rglob("*")):
-            sync_folder(inner) if inner.is_dir() else sync_file(inner)
-        sync_folder(temporary)
-    else:
-        sync_file(temporary)
+    _write_temporary(temporary, write)
+    _sync(temporary)
+
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path`, all of it or nothing."""
     write_atomically(path, lambda temporary: _write(temporary, content))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON with a fixed layout: the same value gives the same bytes. NaN is refused."""
+    """Write `value` as JSON with a fixed layout, so that equal values give equal bytes.
+
+    ValueError for NaN and infinite numbers, which JSON does not have.
+    """
     write_bytes(path, json_bytes(value))
 
 
 def write_signed(path: Path, value: Mapping[str, Any]) -> None:
-    """Write an object as JSON that signs itself: `self` is the sha256 of the rest."""
+    """Write an object as JSON with its own hash: the key `self` is the sha256 of the rest."""
     write_bytes(path, signed_bytes(value))
 
 
@@ -87,20 +90,58 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the object in a file that `write_signed` wrote, without the key `self`.
+
+    InputError if the file cannot be read, lacks one of `keys`, or does not match its hash.
+    """
+    tree = read_json(path, (*keys, "self"))
+    value = {key: entry for key, entry in tree.items() if key != "self"}
+
+    # Encoding raises ValueError for a number that JSON does not have, and for half a character.
+    try:
+        unchanged = signed_bytes(value) == path.read_bytes()
+    except ValueError:
+        unchanged = False
+    if not unchanged:
+        raise InputError(Problem(str(path), MISMATCH, DAMAGED))
+    return value
+
+
+def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the object in a JSON file; InputError if it cannot be read or lacks one of `keys`."""
+    try:
+        # Reading a pipe would never end.
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a file")
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from error
+
+    missing = [key for key in keys if not isinstance(tree, dict) or key not in tree]
+    if missing:
+        raise InputError(Problem(str(path), f"lacks the key {missing[0]!r}", DAMAGED))
+    return dict(tree)
+
+
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal sha256 of a file's bytes."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return _digest(file)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def link(source: Path, target: Path) -> None:
-    """Link a file, or each file of a folder that is not hidden, under another name; copy where that cannot be done."""
+    """Hard-link a file, or each file of a folder that is not hidden; copy where links fail."""
     if source.is_dir():
         target.mkdir()
         for inner in sorted(source.iterdir()):
             if not inner.name.startswith("."):
                 link(inner, target / inner.name)
         return
+
     try:
         os.link(source, target)
     except OSError:
@@ -108,7 +149,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder if it is there."""
+    """Remove a file or a folder if it exists."""
     if not distributed.is_main():
         return
     if path.is_dir() and not path.is_symlink():
@@ -123,15 +164,17 @@ def remove_temporaries(folder: Path) -> None:
         remove(leftover)
 
 
-def _write_or_full(temporary: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill `temporary`; a disk that is full or fails is an OSError also where a library wraps it."""
+def _write_temporary(temporary: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill `temporary`; a full or failing disk is always an OSError."""
     try:
         write(temporary)
     except Exception as error:
-        if told := re.search(r"os error (\d+)\)", str(error)):
-            number = int(told[1])
-            raise OSError(number, os.strerror(number), str(temporary)) from error
-        raise
+        # Libraries wrap the system's error in classes of their own, and name its number.
+        number = re.search(r"os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(temporary)) from error
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -139,38 +182,15 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+def _sync(path: Path) -> None:
+    """Make a file, or a folder and everything below it, durable."""
+    if not path.is_dir():
+        sync_file(path)
+        return
 
-
-DAMAGED = "the file is damaged"
-
-
-def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the object in a file of `files.write_signed`, unsigned again; InputError where a byte is changed."""
-    found = read_json(path, (*keys, "self"))
-    rest = {key: value for key, value in found.items() if key != "self"}
-    try:
-        same = files.signed_bytes(rest) == path.read_bytes()
-    except ValueError:  # a number that JSON does not have, or half a character
-        same = False
-    if not same:
-        raise InputError(Problem(str(path), "is not as it was written", DAMAGED))
-    return rest
-
-
-def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the object in a JSON file; InputError where it cannot be read or lacks one of `keys`."""
-    try:
-        if path.exists() and not path.is_file():  # a pipe would never end
-            raise OSError("it is not a file")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from error
-    missing = [key for key in keys if not isinstance(found, dict) or key not in found]
-    if missing:
-        raise InputError(Problem(str(path), f"has no {missing[0]!r}", DAMAGED))
-    return dict(found)
+    for inner in sorted(path.rglob("*")):
+        if inner.is_dir():
+            sync_folder(inner)
+        else:
+            sync_file(inner)
+    sync_folder(path)

@@ -1,4 +1,4 @@
-"""Finished runs, read from their files. No torch."""
+"""Where everything in a run directory lies, and what it is called. No torch."""
 
 from __future__ import annotations
 
@@ -6,44 +6,46 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MANIFEST = "manifest.json"
-
+"""Lists the files of a finished generation with their hashes; it is written last."""
 
 CHAINS = "chains.json"
 """Names the chains of a side-by-side run, in its directory."""
 
-
 SWEEP = "sweep.json"
 """Names the arms, seeds and contrasts of a sweep, in its directory."""
-
 
 FORK = "fork.json"
 """Says where a fork comes from, in its directory."""
 
-
 FORK_PARENT = "fork_parent.json"
-"""The same of the run that it comes from, where that is a fork itself."""
+"""The fork.json of the run that a fork comes from, if that run is itself a fork."""
 
+ANNOTATIONS = "marks"
+"""Folder in which people are asked about samples, with a folder for each generation."""
 
 MOST = 32_000
 """Generations that a run may have."""
 
+FORMAT_VERSION = 3
+"""Format of a new run directory, recorded in its environment.json. Format 3 has a file
+`accepted.safetensors`; in format 2 the accepted rows are a column of samples.safetensors."""
 
-FORMAT_VERSION = 2
-"""Of the run directory; written to environment.json and checked before a run is read or continued."""
+KNOWN_FORMATS = (2, FORMAT_VERSION)
+"""Formats that this version reads and continues. A run, and every fork of it, keeps its format."""
 
 
 def generation_folder(run: Path, g: int) -> Path:
-    """Folder of generation g."""
+    """Return the folder of generation g."""
     return run / f"generation_{g:03d}"
 
 
 def finished(run: Path, g: int) -> bool:
-    """Say whether generation g is complete: its manifest, written last, is there."""
+    """Say whether generation g is complete: its manifest, written last, exists."""
     return (generation_folder(run, g) / MANIFEST).is_file()
 
 
 def count_finished(run: Path) -> int:
-    """How many generations are finished, from 0 on without a gap."""
+    """Return how many generations are finished, counted from 0 up to the first gap."""
     g = 0
     while finished(run, g):
         g += 1
@@ -52,24 +54,29 @@ def count_finished(run: Path) -> int:
 
 def generations_in(run: Path) -> list[int]:
     """Return the numbers of the generations that have a folder, finished or not, in order."""
-    numbered = {path.name.rpartition("_")[2]: path for path in run.glob("generation_*")}
-    found = {
-        int(number): path
-        for number, path in numbered.items()
-        if number.isdecimal() and len(number) < 6
-    }
-    return sorted(g for g, path in found.items() if g < MOST and path == generation_folder(run, g))
+    numbers = []
+    for path in run.glob("generation_*"):
+        digits = path.name.rpartition("_")[2]
+        if not digits.isdecimal() or len(digits) > len(str(MOST)):
+            continue
+
+        # A folder such as generation_1 or generation_99999 does not belong to a run.
+        g = int(digits)
+        if g < MOST and path == generation_folder(run, g):
+            numbers.append(g)
+    return sorted(numbers)
 
 
 def finished_ones(run: Path) -> list[int]:
-    """Return the numbers of the generations that are finished, gaps or not, in order."""
+    """Return the numbers of the finished generations in order, whether or not there are gaps."""
     return [g for g in generations_in(run) if finished(run, g)]
 
 
 def spread_generations(generations: Sequence[int], most: int) -> list[int]:
-    """Choose at most so many generations, closer together at the start; the first and the last among them."""
+    """Choose at most `most` generations, denser at the start, including the first and the last."""
     if len(generations) <= most:
         return list(generations)
+
     last = len(generations) - 1
     places = {round((last + 1) ** (at / (most - 1))) - 1 for at in range(most)}
     return [generations[place] for place in sorted(places | {0, last})]

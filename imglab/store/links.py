@@ -1,4 +1,4 @@
-"""A run holds plain files only: links and pipes in it are refused."""
+"""A run contains only regular files and folders: links and pipes in it are refused. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imglab.errors import InputError, Problem
 from imglab.store.groups import all_run_folders
-from imglab.store.layout import CHAINS, FORK, FORK_PARENT, SWEEP
+from imglab.store.layout import ANNOTATIONS, CHAINS, FORK, FORK_PARENT, SWEEP
 
 OWN = (
     "config.yaml",
@@ -21,59 +21,91 @@ OWN = (
     FORK_PARENT,
     "summary.json",
     "shared",
-    "marks",
+    ANNOTATIONS,
 )
-"""What is read of a run's directory, beside its generations."""
-
+"""What is read in the directory of a run, besides its generations."""
 
 WRITTEN = (".files.json", ".lock", "damaged", "report.html", "report_files", "tracking")
-"""What is only written there: a link in place of one would lead outside."""
-
+"""What is only written there. A link in its place would lead the writer outside."""
 
 DEEPEST = 16
-"""Folders of a run within each other at most."""
+"""The deepest nesting of folders in a run."""
 
+LINK = "is a symlink or a special file; a run contains only regular files"
 
-LINK = "is a link or no file, which a run does not make"
+SHOWN = 5
+"""Links that an error names, at most."""
 
 
 def check_links(folder: Path) -> None:
-    """Raise InputError where what is read of a run is a link, which may lead anywhere, or a pipe, which never ends."""
-    wrong = islice(linked(folder), 5)
-    if problems := [Problem(str(path), what, "put the file itself there") for path, what in wrong]:
-        raise InputError(problems)
+    """Raise InputError if a run has a link, which leads anywhere, or a pipe, which never ends."""
+    wrong = list(islice(linked(folder), SHOWN))
+    if wrong:
+        remedy = "put the file itself there"
+        raise InputError(Problem(str(path), what, remedy) for path, what in wrong)
 
 
 def linked(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what of a run, or of the runs in it, is a link or no file, or lies too deep; and what is wrong with it."""
+    """Yield each path of a run, or of the runs in it, that must not be read, and what is wrong.
+
+    These are links, special files, and folders that are nested too deep.
+    """
     plain = True
-    for top in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if top.name in OWN or top.name in WRITTEN or top.name.startswith("generation_"):
-            for found in _linked(top, None if top.name in WRITTEN else DEEPEST):
-                plain = False
-                yield found
-    if plain and ((folder / SWEEP).is_file() or (folder / CHAINS).is_file()):
-        arms: dict[Path, bool] = {}
-        for run in all_run_folders(folder):
-            if run.parent != folder and run.parent not in arms:
-                arms[run.parent] = not run.parent.is_symlink()
-                yield from () if arms[run.parent] else [(run.parent, LINK)]
-            if run.is_symlink():
-                yield run, LINK
-            elif arms.get(run.parent, True):
-                yield from linked(run)
+    for path, what in _linked_of_run(folder):
+        plain = False
+        yield path, what
+
+    # What names the runs of a group is opened only if it is itself a regular file.
+    in_group = (folder / SWEEP).is_file() or (folder / CHAINS).is_file()
+    if plain and in_group:
+        yield from _linked_of_group(folder)
 
 
-def _linked(path: Path, deeper: int | None) -> Iterator[tuple[Path, str]]:
-    """Look at a path and, with `deeper`, at so many folders below it."""
-    if path.is_symlink() or not (path.is_file() or path.is_dir()):
+def _linked_of_run(folder: Path) -> Iterator[tuple[Path, str]]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name in WRITTEN:
+            if _is_irregular(path):
+                yield path, LINK
+        elif path.name in OWN or path.name.startswith("generation_"):
+            yield from _linked_below(path, DEEPEST)
+
+
+def _linked_of_group(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Look at the runs of a sweep or a side-by-side run, and at the folders of a sweep's arms."""
+    linked_arms: dict[Path, bool] = {}
+    for run in all_run_folders(folder):
+        arm = run.parent
+        if arm != folder and arm not in linked_arms:
+            linked_arms[arm] = arm.is_symlink()
+            if linked_arms[arm]:
+                yield arm, LINK
+
+        if run.is_symlink():
+            yield run, LINK
+        elif not linked_arms.get(arm, False):
+            yield from linked(run)
+
+
+def _linked_below(path: Path, levels: int) -> Iterator[tuple[Path, str]]:
+    """Look at a path and at so many levels of folders below it."""
+    if _is_irregular(path):
         yield path, LINK
-    elif deeper == 0 and path.is_dir():
-        yield path, "lies deeper than a run makes folders"
-    elif deeper and path.is_dir():
-        with os.scandir(path) as entries:
-            names = sorted(
-                entry.name for entry in entries if not entry.is_file(follow_symlinks=False)
-            )
-        for name in names:  # plain files, most of what there is, need no second look
-            yield from _linked(path / name, deeper - 1)
+        return
+    if not path.is_dir():
+        return
+    if levels == 0:
+        yield path, f"is nested deeper than the {DEEPEST} levels of folders in a run"
+        return
+
+    # Regular files, most of what there is, need no second look.
+    with os.scandir(path) as entries:
+        names = sorted(e.name for e in entries if not e.is_file(follow_symlinks=False))
+    for name in names:
+        yield from _linked_below(path / name, levels - 1)
+
+
+def _is_irregular(path: Path) -> bool:
+    """Say whether a path is a symlink, a pipe or another special file, or absent."""
+    return path.is_symlink() or not (path.is_file() or path.is_dir())

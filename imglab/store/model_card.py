@@ -1,4 +1,4 @@
-"""What every `model/` folder says of itself: which generation of which chain it is."""
+"""The model card of every `model/` folder: which generation of which chain the model is."""
 
 from __future__ import annotations
 
@@ -15,23 +15,33 @@ tags: [imglab, model-collapse]
 
 `imglab.load_model("model")` opens this folder.
 """
+"""The card of a model that writes none itself."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which chain a model is of: its data and seed, and the rules that every generation but the first follows."""
+    """The chain that a model belongs to.
+
+    data   its data and seed, in words
+    rules  the rules of every generation but the first, in words
+    """
 
     data: str
     rules: str
 
     def sign(self, folder: Path, g: int) -> None:
-        """Add to a model's card, or to one made for it, which generation of what it is.
+        """Add to the card of a model, or to a new one, which generation of this chain the model is.
 
-        Chains that differ in their rules alone have the same generation 0, card included.
+        Chains that differ only in their rules have the same generation 0, card included.
         """
         path = folder / CARD
-        card = path.read_text(encoding="utf-8") if path.exists() else OWN_FORMAT
-        trained = f"trained under {self.rules}" if g else "trained on real data only"
-        told = f"Generation {g} of a chain on {self.data}, {trained}."
+        card = OWN_FORMAT
+        if path.exists():
+            card = path.read_text(encoding="utf-8")
+
+        training = "trained on real data only"
+        if g:
+            training = f"trained under {self.rules}"
+        generation = f"Generation {g} of a chain on {self.data}, {training}."
         scored = "`metrics.json` beside the folder scores what it drew."
-        path.write_text(f"{card}\n{told}\n{scored}\n", encoding="utf-8")
+        path.write_text(f"{card}\n{generation}\n{scored}\n", encoding="utf-8")

@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
+from imglab.measures import Features
+from imglab.model import GenerativeModel
 from imglab.samples import Samples
-from imglab.store import layout, reading
+from imglab.store import layout, model_folder, reading
+from imglab.store.base import StoredChain
+from imglab.store.stage_files import FORMATS, StageFiles
 
 
-class RunFolder:
+class RunFolder(StoredChain):
     """Reads a run directory; writes nothing."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, load_model: Callable[[Path], GenerativeModel] = model_folder.load_model
+    ) -> None:
+        """Open the run directory `root`; `load_model` opens a `model/` folder in it."""
         self.root = root
+        self._load_model = load_model
 
     def finished(self, g: int) -> bool:
-        """Say whether generation g is complete: its manifest is there."""
+        """Say whether generation g is complete: its manifest exists."""
         return layout.finished(self.root, g)
+
+    def model(self, g: int) -> GenerativeModel:
+        """Return the fitted model of generation g."""
+        return self._load_model(self.path(g, "model"))
+
+    def samples(self, g: int, stage: str = "samples") -> Samples:
+        """Return what generation g drew, memory-mapped."""
+        samples: Samples = self.read(g, stage)
+        return samples
+
+    def accepted(self, g: int) -> Tensor | None:
+        """Return which of generation g's samples went on to the pool, int64 [M]; None: all did."""
+        accepted: Tensor | None = self.read(g, "accepted")
+        return accepted
+
+    def features(self, g: int) -> Tensor:
+        """Return the features of generation g's samples, float32 [N, D]."""
+        features: Features = self.read(g, "features")
+        return features.values
 
     def metrics(self, g: int) -> dict[str, Any]:
         """Return the metrics of generation g."""
         return reading.read_generation(self.root, g)
 
-    def samples(self, g: int, stage: str = "samples") -> Samples:
-        """Return what generation g drew, memory-mapped."""
-        columns = load_file(self._path(g, stage))
-        return Samples(**{field.name: columns.get(field.name) for field in fields(Samples)})  # type: ignore[arg-type]
+    def read(self, g: int, stage: str) -> Any:
+        """Return what a stage of generation g returned, as `STAGES` says."""
+        return self._stages[stage].read(self.path(g, stage))
 
-    def accepted(self, g: int) -> Tensor | None:
-        """Return which of generation g's samples went on to the pool, int64 [M]; None where all did."""
-        with safe_open(self._path(g, "samples"), framework="pt") as file:
-            if "accepted" not in file.keys():  # noqa: SIM118 (it is no dictionary)
-                return None
-            accepted: Tensor = file.get_tensor("accepted")
-        return accepted
+    def path(self, g: int, stage: str) -> Path:
+        """Return the file or folder of a stage of generation g, whether or not it exists."""
+        return self._folder(g) / self._stages[stage].main
 
-    def features(self, g: int) -> Tensor:
-        """Return the features of generation g's samples, float32 [N, D]."""
-        return load_file(self._path(g, "features"))["features"]
+    @cached_property
+    def _stages(self) -> Mapping[str, StageFiles]:
+        return FORMATS[reading.read_format(self.root)]
 
     def _folder(self, g: int) -> Path:
         return layout.generation_folder(self.root, g)
-
-    def _path(self, g: int, stage: str) -> Path:
-        name = {"model": "model", "metrics": "metrics.json"}.get(stage, f"{stage}.safetensors")
-        return self._folder(g) / name

@@ -1,4 +1,4 @@
-"""config.yaml of a run: the config with all that it left open fixed, under a line that seals it. No torch."""
+"""config.yaml of a run: the resolved config, under a comment line with its hash. No torch."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ HARMLESS = ("checkpoint_every", "tracker")
 def write_config(folder: Path, config: RunConfig) -> None:
     """Write config.yaml under a line with the sha256 of the rest."""
     text = dump_config(config).encode()
-    files.write_bytes(folder / "config.yaml", _seal(text) + text)
+    files.write_bytes(folder / "config.yaml", _hash_line(text) + text)
 
 
 def read_sealed(path: Path) -> RunConfig:
-    """Read what `write_config` wrote; InputError where it was changed since."""
+    """Read what `write_config` wrote; InputError if it was changed since."""
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
+
     text = content.partition(b"\n")[2]
-    if content != _seal(text) + text:
+    if content != _hash_line(text) + text:
         remedy = "put it back, or run the changed config with another --out"
         raise InputError(Problem(str(path), "was changed after the run wrote it", remedy))
+
     try:
         tree = parse_yaml(text.decode(), str(path))
     except UnicodeDecodeError as error:
-        raise InputError(
-            Problem(str(path), "is no UTF-8 text", "put it back from a copy")
-        ) from error
+        problem = Problem(str(path), "is not UTF-8 text", "put it back from a copy")
+        raise InputError(problem) from error
     return validate_config(tree, str(path))
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return the sha256 of what a generation depends on; keys that change no byte of it are left out."""
+    """Return the sha256 of every key that a generation's bytes depend on."""
     tree = config.model_dump(mode="json", exclude={"generations", *HARMLESS})
     return hashlib.sha256(files.json_bytes(tree)).hexdigest()
 
 
-def _seal(text: bytes) -> bytes:
+def _hash_line(text: bytes) -> bytes:
     return f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
