@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from imglab import curation
 from imglab.config import kinds
@@ -17,6 +18,7 @@ from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn, Section
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, ProblemCollector
+from imglab.lineage import Lineage
 from imglab.measure import Measure
 from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
@@ -27,12 +29,17 @@ from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
 from imglab.run.tracking import check_tracker
 from imglab.store import model_folder
-from imglab.training import hub
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
+"""What `load` raises for a folder that is damaged, or that a model of another class saved.
+
+Other exceptions are errors in the code of the model, not in the folder.
+"""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config and all that it builds: ready to run, nothing written yet.
+    """A config and everything that it builds: ready to run, nothing written yet.
 
     models, bases  one model and what it starts from, or several that take turns
     """
@@ -45,8 +52,13 @@ class Experiment:
     curator: curation.Curator | None
 
     @property
+    def lineage(self) -> Lineage:
+        """Which model each generation is, and whose weights it starts from."""
+        return Lineage(self.models, self.config.start, self.bases)
+
+    @property
     def samples(self) -> int:
-        """How many samples each generation leaves in the pool, where a curator keeps a fixed share of them."""
+        """How many samples a generation leaves in the pool, if its curator keeps a fixed share."""
         return self.config.samples or len(self.modality.real("train"))
 
     @property
@@ -60,10 +72,10 @@ class Experiment:
 
     def load_model(self, path: Path) -> GenerativeModel:
         """Open the `model/` folder of a generation."""
-        if model_folder.is_known_model(path):
-            found: GenerativeModel = model_folder.load_model(path)
-            return found
-        return type(self.models[0]).load(path)
+        if not model_folder.is_known_model(path):
+            return type(self.models[0]).load(path)
+        model: GenerativeModel = model_folder.load_model(path)
+        return model
 
 
 def build(config: RunConfig, where: str) -> Experiment:
@@ -74,17 +86,21 @@ def build(config: RunConfig, where: str) -> Experiment:
 
 
 def check(config: RunConfig, where: str) -> list[str]:
-    """Check a config's data without importing what it names of other packages; return what stays unchecked."""
+    """Check a config's data without importing what it names of other packages.
+
+    Return what stays unchecked.
+    """
     foreign = plug_ins(config)
     _build(config, where, foreign)
+
     unchecked = [f"{key} ({kind})" for key, kind in foreign.items()]
-    if {"modality", "modality.extractor"} & set(foreign):
+    if _has_foreign_data(foreign):
         unchecked.append("the data, the model and the sizes that depend on them")
     return unchecked
 
 
 def check_each(configs: Mapping[str, RunConfig], where: str, key: str) -> list[str]:
-    """Check every chain, or arm, of a config that holds them under `key`, as `check` does."""
+    """Check every chain, or arm, that a config holds under `key`, as `check` does."""
     problems = SharedProblems(where, key, len(configs))
     unchecked: list[str] = []
     for name, config in configs.items():
@@ -97,47 +113,60 @@ def check_each(configs: Mapping[str, RunConfig], where: str, key: str) -> list[s
 
 
 def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experiment | None:
+    """Build everything that needs no import of another package; None if something does.
+
+    foreign  keys of the config that name something of another package, with what they name
+    """
     torch.set_num_threads(resolved_threads(config))
-    attempts, models, bases, modality, regime, curator = (
-        ProblemCollector(where),
-        None,
-        None,
-        None,
-        None,
-        None,
-    )
+    collector = ProblemCollector(where)
+    regime: BoundRegime | None = None
+    curator: curation.Curator | None = None
+    modality: Modality | None = None
+    models: list[GenerativeModel] | None = None
+    bases: list[GenerativeModel | None] | None = None
+
+    # What depends on nothing else is built first, so that all its problems are found.
     if "regime" not in foreign:
-        regime = attempts.run(lambda: build_regime(config))
+        regime = collector.run(partial(build_regime, config))
     if "curate" not in foreign:
-        curator = attempts.run(lambda: build_curator(config))
-    if not {"modality", "modality.extractor"} & set(foreign):
-        modality = attempts.run(lambda: build_modality(config))
-    attempts.run(lambda: check_tracker(config.tracker))
+        curator = collector.run(partial(build_curator, config))
+    if not _has_foreign_data(foreign):
+        modality = collector.run(partial(build_modality, config))
+    collector.run(partial(check_tracker, config.tracker))
+
     if modality is not None:
-        attempts.run(lambda: check_sizes(config, modality, regime))
-        if not any(key.startswith("model") and key[5:6] in ("", ".") for key in foreign):
-            models = attempts.run(lambda: build_models(config, modality))
-    if models is not None and modality is not None:
-        bases = attempts.run(lambda: [_load_base(config, model) for model in models])
-        attempts.run(lambda: check_curator(config, modality, models))
-    attempts.finish()
+        collector.run(partial(check_sizes, config, modality, regime))
+        if not _has_foreign_model(foreign):
+            models = collector.run(partial(build_models, config, modality))
+    if modality is not None and models is not None:
+        bases = collector.run(partial(_load_bases, config, models))
+        collector.run(partial(check_curator, config, modality, models))
+    collector.finish()
+
     if modality is None or models is None or bases is None or regime is None:
         return None
     return Experiment(config, modality, models, bases, regime, curator)
+
+
+def _has_foreign_data(foreign: Mapping[str, str]) -> bool:
+    return "modality" in foreign or "modality.extractor" in foreign
+
+
+def _has_foreign_model(foreign: Mapping[str, str]) -> bool:
+    return any(key == "model" or key.startswith("model.") for key in foreign)
 
 
 def build_modality(config: RunConfig) -> Modality:
     """Build the modality that a config names."""
     section = config.modality
     if isinstance(section, PlugIn):
-        return kinds.build_plug_in(
-            kinds.located(section, "imglab.modalities"), Modality, "modality"
-        )
+        plug_in = kinds.located(section, "imglab.modalities")
+        return kinds.build_plug_in(plug_in, Modality, "modality")
     return kinds.build(section, kinds.MODALITIES, Modality)
 
 
 def build_models(config: RunConfig, modality: Modality) -> list[GenerativeModel]:
-    """Build the model that a config names, for its modality; several where generations take turns."""
+    """Build the model that a config names, for its modality; several if generations take turns."""
     section = config.model
     if isinstance(section, AlternatingSettings):
         return build_members(section.models, modality)
@@ -150,29 +179,34 @@ def build_members(
     sections: Sequence[Section | PlugIn], modality: Modality
 ) -> list[GenerativeModel]:
     """Build the models of a mixed chain."""
-    attempts, found = ProblemCollector(), []
-    for at, section in enumerate(sections):
+    collector = ProblemCollector()
+    members: list[GenerativeModel] = []
+
+    for number, section in enumerate(sections):
         try:
-            found.append(build_model(section, modality))
+            members.append(build_model(section, modality))
         except InputError as error:
+            # Name the member that the problem is in, as the config does.
             for problem in error.problems:
-                key = problem.where.replace("model", f"model.models.{at}", 1)
-                attempts.add(Problem(key, problem.what, problem.remedy))
-    attempts.finish()
-    if len({model.conditional for model in found}) > 1:
-        what = "some models need the classes of samples, which others do not give to theirs"
+                key = problem.where.replace("model", f"model.models.{number}", 1)
+                collector.add(Problem(key, problem.what, problem.remedy))
+    collector.finish()
+
+    if len({member.conditional for member in members}) > 1:
+        what = "some models need the classes of samples, which the others do not give to theirs"
         raise InputError(Problem("model.models", what, "make all class-conditional, or none"))
-    return found
+    return members
 
 
 def build_model(section: Section | PlugIn, modality: Modality) -> GenerativeModel:
     """Build one model."""
-    if isinstance(section, PlugIn):
-        found = kinds.located(section, "imglab.models")
-        added = kinds.build_plug_in(found, GenerativeModel, "model", modality=modality)
-        model_folder.know_model(added)
-        return added
-    return kinds.build(section, kinds.MODELS, GenerativeModel, modality)
+    if not isinstance(section, PlugIn):
+        return kinds.build(section, kinds.MODELS, GenerativeModel, modality)
+
+    plug_in = kinds.located(section, "imglab.models")
+    model = kinds.build_plug_in(plug_in, GenerativeModel, "model", modality=modality)
+    model_folder.know_model(model)
+    return model
 
 
 def build_curator(config: RunConfig) -> curation.Curator | None:
@@ -183,9 +217,9 @@ def build_curator(config: RunConfig) -> curation.Curator | None:
     if isinstance(section, PlugIn):
         bound: curation.Curator = kinds.bind_function(section, "curate", {"samples", "context"})
         return bound
-    return partial(
-        getattr(curation, section.kind), **section.model_dump(exclude={"kind", "oversample"})
-    )
+
+    keys = section.model_dump(exclude={"kind", "oversample"})
+    return partial(getattr(curation, section.kind), **keys)
 
 
 def build_regime(config: RunConfig) -> BoundRegime:
@@ -194,37 +228,56 @@ def build_regime(config: RunConfig) -> BoundRegime:
 
 
 def resolved_threads(config: RunConfig) -> int:
-    """Return the thread count, `auto` being OMP_NUM_THREADS, or one for each processor that this process may use."""
+    """Return the number of threads.
+
+    `auto` is OMP_NUM_THREADS, or one thread for each processor that this process may use.
+    """
     if config.threads != "auto":
         return config.threads
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdecimal() and int(told) else available_cores()
+
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal() and int(threads) > 0:
+        return int(threads)
+    return available_cores()
+
+
+def _load_bases(
+    config: RunConfig, models: Sequence[GenerativeModel]
+) -> list[GenerativeModel | None]:
+    return [_load_base(config, model) for model in models]
 
 
 def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | None:
-    some = {member.pretrained is not None for member in model.members}
-    if config.base is None and config.start != "scratch" and len(some) > 1:
-        what = "only some members have pretrained weights, and a population starts from those of all or of none"
-        raise InputError(
-            Problem("model.models", what, "use start: scratch, or pretrained networks for all")
-        )
-    if config.base is None:
-        return None if config.start == "scratch" else model.pretrained
+    """Return the weights that a model's first turn starts from; None: it starts from scratch."""
     if config.start == "scratch":
-        raise InputError(
-            Problem("base", "start: scratch uses no base", "leave it out, or choose start: base")
-        )
-    path = Path(config.base)
+        if config.base is not None:
+            remedy = "leave it out, or choose start: base"
+            raise InputError(Problem("base", "start: scratch uses no base", remedy))
+        return None
+
+    if config.base is None:
+        if len({member.pretrained is not None for member in model.members}) > 1:
+            what = "a population starts from pretrained weights of all its members, or of none"
+            remedy = "use start: scratch, or pretrained networks for all"
+            raise InputError(Problem("model.models", what, remedy))
+        return model.pretrained
+
+    return _open_base(config.base, model)
+
+
+def _open_base(base: str, model: GenerativeModel) -> GenerativeModel:
+    remedy = "give a model/ folder of a generation"
+    path = Path(base)
     if not path.is_dir():
-        raise InputError(
-            Problem(
-                "base",
-                f"there is no folder {config.base!r}",
-                "give a model/ folder of a generation",
-            )
-        )
+        raise InputError(Problem("base", f"there is no folder {base!r}", remedy))
+
     try:
-        return model.check_start(type(model).load(path))
-    except hub.DAMAGED as error:
-        what = f"{config.base!r} does not open as a {type(model).__name__}: {error}"
-        raise InputError(Problem("base", what, "give a model/ folder of a generation")) from error
+        start = type(model).load(path)
+    except UNREADABLE as error:
+        what = f"{base!r} does not open as a {type(model).__name__}: {error}"
+        raise InputError(Problem("base", what, remedy)) from error
+
+    try:
+        return model.check_start(start)
+    except ValueError as error:
+        raise InputError(Problem("base", f"cannot start from {base!r}: {error}", remedy)) from error

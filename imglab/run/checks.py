@@ -1,8 +1,8 @@
-"""What a config asks for and its data, model or regime do not have."""
+"""Checks of what a config asks for against what its data, model and regime have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from imglab import curation
 from imglab.config.schema import RunConfig
@@ -21,57 +21,58 @@ from imglab.regimes.registry import BoundRegime, RunSizes
 
 
 def drawn_samples(config: RunConfig, samples: int) -> int:
-    """Return how many samples a generation draws so that `samples` are left, as far as that can be known."""
+    """Return how many samples a generation draws so that its curator leaves `samples`.
+
+    That is known only of a curator that keeps a fixed share; of others `oversample` decides.
+    """
     section = config.curate
     if isinstance(section, CurationSection) and section.oversample is not None:
         return round(samples * section.oversample)
-    return (
-        curation.drawn_size(samples, section.keep)
-        if isinstance(section, RankingSection)
-        else samples
-    )
+    if isinstance(section, RankingSection):
+        return curation.drawn_size(samples, section.keep)
+    return samples
 
 
 def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | None) -> None:
-    real, test = len(modality.real("train")), len(modality.real("test"))
+    """Raise InputError if curation, metrics or the regime need more samples than there are."""
+    real = len(modality.real("train"))
     left = config.samples or real
     drawn = drawn_samples(config, left)
     if isinstance(config.curate, RankingSection):
         left = curation.kept_size(drawn, config.curate.keep)
-    problems = []
-    if not left:
-        problems.append(
-            Problem("curate.keep", f"keeps none of {drawn} samples", "keep more, or raise samples")
-        )
-    if test < 2:
-        problems.append(
-            Problem(
-                "modality",
-                f"metrics need at least 2 test samples, there are {test}",
-                "keep more apart",
-            )
-        )
-    reference = test if config.measure.reference == "test" else real
-    for key in ("precision_recall_k", "density_coverage_k"):
-        k, fewest = getattr(config.measure, key), min(reference, drawn)
-        if k >= fewest:
-            what = f"{k} neighbours need more than {k} samples on both sides, there are {fewest}"
-            problems.append(
-                Problem(
-                    f"measure.{key}", what, f"at most {fewest - 1}" if fewest > 1 else "add samples"
-                )
-            )
-    problems += _check_regime(
-        regime,
-        RunSizes(
-            real=real,
-            left=left,
-            generations=config.generations,
-            available=_fresh_available(modality),
-        ),
+
+    problems: list[Problem] = []
+    if left == 0:
+        what = f"keeps none of {drawn} samples"
+        problems.append(Problem("curate.keep", what, "keep more, or raise samples"))
+    problems += _check_measure(config, real, len(modality.real("test")), drawn)
+    sizes = RunSizes(
+        real=real,
+        left=left,
+        generations=config.generations,
+        available=_fresh_available(modality),
     )
+    problems += _check_regime(regime, sizes)
     if problems:
         raise InputError(problems)
+
+
+def _check_measure(config: RunConfig, real: int, test: int, drawn: int) -> Iterator[Problem]:
+    """Find metrics that need more samples than the data have, or than a generation draws."""
+    if test < 2:
+        what = f"metrics need at least 2 test samples, there are {test}"
+        yield Problem("modality", what, "keep more apart")
+
+    reference = test if config.measure.reference == "test" else real
+    fewest = min(reference, drawn)
+    for key in ("precision_recall_k", "density_coverage_k"):
+        k = getattr(config.measure, key)
+        if k < fewest:
+            continue
+
+        remedy = f"at most {fewest - 1}" if fewest > 1 else "add samples"
+        what = f"{k} neighbours need more than {k} samples on both sides, there are {fewest}"
+        yield Problem(f"measure.{key}", what, remedy)
 
 
 def _check_regime(regime: BoundRegime | None, run: RunSizes) -> Iterable[Problem]:

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, code, machine, data."""
+"""What a run is made with: versions, code, machine, data."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from imglab.model import GenerativeModel
 from imglab.samples import hash_samples
 from imglab.store.files import sha256_file
 from imglab.store.layout import FORMAT_VERSION
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the package: a repository, if the lab is installed from one."""
 
 PACKAGES = (
     "imglab",
@@ -48,23 +51,26 @@ PACKAGES = (
     "datasets",
     "ray",
 )
-"""imglab and every package that pyproject.toml asks for at run time; recorded where they are installed."""
+"""imglab and every package that pyproject.toml asks for at run time; recorded if installed."""
 
 
 def describe_environment(
     modality: Modality, bases: Sequence[GenerativeModel | None] = ()
 ) -> dict[str, Any]:
-    """Return what environment.json records; the same machine, code and data give the same answer."""
+    """Return what environment.json records; the same machine, code and data give the same value."""
+    releases = {name: _version(name) for name in PACKAGES}
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
     return {
         "format_version": FORMAT_VERSION,
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: release for name, release in releases.items() if release},
         "git_commit": _git_commit(),
         "system": platform.platform(),
         "processor": _processor(),
         "cores": available_cores(),
         "processes": distributed.world_size(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "accelerator": accelerator,
         "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
         "base": [hash_model(base) for base in bases if base is not None] or None,
     }
@@ -72,16 +78,18 @@ def describe_environment(
 
 def available_cores() -> int:
     """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def hash_model(model: GenerativeModel) -> str:
     """Return the sha256 of what a model saves."""
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")
-        found = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-        signs = "".join(f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in found)
-    return hashlib.sha256(signs.encode()).hexdigest()
+        paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        lines = [f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _version(package: str) -> str | None:
@@ -92,16 +100,16 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    """Return the commit of the lab's code, if it runs from a repository."""
+    if not (ROOT / ".git").exists():
         return None
+
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
-        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -1,8 +1,8 @@
-"""Forks: a new run that shares another's finished generations and goes on from there under other rules."""
+"""Forks: a new run that shares another's finished generations and goes on under other rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imglab.config import kinds
@@ -16,44 +16,52 @@ from imglab.run.build import Experiment
 from imglab.run.environment import describe_environment
 from imglab.run.run import Run
 from imglab.store import files, hashes, layout, reading
+from imglab.store.faults import check_run
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import config_hash, read_sealed, write_config
-from imglab.store.verify import check_run
 
 SHARED_KEYS = ("modality", "measure", "shown", "seed")
 """What the generations that are shared were drawn, shown and measured with."""
 
 
 def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()) -> Run:
-    """Make the run directory `out` with the generations of `source`, `RUN@G`, up to G; return the run that goes on.
+    """Make the run directory `out` with the generations of `source`, `RUN@G`, up to G.
 
-    Its config is the one at `config`, or else the parent's, with `changes`. The prefix is hard-linked (copied across
-    file systems), so that the fork survives the parent's deletion. Called again it returns the same run.
-    Raises InputError where G is not finished, or the config differs in what the shared generations depend on.
+    Return the run that goes on. Its config is the one at `config`, or else the parent's, with
+    `changes`. The shared generations are hard-linked (copied across file systems), so that the fork
+    survives the deletion of its parent. A second call returns the same run.
+
+    Raises InputError if G is not finished, or if the config differs in something that the shared
+    generations depend on.
     """
-    made = (out / layout.FORK).is_file()
-    if made:
-        return _again(source, out, config, changes)
+    where = str(config or source)
+    if _is_fork(out):
+        return _reopen(source, out, config, changes)
+
     parent, g = reading.parse_generation(source)
     stored = read_sealed(parent / "config.yaml")
-    wanted = _config(stored, config, changes, where=str(config or source))
-    _check(stored, wanted, g, source)
+    wanted = _config(stored, config, changes, where)
+    problems = list(_find_conflicts(stored, wanted, g, source))
+    if problems:
+        raise InputError(problems)
+
     if out.exists() and (not out.is_dir() or any(out.iterdir()) or out.resolve() == Path.cwd()):
-        raise InputError(
-            Problem(str(out), "is there already", "give a fork a new directory with --out")
-        )
+        what = "is there already"
+        raise InputError(Problem(str(out), what, "give a fork a new directory with --out"))
+
+    # What the shared generations were computed with stays fixed.
+    fixed = {"threads": stored.threads, "samples": wanted.samples or stored.samples}
+    resolved = wanted.model_copy(update=fixed)
+    run = Run(resolved, out, where=where)
+    check_run(parent)
+    _check_experiment(run.experiment, parent, g)
+
     described = {
         "parent": parent.resolve().name,
         "generation": g,
         "manifest": files.sha256_file(layout.generation_folder(parent, g) / layout.MANIFEST),
         "config": config_hash(stored),
     }
-    resolved = wanted.model_copy(
-        update={"threads": stored.threads, "samples": wanted.samples or stored.samples}
-    )
-    run = Run(resolved, out, where=str(config or source))
-    check_run(parent)
-    _check_start(run.experiment, parent, g)
     files.make_folder(out.parent)
     files.write_atomically(out, lambda folder: _fill(folder, parent, g, resolved, described))
     return run
@@ -62,64 +70,67 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
 def wanted_config(
     source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()
 ) -> RunConfig:
-    """Return the config of what `fork` makes, or has made."""
-    made = (out / layout.FORK).is_file()
-    stored = read_sealed((out if made else reading.parse_generation(source)[0]) / "config.yaml")
+    """Return the config of the run that `fork` makes, or has made."""
+    run = out if _is_fork(out) else reading.parse_generation(source)[0]
+    stored = read_sealed(run / "config.yaml")
     return _config(stored, config, changes, where=str(config or source))
 
 
-def _again(source: str, out: Path, config: Path | None, changes: Sequence[str]) -> Run:
+def _is_fork(out: Path) -> bool:
+    return (out / layout.FORK).is_file()
+
+
+def _reopen(source: str, out: Path, config: Path | None, changes: Sequence[str]) -> Run:
     """Return the fork that was made before; its parent may be gone by now."""
+    where = str(config or source)
     described = files.read_signed(out / layout.FORK, ("parent", "generation", "manifest"))
+    origin = f"{described['parent']}@{described['generation']}"
+
     folder, _, number = source.rpartition("@")
-    if (Path(folder).resolve().name, number) != (described["parent"], str(described["generation"])):
-        what = f"is a fork of {described['parent']}@{described['generation']}, not of {source}"
+    parent = Path(folder)
+    if f"{parent.resolve().name}@{number}" != origin:
+        what = f"is a fork of {origin}, not of {source}"
         raise InputError(Problem(str(out), what, "choose another --out"))
-    manifest = layout.generation_folder(Path(folder), int(number)) / layout.MANIFEST
+
+    manifest = layout.generation_folder(parent, int(number)) / layout.MANIFEST
     if manifest.is_file() and files.sha256_file(manifest) != described["manifest"]:
-        raise InputError(
-            Problem(str(out), f"is a fork of another {source} than this", "choose another --out")
-        )
-    wanted = _config(read_sealed(out / "config.yaml"), config, changes, where=str(config or source))
-    return Run(wanted, out, where=str(config or source))
+        what = f"is a fork of another {source} than this"
+        raise InputError(Problem(str(out), what, "choose another --out"))
+
+    wanted = _config(read_sealed(out / "config.yaml"), config, changes, where)
+    return Run(wanted, out, where=where)
 
 
 def _config(stored: RunConfig, path: Path | None, changes: Sequence[str], where: str) -> RunConfig:
     if path is None:
         return validate_config(with_changes(stored.model_dump(mode="json"), changes), where)
-    found = load_config(path, changes)
-    if not isinstance(found, RunConfig):
+
+    config = load_config(path, changes)
+    if not isinstance(config, RunConfig):
         raise InputError(Problem(where, "holds several chains", "give a config of one"))
-    return found
+    return config
 
 
-def _check(stored: RunConfig, wanted: RunConfig, g: int, source: str) -> None:
-    problems = [
-        Problem(
-            f"{source}: {key}",
-            f"the shared generations have {was!r}, the fork {now!r}",
-            "leave it as it was",
-        )
-        for key, was, now in differences(
-            stored.model_dump(mode="json"), wanted.model_dump(mode="json")
-        )
-        if key.split(".")[0] in SHARED_KEYS
-    ]
+def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -> Iterator[Problem]:
+    """Find what a fork's config must not change, or must."""
+    changes = differences(stored.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    for key, before, after in changes:
+        if key.split(".")[0] in SHARED_KEYS:
+            what = f"the shared generations have {before!r}, the fork {after!r}"
+            yield Problem(f"{source}: {key}", what, "leave it as it was")
+
     if wanted.generations <= g + 1:
         what = f"{wanted.generations} leaves nothing to do after generation {g}"
-        problems.append(
-            Problem(f"{source}: generations", what, f"--set generations={g + 2} or more")
-        )
+        yield Problem(f"{source}: generations", what, f"--set generations={g + 2} or more")
+
     if wanted.threads not in ("auto", stored.threads):
         what = f"the shared generations used {stored.threads}, the fork asks for {wanted.threads}"
-        problems.append(Problem(f"{source}: threads", what, "leave it as it was"))
+        yield Problem(f"{source}: threads", what, "leave it as it was")
+
     if stored.regime != wanted.regime and _uses_fresh(wanted) and _uses_fresh(stored):
         what = "another regime would take fresh data that the shared generations have seen"
-        problems.append(
-            Problem(f"{source}: regime", what, "use real: resampled, or leave the regime as it was")
-        )
-    if problems:
-        raise InputError(problems)
+        remedy = "use real: resampled, or leave the regime as it was"
+        yield Problem(f"{source}: regime", what, remedy)
 
 
 def _uses_fresh(config: RunConfig) -> bool:
@@ -131,52 +142,65 @@ def _uses_fresh(config: RunConfig) -> bool:
     return any(regime.fresh(left, generation=g) for g in range(1, config.generations))
 
 
-def _check_start(experiment: Experiment, parent: Path, g: int) -> None:
-    """Raise InputError where one of the fork's first own generations cannot go on from what is shared."""
-    made_with = reading.read_environment(parent).get("base")
-    if made_with != describe_environment(experiment.modality, experiment.bases)["base"]:
+def _check_experiment(experiment: Experiment, parent: Path, g: int) -> None:
+    """Raise InputError if the fork's own generations cannot go on from the shared ones."""
+    stored = RunFolder(parent, load_model=experiment.load_model)
+    _check_bases(experiment, parent)
+    _check_models(experiment, stored, g)
+    _check_regime(experiment, stored, g)
+    _check_curator(experiment, stored)
+
+
+def _check_bases(experiment: Experiment, parent: Path) -> None:
+    bases = describe_environment(experiment.modality, experiment.bases)["base"]
+    if bases != reading.read_environment(parent).get("base"):
         what = "the shared generations began with another base model"
-        raise InputError(
-            Problem("base", what, "leave `base`, `start` and pretrained networks as they were")
-        )
-    turns, start, stored = len(experiment.models), experiment.config.start, RunFolder(parent)
-    drawn = stored.samples(g)
-    for h in range(g + 1, min(g + 1 + turns, experiment.config.generations)):
-        model = experiment.models[h % turns]
-        if model.conditional and drawn.condition is None:
+        remedy = "leave `base`, `start` and pretrained networks as they were"
+        raise InputError(Problem("base", what, remedy))
+
+
+def _check_models(experiment: Experiment, stored: RunFolder, g: int) -> None:
+    """Check the first turn that each model has in the fork."""
+    lineage = experiment.lineage
+    has_classes = stored.samples(g).condition is not None
+
+    end = min(g + 1 + len(lineage.models), experiment.config.generations)
+    for later in range(g + 1, end):
+        model = lineage.model(later)
+        if model.conditional and not has_classes:
             what = f"trains on classes, which the samples of generation {g} do not have"
             raise InputError(Problem("model", what, "leave the model as it was"))
-        source = h % turns if start == "base" else h - turns
-        if (
-            start == "scratch"
-            or not 0 <= source <= g
-            or (start == "base" and experiment.bases[h % turns] is not None)
-        ):
+
+        origin = lineage.parent(later)
+        if origin is None:
             continue
+
+        weights = stored.model(origin)
         try:
-            model.check_start(
-                experiment.load_model(layout.generation_folder(parent, source) / "model")
-            )
+            model.check_start(weights)
         except ValueError as error:
+            what = f"cannot start from generation {origin}: {error}"
             remedy = "leave the model as it was, or choose start: scratch"
-            raise InputError(
-                Problem("model", f"cannot start from generation {source}: {error}", remedy)
-            ) from error
-    pool = [stored.accepted(past) for past in range(g + 1)]
-    left = [
-        len(stored.samples(past)) if kept is None else len(kept) for past, kept in enumerate(pool)
-    ]
+            raise InputError(Problem("model", what, remedy)) from error
+
+
+def _check_regime(experiment: Experiment, stored: RunFolder, g: int) -> None:
+    real = len(experiment.modality.real("train"))
+    sizes = [real, *(stored.size(past) for past in range(g + 1))]
     try:
-        sizes = [len(experiment.modality.real("train")), *left]
         experiment.regime(sizes, generation=g + 1, seed=0)
     except ValueError as error:
         what = f"asks the shared generations for more than they have: {error}"
-        raise InputError(
-            Problem("regime", what, "choose another regime, or ask for less")
-        ) from error
-    first = experiment.load_model(layout.generation_folder(parent, 0) / "model")
-    if isinstance(experiment.config.curate, DensityCuration) and first.ability(Density) is None:
-        what = f"generation 0's model, a {type(first).__name__}, knows no density"
+        remedy = "choose another regime, or ask for less"
+        raise InputError(Problem("regime", what, remedy)) from error
+
+
+def _check_curator(experiment: Experiment, stored: RunFolder) -> None:
+    generation0 = stored.model(0)
+    needs_density = isinstance(experiment.config.curate, DensityCuration)
+    if needs_density and generation0.ability(Density) is None:
+        name = type(generation0).__name__
+        what = f"needs a model of generation 0 that provides log_density; {name} does not"
         raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))
 
 
@@ -184,11 +208,16 @@ def _fill(
     folder: Path, parent: Path, g: int, config: RunConfig, described: dict[str, object]
 ) -> None:
     folder.mkdir()
-    kept = [layout.generation_folder(parent, past) for past in range(g + 1)]
-    if (parent / "shared").is_dir():  # a repair may have set it aside
+    # A repair may have set shared/ aside.
+    if (parent / "shared").is_dir():
         hashes.link(parent / "shared", folder / "shared")
-    for source in [*kept, parent / "environment.json", *sorted(parent.glob(layout.FORK))]:
-        name = layout.FORK_PARENT if source.name == layout.FORK else source.name
-        files.link(source, folder / name)
+
+    for past in range(g + 1):
+        source = layout.generation_folder(parent, past)
+        files.link(source, folder / source.name)
+    files.link(parent / "environment.json", folder / "environment.json")
+    if (parent / layout.FORK).exists():
+        files.link(parent / layout.FORK, folder / layout.FORK_PARENT)
+
     files.write_signed(folder / layout.FORK, described)
     write_config(folder, config)

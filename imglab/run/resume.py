@@ -17,48 +17,58 @@ RUNS = Path("runs")
 
 
 def check_folder(folder: Path, mark: str, otherwise: str) -> None:
-    """Raise InputError unless `folder` is free, or holds the file `mark`; `otherwise` says what it is without."""
+    """Raise InputError unless `folder` is free, or holds the file `mark`.
+
+    otherwise  says in the message what a folder with other files is not
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(Problem(str(folder), "is a file, not a directory", "choose another --out"))
-    marked = (folder / mark).is_file()
-    if (
-        folder.is_dir()
-        and not marked
-        and any(not found.name.startswith(".") for found in folder.iterdir())
-    ):
-        raise InputError(
-            Problem(str(folder), f"is not empty and {otherwise}", "choose another --out")
-        )
+    if not folder.is_dir() or (folder / mark).is_file():
+        return
+
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
+        what = f"is not empty and {otherwise}"
+        raise InputError(Problem(str(folder), what, "choose another --out"))
 
 
 def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
-    """Fix what a config leaves open (`auto`), the way that the run in `folder` fixed it if there is one.
+    """Fix what a config leaves open (`auto`), as the run in `folder` did if there is one.
 
-    Raises InputError unless `folder` is free, or holds this very run.
+    Raises InputError unless `folder` is free or holds this very run.
     """
     path = folder / "config.yaml"
     check_folder(folder, path.name, "not a run directory")
     if not path.exists():
         return config.model_copy(update={"threads": resolved_threads(config)})
+
     stored = read_sealed(path)
     changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
-    found = [change for change in changes if not _harmless(*change)]
-    if found:
-        raise InputError(
-            Problem(
-                f"{folder}: {key}",
-                f"the run there has {was!r}, {where} has {now!r}",
-                "choose another --out",
-            )
-            for key, was, now in found
+
+    problems = [
+        Problem(
+            f"{folder}: {key}",
+            f"the run there has {before!r}, {where} has {after!r}",
+            "choose another --out",
         )
-    measured = settled(config.model, stored.model)
-    return config.model_copy(
-        update={"threads": stored.threads, "samples": stored.samples, "model": measured}
-    )
+        for key, before, after in changes
+        if not _harmless(key, before, after)
+    ]
+    if problems:
+        raise InputError(problems)
+
+    fixed = {
+        "threads": stored.threads,
+        "samples": stored.samples,
+        "model": settled(config.model, stored.model),
+    }
+    return config.model_copy(update=fixed)
 
 
 def _harmless(key: str, before: Any, after: Any) -> bool:
+    """Say whether a run may go on with this change of its config."""
     if key == "generations":
         return bool(after > before)
-    return key in HARMLESS or after == AUTO or (key, after) == ("samples", None)
+
+    if key == "samples" and after is None:
+        return True
+    return after == AUTO or key in HARMLESS

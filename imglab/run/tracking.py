@@ -1,4 +1,4 @@
-"""Metrics of each generation in TensorBoard, W&B, MLflow or trackio, through accelerate's trackers."""
+"""Metrics of each generation in TensorBoard, W&B, MLflow or trackio, by accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import Any
 from imglab.errors import InputError, Problem
 
 FOLDER = "tracking"
+"""Folder of a run in which trackers keep their local files."""
 
 
 class Tracker:
-    """Passes metrics on to a tracker. What goes wrong there is reported once and never stops a run."""
+    """Passes metrics on to a tracker. A failure there is reported once and never stops a run."""
 
     def __init__(self, kind: str, folder: Path, name: str, settings: Mapping[str, Any]) -> None:
-        """Open a tracker of this kind for the run `name`; its local files, if any, go to `folder`/tracking.
+        """Open a tracker for the run `name`; its local files, if any, go to `folder`/tracking.
 
+        kind      which tracker, as accelerate calls it
         settings  the config, as dotted keys
         """
         self.failure: str | None = None
@@ -28,7 +30,7 @@ class Tracker:
         self._guarded(lambda: self._open(folder / FOLDER, name, settings))
 
     def log(self, metrics: Mapping[str, Any]) -> None:
-        """Log the numbers among a generation's metrics, its number as the step."""
+        """Log the numbers among a generation's metrics, with its number as the step."""
         numbers = {key: value for key, value in metrics.items() if _is_number(value)}
         self._guarded(lambda: self._accelerator.log(numbers, step=metrics["generation"]))
 
@@ -40,38 +42,37 @@ class Tracker:
         from accelerate import Accelerator
 
         folder.mkdir(exist_ok=True)
+        path = folder.resolve()
         if self._kind == "mlflow" and "MLFLOW_TRACKING_URI" not in os.environ:
-            importlib.import_module("mlflow").set_tracking_uri(
-                f"sqlite:///{folder.resolve()}/mlflow.db"
-            )
+            importlib.import_module("mlflow").set_tracking_uri(f"sqlite:///{path}/mlflow.db")
+
+        # W&B would otherwise write into the current folder.
+        options: dict[str, Any] = {}
+        if self._kind == "wandb":
+            options = {"wandb": {"dir": str(path)}}
+
+        config = {
+            key: value if _is_number(value) else str(value) for key, value in settings.items()
+        }
         self._accelerator = Accelerator(log_with=self._kind, project_dir=str(folder))
-        plain = {key: value if _is_number(value) else str(value) for key, value in settings.items()}
-        self._accelerator.init_trackers(
-            name, config=plain, init_kwargs=_kept_in(folder.resolve()).get(self._kind, {})
-        )
+        self._accelerator.init_trackers(name, config=config, init_kwargs=options)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         if self.failure is not None:
             return
         try:
             act()
-        except Exception as error:  # whatever a tracker's library raises
-            self.failure = (
-                f"{self._kind} failed, the run goes on without it: {type(error).__name__}: {error}"
-            )
-
-
-def _kept_in(folder: Path) -> dict[str, Any]:
-    """Return what tells each tracker to keep its local files in `folder`, where it would not do so by itself."""
-    return {"wandb": {"wandb": {"dir": str(folder)}}}
+        # The library of a tracker, and the service behind it, may raise anything.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            self.failure = f"{self._kind} failed, the run goes on without it: {reason}"
 
 
 def check_tracker(kind: str | None) -> None:
-    """Raise InputError where the package of a tracker is not installed."""
+    """Raise InputError if the package of a tracker is not installed."""
     if kind is not None and importlib.util.find_spec(kind) is None:
-        raise InputError(
-            Problem("tracker", f"{kind} is not installed", f"pip install {kind}, or leave it out")
-        )
+        remedy = f"pip install {kind}, or leave it out"
+        raise InputError(Problem("tracker", f"{kind} is not installed", remedy))
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,69 @@
+"""Observers of a chain: they see each event before the caller does, and pass it on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeAlias
+
+from imglab.config.merge import flattened
+from imglab.config.schema import RunConfig
+from imglab.generation import Generation
+from imglab.progress import Progress
+from imglab.run.cache import RunCache
+from imglab.run.tracking import Tracker
+from imglab.store.layout import count_finished
+
+Events: TypeAlias = Generator[Progress | Generation, None, None]
+
+Observer: TypeAlias = Callable[[Events], Events]
+"""Takes the events of a chain and yields the same events. Whoever stops in the middle of a fit
+closes what it yields; an observer then closes the chain, which keeps the state of the fit."""
+
+
+def watched(events: Events, observers: Iterable[Observer]) -> Events:
+    """Let observers watch the events of a chain, the first of them first."""
+    for observer in observers:
+        events = observer(events)
+    return events
+
+
+def tracking(config: RunConfig, run: Path) -> Observer:
+    """Return an observer that logs the metrics of each new generation to the config's tracker."""
+
+    def watch(events: Events) -> Events:
+        assert config.tracker is not None
+        finished_before = count_finished(run)
+        settings = dict(flattened(config.model_dump(mode="json")))
+        tracker = Tracker(config.tracker, run, config.name, settings)
+        warned = False
+
+        try:
+            with closing(events):
+                for event in events:
+                    if isinstance(event, Generation) and event.index >= finished_before:
+                        tracker.log(event.metrics)
+
+                    if tracker.failure and not warned:
+                        warnings.warn(tracker.failure, stacklevel=2)
+                        warned = True
+                    yield event
+        finally:
+            tracker.close()
+
+    return watch
+
+
+def keeping_generation0(cache: RunCache, run: Path) -> Observer:
+    """Return an observer that keeps generation 0's model for runs that have the same one."""
+
+    def watch(events: Events) -> Events:
+        with closing(events):
+            for event in events:
+                if isinstance(event, Generation) and event.index == 0:
+                    cache.keep_first(run)
+                yield event
+
+    return watch
