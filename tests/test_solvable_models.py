@@ -406,7 +406,7 @@ def chain_metrics(modality, model, regime, chains, names):
             generations=GENERATIONS,
             seed=config.seed,
             shown=1,
-            measure=Unmeasured(),
+            measure=Unmeasured(data),
         )
         for row in rows:
             found[:, chain, row.index] = torch.tensor(

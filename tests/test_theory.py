@@ -22,6 +22,9 @@ CHAINS, GENERATIONS, N = 300, 20, 20
 class Unmeasured:
     """Stands in for `Measure`: the fitted parameters are all that these tests look at."""
 
+    def __init__(self, modality):
+        self.modality = modality
+
     def prepare(self):
         yield from ()
 
@@ -49,7 +52,7 @@ def fitted_parameters(regime, estimator="mle", start="scratch"):
             generations=GENERATIONS,
             seed=chain,
             shown=1,
-            measure=Unmeasured(),
+            measure=Unmeasured(modality),
             start=start,
         )
         for generation in events:
