@@ -395,7 +395,11 @@ class TestTakeAway:
         for source, to, told in (
             (f"{finished_runs['replace']}@1", full, "not an empty folder"),
             (f"{finished_runs['replace']}@7", tmp_path / "x", "generations 0 to 2 are finished"),
-            (f"{finished_runs['vectors']}@1", tmp_path / "y", "no form in which samples are exported"),
+            (
+                f"{finished_runs['vectors']}@1",
+                tmp_path / "y",
+                "no form in which samples are exported",
+            ),
         ):
             assert imglab(monkeypatch, "export", source, "--to", to) == 2
             assert told in capsys.readouterr().err
