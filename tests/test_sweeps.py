@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from imglab.studies.sweeps.results import compare, read_sweep, sentence, summari
 from imglab.studies.sweeps.run import Sweep
 from tests.test_run_directory import TINY_GAUSSIAN, finish, hashes, write
 
-TINY_SWEEP = {
+TINY_SWEEP: dict[str, Any] = {
     **TINY_GAUSSIAN,
     "regime": "replace",
     "generations": 3,
