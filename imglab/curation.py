@@ -21,7 +21,8 @@ from torch import Tensor
 from imglab import seeds
 from imglab.errors import InputError, Problem, Stopped
 from imglab.metrics import nearest_distances
-from imglab.metrics.neighbours import in_one_frame, kth_squared_distance
+from imglab.metrics.neighbours import kth_squared_distance
+from imglab.metrics.points import in_one_frame
 from imglab.modality import Exporter, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel, HasAbilities
 from imglab.samples import Samples, hash_samples

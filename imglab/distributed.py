@@ -1,8 +1,10 @@
-"""Several processes that run one chain together, as `torchrun` and `accelerate launch` start them; most runs have one.
+"""Several processes that run one chain together, as `torchrun` or `accelerate launch` starts them.
 
-All go through the same steps. The first one leads: it alone writes files and talks to the terminal. What is drawn and
-what features are taken of is shared out by index and put together again, so that every process has all of it.
-No torch before `begin`.
+Most runs have one process. Several processes go through the same steps. The main process alone
+writes files and prints to the terminal. The samples to draw and the features to take are sharded
+by index and gathered again, so that every process has all of them.
+
+Torch is not imported before `begin` joins several processes.
 """
 
 from __future__ import annotations
@@ -11,163 +13,201 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 T = TypeVar("T")
+
 FSDP = "ACCELERATE_USE_FSDP"
-"""What accelerate's launcher sets where its config says `distributed_type: FSDP`."""
+"""The variable that accelerate's launcher sets if its config says `distributed_type: FSDP`."""
+
 USE_CPU = "ACCELERATE_USE_CPU"
-"""And where it is told `--cpu`."""
-LONG = timedelta(days=1)
-"""How long a process waits for another: the leader may prepare for an hour alone."""
-_apart = False
-"""Whether this process works for itself at the moment, within `main_first`."""
-_divided = False
-"""Whether weights lie in parts on the processes while they are trained."""
+"""The variable that accelerate's launcher sets for its option `--cpu`."""
+
+TIMEOUT = timedelta(days=1)
+"""How long a process waits for another: the main process may prepare for an hour alone."""
+
+_processes: PartialState | None = None
+"""The processes that `begin` has joined; None while there is one."""
+
+_group: Any = None
+"""The group that carries messages: over the network, not through the memory of accelerators."""
+
+_shards_weights = False
+"""Whether each process holds a shard of the weights while they are trained."""
+
+_alone = False
+"""Whether this process works by itself at the moment, within `main_first`."""
+
 _stopping = False
-"""Whether all processes have agreed to stop here."""
-_talk: Any = None
-"""The group in which they tell one another things: over the network, not through the memory of accelerators."""
+"""Whether all processes have agreed to stop at the step they have reached."""
 
 
 def launched() -> int:
-    """Return how many processes a launcher has started, by what it left in the environment."""
-    told = os.environ.get("WORLD_SIZE", "")
-    return int(told) if told.isdecimal() and int(told) else 1
+    """Return how many processes a launcher has started, as the environment says."""
+    size = os.environ.get("WORLD_SIZE", "")
+    if size.isdecimal() and int(size):
+        return int(size)
+    return 1
 
 
 def begin() -> None:
     """Join the other processes, if a launcher has started any."""
-    global _divided, _talk
-    # The lab divides networks itself, on CPUs too: for accelerate they are whole.
-    _divided = os.environ.pop(FSDP, "").lower() == "true"
-    if launched() > 1:
-        import torch
-        from accelerate import PartialState
-        from accelerate.utils import parse_flag_from_env
+    global _group, _processes, _shards_weights
 
-        # On CPUs it joins nobody unless it is told so.
-        cpu = not torch.cuda.is_available() or parse_flag_from_env(USE_CPU)
-        PartialState(cpu=cpu, timeout=LONG)
-        _talk = torch.distributed.new_group(backend="gloo", timeout=LONG)
+    # The lab shards networks itself, on CPUs too, so accelerate must not see the variable.
+    _shards_weights = os.environ.pop(FSDP, "").lower() == "true"
+    if launched() == 1:
+        return
+
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    # On CPUs accelerate joins several processes only if `cpu` is set.
+    cpu = not torch.cuda.is_available() or parse_flag_from_env(USE_CPU)
+    _processes = PartialState(cpu=cpu, timeout=TIMEOUT)
+    _group = torch.distributed.new_group(backend="gloo", timeout=TIMEOUT)
 
 
 def end(*, done: bool) -> None:
-    """Leave the others in order, where this one is done or all stop: one that fails alone would wait for them."""
-    if _joined() and (done or _stopping):
-        _torch().destroy_process_group()
+    """Leave the other processes in order, if this one is done or all of them stop.
+
+    A process that fails alone does not call the others, because it would wait for them.
+    """
+    global _processes
+
+    if _processes is not None and (done or _stopping):
+        _processes.destroy_process_group()
+        _processes = None
 
 
 def world_size() -> int:
     """Return how many processes work together at the moment."""
-    return _torch().get_world_size() if _joined() and not _apart else 1
+    if _processes is None or _alone:
+        return 1
+    return int(_processes.num_processes)
 
 
 def rank() -> int:
-    """Return which of them this one is, from 0."""
-    return _torch().get_rank() if _joined() and not _apart else 0
+    """Return the number of this process among those that work together, from 0."""
+    if _processes is None or _alone:
+        return 0
+    return int(_processes.process_index)
+
+
+def is_main() -> bool:
+    """Say whether this process is the one that writes files and prints to the terminal."""
+    return _processes is None or bool(_processes.is_main_process)
+
+
+def prefix() -> str:
+    """Return what precedes a message in the terminal: "" in the main process, else its rank."""
+    if _processes is None or is_main():
+        return ""
+    return f"[process {_processes.process_index}] "
 
 
 def is_sharded() -> bool:
-    """Say whether the processes divide the weights that they train among them (FSDP)."""
-    return _divided and world_size() > 1
+    """Say whether each process holds a shard of the weights that are trained (FSDP)."""
+    return _shards_weights and world_size() > 1
 
 
 def is_gatherable() -> bool:
-    """Say whether what is trained can be had here: in one piece, or as all processes stop at one place to join it."""
+    """Say whether full tensors of trained weights can be had here.
+
+    They can if the weights are not sharded, or if all processes stop at one step and gather them.
+    """
     return not is_sharded() or _stopping
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Do what is done before all processes stop, as they have agreed to, and wait for them."""
+    """Run what comes before all processes stop together, and wait for the other processes."""
     global _stopping
     _stopping = True
     yield
     barrier()  # a launcher ends the others as soon as one has left
 
 
-def is_main() -> bool:
-    """Say whether this process writes and tells."""
-    return not _joined() or _torch().get_rank() == 0
-
-
-def prefix() -> str:
-    """Return what stands before what a process that does not lead has to say in the terminal."""
-    return "" if is_main() else f"[process {_torch().get_rank()}] "
-
-
 def shard(n: int) -> range:
-    """Return which of n things, in order, are this process's to do."""
+    """Return which of n items, in order, this process works on."""
     return range(rank() * n // world_size(), (rank() + 1) * n // world_size())
 
 
 def barrier() -> None:
-    """Wait until all processes have come here."""
+    """Wait until all processes have reached this point."""
     if world_size() > 1:
-        _torch().barrier(group=_talk)
+        _torch_distributed().barrier(group=_group)
 
 
 def broadcast(value: T) -> T:
-    """Return the leader's value."""
+    """Return the value that the main process has."""
     if world_size() == 1:
         return value
-    kept = [value]
-    _torch().broadcast_object_list(kept, src=0, group=_talk)
-    return kept[0]
+
+    values = [value]
+    _torch_distributed().broadcast_object_list(values, src=0, group=_group)
+    return values[0]
 
 
 def any_process(flag: bool) -> bool:
-    """Say whether it is so in any process."""
-    return any(all_gather(flag)) if world_size() > 1 else flag
+    """Say whether the flag is set in any process."""
+    return any(all_gather(flag))
 
 
 def all_gather(value: T) -> list[T]:
-    """Return the value of each process, in order."""
+    """Return the value of each process, in the order of the ranks."""
     if world_size() == 1:
         return [value]
-    found: list[Any] = [None] * world_size()
-    _torch().all_gather_object(found, value, group=_talk)
-    return found
+
+    values: list[Any] = [None] * world_size()
+    _torch_distributed().all_gather_object(values, value, group=_group)
+    return values
 
 
 def gather(parts: list[T], join: Callable[[list[T]], T]) -> T:
-    """Return the parts of all processes, in order, joined into one.
+    """Join the parts of all processes, in the order of the ranks, into one.
 
-    This process's are joined first, into a copy, since parts may be views of more than the others are to have; the list
-    is then emptied, so that few copies are held at a time.
+    The parts of this process are joined first, into a copy, because they may be views of larger
+    tensors that the other processes do not need. The list is then emptied, so that few copies are
+    in memory at a time.
     """
-    own = [join(parts)] if parts else []
+    joined = []
+    if parts:
+        joined.append(join(parts))
     parts.clear()
-    found = [part for each in all_gather(own) for part in each]
-    return found[0] if len(found) == 1 else join(found)
+
+    shards = [part for of_process in all_gather(joined) for part in of_process]
+    if len(shards) == 1:
+        return shards[0]
+    return join(shards)
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Let the leader go through this alone, working for itself, and the others after it, who find what it wrote."""
-    global _apart
-    together = world_size() > 1
-    if together and not is_main():
+    """Let the main process go through the block alone, then the others, who find what it wrote.
+
+    Within the block each process works by itself: `world_size` is 1.
+    """
+    global _alone
+    several = world_size() > 1
+    if several and not is_main():
         barrier()
-    _apart = together
+
+    _alone = several
     try:
         yield
     finally:
-        _apart = False
-    if together and is_main():
+        _alone = False
+
+    if several and is_main():
         barrier()
 
 
-def _joined() -> bool:
-    if launched() == 1:
-        return False
-    import torch
-
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _torch() -> Any:
+def _torch_distributed() -> Any:
     import torch
 
     return torch.distributed

@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Features:
-    """Features of N samples, float32 [N, D], and the name of the extractor that took them."""
+    """The features of N samples, float32 [N, D], and the name of their extractor."""
 
     values: Tensor
     extractor: str
@@ -22,10 +22,11 @@ class Features:
 class Measures:
     """What was measured.
 
-    values      JSON values; None where undefined
-    reasons     why, for each None
-    per_sample  tensors with a row for each sample
-    floor       what real data score at the same sizes, {"mean": .., "sd": ..} or None, where that is known
+    values      JSON values by name; None where undefined
+    reasons     for each None, why it is undefined
+    per_sample  tensors with one row for each sample
+    floor       what real data score at the same sizes, {"mean": .., "sd": ..}, or None; only for
+                the metrics that have a floor
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -35,45 +36,47 @@ class Measures:
 
     @classmethod
     def joined(cls, parts: Sequence[Measures]) -> Measures:
-        """Put together what was measured apart."""
-        each = [[getattr(part, column.name) for part in parts] for column in fields(cls)]
-        return cls(
-            *(
-                {name: value for column in columns for name, value in column.items()}
-                for columns in each
-            )
-        )
+        """Join what was measured separately; of values of one name the last part's counts."""
+        columns: dict[str, dict[str, Any]] = {}
+        for column in fields(cls):
+            columns[column.name] = {}
+            for part in parts:
+                columns[column.name].update(getattr(part, column.name))
+        return cls(**columns)
 
     def finite(self) -> Measures:
-        """Return the same with None, and a reason, for every number that is infinite or none: it overflowed."""
+        """Return the same measures with None for infinity and NaN, which come from an overflow.
+
+        Each value that changes gets a reason, unless it has one.
+        """
         values = {name: _finite(value) for name, value in self.values.items()}
-        lost = [name for name, value in self.values.items() if value != values[name]]
-        reasons = {**dict.fromkeys(lost, "overflowed: it is no finite number"), **self.reasons}
-        return replace(
-            self,
-            values=values,
-            reasons=reasons,
-            floor={k: _finite(v) for k, v in self.floor.items()},
-        )
+        overflowed = [name for name, value in self.values.items() if value != values[name]]
+        reasons = dict.fromkeys(overflowed, "overflowed: it is no finite number")
+        floor = {name: _finite(value) for name, value in self.floor.items()}
+        return replace(self, values=values, reasons={**reasons, **self.reasons}, floor=floor)
 
 
 def _finite(value: Any) -> Any:
+    """Return a JSON value with None in the place of each number that is not finite."""
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_finite(inner) for inner in value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 @dataclass(frozen=True)
 class NearestReal:
-    """What stands beside the shown samples, N of them, where a person looks at them.
+    """The real samples that stand beside N generated ones where a person looks at them.
 
-    index     which real training samples are nearest in feature space, nearest first, int64 [N, K]; K = 0: undefined
-    distance  how far they are, in feature units, float64 [N, K]
-    rows      all that `index` names, in order, int64 [U]
-    real      their data, [U, ...]
-    words     what `Modality.read` says of the N shown samples and of the U real ones
+    index     the nearest real training samples in feature space, nearest first, int64 [N, K];
+              K = 0 where that is undefined
+    distance  their distances, in feature units, float64 [N, K]
+    rows      all values of `index`, ascending, int64 [U]
+    real      data of the real samples `rows`, [U, ...]
+    words     what `Modality.read` returns for the N samples ("shown") and the U real ones ("real")
     """
 
     index: Tensor

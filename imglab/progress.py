@@ -15,8 +15,12 @@ T = TypeVar("T")
 class Progress:
     """How far a stage has come, in samples.
 
-    state, where a stage offers it, returns the tensors of a checkpoint in the middle of it; giving them back as
-    `resume` continues from there and ends with the same bytes.
+    stage  its name
+    seen   samples that it has worked on
+    total  samples that it works on altogether
+    loss   the current training loss, in a fit
+    state  returns the tensors of a checkpoint in the middle of the stage, if it offers one; a fit
+           that gets them back as `resume` continues from there and ends with the same bytes
     """
 
     stage: str
@@ -27,4 +31,4 @@ class Progress:
 
 
 Stage: TypeAlias = Generator[Progress, None, T]
-"""Work that says how far it has come and returns its result at the end."""
+"""Work that yields its progress and returns its result at the end."""

@@ -1,4 +1,4 @@
-"""`Samples`: all that crosses the loop; and the training sets that are chosen from them without copying."""
+"""`Samples`, which is all that crosses the loop, and training sets that are chosen from them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import torch
 from torch import Tensor
 
 REAL = -1
-"""`origin` of a real sample; a synthetic one carries the generation that drew it."""
+"""The `origin` of a real sample; a synthetic one has the number of the generation that drew it."""
 
 FRESH = -1
-"""`Selection.entry` of real data that no generation has seen (`Modality.fresh`)."""
+"""The `Selection.entry` of real data that no generation has seen (the ability `FreshData`)."""
 
 
 @dataclass(frozen=True)
 class Samples:
     """N samples of one kind of data with their lineage.
 
-    data       images uint8 [N, C, H, W]; text int64 [N, T]; vectors float32 [N, D]; memory-mapped when large
-    condition  int64, first dimension N (a class label each, or a prompt), or None
-    origin     int16 [N]: -1 real, g = drawn from generation g; survives every mix
-    source     int16 [N]: which model of a mixed chain drew it, -1 for real
+    data       images uint8 [N, C, H, W]; text int64 [N, T]; vectors float32 [N, D]; memory-mapped
+               where large
+    condition  a class label or a prompt for each sample, int64 [N, ...], or None
+    origin     the generation that drew each sample, int16 [N], -1 for real ones; it survives
+               every mix
+    source     which model of a mixed chain drew each sample, int16 [N], -1 for real ones
     """
 
     data: Tensor
@@ -53,14 +55,16 @@ class Samples:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Samples]) -> Samples:
-        """Join parts in order; the condition is kept only if every part has one."""
+        """Join parts in order; the result has a condition only if every part has one."""
+        data = torch.cat([part.data for part in parts])
+        origin = torch.cat([part.origin for part in parts])
+        source = torch.cat([part.source for part in parts])
+
+        condition = None
         conditions = [part.condition for part in parts if part.condition is not None]
-        return cls(
-            torch.cat([part.data for part in parts]),
-            torch.cat(conditions) if len(conditions) == len(parts) else None,
-            torch.cat([part.origin for part in parts]),
-            torch.cat([part.source for part in parts]),
-        )
+        if len(conditions) == len(parts):
+            condition = torch.cat(conditions)
+        return cls(data, condition, origin, source)
 
     def stamped(self, generation: int) -> Samples:
         """Return the same samples, recorded as drawn from `generation`."""
@@ -74,16 +78,19 @@ class Samples:
         return len(self.data)
 
     def __getitem__(self, rows: Tensor | slice) -> Samples:
-        condition = None if self.condition is None else self.condition[rows]
+        condition = self.condition
+        if condition is not None:
+            condition = condition[rows]
         return Samples(self.data[rows], condition, self.origin[rows], self.source[rows])
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which samples make a training set: (pool entry, index) pairs, int64 [N] each.
+    """Which samples make a training set, as pairs of a pool entry and an index, int64 [N] each.
 
-    Entry 0 is the real training set, entry g + 1 what generation g left in the pool, `FRESH` unseen real data
-    (its indices are positions in the stream of fresh data).
+    entry  0 is the real training set, g + 1 what generation g left in the pool, `FRESH` real data
+           that no generation has seen
+    index  a sample of that entry; for fresh data its position in the stream
     """
 
     entry: Tensor
@@ -94,7 +101,10 @@ class Selection:
             raise ValueError("Selection needs two vectors of one length")
 
     def check(self, sizes: Sequence[int]) -> None:
-        """Raise ValueError unless every pair lies in a pool with entries of these sizes, or in fresh data."""
+        """Raise ValueError unless every pair names fresh data or a sample of the pool.
+
+        sizes  how many samples each entry of the pool has
+        """
         if self.entry.dtype != torch.int64 or self.index.dtype != torch.int64:
             raise ValueError(
                 f"entries and indices must be int64, not {self.entry.dtype} and {self.index.dtype}"
@@ -103,14 +113,14 @@ class Selection:
             return
         if int(self.entry.min()) < FRESH or int(self.entry.max()) >= len(sizes):
             raise ValueError(f"an entry is beyond the pool's {len(sizes)}")
-        held = torch.tensor([*sizes, torch.iinfo(torch.int64).max])[
-            self.entry
-        ]  # entry -1, fresh data, has no end here
-        if bool(((self.index < 0) | (self.index >= held)).any()):
+
+        # The last of the limits is that of entry -1, fresh data, which has no end here.
+        limits = torch.tensor([*sizes, torch.iinfo(torch.int64).max])[self.entry]
+        if bool(((self.index < 0) | (self.index >= limits)).any()):
             raise ValueError("an index is beyond its entry's samples")
 
     def through(self, accepted: Mapping[int, Tensor]) -> Selection:
-        """Return the selection whose indices count all samples of an entry, from one that counts its accepted ones.
+        """Turn indices among the accepted samples of an entry into indices among all of them.
 
         accepted  for each curated entry in use, which of its samples were accepted, int64 [M]
         """
@@ -125,10 +135,17 @@ class Selection:
 
 
 class TrainingSet:
-    """The chosen rows of a pool, read-only, gathered only when asked for: a batch at a time or all at once."""
+    """The chosen rows of a pool, read-only.
+
+    Rows are gathered only when they are needed, a batch at a time or all at once, so that
+    choosing copies no data.
+    """
 
     def __init__(self, entries: Mapping[int, Samples], selection: Selection) -> None:
-        """Choose from `entries` of a pool, by number; those that the selection does not use may be left out."""
+        """Choose from the entries of a pool, by number.
+
+        Entries that the selection does not use may be left out.
+        """
         self._entries = dict(entries)
         self._selection = selection
 
@@ -174,10 +191,13 @@ class TrainingSet:
 
     @property
     def origin_counts(self) -> dict[str, int]:
-        """How many rows are `real`, and how many each generation drew, by its number."""
-        found, counts = torch.unique(self.origin, return_counts=True)
-        names = ["real" if origin == REAL else str(origin) for origin in found.tolist()]
-        return dict(zip(names, counts.tolist(), strict=True))
+        """How many rows are real ("real"), and how many each generation drew, by its number."""
+        origins, counts = torch.unique(self.origin, return_counts=True)
+
+        by_origin = {}
+        for origin, count in zip(origins.tolist(), counts.tolist(), strict=True):
+            by_origin[_origin_name(origin)] = count
+        return by_origin
 
     def all(self) -> Samples:
         """Gather every row, in the order of the selection."""
@@ -193,13 +213,21 @@ class TrainingSet:
         return {number: getattr(entry, name) for number, entry in self._entries.items()}
 
     def _places(self, rows: Tensor | None) -> _Places:
-        entry, index = self._selection.entry, self._selection.index
-        return _Places.of(entry, index) if rows is None else _Places.of(entry[rows], index[rows])
+        entry = self._selection.entry
+        index = self._selection.index
+        if rows is None:
+            return _Places.of(entry, index)
+        return _Places.of(entry[rows], index[rows])
 
 
 @dataclass(frozen=True)
 class _Places:
-    """Rows sorted by the pool entry they lie in: which entries, which rows of each, and where each row belongs."""
+    """Rows sorted by the pool entry that they lie in.
+
+    entries  the entries in use, ascending
+    rows     the rows of each of them, int64 [n] each
+    order    where each of the sorted rows belongs, int64 [N]
+    """
 
     entries: list[int]
     rows: list[Tensor]
@@ -212,15 +240,22 @@ class _Places:
         return cls(used.tolist(), list(index[order].split(counts.tolist())), order)
 
     def gather(self, columns: Mapping[int, Tensor | None]) -> Tensor | None:
-        """Gather one column, given for each entry of the pool; None if an entry in use has none."""
+        """Gather one column, which each entry of the pool has; None if an entry in use lacks it."""
         parts: list[Tensor] = []
         for number, rows in zip(self.entries, self.rows, strict=True):
             column = columns[number]
             if column is None:
                 return None
             parts.append(column[rows])
-        found = torch.cat(parts)
-        return torch.empty_like(found).index_copy_(0, self.order, found)
+
+        by_entry = torch.cat(parts)
+        return torch.empty_like(by_entry).index_copy_(0, self.order, by_entry)
+
+
+def _origin_name(origin: int) -> str:
+    if origin == REAL:
+        return "real"
+    return str(origin)
 
 
 def hash_samples(samples: Samples) -> str:

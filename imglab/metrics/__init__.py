@@ -1,6 +1,7 @@
-"""Metrics: pure functions of feature matrices, keyword-only, float64 inside. `real=` is what is compared with.
+"""Metrics: pure functions of feature matrices, keyword-only, float64 inside.
 
-Features are float [N, D], finite. A metric that is undefined at a size raises `Undefined` with the reason.
+Features are float [N, D], finite. `real=` is what `synthetic=` is compared with. A metric that is
+undefined at a size raises `Undefined` with the reason.
 """
 
 from imglab.metrics.frechet import (

@@ -1,4 +1,7 @@
-"""Fréchet distance between Gaussians fitted to two feature sets (Heusel et al. 2017, "FID" for Inception features)."""
+"""Fréchet distance between the Gaussians that are fitted to two feature sets.
+
+It is called FID for Inception features (Heusel et al. 2017).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ from torch import Tensor
 
 from imglab.metrics.undefined import Undefined, check_features
 
+SINGULAR = 1e-12
+"""A matrix counts as singular if its smallest eigenvalue is at most this share of the largest."""
+
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean [D], covariance [D, D] (divided by n - 1) and a factor [R, D] with `factor.T @ factor = covariance`.
+    """The mean and the covariance of n samples, float64.
 
-    The factor exists only where the sample cannot have full rank (n <= D); all are float64.
+    mean        [D]
+    covariance  [D, D], divided by n - 1
+    factor      [R, D] with `factor.T @ factor = covariance`; only where the sample cannot have
+                full rank (n <= D)
     """
 
     mean: Tensor
@@ -26,10 +35,14 @@ class Moments:
     def of(cls, features: Tensor) -> Moments:
         """Estimate the moments of features [N, D], N >= 2."""
         values = features.double()
-        centred = values - values.mean(0)
         n, width = values.shape
-        factor = centred / (n - 1) ** 0.5 if n <= width else None
-        return cls(values.mean(0), centred.T @ centred / (n - 1), n, factor)
+        mean = values.mean(0)
+        centred = values - mean
+
+        factor = None
+        if n <= width:
+            factor = centred / (n - 1) ** 0.5
+        return cls(mean, centred.T @ centred / (n - 1), n, factor)
 
 
 def frechet_distance(*, real: Tensor, synthetic: Tensor) -> float:
@@ -37,8 +50,8 @@ def frechet_distance(*, real: Tensor, synthetic: Tensor) -> float:
 
     real, synthetic  float [N, D]; each N >= 2, else `Undefined`
 
-    Biased upwards by about 1/N: compare only values of the same sizes. Covariances divide by n - 1, as the
-    reference implementations do.
+    It is biased upwards by about 1/N: compare only values of the same sizes. Covariances divide by
+    n - 1, as the reference implementations do.
     """
     check_features(real=real, synthetic=synthetic, at_least=2)
     return frechet_of_moments(real=Moments.of(real), synthetic=Moments.of(synthetic))
@@ -52,41 +65,45 @@ def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
 
 
 def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
-    """Return the standard error of the Fréchet distance over the draw of `synthetic`; the reference is held fixed.
+    """Return the standard error of the Fréchet distance over the draw of `synthetic` [N, D].
 
-    First order in 1/sqrt(N) (delta method): the spread of the influence function
-    2 (m2 - m1) . y + y' (I - T) y over centred samples y, where T is the optimal transport map from the synthetic to
-    the real Gaussian. Raises `Undefined` where that map does not exist (a singular covariance).
+    The reference is held fixed. First order in 1/sqrt(N) (delta method): the spread of the
+    influence function 2 (m2 - m1) . y + y' (I - T) y over centred samples y, where T is the optimal
+    transport map from the synthetic to the real Gaussian. Raises `Undefined` where that map does
+    not exist (a singular covariance).
     """
     moments = Moments.of(synthetic)
     lower, failed = torch.linalg.cholesky_ex(real.covariance)
     values, vectors = torch.linalg.eigh(lower.T @ moments.covariance @ lower)
-    if int(failed) or moments.factor is not None or values[0] <= values[-1] * 1e-12:
+    if int(failed) or moments.factor is not None or values[0] <= values[-1] * SINGULAR:
         raise Undefined(
             "a covariance is singular: fewer samples than features, or constant features"
         )
-    transport = lower @ (vectors / values.sqrt()) @ vectors.T @ lower.T
-    centred = synthetic.double() - moments.mean
-    quadratic = (centred @ (torch.eye(len(values), dtype=torch.float64) - transport) * centred).sum(
-        1
-    )
+
+    # With S1 = L L' and L' S2 L = V diag(v) V', the map is T = L V diag(v)^(-1/2) V' L'.
+    transport = lower @ (vectors / values.sqrt()) @ vectors.T @ lower.T  # [D, D]
+    identity = torch.eye(len(values), dtype=torch.float64)
+    centred = synthetic.double() - moments.mean  # [N, D]
+
+    quadratic = (centred @ (identity - transport) * centred).sum(1)  # [N]
     influence = 2 * centred @ (moments.mean - real.mean) + quadratic
     return float(influence.std() / moments.n**0.5)
 
 
 def _trace_of_root(real: Moments, synthetic: Moments) -> float:
-    """Tr (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
+    """Return tr (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
 
-    Full rank: with S1 = L L', the eigenvalues of S1 S2 are those of the symmetric L' S2 L. Otherwise, with
-    S = A' A on both sides, the trace is the sum of the singular values of A1 A2', which loses no digits to the
-    square root of a rounding error.
+    Full rank: with S1 = L L', the eigenvalues of S1 S2 are those of the symmetric L' S2 L.
+    Otherwise, with S = A' A on both sides, the trace is the sum of the singular values of A1 A2',
+    which loses no digits to the square root of a rounding error.
     """
     if real.factor is None and synthetic.factor is None:
         lower, failed = torch.linalg.cholesky_ex(real.covariance)
         if not int(failed):
             values = torch.linalg.eigvalsh(lower.T @ synthetic.covariance @ lower)
-            if values[0] > values[-1] * 1e-12:
+            if values[0] > values[-1] * SINGULAR:
                 return float(values.sqrt().sum())
+
     return float(torch.linalg.svdvals(_factor(real) @ _factor(synthetic).T).sum())
 
 

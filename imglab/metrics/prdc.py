@@ -1,4 +1,7 @@
-"""Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) from k-NN balls."""
+"""Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
+
+All four come from k-NN balls.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imglab.metrics.neighbours import Points, Tile, in_one_frame, kth_squared_distance, tiles
+from imglab.metrics.neighbours import Tile, kth_squared_distance, tiles
+from imglab.metrics.points import Points, in_one_frame
 from imglab.metrics.undefined import check_features
 
 
 class PRDC(NamedTuple):
     """Precision, recall and coverage in [0, 1]; density >= 0 and about 1 for equal distributions.
 
-    Each with its standard error over the samples that it is a mean of: synthetic ones for precision and density, real
-    ones for recall and coverage.
+    Each has a standard error over the samples that it is a mean of: synthetic ones for precision
+    and density, real ones for recall and coverage.
     """
 
     precision: float
@@ -33,7 +37,9 @@ class PRDC(NamedTuple):
 def prdc(
     *, real: Tensor, synthetic: Tensor, precision_recall_k: int = 3, density_coverage_k: int = 5
 ) -> PRDC:
-    """Compare two feature sets by the balls that reach from each sample to its k-th nearest neighbour in its own set.
+    """Compare two feature sets by balls that reach from each sample to its k-th nearest neighbour.
+
+    The neighbour is one of the sample's own set.
 
     real, synthetic  float [N, D] and [M, D]; each more than k samples, else `Undefined`
 
@@ -42,57 +48,73 @@ def prdc(
     density    mean number of real balls around a synthetic sample, over k (k = density_coverage_k)
     coverage   share of real balls with a synthetic sample inside (the same k)
 
-    Balls are closed (`<=`), so a set against itself scores precision = recall = coverage = 1 even with ties; the
-    `prdc` package uses `<` and scores 0 on a set collapsed to one point. Time O((N + M)^2 D), memory O(N + M).
+    Balls are closed (`<=`), so a set against itself scores precision = recall = coverage = 1 even
+    with ties; the `prdc` package uses `<` and scores 0 on a set collapsed to one point. It takes
+    time O((N + M)^2 D) and memory O(N + M).
     """
-    check_features(
-        real=real, synthetic=synthetic, at_least=max(precision_recall_k, density_coverage_k) + 1
-    )
-    theirs, ours = in_one_frame(real, synthetic)
-    real_ball, wide_ball = kth_squared_distance(theirs, (precision_recall_k, density_coverage_k))
-    (synthetic_ball,) = kth_squared_distance(ours, (precision_recall_k,))
+    most = max(precision_recall_k, density_coverage_k)
+    check_features(real=real, synthetic=synthetic, at_least=most + 1)
+    reals, synthetics = in_one_frame(real, synthetic)
 
-    precise = torch.zeros(len(ours), dtype=torch.bool)
-    balls_around = torch.zeros(len(ours), dtype=torch.int64)
-    recalled = torch.zeros(len(theirs), dtype=torch.bool)
-    covered = torch.zeros(len(theirs), dtype=torch.bool)
-    for tile in tiles(ours, theirs):
-        rows, columns = tile.rows, tile.columns
-        precise[rows] |= _inside(tile, real_ball[None, columns]).any(1)
-        recalled[columns] |= _inside(tile, synthetic_ball[rows, None]).any(0)
-        within = _inside(tile, wide_ball[None, columns])
-        covered[columns] |= within.any(0)
-        balls_around[rows] += within.float().mv(theirs.weight[columns].float()).long()
+    # Squared radii of the balls: narrow ones for precision and recall, wide ones for the others.
+    narrow, wide = kth_squared_distance(reals, (precision_recall_k, density_coverage_k))
+    (synthetic_narrow,) = kth_squared_distance(synthetics, (precision_recall_k,))
 
-    each = (
-        _mean(precise, ours),
-        _mean(recalled, theirs),
-        _mean(balls_around.double() / density_coverage_k, ours),
-        _mean(covered, theirs),
+    is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
+    balls_around = torch.zeros(len(synthetics), dtype=torch.int64)
+    is_recalled = torch.zeros(len(reals), dtype=torch.bool)
+    is_covered = torch.zeros(len(reals), dtype=torch.bool)
+
+    for tile in tiles(synthetics, reals):
+        rows = tile.rows
+        columns = tile.columns
+        is_precise[rows] |= _is_inside(tile, narrow[None, columns]).any(1)
+        is_recalled[columns] |= _is_inside(tile, synthetic_narrow[rows, None]).any(0)
+
+        is_inside = _is_inside(tile, wide[None, columns])  # [B, C]
+        is_covered[columns] |= is_inside.any(0)
+        balls_around[rows] += is_inside.float().mv(reals.weight[columns].float()).long()
+
+    scores = (
+        _mean(is_precise, synthetics),
+        _mean(is_recalled, reals),
+        _mean(balls_around.double() / density_coverage_k, synthetics),
+        _mean(is_covered, reals),
     )
-    return PRDC(*(mean for mean, _ in each), *(error for _, error in each))
+    return PRDC(*(mean for mean, _ in scores), *(error for _, error in scores))
 
 
 def _mean(values: Tensor, points: Points) -> tuple[float, float]:
-    """Mean over all samples of a value of their distinct rows, and its standard error."""
-    each, weight, n = values.double(), points.weight.double(), int(points.weight.sum())
-    mean = (each * weight).sum() / n
-    variance = ((each - mean).square() * weight).sum() / n
+    """Return the mean over all samples of a value of their distinct rows [M], and its error."""
+    values = values.double()
+    weight = points.weight.double()
+    n = int(points.weight.sum())
+
+    mean = (values * weight).sum() / n
+    variance = ((values - mean).square() * weight).sum() / n
     return float(mean), float((variance / n).sqrt())
 
 
-def _inside(tile: Tile, ball: Tensor) -> Tensor:
-    """Decide exactly which pairs of a tile are inside a closed ball; its float64 squared radius is [B, 1] or [1, C]."""
+def _is_inside(tile: Tile, ball: Tensor) -> Tensor:
+    """Decide exactly which pairs of a tile are inside a closed ball, bool [B, C].
+
+    ball  its squared radius, float64 [B, 1] or [1, C]
+    """
     rounded = ball.to(tile.at_least.dtype)
-    inside = tile.at_most <= rounded
-    i, j = (inside ^ (tile.at_least <= rounded)).nonzero(as_tuple=True)
+    is_inside = tile.at_most <= rounded
+    may_be_inside = tile.at_least <= rounded
+
+    # The bounds leave some pairs open: decide them by their exact distances.
+    i, j = (is_inside ^ may_be_inside).nonzero(as_tuple=True)
     if len(i):
-        inside[i, j] = tile.exact(i, j) <= ball.expand(inside.shape)[i, j]
-    return inside
+        is_inside[i, j] = tile.exact(i, j) <= ball.expand(is_inside.shape)[i, j]
+    return is_inside
 
 
 class PrecisionRecallDensityCoverage(Metric):
-    """`prdc` as a torchmetrics `Metric`: update with features, compute at the end, synchronised over processes.
+    """`prdc` as a torchmetrics `Metric`: update with features, compute at the end.
+
+    Its state is synchronised over processes.
 
     Args:
         precision_recall_k: neighbours for precision and recall.
@@ -123,7 +145,10 @@ class PrecisionRecallDensityCoverage(Metric):
 
     def update(self, features: Tensor, *, real: bool) -> None:
         """Add features, float [N, D], of real or of synthetic samples."""
-        (self.real if real else self.synthetic).append(features.detach())
+        if real:
+            self.real.append(features.detach())
+        else:
+            self.synthetic.append(features.detach())
 
     def compute(self) -> dict[str, Tensor]:
         """Return the four scores of all features added, in all processes."""

@@ -11,7 +11,10 @@ class Undefined(ValueError):
 
 
 def check_features(*, real: Tensor, synthetic: Tensor, at_least: int) -> None:
-    """Raise `Undefined` unless both are finite matrices of one width with at least so many rows."""
+    """Raise `Undefined` unless both are finite matrices with at least `at_least` rows.
+
+    Raises ValueError if one is not a matrix or their widths differ.
+    """
     for name, features in (("real", real), ("synthetic", synthetic)):
         if features.dim() != 2:
             raise ValueError(f"{name} features must be [N, D], not {list(features.shape)}")
@@ -19,6 +22,7 @@ def check_features(*, real: Tensor, synthetic: Tensor, at_least: int) -> None:
             raise Undefined(f"needs at least {at_least} {name} samples, has {len(features)}")
         if not all(bool(bound.isfinite()) for bound in torch.aminmax(features)):
             raise Undefined(f"{name} features hold NaN or infinity")
+
     if real.shape[1] != synthetic.shape[1]:
         raise ValueError(
             f"feature widths differ: real {real.shape[1]}, synthetic {synthetic.shape[1]}"

@@ -1,0 +1,134 @@
+"""Feature sets as distinct rows in one frame, and the exact distances between their rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PAIRS = 128
+"""Rows, or pairs of rows, that are looked at in float64 at a time."""
+
+SMALLEST = 100
+"""Sets whose largest value is below 2^-100 are scaled up no further: float32 ends soon after."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where products are taken: rows times `scale`, less `centre`.
+
+    centre  [D], so that the products are small and their rounding errors, too
+    scale   a power of two, so that scaling is exact and no square overflows
+    """
+
+    centre: Tensor
+    scale: float
+
+    @classmethod
+    def of(cls, *sets: Tensor) -> Frame:
+        """Choose the frame for these sets, float [N, D] each."""
+        bounds = [bound for points in sets for bound in torch.aminmax(points)]
+        largest = max(abs(float(bound)) for bound in bounds)
+
+        scale = 1.0
+        if largest:
+            exponent = math.frexp(largest)[1]  # largest < 2^exponent
+            scale = 2.0 ** -max(-SMALLEST, exponent)
+        return cls((sets[0] * scale).mean(0), scale)
+
+
+class Points:
+    """The M distinct rows of a feature matrix [N, D], seen in a frame; equal rows are kept once.
+
+    rows     the feature matrix itself, not moved into the frame, [N, D]
+    first    where each distinct row occurs first in it, int64 [M]
+    inverse  which distinct row each of the N rows is, int64 [N]
+    weight   how often each distinct row occurs, int64 [M]
+    """
+
+    def __init__(self, rows: Tensor, frame: Frame) -> None:
+        self.frame = frame
+        self.rows = rows
+        self.first, self.inverse, self.weight = _distinct(rows)
+
+        squares = [self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]
+        self._squares = torch.cat(squares).to(rows.dtype)  # [M]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def part(self, which: slice) -> tuple[Tensor, Tensor]:
+        """Return some distinct rows in the frame, [B, D], and their squared lengths, [B]."""
+        return self._moved(self.first[which]), self._squares[which]
+
+    def _moved(self, which: Tensor) -> Tensor:
+        return self.rows[which].mul_(self.frame.scale).sub_(self.frame.centre)
+
+
+def in_one_frame(*sets: Tensor) -> list[Points]:
+    """Return feature sets, float [N, D] each, in one frame; float32 unless one is float64."""
+    dtype = torch.float32
+    if any(points.dtype == torch.float64 for points in sets):
+        dtype = torch.float64
+
+    cast = [points.to(dtype) for points in sets]
+    frame = Frame.of(*cast)
+    return [Points(points, frame) for points in cast]
+
+
+def squared_distances(points: Points, i: Tensor, others: Points, j: Tensor) -> Tensor:
+    """Return the squared distances of pairs of distinct rows, exactly, in the frame's scale.
+
+    i, j  which rows of `points` and of `others`, int64 [P]; the result is float64 [P]
+
+    They come from the differences of the rows in float64. The sum over dimensions is a running
+    sum, which makes each value independent of the other pairs.
+    """
+    distances = torch.empty(len(i), dtype=torch.float64)
+    rows = points.first[i]
+    other_rows = others.first[j]
+
+    for part in torch.arange(len(i)).split(PAIRS):
+        difference = points.rows[rows[part]].double()  # [PAIRS, D]
+        difference.sub_(others.rows[other_rows[part]]).mul_(points.frame.scale)
+        distances[part] = difference.square_().cumsum(1)[:, -1]
+    return distances
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `first`, `inverse` and `weight` of `Points`.
+
+    Rows are compared by a 64-bit hash, which is much faster than sorting the rows. Only if two
+    different rows have one hash are the rows themselves sorted.
+    """
+    # The hash of a row is the sum of its 32-bit words, each times a random odd number.
+    words = rows.contiguous().view(torch.int32)
+    random = torch.Generator().manual_seed(0)
+    factors = 2 * torch.randint(2**62, (words.shape[1],), generator=random) + 1
+    hashes = torch.cat([(part.long() * factors).sum(1) for part in words.split(PAIRS)])
+
+    _, inverse, weight = torch.unique(hashes, return_inverse=True, return_counts=True)
+    if not _is_right(rows, inverse, weight):
+        _, inverse, weight = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
+    return _first(inverse, len(weight)), inverse, weight
+
+
+def _is_right(rows: Tensor, inverse: Tensor, weight: Tensor) -> bool:
+    """Say whether all rows that count as one are equal."""
+    repeated = (weight[inverse] > 1).nonzero().flatten()
+    first = _first(inverse, len(weight))
+
+    for part in repeated.split(PAIRS):
+        is_equal = rows[part] == rows[first[inverse[part]]]
+        if not bool(is_equal.all()):
+            return False
+    return True
+
+
+def _first(inverse: Tensor, size: int) -> Tensor:
+    """Return where each of `size` distinct rows occurs first, int64 [size]."""
+    positions = torch.arange(len(inverse))
+    beyond = positions.new_full((size,), len(inverse))
+    return beyond.scatter_reduce_(0, inverse, positions, "amin")
