@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIDE = 3.2
-"""Inches."""
+"""Width and height of a plot, in inches."""
 
 
 def save_plot(draw: Callable[[Axes], None], title: str, path: Path) -> None:
-    """Let `draw` fill square axes and write them as a PNG: the same drawing, the same bytes."""
+    """Let `draw` fill square axes and write a PNG; the same drawing gives the same bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -25,6 +25,8 @@ def save_plot(draw: Callable[[Axes], None], title: str, path: Path) -> None:
     axes.set_title(title, fontsize=9)
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", metadata={"Software": None})
-    # A figure is full of cycles. Left to itself Python collects them late, and a long chain's memory would grow.
+
+    # A figure is full of reference cycles, which Python alone collects late: the memory of a long
+    # chain would grow.
     del figure, axes
     gc.collect(1)

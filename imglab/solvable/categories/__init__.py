@@ -1,1 +1,1 @@
-"""The other solvable modality: draws from a few categories, whose rare ones die first."""
+"""The other solvable modality: draws from K categories, of which the rare ones die first."""

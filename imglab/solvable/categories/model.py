@@ -1,4 +1,4 @@
-"""The frequencies of a training set: resampled again and again, this is genetic drift."""
+"""The frequencies of a training set; resampled again and again, they drift as alleles do."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ from imglab.solvable.categories.modality import CategoriesModality
 from imglab.solvable.categories.settings import FrequenciesSettings
 
 BATCH = 1 << 16
+"""Samples that are drawn at a time."""
+
 BANDS = 10
+"""Bands of equal size, from the rarest categories to the most frequent, for `survival`."""
 
 
 class FrequenciesModel(GenerativeModel):
-    """Counts the categories and draws in proportion: the Wright-Fisher model, one allele a category."""
+    """Counts the categories and draws in proportion: the Wright-Fisher model of genetic drift.
+
+    Each category is one allele.
+    """
 
     def __init__(
         self,
@@ -35,15 +41,19 @@ class FrequenciesModel(GenerativeModel):
         true: Tensor | None = None,
         counts: Tensor | None = None,
     ) -> None:
-        """Make a model for `modality`, or one with the true frequencies [K] and these `counts`, int64 [K]."""
+        """Make a model that can be fitted to data of `modality`, or a fitted one.
+
+        true    the true frequencies, float64 [K]; a modality has its own
+        counts  how often the training set had each category, int64 [K]; None: not fitted yet
+        """
         if modality is not None:
             if not isinstance(modality, CategoriesModality):
                 what = "`categories` draws categories"
-                raise InputError(
-                    Problem("model.kind", what, "use it with modality.kind: categories")
-                )
+                remedy = "use it with modality.kind: categories"
+                raise InputError(Problem("model.kind", what, remedy))
             true = modality.frequencies
         assert true is not None
+
         self._settings = settings
         self._true = true
         self._counts = counts
@@ -62,7 +72,7 @@ class FrequenciesModel(GenerativeModel):
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """Each sample is seen once: the fit is exact."""
+        """Return that each sample was seen once, since the fit is exact."""
         return {"samples_seen": int(self.counts.sum()), "budget": "exact"}
 
     def fit(
@@ -73,13 +83,13 @@ class FrequenciesModel(GenerativeModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Count; where it starts from makes no difference."""
+        """Count the categories; the weights of `start` make no difference."""
         counts = torch.bincount(train.all().data[:, 0], minlength=len(self._true))
         yield Progress("fit", len(train), len(train))
         return FrequenciesModel(self._settings, true=self._true, counts=counts)
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield categories by inversion of one uniform from (seed, i)."""
+        """Yield categories, each by inversion of a uniform number that comes from (seed, i)."""
         for start in range(0, len(indices), BATCH):
             uniforms = seeds.uniform(indices[start : start + BATCH], seed=seed)
             yield Samples.drawn(seeds.invert(self.counts, uniforms)[:, None])
@@ -87,23 +97,29 @@ class FrequenciesModel(GenerativeModel):
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Measure what is left of the true categories.
 
-        categories_alive  categories that can still be drawn
+        categories_alive  number of categories that can still be drawn
         heterozygosity    1 - sum p^2: the chance that two draws differ
-        survival          share alive by tenth of the categories, "1" the rarest in truth; equals share a tenth
+        survival          share of categories alive in each tenth of them, "1" the truly rarest;
+                          categories of equal frequency are in one tenth
         """
-        alive = self.counts > 0
+        is_alive = self.counts > 0  # [K]
+
+        # A category's band follows from how many are rarer.
         rarer = torch.searchsorted(self._true.sort().values, self._true)
-        band = rarer * BANDS // len(self._true)
-        survival = {str(int(b) + 1): float(alive[band == b].double().mean()) for b in band.unique()}
+        bands = rarer * BANDS // len(self._true)
+        survival = {}
+        for band in bands.unique().tolist():
+            survival[str(band + 1)] = float(is_alive[bands == band].double().mean())
+
         values = {
-            "categories_alive": int(alive.sum()),
+            "categories_alive": int(is_alive.sum()),
             "heterozygosity": float(1 - self.frequencies.square().sum()),
             "survival": survival,
         }
         return Measures(values)
 
     def log_density(self, samples: Samples) -> Tensor:
-        """Return log p of each category, float64 [N]; -inf for one that has died."""
+        """Return log p of each sample's category, float64 [N]; -inf where it has died."""
         return self.frequencies.log()[samples.data[:, 0]]
 
     def weights(self) -> Mapping[str, Tensor]:  # noqa: D102
@@ -114,9 +130,6 @@ class FrequenciesModel(GenerativeModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> FrequenciesModel:  # noqa: D102
+        settings = FrequenciesSettings(**description["settings"])
         tensors = load_file(path / WEIGHTS)
-        return cls(
-            FrequenciesSettings(**description["settings"]),
-            true=tensors["true"],
-            counts=tensors["counts"],
-        )
+        return cls(settings, true=tensors["true"], counts=tensors["counts"])

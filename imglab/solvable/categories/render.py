@@ -1,4 +1,4 @@
-"""What a person looks at for categories: how often each was drawn, against the truth."""
+"""What a person looks at for categories: how often each was drawn, against its true frequency."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ class CategoriesSettings(Section):
     categories: Annotated[int, Field(ge=2, le=4096)] = 100
     distribution: Literal["uniform", "zipf"] = "zipf"
     exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """Of `zipf`: the category of rank r has a frequency in proportion to r^-exponent."""
+    """Exponent of `zipf`: the category of rank r has a frequency in proportion to r^-exponent."""
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """The real samples are drawn with it: chains of another `seed` may share them or not."""
+    """Seed of the real samples; chains of different `seed` may share it, and so their real data."""
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> CategoriesSettings:
@@ -33,11 +33,14 @@ class CategoriesSettings(Section):
 
     @property
     def frequencies(self) -> list[float]:
-        """The true frequencies, falling, of sum 1."""
-        exponent = self.exponent if self.distribution == "zipf" else 0.0
+        """The true frequencies, descending, of sum 1."""
+        exponent = 0.0
+        if self.distribution == "zipf":
+            exponent = self.exponent
+
         weights = [rank**-exponent for rank in range(1, self.categories + 1)]
-        whole = sum(weights)
-        return [weight / whole for weight in weights]
+        total = sum(weights)
+        return [weight / total for weight in weights]
 
 
 class FrequenciesSettings(Section):

@@ -1,1 +1,1 @@
-"""The exactly solvable modality: vectors from a normal distribution, refitted to what was drawn."""
+"""The exactly solvable modality: normal vectors, and models that are refitted to them."""

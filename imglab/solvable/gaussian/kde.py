@@ -16,11 +16,11 @@ from imglab.solvable.gaussian.settings import KdeSettings
 from imglab.solvable.gaussian.vector_model import BATCH, VectorModel
 
 PAIRS = 1 << 22
-"""Distances that are held at a time."""
+"""Distances that are in memory at a time."""
 
 
 class KdeModel(VectorModel):
-    """Keeps its training set x and draws x_j + h z, j uniform and z standard normal."""
+    """Keeps its training set x and draws x_j + h z, where j is uniform and z standard normal."""
 
     kind = "kde"
     settings_class = KdeSettings
@@ -43,26 +43,29 @@ class KdeModel(VectorModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Keep the training set; where it starts from makes no difference."""
+        """Keep the training set; the weights of `start` make no difference."""
         points = train.all().data.contiguous()
         yield Progress("fit", len(points), len(points))
         return self._fitted({"points": points}, len(points))
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield x_j + h z, j and z from (seed, i)."""
+        """Yield x_j + h z, where j and z come from (seed, i)."""
         points = self.tensors["points"]
-        weights, choice = torch.ones(len(points)), seeds.derive(seed, "point")
+        equal = torch.ones(len(points))
+
         for start in range(0, len(indices), BATCH):
             batch = indices[start : start + BATCH]
-            chosen = points[seeds.invert(weights, seeds.uniform(batch, seed=choice))]
-            yield Samples.drawn(
-                chosen + self._settings.bandwidth * seeds.normal(points.shape[1:], batch, seed=seed)
-            )
+            uniforms = seeds.uniform(batch, seed=seeds.derive(seed, "point"))
+            centres = points[seeds.invert(equal, uniforms)]  # [B, D]
+            noise = seeds.normal(points.shape[1:], batch, seed=seed)
+            yield Samples.drawn(centres + self._settings.bandwidth * noise)
 
     def log_density(self, samples: Samples) -> Tensor:
         """Return log (1/n) sum_j N(x; x_j, h^2 I), float64 [N]."""
-        points, h = self.tensors["points"].double(), self._settings.bandwidth
+        points = self.tensors["points"].double()
+        h = self._settings.bandwidth
         n, width = points.shape
+
         parts = []
         for batch in samples.data.double().split(max(1, PAIRS // n)):
             distances = torch.cdist(batch, points, compute_mode="donot_use_mm_for_euclid_dist")

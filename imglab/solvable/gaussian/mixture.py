@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,11 @@ from imglab.solvable.gaussian.vector_model import BATCH, VectorModel, normal_log
 
 
 class MixtureModel(VectorModel):
-    """K normal components with covariances of their own (scikit-learn's `GaussianMixture`).
+    """K normal components with separate covariances (scikit-learn's `GaussianMixture`).
 
-    After each step of expectation maximization the mixture has the mean and the covariance (divided by n) of its
-    training set, whatever the components are; so the moments of a chain follow the same law as a single Gaussian's.
+    After each step of expectation maximization the mixture has the mean and the covariance (divided
+    by n) of its training set, whatever the components are. So the moments of a chain follow the
+    same law as a single Gaussian's.
     """
 
     kind = "mixture"
@@ -41,17 +43,21 @@ class MixtureModel(VectorModel):
         weights, means, covariances = self.components
         mean = weights @ means
         offsets = means - mean
-        return mean, torch.einsum("k,kij->ij", weights, covariances) + (
-            weights * offsets.T
-        ) @ offsets
+
+        within = torch.einsum("k,kij->ij", weights, covariances)
+        between = (weights * offsets.T) @ offsets
+        return mean, within + between
 
     def check_start(self, start: GenerativeModel) -> MixtureModel:
-        """Check that `start` has as many components."""
+        """Return `start`; ValueError unless it is a mixture of as many components."""
         if not isinstance(start, MixtureModel):
             raise ValueError(f"a mixture cannot start from a {type(start).__name__}")
-        found, asked = len(start.components[0]), self._settings.components
-        if found != asked:
-            raise ValueError(f"a mixture of {asked} components cannot start from one of {found}")
+
+        components = self._settings.components
+        of_start = len(start.components[0])
+        if of_start != components:
+            what = f"a mixture of {components} components cannot start from one of {of_start}"
+            raise ValueError(what)
         return start
 
     def fit(
@@ -62,78 +68,97 @@ class MixtureModel(VectorModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Climb the likelihood from the components of `start`, or from a k-means clustering seeded by `seed`."""
+        """Climb the likelihood from the components of `start`.
+
+        Without `start` it climbs from a k-means clustering that is seeded by `seed`. Raises Stopped
+        where no mixture can be fitted.
+        """
+        data = train.all().data.double()
+        initial = {}
+        if start is not None:
+            initial = _initial_values(self.check_start(start))
+
+        fitted = self._climb(data, initial, seed=seed)
+        yield Progress("fit", len(data), len(data))
+        return self._fitted(fitted, len(data))
+
+    def _climb(self, data: Tensor, initial: dict[str, Any], *, seed: int) -> dict[str, Tensor]:
+        """Return the tensors of a mixture fitted to float64 [N, D], by name."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
-        data, settings = train.all().data.double().numpy(), self._settings
-        given = {}
-        if start is not None:
-            weights, means, covariances = self.check_start(start).components
-            precisions = torch.linalg.inv(covariances)
-            given = {
-                "weights_init": weights.numpy(),
-                "means_init": means.numpy(),
-                "precisions_init": ((precisions + precisions.mT) / 2).numpy(),
-            }
+        settings = self._settings
         mixture = GaussianMixture(
             settings.components,
             tol=settings.tolerance,
             reg_covar=settings.regularization,
             max_iter=settings.iterations,
             random_state=seed % 2**32,
-            **given,
+            **initial,
         )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` is a budget
-                mixture.fit(data)
+                mixture.fit(data.numpy())
         except ValueError as error:
-            what = (
-                f"no mixture of {settings.components} components fits {len(data)} samples: {error}"
-            )
-            raise Stopped(
-                f"{what} Lower model.components, or raise model.regularization"
-            ) from error
-        names = ("weights", "means", "covariances")
+            what = f"no mixture of {settings.components} components fits {len(data)} samples"
+            remedy = "Lower model.components, or raise model.regularization"
+            raise Stopped(f"{what}: {error} {remedy}") from error
+
         fitted = {
-            name: torch.from_numpy(getattr(mixture, f"{name}_")).contiguous() for name in names
+            "weights": mixture.weights_,
+            "means": mixture.means_,
+            "covariances": mixture.covariances_,
         }
-        yield Progress("fit", len(data), len(data))
-        return self._fitted(fitted, len(data))
+        return {name: torch.from_numpy(array).contiguous() for name, array in fitted.items()}
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield mean_k + root(covariance_k) z, k and z from (seed, i)."""
+        """Yield mean_k + root(covariance_k) z, where k and z come from (seed, i)."""
         weights, means, covariances = self.components
-        factors, choice = root(covariances), seeds.derive(seed, "component")
+        factors = root(covariances)
+
         for start in range(0, len(indices), BATCH):
             batch = indices[start : start + BATCH]
-            chosen = seeds.invert(weights, seeds.uniform(batch, seed=choice))
-            vectors = seeds.normal(means.shape[1:], batch, seed=seed).double()
+            uniforms = seeds.uniform(batch, seed=seeds.derive(seed, "component"))
+            component = seeds.invert(weights, uniforms)  # [B]
+
+            vectors = seeds.normal(means.shape[1:], batch, seed=seed).double()  # [B, D]
             for k in range(len(weights)):
-                rows = chosen == k
+                rows = component == k
                 vectors[rows] = means[k] + vectors[rows] @ factors[k].T
             yield Samples.drawn(vectors.float())
 
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
-        """Measure the moments of the whole, and the components.
+        """Measure the moments of the whole mixture, and the components.
 
         component_sigma   root of the mean variance over components and dimensions
-        component_sigmas  the same of each component by number
+        component_sigmas  the same for each component, by its number
         """
-        variances = self.components[2].diagonal(dim1=1, dim2=2).mean(1)
-        apart = {str(k + 1): value for k, value in enumerate(variances.sqrt().tolist())}
-        whole = super().metrics(samples, generation0=generation0, seed=seed)
-        own = Measures(
-            {"component_sigma": float(variances.mean().sqrt()), "component_sigmas": apart}
+        variances = self.components[2].diagonal(dim1=1, dim2=2).mean(1)  # [K]
+        sigmas = {str(k + 1): sigma for k, sigma in enumerate(variances.sqrt().tolist())}
+        of_components = Measures(
+            {"component_sigma": float(variances.mean().sqrt()), "component_sigmas": sigmas}
         )
-        return Measures.joined([own, whole])
+        of_whole = super().metrics(samples, generation0=generation0, seed=seed)
+        return Measures.joined([of_components, of_whole])
 
     def log_density(self, samples: Samples) -> Tensor:
         """Return log sum_k w_k N(x; mean_k, covariance_k), float64 [N]."""
         values = samples.data.double()
         parts = [
-            normal_log_density(values, mean, spread) + weight.log()
-            for weight, mean, spread in zip(*self.components, strict=True)
+            normal_log_density(values, mean, covariance) + weight.log()
+            for weight, mean, covariance in zip(*self.components, strict=True)
         ]
         return torch.stack(parts).logsumexp(0)
+
+
+def _initial_values(start: MixtureModel) -> dict[str, Any]:
+    """Return scikit-learn's names and values for a climb from the components of `start`."""
+    weights, means, covariances = start.components
+    precisions = torch.linalg.inv(covariances)
+    symmetric = (precisions + precisions.mT) / 2
+    return {
+        "weights_init": weights.numpy(),
+        "means_init": means.numpy(),
+        "precisions_init": symmetric.numpy(),
+    }

@@ -16,7 +16,10 @@ from imglab.solvable.gaussian.vector_model import BATCH, VectorModel, normal_log
 
 
 class GaussianModel(VectorModel):
-    """Fits mean and covariance (Shumailov et al. 2024, theorem 3.1), draws from N(mean, lambda covariance)."""
+    """Fits mean and covariance and draws from N(mean, lambda covariance).
+
+    Shumailov et al. 2024, theorem 3.1.
+    """
 
     kind = "gaussian"
     settings_class = GaussianModelSettings
@@ -35,29 +38,37 @@ class GaussianModel(VectorModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Estimate mean and covariance in two passes over a large set; where it starts from makes no difference."""
+        """Estimate mean and covariance; the weights of `start` make no difference."""
         n = len(train)
-        whole = [train.all().data.double()] if n <= BATCH else None
-        mean = torch.zeros(train.shape, dtype=torch.float64)
+        divisor = n if self._settings.estimator == "mle" else n - 1
+
+        # A large set is read twice, in batches; a small one is gathered once.
+        whole = []
+        if n <= BATCH:
+            whole = [train.all().data.double()]
+
+        mean = torch.zeros(train.shape, dtype=torch.float64)  # [D]
         for batch in whole or _batches(train):
             mean += batch.sum(0) / n
-        scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+
+        scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64)  # [D, D]
         for batch in whole or _batches(train):
             scatter += (batch - mean).T @ (batch - mean)
-        covariance = scatter / (n if self._settings.estimator == "mle" else n - 1)
+
         yield Progress("fit", n, n)
-        return self._fitted({"mean": mean, "covariance": covariance}, n)
+        return self._fitted({"mean": mean, "covariance": scatter / divisor}, n)
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield mean + root(lambda covariance) z, z from (seed, i)."""
+        """Yield mean + root(lambda covariance) z, where z comes from (seed, i)."""
         mean, covariance = self.moments
         factor = root(covariance * self._settings.sampling_bias)
+
         for start in range(0, len(indices), BATCH):
             noise = seeds.normal(mean.shape, indices[start : start + BATCH], seed=seed).double()
             yield Samples.drawn((mean + noise @ factor.T).float())
 
     def log_density(self, samples: Samples) -> Tensor:
-        """Return the normal log-density, float64 [N]."""
+        """Return the log-density of N(mean, covariance), float64 [N]."""
         return normal_log_density(samples.data.double(), *self.moments)
 
 

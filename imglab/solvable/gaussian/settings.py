@@ -12,25 +12,29 @@ Components = Annotated[int, Field(ge=1, le=1024)]
 
 
 class GaussianDataSettings(Section):
-    """`modality:` of a Gaussian chain; the real distribution is standard normal, or a mixture of such."""
+    """`modality:` of a Gaussian chain; real data are standard normal, or a mixture of such."""
 
     kind: Literal["gaussian"] = "gaussian"
     dimensions: Annotated[int, Field(ge=1, le=4096)] = 2
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
     components: Components = 1
-    """Normal components of equal weight and unit covariance, their means in a row along the first axis around 0."""
+    """Number of normal components, of equal weight and unit covariance.
+
+    Their means lie in a row along the first axis, around 0.
+    """
     separation: Annotated[float, Field(ge=0, le=10**3)] = 4.0
     """Distance between neighbouring means."""
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """The real samples are drawn with it: chains of another `seed` may share them or not."""
+    """Seed of the real samples; chains of different `seed` may share it, and so their real data."""
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> GaussianDataSettings:
         numbers = (self.n_train + self.n_test) * self.dimensions
         if numbers > MOST_NUMBERS:
             raise ValueError(
-                f"n_train and n_test of so many dimensions are {numbers} numbers, at most {MOST_NUMBERS}"
+                f"n_train and n_test of so many dimensions are {numbers} numbers, "
+                f"at most {MOST_NUMBERS}"
             )
         return self
 
@@ -49,11 +53,11 @@ class GaussianDataSettings(Section):
 
 
 class GaussianModelSettings(Section):
-    """`model:` of a Gaussian chain."""
+    """`model:` that fits one normal distribution."""
 
     kind: Literal["gaussian"] = "gaussian"
     estimator: Literal["mle", "unbiased"] = "mle"
-    """Covariance divided by n (`mle`) or by n - 1 (`unbiased`)."""
+    """Whether the covariance is divided by n (`mle`) or by n - 1 (`unbiased`)."""
     sampling_bias: Annotated[float, Field(gt=0, le=1)] = 1.0
     """lambda: draw from N(mean, lambda covariance); 1 is unbiased."""
 
@@ -72,8 +76,14 @@ class MixtureSettings(Section):
     kind: Literal["mixture"] = "mixture"
     components: Components = 2
     iterations: Annotated[int, Field(ge=1, le=10**6)] = 100
-    """Most steps of a fit; it ends before where the likelihood rises by less than `tolerance`."""
+    """Largest number of steps of a fit.
+
+    A fit ends earlier if the likelihood rises by less than `tolerance`.
+    """
     tolerance: Annotated[float, Field(ge=0, le=1)] = 1e-3
-    """Of the mean log-likelihood of a sample, in nats."""
+    """Smallest rise of the mean log-likelihood of a sample, in nats, for which a fit goes on."""
     regularization: Annotated[float, Field(ge=0, le=1)] = 1e-9
-    """Added to the variances of each component in every fit: without it, a component that dies stops the chain."""
+    """Variance that is added to each component in every fit.
+
+    Without it, a component that dies stops the chain.
+    """

@@ -1,4 +1,4 @@
-"""What all models of vectors share: parameters as named tensors, moments against the truth, the folder on disk."""
+"""What all models of vectors share: named tensors, and moments that are compared with the truth."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 BATCH = 4096
+"""Samples that are drawn, or fitted to, at a time."""
 
 
 class VectorModel(GenerativeModel):
     """A distribution over vectors [D] with known moments."""
 
     kind: ClassVar[str]
-    """The kind in a config."""
+    """The model's kind in a config."""
+
     settings_class: ClassVar[type[Section]]
-    """Its keys there."""
+    """The keys of its section there."""
+
     budget: ClassVar[str] = "exact"
     """How a fit ends; each sample counts as seen once."""
 
@@ -45,24 +48,25 @@ class VectorModel(GenerativeModel):
         seen: int = 0,
         between: float = 0.0,
     ) -> None:
-        """Make a model for `modality`, or one of these `fitted` tensors.
+        """Make a model that can be fitted to data of `modality`, or one with tensors `fitted`.
 
-        between  variance that the real distribution has along the first axis beyond 1; the modality's, where given
+        seen     how many samples it was fitted to
+        between  variance of the real distribution along the first axis beyond 1; a Gaussian
+                 `modality` has its own
         """
-        if modality is not None and (
-            len(modality.spec.shape) != 1 or not modality.spec.dtype.is_floating_point
-        ):
-            raise InputError(
-                Problem(
-                    "model.kind",
-                    f"`{self.kind}` draws vectors",
-                    "use it with modality.kind: gaussian",
-                )
-            )
+        if modality is not None:
+            spec = modality.spec
+            if len(spec.shape) != 1 or not spec.dtype.is_floating_point:
+                what = f"`{self.kind}` draws vectors"
+                remedy = "use it with modality.kind: gaussian"
+                raise InputError(Problem("model.kind", what, remedy))
+        if isinstance(modality, GaussianModality):
+            between = modality.between
+
         self._settings = settings
         self._tensors = fitted
         self._seen = seen
-        self._between = modality.between if isinstance(modality, GaussianModality) else between
+        self._between = between
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
@@ -84,9 +88,10 @@ class VectorModel(GenerativeModel):
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Compare the fitted moments with the truth.
 
-        mean_error  squared distance of the fitted mean from the true one, 0
+        mean_error  squared distance of the fitted mean from the true one, which is 0
         variance    mean of the fitted covariance's diagonal; 1 where the truth is N(0, I)
-        w2          squared 2-Wasserstein distance between the normal distributions of the fitted and the true moments
+        w2          squared 2-Wasserstein distance between the normal distributions of the fitted
+                    and of the true moments
         """
         return Measures(moment_measures(*self.moments, between=self._between))
 
@@ -115,23 +120,23 @@ class VectorModel(GenerativeModel):
 
 
 def moment_measures(mean: Tensor, covariance: Tensor, *, between: float = 0.0) -> dict[str, float]:
-    """Return mean_error, variance and w2 of a normal distribution with this mean [D] and covariance [D, D].
+    """Return mean_error, variance and w2 (see `VectorModel.metrics`) of a normal distribution.
 
-    The truth is N(0, diag(1 + between, 1, 1, ..)).
+    mean, covariance  of that distribution, float64 [D] and [D, D]; the truth is
+                      N(0, diag(1 + between, 1, 1, ..))
     """
     true_deviations = torch.ones(len(mean), dtype=torch.float64)
     true_deviations[0] = math.sqrt(1 + between)
-    crossed = (
-        torch.linalg.eigvalsh(true_deviations[:, None] * covariance * true_deviations)
-        .clamp(min=0)
-        .sqrt()
-    )
+
+    # W2^2 = |m|^2 + tr(S + T - 2 (T^(1/2) S T^(1/2))^(1/2)), where T is the true covariance.
+    crossed = true_deviations[:, None] * covariance * true_deviations
+    roots = torch.linalg.eigvalsh(crossed).clamp(min=0).sqrt()
     traces = covariance.trace() + true_deviations.square().sum()
     mean_error = float(mean.square().sum())
     return {
         "mean_error": mean_error,
         "variance": float(covariance.diagonal().mean()),
-        "w2": mean_error + max(0.0, float(traces - 2 * crossed.sum())),
+        "w2": mean_error + max(0.0, float(traces - 2 * roots.sum())),
     }
 
 
@@ -144,12 +149,11 @@ def root(covariance: Tensor) -> Tensor:
 
 def normal_log_density(values: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """Return the log-density of N(mean, covariance) at `values`, float64 [N, D] -> [N]."""
-    spread, vectors = torch.linalg.eigh(covariance)
-    spread = spread.clamp(
-        min=torch.finfo(torch.float64).tiny
-    )  # a collapsed direction: all off it is impossible
-    within = (values - mean) @ vectors
-    density: Tensor = -0.5 * (within.square() / spread + spread.log() + math.log(2 * math.pi)).sum(
-        1
-    )
+    variances, vectors = torch.linalg.eigh(covariance)
+    # In a direction that has collapsed, everything off the mean is all but impossible.
+    variances = variances.clamp(min=torch.finfo(torch.float64).tiny)
+
+    projected = (values - mean) @ vectors  # [N, D]
+    terms = projected.square() / variances + variances.log() + math.log(2 * math.pi)
+    density: Tensor = -0.5 * terms.sum(1)
     return density

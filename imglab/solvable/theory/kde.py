@@ -1,6 +1,7 @@
-"""What repeated blurring does: a kernel of standard deviation h around each of n draws, generation after generation.
+"""What repeated blurring does: a kernel of standard deviation h around each of n draws.
 
-Real variance 1, one dimension; `t` counts fits. The model's variance is that of its n points, divided by n, plus h^2.
+The real variance is 1, in one dimension. `t` counts fits. The model's variance is that of its n
+points, divided by n, plus h^2.
 """
 
 from __future__ import annotations
@@ -9,20 +10,24 @@ from imglab.solvable.theory.gaussian import Prediction
 
 
 def kde_replace(n: int, t: int, bandwidth: float) -> Prediction:
-    """Each sees only the last one's draws: E V = r^t + n h^2 (1 - r^t), r = 1 - 1/n, and Var mu = 1 + t h^2 - E V.
+    """Predict fits to the last fit's draws alone.
 
-    For n without end this is 1 + t h^2; with finite n the lost variance wins in the end, and E V -> n h^2.
+    E V = r^t + n h^2 (1 - r^t), r = 1 - 1/n, and Var mu = 1 + t h^2 - E V. In the limit of large n
+    E V is 1 + t h^2; with finite n the lost variance wins in the end, and E V -> n h^2.
     """
-    kept = (1 - 1 / n) ** t
-    variance = kept + n * bandwidth**2 * (1 - kept)
+    shrinkage = (1 - 1 / n) ** t  # r^t
+    variance = shrinkage + n * bandwidth**2 * (1 - shrinkage)
     return Prediction(variance, 1 + t * bandwidth**2 - variance)
 
 
 def kde_accumulate_limit(t: int, bandwidth: float) -> float:
-    """All draws so far are kept, n without end: V = 1 + h^2 sum_{k<=t} 1/k."""
+    """Return V for fits to all draws so far, for large n: V = 1 + h^2 sum_{k<=t} 1/k."""
     return 1 + bandwidth**2 * sum(1 / k for k in range(1, t + 1))
 
 
 def kde_fresh_mix_limit(t: int, bandwidth: float, real_fraction: float) -> float:
-    """A share alpha of each training set is fresh, n without end: V = 1 + h^2 (1 - (1-alpha)^t) / alpha."""
+    """Return V for fits of which a share alpha is fresh real data, for large n.
+
+    V = 1 + h^2 (1 - (1-alpha)^t) / alpha.
+    """
     return 1 + bandwidth**2 * (1 - (1 - real_fraction) ** t) / real_fraction
