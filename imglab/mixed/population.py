@@ -1,8 +1,8 @@
-"""A population: several models, each trained on the whole pool, that draw their shares of the next one."""
+"""A population: several models, each trained on the whole pool, that draw shares of the next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
 
 BATCH = 1024
-"""Samples drawn before the next member's turn."""
+"""Samples that are yielded at a time, after each member has drawn its share of them."""
 
 
 class Population(GenerativeModel):
-    """Fits each member on all of the training set; sample i is drawn by a member that follows from i alone."""
+    """Fits each member on the whole training set; each sample is drawn by one member.
+
+    Which member draws sample i follows from i alone.
+    """
 
     def __init__(self, models: Sequence[GenerativeModel], shares: Sequence[float]) -> None:
         """Make a population of `models` that draw these shares of the samples; they sum to 1."""
@@ -35,45 +38,42 @@ class Population(GenerativeModel):
         return self._models
 
     def ability(self, wanted: type[Ability]) -> Ability | None:
-        """Return itself, but no density unless all members have one."""
+        """Return the population itself; but it has a density only if all members have one."""
         if wanted is Density and any(member.ability(Density) is None for member in self._models):
             return None
         return super().ability(wanted)
 
     @property
     def conditional(self) -> bool:
-        """Whether its members are: all or none."""
+        """Whether its members are conditional; a population has only such members, or none."""
         return any(member.conditional for member in self._models)
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """Samples seen by all members together, and how each was fitted."""
-        each = [dict(member.training) for member in self._models]
-        return {
-            "samples_seen": sum(found.get("samples_seen", 0) for found in each),
-            "members": each,
-        }
+        """Samples seen by all members together (`samples_seen`), and how each was fitted."""
+        of_members = [dict(member.training) for member in self._models]
+        samples_seen = sum(training.get("samples_seen", 0) for training in of_members)
+        return {"samples_seen": samples_seen, "members": of_members}
 
     @property
     def pretrained(self) -> GenerativeModel | None:
-        """The members' pretrained weights, where all have some."""
-        found = [member.pretrained for member in self._models]
-        return (
-            None
-            if None in found
-            else Population([one for one in found if one is not None], self._shares)
-        )
+        """The members' pretrained weights, if all members have some."""
+        of_members = [member.pretrained for member in self._models]
+        models = [model for model in of_members if model is not None]
+        if len(models) < len(self._models):
+            return None
+        return Population(models, self._shares)
 
     def check_start(self, start: GenerativeModel) -> Population:
-        """Raise ValueError unless each member can start from that of `start`."""
+        """Return `start`; ValueError unless each member can start from that of `start`."""
         if not isinstance(start, Population) or len(start.members) != len(self._models):
             raise ValueError(f"a population of {len(self._models)} starts from one of as many")
-        for ours, theirs in zip(self._models, start.members, strict=True):
-            ours.check_start(theirs)
+        for member, its_start in zip(self._models, start.members, strict=True):
+            member.check_start(its_start)
         return start
 
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
-        """Measure each member's, as `models.<number>.<key>`."""
+        """Return what each member measures, with keys `models.<number>.<key>`."""
         choices: dict[str, Choice] = {}
         for number, member in enumerate(self._models):
             tunable = member.ability(Tunable)
@@ -91,67 +91,124 @@ class Population(GenerativeModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Fit one member after the other, each with a seed of its own."""
-        starts = [None] * len(self._models) if start is None else self.check_start(start).members
-        done: list[GenerativeModel] = []
-        before = 0
-        for at, (member, weights) in enumerate(zip(self._models, starts, strict=True)):
-            # A checkpoint is that of the member that was being fitted; those before it are fitted again.
-            own = _of_member(resume, at)
-            fitting = member.fit(
-                train, start=weights, seed=seeds.derive(seed, "member", at), resume=own
-            )
-            again = resume is not None and at < int(resume["member"])
-            fitted, before = yield from _numbered(fitting, at, len(self._models), before, again)
-            done.append(fitted)
-        return Population(done, self._shares)
+        """Fit one member after the other, each with a seed derived from its number.
+
+        A checkpoint is one of the member that was being fitted; the members before it are fitted
+        again.
+        """
+        starts: Sequence[GenerativeModel | None] = [None] * len(self._models)
+        if start is not None:
+            starts = self.check_start(start).members
+
+        resumed = -1  # the member that the checkpoint is of
+        if resume is not None:
+            resumed = int(resume["member"])
+
+        fitted: list[GenerativeModel] = []
+        seen = 0
+        for number, (member, its_start) in enumerate(zip(self._models, starts, strict=True)):
+            state = None
+            if resume is not None and number == resumed:
+                state = _member_state(resume)
+
+            member_seed = seeds.derive(seed, "member", number)
+            fitting = member.fit(train, start=its_start, seed=member_seed, resume=state)
+
+            # Fitting a member again must not replace the checkpoint of a later one.
+            reporting = self._report(fitting, number, seen, offers_state=number >= resumed)
+            model, seen = yield from reporting
+            fitted.append(model)
+        return Population(fitted, self._shares)
+
+    def _report(
+        self, fitting: Stage[GenerativeModel], number: int, seen: int, *, offers_state: bool
+    ) -> Stage[tuple[GenerativeModel, int]]:
+        """Pass on the progress of fitting a member as progress of fitting the population.
+
+        seen          samples that the members before it have seen
+        offers_state  whether the progress may offer a checkpoint
+
+        Returns the fitted member, and the samples that have been seen by now.
+        """
+        remaining = len(self._models) - number
+        seen_before = seen
+        while True:
+            try:
+                progress = next(fitting)
+            except StopIteration as end:
+                return end.value, seen
+
+            seen = seen_before + progress.seen
+            total = seen_before + remaining * progress.total
+            state = None
+            if progress.state and offers_state:
+                state = partial(_population_state, progress.state, number)
+            yield Progress(progress.stage, seen, total, progress.loss, state)
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield samples in the order of their indices, `source` the member that drew each."""
-        who = assign(self._shares, indices.stop)
-        place = _count_before(who, len(self._models))
+        """Yield samples in the order of their indices, `source` being the member that drew each."""
+        drawer = assign(self._shares, indices.stop)  # [indices.stop]
+        position = _count_before(drawer, len(self._models))  # [indices.stop]
+
         for at in range(0, len(indices), BATCH):
             rows = torch.tensor(indices[at : at + BATCH])
-            parts, where = [], []
+            parts = []
+            places = []
             for number, member in enumerate(self._models):
-                mine = (who[rows] == number).nonzero().flatten()
-                if len(mine):
-                    first = int(place[rows[mine[0]]])
-                    asked = None if conditions is None else conditions[at + mine]
-                    own = seeds.derive(seed, "member", number)
-                    drawn = member.draw(range(first, first + len(mine)), conditions=asked, seed=own)
-                    parts.append(Samples.concatenate(list(drawn)).drawn_by(number))
-                    where.append(mine)
-            yield Samples.concatenate(parts)[torch.cat(where).argsort()]
+                place = (drawer[rows] == number).nonzero().flatten()
+                if not len(place):
+                    continue
+
+                # A member numbers its own samples, and those of a batch follow one another.
+                first = int(position[rows[place[0]]])
+                its_conditions = None
+                if conditions is not None:
+                    its_conditions = conditions[at + place]
+                drawing = member.draw(
+                    range(first, first + len(place)),
+                    conditions=its_conditions,
+                    seed=seeds.derive(seed, "member", number),
+                )
+                parts.append(Samples.concatenate(list(drawing)).drawn_by(number))
+                places.append(place)
+            yield Samples.concatenate(parts)[torch.cat(places).argsort()]
 
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
-        """Measure each member by its own samples: a table under each name, in the members' order."""
+        """Measure each member by the samples that it drew.
+
+        Each of the members' metrics that is a number becomes a table `<name>_by_source`, in the
+        order of the members.
+        """
+        of_generation0: Sequence[GenerativeModel] = generation0.members
+        if len(of_generation0) != len(self._models):
+            of_generation0 = [generation0] * len(self._models)
+
         tables: dict[str, dict[str, Any]] = {}
-        for number, (member, its_generation0) in enumerate(
-            zip(self._models, _members_or(generation0, self), strict=True)
-        ):
-            found = member.metrics(
-                samples[samples.source == number], generation0=its_generation0, seed=seed
-            )
-            for name, value in found.values.items():
-                if not name.endswith("_se") and (isinstance(value, (int, float)) or value is None):
+        for number, member in enumerate(self._models):
+            drawn = samples[samples.source == number]
+            measures = member.metrics(drawn, generation0=of_generation0[number], seed=seed)
+            for name, value in measures.values.items():
+                is_number = isinstance(value, (int, float)) or value is None
+                if is_number and not name.endswith("_se"):
                     tables.setdefault(f"{name}_by_source", {})[str(number)] = value
         return Measures(tables)
 
     def log_density(self, samples: Samples) -> Tensor:
-        """Return the log-density of the mixture, float64 [N]."""
+        """Return the log-density of the mixture of the members, float64 [N]."""
         densities = []
         for member in self._models:
             density = member.ability(Density)
             assert density is not None  # `ability` says so
             densities.append(density.log_density(samples))
-        return (torch.stack(densities) + torch.tensor(self._shares).log()[:, None]).logsumexp(0)
+
+        log_shares = torch.tensor(self._shares).log()
+        return (torch.stack(densities) + log_shares[:, None]).logsumexp(0)
 
     def write_weights(self, path: Path) -> None:
-        """Write each member into a folder of its own."""
+        """Make the folder `path` and write each member into a folder in it."""
         path.mkdir()
         for number, member in enumerate(self._models):
-            model_folder.save_model(member, path / f"member_{number}")
+            model_folder.save_model(member, _member_folder(path, number))
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
         return {"kind": "population", "shares": self._shares}
@@ -159,67 +216,51 @@ class Population(GenerativeModel):
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Population:  # noqa: D102
         shares = description["shares"]
-        members = [model_folder.load_model(path / f"member_{at}") for at in range(len(shares))]
-        return cls(members, shares)
+        folders = [_member_folder(path, number) for number in range(len(shares))]
+        return cls([model_folder.load_model(folder) for folder in folders], shares)
 
 
 def assign(shares: Sequence[float], n: int) -> Tensor:
-    """Return which member draws each of samples 0 to n - 1, int64 [n]: at any length within one of its share.
+    """Return which member draws each of samples 0 to n - 1, int64 [n].
 
-    Each sample goes to the member that is furthest behind (the largest-deficit rule of apportionment).
+    After any number of samples each member has drawn its share to within one sample: the next
+    sample goes to the member that is furthest behind (the largest-deficit rule of apportionment).
     """
-    behind, found = [0.0] * len(shares), []
+    behind = [0.0] * len(shares)
+    drawer = []
     for _ in range(n):
-        behind = [debt + share for debt, share in zip(behind, shares, strict=True)]
-        chosen = max(range(len(shares)), key=behind.__getitem__)
-        behind[chosen] -= 1
-        found.append(chosen)
-    return torch.tensor(found, dtype=torch.int64)
+        behind = [deficit + share for deficit, share in zip(behind, shares, strict=True)]
+        furthest = max(range(len(shares)), key=behind.__getitem__)
+        behind[furthest] -= 1
+        drawer.append(furthest)
+    return torch.tensor(drawer, dtype=torch.int64)
 
 
-def _count_before(who: Tensor, members: int) -> Tensor:
-    """Return, for each sample, how many before it the same member drew."""
-    places = torch.empty_like(who)
+def _count_before(drawer: Tensor, members: int) -> Tensor:
+    """Return, for each sample, how many samples before it the same member draws, int64 [n]."""
+    counts = torch.empty_like(drawer)
     for number in range(members):
-        mine = who == number
-        places[mine] = torch.arange(int(mine.sum()))
-    return places
+        of_member = drawer == number
+        counts[of_member] = torch.arange(int(of_member.sum()))
+    return counts
 
 
-def _of_member(resume: dict[str, Tensor] | None, at: int) -> dict[str, Tensor] | None:
-    if resume is None or int(resume["member"]) != at:
-        return None
-    return {key.removeprefix("state."): tensor for key, tensor in resume.items() if key != "member"}
+def _population_state(
+    member_state: Callable[[], dict[str, Tensor]], number: int
+) -> dict[str, Tensor]:
+    """Return the checkpoint of a population in the middle of fitting member `number`."""
+    state = {f"state.{key}": tensor for key, tensor in member_state().items()}
+    return {"member": torch.tensor(number), **state}
 
 
-def _numbered(
-    fitting: Stage[GenerativeModel], at: int, members: int, before: int, again: bool
-) -> Stage[tuple[GenerativeModel, int]]:
-    """Pass a member's progress on as a part of the population's, `before` samples into it; return where it ends.
-
-    again  the member was fitted before the fit was cut: the checkpoint of a later one must not give way to its own
-    """
-    seen = before
-    while True:
-        try:
-            progress = next(fitting)
-        except StopIteration as end:
-            return end.value, seen
-        seen = before + progress.seen
-        state = partial(_state_of_member, progress, at) if progress.state and not again else None
-        total = before + (members - at) * progress.total
-        yield Progress(progress.stage, seen, total, progress.loss, state)
-
-
-def _state_of_member(progress: Progress, at: int) -> dict[str, Tensor]:
-    assert progress.state is not None
+def _member_state(population_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the member's checkpoint that a population's checkpoint holds."""
     return {
-        "member": torch.tensor(at),
-        **{f"state.{key}": tensor for key, tensor in progress.state().items()},
+        key.removeprefix("state."): tensor
+        for key, tensor in population_state.items()
+        if key != "member"
     }
 
 
-def _members_or(generation0: GenerativeModel, population: Population) -> Sequence[GenerativeModel]:
-    if len(generation0.members) == len(population.members):
-        return generation0.members
-    return [generation0] * len(population.members)
+def _member_folder(path: Path, number: int) -> Path:
+    return path / f"member_{number}"

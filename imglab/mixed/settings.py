@@ -1,4 +1,4 @@
-"""Keys of models that are made of others. Read without torch."""
+"""Config keys of models that consist of other models. Read without torch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ from imglab.config.section import Section, choice
 MEMBERS = [
     kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS if kind not in kinds.MIXED
 ]
+"""The settings of each kind of model that can be a member."""
+
 Member: Any = choice(*MEMBERS, plug_in=True)
 Members = Annotated[list[SerializeAsAny[Member]], Field(min_length=2, max_length=100)]
 
 
 class AlternatingSettings(Section):
-    """`model:` of a chain whose generations take turns: generation g is model number g modulo their count."""
+    """`model:` of a chain whose generations are fitted by several models in turn.
+
+    Generation g is fitted by model number g modulo the number of models.
+    """
 
     kind: Literal["alternating"] = "alternating"
     models: Members
 
 
 class PopulationSettings(Section):
-    """`model:` of a chain whose generations are several models, each trained on what all of them drew."""
+    """`model:` of a chain of several models at once, each trained on what all of them drew."""
 
     kind: Literal["population"] = "population"
     models: Members
     shares: list[Annotated[float, Field(gt=0, le=1)]] | None = None
-    """Of the samples, one for each model; equal if left out."""
+    """Share of the samples that each model draws; equal shares if left out."""
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> PopulationSettings:
