@@ -14,32 +14,37 @@ DECODINGS = {
     "top-p": "model.decoding={kind: sampling, temperature: 0.9, top_p: 0.95}",
     "beam": "model.decoding={kind: beam, beams: 5}",
 }
-SHOWN = ["perplexity", "reference_perplexity", "entropy"]
-SHOWN += ["distinct_2", "repetition", "rare_word_survival"]
+METRICS = ["perplexity", "reference_perplexity", "entropy"]
+METRICS += ["distinct_2", "repetition", "rare_word_survival"]
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", nargs="?", default="configs/text_pydoc.yaml")
     parser.add_argument("--out", type=Path, default=Path("runs/decoding"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    rows = {}
+
+def main() -> None:
+    arguments = parse()
+    metrics = {}
     for name, change in DECODINGS.items():
         run = imglab.Run.from_file(arguments.config, arguments.out / name, [*arguments.set, change])
-        rows[name] = [generation.metrics for generation in run.generations()]
+        metrics[name] = [generation.metrics for generation in run.generations()]
         print(name)
-        for key in SHOWN:
-            print(f"  {key} {[row[key] for row in rows[name]]}", flush=True)
-    (arguments.out / "decoding.png").write_bytes(png(curves_figure(rows, SHOWN)))
-    print(arguments.out / "decoding.png")
+        for key in METRICS:
+            print(f"  {key} {[row[key] for row in metrics[name]]}", flush=True)
+
+    figure = arguments.out / "decoding.png"
+    figure.write_bytes(png(curves_figure(metrics, METRICS)))
+    print(figure)
 
 
 if __name__ == "__main__":
     try:
         main()
     except imglab.InputError as error:
-        raise SystemExit(f"error: {error}") from None
+        raise SystemExit(f"error: {error}") from error

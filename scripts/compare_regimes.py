@@ -1,6 +1,6 @@
-"""Run one config under several regimes and draw their metrics in one figure: what does real data buy?
+"""Run one config under several regimes and draw their metrics in one figure.
 
-python scripts/compare_regimes.py configs/image_digits.yaml --out runs/regimes
+It shows what real data buy: python scripts/compare_regimes.py configs/image_digits.yaml
 """
 
 import argparse
@@ -10,40 +10,40 @@ import imglab
 from imglab.report.figures import curves_figure, png
 
 REGIMES = {
-    "replace": ["regime=replace"],
-    "accumulate": ["regime=accumulate"],
-    "10% real": ["regime={kind: mix, real_fraction: 0.1, real: fixed}"],
+    "replace": "regime=replace",
+    "accumulate": "regime=accumulate",
+    "10% real": "regime={kind: mix, real_fraction: 0.1, real: fixed}",
 }
+METRICS = ["fid", "precision", "recall", "coverage"]
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", nargs="?", default="configs/image_digits.yaml")
     parser.add_argument("--out", type=Path, default=Path("runs/regimes"))
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config"
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    return parser.parse_args()
 
-    found = {}
-    for name, changes in REGIMES.items():
+
+def main() -> None:
+    arguments = parse()
+    metrics = {}
+    for name, change in REGIMES.items():
         folder = arguments.out / name.replace("% ", "_percent_")
-        run = imglab.Run.from_file(arguments.config, folder, [*arguments.set, *changes])
-        found[name] = [generation.metrics for generation in run.generations()]
-        print(
-            f"{name}: FID {found[name][0]['fid']} -> {found[name][-1]['fid']}, in {folder}",
-            flush=True,
-        )
-    (arguments.out / "regimes.png").write_bytes(
-        png(curves_figure(found, ["fid", "precision", "recall", "coverage"]))
-    )
-    print(arguments.out / "regimes.png")
+        run = imglab.Run.from_file(arguments.config, folder, [*arguments.set, change])
+        metrics[name] = [generation.metrics for generation in run.generations()]
+        fid = [row["fid"] for row in metrics[name]]
+        print(f"{name}: FID {fid[0]} -> {fid[-1]}, in {folder}", flush=True)
+
+    figure = arguments.out / "regimes.png"
+    figure.write_bytes(png(curves_figure(metrics, METRICS)))
+    print(figure)
 
 
 if __name__ == "__main__":
     try:
         main()
     except imglab.InputError as error:
-        raise SystemExit(f"error: {error}") from None
+        raise SystemExit(f"error: {error}") from error

@@ -9,7 +9,7 @@ import imglab
 from imglab.report.results import write_results
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -18,21 +18,22 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config"
     )
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    arguments = parse()
     both = imglab.SideBySide.from_file(arguments.config, arguments.out, arguments.set)
-    first = {}
+
+    first_recall: dict[str, float | None] = {}
     for chain, generation in both.generations():
-        metrics = generation.metrics
-        recall = first.setdefault(chain, metrics["recall"])
-        left = (
-            f"{metrics['recall'] / recall:.0%}"
-            if recall and metrics["recall"] is not None
-            else "undefined"
-        )
-        print(
-            f"{chain}, generation {generation.index}: {left} of generation 0's recall", flush=True
-        )
+        recall = generation.metrics["recall"]
+        first = first_recall.setdefault(chain, recall)
+        share = "undefined"
+        if first and recall is not None:
+            share = f"{recall / first:.0%}"
+        print(f"{chain}, generation {generation.index}: {share} of generation 0's recall")
+
     write_results(both.folder)
     print(both.folder / "side_by_side.png")
 
@@ -41,4 +42,4 @@ if __name__ == "__main__":
     try:
         main()
     except imglab.InputError as error:
-        raise SystemExit(f"error: {error}") from None
+        raise SystemExit(f"error: {error}") from error

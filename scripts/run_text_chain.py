@@ -1,4 +1,4 @@
-"""Run a text chain from Python and do something with each generation as it is finished.
+"""Run a text chain from Python and use each generation as soon as it is finished.
 
 python scripts/run_text_chain.py configs/text_pydoc.yaml --out runs/mine --set generations=3
 """
@@ -7,31 +7,37 @@ import argparse
 
 import imglab
 from imglab.safe_text import printable
+from imglab.text.modality import TextModality
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", nargs="?", default="configs/text_pydoc.yaml")
     parser.add_argument("--out", help="run directory (default: runs/<config name>)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the config"
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    return parser.parse_args()
 
+
+def main() -> None:
+    arguments = parse()
     run = imglab.Run.from_file(arguments.config, arguments.out, arguments.set)
-    if run.experiment.config.modality.kind != "text":
-        parser.error(f"{arguments.config} holds no text chain")
+    modality = run.experiment.modality
+    if not isinstance(modality, TextModality):
+        raise SystemExit(f"error: {arguments.config} holds no text chain")
+
     for generation in run.generations():
-        metrics, tokenizer = generation.metrics, generation.model.tokenizer
+        metrics = generation.metrics
         print(
-            f"generation {generation.index}: perplexity {metrics['perplexity']} on real text, entropy "
-            f"{metrics['entropy']}, distinct-2 {metrics['distinct_2']}, {len(generation.samples)} texts"
+            f"generation {generation.index}: perplexity {metrics['perplexity']} on real text, "
+            f"entropy {metrics['entropy']}, distinct-2 {metrics['distinct_2']}, "
+            f"{len(generation.samples)} texts"
         )
-        print(f"  {printable(' '.join(tokenizer.decode(generation.shown.data[0]).split()))}")
+        text = modality.read(generation.shown)[0]["text"]
+        print(f"  {printable(' '.join(text.split()))}")
         if metrics["entropy"] is not None and metrics["entropy"] < 0.5:
-            print("collapsed: stopping early; the same command goes on from here")
+            print("collapsed: stopping early; the same command continues the run")
             break
 
 
@@ -39,4 +45,4 @@ if __name__ == "__main__":
     try:
         main()
     except imglab.InputError as error:
-        raise SystemExit(f"error: {error}") from None
+        raise SystemExit(f"error: {error}") from error

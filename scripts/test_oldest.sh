@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The oldest versions that pyproject.toml allows: each lower bound installed as it stands, in a fresh virtual
-# environment that goes again, and tests on top: about two minutes of them, unless others are named.
+# Run tests on the oldest versions that pyproject.toml allows (about two minutes, unless others are named).
+# Each lower bound is installed into a fresh virtual environment, which is removed afterwards.
 #
 #     scripts/test_oldest.sh                         # a test or more for each library
 #     scripts/test_oldest.sh tests/test_metrics.py   # whatever pytest takes; `tests` is the whole quick suite
