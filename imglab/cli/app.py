@@ -47,7 +47,7 @@ def main() -> None:
         distributed.end(done=not ended.code)
         raise
 
-    # Errors that have a message of their own.
+    # Wrong input: a line for each problem.
     except InputError as error:
         complain([f"error: {problem}" for problem in error.problems], error)
         raise SystemExit(2) from error

@@ -142,7 +142,7 @@ def bind_function(section: PlugIn, where: str, call: set[str]) -> Any:
     if not callable(function) or inspect.isclass(function):
         raise InputError(Problem(f"{where}.kind", f"{section.kind!r} is not a function"))
 
-    signature = inspect.signature(function)
+    signature = _signature(section, where, function)
     _check_keys(section, where, signature, call)
     try:
         signature.bind(**dict.fromkeys(call), **section.keys)
@@ -162,7 +162,7 @@ def build_plug_in(section: PlugIn, contract: type[T], where: str, **arguments: A
     if not (inspect.isclass(target) and issubclass(target, contract)):
         raise InputError(Problem(f"{where}.kind", f"{section.kind!r} is not a {contract.__name__}"))
 
-    signature = inspect.signature(target)
+    signature = _signature(section, where, target)
     _check_keys(section, where, signature, arguments.keys())
     usable = {name: value for name, value in arguments.items() if name in signature.parameters}
     try:
@@ -177,6 +177,15 @@ def _import(section: PlugIn, where: str) -> Any:
     except Exception as error:  # another package's code may raise anything when it is imported
         what = f"cannot import {section.kind!r}: {type(error).__name__}: {error}"
         problem = Problem(f"{where}.kind", what, "is the package installed?")
+        raise InputError(problem) from error
+
+
+def _signature(section: PlugIn, where: str, target: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(target)
+    except ValueError as error:  # a few built-in functions have none
+        what = f"the parameters of {section.kind!r} cannot be read"
+        problem = Problem(f"{where}.kind", what, "name a class or function written in Python")
         raise InputError(problem) from error
 
 

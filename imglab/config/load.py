@@ -76,7 +76,7 @@ def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:
     problems += shared.joined()
     problems += _name_problems(tree, where)
     if problems:
-        raise InputError(problems)
+        raise InputError(problems, shared.sources)
     return SideBySideConfig(str(tree["name"]), configs)
 
 
@@ -116,7 +116,7 @@ def validate_config(tree: Any, where: str) -> RunConfig:
     tree = {**tree, **{key: spell_out(tree[key]) for key in BUILT if key in tree}}
     tree = _with_located_regime(tree)
 
-    # The settings of a kind that ships check its section; a kind that is not known, nothing can.
+    # The settings of its kind check a section; nothing can check one whose kind is not known.
     sections = {key: _section_class(key, tree.get(key)) for key in BUILT}
     unknown = [key for key in BUILT if key in tree and sections[key] is None]
     problems = [_unknown_kind(key, tree[key], where) for key in unknown]

@@ -24,6 +24,7 @@ class SharedProblems:
         self._where = where
         self._parts = parts
         self._number = number
+        self.sources: list[InputError] = []
         self._places: dict[Problem, dict[str, str]] = {}
 
     def __len__(self) -> int:
@@ -39,6 +40,7 @@ class SharedProblems:
         try:
             return attempt()
         except InputError as error:
+            self.sources.append(error)
             for problem in error.problems:
                 self._add(name, place, problem)
             return None
@@ -53,7 +55,7 @@ class SharedProblems:
     def finish(self) -> None:
         """Raise InputError with all problems, if there are any."""
         if self._places:
-            raise InputError(self.joined())
+            raise InputError(self.joined(), self.sources)
 
     def _add(self, name: str, place: str, problem: Problem) -> None:
         if not problem.where.startswith(place):

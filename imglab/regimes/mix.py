@@ -98,10 +98,10 @@ def _composition(n: int, *, real_fraction: float | list[float], real: str) -> Co
 
     if real == "fresh":
         return Composition("real and last", parts)
+
+    # There is no closed form if generations have only some of their real samples in common.
     if len(set(n_real)) > 1:
-        return (
-            None  # generations that have only some of their real samples in common: no closed form
-        )
+        return None
 
     if real == "fixed" and n_real[0] > 0:
         return Composition("real and last", parts, shared=1 / n_real[0])

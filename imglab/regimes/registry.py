@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -61,7 +61,7 @@ class RunSizes:
 
 
 Function: TypeAlias = Callable[..., "Selection"]
-Needs: TypeAlias = Callable[..., Iterator[Problem]]
+Needs: TypeAlias = Callable[..., Iterable[Problem] | None]
 Fresh: TypeAlias = Callable[..., int]
 Compose: TypeAlias = Callable[..., Composition | None]
 
@@ -106,7 +106,7 @@ class BoundRegime:
         """Yield a problem for everything that the regime asks for and the run will not have."""
         needs: Needs | None = self._attribute("needs")
         if needs is not None:
-            yield from needs(run, **self.keys)
+            yield from needs(run, **self.keys) or ()
 
     def fresh(self, left: int, *, generation: int) -> int:
         """Return how many fresh real samples `generation` takes if each before it leaves `left`."""
