@@ -17,7 +17,7 @@ from imglab.run.run import Run
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.store import files, layout, reading
 from imglab.store.faults import find_faults
-from imglab.store.hashes import SEAL
+from imglab.store.hashes import HASH_LIST
 from imglab.store.verify import verify
 from tests.test_run_directory import TINIES, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
@@ -109,7 +109,7 @@ def test_every_damage_is_found_and_named(run):
             path.unlink() if left is None else path.write_bytes(left)
             found = [fault.path for fault in find_faults(run)]
             assert found, f"{kind}: {path.relative_to(run)}"
-            named = path.with_name(SEAL) if path.name == SEAL else path
+            named = path.with_name(HASH_LIST) if path.name == HASH_LIST else path
             assert named in found, f"{kind}: {path.relative_to(run)}, told as {found}"
         finally:
             path.write_bytes(content)
@@ -263,7 +263,7 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(copy, names
         path.parent.mkdir(exist_ok=True)
         path.write_text(str(path))
     before = hashes(run)
-    files.write_signed(run / SEAL, {"files": dict.fromkeys(names, "0" * 64)})
+    files.write_signed(run / HASH_LIST, {"files": dict.fromkeys(names, "0" * 64)})
     assert list(find_faults(run))
     told = list(verify(run, repair=True))
     assert told[-1] == f"{run}: whole, 3 generations"
@@ -278,11 +278,11 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(copy, names
 def test_a_damaged_list_of_results_is_begun_anew(copy):
     _, run = copy
     write_results(run)
-    expected = (run / SEAL).read_bytes()
-    (run / SEAL).write_bytes(expected[:-20])
-    assert [fault.path for fault in find_faults(run)] == [run / SEAL]
+    expected = (run / HASH_LIST).read_bytes()
+    (run / HASH_LIST).write_bytes(expected[:-20])
+    assert [fault.path for fault in find_faults(run)] == [run / HASH_LIST]
     write_results(run)
-    assert (run / SEAL).read_bytes() == expected
+    assert (run / HASH_LIST).read_bytes() == expected
 
 
 def test_metrics_that_were_changed_reach_no_table(copy):
@@ -417,7 +417,7 @@ def test_what_is_in_shared_and_on_no_list_is_made_again(copy):
     path = run / "shared" / "reference.safetensors"
     for g in range(3):
         shutil.rmtree(run / f"generation_{g:03d}")
-    path.with_name(SEAL).unlink()  # as if the run had been killed before it listed the file
+    path.with_name(HASH_LIST).unlink()  # as if the run had been killed before it listed the file
     path.write_bytes(path.read_bytes()[:-4] + bytes(4))
     finish(config, run)
     assert hashes(run) == expected

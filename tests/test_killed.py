@@ -11,7 +11,7 @@ import pytest
 
 from imglab.store import files
 from imglab.store.faults import find_faults
-from imglab.store.hashes import SEAL
+from imglab.store.hashes import HASH_LIST
 from imglab.store.layout import MANIFEST
 from tests.killing import Moment, attempt
 from tests.test_run_directory import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, TINY_MIXED, write
@@ -58,7 +58,7 @@ COLD = 20
 
 def bytes_of(run):
     """sha256 of every file, but what holds times: the log and the page, with the list that names the page's hash."""
-    others = {"events.jsonl", ".lock", "report.html", SEAL}
+    others = {"events.jsonl", ".lock", "report.html", HASH_LIST}
     found = [path for path in sorted(run.rglob("*")) if path.is_file()]
     return {
         str(path.relative_to(run)): files.sha256_file(path)
@@ -74,7 +74,7 @@ def finished_files(run):
         path
         for folder in folders
         for path in folder.rglob("*")
-        if path.is_file() and path.name != SEAL
+        if path.is_file() and path.name != HASH_LIST
     ]
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
 

@@ -15,7 +15,7 @@ from imglab.errors import InputError
 from imglab.generation import Generation
 from imglab.run.run import Run
 from imglab.store import files
-from imglab.store.hashes import SEAL
+from imglab.store.hashes import HASH_LIST
 from imglab.store.reader import RunFolder
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
@@ -93,7 +93,7 @@ def hashes(run: Path) -> dict[str, str]:
     others = ("events.jsonl", ".lock", "report.html")
     found = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in others]
     names = [
-        path for path in found if path.name != SEAL or path.parent.name == "shared"
+        path for path in found if path.name != HASH_LIST or path.parent.name == "shared"
     ]  # a run's own names the page
     return {str(path.relative_to(run)): files.sha256_file(path) for path in names}
 

@@ -47,8 +47,8 @@ def few(monkeypatch):
     monkeypatch.setattr(autotune, "SAMPLING_BATCHES", (4, 8))
 
 
-def run(folder, shelf=None, **changes):
-    return Run(validate_config({**CHAIN, **changes}, "test"), folder, shelf=shelf)
+def run(folder, cache=None, **changes):
+    return Run(validate_config({**CHAIN, **changes}, "test"), folder, cache=cache)
 
 
 def auto_events(folder):
@@ -97,8 +97,8 @@ def test_runs_that_share_generation_0_choose_alike(few, tmp_path, monkeypatch):
         }
 
     monkeypatch.setattr("imglab.images.diffusion.choices", measured)
-    shelf = RunCache(tmp_path / "prepared", tmp_path / "first")
-    chains = [run(tmp_path / name, shelf) for name in "ab"]
+    cache = RunCache(tmp_path / "prepared", tmp_path / "first")
+    chains = [run(tmp_path / name, cache) for name in "ab"]
     for chain in chains:
         list(chain.generations())
     assert [chain.experiment.config.model.precision for chain in chains] == ["bf16", "bf16"]

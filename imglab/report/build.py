@@ -46,7 +46,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Page:
 
     # A run directory lists the hashes of all its files, and those of a page change with it.
     writing: Any = nullcontext()
-    if (out.parent / hashes.SEAL).exists():
+    if (out.parent / hashes.HASH_LIST).exists():
         writing = hashes.written(out.parent, out.name, beside, made_again=True)
 
     with writing:

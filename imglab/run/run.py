@@ -43,14 +43,14 @@ class Run(HasView):
         out: Path | None = None,
         *,
         where: str = "config",
-        shelf: RunCache | None = None,
+        cache: RunCache | None = None,
     ) -> None:
         """Check `config`, its data and the directory `out` (default: runs/<name>).
 
         where  what messages call the config
-        shelf  where runs that have something in common compute it once
+        cache  where runs that have something in common compute it once
         """
-        self._cache = shelf
+        self._cache = cache
         self.folder = out or RUNS / config.name
         self.experiment = build(resolve(config, self.folder, where), where)
 

@@ -55,7 +55,7 @@ class DiskStore(RunFolder, Store):
 
         files.remove_temporaries(self.root)
         # A run that was killed after it wrote a manifest left the hash list that became it.
-        for hash_list in self.root.glob(f"generation_*/{hashes.SEAL}"):
+        for hash_list in self.root.glob(f"generation_*/{hashes.HASH_LIST}"):
             if hash_list.with_name(MANIFEST).exists():
                 files.remove(hash_list)
         return self
@@ -207,7 +207,7 @@ class DiskStore(RunFolder, Store):
         }
 
         files.write_signed(folder / MANIFEST, manifest)
-        files.remove(folder / hashes.SEAL)
+        files.remove(folder / hashes.HASH_LIST)
         distributed.barrier()
 
     def log(self, **event: Any) -> None:

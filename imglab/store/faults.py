@@ -63,10 +63,10 @@ def find_faults_of_results(folder: Path) -> Iterator[Fault]:
 
     A person may remove them, so that a missing one is not a fault.
     """
-    hash_list = folder / hashes.SEAL
+    hash_list = folder / hashes.HASH_LIST
     for name, what in hashes.faults(folder):
         top = hashes.top_of(name)
-        is_result = top == hashes.SEAL or _may_be_result(top)
+        is_result = top == hashes.HASH_LIST or _may_be_result(top)
         if hashes.leads_outside(name) or not is_result:
             yield Fault(hash_list, f"lists {name!r}, which is not a result", aside=hash_list)
         elif exists(folder / name):
@@ -163,7 +163,7 @@ class _Inspection:
             yield from self._of_finished(g)
         elif g < self._last:
             yield self._fault(g, layout.MANIFEST, "is missing")
-        elif (folder / "samples.safetensors").exists() and not (folder / hashes.SEAL).exists():
+        elif (folder / "samples.safetensors").exists() and not (folder / hashes.HASH_LIST).exists():
             what = "is missing, and so is the list of stages that are done"
             yield self._fault(g, layout.MANIFEST, what)
 

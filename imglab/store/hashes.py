@@ -19,7 +19,7 @@ from imglab.store.files import read_signed
 from imglab.store.layout import MANIFEST
 from imglab.store.links import LINK
 
-SEAL = ".files.json"
+HASH_LIST = ".files.json"
 """File name of a hash list."""
 
 
@@ -40,7 +40,7 @@ def names(folder: Path, *within: str) -> list[str]:
 
 def listed(folder: Path) -> dict[str, str]:
     """Return the hash list of a folder, name -> sha256; InputError if the list is damaged."""
-    path = folder / SEAL
+    path = folder / HASH_LIST
     if not path.exists():
         return {}
     return dict(read_signed(path, ("files",))["files"])
@@ -88,7 +88,7 @@ def discard_unlisted(folder: Path) -> None:
     """Remove what is not on a folder's hash list, because it may be incomplete."""
     complete_ones = {top_of(name) for name in listed(folder)}
     for path in sorted(folder.iterdir()):
-        if path.name not in complete_ones and path.name != SEAL:
+        if path.name not in complete_ones and path.name != HASH_LIST:
             files.remove(path)
 
 
@@ -97,7 +97,7 @@ def faults(folder: Path) -> Iterator[tuple[str, str]]:
     try:
         expected = listed(folder)
     except InputError as error:
-        yield SEAL, error.problems[0].what
+        yield HASH_LIST, error.problems[0].what
         return
     yield from changed(folder, expected)
 
@@ -155,4 +155,4 @@ def _hashes(folder: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _write(folder: Path, hashes: Mapping[str, str]) -> None:
-    files.write_signed(folder / SEAL, {"files": dict(sorted(hashes.items()))})
+    files.write_signed(folder / HASH_LIST, {"files": dict(sorted(hashes.items()))})

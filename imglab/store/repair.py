@@ -57,7 +57,7 @@ def set_aside(run: Path, faults: Sequence[Fault]) -> Iterator[Path]:
         yield place / path.name
 
     # Results that were moved are listed again once they are made again.
-    if (run / hashes.SEAL).exists():
+    if (run / hashes.HASH_LIST).exists():
         with hashes.written(run, *(path.name for path in paths)):
             pass
 

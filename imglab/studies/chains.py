@@ -59,7 +59,7 @@ def run_chain(text: str, folder: Path, cache: RunCache) -> Outcome:
     where = str(folder)
     try:
         config = validate_config(parse_yaml(text, where), where)
-        _run_to_end(Run(config, folder, where=where, shelf=cache))
+        _run_to_end(Run(config, folder, where=where, cache=cache))
     except InputError as error:
         return Outcome(2, str(error))
     except KeyboardInterrupt:
