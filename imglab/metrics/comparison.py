@@ -68,10 +68,15 @@ def compare(
     scores = MetricValues()
     scores.add(("fid",), lambda: real.frechet(synthetic))
     scores.add(("kid", "kid_se"), partial(kernel_distance, real=real.features, synthetic=synthetic))
+
     neighbours = partial(
-        prdc, precision_recall_k=precision_recall_k, density_coverage_k=density_coverage_k
+        prdc,
+        real=real.features,
+        synthetic=synthetic,
+        precision_recall_k=precision_recall_k,
+        density_coverage_k=density_coverage_k,
     )
-    scores.add(PRDC._fields, partial(neighbours, real=real.features, synthetic=synthetic))
+    scores.add(PRDC._fields, neighbours)
     scores.add(("vendi",), lambda: [vendi_score(synthetic)])
     return scores
 

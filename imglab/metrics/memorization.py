@@ -70,6 +70,7 @@ def duplicate_share(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
     """
     if not len(synthetic):
         raise Undefined("there are no synthetic samples")
+
     is_copy = np.isin(_rows_as_bytes(synthetic), _rows_as_bytes(train))
     share = float(is_copy.mean())
     return share, (share * (1 - share) / len(synthetic)) ** 0.5

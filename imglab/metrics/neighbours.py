@@ -116,6 +116,7 @@ def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
     for row in is_open.nonzero().flatten().tolist():
         others = everyone[everyone != row]
         distances = squared_distances(points, torch.full_like(others, row), points, others)
+
         weights = points.weight[others]
         repeats = points.weight[row : row + 1]
         radii[:, row] = _radii(distances[None], weights[None], repeats, ks)[:, 0]

@@ -164,6 +164,7 @@ class Population(GenerativeModel):
                 its_conditions = None
                 if conditions is not None:
                     its_conditions = conditions[at + place]
+
                 drawing = member.draw(
                     range(first, first + len(place)),
                     conditions=its_conditions,
@@ -171,6 +172,7 @@ class Population(GenerativeModel):
                 )
                 parts.append(Samples.concatenate(list(drawing)).drawn_by(number))
                 places.append(place)
+
             yield Samples.concatenate(parts)[torch.cat(places).argsort()]
 
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
@@ -187,6 +189,7 @@ class Population(GenerativeModel):
         for number, member in enumerate(self._models):
             drawn = samples[samples.source == number]
             measures = member.metrics(drawn, generation0=of_generation0[number], seed=seed)
+
             for name, value in measures.values.items():
                 is_number = isinstance(value, (int, float)) or value is None
                 if is_number and not name.endswith("_se"):
