@@ -1,4 +1,6 @@
-"""What the tests of hostile files share: ways to spoil bytes and JSON, and a count of what was tried."""
+"""What the tests of hostile files share: ways to spoil bytes and JSON, and a count of what was
+tried.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ STRANGE: tuple[Any, ...] = (
 
 
 class Tally:
-    """Counts what was tried of each kind: opened, or refused with an InputError; all else is let through and fails."""
+    """Counts what was tried of each kind: opened, or refused with an InputError; all else is let
+    through and fails.
+    """
 
     def __init__(self) -> None:
         self.opened: Counter[str] = Counter()
@@ -105,7 +109,9 @@ def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def strange(tree: Any, chance: random.Random) -> Any:
-    """Return a tree of JSON with strange values at one to three places, or without what was there."""
+    """Return a tree of JSON with strange values at one to three places, or without what
+    was there.
+    """
     tree = json.loads(json.dumps(tree))
     for _ in range(chance.randrange(1, 4)):
         path = chance.choice(places(tree))

@@ -1,7 +1,8 @@
 """Kills a run at a chosen moment, in a child of a process that has everything imported already.
 
-A moment is counted in operations on the run's files: each open for writing, sync, rename, link, removal and new folder,
-as the interpreter and `os.fsync` tell of them, and each event of the chain (a step of a fit, the end of a stage).
+A moment is counted in operations on the run's files: each open for writing, sync, rename, link,
+removal and new folder, as the interpreter and `os.fsync` tell of them, and each event of the chain
+(a step of a fit, the end of a stage).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
 _workshop = multiprocessing.get_context("forkserver")
@@ -22,7 +24,9 @@ _workshop.set_forkserver_preload(["tests.killing_imports"])
 
 @dataclass
 class Moment:
-    """The operation before which to die; torn: with the file that is being made durable cut to half, or to nothing."""
+    """The operation before which to die; torn: with the file that is being made durable cut to
+    half, or to nothing.
+    """
 
     at: int
     torn: bool = False
@@ -37,9 +41,9 @@ class _Counter:
         sys.addaudithook(self._heard)
         honest = os.fsync
 
-        def fsync(descriptor: int) -> None:
-            self.passed(os.readlink(f"/proc/self/fd/{descriptor}"))
-            honest(descriptor)
+        def fsync(fd: Any) -> None:
+            self.passed(os.readlink(f"/proc/self/fd/{fd}"))
+            honest(fd)
 
         os.fsync = fsync
 
@@ -52,7 +56,7 @@ class _Counter:
             os.kill(os.getpid(), signal.SIGKILL)
         self.count += 1
 
-    def _heard(self, event: str, arguments: tuple) -> None:
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) and self._below(path):

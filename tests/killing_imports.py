@@ -1,4 +1,6 @@
-"""What a run imports, with one thread, so that children can be forked from the process that has it."""
+"""What a run imports, with one thread, so that children can be forked from the process
+that has it.
+"""
 
 import os
 

@@ -33,7 +33,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def page_file(finished_runs, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("page") / "report.html"
+    out: Path = tmp_path_factory.mktemp("page") / "report.html"
     write_report([finished_runs[name] for name in ("replace", "mixed", "texts")], out)
     return out
 

@@ -1,9 +1,12 @@
-"""Claims: what ships is well-formed, verdicts come from intervals, and a false claim of each family fails."""
+"""Claims: what ships is well-formed, verdicts come from intervals, and a false claim of each family
+fails.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -144,6 +147,10 @@ class TestVerdicts:
         )
         found = find(statement, noisy, SEEDS, 0.95)
         assert not found.holds
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low is not None
+        assert found.high is not None
         assert found.low < 0.9 < found.high
 
     def test_tables_and_undefined_values(self):
@@ -185,7 +192,9 @@ def test_a_false_claim_of_each_family_fails(family):
 
 
 def chains_of(statement):
-    """Return chains in which a statement's quantity lies where it must, give or take a little from seed to seed."""
+    """Return chains in which a statement's quantity lies where it must, give or take a little from
+    seed to seed.
+    """
     first, *others = statement.terms
     rest = dict(zip((one.model_dump_json() for one in others), (1.5, 1.2, 1.1), strict=False))
     low, high = statement.above, statement.below
@@ -197,7 +206,7 @@ def chains_of(statement):
         "ratios": middle * 1.5 * 1.2 / 1.1,
     }
     kind = next(kind for kind in offset if getattr(statement, kind) is not None)
-    found = {}
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for seed in SEEDS:
         values = {first.model_dump_json(): offset[kind] * (1 + 0.001 * seed), **rest}
         for one in statement.terms:

@@ -107,7 +107,8 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: 0.5, real: fresh}"],
-            "regime.real: asks for 12 fresh real samples in all, but 0 are set aside (raise modality.n_fresh",
+            "regime.real: asks for 12 fresh real samples in all, but 0 are set aside "
+            "(raise modality.n_fresh",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: fresh_data, fresh: 9}"],
@@ -115,7 +116,8 @@ def test_run_resumes_and_says_nothing_new(lab, tmp_path):
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: synthetic_augmentation, ratio: 2}"],
-            "regime.ratio: asks for 80 synthetic samples, but a generation leaves only 24 (raise samples to 80, or lower it)",
+            "regime.ratio: asks for 80 synthetic samples, but a generation leaves only 24 "
+            "(raise samples to 80, or lower it)",
         ),
         (
             ["run", "image.yaml", "--set", "regime={kind: mix, real_fraction: [0.5, 1.5]}"],
@@ -176,7 +178,8 @@ def test_a_wrong_key_is_told_before_torch_is_imported(tmp_path):
     code = (
         f"import sys; sys.argv = ['imglab', 'run', {str(config)!r}]\nfrom imglab.cli import main\n"
     )
-    code += "try: main()\nexcept SystemExit as end: assert end.code == 2\nassert 'torch' not in sys.modules"
+    code += "try: main()\nexcept SystemExit as end: assert end.code == 2\n"
+    code += "assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, "did you mean 'seed'?" in done.stderr) == (0, True), done.stderr
 
@@ -362,6 +365,8 @@ def test_a_signal_stops_resumably(tmp_path, number):
     config = write(tmp_path, {**TINY_GAUSSIAN, "generations": 500})
     command = [sys.executable, "-m", "imglab", "run", str(config), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("3 "):
             os.kill(process.pid, number)
@@ -375,7 +380,9 @@ def test_a_signal_stops_resumably(tmp_path, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "image", "text"])
 def test_the_smallest_configs_run(kind, configs, tmp_path):
-    """They take 6 to 14 seconds each on two idle cores, whole process; no time is asked for on a busy machine."""
+    """They take 6 to 14 seconds each on two idle cores, whole process; no time is asked for on a
+    busy machine.
+    """
     path, out = configs / "smoke" / f"{kind}.yaml", tmp_path / "run"
     subprocess.run(
         [sys.executable, "-m", "imglab", "run", path, "--out", out], check=True, capture_output=True

@@ -1,4 +1,6 @@
-"""Damage to a run directory: found and named whatever it hits, refused by a run, mended by a repair."""
+"""Damage to a run directory: found and named whatever it hits, refused by a run, mended by a
+repair.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import shutil
 
 import pytest
 
+from imglab import Progress
 from imglab.errors import InputError
 from imglab.report.results import write_results
 from imglab.run.fork import fork
@@ -197,9 +200,12 @@ def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(
     files.write_signed(folder / layout.MANIFEST, manifest)
     opened = []
     honest = files.sha256_file
-    monkeypatch.setattr(
-        files, "sha256_file", lambda path: opened.append(path.resolve()) or honest(path)
-    )
+
+    def sha256_file(path):
+        opened.append(path.resolve())
+        return honest(path)
+
+    monkeypatch.setattr(files, "sha256_file", sha256_file)
     found = [fault for fault in find_faults(run) if fault.path == folder / name]
     assert [told in fault.what for fault in found] == [True]
     assert all(run in path.parents for path in opened)
@@ -494,7 +500,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
     )
     finish(config, tmp_path / "whole", ["generations=1"])
     chain = Run.from_file(config, out, changes).events()
-    fits = (event for event in chain if event.stage == "fit")
+    fits = (event for event in chain if isinstance(event, Progress) and event.stage == "fit")
     assert [next(fits).seen for _ in range(3)] == [32, 64, 96]
     chain.close()
     (kept,) = (out / "generation_000").glob(".checkpoint-*")
@@ -503,7 +509,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
     seen = [
         event.seen
         for event in Run.from_file(config, out, changes).events()
-        if getattr(event, "stage", "") == "fit"
+        if isinstance(event, Progress) and event.stage == "fit"
     ]
     assert seen == [32, 64, 96, 128], "from the start"
     assert "is damaged: its fit starts again" in (out / "events.jsonl").read_text()
@@ -560,8 +566,10 @@ def test_the_command_checks_side_by_side_runs_and_repairs_where_it_is_asked(lab,
     code, _, err = lab("verify", out)
     assert code == 2
     assert err.splitlines() == [
-        f"error: {out}/side_by_side.svg: content does not match its recorded hash (imglab verify {out} --repair)",
-        f"error: {out}/two/generation_002/metrics.json: content does not match its recorded hash (imglab verify {out}/two --repair)",
+        f"error: {out}/side_by_side.svg: content does not match its recorded hash "
+        f"(imglab verify {out} --repair)",
+        f"error: {out}/two/generation_002/metrics.json: content does not match its recorded hash "
+        f"(imglab verify {out}/two --repair)",
     ]
     assert lab("verify", out, "--repair")[0] == 0
     assert lab("verify", out)[0] == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -125,12 +127,15 @@ def test_a_detector_errs_as_often_as_it_is_told_to():
             torch.randn(4000, 1, generator=torch.Generator().manual_seed(0)),
         ]
     )
-    asked = Context(marked, marked[:9], modality, None, 0, 1)
-    drop = {"key": 1, "false_positive_rate": 0.05}
-    kept = curation.drop_watermarked(Samples.drawn(marked), asked, error_rate=0.0, **drop)
+    unused: Any = None
+    asked = Context(marked, marked[:9], modality, unused, 0, 1)
+    drop = partial(
+        curation.drop_watermarked, Samples.drawn(marked), asked, key=1, false_positive_rate=0.05
+    )
+    kept = drop(error_rate=0.0)
     assert kept.min() >= 4000
     assert abs(len(kept) / 4000 - 0.95) < 4 * (0.05 * 0.95 / 4000) ** 0.5 + 0.015
-    kept = curation.drop_watermarked(Samples.drawn(marked), asked, error_rate=0.1, **drop)
+    kept = drop(error_rate=0.1)
     assert abs(int((kept < 4000).sum()) / 4000 - 0.1) < 4 * (0.1 * 0.9 / 4000) ** 0.5
 
 
@@ -143,9 +148,15 @@ def test_a_detector_errs_as_often_as_it_is_told_to():
 )
 @settings(deadline=None, max_examples=80)
 def test_lineage_through_curation_is_exact(sizes, name, seed):
-    """Whatever regime and whatever was accepted: only accepted rows, with their origin, none twice."""
+    """Whatever regime and whatever was accepted: only accepted rows, with their origin,
+    none twice.
+    """
     assume(name != "mix" or sizes[-1] <= 4 * sizes[0])  # half of it are real ones, none twice
-    keys = {"mix": {"real_fraction": 0.5}, "sliding_window": {"window": 2}}.get(name, {})
+    options: dict[str, dict[str, Any]] = {
+        "mix": {"real_fraction": 0.5},
+        "sliding_window": {"window": 2},
+    }
+    keys = options.get(name, {})
     entries = {
         at: Samples(
             torch.arange(2.0 * n)[:, None] + 1000 * at,
@@ -185,7 +196,9 @@ def test_a_curated_run_keeps_what_it_says(tmp_path):
     finish(config, tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     for g in range(3):
-        metrics, accepted = run.metrics(g), run.accepted(g)
+        metrics = run.metrics(g)
+        accepted = run.accepted(g)
+        assert accepted is not None
         assert (metrics["n_synthetic"], len(accepted)) == (48, 24)
         assert metrics["share_kept"] == 0.5
         assert metrics["verifier_precision"] == metrics["accepted"]["precision"]
@@ -199,7 +212,9 @@ def test_a_curated_run_keeps_what_it_says(tmp_path):
 
 def test_a_curator_of_a_third_party(tmp_path, monkeypatch):
     (tmp_path / "my_curators.py").write_text(
-        "import torch\ndef some(samples, context, *, every):\n    return torch.arange(0, len(samples), every)\n"
+        "import torch\n"
+        "def some(samples, context, *, every):\n"
+        "    return torch.arange(0, len(samples), every)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     config = write(
@@ -238,7 +253,9 @@ def test_a_person_marks(tmp_path, tree):
         lines = [f"{name},{'yes' if at % 2 else 0}" for at, (name, _) in enumerate(rows[1:])]
         marks.write_text("\n".join(["file,keep", *lines]))
     found = finish(config, run)
-    assert RunFolder(run).accepted(1).tolist() == [1, 3, 5, 7, 9, 11]
+    accepted = RunFolder(run).accepted(1)
+    assert accepted is not None
+    assert accepted.tolist() == [1, 3, 5, 7, 9, 11]
     assert found[1].metrics["n_train"] == 6
 
 
@@ -323,7 +340,9 @@ def test_marks_go_by_the_file_that_they_stand_beside(tmp_path):
     lines = [f"{at:06d}.png,{int(at in (2, 7))}" for at in range(12)]
     marks.write_text("\n".join(["file,keep", *reversed(lines)]))
     finish(config, tmp_path / "run")
-    assert RunFolder(tmp_path / "run").accepted(0).tolist() == [2, 7]
+    accepted = RunFolder(tmp_path / "run").accepted(0)
+    assert accepted is not None
+    assert accepted.tolist() == [2, 7]
 
 
 @pytest.mark.parametrize(

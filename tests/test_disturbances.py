@@ -1,4 +1,6 @@
-"""What a week brings: disks that fill or fail, folders that vanish, clocks that go back, chains that go on and on."""
+"""What a week brings: disks that fill or fail, folders that vanish, clocks that go back, chains
+that go on and on.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ def test_a_file_system_that_fails_stops_the_run_resumably(
         return honest(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, call, failing)
+        patch.setattr(os, call, failing)
         code, _, err = lab("run", config, "--out", "run")
     assert (code, told in err, "run the same command again" in err) == (3, True, True), err
     assert lab("run", config, "--out", "run")[0] == 0
@@ -105,9 +107,12 @@ def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch,
 
 def test_the_name_of_a_new_generation_is_synced_before_its_manifest(tmp_path, monkeypatch):
     synced, honest = [], files.sync_folder
-    monkeypatch.setattr(
-        files, "sync_folder", lambda folder: synced.append(folder) or honest(folder)
-    )
+
+    def sync_folder(folder):
+        synced.append(folder)
+        honest(folder)
+
+    monkeypatch.setattr(files, "sync_folder", sync_folder)
     finish(write(tmp_path, TINY_GAUSSIAN), tmp_path / "run")
     own = [
         path.name
@@ -145,7 +150,7 @@ def test_a_read_only_directory_is_refused_and_left_as_it_was(lab, tmp_path, monk
     def refuse(source, target, *_):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(target))
 
-    monkeypatch.setattr(files.os, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     code, _, err = lab("run", config, "--out", out, "--set", "generations=4")
     assert code == 2
     assert "Read-only file system" in err
@@ -173,7 +178,8 @@ def test_a_clock_that_goes_back_changes_nothing(lab, tmp_path, monkeypatch):
 def test_a_lock_that_a_dead_process_left_is_no_lock(tmp_path):
     config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
     code = (
-        "import os, sys; from filelock import FileLock; from pathlib import Path; out = Path(sys.argv[1]); out.mkdir();"
+        "import os, sys; from filelock import FileLock; from pathlib import Path;"
+        "out = Path(sys.argv[1]); out.mkdir();"
         "FileLock(out / '.lock').acquire(); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(out)], check=False).returncode == -9
@@ -186,7 +192,8 @@ def test_the_second_of_two_processes_refuses_and_the_first_goes_on(tmp_path):
     config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
     first = Run.from_file(config, out).events()
     next(first)
-    code = "import sys; from imglab.run.run import Run; list(Run.from_file(sys.argv[1], sys.argv[2]).events())"
+    code = "import sys; from imglab.run.run import Run\n"
+    code += "list(Run.from_file(sys.argv[1], sys.argv[2]).events())"
     told = subprocess.run(
         [sys.executable, "-c", code, str(config), str(out)],
         capture_output=True,
@@ -265,6 +272,8 @@ def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             pass  # it ended while it was looked at
         time.sleep(0.5)
+    assert process.stderr is not None
+    assert process.stderr is not None
     assert process.returncode == 0, process.stderr.read()
     process.stderr.close()
 

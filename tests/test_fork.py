@@ -1,4 +1,6 @@
-"""Forks: nothing computed again, nothing lost with the parent, nothing shared that would not hold."""
+"""Forks: nothing computed again, nothing lost with the parent, nothing shared that would
+not hold.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Configs of anybody's: whatever is in one, it is judged in a moment, in words, and nothing of it is run."""
+"""Configs of anybody's: whatever is in one, it is judged in a moment, in words, and nothing of it
+is run.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -68,7 +71,9 @@ def told(error: InputError) -> list[str]:
 
 
 def judge(path: Path, changes=()) -> list[RunConfig]:
-    """Load a config as each command would; return what it holds, having checked that it survives its own dump."""
+    """Load a config as each command would; return what it holds, having checked that it survives
+    its own dump.
+    """
     found: dict[str, RunConfig] = {}
     for load in (load_config, load_sweep):
         try:
@@ -76,11 +81,12 @@ def judge(path: Path, changes=()) -> list[RunConfig]:
         except InputError as error:
             told(error)
             continue
-        found = (
-            {"": loaded}
-            if isinstance(loaded, RunConfig)
-            else dict(getattr(loaded, "chains", None) or loaded.arms)
-        )
+        if isinstance(loaded, RunConfig):
+            found = {"": loaded}
+        elif isinstance(loaded, SweepConfig):
+            found = dict(loaded.arms)
+        else:
+            found = dict(loaded.chains)
     for config in found.values():
         plug_ins(config)
         again = validate_config(parse_yaml(dump_config(config), "dump"), "dump")
@@ -91,11 +97,49 @@ def judge(path: Path, changes=()) -> list[RunConfig]:
 
 NUMBERS = [-1, 0, 1, 2, 3, 8, 16, 100, 1000, 10**5, 10**9, 10**12, 2**63 - 1, 2**63, 10**30]
 WORDS = [
-    "", "x", "digits", "previous", "gaussian", "nowhere/at/all", "a" * 300, "a" * 5000, "é\u202e\x1b[31m", "1e-3",
-    "null", "010", "1:30", "2026-01-01", "<<", "=", "~x", "os:system", "a:b:c", ":", "{}", "(", "((a+)+)+$", "\0",
-    "\ufeff", "\x85", " a ", "a\nb\n", "- a", "# a", "'", '"', "a: b", "!!int 3", "&a", "*a", "%", "@", "`", "😀",
-    "\u2028", "a{99999999999}",
-]  # fmt: skip
+    "",
+    "x",
+    "digits",
+    "previous",
+    "gaussian",
+    "nowhere/at/all",
+    "a" * 300,
+    "a" * 5000,
+    "é\u202e\x1b[31m",
+    "1e-3",
+    "null",
+    "010",
+    "1:30",
+    "2026-01-01",
+    "<<",
+    "=",
+    "~x",
+    "os:system",
+    "a:b:c",
+    ":",
+    "{}",
+    "(",
+    "((a+)+)+$",
+    "\0",
+    "\ufeff",
+    "\x85",
+    " a ",
+    "a\nb\n",
+    "- a",
+    "# a",
+    "'",
+    '"',
+    "a: b",
+    "!!int 3",
+    "&a",
+    "*a",
+    "%",
+    "@",
+    "`",
+    "😀",
+    "\u2028",
+    "a{99999999999}",
+]
 signs = st.characters(codec="utf-8")
 words = st.one_of(st.sampled_from(WORDS), st.text(signs, max_size=12))
 numbers = st.one_of(
@@ -205,7 +249,8 @@ KINDS = [
         "dinov2",
     ),
     *("clip", "sampling", "beam", "gpt2", "not_there:at_all"),
-    *(section.model_fields["kind"].default for section in (*REGIMES, *CURATIONS)),
+    *(section.model_fields["kind"].default for section in REGIMES),
+    *(section.model_fields["kind"].default for section in CURATIONS),
 ]
 
 
@@ -241,12 +286,59 @@ def changed(draw, tree, values=anything):
 
 
 SNIPPETS = [
-    "modality: gaussian\n", "model: ", "kind: ", "{", "}", "[", "]", ", ", ": ", "- ", "? ", "\n", "  ", "\t", "'",
-    '"', "|\n", ">-\n", "#", "---\n", "...\n", "%YAML 1.1\n", "%TAG ! tag:x,2000:\n", "&a ", "*a", "<<: ", "!!int ",
-    "!!bool x", "! ", "!!python/object/apply:os.system [ls]", "!!binary aa", "!!set {a}", "0x", "0b1", "010", "1_0",
-    "1:30", "1e9999", ".inf", "\\", "\\ud800", "\\x00", "\ufeff", "\x00", "\x85", "\x1b", "arms: ", "chains: ",
-    "profiles: ", "profile: x\n", "a", "9",
-]  # fmt: skip
+    "modality: gaussian\n",
+    "model: ",
+    "kind: ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    ": ",
+    "- ",
+    "? ",
+    "\n",
+    "  ",
+    "\t",
+    "'",
+    '"',
+    "|\n",
+    ">-\n",
+    "#",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "%TAG ! tag:x,2000:\n",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!int ",
+    "!!bool x",
+    "! ",
+    "!!python/object/apply:os.system [ls]",
+    "!!binary aa",
+    "!!set {a}",
+    "0x",
+    "0b1",
+    "010",
+    "1_0",
+    "1:30",
+    "1e9999",
+    ".inf",
+    "\\",
+    "\\ud800",
+    "\\x00",
+    "\ufeff",
+    "\x00",
+    "\x85",
+    "\x1b",
+    "arms: ",
+    "chains: ",
+    "profiles: ",
+    "profile: x\n",
+    "a",
+    "9",
+]
 texts = st.one_of(
     st.binary(max_size=200),
     st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
@@ -257,7 +349,9 @@ texts = st.one_of(
 
 @st.composite
 def edited(draw):
-    """The text of a config that ships, with lines repeated, cut, joined, or with what YAML has and configs do not."""
+    """The text of a config that ships, with lines repeated, cut, joined, or with what YAML has and
+    configs do not.
+    """
     lines = draw(st.sampled_from(shipped())).splitlines(keepends=True)
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(lines) - 1))
@@ -415,7 +509,7 @@ class TestTheSchema:
 
     @counts(60, 700)
     def test_what_ships_with_changes(self, examples, path):
-        right = []
+        right: list[object] = []
 
         def check(tree):
             path.write_bytes(as_yaml(tree))
@@ -444,7 +538,7 @@ class TestTheSchema:
             }
             path.write_text(dump_yaml(tree), encoding="utf-8")
             for config in judge(path):
-                assert config.model.keys == {
+                assert getattr(config.model, "keys", None) == {
                     key: value for key, value in found[0].items() if key != "kind"
                 }
                 assert config.name == found[1]
@@ -466,7 +560,7 @@ class TestTheSchema:
         assert not what or any(bound in what for bound in ("characters", "digits", "deeper")), what
 
 
-def small_trees(corpus: Path) -> list[dict]:
+def small_trees(corpus: Path) -> list[dict[str, Any]]:
     """One small chain of each kind of data, and several at once."""
     text = {
         **TINY_CHAIN["modality"],
@@ -512,13 +606,20 @@ paths = st.sampled_from(
     ["corpus", "corpus/0.txt", "small.yaml", "nowhere", "a/b", "hf/x", "corpus\0", "é" * 100, "~"]
 )
 regimes = st.one_of(
-    st.sampled_from(["replace", "real_only", "accumulate", "accumulate_subsample", "not_there:regime"]),
-    st.fixed_dictionaries({"kind": st.just("mix"), "real_fraction": st.one_of(shares, st.lists(shares, max_size=3)),
-                           "real": st.sampled_from(["fixed", "resampled", "fresh"])}),
+    st.sampled_from(
+        ["replace", "real_only", "accumulate", "accumulate_subsample", "not_there:regime"]
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("mix"),
+            "real_fraction": st.one_of(shares, st.lists(shares, max_size=3)),
+            "real": st.sampled_from(["fixed", "resampled", "fresh"]),
+        }
+    ),
     st.fixed_dictionaries({"kind": st.just("synthetic_augmentation"), "ratio": shares}),
     st.fixed_dictionaries({"kind": st.just("fresh_data"), "fresh": sizes}),
     st.fixed_dictionaries({"kind": st.just("sliding_window"), "window": sizes}),
-)  # fmt: skip
+)
 curators = st.one_of(
     st.sampled_from([section.model_fields["kind"].default for section in CURATIONS]),
     st.fixed_dictionaries(
@@ -577,38 +678,75 @@ pretrained = st.fixed_dictionaries({"kind": st.just("pretrained"), "name": paths
 trained = st.fixed_dictionaries({"kind": st.just("bpe"), "vocabulary": sizes})
 made = st.fixed_dictionaries({"kind": st.just("gpt2"), "width": sizes, "heads": sizes})
 OPTIONS = {
-    "generations": sizes, "samples": sizes, "shown": sizes, "seed": sizes, "checkpoint_every": sizes, "base": paths,
-    "start": st.sampled_from(["previous", "base", "scratch"]), "regime": regimes, "curate": curators,
+    "generations": sizes,
+    "samples": sizes,
+    "shown": sizes,
+    "seed": sizes,
+    "checkpoint_every": sizes,
+    "base": paths,
+    "start": st.sampled_from(["previous", "base", "scratch"]),
+    "regime": regimes,
+    "curate": curators,
     "tracker": st.sampled_from(["tensorboard", "wandb", "mlflow", "trackio"]),
-    "threads": st.sampled_from([1, 2, "auto"]), "measure.reference": st.sampled_from(["train", "test"]),
-    "measure.precision_recall_k": sizes, "measure.density_coverage_k": sizes, "modality.n_train": sizes,
-    "modality.n_test": sizes, "modality.n_fresh": sizes, "modality.dimensions": sizes, "modality.components": sizes,
-    "modality.separation": shares, "modality.categories": sizes, "modality.exponent": shares,
+    "threads": st.sampled_from([1, 2, "auto"]),
+    "measure.reference": st.sampled_from(["train", "test"]),
+    "measure.precision_recall_k": sizes,
+    "measure.density_coverage_k": sizes,
+    "modality.n_train": sizes,
+    "modality.n_test": sizes,
+    "modality.n_fresh": sizes,
+    "modality.dimensions": sizes,
+    "modality.components": sizes,
+    "modality.separation": shares,
+    "modality.categories": sizes,
+    "modality.exponent": shares,
     "modality.size": st.sampled_from([4, 5, 7, 16, 32, 4096]),
-    "modality.colour": st.sampled_from(["keep", "grey", "rgb"]), "modality.classes": classes,
-    "modality.class_sizes": st.dictionaries(st.sampled_from(["0", "1", "10"]), sizes), "modality.source": sources,
-    "modality.extractor": st.one_of(st.sampled_from(["pixels", "inception", "encoder", "not_there:A"]), opened),
+    "modality.colour": st.sampled_from(["keep", "grey", "rgb"]),
+    "modality.classes": classes,
+    "modality.class_sizes": st.dictionaries(st.sampled_from(["0", "1", "10"]), sizes),
+    "modality.source": sources,
+    "modality.extractor": st.one_of(
+        st.sampled_from(["pixels", "inception", "encoder", "not_there:A"]), opened
+    ),
     "modality.block": sizes,
     "modality.tokenizer": st.one_of(trained, pretrained),
-    "modality.test_share": shares, "modality.mauve": st.booleans(), "modality.token_budget": sizes,
-    "modality.prompts": st.sampled_from(["current", "original"]), "modality.split_seed": sizes, "model": members,
+    "modality.test_share": shares,
+    "modality.mauve": st.booleans(),
+    "modality.token_budget": sizes,
+    "modality.prompts": st.sampled_from(["current", "original"]),
+    "modality.split_seed": sizes,
+    "model": members,
     "model.models": st.lists(members, min_size=2, max_size=3),
-    "model.shares": st.lists(shares, min_size=2, max_size=3), "model.channels": st.lists(sizes, max_size=6),
-    "model.class_conditional": st.booleans(), "model.hidden": st.lists(sizes), "model.sampling_bias": shares,
-    "model.order": sizes, "model.window": sizes, "model.bandwidth": shares,
+    "model.shares": st.lists(shares, min_size=2, max_size=3),
+    "model.channels": st.lists(sizes, max_size=6),
+    "model.class_conditional": st.booleans(),
+    "model.hidden": st.lists(sizes),
+    "model.sampling_bias": shares,
+    "model.order": sizes,
+    "model.window": sizes,
+    "model.bandwidth": shares,
     "model.network": st.one_of(pretrained, made),
-    "model.lora": st.fixed_dictionaries({"rank": sizes, "targets": st.one_of(st.just("all-linear"), st.lists(words))}),
-    "model.watermark": st.just({}), "model.precision": st.sampled_from(["bf16", "auto"]),
+    "model.lora": st.fixed_dictionaries(
+        {"rank": sizes, "targets": st.one_of(st.just("all-linear"), st.lists(words))}
+    ),
+    "model.watermark": st.just({}),
+    "model.precision": st.sampled_from(["bf16", "auto"]),
     "model.compile": st.booleans(),
-    "model.decoding": st.one_of(st.just("beam"), st.fixed_dictionaries({"kind": st.just("sampling"), "top_k": sizes})),
-    "model.fine_tuning.batch": sizes, "model.training.epochs": shares, "model.name": paths,
-}  # fmt: skip
+    "model.decoding": st.one_of(
+        st.just("beam"), st.fixed_dictionaries({"kind": st.just("sampling"), "top_k": sizes})
+    ),
+    "model.fine_tuning.batch": sizes,
+    "model.training.epochs": shares,
+    "model.name": paths,
+}
 """Keys that sections have, and values of the right type: what the schema cannot judge."""
 
 
 @st.composite
 def plausible(draw, tree):
-    """A copy of a tree in which some keys have other values of their type; now and then a value of any type."""
+    """A copy of a tree in which some keys have other values of their type; now and then a value of
+    any type.
+    """
     for _ in range(draw(st.integers(1, 3))):
         key = draw(st.sampled_from(sorted(OPTIONS)))
         tree = merged(tree, {key: draw(OPTIONS[key])}, "test")
@@ -616,7 +754,9 @@ def plausible(draw, tree):
 
 
 class TestWhatIsCheckedPastTheSchema:
-    """Data are read and models made for configs of which each is small, but for what was changed."""
+    """Data are read and models made for configs of which each is small, but for what was
+    changed.
+    """
 
     @pytest.fixture
     def corpus(self, tmp_path, monkeypatch):
@@ -629,7 +769,7 @@ class TestWhatIsCheckedPastTheSchema:
             (folder / f"{number}.txt").write_text(text)
         return folder
 
-    def check(self, path: Path, right: list):
+    def check(self, path: Path, right: list[object]):
         from imglab.run.build import check, check_each
 
         for load in (load_config, load_sweep):
@@ -648,7 +788,7 @@ class TestWhatIsCheckedPastTheSchema:
     @pytest.mark.filterwarnings("ignore")
     @counts(40, 900)
     def test_data_and_models(self, examples, corpus, tmp_path):
-        right = []
+        right: list[object] = []
 
         def check(tree):
             (tmp_path / "small.yaml").write_bytes(as_yaml(tree))
@@ -666,7 +806,10 @@ BASE = "modality: gaussian\nmodel: gaussian\n"
 LAUGHS = "a0: &a0 [lol]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
 )
-TEXT = "modality: {{kind: text, source: {{kind: files, path: x, document_start: '{}'}}}}\nmodel: ngram\n"
+TEXT = (
+    "modality: {{kind: text, source: {{kind: files, path: x, document_start: '{}'}}}}\n"
+    "model: ngram\n"
+)
 FIXED = {
     "billion laughs": (LAUGHS, "aliases are not allowed"),
     "an alias of itself": ("a: &a [*a]", "aliases are not allowed"),
@@ -675,9 +818,15 @@ FIXED = {
     "a depth bomb of blocks": ("- " * 100_000, "nested deeper than 32 levels"),
     "two megabytes": ("# " + "x" * (2 << 20), f"is larger than {MAX_BYTES} bytes"),
     "many values": ("[" + "a," * 500_000 + "]", f"more than {MAX_VALUES} values"),
-    "a key twice": ("seed: 1\nname: x\nseed: 2\n", "line 3: is not usable YAML: the key 'seed' occurs twice"),
+    "a key twice": (
+        "seed: 1\nname: x\nseed: 2\n",
+        "line 3: is not usable YAML: the key 'seed' occurs twice",
+    ),
     "a key twice, otherwise written": ("seed: 1\n'seed': 2\n", "the key 'seed' occurs twice"),
-    "a key twice, far inside": (BASE + "measure: {reference: test, reference: train}\n", "'reference' occurs twice"),
+    "a key twice, far inside": (
+        BASE + "measure: {reference: test, reference: train}\n",
+        "'reference' occurs twice",
+    ),
     "python": ("a: !!python/object/apply:os.system [touch harmed]", "tags are not allowed"),
     "python's names": ("a: !!python/name:os.system", "tags are not allowed"),
     "a tag that does not fit": ("a: !!bool maybe", "tags are not allowed"),
@@ -693,32 +842,74 @@ FIXED = {
     "profiles of numbers": (BASE + "profiles: {1: {}, a: {}}\nprofile: x", "is not a word"),
     "a key of two lines": (BASE + '"a\\nerror: b": 1', "a key must be one line"),
     "a list as a key": (BASE + "? [1]\n: 2", "a key must be a word"),
-    "a key of a megabyte": (BASE + "? " + "x" * (1 << 19) + "\n: 1", "a key must be one line of at most 255 characters"),
-    "text of a megabyte": (BASE + "start: " + "x" * (1 << 19), "'previous', 'base' or 'scratch', not 'xxx"),
-    "a kind of a megabyte": ("modality: " + "x" * (1 << 19) + "\nmodel: gaussian", "xxx... is not a known modality"),
+    "a key of a megabyte": (
+        BASE + "? " + "x" * (1 << 19) + "\n: 1",
+        "a key must be one line of at most 255 characters",
+    ),
+    "text of a megabyte": (
+        BASE + "start: " + "x" * (1 << 19),
+        "'previous', 'base' or 'scratch', not 'xxx",
+    ),
+    "a kind of a megabyte": (
+        "modality: " + "x" * (1 << 19) + "\nmodel: gaussian",
+        "xxx... is not a known modality",
+    ),
     "an endless number": (BASE + "seed: 1e999999", "1e999999 is not a finite number"),
-    "infinity": ("modality: gaussian\nmodel: {kind: 'not_there:at_all', x: .inf}", ".inf is not a finite number"),
-    "10,000 digits": (BASE + "seed: " + "9" * 10_000, "is not a finite number of at most 100 digits"),
-    "10,000 hexadecimal digits": ("modality: {kind: 0x" + "f" * 10_000 + "}\nmodel: gaussian", "is not a finite number"),
-    "60ths without end": (BASE + "seed: 1" + ":59" * 100_000, "seed: must be a valid integer, not '1:59"),
+    "infinity": (
+        "modality: gaussian\nmodel: {kind: 'not_there:at_all', x: .inf}",
+        ".inf is not a finite number",
+    ),
+    "10,000 digits": (
+        BASE + "seed: " + "9" * 10_000,
+        "is not a finite number of at most 100 digits",
+    ),
+    "10,000 hexadecimal digits": (
+        "modality: {kind: 0x" + "f" * 10_000 + "}\nmodel: gaussian",
+        "is not a finite number",
+    ),
+    "60ths without end": (
+        BASE + "seed: 1" + ":59" * 100_000,
+        "seed: must be a valid integer, not '1:59",
+    ),
     "60ths": (BASE + "seed: 1:30", "seed: must be a valid integer, not '1:30'"),
     "an old octal": (BASE + "seed: 010", "seed: must be a valid integer, not '010'"),
     "an octal": (BASE + "seed: 0o10", "seed: must be a valid integer, not '0o10'"),
     "underscores": (BASE + "seed: 1_000", None),
-    "many unknown keys": (BASE + "".join(f"k{n}: 1\n" for n in range(15_000)), "14900 more problems"),
-    "many arms": (BASE + "arms:\n" + "".join(f"  a{n}: {{}}\n" for n in range(9000)), "there are 9000 of them"),
-    "many chains": ("chains:\n" + "".join(f"  a{n}: {{}}\n" for n in range(9000)), "there are 9000 of them"),
+    "many unknown keys": (
+        BASE + "".join(f"k{n}: 1\n" for n in range(15_000)),
+        "14900 more problems",
+    ),
+    "many arms": (
+        BASE + "arms:\n" + "".join(f"  a{n}: {{}}\n" for n in range(9000)),
+        "there are 9000 of them",
+    ),
+    "many chains": (
+        "chains:\n" + "".join(f"  a{n}: {{}}\n" for n in range(9000)),
+        "there are 9000 of them",
+    ),
     "a nested expression": (TEXT.format("(" * 49 + ")" * 49), None),
     "an expression that overflows": (TEXT.format("a{99999999999}"), None),
     "a long expression": (TEXT.format("(" * 900 + ")" * 900), "at most 100 characters"),
-    "models of another package's class": ("modality: gaussian\nmodel: {kind: 'not_there:at_all', models: 5}", None),
+    "models of another package's class": (
+        "modality: gaussian\nmodel: {kind: 'not_there:at_all', models: 5}",
+        None,
+    ),
     "a name that is a number": (BASE + "name: '1e-3'", None),
     "a name that ends the line": (BASE + 'name: "a\\x85b"', "name: must be a file name"),
-    "more numbers than memory": ("modality: {kind: gaussian, dimensions: 999, n_test: 9999999}\nmodel: kde", "at most"),
-    "more categories than memory": ("modality: {kind: categories, n_test: 99999999}\nmodel: categories", "at most"),
-    "digits as large as posters": ("modality: {kind: image, size: 4096}\nmodel: vae", "size 4096 is too large"),
+    "more numbers than memory": (
+        "modality: {kind: gaussian, dimensions: 999, n_test: 9999999}\nmodel: kde",
+        "at most",
+    ),
+    "more categories than memory": (
+        "modality: {kind: categories, n_test: 99999999}\nmodel: categories",
+        "at most",
+    ),
+    "digits as large as posters": (
+        "modality: {kind: image, size: 4096}\nmodel: vae",
+        "size 4096 is too large",
+    ),
     "a path longer than systems have": (BASE + "base: " + "x" * 300, "base: cannot be a path"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", FIXED)
@@ -747,7 +938,7 @@ def test_other_codings_are_named(coding, tmp_path):
         load_config(path)
 
 
-def command(*arguments, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess:
+def command(*arguments, folder: Path, seconds: float = 120) -> subprocess.CompletedProcess[bytes]:
     """Run the program as a process of its own in `folder`."""
     given_path = os.pathsep.join([str(ROOT), str(folder)])
     environment = {
@@ -762,7 +953,7 @@ def command(*arguments, folder: Path, seconds: float = 120) -> subprocess.Comple
     )
 
 
-def assert_told(done: subprocess.CompletedProcess, codes=(2,)) -> None:
+def assert_told(done: subprocess.CompletedProcess[bytes], codes=(2,)) -> None:
     shown = (done.stdout + done.stderr).decode()
     assert done.returncode in codes, f"{done.args}: {done.returncode}\n{shown}"
     assert "Traceback" not in shown, f"{done.args}\n{shown}"
@@ -869,8 +1060,9 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 status = Path("/proc/self/status")
 peak = used.ru_maxrss  # which on Linux includes the parent's
 if status.exists():
-    peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-print(used.ru_utime + used.ru_stime, peak / 1024, *[name for name in ("torch", "numpy") if name in sys.modules])
+    peak = int(status.read_text().partition("VmHWM:")[2].split()[0])
+imported = [name for name in ("torch", "numpy") if name in sys.modules]
+print(used.ru_utime + used.ru_stime, peak / 1024, *imported)
 """
 
 
@@ -952,15 +1144,32 @@ class TestAnotherPackagesClasses:
 
 
 JUNK = [
-    ["run", "fuzzed.yaml"], ["run", "fuzzed.yaml", "--workers", "2"], ["sweep", "fuzzed.yaml"], ["sweep", "."],
-    ["fork", "nowhere@0", "fuzzed.yaml", "--out", "x"], ["fork", "fuzzed.yaml@" + "9" * 5000, "--out", "x"],
-    ["fork", ".@0", "--out", "y", "--set", "\x1b=\udcff"], ["report", "fuzzed.yaml"], ["report", ".", "\udcff"],
-    ["metrics", "nowhere"], ["metrics", "\x1b[31m"], ["metrics", "x" * 5000], ["export", ".@0", "--to", "z"],
-    ["validate", "x" * 5000], ["validate", "\udcff"], ["validate", "fuzzed.yaml", "--set", "a" * 100_000],
-    ["validate", "fuzzed.yaml", "--set", "=", "--set", "a.b=\udcff"], ["claims", "\x1b", "x"],
-    ["claims", "--profile", "\udcff"], ["run"], ["run", "a", "b"], ["run", "fuzzed.yaml", "--workers", "-1"],
-    ["nothing"], ["validate", ""], ["metrics", ""],
-]  # fmt: skip
+    ["run", "fuzzed.yaml"],
+    ["run", "fuzzed.yaml", "--workers", "2"],
+    ["sweep", "fuzzed.yaml"],
+    ["sweep", "."],
+    ["fork", "nowhere@0", "fuzzed.yaml", "--out", "x"],
+    ["fork", "fuzzed.yaml@" + "9" * 5000, "--out", "x"],
+    ["fork", ".@0", "--out", "y", "--set", "\x1b=\udcff"],
+    ["report", "fuzzed.yaml"],
+    ["report", ".", "\udcff"],
+    ["metrics", "nowhere"],
+    ["metrics", "\x1b[31m"],
+    ["metrics", "x" * 5000],
+    ["export", ".@0", "--to", "z"],
+    ["validate", "x" * 5000],
+    ["validate", "\udcff"],
+    ["validate", "fuzzed.yaml", "--set", "a" * 100_000],
+    ["validate", "fuzzed.yaml", "--set", "=", "--set", "a.b=\udcff"],
+    ["claims", "\x1b", "x"],
+    ["claims", "--profile", "\udcff"],
+    ["run"],
+    ["run", "a", "b"],
+    ["run", "fuzzed.yaml", "--workers", "-1"],
+    ["nothing"],
+    ["validate", ""],
+    ["metrics", ""],
+]
 
 
 class TestTheCommandLine:

@@ -1,4 +1,6 @@
-"""Hostile files: whatever is in them, they open or are refused with a message, and nothing in them is obeyed."""
+"""Hostile files: whatever is in them, they open or are refused with a message, and nothing in them
+is obeyed.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ import socket
 import sys
 import tempfile
 import zipfile
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -833,7 +837,7 @@ class TestRuns:
                 tally.open("results", lambda: write_results(run))
             if file in ("samples.safetensors", "config.yaml", "environment.json") and seed < 3:
                 shutil.rmtree(tmp_path / "out", ignore_errors=True)
-                tally.open("export", lambda g=g: export(f"{run}@{g}", tmp_path / "out"))
+                tally.open("export", partial(export, f"{run}@{g}", tmp_path / "out"))
             path.unlink()
             path.write_bytes(whole)
             if file == "metrics.json":
@@ -1037,12 +1041,13 @@ class TestRuns:
         files.write_signed(tmp_path / NAMES, {"names": ["a.png", "b.png"]})
         tally = Tally()
         whole = b"file,keep\na.png,1\nb.png,0\n"
-        context = Context(torch.zeros(2, 1), torch.zeros(2, 1), None, None, 0, 0, tmp_path)
+        unused: Any = None
+        context = Context(torch.zeros(2, 1), torch.zeros(2, 1), unused, unused, 0, 0, tmp_path)
         unmarked = 0
         for seed in range(60):
             (tmp_path / MARKS).write_bytes(spoiled(whole, random.Random(seed)))
             try:
-                tally.open("marks", lambda: human(None, context))
+                tally.open("marks", lambda: human(unused, context))
             except Stopped:  # a mark is missing: the person is asked again
                 unmarked += 1
         assert tally.tried + unmarked == 60
@@ -1133,11 +1138,10 @@ class TestNeutralised:
         shown = text.replace("\r\n", "\n").replace("\r", "\n")
         if "\0" not in text:
             assert shown in "".join(read.text).replace("\r\n", "\n").replace("\r", "\n")
-        found = json.loads(
-            re.search(
-                r'<script type="application/json" id="data">(.*?)</script>', html, re.S
-            ).group(1)
+        (data,) = re.findall(
+            r'<script type="application/json" id="data">(.*?)</script>', html, re.S
         )
+        found = json.loads(data)
         assert found["arms"][0]["generations"][0]["words"][0] == text
 
     @MANY

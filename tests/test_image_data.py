@@ -134,7 +134,9 @@ class TestFolder:
         assert "b.jpg: cannot be read as an image" in message
 
     def test_depths_and_transparency(self, folder):
-        """Eight bits a channel are taken as they are, transparent parts lie on white, the rest is refused."""
+        """Eight bits a channel are taken as they are, transparent parts lie on white, the rest is
+        refused.
+        """
         one = {"source": {"kind": "folder", "path": str(folder / "cat")}, "n_test": 1}
         for path in (folder / "cat").iterdir():
             path.unlink()
@@ -292,7 +294,9 @@ class TestTorchvision:
         )
 
     def test_pictures_one_by_one(self, monkeypatch):
-        """A class without a data tensor, with pictures of many sizes and a split of its own name."""
+        """A class without a data tensor, with pictures of many sizes and a split of its
+        own name.
+        """
 
         class Pets:
             def __init__(self, root, split, download=False, breed=""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -78,9 +79,8 @@ class TestSavedModel:
             folder = tmp_path / name
             folder.mkdir()
             fitted(digits, **settings).save(folder / "model")
-            code = re.search(
-                r"```python\n(.*?)```", (folder / "model" / "README.md").read_text(), re.S
-            ).group(1)
+            card = (folder / "model" / "README.md").read_text()
+            code = re.findall(r"```python\n(.*?)```", card, re.S)[0]
             assert len(code.splitlines()) <= 13
             monkeypatch.chdir(folder)
             exec(code, {})
@@ -121,7 +121,7 @@ class TestFit:
         work = DiffusionModel(settings, digits).fit(train, start=None, seed=1)
         while True:
             try:
-                losses.append(next(work).loss)
+                losses.append(next(work).loss or 0.0)
             except StopIteration as end:
                 model = end.value
                 break
@@ -159,6 +159,8 @@ class TestFit:
         work = model.fit(train, start=None, seed=1)
         for _ in range(6):
             progress = next(work)
+        assert progress.state is not None
+        assert progress.state is not None
         save_file(
             {k: v.contiguous() for k, v in progress.state().items()}, tmp_path / "state.safetensors"
         )
@@ -197,7 +199,9 @@ class TestSampling:
         assert (few != many).double().mean() < 1e-2
 
     def test_guidance_leans_away_from_the_unconditional_model(self, digits):
-        """sampling_bias lambda is a guidance weight of 1 / lambda - 1, and 1 is no guidance at all."""
+        """sampling_bias lambda is a guidance weight of 1 / lambda - 1, and 1 is no
+        guidance at all.
+        """
         model = fitted(digits, class_conditional=True)
         labels, time = torch.arange(10), torch.tensor(500)
         images = seeds.normal((1, 8, 8), range(10), seed=0)
@@ -214,7 +218,9 @@ class TestSampling:
     @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
     @pytest.mark.parametrize("sampler", ["dpm-solver++", "ddim", "ddpm"])
     def test_samplers_find_the_data_of_a_perfect_model(self, digits, prediction, sampler):
-        """A model that always knows the image is half grey draws grey, from pure noise, in few steps."""
+        """A model that always knows the image is half grey draws grey, from pure noise, in few
+        steps.
+        """
         settings = DiffusionSettings(prediction=prediction, sampler=sampler)
         noising = _noising(settings)
 
@@ -261,7 +267,9 @@ class TestExtractors:
         real = load_real_images(ImageSettings())
         classifier = Classifier(ClassifierSettings(images=25_000), 10)
         classifier.prepare(real.train, tmp_path)
-        assert (classifier.predict(real.test.images) == real.test.labels).double().mean() > 0.9
+        assert real.test.labels is not None
+        right = torch.eq(classifier.predict(real.test.images), real.test.labels)
+        assert right.double().mean() > 0.9
 
     def test_pixels(self):
         images = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
@@ -279,7 +287,8 @@ class TestExtractors:
         with pytest.raises(InputError, match="use `inception`, `dinov2`, `clip` or `pixels`"):
             ImageModality(ImageSettings.model_validate(settings))
         modality = ImageModality(ImageSettings.model_validate({**settings, "extractor": "pixels"}))
-        measured = modality.metrics(modality.real("test"), model=None, generation0=None, seed=0)
+        unused: Any = None
+        measured = modality.metrics(modality.real("test"), model=unused, generation0=unused, seed=0)
         assert measured.values["class_counts"] is None
         assert "no labels" in measured.reasons["class_counts"]
         assert measured.values["contrast_drift"] is None
@@ -336,7 +345,7 @@ def test_scores_agree_with_torch_fidelity(inception_weights):
     ]
     real, drawn = (torch.nn.functional.avg_pool2d(part.float(), 3, 1, 1).byte() for part in parts)
 
-    class Images(torch.utils.data.Dataset):
+    class Images(torch.utils.data.Dataset[torch.Tensor]):
         def __init__(self, images):
             self.images = images
 
@@ -366,7 +375,10 @@ def test_scores_agree_with_torch_fidelity(inception_weights):
         cache=False,
     )
     extractor = Inception(InceptionSettings(weights=str(inception_weights)))
-    pair = {"real": extractor.features(real), "synthetic": extractor.features(drawn)}
+    pair: dict[str, Any] = {
+        "real": extractor.features(real),
+        "synthetic": extractor.features(drawn),
+    }
     found = prdc(**pair, precision_recall_k=3)
     assert frechet_distance(**pair) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
     assert kernel_distance(**pair)[0] == pytest.approx(

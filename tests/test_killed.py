@@ -1,4 +1,6 @@
-"""Crash safety, proved by killing: whenever a run is killed, the same command makes the same bytes of it."""
+"""Crash safety, proved by killing: whenever a run is killed, the same command makes the same bytes
+of it.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ COLD = 20
 
 
 def bytes_of(run):
-    """sha256 of every file, but what holds times: the log and the page, with the list that names the page's hash."""
+    """sha256 of every file, but what holds times: the log and the page, with the list that names
+    the page's hash.
+    """
     others = {"events.jsonl", ".lock", "report.html", SEAL}
     found = [path for path in sorted(run.rglob("*")) if path.is_file()]
     return {
@@ -80,7 +84,9 @@ def finished_files(run):
 
 
 def looked_at(out, before):
-    """Check what a kill has left: nothing of a finished generation is made anew, and nothing seems damaged."""
+    """Check what a kill has left: nothing of a finished generation is made anew, and nothing seems
+    damaged.
+    """
     now = finished_files(out)
     assert before.items() <= now.items(), "a finished generation was made again"
     if (out / "config.yaml").exists():
@@ -92,13 +98,15 @@ def looked_at(out, before):
 @pytest.mark.parametrize("name", CHAINS)
 def test_killed_at_any_operation_and_resumed(name, tmp_path, record_property):
     config = write(tmp_path, CHAINS[name])
-    operations = attempt(config, tmp_path / "whole")
+    operations = attempt(config, tmp_path / "whole") or 0
     assert operations > 60, "a run has more operations than that"
     expected, chance = bytes_of(tmp_path / "whole"), random.Random(name)
     assert expected
     killed = 0
     for turn in range(ROUNDS.get(name, 4)):
-        out, before, kills = tmp_path / f"run{turn}", {}, []
+        out = tmp_path / f"run{turn}"
+        before: dict[str, str] = {}
+        kills: list[Moment] = []
         for _ in range(KILLS):
             moment = Moment(
                 chance.randrange(1, max(2, operations // 2)), torn=chance.random() < 0.5
@@ -146,7 +154,8 @@ def test_killed_from_outside_at_random_times(name, tmp_path, record_property):
         bytes_of(tmp_path / "whole"),
         random.Random(name),
     )
-    killed, before = 0, {}
+    killed = 0
+    before: dict[str, str] = {}
     for turn in range(12):
         out = tmp_path / f"run{turn // 4}"
         before = {} if turn % 4 == 0 else before
@@ -163,7 +172,10 @@ def test_killed_from_outside_at_random_times(name, tmp_path, record_property):
 def test_killed_after_cold_starts_of_the_command_line(tmp_path, record_property):
     config = write(tmp_path, {**CHAINS["accumulate"], "generations": 60, "samples": 30})
     attempt(config, tmp_path / "whole", changes=["threads=1"], results=True)
-    out, before, chance, killed = tmp_path / "run", {}, random.Random(0), 0
+    out = tmp_path / "run"
+    before: dict[str, str] = {}
+    chance = random.Random(0)
+    killed = 0
     command = [
         sys.executable,
         "-m",
@@ -179,9 +191,9 @@ def test_killed_after_cold_starts_of_the_command_line(tmp_path, record_property)
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        steps = chance.choice(
-            [0, 1, 2, 2, 3, 3]
-        )  # lines that it has printed: none, its title, generations
+        assert process.stdout is not None
+        # Lines that it has printed: none, its title, generations.
+        steps = chance.choice([0, 1, 2, 2, 3, 3])
         for _ in zip(range(steps), process.stdout, strict=False):
             pass
         time.sleep(chance.uniform(0, 0.3 if steps else 4.0))

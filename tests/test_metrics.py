@@ -1,4 +1,6 @@
-"""Metrics against closed forms, limits and reference implementations; degenerate and collapsed features too."""
+"""Metrics against closed forms, limits and reference implementations; degenerate and collapsed
+features too.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ class TestFrechet:
         first, second = np.cov(real.numpy().T), np.cov(synthetic.numpy().T)
         if min(n, m) > d:
             root = np.trace(scipy.linalg.sqrtm(first @ second).real)
-        else:  # sqrtm of a singular product loses half the digits; tr (AB)^(1/2) = |A^(1/2) B^(1/2)|_* does not
+        # Sqrtm of a singular product loses half the digits; tr (AB)^(1/2) = |A^(1/2) B^(1/2)|_*
+        # does not.
+        else:
             root = scipy.linalg.svdvals(
                 scipy.linalg.sqrtm(first).real @ scipy.linalg.sqrtm(second).real
             ).sum()
@@ -254,7 +258,9 @@ class TestPRDC:
             assert getattr(ours, name) == pytest.approx(float(value), abs=1e-12), name
 
     def test_mode_collapse_has_precision_and_no_recall(self):
-        """Which argument is which: a generator that knows one mode of ten is precise and recalls little."""
+        """Which argument is which: a generator that knows one mode of ten is precise and recalls
+        little.
+        """
         modes = 20 * normal(10, 4, 1)
         real = torch.cat([mode + normal(50, 4, 10 + i) for i, mode in enumerate(modes)])
         synthetic = modes[0] + normal(500, 4, 99)

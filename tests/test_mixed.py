@@ -1,6 +1,11 @@
-"""Chains of more than one model: shares are exact, each sample knows who drew it, generations take turns."""
+"""Chains of more than one model: shares are exact, each sample knows who drew it, generations take
+turns.
+"""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -203,9 +208,8 @@ def test_a_later_member_keeps_its_checkpoint_while_the_first_is_fitted_again():
         def fit(self, train, *, start, seed, resume=None):
             first = int(resume["step"]) if resume else 0
             for step in range(first, 10):
-                yield Progress(
-                    "fit", step + 1, 10, None, lambda step=step: {"step": torch.tensor(step + 1)}
-                )
+                state: Any = partial(dict, step=torch.tensor(step + 1))
+                yield Progress("fit", step + 1, 10, None, state)
             return (yield from super().fit(train, start=start, seed=seed))
 
     population = Population([Slow(GaussianModelSettings()) for _ in range(2)], [0.5, 0.5])

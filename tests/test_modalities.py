@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ QUICK_VAE = {
     "fine_tuning": {"images": 64},
 }
 QUICK_UNET = {"kind": "diffusion", "channels": [8], **QUICK}
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "image, autoencoder": (DIGITS, QUICK_VAE),
     "image, autoencoder, marked": (
         DIGITS,
@@ -290,7 +291,7 @@ def test_contracts_of_the_first_version_are_still_called():
     """Version 0.1 said `first` for generation 0's model, and models said `measures`."""
 
     class Old(Drawn):
-        def metrics(self, samples, *, model, first, seed):
+        def metrics(self, samples, *, model, first, seed):  # type: ignore[override]
             return Measures({"of_first": first.value})
 
     class OldAdder(Adder):

@@ -1,9 +1,12 @@
-"""Numbers that went wrong: a chain stops with advice or goes on, and what does not exist is null with a reason."""
+"""Numbers that went wrong: a chain stops with advice or goes on, and what does not exist is null
+with a reason.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +82,7 @@ def test_samples_that_are_all_alike_none_at_all_or_too_large(lab, tmp_path, mode
 def constant(tmp_path, value):
     path = tmp_path / "constant.npz"
     images, labels = np.full((60, 8, 8), value, np.uint8), np.arange(60) % 3
-    parts = {
+    parts: dict[str, Any] = {
         "train_images": images,
         "train_labels": labels,
         "test_images": images[:40],
@@ -144,7 +147,9 @@ def test_fewer_images_than_features_say_that_the_error_bar_is_undefined(lab, tmp
 
 
 def test_a_gradient_without_end_stops_before_the_step(monkeypatch):
-    """The loss itself is finite still: the step after it would be the first to tell, with weights that are spoiled."""
+    """The loss itself is finite still: the step after it would be the first to tell, with weights
+    that are spoiled.
+    """
 
     def steep(loss):
         return loss + (loss - loss.detach()).sqrt()

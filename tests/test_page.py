@@ -1,4 +1,6 @@
-"""The page of runs: what it says, what it holds, and what it does with damaged, strange and large input."""
+"""The page of runs: what it says, what it holds, and what it does with damaged, strange and large
+input.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,8 @@ from tests.page_fixtures import IMAGES, run_chain_in
 
 
 def data_of(html):
-    return json.loads(
-        re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S).group(1)
-    )
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
+    return json.loads(data)
 
 
 def imglab(monkeypatch, *arguments):
@@ -111,8 +112,9 @@ class TestVerdict:
             ]
             arms.append(type(arm)(name, arm.folder, rows))
         assert verdict(arms) == [
-            "Recall of replace fell from 0.91 to 0.48 (real against real: 0.89), while a tenth real kept 0.80; "
-            "FID (classifier) of replace rose from 11 to 20.8, while a tenth real had 12.5 in 1 generation."
+            "Recall of replace fell from 0.91 to 0.48 (real against real: 0.89), "
+            "while a tenth real kept 0.80; FID (classifier) of replace rose from 11 to 20.8, "
+            "while a tenth real had 12.5 in 1 generation."
         ]
 
     def test_arms_that_fare_alike_are_not_played_off(self, finished_runs):
@@ -137,7 +139,11 @@ class TestVerdict:
 
     def test_the_last_seed_that_has_a_value_says_nothing_of_the_others(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
-        band = {"mean": [0.9, 0.5, 0.1], "low": [0.88, 0.4, None], "high": [0.92, 0.6, None]}
+        band: dict[str, list[float | None]] = {
+            "mean": [0.9, 0.5, 0.1],
+            "low": [0.88, 0.4, None],
+            "high": [0.92, 0.6, None],
+        }
         rows = [{**row, "fid": None, "floor": {}} for row in arm.rows]
         swept = type(arm)(arm.name, arm.folder, rows, bands={"recall": band}, seeds=5)
         assert "fell from 0.90 to 0.50" in verdict([swept])[0]
@@ -160,8 +166,8 @@ class TestCharts:
         chart = line_chart(
             "m", [Line("a", [(0, 1.0, 1.0, 1.0), (1, 0.5, 0.4, 0.6), (2, 0.0, 0.0, 0.0)], 0)], 2
         )
-        points = re.search(r'polyline class="line s0" points="([^"]+)"', chart).group(1).split()
-        (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points)
+        (points,) = re.findall(r'polyline class="line s0" points="([^"]+)"', chart)
+        (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points.split())
         assert x1 - x0 == pytest.approx(x2 - x1, abs=0.1)
         assert y1 - y0 == pytest.approx(y2 - y1, abs=0.11), "0.5 lies in the middle"
         assert y0 < y2
@@ -340,7 +346,7 @@ class TestTakeAway:
         for name in ("curves.png", "curves.svg", "tails.svg", "strip.png", "metrics.csv"):
             assert (run / name).stat().st_size > 100
         with Image.open(run / "grid.webp") as animation:
-            assert animation.n_frames == 3
+            assert getattr(animation, "n_frames", 1) == 3
         once = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         write_results(run)
         assert {name: (run / name).read_bytes() for name in once} == once, (
@@ -529,15 +535,13 @@ class TestNotebook:
         run = Run(
             validate_config({"name": "run", **IMAGES, "generations": 1}, "test"), tmp_path / "run"
         )
-        assert (
-            "no finished generation" in run._repr_html_()
-            or "not a run directory" in run._repr_html_()
-        )
+        empty = run._repr_html_() or ""
+        assert "no finished generation" in empty or "not a run directory" in empty
         generation = next(iter(run.generations()))
-        html = generation._repr_html_()
+        html = generation._repr_html_() or ""
         assert "real against real" in html
         assert "data:image/png;base64," in html
-        assert "<iframe" in run._repr_html_()
+        assert "<iframe" in (run._repr_html_() or "")
 
     def test_every_class_that_has_a_view_shows_it(self, finished_runs):
         from imglab import Generation, Run, SideBySide, Sweep
@@ -569,7 +573,8 @@ assert not [name for name in sys.modules if name.startswith(("imglab.report", "t
 assert "no such run" in Run()._repr_html_()
 assert "imglab.report.notebook" in sys.modules
 """
-        subprocess.run([sys.executable, "-c", code], check=True)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     def test_nothing_below_the_report_imports_it(self):
         package = Path(gallery.__file__).parent.parent

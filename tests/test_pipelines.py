@@ -1,4 +1,6 @@
-"""Pretrained pipelines: opened as they are, fine-tuned, drawn from, saved so that diffusers opens them again."""
+"""Pretrained pipelines: opened as they are, fine-tuned, drawn from, saved so that diffusers opens
+them again.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import copy
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,12 +30,13 @@ from imglab.images import captured_inputs, denoising
 from imglab.images.captured_inputs import Flow, plain_keys
 from imglab.images.denoisers import denoiser_of
 from imglab.images.extractor_settings import ClipSettings, DinoSettings
-from imglab.images.pipelines import _sampler, _steps
+from imglab.images.pipelines import PipelineModel, _sampler, _steps
 from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.settings import PipelineSettings
+from imglab.model import GenerativeModel
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
-from imglab.stages import _draw
+from imglab.stages import draw
 from tests.test_images import finish
 from tests.test_run_directory import hashes
 
@@ -56,12 +60,22 @@ def chain(pipelines, name, modality=DIGITS, **model):
     return validate_config({**tree, "modality": modality, "model": section}, "test")
 
 
+def model_of(pipelines, name, modality=DIGITS, **model):
+    """The model of such a chain; what it holds beyond the contract is a pipeline's."""
+    return model_of(pipelines, name, modality, **model)
+
+
+def pipeline_of(model: GenerativeModel) -> Any:
+    assert isinstance(model, PipelineModel)
+    return model.pipeline
+
+
 def captions(captioned, **changes):
     source = {"kind": "captioned_folder", "path": str(captioned)}
     return {"kind": "image", "source": source, "n_test": 6, "extractor": "pixels", **changes}
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "ddpm": {},
     "ddim_bf16": {},
     "by_class": {"sampling_bias": 0.5},
@@ -95,8 +109,10 @@ def test_text_to_image_keeps_the_contracts(name, changes, pipelines, captioned):
 
 @pytest.mark.parametrize("name", ["pixart", "stable_diffusion_3", "flux"])
 def test_a_transformer_is_trained_on_what_its_pipeline_gives_it(name, pipelines, captioned):
-    """One call of the pipeline's own: for the same latents, time and prompt the prediction is the pipeline's."""
-    model = build(chain(pipelines, name, captions(captioned)), "test").models[0]
+    """One call of the pipeline's own: for the same latents, time and prompt the prediction is the
+    pipeline's.
+    """
+    model = model_of(pipelines, name, captions(captioned))
     pipeline, seen = model.pipeline, []
     denoiser = model._denoiser(pipeline)
     handle = pipeline.transformer.register_forward_hook(
@@ -259,6 +275,7 @@ def test_the_same_run_gives_the_same_bytes(pipelines, tmp_path):
 def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):
     built = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test")
     model = built.models[0]
+    assert isinstance(model, PipelineModel)
     labels = built.modality.conditions(TrainingSet.of(built.modality.real("train")), 7, seed=0)
     whole = model.sample(7, conditions=labels, seed=3).data.int()
     model._settings = model._settings.model_copy(update={"sampling_batch": 2})
@@ -269,49 +286,37 @@ def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):
 def test_averaged_weights_and_own_dtype(pipelines, tmp_path):
     shutil.copytree(pipelines / "ddpm", tmp_path / "ddpm")
     shutil.copytree(pipelines / "ddpm/unet", tmp_path / "ddpm/unet_ema")
-    built = build(chain(tmp_path, "ddpm"), "test").models[0]
+    built = model_of(tmp_path, "ddpm")
     weights = built.network.state_dict()
     with torch.no_grad():
         for tensor in weights.values():
             tensor.mul_(0)
     built.network.save_pretrained(tmp_path / "ddpm/unet_ema")
-    again = build(chain(tmp_path, "ddpm"), "test").models[0]
+    again = model_of(tmp_path, "ddpm")
     assert all(float(tensor.abs().max()) == 0 for tensor in again.network.state_dict().values())
-    assert build(chain(pipelines, "ddim_bf16"), "test").models[0].network.dtype == torch.bfloat16
-    assert (
-        build(chain(pipelines, "ddim_bf16", dtype="fp32"), "test").models[0].network.dtype
-        == torch.float32
-    )
+    assert model_of(pipelines, "ddim_bf16").network.dtype == torch.bfloat16
+    assert model_of(pipelines, "ddim_bf16", dtype="fp32").network.dtype == torch.float32
 
 
 def test_its_own_dtype_is_that_of_the_weights_that_are_opened(pipelines, tmp_path):
     """Folders of the hub often hold weights in fp16 beside those in fp32, whole or in parts."""
     shutil.copytree(pipelines / "ddpm", tmp_path / "ddpm")
-    half = build(chain(pipelines, "ddpm"), "test").models[0].network.half()
+    half = model_of(pipelines, "ddpm").network.half()
     half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16")
-    assert build(chain(tmp_path, "ddpm"), "test").models[0].network.dtype == torch.float32
-    assert (
-        build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype
-        == torch.float16
-    )
+    assert model_of(tmp_path, "ddpm").network.dtype == torch.float32
+    assert model_of(tmp_path, "ddpm", variant="fp16").network.dtype == torch.float16
     (tmp_path / "ddpm/unet/diffusion_pytorch_model.fp16.safetensors").unlink()
     half.save_pretrained(tmp_path / "ddpm/unet", variant="fp16", max_shard_size="50KB")
-    assert (
-        build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype
-        == torch.float16
-    )
-    build(chain(pipelines, "ddpm"), "test").models[0].network.save_pretrained(
-        tmp_path / "ddpm/unet_ema"
-    )
-    assert (
-        build(chain(tmp_path, "ddpm", variant="fp16"), "test").models[0].network.dtype
-        == torch.float32
-    )
+    assert model_of(tmp_path, "ddpm", variant="fp16").network.dtype == torch.float16
+    model_of(pipelines, "ddpm").network.save_pretrained(tmp_path / "ddpm/unet_ema")
+    assert model_of(tmp_path, "ddpm", variant="fp16").network.dtype == torch.float32
 
 
 def test_layers_that_fp16_would_spoil_stay_in_fp32(pipelines, captioned, tmp_path):
-    """Transformers keeps one layer of T5's in fp32; so does a generation that was saved and opened."""
-    built = build(chain(pipelines, "pixart", captions(captioned), dtype="fp16"), "test").models[0]
+    """Transformers keeps one layer of T5's in fp32; so does a generation that was saved
+    and opened.
+    """
+    built = model_of(pipelines, "pixart", captions(captioned), dtype="fp16")
     built.save(tmp_path / "model")
     for model in (built, load_model(tmp_path / "model")):
         assert model.network.dtype == torch.float16
@@ -320,10 +325,12 @@ def test_layers_that_fp16_would_spoil_stay_in_fp32(pipelines, captioned, tmp_pat
 
 
 def test_averaged_weights_of_the_hub_are_downloaded_too(pipelines, tmp_path, monkeypatch):
-    """Those beside the pipeline's own, in whose place they are opened; not those of every checkpoint of a training."""
+    """Those beside the pipeline's own, in whose place they are opened; not those of every
+    checkpoint of a training.
+    """
     there = tmp_path / "there"
     shutil.copytree(pipelines / "ddpm", there)
-    network = build(chain(pipelines, "ddpm"), "test").models[0].network
+    network = model_of(pipelines, "ddpm").network
     network.conv_out.bias.data.fill_(7.0)
     for folder in ("unet_ema", "checkpoint-500/unet_ema"):
         network.save_pretrained(there / folder)
@@ -338,15 +345,15 @@ def test_averaged_weights_of_the_hub_are_downloaded_too(pipelines, tmp_path, mon
 
     monkeypatch.setattr(DiffusionPipeline, "download", download)
     monkeypatch.setattr("imglab.images.pipelines.snapshot_download", download)
-    model = build(chain(Path("somebody"), "ddpm"), "test").models[0]
+    model = model_of(Path("somebody"), "ddpm")
     assert float(model.network.conv_out.bias[0]) == 7
     assert (tmp_path / "here/unet_ema/diffusion_pytorch_model.safetensors").is_file()
     assert not list((tmp_path / "here").glob("checkpoint-500/unet_ema/*.safetensors"))
 
 
 def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
-    latent = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test").models[0]
-    pixels = build(chain(pipelines, "ddpm"), "test").models[0]
+    latent = model_of(pipelines, "stable_diffusion", captions(captioned))
+    pixels = model_of(pipelines, "ddpm")
     for sampler in ("ddim", "ddpm"):
         for model, clipped in ((latent, False), (pixels, True)):
             settings = PipelineSettings(name="any", sampler=sampler)
@@ -356,9 +363,7 @@ def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
 def saved_unet(pipelines, folder, scheduler=None, **changes):
     """Save the smallest pipeline with another UNet."""
     with seeds.isolated("another UNet"):
-        unet = UNet2DModel.from_config(
-            {**build(chain(pipelines, "ddpm"), "test").models[0].network.config, **changes}
-        )
+        unet = UNet2DModel.from_config({**model_of(pipelines, "ddpm").network.config, **changes})
     DDPMPipeline(unet, scheduler or DDPMScheduler()).save_pretrained(folder / "other")
     return build(chain(folder, "other"), "test")
 
@@ -380,16 +385,23 @@ def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
 
 
 def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipelines, monkeypatch):
-    """A part's labels are a view of all labels, and what is sent of a view is all that it is one of."""
+    """A part's labels are a view of all labels, and what is sent of a view is all that it is one
+    of.
+    """
     built, sent = build(chain(pipelines, "by_class"), "test"), []
-    monkeypatch.setattr(distributed, "all_gather", lambda value: sent.append(value) or [value])
+
+    def all_gather(value):
+        sent.append(value)
+        return [value]
+
+    monkeypatch.setattr(distributed, "all_gather", all_gather)
     finish(
-        _draw(
+        draw(
             built.modality,
             built.models[0],
             TrainingSet.of(built.modality.real("train")),
             20,
-            None,
+            source=None,
             seed=1,
         )
     )
@@ -474,7 +486,7 @@ def test_a_pipelines_own_guidance_is_the_default(pipelines):
 def test_other_architectures_are_refused_by_name(pipelines, captioned):
     built = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test")
     for part in ("vae", "tokenizer"):
-        broken = copy.copy(built.models[0].pipeline)
+        broken = copy.copy(pipeline_of(built.models[0]))
         broken.__dict__[part] = None
         with pytest.raises(InputError, match=f"has no {part}"):
             denoiser_of(broken, built.modality.spec, "{}")
@@ -497,7 +509,7 @@ def test_other_architectures_are_refused_by_name(pipelines, captioned):
 )
 def test_a_unet_that_is_told_more_is_refused(changes, parts, told, pipelines, captioned):
     built = build(chain(pipelines, "stable_diffusion", captions(captioned)), "test")
-    broken = copy.copy(built.models[0].pipeline)
+    broken = copy.copy(pipeline_of(built.models[0]))
     broken.__dict__["unet"] = copy.deepcopy(broken.unet)
     broken.unet.register_to_config(**changes)
     broken.__dict__.update(parts)
@@ -572,7 +584,7 @@ class TestCaptions:
         path = folder / "metadata.jsonl"
         path.write_text(path.read_text().replace("dark", "dark\u2028indeed"), encoding="utf-8")
         found = build_modality(chain(pipelines, "stable_diffusion", captions(folder)))
-        assert "dark indeed" in found.spec.conditions
+        assert "dark indeed" in (found.spec.conditions or ())
 
     def test_none_at_all(self, captioned, pipelines, tmp_path):
         folder = shutil.copytree(captioned, tmp_path / "images")
@@ -591,7 +603,8 @@ class TestExtractors:
             chain(pipelines, "stable_diffusion", captions(captioned, extractor=extractor))
         )
         real = modality.real("test")
-        found = modality.metrics(real, model=None, generation0=None, seed=0)
+        unused: Any = None
+        found = modality.metrics(real, model=unused, generation0=unused, seed=0)
         assert 0 <= found.values["clip_score"] <= 100
         assert found.values["clip_score"] == found.floor["clip_score"]["mean"]
         assert found.values["hue_drift"] is not None
@@ -617,7 +630,9 @@ class TestExtractors:
 
 class TestMemory:
     def test_where_it_runs_out_a_step_is_taken_in_parts(self, pipelines, monkeypatch, caplog):
-        """The gradient of a batch is the same in parts, up to rounding; the log says what happened."""
+        """The gradient of a batch is the same in parts, up to rounding; the log says what
+        happened.
+        """
         built = build(chain(pipelines, "ddpm"), "test")
         train = TrainingSet.of(built.modality.real("train"))
         whole = finish(built.models[0].fit(train, start=built.models[0], seed=1))
@@ -637,7 +652,7 @@ class TestMemory:
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
 
     def test_drawing_goes_on_in_smaller_batches(self, pipelines, monkeypatch, caplog):
-        model = build(chain(pipelines, "ddpm"), "test").models[0]
+        model = model_of(pipelines, "ddpm")
         whole = model.sample(8, seed=1).data
         denoise = denoising._denoise
 

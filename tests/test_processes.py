@@ -1,4 +1,6 @@
-"""One chain by several processes: the same samples, nothing twice, no hanging when one dies, and it can go on."""
+"""One chain by several processes: the same samples, nothing twice, no hanging when one dies, and it
+can go on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +24,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
-CHAIN = {
+CHAIN: dict[str, Any] = {
     "generations": 2,
     "samples": 101,  # odd: shares of 50 and 51
     "shown": 3,
@@ -62,7 +65,9 @@ FSDP = {
     "use_cpu": False,
     "fsdp_config": {"fsdp_version": 2},
 }
-"""What `accelerate config` writes for one machine whose two processes are to have parts of the weights."""
+"""What `accelerate config` writes for one machine whose two processes are to have parts of the
+weights.
+"""
 
 
 def command(launcher, config, out):
@@ -96,7 +101,7 @@ def run(launcher, config, out, timeout=240, **environment):
     )
 
 
-def write(folder, tree, name="chain") -> Path:
+def write(folder: Path, tree, name="chain") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump({"name": name, **tree}))
     return path
@@ -152,15 +157,21 @@ def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
     """Under FSDP two processes fit what one fits."""
     trees = {
         "text": yaml.safe_load((ROOT / "configs/smoke/text.yaml").read_text()),
-        "vae": {**CHAIN, "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 2000}}},
+        "vae": {
+            **CHAIN,
+            "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 2000}},
+        },
         "lora": {
             **CHAIN,
             "model": {
-                "kind": "pipeline", "name": str(pipelines / "dit"), "steps": 2, "lora": {"targets": ["to_q", "to_v"]},
+                "kind": "pipeline",
+                "name": str(pipelines / "dit"),
+                "steps": 2,
+                "lora": {"targets": ["to_q", "to_v"]},
                 "fine_tuning": {"images": 64, "batch": 16},
             },
         },
-    }  # fmt: skip
+    }
     tree = {**trees[kind], "generations": 2, "checkpoint_every": 500}
     config = write(tmp_path, {**tree, "name": "chain"} if kind == "text" else tree)
     for launcher, out in (("none", "one"), ("torchrun", "two")):
@@ -201,9 +212,11 @@ def test_other_kinds_run_too(name, tmp_path):
 
 
 def started(config, out, **environment):
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(
-        command("torchrun", config, out), **quiet, env={**os.environ, **environment}
+        command("torchrun", config, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
     )
 
 
@@ -278,7 +291,7 @@ def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):
 def test_shares_are_whole(monkeypatch):
     for size in (1, 2, 3, 7):
         monkeypatch.setattr(distributed, "world_size", lambda size=size: size)
-        shares = []
+        shares: list[int] = []
         for number in range(size):
             monkeypatch.setattr(distributed, "rank", lambda number=number: number)
             shares += distributed.shard(10)

@@ -1,25 +1,29 @@
-"""The run directory: what is in it, that it resumes to the same bytes wherever it is cut, and what it refuses."""
+"""The run directory: what is in it, that it resumes to the same bytes wherever it is cut, and what
+it refuses.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from filelock import FileLock
 
-from imglab.config.load import load_config
+from imglab import Progress
 from imglab.errors import InputError
 from imglab.generation import Generation
 from imglab.run.run import Run
 from imglab.store import files
 from imglab.store.hashes import SEAL
 from imglab.store.reader import RunFolder
+from tests.conftest import load_chain
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
-TINY_IMAGE = {
+TINY_IMAGE: dict[str, Any] = {
     "generations": 2,
     "samples": 24,
     "shown": 4,
@@ -37,14 +41,14 @@ TINY_IMAGE = {
         "fine_tuning": {"images": 64, "batch": 32},
     },
 }
-TINY_CHAIN = {
+TINY_CHAIN: dict[str, Any] = {
     "generations": 2,
     "samples": 20,
     "shown": 4,
     "modality": {**TINY_TEXT, "n_fresh": 0},
     "model": TINY_MODEL,
 }
-TINY_GAUSSIAN = {
+TINY_GAUSSIAN: dict[str, Any] = {
     "generations": 3,
     "regime": {"kind": "mix", "real_fraction": 0.2, "real": "fresh"},
     "modality": {"kind": "gaussian", "n_train": 30, "n_test": 30},
@@ -52,7 +56,7 @@ TINY_GAUSSIAN = {
 }
 
 
-TINY_MIXED = {
+TINY_MIXED: dict[str, Any] = {
     "generations": 3,
     "samples": 20,
     "curate": {"kind": "oracle", "keep": 0.5},
@@ -69,7 +73,9 @@ TINIES = {"gaussian": TINY_GAUSSIAN, "image": TINY_IMAGE, "text": TINY_CHAIN, "m
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINIES if name != "gaussian"]
 ALSO_SLOW = pytest.mark.parametrize("whole", ["gaussian", *SLOW], indirect=True)
-"""One kind of data by default, all with `-m slow`: each costs seconds, and what is tested knows no kind."""
+"""One kind of data by default, all with `-m slow`: each costs seconds, and what is tested knows no
+kind.
+"""
 
 
 def write(folder: Path, tree, name="tiny") -> Path:
@@ -89,7 +95,9 @@ def finish(config: Path, out: Path, changes=()):
 
 
 def hashes(run: Path) -> dict[str, str]:
-    """sha256 of every file that must not depend on when, where or how often the run was cut: the page has its times."""
+    """sha256 of every file that must not depend on when, where or how often the run was cut: the
+    page has its times.
+    """
     others = ("events.jsonl", ".lock", "report.html")
     found = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in others]
     names = [
@@ -116,7 +124,7 @@ def test_layout(whole):
         "gaussian": {"scatter.png"},
         "text": {"sheet.txt", "per_sample.safetensors", "exhibit.json"},
     }
-    config = load_config(run / "config.yaml")
+    config = load_chain(run / "config.yaml")
     common = {
         "model",
         "samples.safetensors",
@@ -127,7 +135,7 @@ def test_layout(whole):
         "manifest.json",
     }
     curated = {"accepted.safetensors"} if config.curate else set()
-    assert names == common | own[config.modality.kind] | curated
+    assert names == common | own[config.modality.model_dump()["kind"]] | curated
     assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {
         path.name for path in run.iterdir()
     }
@@ -163,7 +171,7 @@ def test_config_is_resolved_and_sealed(whole):
     saved = yaml.safe_load(rest)
     assert isinstance(saved["threads"], int)
     assert saved["samples"] in (20, 24, 30)
-    assert load_config(run / "config.yaml").seed == load_config(config).seed
+    assert load_chain(run / "config.yaml").seed == load_chain(config).seed
 
 
 def test_no_path_of_this_machine_is_in_the_generations(whole):
@@ -200,11 +208,12 @@ def test_a_fit_that_is_cut_goes_on_from_its_checkpoint(tmp_path):
     finish(config, tmp_path / "whole")
     out, changes = tmp_path / "cut", ["checkpoint_every=32"]
     chain = Run.from_file(config, out, changes).events()
-    fits = (event for event in chain if event.stage == "fit")
+    fits = (event for event in chain if isinstance(event, Progress) and event.stage == "fit")
     assert [next(fits).seen for _ in range(3)] == [32, 64, 96]
     chain.close()
     events = Run.from_file(config, out, changes).events()
-    assert [event.seen for event in events if getattr(event, "stage", "") == "fit"] == [128, 32, 64]
+    fits = (event for event in events if isinstance(event, Progress) and event.stage == "fit")
+    assert [event.seen for event in fits] == [128, 32, 64]
     expected = {
         name: found for name, found in hashes(tmp_path / "whole").items() if "/model/" in name
     }
@@ -217,7 +226,9 @@ class Cut(BaseException):
 
 
 def cut_at_write(monkeypatch, number, moment):
-    """Make the `number`-th write from now on fail, in the middle of it or just before its rename."""
+    """Make the `number`-th write from now on fail, in the middle of it or just before its
+    rename.
+    """
     honest, writes = files.write_atomically, iter(range(10**6))
 
     def write_atomically(path, write):

@@ -18,7 +18,7 @@ def script(monkeypatch, capsys, name, *arguments) -> str:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as Python itself does for a script
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
     runpy.run_path(str(ROOT / "scripts" / name), run_name="__main__")
-    return capsys.readouterr().out
+    return str(capsys.readouterr().out)
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""Several chains under common settings: their directories, their figure, resuming, and what is refused."""
+"""Several chains under common settings: their directories, their figure, resuming, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +27,7 @@ from imglab.report.side_by_side import relative_figure
 from imglab.store import files
 from imglab.studies.commands import Commands
 from imglab.studies.jobs import Outcome, run_jobs
+from tests.conftest import load_chain
 from tests.test_report import row
 from tests.test_run_directory import hashes
 from tests.text_fixtures import TINY_TEXT
@@ -33,7 +38,7 @@ VECTORS = {
     "model": "gaussian",
     "generations": 3,
 }
-BOTH = {
+BOTH: dict[str, Any] = {
     "regime": "replace",
     "generations": 2,
     "seed": 5,
@@ -59,7 +64,9 @@ def imglab(monkeypatch, *arguments):
 
 
 def test_a_chain_has_the_common_settings_and_its_own(config):
-    chains = load_config(config).chains
+    both = load_config(config)
+    assert isinstance(both, SideBySideConfig)
+    chains = both.chains
     assert list(chains) == ["text", "vectors"]
     assert [chain.generations for chain in chains.values()] == [2, 3]
     assert {chain.seed for chain in chains.values()} == {5}
@@ -116,6 +123,7 @@ def test_it_goes_on_where_it_was_cut(config, tmp_path):
     cut = SideBySide.from_file(config, tmp_path / "cut").generations()
     for _ in range(3):
         next(cut)
+    assert isinstance(cut, Generator)
     cut.close()
     list(SideBySide.from_file(config, tmp_path / "cut").generations())
     assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
@@ -151,7 +159,10 @@ def test_workers_for_one_chain_are_refused(config, tmp_path, monkeypatch, capsys
 def test_an_interrupt_ends_the_commands_too(monkeypatch):
     """One ends when told to, one does not listen: it is ended all the same."""
     monkeypatch.setattr("imglab.studies.commands.GRACE", 0.5)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('up', flush=True); time.sleep(60)"
+    )
     commands = {
         "deaf": [sys.executable, "-c", deaf],
         "good": [sys.executable, "-c", "import time; time.sleep(60)"],
@@ -176,7 +187,7 @@ def test_as_separate_processes(config, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "text: " in printed
     assert "vectors: " in printed
-    threads = load_config(tmp_path / "apart" / "text" / "config.yaml").threads
+    threads = load_chain(tmp_path / "apart" / "text" / "config.yaml").threads
     assert imglab(monkeypatch, "run", config, "--out", "turn", "--set", f"threads={threads}") == 0
     for chain in ("text", "vectors"):
         for generation in (tmp_path / "turn" / chain).glob("generation_*"):

@@ -1,4 +1,6 @@
-"""Blurred sets, mixtures and categories: densities against scipy and scikit-learn, chains against theory."""
+"""Blurred sets, mixtures and categories: densities against scipy and scikit-learn, chains against
+theory.
+"""
 
 from __future__ import annotations
 
@@ -433,7 +435,9 @@ def test_chains_follow_what_is_predicted(case):
 
 
 def test_a_wrong_prediction_is_noticed():
-    """The comparison tells blurred chains from those without a kernel, and few data from endless."""
+    """The comparison tells blurred chains from those without a kernel, and few data from
+    endless.
+    """
     model, regime, modality, _ = CHAINS["kde, replace"]
     found = chain_metrics(modality, model, regime, 40, ["variance"])[0]
     assert z_score(found[:, -1], gaussian.replace_mle(N, GENERATIONS).variance) > 4

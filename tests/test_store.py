@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +29,7 @@ from tests.text_fixtures import finish as result
 
 SAMPLES = Samples.drawn(torch.randn(6, 2), torch.arange(6))
 WORDS = {"shown": [{"label": "a"}], "real": None}
-RESULTS = {
+RESULTS: dict[str, Any] = {
     "samples": SAMPLES,
     "shown": Samples.drawn(torch.zeros(2, 2)),
     "exhibit": NearestReal(
@@ -83,7 +86,9 @@ def test_a_file_that_is_on_no_list_is_not_a_finished_stage(tmp_path):
         (tmp_path / "generation_000" / "accepted.safetensors").write_bytes(b"half of it")
         assert not store.has(0, "accepted")
         store.put(0, "accepted", RESULTS["accepted"])
-        assert store.accepted(0).tolist() == [0, 2, 5]
+        accepted = store.accepted(0)
+        assert accepted is not None
+        assert accepted.tolist() == [0, 2, 5]
 
 
 class TestOpeningABase:
@@ -119,7 +124,7 @@ class TestOpeningABase:
 def test_observers_see_each_event_in_their_order_and_close_the_chain():
     seen = []
 
-    def chain():
+    def chain() -> Generator[Any, None, None]:
         try:
             yield from "abc"
         finally:
@@ -128,7 +133,7 @@ def test_observers_see_each_event_in_their_order_and_close_the_chain():
     def observer(name):
         def watch(events):
             try:
-                with observers.closing(events):
+                with closing(events):
                     for event in events:
                         seen.append(f"{name} {event}")
                         yield event
@@ -138,7 +143,8 @@ def test_observers_see_each_event_in_their_order_and_close_the_chain():
         return watch
 
     events = observers.watched(chain(), [observer("first"), observer("second")])
-    assert next(events) == "a"
+    first: object = next(events)
+    assert first == "a"
     events.close()
     assert seen == [
         "first a",

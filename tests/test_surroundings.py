@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ FOLDERS = [
 ]
 
 
-def lab(folder: Path, *arguments, environment, **how) -> subprocess.CompletedProcess:
+def lab(folder: Path, *arguments, environment, **how) -> subprocess.CompletedProcess[Any]:
     """Run the command in a process of its own, in `folder`, on one processor."""
     command = [sys.executable, "-m", "imglab", *map(str, arguments)]
     return subprocess.run(
@@ -168,8 +169,15 @@ def test_closed_streams_are_not_missed(streams, config, expected, tmp_path):
 def test_who_reads_the_output_may_go(config, expected, tmp_path):
     """As in `imglab run ... | head -1`: no traceback, and the same command goes on."""
     command = [sys.executable, "-m", "imglab", "run", str(config), "--out", "run"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=tmp_path, env=surroundings(), **pipes) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=surroundings(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -190,7 +198,7 @@ def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys)
             main()
         out, err = capsys.readouterr()
         assert (end.value.code or 0, err) == (0, "")
-        return out
+        return str(out)
 
     shown = call("run", str(config), f"--out={name}", "--set", "generations=2")
     assert "\x1b" not in shown

@@ -1,4 +1,6 @@
-"""Sweeps: configs that say what they mean, statistics that are right, runs that nothing is lost of."""
+"""Sweeps: configs that say what they mean, statistics that are right, runs that nothing
+is lost of.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,10 @@ class TestConfig:
         ]
 
     def test_changes_are_laid_over(self):
-        tree = {"model": {"kind": "a", "x": 1, "deep": {"y": 1}}, "regime": "replace"}
+        tree: dict[str, Any] = {
+            "model": {"kind": "a", "x": 1, "deep": {"y": 1}},
+            "regime": "replace",
+        }
         assert merged(tree, {"model": {"x": 2}}, "")["model"] == {
             "kind": "a",
             "x": 2,
@@ -212,7 +217,7 @@ class TestStatistics:
         alarms = [
             statistics.false_alarm_rate(np.exp(generator.normal(size=(6, 5)))) for _ in range(100)
         ]
-        assert 0.005 < np.mean(alarms) < 0.08
+        assert 0.005 < np.mean(np.array(alarms, dtype=float)) < 0.08
 
     def test_leaving_is_for_good(self):
         control = np.array([[1.0, 1.0, 1.0, 1.0], [1.1, 1.1, 1.1, 1.1], [0.9, 0.9, 0.9, 0.9]])
@@ -258,7 +263,9 @@ def test_a_contrast_pairs_seeds_and_needs_five():
 
 
 def test_scores_at_different_sizes_are_not_compared():
-    """A curated arm draws more than the control: its Frechet distance is of another number of samples."""
+    """A curated arm draws more than the control: its Frechet distance is of another number of
+    samples.
+    """
     ours, theirs = ({seed: rows([1.0 + seed, 2.0 + seed]) for seed in range(5)} for _ in range(2))
     for found in ours.values():
         for row in found:
@@ -415,6 +422,8 @@ def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
         "2",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout is not None
     for line in process.stdout:
         if line.split()[0].isdigit() and int(line.split()[0]) > 5:
             process.send_signal(signal.SIGTERM)

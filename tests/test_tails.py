@@ -47,6 +47,8 @@ def test_chances_of_each_category():
     for _ in range(60):
         counts = torch.binomial(torch.full_like(counts, 100.0), counts, generator=generator) / 100
     assert exact == pytest.approx(float((counts > 0).double().mean()), abs=0.04)
+    assert exact is not None
+    assert exact is not None
     assert exact > chance_alive(0.1, 100, 60), (
         "the rare limit forgets that a category can take over"
     )

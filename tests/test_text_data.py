@@ -80,7 +80,7 @@ class TestSources:
             (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
         found = read_corpus(HubSource(name=str(tmp_path)))
         assert list(found.train) == ["train 0", "train 1", "train 2"]
-        assert list(found.test) == ["test 0", "test 1", "test 2"]
+        assert list(found.test or ()) == ["test 0", "test 1", "test 2"]
         with pytest.raises(
             InputError,
             match=r"modality\.source\.column: there is no column 'texts' \(one of: text\)",

@@ -43,6 +43,7 @@ from imglab.text.decoding import (
     whole_reader,
 )
 from imglab.text.likelihood import model_metrics
+from imglab.text.model import TextModel
 from imglab.text.ngram_network import NgramForCausalLM
 from imglab.text.scoring import score_tokens
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT, finish, text_parts
@@ -132,7 +133,9 @@ class TestSampling:
             assert torch.allclose(last, model.network(tokens).logits[:, -1], atol=1e-5)
 
     def test_another_batch_size_changes_few_texts(self, fitted):
-        """Only rounding differs, and only where the noise falls within rounding of a border between tokens."""
+        """Only rounding differs, and only where the noise falls within rounding of a border between
+        tokens.
+        """
         modality, model = fitted
         prompts = prompts_of(modality, 48)
         one = model.sample(48, conditions=prompts, seed=5).data
@@ -192,7 +195,9 @@ class TestReading:
         ],
     )
     def test_every_architecture_is_read_with_its_context(self, config, keys, cached):
-        """Where the key-value cache is passed over without a word, everything is read again: the same logits."""
+        """Where the key-value cache is passed over without a word, everything is read again: the
+        same logits.
+        """
         network = tiny(config, **keys)
         found = reads_with_cache(network)
         assert cached in (found, None), "of Mamba it depends on the version of transformers"
@@ -301,6 +306,8 @@ class TestLikelihood:
         found = model_metrics(
             samples, modality.real("test").data, modality.tokenizer, model=model, generation0=model
         )
+        assert samples.condition is not None
+        assert samples.condition is not None
         whole = torch.cat([samples.condition, samples.data], 1)
         with torch.inference_mode():
             expected = torch.distributions.Categorical(
@@ -386,7 +393,9 @@ class TestNgram:
         assert found.values["entropy"] > 0
 
     def test_the_tail_dies_as_theory_says(self):
-        """Order 1 without smoothing is multinomial resampling of the vocabulary, whose survivors have a closed form."""
+        """Order 1 without smoothing is multinomial resampling of the vocabulary, whose survivors
+        have a closed form.
+        """
         modality, model = text_parts(
             {"tokenizer": {"kind": "bpe", "vocabulary": 1000}, "n_train": 150},
             {"kind": "ngram", "order": 1, "smoothing": 0.0, "sampling_batch": 150},
@@ -488,7 +497,9 @@ class TestSavedModel:
 
 @pytest.fixture(scope="module")
 def opt(tmp_path_factory):
-    """A tiny OPT with its tokenizer, as `save_pretrained` leaves them; it knows more tokens than the tokenizer has."""
+    """A tiny OPT with its tokenizer, as `save_pretrained` leaves them; it knows more tokens than
+    the tokenizer has.
+    """
     folder = tmp_path_factory.mktemp("opt")
     modality, _ = text_parts()
     modality.tokenizer.save_pretrained(folder)
@@ -531,6 +542,8 @@ class TestPretrained:
         }
         base = OPTForCausalLM.from_pretrained(opt).state_dict()
         for generation in Run(validate_config(tree, "test"), tmp_path / "run").generations():
+            assert isinstance(generation.model, TextModel)
+            assert isinstance(generation.model, TextModel)
             found = generation.model.network.state_dict()
             assert all(torch.allclose(found[name], base[name], atol=1e-6) for name in base)
             assert int(generation.samples.data.max()) < 300, (
@@ -680,7 +693,9 @@ class TestPretrained:
             text_parts({"extractor": {"kind": "sentence_encoder", "name": str(tmp_path / "t5")}})
 
     def test_a_sentence_encoder_has_one_name_whatever_its_checkpoint_lacks(self, tmp_path):
-        """A missing pooler is filled at random; that must neither show nor move the global state."""
+        """A missing pooler is filled at random; that must neither show nor move the
+        global state.
+        """
         shape = {
             "vocab_size": 300,
             "hidden_size": 16,

@@ -46,7 +46,8 @@ def test_repetition_is_the_share_of_ngrams_that_came_before():
 def test_distinct_and_repetition_equal_plain_counting(rows, n):
     grams = [[tuple(row[at : at + n]) for at in range(6 - n + 1)] for row in rows]
     every = [gram for row in grams for gram in row]
-    # Large token numbers: n-grams of a real vocabulary would overflow 64 bits if they were numbered naively.
+    # Large token numbers: n-grams of a real vocabulary would overflow 64 bits if they were numbered
+    # naively.
     tokens = torch.tensor(rows) + 2**40
     assert distinct(tokens, n) == pytest.approx(len(set(every)) / len(every))
     assert repetition(tokens, n).tolist() == pytest.approx(
@@ -118,7 +119,8 @@ class TestPortions:
         ):
             floor = found.floor[name]
             assert floor["sd"] > 0
-            # The training text against floors of training and test text: of one kind, but for rare words, which a
+            # The training text against floors of training and test text: of one kind, but for rare
+            # words, which a
             # portion of the training text has itself.
             if name != "rare_word_survival":
                 assert abs(found.values[name] - floor["mean"]) < 8 * (
@@ -127,7 +129,9 @@ class TestPortions:
         assert found.values["rare_word_survival"] > found.floor["rare_word_survival"]["mean"]
 
     def test_the_floor_of_rare_words_equals_plain_counting(self, parts):
-        """Rare words are those of the rest of the real text, test part included; a portion keeps some."""
+        """Rare words are those of the rest of the real text, test part included; a portion keeps
+        some.
+        """
         real, portions = parts
         floor = portions.metrics(real).floor["rare_word_survival"]["mean"]
         everything = torch.cat([real, portions.held_out])
@@ -143,7 +147,8 @@ class TestPortions:
             )
             rare = [word for word, count in counts.items() if count <= 7]
             found.append(sum(word in left for word in rare) / len(rare))
-        # Plain counting cuts the words at the borders of blocks in the rest too: some rare "words" more.
+        # Plain counting cuts the words at the borders of blocks in the rest too: some rare "words"
+        # more.
         assert floor == pytest.approx(sum(found) / 20, rel=0.25)
 
     def test_twice_the_samples_give_the_same_value_and_a_smaller_error(self, parts):

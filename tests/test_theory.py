@@ -1,4 +1,6 @@
-"""The closed forms, and the real loop against them: 300 Gaussian chains of 20 generations for each regime."""
+"""The closed forms, and the real loop against them: 300 Gaussian chains of 20 generations for each
+regime.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import torch
 
 from imglab import regimes
 from imglab.loop import run_chain
+from imglab.measure import Measure
 from imglab.measures import Features, Measures
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.solvable.gaussian.model import GaussianModel
@@ -19,13 +22,13 @@ from imglab.solvable.theory import gaussian
 CHAINS, GENERATIONS, N = 300, 20, 20
 
 
-class Unmeasured:
+class Unmeasured(Measure):
     """Stands in for `Measure`: the fitted parameters are all that these tests look at."""
 
     def __init__(self, modality):
         self.modality = modality
 
-    def prepare(self):
+    def prepare(self, n_synthetic=None):
         yield from ()
 
     def features(self, samples):
@@ -56,6 +59,8 @@ def fitted_parameters(regime, estimator="mle", start="scratch"):
             start=start,
         )
         for generation in events:
+            assert isinstance(generation.model, GaussianModel)
+            assert isinstance(generation.model, GaussianModel)
             mean, covariance = generation.model.moments
             found[:, chain, generation.index] = torch.stack([mean[0], covariance[0, 0]])
     return found
@@ -118,7 +123,9 @@ def test_loop_fresh_mix_follows_theory():
 
 @pytest.mark.slow
 def test_loop_synthetic_augmentation_settles():
-    """Fixed real n plus lambda n synthetic: n Var(mu) -> 1 + lambda / (1 + 2 lambda) for large n."""
+    """Fixed real n plus lambda n synthetic: n Var(mu) -> 1 + lambda / (1 + 2 lambda) for
+    large n.
+    """
     ratio, n = 1.0, 20
     found = fitted_parameters(partial(regimes.synthetic_augmentation, ratio=ratio))
     expected = gaussian.augmentation_mean_variance(n, ratio)

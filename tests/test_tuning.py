@@ -1,8 +1,12 @@
-"""What `auto` becomes: chosen once by measurement, written down with its reason, kept when the run goes on."""
+"""What `auto` becomes: chosen once by measurement, written down with its reason, kept when the run
+goes on.
+"""
 
 from __future__ import annotations
 
 import json
+import time
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +21,7 @@ from imglab.model import Choice
 from imglab.run.cache import RunCache
 from imglab.store.reading import read_generation
 
-CHAIN = {
+CHAIN: dict[str, Any] = {
     "name": "auto",
     "generations": 1,
     "samples": 20,
@@ -152,12 +156,13 @@ def test_the_largest_batch_that_fits(room, largest, monkeypatch):
 
     clock = iter(range(10**6))
     monkeypatch.setattr(autotune, "guided", drawn)
-    monkeypatch.setattr(autotune.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
 
     class Little:
         shape, told, network = (1, 2, 2), False, torch.nn.Linear(1, 1)
 
-    chosen = autotune._sampling_batch(Little(), DiffusionSettings())
+    little: Any = Little()
+    chosen = autotune._sampling_batch(little, DiffusionSettings())
     assert chosen.value == largest
     assert f"{2 * largest} images at a time do not fit" in chosen.why
 

@@ -1,4 +1,6 @@
-"""The mark on images: what it changes, what it says without a mark and with one; its table with `-m slow -s`."""
+"""The mark on images: what it changes, what it says without a mark and with one; its table with `-m
+slow -s`.
+"""
 
 from __future__ import annotations
 
@@ -179,7 +181,8 @@ class TestDetection:
     )
     @pytest.mark.parametrize("marked", [False, True])
     def test_false_positives_are_as_many_as_the_normal_law_says(self, images, group, marked):
-        """Textures of one key are independent, digits are too much alike: one key for each. So the count is binomial.
+        """Textures of one key are independent, digits are too much alike: one key for each. So the
+        count is binomial.
 
         Another key's mark changes nothing in that.
         """
@@ -239,7 +242,8 @@ def test_table(shared_data):
         each = [share(z) for z in null]
         thresholds = [float(torch.quantile(null.flatten(), q)) for q in (0.99, 0.999)]
         nulls.append(
-            f"| {name} | {null.mean():.2f} | {null.std():.2f} | {share(null):.2f} | {share(null, ONE_PER_MILLE):.3f} "
+            f"| {name} | {null.mean():.2f} | {null.std():.2f} "
+            f"| {share(null):.2f} | {share(null, ONE_PER_MILLE):.3f} "
             f"| {min(each):.1f} to {max(each):.1f} | {thresholds[0]:.2f} | {thresholds[1]:.2f} |"
         )
         if not name.startswith("digits"):
@@ -275,7 +279,9 @@ SMALL_GPT2 = {
     "model", [{"kind": "ngram", "order": 3}, SMALL_GPT2], ids=["n-grams", "GPT-2 shape"]
 )
 def test_text_is_found_at_the_rates_that_the_docs_give(model):
-    """1,000 texts of 64 tokens at each strength; the threshold lets through 1% of the real training blocks."""
+    """1,000 texts of 64 tokens at each strength; the threshold lets through 1% of the real training
+    blocks.
+    """
 
     def marked(strength):
         section = model if strength is None else {**model, "watermark": {"strength": strength}}
