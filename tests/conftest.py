@@ -19,7 +19,12 @@ os.environ.setdefault(
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytest_plugins = ["tests.cli_fixtures", "tests.page_fixtures", "tests.pipeline_fixtures"]
+pytest_plugins = [
+    "tests.cli_fixtures",
+    "tests.page_fixtures",
+    "tests.pipeline_fixtures",
+    "tests.tiny_chains",
+]
 
 
 def load_chain(path: Path, changes: Sequence[str] = ()) -> RunConfig:

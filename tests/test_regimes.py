@@ -16,7 +16,7 @@ from imglab.config import kinds
 from imglab.config.sections import REGIME_SECTIONS
 from imglab.regimes import Regime
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
-from tests.test_run_directory import TINY_GAUSSIAN, write
+from tests.tiny_chains import TINY_GAUSSIAN, write
 
 ALL: dict[str, Regime] = {
     "replace": regimes.replace,

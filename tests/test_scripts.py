@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.test_run_directory import TINY_CHAIN, TINY_IMAGE, write
-from tests.test_side_by_side import BOTH
+from tests.studies.test_side_by_side import BOTH
+from tests.tiny_chains import TINY_CHAIN, TINY_IMAGE, write
 
 
 def script(monkeypatch, capsys, name, *arguments) -> str:

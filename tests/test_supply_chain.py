@@ -15,7 +15,7 @@ import pytest
 
 from imglab.run.environment import PACKAGES
 from tests.conftest import ROOT
-from tests.test_run_directory import TINY_GAUSSIAN, finish, write
+from tests.tiny_chains import TINY_GAUSSIAN, finish, write
 
 AT_RUN_TIME = ("hub", "lora", "ray")
 """The optional parts that a run uses; the others are for tests and for developing."""

@@ -60,7 +60,7 @@ def imported(tree: ast.Module) -> list[ast.Module]:
 
 
 def test_every_test_asserts():
-    files = sorted(Path(__file__).parent.glob("test_*.py"))
+    files = sorted(Path(__file__).parent.rglob("test_*.py"))
     assert len(files) > 30
     assert not {
         f"{path.name}: {name}"
