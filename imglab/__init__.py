@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imglab.store.views import View, provide_views
 from imglab.text.autoclass import register_when_imported
+from imglab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from imglab.check import check_modality as check_modality
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from imglab.store.reader import RunFolder as RunFolder
     from imglab.studies.side_by_side import SideBySide as SideBySide
     from imglab.studies.sweeps.run import Sweep as Sweep
-
-__version__ = "0.1.0"
 
 register_when_imported()
 

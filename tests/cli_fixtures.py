@@ -16,7 +16,9 @@ def imglab(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as end:
         main()
     out, err = capsys.readouterr()
-    return end.value.code or 0, out, err
+    code = end.value.code or 0
+    assert isinstance(code, int)
+    return code, out, err
 
 
 @pytest.fixture

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from imglab.config.schema import RunConfig
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault(
@@ -15,7 +19,22 @@ os.environ.setdefault(
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytest_plugins = ["tests.cli_fixtures", "tests.page_fixtures", "tests.pipeline_fixtures"]
+pytest_plugins = [
+    "tests.cli_fixtures",
+    "tests.page_fixtures",
+    "tests.pipeline_fixtures",
+    "tests.tiny_chains",
+]
+
+
+def load_chain(path: Path, changes: Sequence[str] = ()) -> RunConfig:
+    """Load the config of one chain."""
+    from imglab.config.load import load_config
+    from imglab.config.schema import RunConfig
+
+    config = load_config(path, changes)
+    assert isinstance(config, RunConfig)
+    return config
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from imglab.config.load import validate_config
 from imglab.run.run import Run
 from tests.text_fixtures import TINY_TEXT
 
-IMAGES = {
+IMAGES: dict[str, Any] = {
     "modality": {
         "kind": "image",
         "source": "digits",
@@ -24,14 +25,14 @@ IMAGES = {
     "shown": 9,
     "threads": 1,
 }
-TEXTS = {
+TEXTS: dict[str, Any] = {
     "modality": {**TINY_TEXT, "n_fresh": 0},
     "model": {"kind": "ngram", "order": 2},
     "generations": 3,
     "shown": 3,
     "threads": 1,
 }
-VECTORS = {
+VECTORS: dict[str, Any] = {
     "modality": {"kind": "gaussian", "n_train": 40, "n_test": 40},
     "model": "gaussian",
     "generations": 4,
@@ -39,7 +40,7 @@ VECTORS = {
 }
 
 
-def run_chain_in(folder: Path, name: str, sections: dict, **changes) -> Path:
+def run_chain_in(folder: Path, name: str, sections: dict[str, Any], **changes) -> Path:
     config = validate_config({"name": name, **sections, **changes}, "test")
     for _ in Run(config, folder / name).generations():
         pass

@@ -1,4 +1,6 @@
-"""Small pipelines and encoders, made from configs and saved as their libraries save them; small captioned images."""
+"""Small pipelines and encoders, made from configs and saved as their libraries save them; small
+captioned images.
+"""
 
 from __future__ import annotations
 
@@ -96,17 +98,40 @@ def transformers_that_read(reader, encoder, projecting):
     t5, letters = tiny_t5(16)
     t5_wide, _ = tiny_t5(32)
     pixart = PixArtTransformer2DModel(
-        **heads, in_channels=4, out_channels=8, num_layers=1, cross_attention_dim=16, caption_channels=16,
-        sample_size=8, norm_num_groups=8, use_additional_conditions=False,
-    )  # fmt: skip
+        **heads,
+        in_channels=4,
+        out_channels=8,
+        num_layers=1,
+        cross_attention_dim=16,
+        caption_channels=16,
+        sample_size=8,
+        norm_num_groups=8,
+        use_additional_conditions=False,
+    )
     joint = SD3Transformer2DModel(
-        **heads, sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_layers=1, joint_attention_dim=32,
-        caption_projection_dim=16, pooled_projection_dim=32, pos_embed_max_size=16,
-    )  # fmt: skip
+        **heads,
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        joint_attention_dim=32,
+        caption_projection_dim=16,
+        pooled_projection_dim=32,
+        pos_embed_max_size=16,
+    )
     flux = FluxTransformer2DModel(
-        num_attention_heads=1, attention_head_dim=16, patch_size=1, in_channels=16, num_layers=1, num_single_layers=1,
-        joint_attention_dim=16, pooled_projection_dim=16, guidance_embeds=True, axes_dims_rope=(4, 4, 8),
-    )  # fmt: skip
+        num_attention_heads=1,
+        attention_head_dim=16,
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        joint_attention_dim=16,
+        pooled_projection_dim=16,
+        guidance_embeds=True,
+        axes_dims_rope=(4, 4, 8),
+    )
     encoders = {
         "text_encoder": projecting(),
         "text_encoder_2": projecting(),
@@ -116,18 +141,29 @@ def transformers_that_read(reader, encoder, projecting):
     flow = FlowMatchEulerDiscreteScheduler
     return {
         "pixart": PixArtSigmaPipeline(
-            tokenizer=letters, text_encoder=t5, vae=tiny_vae(3), transformer=pixart,
+            tokenizer=letters,
+            text_encoder=t5,
+            vae=tiny_vae(3),
+            transformer=pixart,
             scheduler=DPMSolverMultistepScheduler(),
         ),
         "stable_diffusion_3": StableDiffusion3Pipeline(
-            **encoders, **tokenizers, vae=tiny_vae(3, shift_factor=0.06, scaling_factor=1.5), transformer=joint,
+            **encoders,
+            **tokenizers,
+            vae=tiny_vae(3, shift_factor=0.06, scaling_factor=1.5),
+            transformer=joint,
             scheduler=flow(shift=3.0),
         ),
         "flux": FluxPipeline(
-            vae=tiny_vae(3, shift_factor=0.1, scaling_factor=0.4), text_encoder=encoder, tokenizer=reader,
-            text_encoder_2=t5, tokenizer_2=letters, transformer=flux, scheduler=flow(),
+            vae=tiny_vae(3, shift_factor=0.1, scaling_factor=0.4),
+            text_encoder=encoder,
+            tokenizer=reader,
+            text_encoder_2=t5,
+            tokenizer_2=letters,
+            transformer=flux,
+            scheduler=flow(),
         ),
-    }  # fmt: skip
+    }
 
 
 def tiny_reader(folder):
@@ -173,7 +209,7 @@ def conditional_unet(first, second, **keys):
 @pytest.fixture(scope="session")
 def pipelines(tmp_path_factory) -> Path:
     """A folder of saved pipelines, by kind; random weights."""
-    root = tmp_path_factory.mktemp("pipelines")
+    root: Path = tmp_path_factory.mktemp("pipelines")
     with seeds.isolated("tiny pipelines"):
         DDPMPipeline(tiny_unet(1, 8), DDPMScheduler()).save_pretrained(root / "ddpm")
         DDIMPipeline(tiny_unet(1, 8).to(torch.bfloat16), DDIMScheduler()).save_pretrained(
@@ -261,7 +297,7 @@ def pipelines(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def captioned(tmp_path_factory) -> Path:
     """Twenty images in four colours, each with a caption that says which."""
-    root = tmp_path_factory.mktemp("captioned")
+    root: Path = tmp_path_factory.mktemp("captioned")
     colours = {
         "a red one": (200, 20, 20),
         "a green one": (20, 200, 20),

@@ -1,4 +1,6 @@
-"""The loop through its public face: what a caller sees, starts, lineage, and that it knows no kind of data."""
+"""The loop through its public face: what a caller sees, starts, lineage, and that it knows no kind
+of data.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from imglab.loop import chain_events, run_chain
 from imglab.modality import Modality, Spec
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
+from imglab.regimes import Regime
 from imglab.samples import FRESH, REAL, Samples, Selection
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.solvable.gaussian.model import GaussianModel
@@ -22,7 +25,7 @@ from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianMode
 from imglab.store.base import MemoryStore
 
 
-def gaussian(n=40, **settings):
+def gaussian(n=40, **settings) -> tuple[GaussianModality, GaussianModel]:
     modality = GaussianModality(
         GaussianDataSettings(dimensions=2, n_train=n, n_test=30, **settings)
     )
@@ -76,7 +79,9 @@ class Adder(GenerativeModel):
 
 def values(start, base=None):
     chain = run_chain(Counter(), Adder(), regimes.replace, generations=4, start=start, base=base)
-    return [generation.model.value for generation in chain]
+    models = [generation.model for generation in chain]
+    assert all(isinstance(model, Adder) for model in models)
+    return [model.value for model in models if isinstance(model, Adder)]
 
 
 def test_starts():
@@ -120,7 +125,7 @@ def test_same_seed_same_chain_and_global_state_untouched():
 
 
 def test_generation_0_is_the_same_in_every_regime():
-    chosen = [
+    chosen: list[Regime] = [
         regimes.replace,
         regimes.accumulate,
         regimes.accumulate_subsample,

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from imglab import regimes
 from imglab.config import kinds
 from imglab.config.sections import REGIME_SECTIONS
+from imglab.regimes import Regime
 from imglab.samples import FRESH, REAL, Samples, Selection, TrainingSet
-from tests.test_run_directory import TINY_GAUSSIAN, write
+from tests.tiny_chains import TINY_GAUSSIAN, write
 
-ALL = {
+ALL: dict[str, Regime] = {
     "replace": regimes.replace,
     "real_only": regimes.real_only,
     "real_only, equal budget": partial(regimes.real_only, size="last"),
@@ -198,7 +199,7 @@ def test_every_key_says_what_it_is(name):
     assert getattr(regimes, name) is regimes.REGIMES[name]
     assert section.model_fields["kind"].default == name
     for key, field in section.model_fields.items():
-        assert key == "kind" or field.description.endswith((".", ")."))
+        assert key == "kind" or (field.description or "").endswith((".", ")."))
 
 
 class TestAThirdPartysRegime:
@@ -271,7 +272,9 @@ class TestTrainingSet:
         )
         assert train.all().data.flatten().tolist() == [105, 2, 100, 9]
         assert train.rows(torch.tensor([3, 0, 0])).data.flatten().tolist() == [9, 105, 105]
-        assert train.all().condition.tolist() == [5, 2, 0, 9]
+        condition = train.all().condition
+        assert condition is not None
+        assert condition.tolist() == [5, 2, 0, 9]
         assert train.origin.tolist() == [0, REAL, 0, REAL]
         assert train.real_share == 0.5
 
@@ -283,7 +286,9 @@ class TestTrainingSet:
         )
         assert train.condition is None
         assert train.all().condition is None
-        assert train.rows(torch.tensor([1])).condition.tolist() == [0]
+        condition = train.rows(torch.tensor([1])).condition
+        assert condition is not None
+        assert condition.tolist() == [0]
 
     def test_columns_must_have_one_length(self):
         with pytest.raises(ValueError, match=r"Samples\.condition has 3 rows, data has 2"):

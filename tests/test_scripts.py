@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.test_run_directory import TINY_CHAIN, TINY_IMAGE, write
-from tests.test_side_by_side import BOTH
+from tests.studies.test_side_by_side import BOTH
+from tests.tiny_chains import TINY_CHAIN, TINY_IMAGE, write
 
 
 def script(monkeypatch, capsys, name, *arguments) -> str:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as Python itself does for a script
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
     runpy.run_path(str(ROOT / "scripts" / name), run_name="__main__")
-    return capsys.readouterr().out
+    return str(capsys.readouterr().out)
 
 
 @pytest.fixture

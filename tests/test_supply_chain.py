@@ -1,4 +1,6 @@
-"""What the lab is made of: the versions that a run records, and known vulnerabilities of what it asks for."""
+"""What the lab is made of: the versions that a run records, and known vulnerabilities of what it
+asks for.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 
 from imglab.run.environment import PACKAGES
 from tests.conftest import ROOT
-from tests.test_run_directory import TINY_GAUSSIAN, finish, write
+from tests.tiny_chains import TINY_GAUSSIAN, finish, write
 
 AT_RUN_TIME = ("hub", "lora", "ray")
 """The optional parts that a run uses; the others are for tests and for developing."""
@@ -27,7 +29,7 @@ def asked_for(*extras: str) -> set[str]:
         *project["dependencies"],
         *(line for extra in extras for line in project["optional-dependencies"][extra]),
     ]
-    names = {re.match(r"[A-Za-z0-9._-]+", line)[0] for line in lines}
+    names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines}
     return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"imglab"}
 
 
@@ -42,9 +44,12 @@ def installed(names: set[str]) -> dict[str, str]:
 
 
 def with_a_fix(audit: str) -> list[str]:
-    """Name what an audit found that a newer version mends; a package that it does not know is no finding."""
+    """Name what an audit found that a newer version mends; a package that it does not know is no
+    finding.
+    """
     return [
-        f"{found['name']} {found['version']}: {flaw['id']}, mended in {', '.join(flaw['fix_versions'])}"
+        f"{found['name']} {found['version']}: {flaw['id']}, "
+        f"mended in {', '.join(flaw['fix_versions'])}"
         for found in json.loads(audit)["dependencies"]
         for flaw in found.get("vulns", [])
         if flaw["fix_versions"]
@@ -106,5 +111,6 @@ def test_no_package_that_the_lab_asks_for_has_a_known_vulnerability_with_a_fix(t
     assert not (found := with_a_fix(done.stdout)), "\n".join(found)
     if missing := unknown(done.stdout):
         pytest.skip(
-            f"the index that was asked has no advisories on {len(missing)} of {len(pins)}: {missing}"
+            f"the index that was asked has no advisories on {len(missing)} of {len(pins)}: "
+            f"{missing}"
         )

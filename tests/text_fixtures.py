@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from imglab.config.load import validate_config
 from imglab.run.build import build_modality, build_models
 
@@ -16,7 +18,7 @@ TINY_TEXT = {
     "extractor": {"kind": "encoder", "layers": 1, "width": 8, "tokens": 4000},
 }
 TINY_NETWORK = {"kind": "gpt2", "layers": 1, "width": 16, "heads": 2}
-TINY_MODEL = {
+TINY_MODEL: dict[str, Any] = {
     "kind": "language_model",
     "network": TINY_NETWORK,
     "window": 32,
@@ -27,7 +29,9 @@ TINY_MODEL = {
 
 
 def text_parts(modality=None, model=None):
-    """Build (modality, model) of the tiny sections with these changes; a model section with a `kind` is taken whole."""
+    """Build (modality, model) of the tiny sections with these changes; a model section with a
+    `kind` is taken whole.
+    """
     model = model or {}
     sections = {
         "modality": {**TINY_TEXT, **(modality or {})},

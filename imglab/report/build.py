@@ -14,7 +14,6 @@ from typing import Any
 from jinja2 import Environment, Template
 from markupsafe import Markup
 
-import imglab
 from imglab.report.arms import Arm, read_arms
 from imglab.report.gallery import Gallery, collect
 from imglab.report.page_charts import charts, histograms
@@ -22,6 +21,7 @@ from imglab.report.page_heading import heading
 from imglab.report.page_panels import panels
 from imglab.report.page_tables import tables
 from imglab.store import files, hashes
+from imglab.version import __version__
 
 KEY = 16
 """Characters of the key under which a browser remembers the state of a page."""
@@ -70,7 +70,7 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
     drawn, damaged = histograms(shown)
 
     html = _template().render(
-        version=imglab.__version__,
+        version=__version__,
         css=Markup(_asset("page.css")),
         script=Markup(_asset("page.js")),
         data=Markup(_script_data(arms, gallery, last, live)),

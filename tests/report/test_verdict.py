@@ -1,0 +1,90 @@
+"""What the page says in one sentence."""
+
+from __future__ import annotations
+
+from imglab.report.arms import read_arms
+from imglab.report.verdict import short, verdict
+
+
+class TestVerdict:
+    def test_numbers_are_short(self):
+        told = {
+            0.9123: "0.91",
+            0.0642: "0.064",
+            13.04: "13",
+            145.6: "146",
+            2.5: "2.5",
+            0.0: "0.00",
+            3e7: "3e+07",
+        }
+        assert {value: short(value) for value in told} == told
+
+    def test_the_sentence_is_made_from_the_numbers(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        floor = {"recall": {"mean": 0.89, "sd": 0.01}, "fid": None}
+        arms = []
+        for name, recall in (
+            ("replace", (0.91, 0.48)),
+            ("a tenth real", (0.91, 0.8)),
+            ("fresh", (0.91, 0.7)),
+        ):
+            rows = [
+                {
+                    **row,
+                    "recall": value,
+                    "recall_se": 0.02,
+                    "fid": 10 / value,
+                    "fid_se": 0.1,
+                    "floor": floor,
+                }
+                for row, value in zip(arm.rows, recall, strict=False)
+            ]
+            arms.append(type(arm)(name, arm.folder, rows))
+        assert verdict(arms) == [
+            "Recall of replace fell from 0.91 to 0.48 (real against real: 0.89), "
+            "while a tenth real kept 0.80; FID (classifier) of replace rose from 11 to 20.8, "
+            "while a tenth real had 12.5 in 1 generation."
+        ]
+
+    def test_arms_that_fare_alike_are_not_played_off(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+
+        def fell(name, *recall):
+            values = {"recall_se": 0.02, "floor": {}, "fid": None}
+            rows = [
+                {**arm.rows[0], **values, "generation": g, "recall": value}
+                for g, value in enumerate(recall)
+            ]
+            return type(arm)(name, arm.folder, rows)
+
+        alike = verdict([fell("one", 0.38, 0.08), fell("two", 0.23, 0.1)])[0]
+        assert alike == "Recall of one fell from 0.38 to 0.08 in 1 generation."
+        less = verdict([fell("one", 0.9, 0.1), fell("two", 0.9, 0.4)])[0]
+        assert "while that of two fell from 0.90 to 0.40" in less
+        behind = verdict([fell("one", 0.9, 0.6, 0.2), fell("two", 0.9, 0.6)])[0]
+        assert behind == "Recall of one fell from 0.90 to 0.60 in 1 generation."
+        first = verdict([fell("one", 0.9)])[0]
+        assert first == "Recall is 0.90 in generation 0, trained on real data alone."
+
+    def test_the_last_seed_that_has_a_value_says_nothing_of_the_others(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        band: dict[str, list[float | None]] = {
+            "mean": [0.9, 0.5, 0.1],
+            "low": [0.88, 0.4, None],
+            "high": [0.92, 0.6, None],
+        }
+        rows = [{**row, "fid": None, "floor": {}} for row in arm.rows]
+        swept = type(arm)(arm.name, arm.folder, rows, bands={"recall": band}, seeds=5)
+        assert "fell from 0.90 to 0.50" in verdict([swept])[0]
+
+    def test_a_change_within_the_noise_is_none(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        rows = [
+            {**row, "recall": 0.8 + 0.001 * g, "recall_se": 0.02} for g, row in enumerate(arm.rows)
+        ]
+        same = type(arm)(arm.name, arm.folder, rows)
+        assert verdict([same])[0].startswith("Recall stayed at 0.80")
+        fell = type(arm)(
+            arm.name, arm.folder, [{**row, "recall": 0.8 - 0.2 * g} for g, row in enumerate(rows)]
+        )
+        assert verdict([fell])[0].startswith("Recall fell from 0.80 to 0.40")

@@ -1,0 +1,298 @@
+"""One chain by several processes: the same samples, nothing twice, no hanging when one dies, and it
+can go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from imglab import distributed
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+CHAIN: dict[str, Any] = {
+    "generations": 2,
+    "samples": 101,  # odd: shares of 50 and 51
+    "shown": 3,
+    "threads": 1,
+    "modality": {
+        "kind": "image",
+        "n_train": 200,
+        "n_test": 100,
+        "extractor": {"kind": "classifier", "images": 2000},
+    },
+    "model": {
+        "kind": "diffusion",
+        "channels": [8, 16],
+        "steps": 4,
+        "class_conditional": True,
+        "training": {"images": 3000, "batch": 50},
+        "fine_tuning": {"images": 1000, "batch": 33},
+    },
+}
+LAUNCHERS = {
+    "torchrun": ["-m", "torch.distributed.run", "--nproc-per-node", "2"],
+    "accelerate": [
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--mixed_precision",
+        "no",
+    ],
+}
+FSDP = {
+    "compute_environment": "LOCAL_MACHINE",
+    "distributed_type": "FSDP",
+    "num_machines": 1,
+    "num_processes": 2,
+    "mixed_precision": "no",
+    "use_cpu": False,
+    "fsdp_config": {"fsdp_version": 2},
+}
+"""What `accelerate config` writes for one machine whose two processes are to have parts of the
+weights.
+"""
+
+
+def command(launcher, config, out):
+    launched = LAUNCHERS.get(launcher, [])
+    if launcher == "config":
+        configured = config.with_name("accelerate.yaml")
+        configured.write_text(yaml.safe_dump(FSDP))
+        launched = ["-m", "accelerate.commands.launch", "--config_file", str(configured)]
+    if launcher == "torchrun":
+        launched = [
+            *launched,
+            "--master-port",
+            "0",
+            "--rdzv-backend",
+            "c10d",
+            "--rdzv-endpoint",
+            "localhost:0",
+        ]
+    return [sys.executable, *launched, "-m", "imglab", "run", str(config), "--out", str(out)]
+
+
+def run(launcher, config, out, timeout=240, **environment):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        command(launcher, config, out),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env=environment,
+    )
+
+
+def write(folder: Path, tree, name="chain") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"name": name, **tree}))
+    return path
+
+
+def samples_of(out, g=0):
+    return load_file(out / f"generation_{g:03d}" / "samples.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The chain by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = run("none", write(folder, CHAIN), folder / "run")
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment"),
+    [
+        ("torchrun", {}),
+        ("accelerate", {}),
+        ("torchrun", {"ACCELERATE_DYNAMO_BACKEND": "EAGER"}),
+        ("config", {}),
+    ],
+)
+def test_two_processes_draw_what_one_draws(launcher, environment, alone, tmp_path):
+    """Also where each has a part of the weights, as accelerate's own config asks for (FSDP)."""
+    done = run(launcher, write(tmp_path, CHAIN), tmp_path / "run", **environment)
+    assert done.returncode == 0, done.stderr
+    for g in range(2):
+        one, two = samples_of(alone, g), samples_of(tmp_path / "run", g)
+        assert one["data"].shape == two["data"].shape
+        assert one["condition"].equal(two["condition"])
+        apart = (one["data"].int() - two["data"].int()).abs()
+        assert int(apart.max()) <= 1
+        assert float((apart > 0).double().mean()) < 1e-3
+    mine, theirs = (
+        load_file(out / "generation_000/features.safetensors")["features"]
+        for out in (alone, tmp_path / "run")
+    )
+    assert mine.shape == theirs.shape, "each sample's features once"
+    events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
+    assert sum(event.get("stage") == "metrics" for event in events) == 2, (
+        "one process writes the log"
+    )
+    assert done.stdout.count("done in") == 1, "and talks"
+
+
+@pytest.mark.parametrize("kind", ["text", "vae", "lora"])
+def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
+    """Under FSDP two processes fit what one fits."""
+    trees = {
+        "text": yaml.safe_load((ROOT / "configs/smoke/text.yaml").read_text()),
+        "vae": {
+            **CHAIN,
+            "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 2000}},
+        },
+        "lora": {
+            **CHAIN,
+            "model": {
+                "kind": "pipeline",
+                "name": str(pipelines / "dit"),
+                "steps": 2,
+                "lora": {"targets": ["to_q", "to_v"]},
+                "fine_tuning": {"images": 64, "batch": 16},
+            },
+        },
+    }
+    tree = {**trees[kind], "generations": 2, "checkpoint_every": 500}
+    config = write(tmp_path, {**tree, "name": "chain"} if kind == "text" else tree)
+    for launcher, out in (("none", "one"), ("torchrun", "two")):
+        done = run(launcher, config, tmp_path / out, ACCELERATE_USE_FSDP="true")
+        assert done.returncode == 0, done.stderr
+    for g in range(2):
+        one, two = samples_of(tmp_path / "one", g)["data"], samples_of(tmp_path / "two", g)["data"]
+        apart = (one.int() - two.int()).abs()
+        assert float((apart > (0 if kind == "text" else 1)).double().mean()) < 1e-3
+
+
+def test_parts_of_different_numbers(tmp_path):
+    """65 images, 32 at a time: one process draws one part, the other two."""
+    tree = {
+        **CHAIN,
+        "generations": 1,
+        "samples": 65,
+        "shown": 1,
+        "model": {**CHAIN["model"], "sampling_batch": 32},
+    }
+    done = run("torchrun", write(tmp_path, tree), tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert len(samples_of(tmp_path / "run")["data"]) == 65
+
+
+def test_a_batch_that_cannot_be_shared_out(tmp_path):
+    tree = {**CHAIN, "model": {**CHAIN["model"], "training": {"images": 10, "batch": 1}}}
+    done = run("torchrun", write(tmp_path, tree), tmp_path / "run")
+    assert done.returncode == 1
+    assert "1 cannot be shared out to 2 processes" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["text", "gaussian"])
+def test_other_kinds_run_too(name, tmp_path):
+    done = run("torchrun", ROOT / f"configs/smoke/{name}.yaml", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/generation_001/manifest.json").is_file()
+
+
+def started(config, out, **environment):
+    return subprocess.Popen(
+        command("torchrun", config, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+
+
+def ranks_of(process):
+    return [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "imglab" in child.cmdline() and "torch.distributed.run" not in child.cmdline()
+    ]
+
+
+def until(condition, seconds=120):
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it takes too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path):
+    config, out = write(tmp_path, CHAIN), tmp_path / "run"
+    with started(config, out) as one:
+        until(lambda: (out / "shared/classifier.safetensors").exists())
+        children = sorted(ranks_of(one), key=lambda child: int(child.environ()["RANK"]))
+        children[rank].send_signal(signal.SIGKILL)
+        assert one.wait(timeout=90) != 0
+    assert not [
+        child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+    ]
+    assert run("torchrun", config, out).returncode == 0
+    apart = (samples_of(alone)["data"].int() - samples_of(out)["data"].int()).abs()
+    assert int(apart.max()) <= 1
+
+
+def test_what_fails_in_one_ends_all(tmp_path):
+    """The leader cannot write: the other, who waits for it, does not wait for ever."""
+    config, out = write(tmp_path, CHAIN), tmp_path / "run"
+    with started(config, out) as one:
+        until(lambda: (out / "shared/reference.safetensors").exists())
+        shutil.rmtree(out)
+        out.write_text("in the way")
+        assert one.wait(timeout=90) == 1
+
+
+@pytest.mark.parametrize("divided", ["false", "true"])
+def test_a_signal_to_one_stops_all_and_the_run_can_go_on(divided, tmp_path):
+    tree = {**CHAIN, "model": {**CHAIN["model"], "training": {"images": 500_000, "batch": 50}}}
+    config, out = write(tmp_path, tree), tmp_path / "run"
+    with started(config, out, ACCELERATE_USE_FSDP=divided) as one:
+        until(lambda: (out / "shared/reference.safetensors").exists())
+        time.sleep(2)
+        ranks_of(one)[1].send_signal(signal.SIGTERM)
+        assert one.wait(timeout=90) == 1, "a launcher's own code"
+    last = json.loads((out / "events.jsonl").read_text().splitlines()[-1])
+    assert last["event"] == "stopped"
+    assert last["resumable"] is True
+    assert list((out / "generation_000").glob(".checkpoint-*")), "the step was finished and saved"
+
+
+def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config = write(tmp_path, CHAIN)
+    for arguments in (["metrics", tmp_path], ["sweep", config]):
+        code, _, error = lab(*arguments)
+        assert code == 2
+        assert "only `imglab run`" in error
+    code, _, error = lab("run", config, "--live")
+    assert code == 2
+    assert "without --live" in error
+
+
+def test_shares_are_whole(monkeypatch):
+    for size in (1, 2, 3, 7):
+        monkeypatch.setattr(distributed, "world_size", lambda size=size: size)
+        shares: list[int] = []
+        for number in range(size):
+            monkeypatch.setattr(distributed, "rank", lambda number=number: number)
+            shares += distributed.shard(10)
+        assert shares == list(range(10))

@@ -1,0 +1,182 @@
+"""Runs of format 2, which keep the accepted rows in samples.safetensors, open and go on as ever."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from imglab.errors import InputError
+from imglab.report.arms import read_arms
+from imglab.report.build import build_page
+from imglab.run.export import export
+from imglab.run.fork import fork
+from imglab.run.run import Run
+from imglab.store import files, layout, reading
+from imglab.store.reader import RunFolder
+from imglab.store.verify import verify
+from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
+
+CURATED = {
+    **TINY_GAUSSIAN,
+    "samples": 24,
+    "regime": "accumulate",
+    "curate": {"kind": "oracle", "keep": 0.5},
+}
+
+
+def as_format_2(run):
+    """Turn a run of today into the one that the version before wrote, byte for byte."""
+    path = run / "environment.json"
+    environment = reading.read_environment(run)
+    files.write_signed(path, {**environment, "format_version": 2})
+
+    previous = None
+    for g in layout.finished_ones(run):
+        folder = layout.generation_folder(run, g)
+        samples = folder / "samples.safetensors"
+        accepted = folder / "accepted.safetensors"
+        save_file({**load_file(samples), **load_file(accepted)}, samples)
+        accepted.unlink()
+
+        manifest = reading.read_manifest(run, g)
+        manifest["files"].pop(accepted.name)
+        manifest["files"][samples.name] = files.sha256_file(samples)
+        manifest["environment"] = files.sha256_file(path)
+        manifest["previous"] = previous
+        files.write_signed(folder / layout.MANIFEST, manifest)
+        previous = files.sha256_file(folder / layout.MANIFEST)
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A config and a curated run of it, of the format of today."""
+    folder = tmp_path_factory.mktemp("formats")
+    config = write(folder, CURATED)
+    finish(config, folder / "run")
+    return config, folder / "run"
+
+
+@pytest.fixture
+def old(whole, tmp_path):
+    """The same run in format 2."""
+    return as_format_2(shutil.copytree(whole[1], tmp_path / "old"))
+
+
+def format_of(run):
+    return json.loads((run / "environment.json").read_text())["format_version"]
+
+
+def accepted_files(run):
+    return sorted(run.glob("generation_*/accepted.safetensors"))
+
+
+def test_it_is_read_as_a_run_of_today_is(whole, old, tmp_path):
+    _, new = whole
+    for g in range(3):
+        before, now = RunFolder(old).accepted(g), RunFolder(new).accepted(g)
+        assert before is not None
+        assert now is not None
+        assert torch.equal(before, now)
+        assert torch.equal(RunFolder(old).samples(g).data, RunFolder(new).samples(g).data)
+        assert RunFolder(old).size(g) == 24
+    assert reading.read_metrics(old) == reading.read_metrics(new)
+    assert list(verify(old)) == [f"{old}: whole, 3 generations"]
+    assert "old" in build_page(read_arms([old, new])).html
+
+
+def test_its_accepted_samples_are_exported(tmp_path):
+    curate = {"kind": "random", "keep": 0.5}
+    config = write(tmp_path, {**TINY_IMAGE, "generations": 1, "curate": curate})
+    finish(config, tmp_path / "new")
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    as_format_2(tmp_path / "old")
+
+    for name in ("new", "old"):
+        assert export(f"{tmp_path / name}@0", tmp_path / f"{name}_all") == 48
+        to = tmp_path / f"{name}_accepted"
+        assert export(f"{tmp_path / name}@0", to, accepted=True) == 24
+    new, old = (
+        json.loads((tmp_path / f"{n}_accepted/manifest.json").read_text()) for n in ("new", "old")
+    )
+    assert new["files"] == old["files"]
+
+
+@pytest.mark.parametrize("event", [0, 5, 9])
+def test_it_goes_on_in_its_own_format_wherever_it_is_cut(whole, tmp_path, event):
+    """So that the version which began it can still open it."""
+    config, _ = whole
+    finish(config, tmp_path / "expected", ["generations=3"])
+    expected = hashes(as_format_2(tmp_path / "expected"))
+
+    run = tmp_path / "run"
+    finish(config, run, ["generations=1"])
+    as_format_2(run)
+    events = Run.from_file(config, run).events()
+    for _ in range(event + 1):
+        next(events)
+    events.close()
+    finish(config, run)
+
+    assert hashes(run) == expected
+    assert accepted_files(run) == []
+    assert list(verify(run)) == [f"{run}: whole, 3 generations"]
+
+
+def test_a_stage_that_was_not_finished_is_done_again(whole, tmp_path):
+    config, run = whole[0], tmp_path / "run"
+    finish(config, run, ["generations=1"])
+    as_format_2(run)
+    folder = run / "generation_001"
+    for _ in (events := Run.from_file(config, run).events()):
+        if (folder / "features.safetensors").exists():
+            events.close()
+            break
+    assert "accepted" not in load_file(folder / "samples.safetensors")
+
+    finish(config, run)
+    assert len(load_file(folder / "samples.safetensors")["accepted"]) == 24
+
+
+def test_a_fork_of_it_keeps_its_format(whole, old, tmp_path):
+    changes = ["regime=replace", "generations=3"]
+    for parent, name in ((whole[1], "new"), (old, "forked")):
+        for _ in fork(f"{parent}@0", tmp_path / name, changes=changes).events():
+            pass
+
+    forked, new = tmp_path / "forked", tmp_path / "new"
+    assert (format_of(forked), format_of(new)) == (2, layout.FORMAT_VERSION)
+    assert accepted_files(forked) == []
+    assert list(verify(forked)) == [f"{forked}: whole, 3 generations"]
+    assert reading.read_metrics(forked) == reading.read_metrics(new)
+
+
+def test_the_accepted_have_a_file_of_their_own(whole):
+    _, run = whole
+    assert format_of(run) == layout.FORMAT_VERSION == 3
+    assert len(accepted_files(run)) == 3
+    for g in range(3):
+        assert "accepted" not in load_file(run / f"generation_{g:03d}" / "samples.safetensors")
+        assert "accepted.safetensors" in reading.read_manifest(run, g)["files"]
+
+
+@pytest.mark.parametrize("version", [1, 4, "3", None, [3]])
+def test_an_unknown_format_is_named_everywhere(whole, old, tmp_path, version):
+    config, _ = whole
+    environment = reading.read_environment(old)
+    files.write_signed(old / "environment.json", {**environment, "format_version": version})
+    for call in (
+        lambda: reading.read_metrics(old),
+        lambda: read_arms([old]),
+        lambda: export(f"{old}@1", tmp_path / "out"),
+        lambda: fork(f"{old}@1", tmp_path / "fork"),
+        lambda: finish(config, old),
+        lambda: RunFolder(old).samples(0),
+        lambda: list(verify(old)),
+    ):
+        with pytest.raises(InputError, match=r"has format .*, made by imglab .*reads 2 and 3"):
+            call()

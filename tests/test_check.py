@@ -1,0 +1,303 @@
+"""Every modality that ships keeps the contracts; `check_modality` finds those that do not."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imglab import check_modality, regimes, seeds
+from imglab.config import kinds
+from imglab.config.load import validate_config
+from imglab.loop import run_chain
+from imglab.measures import Measures
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.progress import Progress
+from imglab.run.build import build_modality, build_models
+from imglab.samples import Samples
+from tests.test_loop import Adder, Counter
+from tests.text_fixtures import TINY_MODEL, TINY_TEXT
+
+QUICK = {
+    "training": {"images": 64, "batch": 32},
+    "fine_tuning": {"images": 32, "batch": 32},
+    "steps": 2,
+}
+DIGITS = {
+    "kind": "image",
+    "n_train": 60,
+    "n_test": 20,
+    "n_fresh": 10,
+    "extractor": {"kind": "classifier", "images": 256},
+}
+QUICK_VAE = {
+    "kind": "vae",
+    "hidden": [16],
+    "latent": 4,
+    "training": {"images": 256},
+    "fine_tuning": {"images": 64},
+}
+QUICK_UNET = {"kind": "diffusion", "channels": [8], **QUICK}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "image, autoencoder": (DIGITS, QUICK_VAE),
+    "image, autoencoder, marked": (
+        DIGITS,
+        {**QUICK_VAE, "watermark": {"strength": 8.0}, "sampling_bias": 0.5},
+    ),
+    "image, population": (
+        DIGITS,
+        {"kind": "population", "models": [QUICK_UNET, QUICK_VAE], "shares": [0.3, 0.7]},
+    ),
+    "gaussian, by turns": (
+        {"kind": "gaussian", "n_train": 80},
+        {"kind": "alternating", "models": ["gaussian", {"kind": "kde", "bandwidth": 0.2}]},
+    ),
+    "text, marked": (TINY_TEXT, {"kind": "ngram", "order": 2, "watermark": {"strength": 3.0}}),
+    "text, language model": (TINY_TEXT, TINY_MODEL),
+    "text, language model, warped, bf16": (
+        {**TINY_TEXT, "prompts": "original"},
+        {
+            **TINY_MODEL,
+            "decoding": {"kind": "sampling", "temperature": 0.8, "top_k": 50, "top_p": 0.9},
+            "precision": "bf16",
+        },
+    ),
+    "text, n-grams": (TINY_TEXT, {"kind": "ngram", "order": 2}),
+    "gaussian": ({"kind": "gaussian", "n_train": 80}, {"kind": "gaussian"}),
+    "gaussian, blurred": ({"kind": "gaussian", "n_train": 80}, {"kind": "kde", "bandwidth": 0.2}),
+    "gaussian, mixture": (
+        {"kind": "gaussian", "n_train": 80, "components": 3},
+        {"kind": "mixture", "components": 3},
+    ),
+    "categories": ({"kind": "categories", "categories": 30}, {"kind": "categories"}),
+    "image, unconditional": (DIGITS, {"kind": "diffusion", "channels": [8, 8], **QUICK}),
+    "image, conditional, guided": (
+        DIGITS,
+        {
+            "kind": "diffusion",
+            "channels": [8],
+            **QUICK,
+            "class_conditional": True,
+            "sampling_bias": 0.5,
+        },
+    ),
+    "image, ddpm sampler, bf16": (
+        {**DIGITS, "extractor": "pixels"},
+        {
+            "kind": "diffusion",
+            "channels": [8],
+            **QUICK,
+            "sampler": "ddpm",
+            "precision": "bf16",
+            "prediction": "epsilon",
+        },
+    ),
+    "image, ddim sampler, attention": (
+        {**DIGITS, "colour": "rgb", "size": 12},
+        {"kind": "diffusion", "channels": [8, 16], **QUICK, "sampler": "ddim", "attention": True},
+    ),
+}
+
+
+SLOW = ("image, ddpm sampler, bf16",)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CASES]
+)
+def test_what_ships_keeps_the_contracts(case):
+    modality_section, model_section = CASES[case]
+    config = validate_config(
+        {"name": "check", "modality": modality_section, "model": model_section}, "test"
+    )
+    modality = build_modality(config)
+    for model in build_models(config, modality):
+        check_modality(modality, model)
+
+
+def test_every_kind_that_ships_is_checked():
+    checked = {section["kind"] for sections in CASES.values() for section in sections}
+    by_their_own_tests = {"pipeline"}  # test_pipelines.py: they start from a folder
+    assert checked == {*kinds.MODALITIES, *kinds.MODELS} - by_their_own_tests
+
+
+class Drawn(Counter):
+    def render(self, shown, path):
+        path.write_text(str(shown[-1].data.flatten().tolist()))
+
+
+def test_a_right_modality_of_a_third_party_passes():
+    check_modality(Drawn(), Adder())
+
+
+STREAM = itertools.count()
+
+
+class Restarting(Drawn):
+    """Its stream of fresh data begins anew with each call."""
+
+    def fresh(self, n, *, first, seed):
+        return Samples.real(torch.arange(float(n))[:, None])
+
+    def fresh_available(self):
+        return None
+
+
+class Boundless(Drawn):
+    """It gives more fresh data than it says there are."""
+
+    def fresh(self, n, *, first, seed):
+        return Samples.real(torch.arange(float(first), float(first + n))[:, None])
+
+    def fresh_available(self):
+        return 5
+
+
+class Overconfident(Drawn):
+    def confidence(self, samples):
+        return torch.full((len(samples),), 2.0)
+
+
+class Lost(Drawn):
+    def export(self, samples, folder):
+        return [f"{row}.txt" for row in range(len(samples))]
+
+
+class Amnesiac(Adder):
+    """It offers a checkpoint, and begins from scratch where it is given one."""
+
+    def fit(self, train, *, start, seed, resume=None):
+        before = 0 if resume is None else int(resume["value"])
+        yield Progress("fit", 1, 2, state=lambda: {"value": torch.tensor(3)})
+        yield Progress("fit", 2, 2)
+        return Amnesiac(before + 1)
+
+
+class Unlikely(Adder):
+    def log_density(self, samples):
+        return torch.zeros(1)
+
+
+class WrongFeatures(Counter):
+    def features(self, samples):
+        return samples.data.double()
+
+
+class Forgetful(Counter):
+    def render(self, shown, path):
+        path.write_text(str(next(STREAM)))
+
+
+class Silent(Adder):
+    def fit(self, train, *, start, seed, resume=None):
+        yield Progress("fit", 1, 1)
+
+
+class Restless(Adder):
+    def draw(self, indices, *, conditions, seed):
+        return super().draw(range(len(indices)), conditions=conditions, seed=seed)
+
+
+class Careless(Adder):
+    def fit(self, train, *, start, seed, resume=None):
+        torch.rand(1)
+        yield Progress("fit", 1, 1)
+        return Adder(1)
+
+
+@pytest.mark.parametrize(
+    ("modality", "model", "message"),
+    [
+        (WrongFeatures(), Adder(), "features must be float32"),
+        (Counter(), Silent(), "fit must return the new model"),
+        (Counter(), Restless(), "must depend on \\(seed, i\\) alone"),
+        (Counter(), Adder(), "render must write the file"),
+        (Forgetful(), Adder(), "render must give the same bytes"),
+        (Restarting(), Adder(), "must continue the stream"),
+        (Boundless(), Adder(), r"beyond fresh_available\(\) must raise ValueError"),
+        (Overconfident(), Adder(), r"confidence must lie in \[0, 1\]"),
+        (Lost(), Adder(), "export named files that it did not write"),
+        (Drawn(), Amnesiac(), "resumed from its checkpoint"),
+        (Drawn(), Unlikely(), "log_density must return one number for each sample"),
+    ],
+)
+def test_broken_promises_are_named(modality, model, message):
+    with pytest.raises(AssertionError, match=message):
+        check_modality(modality, model)
+
+
+def test_moving_the_global_random_state_is_found():
+    with pytest.raises(AssertionError, match="fit moved the global random state of torch"):
+        check_modality(Drawn(), Careless())
+
+
+class Die(Modality):
+    """Three methods make a kind of data with its model: `real` here, `fit` and `draw` below."""
+
+    def real(self, split):
+        return Samples.real(torch.arange(24.0 if split == "train" else 12.0)[:, None] % 6)
+
+
+class Faces(GenerativeModel):
+    def __init__(self, *, shares=None, scale=1.0):
+        self.shares = shares
+        self._scale = scale
+
+    def fit(self, train, *, start, seed, resume=None):
+        yield Progress("fit", len(train), len(train))
+        counts = torch.bincount(train.all().data[:, 0].long(), minlength=6)
+        return Faces(shares=counts / counts.sum(), scale=2.0)
+
+    def draw(self, indices, *, conditions, seed):
+        faces = seeds.invert(self.shares, seeds.uniform(indices, seed=seed))
+        yield Samples.drawn(faces[:, None].float())
+
+
+def test_three_methods_are_enough(tmp_path):
+    check_modality(Die(), Faces())
+
+    chain = run_chain(Die(), Faces(), regimes.replace, generations=3, samples=20)
+    assert [generation.metrics["extractor"] for generation in chain] == ["data"] * 3
+
+    Die().render([Samples.drawn(torch.tensor([[0.0], [5.0]]))], tmp_path / "grid.png")
+    assert np.asarray(Image.open(tmp_path / "grid.png")).flatten().tolist() == [0, 255]
+
+
+def test_what_the_constructor_takes_is_saved(tmp_path):
+    Faces(shares=torch.tensor([0.5, 0.5]), scale=3.0).save(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "imglab.json").read_text()) == {"scale": 3.0}
+
+    loaded = Faces.load(tmp_path / "model")
+    assert loaded.shares.tolist() == [0.5, 0.5]
+    assert loaded._scale == 3.0
+
+
+def test_an_argument_that_is_not_kept_is_named(tmp_path):
+    class Forgets(Faces):
+        def __init__(self, *, shares=None, steps=1):
+            super().__init__(shares=shares)
+
+    with pytest.raises(TypeError, match="Forgets keeps its constructor's argument `steps` neither"):
+        Forgets().save(tmp_path / "model")
+
+
+def test_contracts_of_the_first_version_are_still_called():
+    """Version 0.1 said `first` for generation 0's model, and models said `measures`."""
+
+    class Old(Drawn):
+        def metrics(self, samples, *, model, first, seed):  # type: ignore[override]
+            return Measures({"of_first": first.value})
+
+    class OldAdder(Adder):
+        def measures(self, samples, *, first, seed):
+            return Measures({"ahead_of_first": self.value - first.value})
+
+    check_modality(Old(), OldAdder())
+    *_, last = run_chain(Old(), OldAdder(), regimes.replace, generations=3)
+    assert (last.metrics["of_first"], last.metrics["ahead_of_first"]) == (1, 2)

@@ -1,0 +1,9 @@
+"""What the tests of text models share."""
+
+from __future__ import annotations
+
+from imglab.samples import TrainingSet
+
+
+def prompts_of(modality, n):
+    return modality.conditions(TrainingSet.of(modality.real("train")), n, seed=1)
