@@ -23,10 +23,11 @@ from huggingface_hub.utils import filter_repo_objects
 from imglab import Run, check_modality, distributed, load_model, seeds
 from imglab.config.load import validate_config
 from imglab.errors import InputError, Stopped
-from imglab.images import captured_inputs, denoising
+from imglab.images import captured_inputs, denoiser_drawing, denoiser_fitting
 from imglab.images.captured_inputs import Flow, plain_keys
-from imglab.images.denoisers import denoiser_of
-from imglab.images.pipelines import _sampler, _steps
+from imglab.images.denoiser_fitting import Denoising
+from imglab.images.pipeline_denoisers import denoiser_of
+from imglab.images.pipeline_drawing import sampler_of, steps_of
 from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
 from imglab.run.build import build, build_modality
@@ -142,8 +143,8 @@ class TestFlow:
         for time in scheduler.timesteps:
             images = scheduler.step(noise - clean, time, images).prev_sample
         torch.testing.assert_close(images, clean)
-        step = denoising._Step(clean, None, noise, noise, torch.tensor([10]))
-        assert torch.equal(denoising._target(Flow(1000), clean, step), noise - clean)
+        target = denoiser_fitting._target(Flow(1000), clean, noise, torch.tensor([10]))
+        assert torch.equal(target, noise - clean)
 
 
 def test_packed_latents_are_those_of_the_pipeline():
@@ -160,7 +161,7 @@ def test_packed_latents_are_those_of_the_pipeline():
             "flux",
             {"sampler": "ddim"},
             {},
-            r"model.sampler: 'ddim' is no sampler for rectified flow",
+            r"model.sampler: 'ddim' is not a sampler for rectified flow",
         ),
         ("flux", {}, {"size": 18}, r"model.name: .*set modality.size to a multiple of 4"),
         (
@@ -336,7 +337,7 @@ def test_averaged_weights_of_the_hub_are_downloaded_too(pipelines, tmp_path, mon
         return str(tmp_path / "here")
 
     monkeypatch.setattr(DiffusionPipeline, "download", download)
-    monkeypatch.setattr("imglab.images.pipelines.snapshot_download", download)
+    monkeypatch.setattr("imglab.images.pipeline_folder.snapshot_download", download)
     model = build(chain(Path("somebody"), "ddpm"), "test").models[0]
     assert float(model.network.conv_out.bias[0]) == 7
     assert (tmp_path / "here/unet_ema/diffusion_pytorch_model.safetensors").is_file()
@@ -349,7 +350,7 @@ def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
     for sampler in ("ddim", "ddpm"):
         for model, clipped in ((latent, False), (pixels, True)):
             settings = PipelineSettings(name="any", sampler=sampler)
-            assert _sampler(settings, model.pipeline).config.clip_sample is clipped
+            assert sampler_of(settings, model.pipeline).config.clip_sample is clipped
 
 
 def saved_unet(pipelines, folder, scheduler=None, **changes):
@@ -414,7 +415,7 @@ def test_a_learned_variance_is_left_alone(pipelines, tmp_path):
 
 def test_no_more_steps_than_its_scheduler_has_times(pipelines, tmp_path):
     built = saved_unet(pipelines, tmp_path, DDPMScheduler(num_train_timesteps=50)).models[0]
-    assert _steps(PipelineSettings(name="any"), built.pipeline) == 50
+    assert steps_of(PipelineSettings(name="any"), built.pipeline) == 50
     with pytest.raises(InputError, match=r"model\.steps: 60 are more than the 50"):
         build(chain(tmp_path, "other", steps=60), "test")
 
@@ -506,7 +507,9 @@ def test_a_unet_that_is_told_more_is_refused(changes, parts, told, pipelines, ca
 
 def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, monkeypatch):
     built = build(chain(pipelines, "ddpm"), "test")
-    monkeypatch.setattr(denoising, "_target", lambda noising, clean, step: step.noise * 1e30)
+    monkeypatch.setattr(
+        denoiser_fitting, "_target", lambda noising, clean, noise, times: noise * 1e30
+    )
     with pytest.raises(Stopped, match=r"the gradient became .* another --out, or in a fork"):
         finish(
             built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1)
@@ -514,14 +517,14 @@ def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, 
 
 
 def test_what_is_logged_is_in_the_runs_events(pipelines, tmp_path, monkeypatch):
-    loss = denoising._loss
+    loss = Denoising.loss
 
-    def little_memory(denoiser, network, step, settings):
-        if len(step.images) > 8:
+    def little_memory(denoising, network, batch):
+        if len(batch["images"]) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return loss(denoiser, network, step, settings)
+        return loss(denoising, network, batch)
 
-    monkeypatch.setattr(denoising, "_loss", little_memory)
+    monkeypatch.setattr(Denoising, "loss", little_memory)
     next(Run(chain(pipelines, "ddpm"), tmp_path / "run").generations())
     assert "worked on in 2 parts" in (tmp_path / "run/events.jsonl").read_text()
 
@@ -620,15 +623,15 @@ class TestMemory:
         built = build(chain(pipelines, "ddpm"), "test")
         train = TrainingSet.of(built.modality.real("train"))
         whole = finish(built.models[0].fit(train, start=built.models[0], seed=1))
-        loss, largest = denoising._loss, []
+        loss, largest = Denoising.loss, []
 
-        def little_memory(denoiser, network, step, settings):
-            if len(step.images) > 5:
+        def little_memory(denoising, network, batch):
+            if len(batch["images"]) > 5:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-            largest.append(len(step.images))
-            return loss(denoiser, network, step, settings)
+            largest.append(len(batch["images"]))
+            return loss(denoising, network, batch)
 
-        monkeypatch.setattr(denoising, "_loss", little_memory)
+        monkeypatch.setattr(Denoising, "loss", little_memory)
         parts = finish(built.models[0].fit(train, start=built.models[0], seed=1))
         assert max(largest) <= 5
         assert "worked on in 4 parts" in caplog.text
@@ -638,7 +641,7 @@ class TestMemory:
     def test_drawing_goes_on_in_smaller_batches(self, pipelines, monkeypatch, caplog):
         model = build(chain(pipelines, "ddpm"), "test").models[0]
         whole = model.sample(8, seed=1).data
-        denoise = denoising._denoise
+        denoise = denoiser_drawing._denoise
 
         def little_memory(denoiser, sampler, settings, steps, generators, labels):
             if len(generators) > 3:
@@ -647,7 +650,7 @@ class TestMemory:
                 )
             return denoise(denoiser, sampler, settings, steps, generators, labels)
 
-        monkeypatch.setattr(denoising, "_denoise", little_memory)
+        monkeypatch.setattr(denoiser_drawing, "_denoise", little_memory)
         assert (model.sample(8, seed=1).data.int() - whole.int()).abs().max() <= 1
         assert "batches of 2 images" in caplog.text
 
@@ -669,8 +672,8 @@ class TestMemory:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
         built = build(chain(pipelines, "ddpm"), "test")
-        monkeypatch.setattr(denoising, "_loss", none)
-        with pytest.raises(Stopped, match="no memory for one image"):
+        monkeypatch.setattr(Denoising, "loss", none)
+        with pytest.raises(Stopped, match="not enough memory for one example"):
             finish(
                 built.models[0].fit(
                     TrainingSet.of(built.modality.real("train")), start=None, seed=1

@@ -769,7 +769,7 @@ class TestFit:
         assert found == {"samples_seen": 120, "budget": "epochs"}
 
     def test_windows_are_successive_samples(self):
-        from imglab.training.steps import Batches
+        from imglab.training.batches import Batches
 
         rows = torch.arange(10)[:, None].expand(-1, 4)
         batches = Batches(TrainingSet.of(Samples.real(rows)), 3, seed=1, join=2)

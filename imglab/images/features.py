@@ -20,7 +20,7 @@ from imglab.errors import InputError, Problem, first_line
 from imglab.images.settings import ClassifierSettings, InceptionSettings
 from imglab.images.sources import UNREADABLE, LabelledImages
 from imglab.store import files
-from imglab.training.steps import device
+from imglab.training.devices import device
 
 HASH_LENGTH = 12
 BATCH = 128

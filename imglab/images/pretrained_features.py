@@ -14,7 +14,7 @@ from imglab.errors import InputError, Problem
 from imglab.images.features import HASH_LENGTH, Extractor, in_colour
 from imglab.images.settings import ClipSettings, DinoSettings
 from imglab.training import hub
-from imglab.training.steps import device
+from imglab.training.devices import device
 
 WHERE = "modality.extractor.name"
 BATCH = 32

@@ -159,6 +159,8 @@ class Population(GenerativeModel):
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Population:  # noqa: D102
         shares = description["shares"]
+        if not isinstance(shares, list):
+            raise ValueError("'shares' is not a list")
         members = [model_folder.load_model(path / f"member_{at}") for at in range(len(shares))]
         return cls(members, shares)
 

@@ -20,12 +20,11 @@ from imglab.measure import Measure
 from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.model import GenerativeModel, naming_damage
 from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
 from imglab.run.tracking import check_tracker
 from imglab.store import model_folder
-from imglab.training import hub
 
 
 @dataclass(frozen=True)
@@ -228,8 +227,14 @@ def _load_base(config: RunConfig, model: GenerativeModel) -> GenerativeModel | N
                 "give a model/ folder of a generation",
             )
         )
+    remedy = "give a model/ folder of a generation"
     try:
-        return model.check_start(type(model).load(path))
-    except hub.DAMAGED as error:
-        what = f"{config.base!r} does not open as a {type(model).__name__}: {error}"
-        raise InputError(Problem("base", what, "give a model/ folder of a generation")) from error
+        with naming_damage(path):
+            start = type(model).load(path)
+        return model.check_start(start)
+    except InputError as error:
+        what = f"{config.base!r} {error.problems[0].what}"
+        raise InputError(Problem("base", what, remedy)) from error
+    except ValueError as error:
+        what = f"a {type(model).__name__} cannot start from {config.base!r}: {error}"
+        raise InputError(Problem("base", what, remedy)) from error

@@ -56,6 +56,8 @@ def load_model(path: Path | str) -> Any:
     The folder's `imglab.json` says which kind it is; only kinds that ship or are installed are opened, and those of
     classes that a config has named in this process.
     """
+    from imglab.model import naming_damage
+
     if (Path(path) / CLASS).is_file():
         name = read_json(Path(path) / CLASS, ("class",))["class"]
         if not isinstance(name, str) or name not in _imported:
@@ -64,7 +66,8 @@ def load_model(path: Path | str) -> Any:
                 "give the run's own config",
             )
             raise InputError(Problem(str(path), what, remedy))
-        return _imported[name].load(Path(path))
+        with naming_damage(Path(path)):
+            return _imported[name].load(Path(path))
     described = Path(path) / "imglab.json"
     if not described.is_file():
         raise InputError(
@@ -79,7 +82,5 @@ def load_model(path: Path | str) -> Any:
                 str(described), f"the kind {kind!r} is not known here", nearest(str(kind), MODELS)
             )
         )
-    from imglab.training.hub import loading
-
-    with loading(Path(path)):
+    with naming_damage(Path(path)):
         return resolve(target).load(Path(path))

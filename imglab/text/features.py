@@ -15,7 +15,7 @@ from imglab.errors import InputError, Problem
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
-from imglab.text.fitting import Fitted, fit_network
+from imglab.text.fitting import fit_network
 from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.settings import (
@@ -25,7 +25,8 @@ from imglab.text.settings import (
     TextTrainingSettings,
 )
 from imglab.training.hub import hash_weights
-from imglab.training.steps import device
+from imglab.training.devices import device
+from imglab.training.fit import Fitted
 
 HASH_LENGTH = 12
 BATCH = 128

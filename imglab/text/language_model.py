@@ -99,16 +99,12 @@ class LanguageModel(TextModel):
             bf16=settings.precision == "bf16",
             resume=resume,
         )
-        training = {
-            "samples_seen": fitted.samples_seen,
-            "budget": "epochs" if plan.epochs else "tokens",
-        }
         return LanguageModel(
             settings,
             network=fitted.network,
             tokenizer=self.tokenizer,
             block=self._block,
-            training=training,
+            training=fitted.training,
         )
 
     def check_start(self, start: GenerativeModel) -> LanguageModel:

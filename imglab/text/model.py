@@ -23,7 +23,7 @@ from imglab.text.scoring import score_tokens
 from imglab.text.settings import BeamSettings, TextModelSettings
 from imglab.text.watermark import watermark_processor
 from imglab.training.hub import quiet
-from imglab.training.steps import device
+from imglab.training.devices import device
 
 if TYPE_CHECKING:
     from typing_extensions import Self
