@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from imglab.text.autoclass import register_when_imported
-
 if TYPE_CHECKING:
     from imglab.check import check_modality as check_modality
     from imglab.errors import InputError as InputError
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from imglab.measures import Measures as Measures
     from imglab.metrics import prdc as prdc
     from imglab.metrics.prdc import PrecisionRecallDensityCoverage as PrecisionRecallDensityCoverage
+    from imglab.modality import Extractor as Extractor
     from imglab.modality import Modality as Modality
     from imglab.modality import Spec as Spec
     from imglab.model import GenerativeModel as GenerativeModel
@@ -37,10 +36,10 @@ if TYPE_CHECKING:
     from imglab.store.reader import RunFolder as RunFolder
     from imglab.studies.side_by_side import SideBySide as SideBySide
     from imglab.studies.sweeps.run import Sweep as Sweep
+    from imglab.training.recipe import Recipe as Recipe
+    from imglab.training.torch_model import TorchModel as TorchModel
 
 __version__ = "0.1.0"
-
-register_when_imported()
 
 _HOMES = {
     "check": ["check_modality"],
@@ -52,7 +51,7 @@ _HOMES = {
     "metrics": ["prdc"],
     "metrics.prdc": ["PrecisionRecallDensityCoverage"],
     "measures": ["Features", "Measures"],
-    "modality": ["Modality", "Spec"],
+    "modality": ["Extractor", "Modality", "Spec"],
     "model": ["GenerativeModel"],
     "progress": ["Progress"],
     "store.model_folder": ["load_model"],
@@ -63,6 +62,8 @@ _HOMES = {
     "store.disk": ["DiskStore"],
     "store.reader": ["RunFolder"],
     "studies.sweeps.run": ["Sweep"],
+    "training.recipe": ["Recipe"],
+    "training.torch_model": ["TorchModel"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -280,7 +280,7 @@ class TestExtractors:
         with pytest.raises(InputError, match="use `inception`, `dinov2`, `clip` or `pixels`"):
             ImageModality(ImageSettings.model_validate(settings))
         modality = ImageModality(ImageSettings.model_validate({**settings, "extractor": "pixels"}))
-        measured = modality.metrics(modality.real("test"), model=None, first=None, seed=0)
+        measured = modality.metrics(modality.real("test"), model=None, generation0=None, seed=0)
         assert measured.values["class_counts"] is None
         assert "no labels" in measured.reasons["class_counts"]
         assert measured.values["contrast_drift"] is None

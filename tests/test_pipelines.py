@@ -32,7 +32,7 @@ from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.settings import ClipSettings, DinoSettings, PipelineSettings
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
-from imglab.stages import _draw
+from imglab.stages import draw
 from tests.test_images import finish
 from tests.test_run_directory import hashes
 
@@ -384,12 +384,12 @@ def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipeline
     built, sent = build(chain(pipelines, "by_class"), "test"), []
     monkeypatch.setattr(distributed, "all_gather", lambda value: sent.append(value) or [value])
     finish(
-        _draw(
+        draw(
             built.modality,
             built.models[0],
             TrainingSet.of(built.modality.real("train")),
             20,
-            None,
+            source=None,
             seed=1,
         )
     )
@@ -593,7 +593,7 @@ class TestExtractors:
             chain(pipelines, "stable_diffusion", captions(captioned, extractor=extractor))
         )
         real = modality.real("test")
-        found = modality.metrics(real, model=None, first=None, seed=0)
+        found = modality.metrics(real, model=None, generation0=None, seed=0)
         assert 0 <= found.values["clip_score"] <= 100
         assert found.values["clip_score"] == found.floor["clip_score"]["mean"]
         assert found.values["hue_drift"] is not None

@@ -22,7 +22,7 @@ def text_card(
 ) -> str:
     """Return the text of a card for a text model."""
     extra = (
-        "import imglab  # makes the n-gram model known to transformers\n" if kind == "ngram" else ""
+        "import imglab.text.ngram_network  # makes the n-gram model known to transformers\n" if kind == "ngram" else ""
     )
     code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
     return (

@@ -147,7 +147,7 @@ class TorchModel(GenerativeModel, Generic[Network]):
             network = self.new_network(start._shape)
         expected = layout(network.state_dict())
         weights = layout(start.network.state_dict())
-        for name in sorted(expected.keys() | weights.keys()):
+        for name in {**expected, **weights}:
             if weights.get(name) != expected.get(name):
                 what = f"{name} is {weights.get(name)}, expected {expected.get(name)}"
                 raise ValueError(f"architecture differs: {what}")
@@ -156,16 +156,19 @@ class TorchModel(GenerativeModel, Generic[Network]):
     @torch.inference_mode()
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield samples whose noise is of (seed, i), in batches of `sampling_batch`."""
+        network = self.network
+        place = device()
         for first in range(0, len(indices), self.sampling_batch):
             part = slice(first, first + self.sampling_batch)
-            noise = seeds.normal(self.noise_shape, indices[part], seed=seed).to(device())
+            noise = seeds.normal(self.noise_shape, indices[part], seed=seed).to(place)
 
-            labels = None
             if self.conditional and conditions is not None:
                 labels = conditions[part]
-            on_device = None if labels is None else labels.to(noise.device)
-            data = self.sample_batch(self.network, noise, on_device)
-            yield Samples.drawn(data.cpu(), labels)
+                data = self.sample_batch(network, noise, labels.to(place))
+                yield Samples.drawn(data.cpu(), labels)
+            else:
+                data = self.sample_batch(network, noise, None)
+                yield Samples.drawn(data.cpu())
 
     def weights(self) -> Mapping[str, Tensor]:
         """Return the tensors of the network."""
