@@ -1,4 +1,4 @@
-"""Opening `model/` folders: damage is named, and a mistake in the code stays a mistake in the code."""
+"""Opening `model/` folders: damage is named, a mistake in the code stays what it is."""
 
 from __future__ import annotations
 

@@ -73,9 +73,11 @@ def choices(
     if settings.precision == "auto":
         chosen["precision"] = _precision(timer, settings)
         settings = settings.model_copy(update={"precision": chosen["precision"].value})
+
     if settings.compile == "auto":
         chosen["compile"] = _compile(timer, settings, len(plans), steps)
         settings = settings.model_copy(update={"compile": chosen["compile"].value})
+
     if settings.sampling_batch == "auto":
         chosen["sampling_batch"] = _sampling_batch(denoiser, settings)
     return chosen
@@ -137,14 +139,17 @@ def _sampling_batch(denoiser: Denoiser, settings: DenoiserSettings) -> Choice:
     denoiser.network.eval().to(device()).to(memory_format=torch.channels_last)
     best = 0
     cheapest = math.inf
+
     for batch in SAMPLING_BATCHES:
         each = _image_seconds(denoiser, settings, batch)
         if each is None:
             best = best or _largest(denoiser, settings, batch // 2)
             return Choice(best, f"{2 * best} images at a time do not fit into memory")
+
         if each * SLOWER > cheapest:
             what = f"{batch} images at a time are no cheaper"
             return Choice(best, f"{what}: {each * 1e3:.2g} ms an image and step")
+
         best = batch
         cheapest = each
     return Choice(best, "the largest that was tried is the cheapest")

@@ -76,6 +76,7 @@ class CapturedInputsDenoiser(LatentDenoiser):
         if isinstance(self.noising, Flow):
             scheduler_times = times + 1
         network_times = scheduler_times * inputs.time_scale
+
         keys = {
             **inputs.keys,
             inputs.latents: _packed(noisy) if inputs.packed else noisy,
@@ -111,7 +112,7 @@ class CapturedInputs:
 
         scale = float(keys["timestep"].flatten()[0]) / float(scheduler.timesteps[0])
         steps = scheduler.config.num_train_timesteps
-        scales = [known for known in (1.0, 1 / steps) if abs(scale / known - 1) < BF16]
+        scales = [each for each in (1.0, 1 / steps) if abs(scale / each - 1) < BF16]
         if not scales or not _are_noise_levels(scheduler):
             raise ValueError("it gives its network times in a way of its own")
         self.time_scale = scales[0]
@@ -139,7 +140,7 @@ class _StandIn(nn.Module):
     def forward(self, *arguments: Any, **keys: Any) -> NoReturn:
         signature = inspect.signature(type(self.__dict__["network"]).forward)
         bound = signature.bind(None, *arguments, **keys).arguments
-        raise _Captured({name: value for name, value in list(bound.items())[1:]})
+        raise _Captured(dict(list(bound.items())[1:]))
 
 
 @torch.no_grad()
@@ -153,6 +154,7 @@ def capture_inputs(
     drawing = copy.copy(pipeline)
     drawing.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     drawing.transformer = _StandIn(pipeline.transformer)
+
     try:
         drawing(
             prompt=prompts,

@@ -44,6 +44,7 @@ def fit_denoiser(
         shard_blocks=denoiser.shard_blocks,
         lora=lora,
     )
+
     objective = Denoising(denoiser, settings, seed, device())
     return fit(denoiser.network, objective, train, recipe, seed=seed, resume=resume)
 
@@ -139,6 +140,7 @@ def _target(noising: DDPMScheduler, clean: Tensor, noise: Tensor, times: Tensor)
         return clean
     if prediction == "flow":
         return noise - clean
+
     if prediction == "v_prediction":
         velocity: Tensor = noising.get_velocity(clean, noise, times)
         return velocity

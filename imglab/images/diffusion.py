@@ -67,6 +67,7 @@ class DiffusionModel(GenerativeModel):
         self._classes = classes
         self._training = dict(training or {})
         self._shape: tuple[int, ...] | None = None
+
         if modality is not None:
             self._shape = modality.spec.shape
             _check_spec(settings, modality.spec)
@@ -211,9 +212,11 @@ def _check_spec(settings: DiffusionSettings, spec: Spec) -> None:
         what = f"{levels} levels halve the image {levels - 1} times, but it is {size}"
         remedy = f"use fewer levels, or a modality.size that {factor} divides"
         problems.append(Problem("model.channels", what, remedy))
+
     if settings.class_conditional and spec.conditions is None:
         what = "the data have no classes"
         problems.append(Problem("model.class_conditional", what, "set it to false"))
+
     if problems:
         raise InputError(problems)
 

@@ -6,7 +6,6 @@ UNets on pixels or latents, DiT, and UNets that read text; transformers that rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -185,6 +184,8 @@ def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler | Flow:
     if isinstance(scheduler, (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)):
         if not config.get("invert_sigmas"):
             return Flow(config["num_train_timesteps"])
+
+    # A scheduler of the DDPM family may have betas of its own.
     elif "beta_schedule" in config and config.get("prediction_type", "epsilon") in PREDICTIONS:
         noising = DDPMScheduler.from_config(config, clip_sample=False)
         expected = getattr(scheduler, "alphas_cumprod", noising.alphas_cumprod)

@@ -1,4 +1,4 @@
-"""Drawing with pretrained pipelines: their scheduler, their steps, their guidance, their prompts."""
+"""Drawing with pretrained pipelines: their scheduler, steps, guidance and prompts."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def draw_from_prompts(
         prompts = [settings.prompt.replace("{}", names[label]) for label in labels.tolist()]
         with autocast(settings, place):
             drawn = drawing(prompt=prompts, generator=generators, output_type="pt", **options)
+
         hidden = sum(map(bool, getattr(drawn, "nsfw_content_detected", None) or ()))
         if hidden:
             log.warning("the pipeline's safety checker made %d images black", hidden)

@@ -99,6 +99,7 @@ def _download(settings: PipelineSettings) -> Path:
     folder = DiffusionPipeline.download(
         settings.name, revision=settings.revision, variant=settings.variant, use_safetensors=True
     )
+
     averaged = []
     for part in TRAINED:
         for file in ("config.json", f"{WEIGHTS_STEM}*.safetensors*"):
@@ -189,6 +190,7 @@ def _weight_files(folder: Path, variant: str) -> list[Path]:
         f"{WEIGHTS_STEM}-{number}-of-{number}{variant}",
         f"{WEIGHTS_STEM}{variant}",
     ]
+
     files: list[Path] = []
     for stem in stems:
         files += sorted(folder.glob(f"{stem}.safetensors"))
@@ -212,6 +214,7 @@ def _quiet_diffusers() -> Iterator[None]:
     """Keep diffusers from drawing progress bars and from remarks meant for its own users."""
     verbosity = diffusers_logging.get_verbosity()
     bars = diffusers_logging.is_progress_bar_enabled()
+
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     try:

@@ -68,6 +68,7 @@ class PipelineModel(GenerativeModel):
                 raise InputError(Problem("model.kind", what, "use it with modality.kind: image"))
             check_watermark(settings.watermark, spec.shape)
             pipeline = open_pipeline(settings).to(device())
+
         assert pipeline is not None
         assert spec is not None
         self._settings = settings
@@ -137,6 +138,8 @@ class PipelineModel(GenerativeModel):
         network = copy.deepcopy(before.network).float()
         plan: TrainingSettings = settings.fine_tuning
         lora = settings.lora
+
+        # New weights are trained whole.
         if start is None:
             plan = settings.training
             lora = None

@@ -96,6 +96,7 @@ def text_denoiser(
     if channels != {pipeline.vae.config.latent_channels}:
         what = "takes more than noise, or predicts more (inpainting?)"
         problems.append(Problem(NAME, what, TEXT_TO_IMAGE))
+
     further = _further_input(pipeline, unet)
     if further:
         what = f"reads {further}, which the lab cannot give it"
@@ -144,6 +145,7 @@ def _further_input(pipeline: DiffusionPipeline, unet: UNet2DConditionModel) -> s
     addition = "text_time" if has_two_encoders(pipeline) else None
     if config.addition_embed_type != addition:
         return f"something of its own kind (addition_embed_type: {config.addition_embed_type})"
+
     for key in ("encoder_hid_dim_type", "class_embed_type", "num_class_embeds"):
         if config[key] is not None:
             return f"something of its own kind ({key}: {config[key]})"

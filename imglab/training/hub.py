@@ -52,6 +52,7 @@ def open_network(
             dtype=torch.float32,
             output_loading_info=True,
         )
+
     network: PreTrainedModel = opened.eval()
     return network, sorted(loading["missing_keys"])
 
@@ -94,6 +95,7 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     hub_logging.set_verbosity_error()
+
     try:
         yield
     finally:

@@ -147,6 +147,7 @@ class TorchModel(GenerativeModel, Generic[Network]):
             network = self.new_network(start._shape)
         expected = layout(network.state_dict())
         weights = layout(start.network.state_dict())
+
         for name in {**expected, **weights}:
             if weights.get(name) != expected.get(name):
                 what = f"{name} is {weights.get(name)}, expected {expected.get(name)}"
