@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from imglab.store.views import View, provide_views
-from imglab.text.autoclass import register_when_imported
 from imglab.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from imglab.measures import Measures as Measures
     from imglab.metrics import prdc as prdc
     from imglab.metrics.prdc import PrecisionRecallDensityCoverage as PrecisionRecallDensityCoverage
+    from imglab.modality import Extractor as Extractor
     from imglab.modality import Modality as Modality
     from imglab.modality import Spec as Spec
     from imglab.model import GenerativeModel as GenerativeModel
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from imglab.store.reader import RunFolder as RunFolder
     from imglab.studies.side_by_side import SideBySide as SideBySide
     from imglab.studies.sweeps.run import Sweep as Sweep
-
-register_when_imported()
+    from imglab.training.recipe import Recipe as Recipe
+    from imglab.training.torch_model import TorchModel as TorchModel
 
 
 def _views() -> dict[str, View]:
@@ -61,7 +61,7 @@ _HOMES = {
     "metrics": ["prdc"],
     "metrics.prdc": ["PrecisionRecallDensityCoverage"],
     "measures": ["Features", "Measures"],
-    "modality": ["Modality", "Spec"],
+    "modality": ["Extractor", "Modality", "Spec"],
     "model": ["GenerativeModel"],
     "progress": ["Progress"],
     "store.model_folder": ["load_model"],
@@ -72,6 +72,8 @@ _HOMES = {
     "store.disk": ["DiskStore"],
     "store.reader": ["RunFolder"],
     "studies.sweeps.run": ["Sweep"],
+    "training.recipe": ["Recipe"],
+    "training.torch_model": ["TorchModel"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

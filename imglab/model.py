@@ -6,10 +6,12 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -28,6 +30,9 @@ DESCRIPTION = "imglab.json"
 CARD = "README.md"
 MISSING = object()
 STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+DAMAGE = (OSError, ValueError, SafetensorError)
+"""What a damaged folder raises while a model is opened; anything else is a mistake in the code."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +164,10 @@ class GenerativeModel(ABC, HasAbilities):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Open what `save` wrote."""
-        file = path / DESCRIPTION
-        try:
-            description = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(description, dict):
-                raise ValueError("it holds no JSON object")
-        except (OSError, ValueError, RecursionError) as error:
-            what = f"cannot be read: {first_line(error)}"
-            raise InputError(Problem(str(file), what, "the file is damaged")) from error
-        return cls.restore(description, path)
+        """Open what `save` wrote; InputError that names the folder where it is damaged."""
+        description = _read_description(path / DESCRIPTION)
+        with naming_damage(path):
+            return cls.restore(description, path)
 
     def weights(self) -> Mapping[str, Tensor]:
         """Return the tensors that the fitted model is made of."""
@@ -193,10 +192,52 @@ class GenerativeModel(ABC, HasAbilities):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:
-        """Return the model that `description` and the weights in the folder `path` make."""
-        weights = path / WEIGHTS
-        tensors = load_file(weights) if weights.is_file() else {}
-        return cls(**description, **tensors)
+        """Return the model that `description` and the weights in the folder `path` make.
+
+        What cannot be such a model raises one of `DAMAGE`: a ValueError, for instance, where the
+        description lacks a key.
+        """
+        arguments = dict(description)
+        if (path / WEIGHTS).is_file():
+            arguments |= read_weights(path)
+        try:
+            inspect.signature(cls).bind(**arguments)
+        except TypeError as error:
+            raise ValueError(f"its arguments are not those of {cls.__name__}: {error}") from error
+        return cls(**arguments)
+
+
+class Contents(dict[str, Any]):
+    """What a file of a model folder holds, by name; a name that it lacks is a ValueError."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"{name!r} is missing")
+
+
+def read_weights(path: Path) -> Contents:
+    """Return the tensors that lie in the folder `path` of a model."""
+    return Contents(load_file(path / WEIGHTS))
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn what a damaged folder `path` raises while it is opened into an InputError."""
+    try:
+        yield
+    except DAMAGE as error:
+        what = f"does not open as a model: {first_line(error)}"
+        raise InputError(Problem(str(path), what, "the folder is damaged")) from error
+
+
+def _read_description(file: Path) -> Contents:
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(description, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        what = f"cannot be read: {first_line(error)}"
+        raise InputError(Problem(str(file), what, "the file is damaged")) from error
+    return Contents(description)
 
 
 def _constructor_arguments(model: GenerativeModel) -> dict[str, Any]:

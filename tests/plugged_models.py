@@ -17,3 +17,11 @@ class Sevens(GaussianModel):
     def draw(self, indices, *, conditions, seed):
         for part in super().draw(indices, conditions=conditions, seed=seed):
             yield Samples.drawn(part.data.clone().fill_(7.0))
+
+
+class Mistaken(Sevens):
+    """Opens a folder with a mistake in its own code."""
+
+    @classmethod
+    def restore(cls, description, path):
+        return cls.no_such_method(description)  # type: ignore[attr-defined]

@@ -1,4 +1,7 @@
-"""What `auto` stands for in a diffusion model's section: measured on this machine, with its network and batch."""
+"""What `auto` stands for in a diffusion model's section.
+
+It is measured on this machine, with the model's own network and batch.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,32 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from imglab import seeds
 from imglab.config.section import LoraSettings
-from imglab.images.denoising import Denoiser, guided, trial_steps
+from imglab.errors import first_line
+from imglab.images.denoiser import Denoiser
+from imglab.images.denoiser_drawing import guided
+from imglab.images.denoiser_fitting import trial_steps
 from imglab.images.settings import DenoiserSettings, TrainingSettings
 from imglab.model import Choice
 from imglab.samples import TrainingSet
-from imglab.training.steps import device, step_count
+from imglab.training.devices import device
+from imglab.training.recipe import Recipe
 
 TIMED = 4
-"""Steps of which the median counts, after one that does not."""
+"""Steps of which the median counts, after two that do not."""
+
 FASTER = 1.1
-"""How many times faster something must be to be chosen over what is exact, or plain."""
+"""How many times faster a choice must be to be taken over the exact, or the plain, one."""
+
 WORTH_A_TRIAL = 300.0
-"""Seconds of plain training below which compiling is not tried: warming up alone takes a good part of a minute."""
+"""Seconds of plain training below which compiling is not tried: warming up alone takes a minute."""
+
 SAMPLING_BATCHES = (64, 128, 256, 512, 1024, 2048)
+
 SLOWER = 1.05
 """A larger batch must make an image at least so many times cheaper."""
-Timed: TypeAlias = Callable[[DenoiserSettings], tuple[float, float]]
-"""Gives the seconds of the first step and the median of those that follow, under other settings."""
+
+StepTimer: TypeAlias = Callable[[DenoiserSettings], tuple[float, float]]
+"""Gives the seconds of the first step, and the median of later ones, under other settings."""
 
 
 def choices(
@@ -49,49 +61,59 @@ def choices(
     fits      the plan of each fit of the run
     lora      how the fits adapt the network, if they do
     """
-    found: dict[str, Choice] = {}
+    chosen: dict[str, Choice] = {}
     plans = list(fits)
-    steps = sum(step_count(plan, len(train), plan.images) for plan in plans)
-    timed = partial(_step_seconds, denoiser, train, plans[0], lora)
+    steps = 0
+    for plan in plans:
+        recipe = Recipe.from_plan(plan, examples=plan.images, unit="images")
+        steps += recipe.steps(len(train))
+    timer = partial(_step_seconds, denoiser, train, plans[0], lora)
+
+    # Each choice is measured with those before it.
     if settings.precision == "auto":
-        found["precision"] = _precision(timed, settings)
-        settings = settings.model_copy(update={"precision": found["precision"].value})
+        chosen["precision"] = _precision(timer, settings)
+        settings = settings.model_copy(update={"precision": chosen["precision"].value})
+
     if settings.compile == "auto":
-        found["compile"] = _compile(timed, settings, len(plans), steps)
-        settings = settings.model_copy(update={"compile": found["compile"].value})
+        chosen["compile"] = _compile(timer, settings, len(plans), steps)
+        settings = settings.model_copy(update={"compile": chosen["compile"].value})
+
     if settings.sampling_batch == "auto":
-        found["sampling_batch"] = _sampling_batch(denoiser, settings)
-    return found
+        chosen["sampling_batch"] = _sampling_batch(denoiser, settings)
+    return chosen
 
 
-def _precision(timed: Timed, settings: DenoiserSettings) -> Choice:
-    seconds = {
-        name: timed(settings.model_copy(update={"precision": name, "compile": False}))[1]
-        for name in ("fp32", "bf16")
-    }
-    times = seconds["fp32"] / seconds["bf16"]
-    return Choice(
-        "bf16" if times >= FASTER else "fp32",
-        f"a step in bf16 is {times:.2f} times as fast as in fp32",
-    )
+def _precision(timer: StepTimer, settings: DenoiserSettings) -> Choice:
+    seconds = {}
+    for name in ("fp32", "bf16"):
+        plain = settings.model_copy(update={"precision": name, "compile": False})
+        seconds[name] = timer(plain)[1]
+
+    speed = seconds["fp32"] / seconds["bf16"]
+    why = f"a step in bf16 is {speed:.2f} times as fast as in fp32"
+    return Choice("bf16" if speed >= FASTER else "fp32", why)
 
 
-def _compile(timed: Timed, settings: DenoiserSettings, fits: int, steps: int) -> Choice:
-    plain = timed(settings.model_copy(update={"compile": False}))[1] * steps
+def _compile(timer: StepTimer, settings: DenoiserSettings, fits: int, steps: int) -> Choice:
+    """Choose whether to compile, for so many fits that take so many steps in all."""
+    plain = timer(settings.model_copy(update={"compile": False}))[1] * steps
     if plain < WORTH_A_TRIAL:
-        return Choice(
-            False,
-            f"all fits together take about {plain:.0f} s: warming up would cost more than it saves",
-        )
+        what = f"all fits together take about {plain:.0f} s"
+        return Choice(False, f"{what}: warming up would cost more than it saves")
+
     try:
-        first, each = timed(settings.model_copy(update={"compile": True}))
-    except Exception as error:  # a compiler that is missing or fails raises anything
-        return Choice(
-            False, f"compiling failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
-        )
+        first, each = timer(settings.model_copy(update={"compile": True}))
+    # A compiler that is missing or fails raises anything.
+    except Exception as error:
+        what = f"{type(error).__name__}: {first_line(error)[:200]}"
+        return Choice(False, f"compiling failed: {what}")
+
     compiled = first * fits + each * steps
-    told = f"all fits: about {plain:.0f} s as they are, {compiled:.0f} s compiled (each warms up for {first:.0f} s)"
-    return Choice(plain / compiled >= FASTER, told)
+    why = (
+        f"all fits: about {plain:.0f} s as they are, {compiled:.0f} s compiled "
+        f"(each warms up for {first:.0f} s)"
+    )
+    return Choice(plain / compiled >= FASTER, why)
 
 
 def _step_seconds(
@@ -101,33 +123,35 @@ def _step_seconds(
     lora: LoraSettings | None,
     settings: DenoiserSettings,
 ) -> tuple[float, float]:
-    """Return the seconds of the first step and the median of those that follow."""
+    """Return the seconds of the first step and the median of those after the second."""
     trial = copy.copy(denoiser)
     trial.network = copy.deepcopy(denoiser.network)
     step = trial_steps(trial, train, plan, settings, lora)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the compiler has much to say that is meant for its own users
-        first, *others = [_seconds(step) for _ in range(TIMED + 2)]
-    return first, statistics.median(others[1:])
+        # The compiler's remarks are meant for its own users.
+        warnings.simplefilter("ignore")
+        seconds = [_seconds(step) for _ in range(TIMED + 2)]
+    return seconds[0], statistics.median(seconds[2:])
 
 
 @torch.inference_mode()
 def _sampling_batch(denoiser: Denoiser, settings: DenoiserSettings) -> Choice:
     denoiser.network.eval().to(device()).to(memory_format=torch.channels_last)
-    best, cheapest = 0, math.inf
+    best = 0
+    cheapest = math.inf
+
     for batch in SAMPLING_BATCHES:
         each = _image_seconds(denoiser, settings, batch)
         if each is None:
             best = best or _largest(denoiser, settings, batch // 2)
             return Choice(best, f"{2 * best} images at a time do not fit into memory")
+
         if each * SLOWER > cheapest:
-            return Choice(
-                best,
-                f"{batch} images at a time are no cheaper: {each * 1e3:.2g} ms an image and step",
-            )
-        best, cheapest = batch, each
+            what = f"{batch} images at a time are no cheaper"
+            return Choice(best, f"{what}: {each * 1e3:.2g} ms an image and step")
+
+        best = batch
+        cheapest = each
     return Choice(best, "the largest that was tried is the cheapest")
 
 
@@ -139,19 +163,22 @@ def _largest(denoiser: Denoiser, settings: DenoiserSettings, batch: int) -> int:
 
 
 def _image_seconds(denoiser: Denoiser, settings: DenoiserSettings, batch: int) -> float | None:
-    """Return the seconds that an image and step takes in batches of this size; None where memory runs out."""
+    """Return the seconds of an image and step in batches of this size.
+
+    None where memory runs out.
+    """
+    place = device()
     try:
-        images = torch.randn(batch, *denoiser.shape, generator=seeds.generator("trial")).to(
-            device()
-        )
-        labels = (
-            torch.zeros(batch, dtype=torch.int64, device=images.device) if denoiser.told else None
-        )
-        once = partial(
-            guided, denoiser, settings, images, torch.tensor(1, device=images.device), labels
-        )
-        _seconds(once)
-        return statistics.median(_seconds(once) for _ in range(3)) / batch
+        noise = torch.randn(batch, *denoiser.shape, generator=seeds.generator("trial")).to(place)
+        labels = None
+        if denoiser.conditional:
+            labels = torch.zeros(batch, dtype=torch.int64, device=place)
+        time = torch.tensor(1, device=place)
+        step = partial(guided, denoiser, settings, noise, time, labels)
+
+        # The first one warms up.
+        _seconds(step)
+        return statistics.median(_seconds(step) for _ in range(3)) / batch
     except RuntimeError as error:
         if not should_reduce_batch_size(error):
             raise

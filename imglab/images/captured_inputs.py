@@ -1,7 +1,8 @@
-"""Text-to-image transformers of any architecture: what a pipeline gives its network beside noise is recorded.
+"""Text-to-image transformers of any architecture, fed as their own pipeline feeds them.
 
-Each architecture reads prompts in its own way (two or three encoders, masks, positions, sizes, a guidance number). The
-pipeline itself knows: it is called as for drawing, with something in the network's place that keeps what it is given.
+Each architecture reads prompts in its own way (two or three encoders, masks, positions, sizes, a
+guidance number). The pipeline itself knows how: it is called as for drawing, with a stand-in for
+its network that captures what it is given beside noise.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.modality import Spec
 
 PLAIN = {"use_resolution_binning": False, "clean_caption": False}
-"""Images of just the size that is asked for; prompts as they are."""
+"""Arguments that ask for images of exactly the given size, and for prompts as they are."""
+
 BF16 = 2**-7
-"""How far a time may be off that a pipeline tells in bf16."""
+"""By how much a time may be off that a pipeline gives in bf16."""
 
 
 class Flow:
-    """Noise as rectified flow adds it: a straight line from the image to noise (Liu et al. 2022, 2209.03003)."""
+    """Noise as rectified flow adds it: a straight line from the image to noise.
+
+    Liu et al. 2022, 2209.03003.
+    """
 
     def __init__(self, steps: int) -> None:
         self.config = SimpleNamespace(num_train_timesteps=steps, prediction_type="flow")
@@ -48,92 +53,121 @@ class CapturedInputsDenoiser(LatentDenoiser):
         pipeline: DiffusionPipeline,
         prompts: Sequence[str],
         size: tuple[int, int],
-        *given: Any,
+        *arguments: Any,
     ) -> None:
-        super().__init__(*given, told=True, nobody=len(prompts))
-        self._pipeline, self._prompts, self._size = pipeline, [*prompts, ""], size
+        """Take the pipeline, its prompts and (height, width); all else goes to `LatentDenoiser`."""
+        super().__init__(*arguments, conditional=True, null_label=len(prompts))
+        self._pipeline = pipeline
+        self._prompts = [*prompts, ""]
+        self._size = size
 
     def predict(
         self, network: nn.Module, noisy: Tensor, times: Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return the prediction, given the prompts that the labels stand for; a learned variance is left alone."""
+        """Return the prediction, given the prompts that the labels stand for.
+
+        A variance that the network has learned is ignored.
+        """
         assert labels is not None
-        given = record(
-            self._pipeline, [self._prompts[label] for label in labels.tolist()], self._size
-        )
-        now = times + 1 if isinstance(self.noising, Flow) else times
-        told = (now * given.times).to(given.keys[given.time].dtype)
-        latents = _packed(noisy) if given.packed else noisy
-        keys = {**given.keys, given.latents: latents, given.time: told, "return_dict": False}
+        prompts = [self._prompts[label] for label in labels.tolist()]
+        inputs = capture_inputs(self._pipeline, prompts, self._size)
+
+        scheduler_times = times
+        if isinstance(self.noising, Flow):
+            scheduler_times = times + 1
+        network_times = scheduler_times * inputs.time_scale
+
+        keys = {
+            **inputs.keys,
+            inputs.latents: _packed(noisy) if inputs.packed else noisy,
+            inputs.time: network_times.to(inputs.keys[inputs.time].dtype),
+            "return_dict": False,
+        }
         predicted: Tensor = network(**keys)[0]
-        return _unpacked(predicted, noisy.shape) if given.packed else predicted[:, : noisy.shape[1]]
+
+        if inputs.packed:
+            return _unpacked(predicted, noisy.shape)
+        return predicted[:, : noisy.shape[1]]
 
 
-class Given:
-    """What a pipeline gave its network.
+class CapturedInputs:
+    """What a pipeline gives its network.
 
-    keys     the arguments by name
-    latents  names the one that is noise
-    time     names the one that is the time
-    times    what a time of the scheduler is multiplied by
-    packed   whether squares of 2 x 2 latents are rows of their own
+    keys        the arguments by name
+    latents     the name of the argument that is noise
+    time        the name of the argument that is the time
+    time_scale  what a time of the scheduler is multiplied by
+    packed      whether squares of 2 x 2 latents are rows of their own
     """
 
     def __init__(self, keys: Mapping[str, Any], scheduler: Any) -> None:
-        """Keep what was given at the first of the scheduler's times; ValueError where that is none of them."""
-        self.keys, self.latents, self.time = keys, next(iter(keys)), "timestep"
-        told = float(keys["timestep"].flatten()[0]) / float(scheduler.timesteps[0])
-        steps = scheduler.config.num_train_timesteps
-        rounded = [known for known in (1.0, 1 / steps) if abs(told / known - 1) < BF16]
-        if not rounded or not _are_noise_levels(scheduler):
-            raise ValueError("it tells its network times in a way of its own")
-        self.times = rounded[0]
+        """Take the arguments at the first of the scheduler's times.
+
+        Raises ValueError where the time among them is not the scheduler's, on a known scale.
+        """
+        self.keys = keys
+        self.latents = next(iter(keys))
+        self.time = "timestep"
         self.packed = keys[self.latents].dim() == 3
 
+        scale = float(keys["timestep"].flatten()[0]) / float(scheduler.timesteps[0])
+        steps = scheduler.config.num_train_timesteps
+        scales = [each for each in (1.0, 1 / steps) if abs(scale / each - 1) < BF16]
+        if not scales or not _are_noise_levels(scheduler):
+            raise ValueError("it gives its network times in a way of its own")
+        self.time_scale = scales[0]
 
-class _Recorded(Exception):
+
+class _Captured(Exception):
+    """Leaves a pipeline with what it gave its network."""
+
     def __init__(self, keys: dict[str, Any]) -> None:
-        super().__init__("recorded")
+        super().__init__("captured")
         self.keys = keys
 
 
-class _Recorder(nn.Module):
-    """Stands in a network's place, with all that the network says of itself."""
+class _StandIn(nn.Module):
+    """Stands in a network's place, with the network's own attributes, and captures a call."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        # Not as a submodule: its attributes are to be those of the network.
         self.__dict__["network"] = network
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["network"], name)
 
-    def forward(self, *given: Any, **keys: Any) -> NoReturn:
-        bound = inspect.signature(type(self.__dict__["network"]).forward).bind(None, *given, **keys)
-        raise _Recorded(dict(list(bound.arguments.items())[1:]))
+    def forward(self, *arguments: Any, **keys: Any) -> NoReturn:
+        signature = inspect.signature(type(self.__dict__["network"]).forward)
+        bound = signature.bind(None, *arguments, **keys).arguments
+        raise _Captured(dict(list(bound.items())[1:]))
 
 
 @torch.no_grad()
-def record(pipeline: DiffusionPipeline, prompts: list[str], size: tuple[int, int]) -> Given:
-    """Return what a pipeline gives its transformer for these prompts, without guidance, at (height, width) pixels."""
-    made = copy.copy(pipeline)
-    made.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
-    made.transformer = _Recorder(pipeline.transformer)
-    drawing = {
-        "num_inference_steps": 2,
-        "guidance_scale": 1.0,
-        "generator": seeds.generator("recorded"),
-    }
+def capture_inputs(
+    pipeline: DiffusionPipeline, prompts: list[str], size: tuple[int, int]
+) -> CapturedInputs:
+    """Return what a pipeline gives its transformer for these prompts, without guidance.
+
+    size  (height, width) of the images, in pixels
+    """
+    drawing = copy.copy(pipeline)
+    drawing.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+    drawing.transformer = _StandIn(pipeline.transformer)
+
     try:
-        made(
+        drawing(
             prompt=prompts,
             height=size[0],
             width=size[1],
             output_type="latent",
-            **drawing,
-            **plain_keys(made),
+            num_inference_steps=2,
+            guidance_scale=1.0,
+            generator=seeds.generator("recorded"),
+            **plain_keys(drawing),
         )
-    except _Recorded as recorded:
-        return Given(_in_fp32(recorded.keys), made.scheduler)
+    except _Captured as captured:
+        return CapturedInputs(_in_fp32(captured.keys), drawing.scheduler)
     raise ValueError("it draws without its transformer")
 
 
@@ -146,56 +180,80 @@ def _are_noise_levels(scheduler: Any) -> bool:
 
 
 def _in_fp32(value: Any) -> Any:
+    """Return tensors of floats, alone or within mappings, as float32; all else as it is."""
     if isinstance(value, Mapping):
         return {name: _in_fp32(inner) for name, inner in value.items()}
-    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value.float()
+    return value
 
 
 def plain_keys(pipeline: DiffusionPipeline) -> dict[str, bool]:
     """Return those arguments of `PLAIN` that a pipeline takes."""
-    known = inspect.signature(type(pipeline).__call__).parameters
-    return {key: value for key, value in PLAIN.items() if key in known}
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    return {key: value for key, value in PLAIN.items() if key in parameters}
 
 
 def captured_inputs_denoiser(
     pipeline: DiffusionPipeline, noising: DDPMScheduler | Flow, spec: Spec, prompts: Sequence[str]
 ) -> CapturedInputsDenoiser:
-    """Return the denoiser of a pipeline whose transformer reads prompts; InputError where the lab cannot train it."""
-    kind, autoencoder = type(pipeline).__name__, getattr(pipeline, "vae", None)
+    """Return the denoiser of a pipeline whose transformer reads prompts.
+
+    Raises InputError where the lab cannot train it.
+    """
+    autoencoder = getattr(pipeline, "vae", None)
     config: Any = getattr(autoencoder, "config", {})
-    channels, height, width = spec.shape
     if not {"scaling_factor", "block_out_channels", "latent_channels"} <= set(config):
-        what = f"a {kind} has no autoencoder of Stable Diffusion's kind"
+        what = f"a {type(pipeline).__name__} has no autoencoder of Stable Diffusion's kind"
         raise InputError(Problem(NAME, what, "choose another pipeline"))
+
     latents = Latents(autoencoder)
-    shape = (
-        config.latent_channels,
-        height // latents.times_smaller,
-        width // latents.times_smaller,
-    )
-    remedy = f"set modality.size to a multiple of {2 * latents.times_smaller}"
+    channels, height, width = spec.shape
     if channels != config.in_channels:
         what = f"draws images of {config.in_channels} channels, the data have {channels}"
         raise InputError(Problem(NAME, what, "set modality.colour"))
+
+    scale = latents.downsampling
+    shape = (config.latent_channels, height // scale, width // scale)
+    _check_inputs(pipeline, shape, (height, width), scale)
+    return CapturedInputsDenoiser(
+        pipeline, prompts, (height, width), latents, pipeline.transformer, noising, shape
+    )
+
+
+def _check_inputs(
+    pipeline: DiffusionPipeline, shape: tuple[int, int, int], size: tuple[int, int], scale: int
+) -> None:
+    """Raise InputError unless a pipeline gives its transformer latents of this shape.
+
+    size   (height, width) of the images, in pixels
+    scale  how many times smaller a side of the latents is
+    """
+    remedy = f"set modality.size to a multiple of {2 * scale}"
     try:
-        given = record(pipeline, [""], (height, width))
-        found = tuple(given.keys[given.latents].shape[1:])
+        inputs = capture_inputs(pipeline, [""], size)
+        latents = tuple(inputs.keys[inputs.latents].shape[1:])
+    # A pipeline of another architecture may fail in any of these ways.
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         if should_reduce_batch_size(error):
             raise
         what = f"cannot be asked what it reads: {first_line(error)}"
         raise InputError(Problem(NAME, what, f"choose another pipeline, or {remedy}")) from error
-    packed = (
-        tuple(_packed(torch.empty(1, *shape)).shape[1:])
-        if not any(side % 2 for side in shape[1:])
-        else None
-    )
-    if found != (packed if given.packed else shape):
-        what = f"works on {' x '.join(map(str, found))} for images of {width} x {height}, not on {shape}"
+
+    expected: tuple[int, ...] | None = shape
+    if inputs.packed:
+        expected = _packed_shape(shape)
+    if latents != expected:
+        sides = " x ".join(map(str, latents))
+        what = f"works on {sides} for images of {size[1]} x {size[0]}, not on {shape}"
         raise InputError(Problem(NAME, what, remedy))
-    return CapturedInputsDenoiser(
-        pipeline, prompts, (height, width), latents, pipeline.transformer, noising, shape
-    )
+
+
+def _packed_shape(shape: tuple[int, int, int]) -> tuple[int, ...] | None:
+    """Return the shape of packed latents; None where their sides are odd."""
+    if any(side % 2 for side in shape[1:]):
+        return None
+    return tuple(_packed(torch.empty(1, *shape)).shape[1:])
 
 
 def _packed(latents: Tensor) -> Tensor:

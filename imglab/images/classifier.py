@@ -21,7 +21,7 @@ from imglab.images.labelled import LabelledImages
 from imglab.modality import Extractor
 from imglab.samples import Samples
 from imglab.store import files
-from imglab.training.steps import device
+from imglab.training.devices import device
 
 BATCH = 128
 LEARNING_RATE = 2e-3

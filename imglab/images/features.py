@@ -20,7 +20,7 @@ from imglab.images.image_files import UNREADABLE
 from imglab.images.labelled import LabelledImages
 from imglab.modality import Extractor as Extractor  # its name here in version 0.1
 from imglab.store import files
-from imglab.training.steps import device
+from imglab.training.devices import device
 
 HASH_LENGTH = 12
 """Digits of the weights' sha256 in the name of an extractor."""

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from diffusers.models.autoencoders.vq_model import VQEncoderOutput
 from torch import Tensor
 
-from imglab.images.diffusion import PixelDenoiser
+from imglab.images.denoiser import PixelDenoiser
 
 NAME = "model.name"
 """The key that names a pipeline."""
@@ -23,51 +24,57 @@ class Latents:
         self._autoencoder = autoencoder
         self._scale = config.scaling_factor
         self._shift = getattr(config, "shift_factor", None) or 0.0
-        self.times_smaller = 2 ** (len(config.block_out_channels) - 1)
+        self.downsampling = 2 ** (len(config.block_out_channels) - 1)
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Return float32 latents of images in [-1, 1]; `noise` picks one where the code is random."""
+        """Return float32 latents of images in [-1, 1].
+
+        noise  standard normal, of the latents' shape: picks one where the code is random
+        """
         with self._without_overflow():
-            found = self._autoencoder.encode(images.to(self._autoencoder.dtype))
-        if hasattr(found, "latents"):
-            latents = found.latents
+            encoded = self._autoencoder.encode(images.to(self._autoencoder.dtype))
+
+        if isinstance(encoded, VQEncoderOutput):
+            latents = encoded.latents
         else:
-            latents = found.latent_dist.mean + found.latent_dist.std * noise.to(
-                found.latent_dist.std.dtype
-            )
+            deviation = encoded.latent_dist.std
+            latents = encoded.latent_dist.mean + deviation * noise.to(deviation.dtype)
         scaled: Tensor = (latents.float() - self._shift) * self._scale
         return scaled
 
     @contextmanager
     def _without_overflow(self) -> Iterator[None]:
-        """Work in fp32 where an autoencoder in fp16 says that it must (`force_upcast`, Stable Diffusion XL's)."""
-        half = self._autoencoder.dtype == torch.float16 and getattr(
-            self._autoencoder.config, "force_upcast", False
-        )
-        if half:
+        """Work in fp32 where an autoencoder in fp16 says that it must.
+
+        That is `force_upcast`, which Stable Diffusion XL's sets.
+        """
+        forced = getattr(self._autoencoder.config, "force_upcast", False)
+        upcast = forced and self._autoencoder.dtype == torch.float16
+        if upcast:
             self._autoencoder.float()
         try:
             yield
         finally:
-            if half:
+            if upcast:
                 self._autoencoder.half()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images in [-1, 1]."""
-        wanted = (latents / self._scale + self._shift).to(self._autoencoder.dtype)
-        images: Tensor = self._autoencoder.decode(wanted).sample
+        unscaled = (latents / self._scale + self._shift).to(self._autoencoder.dtype)
+        images: Tensor = self._autoencoder.decode(unscaled).sample
         return images.float()
 
 
 class LatentDenoiser(PixelDenoiser):
     """A UNet that works on an autoencoder's latents (Rombach et al. 2022)."""
 
-    def __init__(self, latents: Latents, *given: Any, **keys: Any) -> None:
-        super().__init__(*given, **keys)
+    def __init__(self, latents: Latents, *arguments: Any, **keys: Any) -> None:
+        """Take the autoencoder; all else goes to `Denoiser`."""
+        super().__init__(*arguments, **keys)
         self._latents = latents
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:  # noqa: D102
         return self._latents.encode(images, noise)
 
-    def decode(self, found: Tensor) -> Tensor:  # noqa: D102
-        return self._latents.decode(found)
+    def decode(self, codes: Tensor) -> Tensor:  # noqa: D102
+        return self._latents.decode(codes)

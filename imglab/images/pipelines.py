@@ -1,73 +1,51 @@
-"""Pretrained diffusion pipelines, fine-tuned as they are: their own scheduler, autoencoder, text encoder and dtype."""
+"""Pretrained diffusion pipelines, fine-tuned as they are.
+
+A pipeline keeps its own scheduler, autoencoder, text encoder and dtype.
+"""
 
 from __future__ import annotations
 
 import copy
-import inspect
-import json
-import logging
 import math
-import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoPipelineForText2Image, DiffusionPipeline, ModelMixin
-from diffusers import pipelines as diffusers_pipelines
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
-from diffusers.utils import logging as diffusers_logging
-from huggingface_hub import snapshot_download
-from safetensors import safe_open
+from diffusers import DiffusionPipeline, ModelMixin
+from pydantic import BaseModel
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
 from imglab.images.autotune import choices
-from imglab.images.captured_inputs import Flow, plain_keys
+from imglab.images.captured_inputs import Flow
 from imglab.images.cards import pipeline_card
-from imglab.images.denoisers import autoencoder_of, denoiser_of, reads_text, trained_part
-from imglab.images.denoising import (
-    SAMPLERS,
-    Denoiser,
-    autocast,
-    draw_images,
-    fit_denoiser,
-    rounded,
-    sampling_batch,
-    smaller_batch,
-)
+from imglab.images.denoiser import Denoiser
+from imglab.images.denoiser_drawing import draw_images
+from imglab.images.denoiser_fitting import fit_denoiser
 from imglab.images.latents import NAME
-from imglab.images.settings import PipelineSettings
-from imglab.images.watermark import check_watermark, embed
+from imglab.images.pipeline_denoisers import denoiser_of, reads_text, trained_part
+from imglab.images.pipeline_drawing import default_bias, draw_from_prompts, sampler_of, steps_of
+from imglab.images.pipeline_folder import open_pipeline, save_pipeline
+from imglab.images.settings import PipelineSettings, TrainingSettings
+from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training import hub
+from imglab.training.devices import device
 from imglab.training.lora import adapter_problems
-from imglab.training.steps import device
-
-EMA = "_ema"
-"""diffusers' own training example keeps averaged weights in a folder of this ending beside the others."""
-WHOLE = SAFETENSORS_WEIGHTS_NAME.removesuffix(".safetensors")
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-TRAINED = ("unet", "transformer")
-"""The parts that may be trained, by name."""
-LIBRARIES = ("diffusers", "transformers")
-STORED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
-log = logging.getLogger(__name__)
 
 
 class PipelineModel(GenerativeModel):
-    """A pipeline of diffusers around a network that is fine-tuned; from text, classes or nothing but noise.
+    """A pipeline of diffusers around a network that is fine-tuned.
 
-    Weights are trained in fp32 and kept in the pipeline's dtype, which is what draws.
+    It draws from text, from classes or from noise alone. Weights are trained in fp32 and kept in
+    the pipeline's dtype, in which it draws.
     """
 
     def __init__(
@@ -79,36 +57,29 @@ class PipelineModel(GenerativeModel):
         spec: Spec | None = None,
         training: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open the pipeline that the settings name for `modality`, or go on with a fitted one for data like `spec`."""
+        """Open the pipeline that the settings name for `modality`, or take a fitted one.
+
+        pipeline  a fitted pipeline, for data like `spec`
+        """
         if modality is not None:
             spec = modality.spec
             if len(spec.shape) != 3 or spec.dtype != torch.uint8:
-                problem = Problem(
-                    "model.kind", "a pipeline draws images", "use it with modality.kind: image"
-                )
-                raise InputError(problem)
+                what = "a pipeline draws images"
+                raise InputError(Problem("model.kind", what, "use it with modality.kind: image"))
             check_watermark(settings.watermark, spec.shape)
             pipeline = open_pipeline(settings).to(device())
+
         assert pipeline is not None
         assert spec is not None
-        self._settings, self._pipeline, self._spec = settings, pipeline, spec
+        self._settings = settings
+        self._pipeline = pipeline
+        self._spec = spec
         self._training = dict(training or {})
+
         with hub.opening(settings.name, NAME):
             denoiser = self._denoiser(pipeline)
         problems = adapter_problems(settings.lora, denoiser.network)
-        if (settings.sampling_bias or 1.0) < 1 and denoiser.nobody is None:
-            what = "below 1 is guidance: it leads away from a label for none, which this pipeline does not have"
-            problems.append(Problem("model.sampling_bias", what, "leave it out"))
-        times = pipeline.scheduler.config.get("num_train_timesteps", math.inf)
-        if (settings.steps or 1) > times:
-            problems.append(
-                Problem(
-                    "model.steps", f"{settings.steps} are more than the {times} of its scheduler"
-                )
-            )
-        if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
-            what = f"{settings.sampler!r} is no sampler for rectified flow, which this pipeline was trained by"
-            problems.append(Problem("model.sampler", what, "leave it out"))
+        problems += _settings_problems(settings, denoiser, pipeline.scheduler)
         if problems:
             raise InputError(problems)
 
@@ -119,32 +90,33 @@ class PipelineModel(GenerativeModel):
 
     @property
     def network(self) -> ModelMixin:
-        """The part of it that is trained."""
-        found: ModelMixin = getattr(self._pipeline, trained_part(self._pipeline))
-        return found
+        """The part of the pipeline that is trained."""
+        network: ModelMixin = getattr(self._pipeline, trained_part(self._pipeline))
+        return network
 
     @property
     def conditional(self) -> bool:
-        """Whether it is told classes, or reads prompts."""
-        return self._denoiser(self._pipeline).told
+        """Whether it is class-conditional, or reads prompts."""
+        return self._denoiser(self._pipeline).conditional
 
     @property
     def pretrained(self) -> PipelineModel:
-        """Itself: its weights come with its name."""
+        """The model itself: its weights come with its name."""
         return self
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """Images seen in the fit, and whether the budget was given in images or epochs."""
+        """How many images the fit saw, and whether its budget was in images or epochs."""
         return self._training
 
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
         """Measure precision, compiling and the sampling batch, where they are `auto`."""
-        if not auto_keys(self._settings):
+        settings = self._settings
+        if not auto_keys(settings):
             return {}
         pipeline = _with_network(self._pipeline, copy.deepcopy(self.network).float())
-        plans, lora = repeat(self._settings.fine_tuning, fits), self._settings.lora
-        return choices(self._denoiser(pipeline), train, self._settings, plans, lora=lora)
+        plans = repeat(settings.fine_tuning, fits)
+        return choices(self._denoiser(pipeline), train, settings, plans, lora=settings.lora)
 
     def _denoiser(self, pipeline: DiffusionPipeline) -> Denoiser:
         return denoiser_of(pipeline, self._spec, self._settings.prompt)
@@ -157,121 +129,94 @@ class PipelineModel(GenerativeModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Denoise batches of `train` until the budget of images is spent; all but one network stays as it is."""
+        """Denoise batches of `train` until the budget of images is spent.
+
+        Of the pipeline's parts one network is trained; the others stay as they are.
+        """
         settings = self._settings
-        plan = settings.training if start is None else settings.fine_tuning
-        begun = self if start is None else self.check_start(start)
-        network = copy.deepcopy(begun.network).float()
+        before = self if start is None else self.check_start(start)
+        network = copy.deepcopy(before.network).float()
+        plan: TrainingSettings = settings.fine_tuning
+        lora = settings.lora
+
+        # New weights are trained whole.
         if start is None:
+            plan = settings.training
+            lora = None
             with seeds.isolated(seed, "weights"):
                 network.load_state_dict(type(network).from_config(network.config).state_dict())
-        pipeline = _with_network(begun.pipeline, network)
-        lora = None if start is None else settings.lora
-        fitting = fit_denoiser(
+
+        pipeline = _with_network(before.pipeline, network)
+        fitted = yield from fit_denoiser(
             self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume
         )
-        seen = yield from fitting
-        _as_stored(network, begun.network)
-        training = {"samples_seen": seen, "budget": "epochs" if plan.epochs else "images"}
-        return PipelineModel(settings, pipeline=pipeline, spec=self._spec, training=training)
+        _restore_dtypes(network, like=before.network)
+        return PipelineModel(settings, pipeline=pipeline, spec=self._spec, training=fitted.training)
 
     def check_start(self, start: GenerativeModel) -> PipelineModel:
         """Raise ValueError unless `start` is a pipeline of the same layers."""
         if not isinstance(start, PipelineModel):
             raise ValueError(f"a pipeline cannot start from a {type(start).__name__}")
-        ours, theirs = (
-            {k: tuple(v.shape) for k, v in each.network.state_dict().items()}
-            for each in (self, start)
-        )
-        if ours != theirs:
-            raise ValueError("its network is another one")
+
+        expected = {name: each.shape for name, each in self.network.state_dict().items()}
+        shapes = {name: each.shape for name, each in start.network.state_dict().items()}
+        if shapes != expected:
+            raise ValueError("architecture differs: its weights have other names or shapes")
         return start
 
     @torch.inference_mode()
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield images: noise of (seed, i), denoised by the pipeline's scheduler, rounded once to uint8."""
-        if reads_text(self._pipeline):
+        """Yield images: noise of (seed, i), denoised by the pipeline's scheduler.
+
+        They are rounded once, to uint8.
+        """
+        settings = self._settings
+        pipeline = self._pipeline
+        if reads_text(pipeline):
             yield from self._draw_from_text(indices, conditions, seed)
             return
-        sampler, steps = (
-            _sampler(self._settings, self._pipeline),
-            _steps(self._settings, self._pipeline),
-        )
-        denoiser, settings = self._denoiser(self._pipeline), self._settings
-        if settings.sampling_bias is None and denoiser.nobody is not None:
-            settings = settings.model_copy(update={"sampling_bias": _own_bias(self._pipeline)})
+
+        denoiser = self._denoiser(pipeline)
+        if settings.sampling_bias is None and denoiser.null_label is not None:
+            settings = settings.model_copy(update={"sampling_bias": default_bias(pipeline)})
         yield from draw_images(
-            denoiser, sampler, settings, steps, indices, conditions=conditions, seed=seed
+            denoiser,
+            sampler_of(settings, pipeline),
+            settings,
+            steps_of(settings, pipeline),
+            indices,
+            conditions=conditions,
+            seed=seed,
         )
 
     def _draw_from_text(
         self, indices: range, conditions: Tensor | None, seed: int
     ) -> Iterator[Samples]:
-        """Let the pipeline draw, each image from a generator of its own."""
-        settings, pipeline, mark = (
-            self._settings,
-            copy.copy(self._pipeline),
-            self._settings.watermark,
-        )
         if conditions is None:
             raise ValueError("a model that reads prompts needs conditions")
-        self.network.to(
-            memory_format=torch.channels_last
-        )  # as it was fitted in: other layouts round differently
-        pipeline.scheduler = _sampler(settings, pipeline)
-        pipeline.set_progress_bar_config(disable=True)
-        names, (height, width) = self._spec.conditions or (), self._spec.shape[1:]
-        guidance = (
-            {} if settings.sampling_bias is None else {"guidance_scale": 1 / settings.sampling_bias}
+        # The memory layout in which it was fitted: others round differently.
+        self.network.to(memory_format=torch.channels_last)
+        yield from draw_from_prompts(
+            self._pipeline,
+            self._settings,
+            indices,
+            names=self._spec.conditions or (),
+            shape=self._spec.shape,
+            conditions=conditions,
+            seed=seed,
         )
-        at, batch = 0, sampling_batch(settings)
-        while at < len(indices):
-            labels = conditions[at : at + batch]
-            with autocast(settings, device()):
-                try:
-                    drawn = pipeline(
-                        prompt=[
-                            settings.prompt.replace("{}", names[label]) for label in labels.tolist()
-                        ],
-                        height=height,
-                        width=width,
-                        num_inference_steps=_steps(settings, pipeline),
-                        generator=[
-                            seeds.generator(seed, index) for index in indices[at : at + batch]
-                        ],
-                        output_type="pt",
-                        **guidance,
-                        **plain_keys(pipeline),
-                    )
-                except RuntimeError as error:
-                    batch = smaller_batch(error, len(labels))
-                    continue
-            if hidden := sum(map(bool, getattr(drawn, "nsfw_content_detected", None) or ())):
-                log.warning("the pipeline's safety checker made %d images black", hidden)
-            images = rounded(drawn.images.float() * 2 - 1)
-            yield Samples.drawn(
-                images if mark is None else embed(images, **mark.model_dump()), labels
-            )
-            at += len(labels)
 
     def write_weights(self, path: Path) -> None:
         """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`."""
-        for part in self._pipeline.components.values():
-            if isinstance(
-                part, PreTrainedTokenizerFast
-            ):  # how it padded last would be saved with it
-                part.backend_tokenizer.no_padding()
-                part.backend_tokenizer.no_truncation()
-        with hub.quiet(), _quiet_diffusers():
-            self._pipeline.save_pretrained(path)
-        hub.forget_machine(path)
+        save_pipeline(self._pipeline, path)
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
+        conditions = self._spec.conditions
         return {
             "kind": "pipeline",
             "settings": self._settings.model_dump(),
             "shape": list(self._spec.shape),
-            "conditions": None if self._spec.conditions is None else list(self._spec.conditions),
+            "conditions": None if conditions is None else list(conditions),
             "training": self._training,
         }
 
@@ -280,204 +225,54 @@ class PipelineModel(GenerativeModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> PipelineModel:  # noqa: D102
-        settings, conditions = (
-            PipelineSettings(**description["settings"]),
-            description["conditions"],
-        )
-        own = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
-        pipeline = open_pipeline(settings.model_copy(update=own), str(path)).to(device())
-        spec = Spec(
-            tuple(description["shape"]),
-            torch.uint8,
-            None if conditions is None else tuple(conditions),
-        )
-        return cls(settings, pipeline=pipeline, spec=spec, training=description["training"])
+        fitted = PipelineDescription.model_validate(description)
+        saved = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
+        settings = fitted.settings.model_copy(update=saved)
+        pipeline = open_pipeline(settings, str(path)).to(device())
+        spec = Spec(fitted.shape, torch.uint8, fitted.conditions)
+        return cls(fitted.settings, pipeline=pipeline, spec=spec, training=fitted.training)
 
 
-def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPipeline:
-    """Open a pipeline of the hub or of a local folder: safetensors only, no code of its own."""
-    name = settings.name
-    hub.check_name(name, where)
-    with hub.opening(name, where), _quiet_diffusers(), seeds.isolated("opened"):
-        folder = Path(name)
-        if not folder.is_dir():
-            folder = _downloaded(settings)
-        part, reads = _check_folder(folder, name, where)
-        averaged = _averaged(folder / f"{part}{EMA}", where)
-        stored = (
-            _stored_dtype(averaged) if averaged else _stored_dtype(folder / part, settings.variant)
-        )
-        dtype = stored if settings.dtype == "own" else settings.dtype
-        # Told here and not changed afterwards: some layers stay in fp32 where others are in fp16.
-        keys = {"use_safetensors": True, "torch_dtype": DTYPES[dtype], "local_files_only": True}
-        kind = AutoPipelineForText2Image if reads else DiffusionPipeline
-        opened = kind.from_pretrained(
-            folder, variant=settings.variant, trust_remote_code=False, **keys
-        )
-        if averaged:
-            setattr(opened, part, type(getattr(opened, part)).from_pretrained(averaged, **keys))
-        for component in opened.components.values():
-            if isinstance(component, nn.Module) and any(
-                each.is_meta for each in component.state_dict().values()
-            ):
-                raise ValueError(f"its {type(component).__name__} lacks weights")
-    opened.set_progress_bar_config(disable=True)
-    for component in opened.components.values():
-        if isinstance(component, nn.Module):
-            component.eval()
-    found: DiffusionPipeline = opened
-    return found
+class PipelineDescription(BaseModel):
+    """What imglab.json says of a fine-tuned pipeline."""
+
+    settings: PipelineSettings
+    shape: tuple[int, int, int]
+    conditions: tuple[str, ...] | None
+    training: dict[str, Any]
 
 
-def _downloaded(settings: PipelineSettings) -> Path:
-    """Return the local folder of a pipeline of the hub, with the averaged weights that may lie beside its own."""
-    name, revision = settings.name, settings.revision
-    folder = DiffusionPipeline.download(
-        name, revision=revision, variant=settings.variant, use_safetensors=True
-    )
-    averaged = [
-        f"{part}{EMA}/{file}"
-        for part in TRAINED
-        for file in ("config.json", f"{WHOLE}*.safetensors*")
-    ]
-    snapshot_download(name, revision=revision, allow_patterns=averaged)  # into the same folder
-    return Path(folder)
+def _settings_problems(
+    settings: PipelineSettings, denoiser: Denoiser, scheduler: Any
+) -> list[Problem]:
+    """Return the problems of settings that a pipeline cannot meet."""
+    problems = []
+    if (settings.sampling_bias or 1.0) < 1 and denoiser.null_label is None:
+        what = "below 1 is guidance, which needs a label for none; this pipeline does not have one"
+        problems.append(Problem("model.sampling_bias", what, "leave it out"))
+
+    times = scheduler.config.get("num_train_timesteps", math.inf)
+    if (settings.steps or 1) > times:
+        what = f"{settings.steps} are more than the {times} of its scheduler"
+        problems.append(Problem("model.steps", what))
+
+    if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
+        what = f"{settings.sampler!r} is not a sampler for rectified flow"
+        problem = f"{what}, by which this pipeline was trained"
+        problems.append(Problem("model.sampler", problem, "leave it out"))
+    return problems
 
 
-def _averaged(folder: Path, where: str) -> Path | None:
-    """Return a folder of averaged weights, if there are any; InputError where they are pickled."""
-    if not any(file.suffix in (".safetensors", ".bin") for file in folder.glob("*")):
-        return None
-    hub.check_weights(folder, where)
-    return folder
-
-
-def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
-    """Return the name of the part that is trained, and whether the pipeline in `folder` reads text.
-
-    InputError unless it is a pipeline, of parts that are known, with safe weights.
-    """
-    index = folder / "model_index.json"
-    if not index.is_file():
-        what = f"the folder {name!r} has no model_index.json, so it is no pipeline"
-        raise InputError(Problem(where, what, "save it there: pipeline.save_pretrained(folder)"))
-    components = {
-        key: value
-        for key, value in json.loads(index.read_text()).items()
-        if isinstance(value, list)
-    }
-    foreign = [key for key, value in components.items() if not _is_known(value)]
-    if foreign:
-        what = f"the part {foreign[0]!r} of {name!r} is of neither diffusers nor transformers"
-        raise InputError(Problem(where, what, "no code but theirs is run"))
-    parts = [key for key, value in components.items() if value[0]]
-    for config in folder.glob("*/scheduler_config.json"):
-        hub.check_numbers(config, where)
-    for part in parts:
-        hub.check_weights(folder / part, where)
-    named = [part for part in TRAINED if part in parts]
-    if not named:
-        raise InputError(
-            Problem(
-                where, f"{name!r} has neither a unet nor a transformer", "name a diffusion pipeline"
-            )
-        )
-    return named[0], "tokenizer" in parts
-
-
-def _is_known(component: list[Any]) -> bool:
-    """Say whether a part of a pipeline, [library, class], is left out or of a library that is opened."""
-    library = component[0] if len(component) == 2 else ""
-    known = library in LIBRARIES or (
-        isinstance(library, str) and hasattr(diffusers_pipelines, library)
-    )
-    return library is None or known
-
-
-def _stored_dtype(folder: Path, variant: str | None = None) -> str:
-    """Return the dtype of most weights in the file of a folder that is opened first; fp32 where it is none of ours."""
-    files = [
-        file
-        for mark in ([f".{variant}"] if variant else []) + [""]
-        for file in _weights(folder, mark)
-    ]
-    if not files:
-        return "fp32"
-    with safe_open(files[0], framework="pt") as stored:
-        dtypes = Counter(stored.get_slice(name).get_dtype() for name in stored.keys())  # noqa: SIM118 (no mapping)
-    return STORED.get(dtypes.most_common(1)[0][0], "fp32") if dtypes else "fp32"
-
-
-def _weights(folder: Path, mark: str) -> list[Path]:
-    """Return the files of weights of a variant, in the order in which diffusers looks: in parts, then whole."""
-    number = "[0-9]" * 5
-    parts = [f"{WHOLE}{mark}-{number}-of-{number}", f"{WHOLE}-{number}-of-{number}{mark}"]
-    return [
-        file
-        for name in (*parts, WHOLE + mark)
-        for file in sorted(folder.glob(f"{name}.safetensors"))
-    ]
-
-
-def _as_stored(network: nn.Module, like: nn.Module) -> None:
+def _restore_dtypes(network: nn.Module, *, like: nn.Module) -> None:
     """Bring each weight to the dtype that it has in `like`."""
-    for ours, theirs in zip(
-        (*network.parameters(), *network.buffers()),
-        (*like.parameters(), *like.buffers()),
-        strict=True,
-    ):
-        ours.data = ours.data.to(theirs.dtype)
+    trained = (*network.parameters(), *network.buffers())
+    stored = (*like.parameters(), *like.buffers())
+    for tensor, before in zip(trained, stored, strict=True):
+        tensor.data = tensor.data.to(before.dtype)
 
 
 def _with_network(pipeline: DiffusionPipeline, network: nn.Module) -> DiffusionPipeline:
     """Return the pipeline with another network; all else is shared."""
-    made = copy.copy(pipeline)
-    setattr(made, trained_part(pipeline), network)
-    return made
-
-
-def _sampler(settings: PipelineSettings, pipeline: DiffusionPipeline) -> Any:
-    own = pipeline.scheduler
-    kind = type(own) if settings.sampler == "own" else SAMPLERS[settings.sampler]
-    changes: dict[str, Any] = {}
-    if str(own.config.get("variance_type")).startswith("learned"):
-        changes["variance_type"] = (
-            "fixed_small"  # what the network says of the variance is not trained
-        )
-    if settings.sampler != "own" and autoencoder_of(pipeline) is not None:
-        changes |= {
-            "clip_sample": False,
-            "thresholding": False,
-        }  # defaults for pixels; latents go farther
-    return kind.from_config(own.config, **changes)
-
-
-def _steps(settings: PipelineSettings, pipeline: DiffusionPipeline) -> int:
-    if settings.steps is not None:
-        return settings.steps
-    steps: int = (
-        inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default
-    )
-    return min(steps, int(pipeline.scheduler.config.get("num_train_timesteps", steps)))
-
-
-def _own_bias(pipeline: DiffusionPipeline) -> float:
-    """Return the sampling bias that a pipeline's own guidance scale comes to; scales up to 1 are no guidance."""
-    told = inspect.signature(type(pipeline).__call__).parameters.get("guidance_scale")
-    return 1.0 if told is None or told.default <= 1 else 1 / told.default
-
-
-@contextmanager
-def _quiet_diffusers() -> Iterator[None]:
-    """Keep diffusers from drawing progress bars and from remarks meant for its own users."""
-    verbosity, bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        diffusers_logging.set_verbosity(verbosity)
-        if bars:
-            diffusers_logging.enable_progress_bar()
+    changed = copy.copy(pipeline)
+    setattr(changed, trained_part(pipeline), network)
+    return changed

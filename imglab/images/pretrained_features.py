@@ -16,7 +16,7 @@ from imglab.images.extractor_settings import ClipSettings, DinoSettings
 from imglab.images.features import HASH_LENGTH, in_colour
 from imglab.modality import Extractor
 from imglab.training import hub
-from imglab.training.steps import device
+from imglab.training.devices import device
 
 WHERE = "modality.extractor.name"
 BATCH = 32

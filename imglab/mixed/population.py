@@ -219,6 +219,8 @@ class Population(GenerativeModel):
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Population:  # noqa: D102
         shares = description["shares"]
+        if not isinstance(shares, list):
+            raise ValueError("'shares' is not a list")
         folders = [_member_folder(path, number) for number in range(len(shares))]
         return cls([model_folder.load_model(folder) for folder in folders], shares)
 

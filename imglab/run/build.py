@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from imglab import curation
 from imglab.config import kinds
@@ -23,18 +22,12 @@ from imglab.measure import Measure
 from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.model import GenerativeModel, naming_damage
 from imglab.regimes import BoundRegime
 from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
 from imglab.run.tracking import check_tracker
 from imglab.store import model_folder
-
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
-"""What `load` raises for a folder that is damaged, or that a model of another class saved.
-
-Other exceptions are errors in the code of the model, not in the folder.
-"""
 
 
 @dataclass(frozen=True)
@@ -272,9 +265,10 @@ def _open_base(base: str, model: GenerativeModel) -> GenerativeModel:
         raise InputError(Problem("base", f"there is no folder {base!r}", remedy))
 
     try:
-        start = type(model).load(path)
-    except UNREADABLE as error:
-        what = f"{base!r} does not open as a {type(model).__name__}: {error}"
+        with naming_damage(path):
+            start = type(model).load(path)
+    except InputError as error:
+        what = f"{base!r} {error.problems[0].what}"
         raise InputError(Problem("base", what, remedy)) from error
 
     try:

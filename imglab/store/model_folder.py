@@ -45,9 +45,13 @@ def load_model(path: Path | str) -> Any:
     The folder's `imglab.json` names its kind. Only kinds that ship or are installed are opened, and
     those of classes that a config has named in this process.
     """
+    from imglab.model import naming_damage
+
     folder = Path(path)
     if (folder / CLASS).is_file():
-        return _imported_class(folder).load(folder)
+        model_class = _imported_class(folder)
+        with naming_damage(folder):
+            return model_class.load(folder)
 
     description = folder / "imglab.json"
     if not description.is_file():
@@ -60,11 +64,8 @@ def load_model(path: Path | str) -> Any:
         what = f"the kind {kind!r} is not known here"
         raise InputError(Problem(str(description), what, nearest(kind, MODELS)))
 
-    # transformers takes seconds to import, and most readers of a run open no model.
-    from imglab.training.hub import loading
-
     model_class = resolve(target)
-    with loading(folder):
+    with naming_damage(folder):
         return model_class.load(folder)
 
 

@@ -14,20 +14,25 @@ model, tokenizer = AutoModelForCausalLM.from_pretrained("model"), AutoTokenizer.
 prompt = tokenizer("The statement", return_tensors="pt", add_special_tokens=False)
 tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
 print(tokenizer.decode(tokens[0]))
-"""
+"""  # noqa: E501 (a card's bytes stay as they are)
+
+NGRAM_IMPORT = "import imglab.text.ngram_network  # makes the n-gram model known to transformers\n"
 
 
 def text_card(
     kind: str, settings: TextModelSettings, block: int, training: Mapping[str, Any]
 ) -> str:
     """Return the text of a card for a text model."""
-    extra = (
-        "import imglab  # makes the n-gram model known to transformers\n" if kind == "ngram" else ""
-    )
+    extra = ""
+    title = "A language model of an imglab chain"
+    if kind == "ngram":
+        extra = NGRAM_IMPORT
+        title = "An n-gram model of an imglab chain"
+
     code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
     return (
         "---\nlibrary_name: transformers\ntags: [imglab, model-collapse]\n---\n\n"
-        f"# A{'n n-gram' if kind == 'ngram' else ' language'} model of an imglab chain\n\n"
+        f"# {title}\n\n"
         f"Fitted on {training.get('samples_seen', 0):,} samples of {block} tokens seen.\n"
         f"The chain continued prompts of {block} tokens by {block} more, decoding as below.\n\n"
         f"```python\n{code}```\n"
@@ -35,10 +40,12 @@ def text_card(
 
 
 def _decoding(settings: TextModelSettings) -> str:
-    if isinstance(settings.decoding, BeamSettings):
-        return f"num_beams={settings.decoding.beams}, do_sample=False"
-    temperature = settings.decoding.temperature * settings.sampling_bias
+    """Return the arguments of `generate` that decode as the settings say."""
+    decoding = settings.decoding
+    if isinstance(decoding, BeamSettings):
+        return f"num_beams={decoding.beams}, do_sample=False"
+    temperature = decoding.temperature * settings.sampling_bias
     return (
-        f"do_sample=True, temperature={temperature:g}, top_k={settings.decoding.top_k or 0}, "
-        f"top_p={settings.decoding.top_p:g}"
+        f"do_sample=True, temperature={temperature:g}, top_k={decoding.top_k or 0}, "
+        f"top_p={decoding.top_p:g}"
     )

@@ -23,8 +23,8 @@ from imglab.text.settings import (
     SentenceEncoderSettings,
     TextTrainingSettings,
 )
+from imglab.training.devices import device
 from imglab.training.hub import hash_weights
-from imglab.training.steps import device
 
 TextExtractor = Extractor
 """The name of `Extractor` for text in version 0.1."""

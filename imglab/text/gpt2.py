@@ -10,7 +10,10 @@ from imglab.text.settings import Gpt2Settings
 def new_gpt2(
     settings: Gpt2Settings, tokenizer: PreTrainedTokenizerBase, positions: int
 ) -> GPT2LMHeadModel:
-    """Make a network of GPT-2's shape with new weights, from the global generator."""
+    """Return a network of GPT-2's shape with new weights, from the global generator.
+
+    positions  how many tokens it reads at most
+    """
     end = tokenizer.eos_token_id
     return GPT2LMHeadModel(
         GPT2Config(
@@ -19,7 +22,8 @@ def new_gpt2(
             n_embd=settings.width,
             n_layer=settings.layers,
             n_head=settings.heads,
-            activation_function="gelu_pytorch_tanh",  # GPT-2's own, fused: a third of the time of a forward pass
+            # GPT-2's own activation, fused: a third of the time of a forward pass.
+            activation_function="gelu_pytorch_tanh",
             **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout),
             **dict.fromkeys(("bos_token_id", "eos_token_id"), end),
         )

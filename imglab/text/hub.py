@@ -12,6 +12,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+import imglab.text.ngram_network  # noqa: F401 (AutoModelForCausalLM then opens n-gram models)
 from imglab.errors import InputError, Problem
 from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings
 from imglab.training.hub import check_name, forget_machine, open_network, opening
@@ -27,41 +28,53 @@ def make_tokenizer(
     """Train a tokenizer on the real training documents, or open the one that is named."""
     if isinstance(settings, PretrainedTokenizerSettings):
         return open_tokenizer(settings.name, settings.revision, "modality.tokenizer.name")
-    learned = ByteLevelBPETokenizer()
-    learned.train_from_iterator(
+
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(
         documents,
         vocab_size=settings.vocabulary,
         special_tokens=[DOCUMENT_END],
         show_progress=False,
     )
+
+    # One token ends a document, begins the next and pads.
     ends = dict.fromkeys(("bos_token", "eos_token", "pad_token"), DOCUMENT_END)
     return PreTrainedTokenizerFast(
-        tokenizer_object=learned._tokenizer, clean_up_tokenization_spaces=False, **ends
+        tokenizer_object=bpe._tokenizer, clean_up_tokenization_spaces=False, **ends
     )
 
 
 def open_tokenizer(name: str, revision: str | None, where: str) -> PreTrainedTokenizerBase:
-    """Open a tokenizer of a local folder or of the hub; `where` is the config's key that names it."""
+    """Open a tokenizer of a local folder or of the hub.
+
+    where  the config's key that names it
+    """
     check_name(name, where)
     folder = Path(name)
     if folder.is_dir() and not any((folder / file).is_file() for file in TOKENIZER_FILES):
         remedy = "save it there: tokenizer.save_pretrained(folder)"
         raise InputError(Problem(where, f"the folder {name!r} has no tokenizer", remedy))
+
     with opening(name, where):
-        opened: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=revision or "main", trust_remote_code=False
         )
-        opened.decode(opened("It reads and writes.").input_ids)
-    return opened
+        tokenizer.decode(tokenizer("It reads and writes.").input_ids)
+    return tokenizer
 
 
 def open_model(name: str, revision: str | None, where: str, auto: str = CAUSAL) -> PreTrainedModel:
-    """Open a network of a local folder or of the hub in fp32; weights in any form but safetensors are refused."""
-    found, missing = open_network(name, revision, where, auto)
-    if auto == CAUSAL and missing:  # a head must be there; a pooler does not matter
-        what = f"{name!r} is no whole language model: it lacks {', '.join(missing[:3])}"
+    """Open a network of a local folder or of the hub in fp32.
+
+    auto  the class of transformers that opens it
+    Raises InputError for weights in any form but safetensors.
+    """
+    network, missing = open_network(name, revision, where, auto)
+    # A language model needs its head; an encoder may lack a pooler.
+    if auto == CAUSAL and missing:
+        what = f"{name!r} is not a whole language model: it lacks {', '.join(missing[:3])}"
         raise InputError(Problem(where, what, "name one that is"))
-    return found
+    return network
 
 
 def reads_at_most(network: PreTrainedModel) -> int | None:

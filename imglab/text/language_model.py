@@ -1,4 +1,4 @@
-"""A language model: any causal network of transformers, from scratch or pretrained, whole or with adapters."""
+"""A language model: any causal network of transformers, new or pretrained."""
 
 from __future__ import annotations
 
@@ -23,11 +23,19 @@ from imglab.text.fitting import fit_network
 from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.model import TextModel
-from imglab.text.settings import Gpt2Settings, LanguageModelSettings, PretrainedSettings
+from imglab.text.settings import (
+    Gpt2Settings,
+    LanguageModelSettings,
+    PretrainedSettings,
+    TextTrainingSettings,
+)
 from imglab.training.lora import adapter_problems
 
 NETWORK = "model.network.name"
 """The key that names pretrained weights."""
+
+GPT2_KEYS = {"layers": "n_layer", "width": "n_embd", "heads": "n_head"}
+"""What the keys of `Gpt2Settings` are called in the network's config."""
 
 
 class LanguageModel(TextModel):
@@ -38,40 +46,37 @@ class LanguageModel(TextModel):
     settings_class = LanguageModelSettings
 
     @staticmethod
-    def _checked(
+    def _open_network(
         settings: LanguageModelSettings, tokenizer: PreTrainedTokenizerBase, block: int
     ) -> PreTrainedModel | None:
         network = None
         if isinstance(settings.network, PretrainedSettings):
-            network = open_model(settings.network.name, settings.network.revision, NETWORK)
-            try:
-                reads_with_cache(network)
-            except ValueError as error:
-                raise InputError(
-                    Problem(NETWORK, f"{settings.network.name!r}: {error}", "name one that is")
-                ) from error
-            _check_tokenizer(settings.network, network, tokenizer)
-        _check(settings, network, tokenizer, block)
+            network = _open_pretrained(settings.network, tokenizer)
+        _check_sizes(settings, network, tokenizer, block)
         return network
 
     @property
     def window(self) -> int:
-        """Tokens of a training example."""
+        """How many tokens a training example has."""
         return self._settings.window
 
     @property
     def pretrained(self) -> LanguageModel | None:
-        """Itself, where its settings name pretrained weights."""
-        return self if isinstance(self._settings.network, PretrainedSettings) else None
+        """The model itself, where its settings name pretrained weights."""
+        if isinstance(self._settings.network, PretrainedSettings):
+            return self
+        return None
 
     @cached_property
     def cached(self) -> bool:
-        """Whether its network reads on with a key-value cache."""
+        """Whether the network reads on with a key-value cache."""
         return reads_with_cache(self.network)
 
     def reader(self) -> Reader:
-        """Read with a key-value cache where the network has one."""
-        return cached_reader(self.network) if self.cached else whole_reader(self.network)
+        """Return what reads with a key-value cache, where the network has one."""
+        if self.cached:
+            return cached_reader(self.network)
+        return whole_reader(self.network)
 
     def fit(
         self,
@@ -83,68 +88,91 @@ class LanguageModel(TextModel):
     ) -> Stage[GenerativeModel]:
         """Train on windows of `train` until the budget of tokens is spent."""
         settings = self._settings
-        plan = settings.training if start is None else settings.fine_tuning
-        network = (
-            self._new_network(seed)
-            if start is None
-            else copy.deepcopy(self.check_start(start).network)
-        )
+        plan: TextTrainingSettings = settings.fine_tuning
+        lora = settings.lora
+        if start is None:
+            # New weights are trained whole.
+            plan = settings.training
+            lora = None
+            network = self._new_network(seed)
+        else:
+            network = copy.deepcopy(self.check_start(start).network)
+
         fitted = yield from fit_network(
             network,
             train,
             plan,
             join=settings.window // self._block,
             seed=seed,
-            lora=None if start is None else settings.lora,
+            lora=lora,
             bf16=settings.precision == "bf16",
             resume=resume,
         )
-        training = {
-            "samples_seen": fitted.samples_seen,
-            "budget": "epochs" if plan.epochs else "tokens",
-        }
         return LanguageModel(
             settings,
             network=fitted.network,
             tokenizer=self.tokenizer,
             block=self._block,
-            training=training,
+            training=fitted.training,
         )
 
     def check_start(self, start: GenerativeModel) -> LanguageModel:
-        """Raise ValueError unless `start` is a language model with this tokenizer and, if made new, these layers."""
+        """Raise ValueError unless `start` can be fine-tuned in this model's place.
+
+        That is a language model with the same tokenizer that reads as many tokens and, where the
+        settings describe a new network, has its layers.
+        """
         if not isinstance(start, LanguageModel):
             raise ValueError(f"a language model cannot start from a {type(start).__name__}")
         if start.tokenizer.get_vocab() != self.tokenizer.get_vocab():
-            raise ValueError("its tokenizer is another one: name its folder as modality.tokenizer")
-        short = _too_short(start.network, max(self._settings.window, 2 * self._block))
+            raise ValueError("tokenizer differs: name its folder as modality.tokenizer")
+
+        short = _too_short(start.network, _needed_tokens(self._settings, self._block))
         if short:
             raise ValueError(f"its network {short}")
-        wanted = self._settings.network
-        if isinstance(wanted, Gpt2Settings):
-            config = start.network.config
-            keys = {"layers": "n_layer", "width": "n_embd", "heads": "n_head"}
-            theirs = {key: getattr(config, name, None) for key, name in keys.items()}
-            different = [key for key in keys if theirs[key] != getattr(wanted, key)]
-            if different:
-                each = ", ".join(
-                    f"{key} {theirs[key]} instead of {getattr(wanted, key)}" for key in different
-                )
-                raise ValueError(f"its network is another one: {each}")
+
+        expected = self._settings.network
+        different = []
+        if isinstance(expected, Gpt2Settings):
+            for key, name in GPT2_KEYS.items():
+                value = getattr(start.network.config, name, None)
+                if value != getattr(expected, key):
+                    different.append(f"{key} is {value}, expected {getattr(expected, key)}")
+        if different:
+            raise ValueError(f"architecture differs: {', '.join(different)}")
         return start
 
     def _new_network(self, seed: int) -> PreTrainedModel:
-        wanted = self._settings.network
+        """Return a network with new weights of this seed."""
+        network = self._settings.network
         with seeds.isolated(seed, "weights"):
-            if isinstance(wanted, PretrainedSettings):
-                made: PreTrainedModel = AutoModelForCausalLM.from_config(
-                    self.network.config, dtype=torch.float32
-                )
-                return made
-            return new_gpt2(wanted, self.tokenizer, max(self._settings.window, 2 * self._block))
+            if isinstance(network, Gpt2Settings):
+                positions = _needed_tokens(self._settings, self._block)
+                return new_gpt2(network, self.tokenizer, positions)
+            new: PreTrainedModel = AutoModelForCausalLM.from_config(
+                self.network.config, dtype=torch.float32
+            )
+            return new
 
 
-def _check(
+def _open_pretrained(
+    settings: PretrainedSettings, tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedModel:
+    """Open the pretrained network that the settings name.
+
+    Raises InputError unless it is causal and reads the tokens of the tokenizer.
+    """
+    network = open_model(settings.name, settings.revision, NETWORK)
+    try:
+        reads_with_cache(network)
+    except ValueError as error:
+        what = f"{settings.name!r}: {error}"
+        raise InputError(Problem(NETWORK, what, "name a causal language model")) from error
+    _check_tokenizer(settings, network, tokenizer)
+    return network
+
+
+def _check_sizes(
     settings: LanguageModelSettings,
     network: PreTrainedModel | None,
     tokenizer: PreTrainedTokenizerBase,
@@ -157,20 +185,27 @@ def _check(
         whole = max(1, round(window / block)) * block
         what = f"{window} is not a multiple of modality.block, {block}: a window is whole samples"
         problems.append(Problem("model.window", what, f"e.g. {whole}"))
+
     if network is None and window < 2 * block:
-        what = f"a window of {window} tokens never trains the places where a continuation of a {block}-token prompt stands"
-        problems.append(Problem("model.window", what, f"at least {2 * block}"))
-    needed = max(window, 2 * block)
-    if network is not None and (short := _too_short(network, needed)):
-        problems.append(
-            Problem(NETWORK, f"the network {short}", "use a smaller modality.block or model.window")
+        what = (
+            f"a window of {window} tokens never trains the places where a continuation of a "
+            f"{block}-token prompt stands"
         )
+        problems.append(Problem("model.window", what, f"at least {2 * block}"))
+
+    needed = _needed_tokens(settings, block)
+    if network is not None:
+        short = _too_short(network, needed)
+        if short:
+            remedy = "use a smaller modality.block or model.window"
+            problems.append(Problem(NETWORK, f"the network {short}", remedy))
+
     if settings.lora is not None:
-        with torch.device("meta"):
-            made = network or (
-                new_gpt2(settings.network, tokenizer, needed) if not problems else None
-            )
-        problems += adapter_problems(settings.lora, made)
+        adapted = network
+        if adapted is None and not problems:
+            with torch.device("meta"):
+                adapted = new_gpt2(settings.network, tokenizer, needed)
+        problems += adapter_problems(settings.lora, adapted)
     if problems:
         raise InputError(problems)
 
@@ -178,24 +213,28 @@ def _check(
 def _check_tokenizer(
     settings: PretrainedSettings, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """Raise InputError unless the text is written in the tokens that the pretrained network knows."""
-    own = open_tokenizer(settings.name, settings.revision, NETWORK)
-    if own.get_vocab() != tokenizer.get_vocab():
-        what = (
-            f"is not that of the network: {len(tokenizer)} tokens, {len(own)} in {settings.name!r}"
-        )
+    """Raise InputError unless the text is written in the tokens that the network reads."""
+    expected = open_tokenizer(settings.name, settings.revision, NETWORK)
+    if expected.get_vocab() != tokenizer.get_vocab():
+        sizes = f"{len(tokenizer)} tokens, {len(expected)} in {settings.name!r}"
         remedy = f"use {{kind: pretrained, name: {settings.name}}}"
+        what = f"is not that of the network: {sizes}"
         raise InputError(Problem("modality.tokenizer", what, remedy))
-    if network.config.vocab_size < len(tokenizer):
-        what = f"the network knows {network.config.vocab_size} tokens, its tokenizer has {len(tokenizer)}"
+
+    size = network.config.vocab_size
+    if size < len(tokenizer):
+        what = f"the network reads {size} tokens, its tokenizer has {len(tokenizer)}"
         raise InputError(Problem(NETWORK, what, "resize its embeddings and save it again"))
+
+
+def _needed_tokens(settings: LanguageModelSettings, block: int) -> int:
+    """Return how many tokens a network must read: a window, or a prompt and its continuation."""
+    return max(settings.window, 2 * block)
 
 
 def _too_short(network: PreTrainedModel, needed: int) -> str | None:
     """Say that a network cannot read as many tokens as are needed, if it cannot."""
-    reads = reads_at_most(network)
-    return (
-        f"reads {reads} tokens at most, {needed} are needed"
-        if reads is not None and reads < needed
-        else None
-    )
+    bound = reads_at_most(network)
+    if bound is None or bound >= needed:
+        return None
+    return f"reads {bound} tokens at most, {needed} are needed"

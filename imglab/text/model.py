@@ -1,15 +1,16 @@
-"""What all text models share: a network of transformers with its tokenizer, drawing, and the folder on disk."""
+"""What all text models share: a network of transformers, its tokenizer, drawing, and saving."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, WatermarkLogitsProcessor
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
@@ -20,10 +21,10 @@ from imglab.text.cards import text_card
 from imglab.text.decoding import Reader, sample_tokens, search_beams
 from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.scoring import score_tokens
-from imglab.text.settings import BeamSettings, TextModelSettings
+from imglab.text.settings import BeamSettings, SamplingSettings, TextModelSettings
 from imglab.text.watermark import watermark_processor
+from imglab.training.devices import device
 from imglab.training.hub import quiet
-from imglab.training.steps import device
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,19 +41,21 @@ class TokenModality(Modality):
     @property
     @abstractmethod
     def block(self) -> int:
-        """Tokens of a sample, and of a prompt."""
+        """How many tokens a sample has, and a prompt."""
 
 
 class TextModel(GenerativeModel):
     """Continues prompts; its network is a causal language model of transformers.
 
-    A sample's data are `block` tokens, its condition the prompt, int64 [N, P], that they continue.
+    A sample's data are `block` tokens; its condition is the prompt that they continue, and all
+    prompts are int64 [N, P].
     """
 
     kind: ClassVar[str]
     """The kind in a config."""
+
     settings_class: ClassVar[type[TextModelSettings]]
-    """Its keys there."""
+    """The keys of the kind in a config."""
 
     def __init__(
         self,
@@ -67,12 +70,12 @@ class TextModel(GenerativeModel):
         """Make a model for `modality`, or around the fitted `network` and its tokenizer."""
         if modality is not None:
             if not isinstance(modality, TokenModality):
-                problem = Problem(
-                    "model.kind", f"`{self.kind}` draws text", "use it with modality.kind: text"
-                )
-                raise InputError(problem)
-            tokenizer, block = modality.tokenizer, modality.block
-            network = self._checked(settings, tokenizer, block)
+                what = f"`{self.kind}` draws text"
+                raise InputError(Problem("model.kind", what, "use it with modality.kind: text"))
+            tokenizer = modality.tokenizer
+            block = modality.block
+            network = self._open_network(settings, tokenizer, block)
+
         assert tokenizer is not None
         self._settings = settings
         self._tokenizer = tokenizer
@@ -82,10 +85,13 @@ class TextModel(GenerativeModel):
 
     @staticmethod
     @abstractmethod
-    def _checked(
+    def _open_network(
         settings: Any, tokenizer: PreTrainedTokenizerBase, block: int
     ) -> PreTrainedModel | None:
-        """Raise InputError unless all fits together; return the pretrained network that the settings name, if any."""
+        """Return the pretrained network that the settings name, if any.
+
+        Raises InputError unless settings, tokenizer and block fit together.
+        """
 
     @property
     def network(self) -> PreTrainedModel:
@@ -102,66 +108,93 @@ class TextModel(GenerativeModel):
     @property
     @abstractmethod
     def window(self) -> int:
-        """How many tokens it is asked to see at once when its perplexity is taken."""
+        """How many tokens the network reads at once where its perplexity is taken."""
 
     @property
     def training(self) -> Mapping[str, Any]:
-        """Samples seen in the fit, and the budget's unit."""
+        """How many samples the fit saw, and the unit of its budget."""
         return self._training
 
     @property
     def cached(self) -> bool:
-        """Whether its network reads on with a key-value cache."""
+        """Whether the network reads on with a key-value cache."""
         return True
 
     @abstractmethod
     def reader(self) -> Reader:
-        """Return what reads prompts and the tokens after them."""
+        """Return what reads prompts, and then the tokens after them."""
 
     @torch.inference_mode()
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
-        """Yield continuations of the prompts `conditions`, int64 [n, P]; noise is of (seed, i), all drawn up front."""
+        """Yield continuations of the prompts `conditions`, int64 [n, P].
+
+        The noise of sample i is that of (seed, i), drawn for all its tokens at once.
+        """
         if conditions is None:
             raise ValueError("a text model continues prompts: it needs conditions")
-        settings, network = self._settings, self.network
-        process = None
-        if settings.watermark is not None:
-            mark = settings.watermark.model_dump()
-            process = watermark_processor(len(self._tokenizer), device=network.device, **mark)
-        for at in range(0, len(indices), settings.sampling_batch):
-            part = slice(at, at + settings.sampling_batch)
-            prompts, ids = conditions[part].to(network.device), len(self._tokenizer)
+        settings = self._settings
+        process = self._watermark()
+
+        for first in range(0, len(indices), settings.sampling_batch):
+            part = slice(first, first + settings.sampling_batch)
+            prompts = conditions[part].to(self.network.device)
             if isinstance(settings.decoding, BeamSettings):
                 tokens = search_beams(
-                    network,
+                    self.network,
                     prompts,
                     self._block,
                     beams=settings.decoding.beams,
-                    ids=ids,
+                    ids=len(self._tokenizer),
                     cached=self.cached,
                 )
             else:
-                generators = [seeds.generator(seed, index) for index in indices[part]]
-                uniforms = torch.stack(
-                    [torch.rand(self._block, generator=generator) for generator in generators]
-                )
-                tokens = sample_tokens(
-                    self.reader(),
-                    prompts,
-                    uniforms,
-                    temperature=settings.decoding.temperature * settings.sampling_bias,
-                    top_k=settings.decoding.top_k,
-                    top_p=settings.decoding.top_p,
-                    ids=ids,
-                    process=process,
-                )
+                uniforms = self._uniforms(indices[part], seed)
+                tokens = self._sample(prompts, uniforms, settings.decoding, process)
             yield Samples.drawn(tokens.cpu(), conditions[part])
 
+    def _watermark(self) -> WatermarkLogitsProcessor | None:
+        """Return what marks the tokens that are drawn, if the settings ask for a watermark."""
+        mark = self._settings.watermark
+        if mark is None:
+            return None
+        return watermark_processor(
+            len(self._tokenizer),
+            key=mark.key,
+            strength=mark.strength,
+            device=self.network.device,
+        )
+
+    def _uniforms(self, indices: range, seed: int) -> Tensor:
+        """Return the noise of each sample's tokens, float32 [B, block] in [0, 1)."""
+        generators = [seeds.generator(seed, index) for index in indices]
+        return torch.stack([torch.rand(self._block, generator=each) for each in generators])
+
+    def _sample(
+        self,
+        prompts: Tensor,
+        uniforms: Tensor,
+        decoding: SamplingSettings,
+        process: WatermarkLogitsProcessor | None,
+    ) -> Tensor:
+        return sample_tokens(
+            self.reader(),
+            prompts,
+            uniforms,
+            temperature=decoding.temperature * self._settings.sampling_bias,
+            top_k=decoding.top_k,
+            top_p=decoding.top_p,
+            ids=len(self._tokenizer),
+            process=process,
+        )
+
     def log_density(self, samples: Samples) -> Tensor:
-        """Return the log-likelihood of each sample, read without its prompt: all tokens but the first, float64 [N]."""
-        return score_tokens(
-            self.network, samples.data, samples.data.shape[1] - 1
-        ).log_likelihood.sum(1)
+        """Return the log-likelihood of each sample, float64 [N].
+
+        It is that of all tokens but the first, read without the prompt.
+        """
+        tokens = samples.data
+        scores = score_tokens(self.network, tokens, tokens.shape[1] - 1)
+        return scores.log_likelihood.sum(1)
 
     def write_weights(self, path: Path) -> None:
         """Write network and tokenizer as transformers does."""
@@ -182,10 +215,20 @@ class TextModel(GenerativeModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
+        fitted = TextDescription.model_validate(description)
+        folder = str(path)
         return cls(
-            cls.settings_class(**description["settings"]),
-            network=open_model(str(path), None, str(path)).to(device()),
-            tokenizer=open_tokenizer(str(path), None, str(path)),
-            block=description["block"],
-            training=description["training"],
+            cls.settings_class.model_validate(fitted.settings),
+            network=open_model(folder, None, folder).to(device()),
+            tokenizer=open_tokenizer(folder, None, folder),
+            block=fitted.block,
+            training=fitted.training,
         )
+
+
+class TextDescription(BaseModel):
+    """What imglab.json says of a text model."""
+
+    settings: dict[str, Any]
+    block: Annotated[int, Field(ge=1)]
+    training: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The cheap learner: counts of n-grams, in a second; its tail dies exactly as theory says."""
+"""The cheap learner: counts of n-grams, in a second. Its tail dies exactly as theory says."""
 
 from __future__ import annotations
 
@@ -16,36 +16,46 @@ from imglab.text.ngram_network import NgramForCausalLM
 from imglab.text.settings import NgramSettings
 
 BATCH = 1 << 14
+"""Samples counted at a time."""
 
 
 class NgramModel(TextModel):
-    """Counts n-grams within samples and backs off to shorter contexts; where it starts from makes no difference."""
+    """Counts n-grams within samples and backs off to shorter contexts.
+
+    The model that a fit starts from makes no difference.
+    """
 
     kind = "ngram"
     _settings: NgramSettings
     settings_class = NgramSettings
 
     @staticmethod
-    def _checked(settings: NgramSettings, tokenizer: PreTrainedTokenizerBase, block: int) -> None:
+    def _open_network(
+        settings: NgramSettings, tokenizer: PreTrainedTokenizerBase, block: int
+    ) -> None:
         longest = _longest(len(tokenizer), block)
         if settings.order > longest:
-            what = f"n-grams of {settings.order} tokens out of {len(tokenizer)} do not fit 64 bits, or the block"
+            ngrams = f"n-grams of {settings.order} tokens out of {len(tokenizer)}"
+            what = f"{ngrams} do not fit 64 bits, or the block"
             raise InputError(Problem("model.order", what, f"at most {longest}"))
 
     @property
     def window(self) -> int:
-        """A prompt and its continuation."""
+        """How many tokens a prompt and its continuation have."""
         return 2 * self._block
 
     def reader(self) -> Reader:
-        """Read with a memory of n - 1 tokens."""
-        network, memory = self.network, max(1, self._settings.order - 1)
-        before: Tensor | None = None
+        """Return what reads with a memory of n - 1 tokens."""
+        network = self.network
+        memory = max(1, self._settings.order - 1)
+        context: Tensor | None = None
 
         def read(tokens: Tensor) -> Tensor:
-            nonlocal before
-            before = (tokens if before is None else torch.cat([before, tokens], 1))[:, -memory:]
-            logits: Tensor = network(before, logits_to_keep=1).logits[:, -1]
+            nonlocal context
+            if context is not None:
+                tokens = torch.cat([context, tokens], 1)
+            context = tokens[:, -memory:]
+            logits: Tensor = network(context, logits_to_keep=1).logits[:, -1]
             return logits
 
         return read
@@ -59,40 +69,55 @@ class NgramModel(TextModel):
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
         """Count the n-grams of each length in `train`."""
+        settings = self._settings
         vocabulary = len(self.tokenizer)
-        found: list[tuple[Tensor, Tensor]] = []
+        counts: list[tuple[Tensor, Tensor]] = []
+
         for rows in torch.arange(len(train)).split(BATCH):
-            tokens = train.rows(rows).data
-            grams = tokens
-            for k in range(1, self._settings.order + 1):
-                if k > 1:
-                    grams = grams[:, :-1] * vocabulary + tokens[:, k - 1 :]
-                counted = torch.unique(grams, return_counts=True)
-                if len(found) < k:
-                    found.append(counted)
-                else:
-                    found[k - 1] = _merged(found[k - 1], counted)
+            of_batch = _count(train.rows(rows).data, vocabulary, settings.order)
+            if counts:
+                pairs = zip(counts, of_batch, strict=True)
+                counts = [_add_counts(one, two) for one, two in pairs]
+            else:
+                counts = of_batch
             yield Progress("fit", int(rows[-1]) + 1, len(train))
-        network = NgramForCausalLM.counted(found, vocabulary, self._settings.smoothing)
-        training = {"samples_seen": len(train), "budget": "exact"}
+
+        network = NgramForCausalLM.counted(counts, vocabulary, settings.smoothing)
         return NgramModel(
-            self._settings,
+            settings,
             network=network,
             tokenizer=self.tokenizer,
             block=self._block,
-            training=training,
+            training={"samples_seen": len(train), "budget": "exact"},
         )
 
 
 def _longest(vocabulary: int, block: int) -> int:
-    """Return the longest n-gram whose number, in base `vocabulary`, fits 63 bits and that fits a block."""
+    """Return the longest n-gram that fits a block and whose number fits 63 bits.
+
+    The number is in base `vocabulary`.
+    """
     n = 1
     while n < block and vocabulary ** (n + 1) < 2**63:
         n += 1
     return n
 
 
-def _merged(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Add counts of n-grams, (numbers in rising order, counts)."""
-    keys, places = torch.unique(torch.cat([one[0], two[0]]), return_inverse=True)
-    return keys, torch.zeros_like(keys).index_add_(0, places, torch.cat([one[1], two[1]]))
+def _count(tokens: Tensor, vocabulary: int, order: int) -> list[tuple[Tensor, Tensor]]:
+    """Return the n-grams of each length up to `order` in texts, int64 [N, T], and their counts.
+
+    An n-gram is a number in base `vocabulary`; they are in rising order.
+    """
+    grams = tokens
+    counts = [torch.unique(grams, return_counts=True)]
+    for k in range(2, order + 1):
+        grams = grams[:, :-1] * vocabulary + tokens[:, k - 1 :]
+        counts.append(torch.unique(grams, return_counts=True))
+    return counts
+
+
+def _add_counts(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Add two counts of n-grams, (numbers in rising order, counts)."""
+    grams, places = torch.unique(torch.cat([one[0], two[0]]), return_inverse=True)
+    counts = torch.zeros_like(grams).index_add_(0, places, torch.cat([one[1], two[1]]))
+    return grams, counts

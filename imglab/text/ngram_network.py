@@ -1,4 +1,7 @@
-"""An n-gram model as a causal network of transformers: sorted counts, looked up; nothing is learned by gradient."""
+"""An n-gram model as a causal network of transformers: sorted counts that are looked up.
+
+Importing this module registers the network with transformers' Auto classes.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ class NgramConfig(PreTrainedConfig):  # type: ignore[misc]
     """Sizes of an n-gram model.
 
     order      n
-    smoothing  weight of the shorter context, in tokens for each different token seen after the longer one
-    entries    different n-grams of each length, 1 to n
+    smoothing  weight of the shorter context, in tokens for each different token seen after the
+               longer one
+    entries    how many different n-grams of each length there are, from 1 to n
     """
 
     model_type = "imglab_ngram"
@@ -35,12 +39,16 @@ class NgramConfig(PreTrainedConfig):  # type: ignore[misc]
 
 
 class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """Interpolated back-off: P_k(w | c) = (count(c w) + s types(c) P_k-1(w | c')) / (count(c) + s types(c)).
+    """Interpolated back-off from n-grams to shorter ones.
 
-    c' is c without its first token, P_0 is uniform, types(c) counts the different tokens seen after c, s is the
-    smoothing: 1 is Witten and Bell 1991; with 0 a context that was seen is used alone. Where c was not seen, P_k is
-    P_k-1. Buffers `grams_k`, int64 [E], are the n-grams of length k as numbers in base `vocab_size`, in rising order;
-    `sums_k`, int64 [E + 1], their cumulated counts.
+    P_k(w | c) = (count(c w) + s types(c) P_k-1(w | c')) / (count(c) + s types(c))
+
+    c' is c without its first token, P_0 is uniform, types(c) counts the different tokens seen
+    after c, and s is the smoothing: 1 is Witten and Bell 1991; with 0 a context that was seen is
+    used alone. Where c was not seen, P_k is P_k-1.
+
+    Buffers `grams_k`, int64 [E], are the n-grams of length k as numbers in base `vocab_size`, in
+    rising order; `sums_k`, int64 [E + 1], are their cumulated counts.
     """
 
     config_class = NgramConfig
@@ -57,20 +65,25 @@ class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     def counted(
         cls, grams: list[tuple[Tensor, Tensor]], vocabulary: int, smoothing: float
     ) -> NgramForCausalLM:
-        """Make a network from (n-grams in rising order, counts), int64 [E] each, of length 1 to n."""
+        """Make a network from counts.
+
+        grams  for each length from 1 to n: the n-grams in rising order, and their counts, both
+               int64 [E]
+        """
         config = NgramConfig(
             vocab_size=vocabulary,
             order=len(grams),
             smoothing=smoothing,
-            entries=[len(keys) for keys, _ in grams],
+            entries=[len(numbers) for numbers, _ in grams],
             dtype="float32",
         )
-        made = cls(config)
-        for k, (keys, counts) in enumerate(grams, start=1):
-            made.get_buffer(f"grams_{k}").copy_(keys)
-            made.get_buffer(f"sums_{k}")[1:] = counts.cumsum(0)
-        made.eval()
-        return made
+
+        network = cls(config)
+        for k, (numbers, counts) in enumerate(grams, start=1):
+            network.get_buffer(f"grams_{k}").copy_(numbers)
+            network.get_buffer(f"sums_{k}")[1:] = counts.cumsum(0)
+        network.eval()
+        return network
 
     @property
     def device(self) -> torch.device:
@@ -80,7 +93,7 @@ class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the logits; there are no parameters."""
+        """The dtype of the logits; there are no parameters."""
         return torch.float32
 
     def forward(
@@ -90,52 +103,69 @@ class NgramForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         logits_to_keep: int = 0,
         **_: Any,
     ) -> CausalLMOutput:
-        """Return log-probabilities of the next token as logits, float32 [B, L, V], of the last `logits_to_keep`."""
+        """Return log-probabilities of the next token as logits, float32 [B, L, V].
+
+        logits_to_keep  return those after the last so many tokens only; 0: after all
+        """
         rows, length = input_ids.shape
-        keep = min(logits_to_keep, length) or length
+        device = input_ids.device
         vocabulary = self.config.vocab_size
-        probabilities = torch.full(
-            (rows * keep, vocabulary), 1 / vocabulary, device=input_ids.device
-        )
-        context = torch.zeros(rows * keep, dtype=torch.int64, device=input_ids.device)
-        for k in range(1, self.config.order + 1):
-            if k > 1:
-                # The token k - 1 places back joins at the front of the context, where there is one.
-                place = torch.arange(length - keep, length, device=input_ids.device) - (k - 2)
-                there = (place >= 0).repeat(rows)
-                joined = input_ids[:, place.clamp(min=0)].flatten()
-                context = context + joined * vocabulary ** (k - 2)
-            else:
-                there = torch.ones(rows * keep, dtype=torch.bool, device=input_ids.device)
-            self._blend(probabilities, k, context, there)
+        keep = min(logits_to_keep, length) or length
+
+        probabilities = torch.full((rows * keep, vocabulary), 1 / vocabulary, device=device)
+        self._blend_unigrams(probabilities)
+
+        context = torch.zeros(rows * keep, dtype=torch.int64, device=device)
+        for k in range(2, self.config.order + 1):
+            # The token k - 1 places back joins at the front of the context, where there is one.
+            places = torch.arange(length - keep, length, device=device) - (k - 2)
+            exists = (places >= 0).repeat(rows)
+            joined = input_ids[:, places.clamp(min=0)].flatten()
+            context = context + joined * vocabulary ** (k - 2)
+            self._blend(probabilities, k, context, exists)
         return CausalLMOutput(logits=probabilities.log().view(rows, keep, -1))
 
-    def _blend(self, probabilities: Tensor, k: int, context: Tensor, there: Tensor) -> None:
-        """Turn P_k-1 into P_k, in place, where the context was seen."""
-        grams, sums = self.get_buffer(f"grams_{k}"), self.get_buffer(f"sums_{k}")
-        vocabulary, smoothing = self.config.vocab_size, self.config.smoothing
-        if k == 1:  # the same for all
-            counts = sums.diff()
-            weight = smoothing * len(grams)
-            probabilities.mul_(weight / (sums[-1] + weight))
-            probabilities[:, grams] += counts / (sums[-1] + weight)
-            return
+    def _blend_unigrams(self, probabilities: Tensor) -> None:
+        """Turn P_0 into P_1, in place: the same for all contexts."""
+        grams = self.get_buffer("grams_1")
+        sums = self.get_buffer("sums_1")
+        weight = self.config.smoothing * len(grams)
+        total = sums[-1] + weight
+        probabilities.mul_(weight / total)
+        probabilities[:, grams] += sums.diff() / total
+
+    def _blend(self, probabilities: Tensor, k: int, context: Tensor, exists: Tensor) -> None:
+        """Turn P_k-1 into P_k, in place, where the context was seen.
+
+        context  numbers of k - 1 tokens, int64 [R]
+        exists   whether there are so many tokens, bool [R]
+        """
+        grams = self.get_buffer(f"grams_{k}")
+        sums = self.get_buffer(f"sums_{k}")
+        vocabulary = self.config.vocab_size
+
+        # The n-grams that begin with a context lie side by side.
         first = torch.searchsorted(grams, context * vocabulary)
         end = torch.searchsorted(grams, (context + 1) * vocabulary)
-        found = (there & (end > first)).nonzero().flatten()
-        first, end = first[found], end[found]
+        seen = (exists & (end > first)).nonzero().flatten()
+        first = first[seen]
+        end = end[seen]
+
         types = end - first
-        weight = smoothing * types
+        weight = self.config.smoothing * types
         total = (sums[end] - sums[first] + weight).float()
-        kept = torch.ones(len(context), device=context.device)
-        kept[found] = weight / total
-        probabilities.mul_(kept[:, None])
-        rows = found.repeat_interleave(types)
-        places = torch.arange(len(rows), device=rows.device) + (
-            first - (types.cumsum(0) - types)
-        ).repeat_interleave(types)
-        counts = (sums[places + 1] - sums[places]).float() / total.repeat_interleave(types)
-        probabilities.view(-1).index_add_(0, rows * vocabulary + grams[places] % vocabulary, counts)
+        shorter = torch.ones(len(context), device=context.device)
+        shorter[seen] = weight / total
+        probabilities.mul_(shorter[:, None])
+
+        # One row for each n-gram that begins with one of the contexts.
+        rows = seen.repeat_interleave(types)
+        offsets = (first - (types.cumsum(0) - types)).repeat_interleave(types)
+        places = torch.arange(len(rows), device=rows.device) + offsets
+        counts = (sums[places + 1] - sums[places]).float()
+        shares = counts / total.repeat_interleave(types)
+        tokens = rows * vocabulary + grams[places] % vocabulary
+        probabilities.view(-1).index_add_(0, tokens, shares)
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any

@@ -1,4 +1,7 @@
-"""The watermark of Kirchenbauer et al. 2023 through transformers: favoured tokens when drawing, a z-score after."""
+"""The watermark of Kirchenbauer et al. 2023 (2301.10226), through transformers.
+
+Drawing favours some tokens after each token; a z-score counts the favoured ones afterwards.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,18 @@ NO_TOKEN = -1
 def watermark_processor(
     vocabulary: int, *, key: int, strength: float, device: torch.device
 ) -> WatermarkLogitsProcessor:
-    """Return what adds `strength` to the logits of the tokens favoured after the last one."""
+    """Return what adds `strength` to the logits of the tokens favoured after the last token."""
     config = WatermarkingConfig(bias=strength, hashing_key=key)
     return config.construct_processor(vocabulary, device)
 
 
 def watermark_z_scores(tokens: Tensor, vocabulary: int, *, key: int) -> Tensor:
-    """Return the z-score of favoured tokens in each text, int64 [N, T] -> float64 [N]: about N(0, 1) in unmarked prose.
+    """Return the z-score of favoured tokens in each text, float64 [N].
 
-    Repeated pairs of tokens count once, so that text that repeats itself is not taken for marked.
+    It is about N(0, 1) in prose without the mark. Repeated pairs of tokens count once, so that
+    text that repeats itself is not mistaken for marked text.
+
+    tokens  int64 [N, T]
     """
     detector = WatermarkDetector(
         PreTrainedConfig(vocab_size=vocabulary, bos_token_id=NO_TOKEN),

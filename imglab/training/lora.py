@@ -9,7 +9,7 @@ from torch import nn
 
 from imglab import seeds
 from imglab.config.section import LoraSettings
-from imglab.errors import Problem, nearest
+from imglab.errors import Problem, first_line, nearest
 from imglab.training.hub import missing_package, quiet
 
 WHERE = "model.lora"
@@ -19,7 +19,12 @@ TARGETS = f"{WHERE}.targets"
 def with_adapters(
     network: nn.Module, lora: LoraSettings, seed: int, task: str | None = None
 ) -> nn.Module:
-    """Return the network with adapters, which alone are trained; `merged` puts them into its weights."""
+    """Return the network with adapters, which alone are trained.
+
+    `merge_adapters` adds them to its weights.
+
+    task  the task for which `peft` wraps the network, such as "CAUSAL_LM"
+    """
     import peft
 
     config = peft.LoraConfig(
@@ -30,32 +35,53 @@ def with_adapters(
     return adapted
 
 
-def merged(network: nn.Module) -> nn.Module:
-    """Return the network that `with_adapters` was given, with what the adapters learned."""
-    whole: nn.Module = network.merge_and_unload()  # type: ignore[operator]
-    return whole.requires_grad_(True)
+def merge_adapters(network: nn.Module) -> nn.Module:
+    """Return the network that `with_adapters` was given, with its adapters added to its weights."""
+    merged: nn.Module = network.merge_and_unload()  # type: ignore[operator]
+    return merged.requires_grad_(True)
 
 
 def adapter_problems(lora: LoraSettings | None, network: nn.Module | None) -> list[Problem]:
-    """Return what stands in the way of adapters for a network: no `peft`, no such layers, or none that takes one."""
+    """Return the problems of adapters for a network.
+
+    There is one where `peft` is not installed, where the network has no layer of a name that
+    `lora` targets, or where such a layer takes no adapter.
+
+    network  None: only `peft` is checked
+    """
     if lora is None:
         return []
     problems = missing_package("peft", "lora", WHERE, "adapters are made")
     if network is None:
         return problems
-    names = [name for name, _ in network.named_modules()]
-    layers = {name.rpartition(".")[2] for name in names}
-    for target in sorted(set(lora.targets) if lora.targets != "all-linear" else ()):
-        if not any(name == target or name.endswith(f".{target}") for name in names):
-            problems.append(
-                Problem(TARGETS, f"no layer is called {target!r}", nearest(target, layers))
-            )
+
+    problems += _target_problems(lora, network)
     if problems:
         return problems
+    return _placement_problems(lora, network)
+
+
+def _target_problems(lora: LoraSettings, network: nn.Module) -> list[Problem]:
+    """Return a problem for each target that names no layer of the network."""
+    if lora.targets == "all-linear":
+        return []
+    names = [name for name, _ in network.named_modules()]
+    layers = {name.rpartition(".")[2] for name in names}
+
+    problems = []
+    for target in sorted(set(lora.targets)):
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            what = f"no layer is called {target!r}"
+            problems.append(Problem(TARGETS, what, nearest(target, layers)))
+    return problems
+
+
+def _placement_problems(lora: LoraSettings, network: nn.Module) -> list[Problem]:
+    """Return the problem of targets that take no adapter, found by trying on a weightless copy."""
     try:
         with torch.device("meta"):
             with_adapters(copy.deepcopy(network).to("meta"), lora, 0)
     except ValueError as error:
-        what = f"adapters cannot be put there: {str(error).splitlines()[0]}"
+        what = f"adapters cannot be put there: {first_line(error)}"
         return [Problem(TARGETS, what, "name linear or convolutional layers")]
     return []

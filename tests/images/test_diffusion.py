@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from imglab import load_model, seeds
 from imglab.errors import InputError
-from imglab.images.denoising import draw_images, guided
-from imglab.images.diffusion import DiffusionModel, PixelDenoiser, _noising, _sampler
+from imglab.images.denoiser import PixelDenoiser
+from imglab.images.denoiser_drawing import draw_images, guided
+from imglab.images.diffusion import DiffusionModel, _noising, _sampler
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.modality import ImageModality
 from imglab.images.settings import (
@@ -90,7 +91,7 @@ class TestSavedModel:
         base = fitted(digits)
         for settings in ({"channels": [8]}, {"channels": [8, 8], "class_conditional": True}):
             model = DiffusionModel(DiffusionSettings.model_validate(settings), digits)
-            with pytest.raises(ValueError, match="its network is another one"):
+            with pytest.raises(ValueError, match="architecture differs"):
                 model.check_start(base)
         same = DiffusionModel(DiffusionSettings(channels=[8, 8], steps=30), digits)
         assert same.check_start(base) is base
@@ -142,7 +143,7 @@ class TestFit:
 
     def test_large_sets_are_read_batch_by_batch_with_the_same_result(self, digits, monkeypatch):
         whole = fitted(digits)
-        monkeypatch.setattr("imglab.training.steps.HELD", 0)
+        monkeypatch.setattr("imglab.training.batches.HELD", 0)
         assert torch.equal(fitted(digits).sample(2, seed=1).data, whole.sample(2, seed=1).data)
 
     def test_resumes_in_the_middle_with_the_same_bytes(self, digits, tmp_path):

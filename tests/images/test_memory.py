@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from imglab.errors import Stopped
-from imglab.images import denoising
+from imglab.images import denoiser_drawing
+from imglab.images.denoiser_fitting import Denoising
 from imglab.run.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import chain, model_of
@@ -21,15 +22,15 @@ class TestMemory:
         built = build(chain(pipelines, "ddpm"), "test")
         train = TrainingSet.of(built.modality.real("train"))
         whole = finish(built.models[0].fit(train, start=built.models[0], seed=1))
-        loss, largest = denoising._loss, []
+        loss, largest = Denoising.loss, []
 
-        def little_memory(denoiser, network, step, settings):
-            if len(step.images) > 5:
+        def little_memory(denoising, network, batch):
+            if len(batch["images"]) > 5:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-            largest.append(len(step.images))
-            return loss(denoiser, network, step, settings)
+            largest.append(len(batch["images"]))
+            return loss(denoising, network, batch)
 
-        monkeypatch.setattr(denoising, "_loss", little_memory)
+        monkeypatch.setattr(Denoising, "loss", little_memory)
         parts = finish(built.models[0].fit(train, start=built.models[0], seed=1))
         assert max(largest) <= 5
         assert "worked on in 4 parts" in caplog.text
@@ -39,7 +40,7 @@ class TestMemory:
     def test_drawing_goes_on_in_smaller_batches(self, pipelines, monkeypatch, caplog):
         model = model_of(pipelines, "ddpm")
         whole = model.sample(8, seed=1).data
-        denoise = denoising._denoise
+        denoise = denoiser_drawing._denoise
 
         def little_memory(denoiser, sampler, settings, steps, generators, labels):
             if len(generators) > 3:
@@ -48,7 +49,7 @@ class TestMemory:
                 )
             return denoise(denoiser, sampler, settings, steps, generators, labels)
 
-        monkeypatch.setattr(denoising, "_denoise", little_memory)
+        monkeypatch.setattr(denoiser_drawing, "_denoise", little_memory)
         assert (model.sample(8, seed=1).data.int() - whole.int()).abs().max() <= 1
         assert "batches of 2 images" in caplog.text
 
@@ -70,8 +71,8 @@ class TestMemory:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
         built = build(chain(pipelines, "ddpm"), "test")
-        monkeypatch.setattr(denoising, "_loss", none)
-        with pytest.raises(Stopped, match="no memory for one image"):
+        monkeypatch.setattr(Denoising, "loss", none)
+        with pytest.raises(Stopped, match="not enough memory for one example"):
             finish(
                 built.models[0].fit(
                     TrainingSet.of(built.modality.real("train")), start=None, seed=1

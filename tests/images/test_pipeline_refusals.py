@@ -10,8 +10,9 @@ import torch
 from diffusers import CogVideoXDDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
 from imglab.errors import InputError
-from imglab.images.denoisers import denoiser_of
-from imglab.images.pipelines import PipelineModel, _steps
+from imglab.images.pipeline_denoisers import denoiser_of
+from imglab.images.pipeline_drawing import steps_of
+from imglab.images.pipelines import PipelineModel
 from imglab.images.settings import PipelineSettings
 from imglab.model import GenerativeModel
 from imglab.run.build import build
@@ -32,7 +33,7 @@ def pipeline_of(model: GenerativeModel) -> Any:
             "flux",
             {"sampler": "ddim"},
             {},
-            r"model.sampler: 'ddim' is no sampler for rectified flow",
+            r"model.sampler: 'ddim' is not a sampler for rectified flow",
         ),
         ("flux", {}, {"size": 18}, r"model.name: .*set modality.size to a multiple of 4"),
         (
@@ -79,7 +80,7 @@ def test_a_learned_variance_is_left_alone(pipelines, tmp_path):
 
 def test_no_more_steps_than_its_scheduler_has_times(pipelines, tmp_path):
     built = saved_unet(pipelines, tmp_path, DDPMScheduler(num_train_timesteps=50)).models[0]
-    assert _steps(PipelineSettings(name="any"), built.pipeline) == 50
+    assert steps_of(PipelineSettings(name="any"), built.pipeline) == 50
     with pytest.raises(InputError, match=r"model\.steps: 60 are more than the 50"):
         build(chain(tmp_path, "other", steps=60), "test")
 

@@ -12,7 +12,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from imglab import load_model
 from imglab.errors import InputError, Stopped
-from imglab.images import denoising
+from imglab.images import denoiser_fitting
 from imglab.run.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import captions, chain, model_of
@@ -80,7 +80,7 @@ def test_averaged_weights_of_the_hub_are_downloaded_too(pipelines, tmp_path, mon
         return str(tmp_path / "here")
 
     monkeypatch.setattr(DiffusionPipeline, "download", download)
-    monkeypatch.setattr("imglab.images.pipelines.snapshot_download", download)
+    monkeypatch.setattr("imglab.images.pipeline_folder.snapshot_download", download)
     model = model_of(Path("somebody"), "ddpm")
     assert float(model.network.conv_out.bias[0]) == 7
     assert (tmp_path / "here/unet_ema/diffusion_pytorch_model.safetensors").is_file()
@@ -100,7 +100,9 @@ def test_a_saved_generation_opens_through_the_lab(pipelines, tmp_path):
 
 def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, monkeypatch):
     built = build(chain(pipelines, "ddpm"), "test")
-    monkeypatch.setattr(denoising, "_target", lambda noising, clean, step: step.noise * 1e30)
+    monkeypatch.setattr(
+        denoiser_fitting, "_target", lambda noising, clean, noise, times: noise * 1e30
+    )
     with pytest.raises(Stopped, match=r"the gradient became .* another --out, or in a fork"):
         finish(
             built.models[0].fit(TrainingSet.of(built.modality.real("train")), start=None, seed=1)

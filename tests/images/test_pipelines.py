@@ -13,9 +13,11 @@ import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from imglab import Run, check_modality, distributed
-from imglab.images import captured_inputs, denoising
+from imglab.images import captured_inputs, denoiser_fitting
 from imglab.images.captured_inputs import Flow, plain_keys
-from imglab.images.pipelines import PipelineModel, _sampler
+from imglab.images.denoiser_fitting import Denoising
+from imglab.images.pipeline_drawing import sampler_of
+from imglab.images.pipelines import PipelineModel
 from imglab.images.settings import PipelineSettings
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
@@ -108,8 +110,8 @@ class TestFlow:
         for time in scheduler.timesteps:
             images = scheduler.step(noise - clean, time, images).prev_sample
         torch.testing.assert_close(images, clean)
-        step = denoising._Step(clean, None, noise, noise, torch.tensor([10]))
-        assert torch.equal(denoising._target(Flow(1000), clean, step), noise - clean)
+        target = denoiser_fitting._target(Flow(1000), clean, noise, torch.tensor([10]))
+        assert torch.equal(target, noise - clean)
 
 
 def test_packed_latents_are_those_of_the_pipeline():
@@ -199,7 +201,7 @@ def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
     for sampler in ("ddim", "ddpm"):
         for model, clipped in ((latent, False), (pixels, True)):
             settings = PipelineSettings(name="any", sampler=sampler)
-            assert _sampler(settings, model.pipeline).config.clip_sample is clipped
+            assert sampler_of(settings, model.pipeline).config.clip_sample is clipped
 
 
 def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
@@ -258,14 +260,14 @@ def test_a_pipelines_own_guidance_is_the_default(pipelines):
 
 
 def test_what_is_logged_is_in_the_runs_events(pipelines, tmp_path, monkeypatch):
-    loss = denoising._loss
+    loss = Denoising.loss
 
-    def little_memory(denoiser, network, step, settings):
-        if len(step.images) > 8:
+    def little_memory(denoising, network, batch):
+        if len(batch["images"]) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return loss(denoiser, network, step, settings)
+        return loss(denoising, network, batch)
 
-    monkeypatch.setattr(denoising, "_loss", little_memory)
+    monkeypatch.setattr(Denoising, "loss", little_memory)
     next(Run(chain(pipelines, "ddpm"), tmp_path / "run").generations())
     assert "worked on in 2 parts" in (tmp_path / "run/events.jsonl").read_text()
 

@@ -21,7 +21,7 @@ from imglab.solvable.gaussian.model import GaussianModel
 from imglab.store.faults import find_faults
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_metrics
-from imglab.text import fitting
+from imglab.text.fitting import NextToken
 from tests.plugged_models import Sevens
 from tests.text_fixtures import finish, text_parts
 from tests.tiny_chains import TINY_CHAIN, TINY_GAUSSIAN, TINY_IMAGE, write
@@ -154,8 +154,8 @@ def test_a_gradient_without_end_stops_before_the_step(monkeypatch):
     def steep(loss):
         return loss + (loss - loss.detach()).sqrt()
 
-    text, forward = fitting._loss, Vae.forward
-    monkeypatch.setattr(fitting, "_loss", lambda *given: steep(text(*given)))
+    text, forward = NextToken.loss, Vae.forward
+    monkeypatch.setattr(NextToken, "loss", lambda *given: steep(text(*given)))
     monkeypatch.setattr(Vae, "forward", lambda *given: steep(forward(*given)))
     small = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64, "batch": 32}}
     images = build(

@@ -191,7 +191,7 @@ class TestPretrained:
         (tmp_path / "body" / "config.json").write_text(
             json.dumps({**config, "tie_word_embeddings": False})
         )
-        with pytest.raises(InputError, match="is no whole language model: it lacks lm_head"):
+        with pytest.raises(InputError, match="is not a whole language model: it lacks lm_head"):
             text_parts(model=pretrained(tmp_path / "body"))
 
     def test_a_tokenizer_of_the_same_size_that_is_another_one(self, opt):
@@ -270,10 +270,10 @@ class TestPretrained:
         }
         assert build(validate_config(tree, "test"), "test").bases[0] is not None
         other = {**tree, "modality": {**TINY_TEXT, "tokenizer": {"kind": "bpe", "vocabulary": 290}}}
-        with pytest.raises(InputError, match="its tokenizer is another one"):
+        with pytest.raises(InputError, match="tokenizer differs"):
             build(validate_config(other, "test"), "test")
         wider = {**tree, "model": {**TINY_MODEL, "network": {**TINY_MODEL["network"], "width": 32}}}
-        with pytest.raises(InputError, match="width 16 instead of 32"):
+        with pytest.raises(InputError, match="width is 16, expected 32"):
             build(validate_config(wider, "test"), "test")
         longer = {**tree, "model": {**TINY_MODEL, "window": 64}}
         with pytest.raises(InputError, match="its network reads 32 tokens at most, 64 are needed"):

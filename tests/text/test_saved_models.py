@@ -62,7 +62,8 @@ class TestSavedModel:
         finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=3)).save(
             tmp_path / "model"
         )
-        for first, second in (("imglab", "transformers"), ("transformers", "imglab")):
+        network = "imglab.text.ngram_network"
+        for first, second in ((network, "transformers"), ("transformers", network)):
             code = (
                 f"import {first}, {second}\n"
                 "from transformers import AutoModelForCausalLM as A\n"
@@ -77,8 +78,12 @@ class TestSavedModel:
             )
             assert done.stdout == "NgramForCausalLM\n", done.stderr
 
-    def test_import_costs_no_transformers(self):
-        code = "import sys, imglab; assert not {'torch', 'transformers'} & set(sys.modules)"
+    def test_import_costs_no_transformers_and_changes_nothing_global(self):
+        code = (
+            "import sys; finders = list(sys.meta_path); import imglab\n"
+            "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+            "assert sys.meta_path == finders"
+        )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_no_path_of_the_machine_is_saved(self, fitted, tmp_path):
@@ -129,7 +134,7 @@ class TestFit:
         assert found == {"samples_seen": 120, "budget": "epochs"}
 
     def test_windows_are_successive_samples(self):
-        from imglab.training.steps import Batches
+        from imglab.training.batches import Batches
 
         rows = torch.arange(10)[:, None].expand(-1, 4)
         batches = Batches(TrainingSet.of(Samples.real(rows)), 3, seed=1, join=2)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
 from imglab.modality import Modality
-from imglab.model import WEIGHTS, GenerativeModel
+from imglab.model import GenerativeModel, read_weights
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.categories.modality import CategoriesModality
@@ -130,6 +129,6 @@ class FrequenciesModel(GenerativeModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> FrequenciesModel:  # noqa: D102
-        settings = FrequenciesSettings(**description["settings"])
-        tensors = load_file(path / WEIGHTS)
+        settings = FrequenciesSettings.model_validate(description["settings"])
+        tensors = read_weights(path)
         return cls(settings, true=tensors["true"], counts=tensors["counts"])

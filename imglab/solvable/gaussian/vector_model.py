@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from imglab.config.section import Section
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
 from imglab.modality import Modality
-from imglab.model import WEIGHTS, GenerativeModel
+from imglab.model import GenerativeModel, read_weights
 from imglab.samples import Samples
 from imglab.solvable.gaussian.modality import GaussianModality
 
@@ -109,8 +108,8 @@ class VectorModel(GenerativeModel):
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
         return cls(
-            cls.settings_class(**description["settings"]),
-            fitted=load_file(path / WEIGHTS),
+            cls.settings_class.model_validate(description["settings"]),
+            fitted=read_weights(path),
             seen=description["samples_seen"],
             between=description["between"],
         )

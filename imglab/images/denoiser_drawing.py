@@ -1,0 +1,190 @@
+"""Drawing images with a denoiser: samplers, guidance, and batches that fit into memory."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor
+
+from imglab import seeds
+from imglab.errors import Stopped
+from imglab.images.denoiser import Denoiser, autocast
+from imglab.images.settings import DenoiserSettings
+from imglab.images.watermark import embed
+from imglab.samples import Samples
+from imglab.training.devices import forget_compiled
+from imglab.training.fit import NO_MEMORY
+
+SAMPLERS = {
+    "ddim": DDIMScheduler,
+    "ddpm": DDPMScheduler,
+    "dpm-solver++": DPMSolverMultistepScheduler,
+}
+"""The samplers that a config may name."""
+
+DEFAULT_BATCH = 128
+"""Images drawn at a time where `sampling_batch` is `auto` and no run has measured it."""
+
+DrawBatch: TypeAlias = Callable[[list[torch.Generator], Tensor | None], Tensor]
+"""Draws one image for each generator, given their labels: returns images in [-1, 1]."""
+
+log = logging.getLogger(__name__)
+
+
+@torch.inference_mode()
+def draw_images(
+    denoiser: Denoiser,
+    sampler: Any,
+    settings: DenoiserSettings,
+    steps: int,
+    indices: range,
+    *,
+    conditions: Tensor | None,
+    seed: int,
+) -> Iterator[Samples]:
+    """Yield images: noise of (seed, i), denoised by `sampler` in so many steps.
+
+    They are rounded once, to uint8. Where memory runs out, it goes on with smaller batches, which
+    give the same samples.
+    """
+    if denoiser.conditional and conditions is None:
+        raise ValueError("a class-conditional model needs conditions")
+    if not denoiser.conditional:
+        conditions = None
+
+    def draw(generators: list[torch.Generator], labels: Tensor | None) -> Tensor:
+        return _denoise(denoiser, sampler, settings, steps, generators, labels)
+
+    # The memory layout in which it was fitted: others round differently.
+    denoiser.network.to(memory_format=torch.channels_last)
+    if settings.compile is True:
+        denoiser.network.compile()
+    try:
+        yield from draw_in_batches(draw, settings, indices, conditions=conditions, seed=seed)
+    finally:
+        forget_compiled(denoiser.network)
+
+
+def draw_in_batches(
+    draw: DrawBatch,
+    settings: DenoiserSettings,
+    indices: range,
+    *,
+    conditions: Tensor | None,
+    seed: int,
+) -> Iterator[Samples]:
+    """Yield images in batches, which become smaller where memory runs out; mark them if asked to.
+
+    Each image is drawn from a generator of (seed, i), and rounded once, to uint8.
+    """
+    first = 0
+    batch = sampling_batch(settings)
+    mark = settings.watermark
+
+    while first < len(indices):
+        part = slice(first, first + batch)
+        generators = [seeds.generator(seed, index) for index in indices[part]]
+        labels = None
+        if conditions is not None:
+            labels = conditions[part]
+
+        try:
+            images = rounded(draw(generators, labels))
+        except RuntimeError as error:
+            batch = _smaller_batch(error, len(generators))
+            continue
+
+        if mark is not None:
+            images = embed(images, key=mark.key, strength=mark.strength)
+        yield Samples.drawn(images, labels)
+        first += len(generators)
+
+
+def sampling_batch(settings: DenoiserSettings) -> int:
+    """Return how many images are drawn at a time.
+
+    A run measures what is `auto` before generation 0; outside of a run a default is taken.
+    """
+    if settings.sampling_batch == "auto":
+        return DEFAULT_BATCH
+    return settings.sampling_batch
+
+
+def _smaller_batch(error: RuntimeError, drawn: int) -> int:
+    """Return the batch to go on with where memory ran out; raise any other error again.
+
+    drawn  images in the batch for which memory ran out
+    """
+    if not should_reduce_batch_size(error):
+        raise error
+    if drawn == 1:
+        raise Stopped(NO_MEMORY) from error
+    log.warning("out of memory in drawing: batches of %d images from here on", drawn // 2)
+    return drawn // 2
+
+
+def rounded(images: Tensor) -> Tensor:
+    """Round images in [-1, 1] once to uint8, on the CPU."""
+    return ((images / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def _denoise(
+    denoiser: Denoiser,
+    sampler: Any,
+    settings: DenoiserSettings,
+    steps: int,
+    generators: list[torch.Generator],
+    labels: Tensor | None,
+) -> Tensor:
+    """Return images in [-1, 1], one for each generator."""
+    device = denoiser.device
+    noise = [torch.randn(denoiser.shape, generator=generator) for generator in generators]
+    sampler.set_timesteps(steps, device=device)
+    codes = torch.stack(noise).to(device) * sampler.init_noise_sigma
+    if labels is not None:
+        labels = labels.to(device)
+
+    # Some samplers add noise in each step.
+    randomness = {}
+    if "generator" in inspect.signature(sampler.step).parameters:
+        randomness["generator"] = generators
+
+    for time in sampler.timesteps:
+        scaled = sampler.scale_model_input(codes, time)
+        predicted = guided(denoiser, settings, scaled, time, labels)
+        codes = sampler.step(predicted, time, codes, **randomness).prev_sample
+    return denoiser.decode(codes)
+
+
+def guided(
+    denoiser: Denoiser,
+    settings: DenoiserSettings,
+    codes: Tensor,
+    time: Tensor,
+    labels: Tensor | None,
+) -> Tensor:
+    """Return the prediction at a time, float32, of the shape of `codes`.
+
+    Where `sampling_bias` is below 1 and there is a label for none, it is led away from the
+    prediction for none: p + (1 / bias - 1) (p - p_none), by classifier-free guidance (Ho and
+    Salimans 2022).
+    """
+    network = denoiser.network
+    times = time.to(codes.device).expand(len(codes))
+    codes = codes.to(next(network.parameters()).dtype)
+    bias = settings.sampling_bias or 1.0
+
+    with autocast(settings, codes.device):
+        if labels is None or denoiser.null_label is None or bias == 1:
+            return denoiser.predict(network, codes, times, labels).float()
+        both = torch.cat([labels, torch.full_like(labels, denoiser.null_label)])
+        predicted = denoiser.predict(network, codes.repeat(2, 1, 1, 1), times.repeat(2), both)
+
+    labelled, unlabelled = predicted.float().chunk(2)
+    return labelled + (1 / bias - 1) * (labelled - unlabelled)

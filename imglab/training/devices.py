@@ -1,0 +1,49 @@
+"""Where networks are trained, and how accelerate joins the processes that train one together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from imglab import distributed
+
+
+def new_accelerator() -> Accelerator:
+    """Return what places networks on devices and joins processes.
+
+    It leaves precision alone: a recipe says in which precision a loss is computed.
+    """
+    return Accelerator(mixed_precision="no")
+
+
+def device() -> torch.device:
+    """Return the device on which networks are trained and drawn from."""
+    place: torch.device = new_accelerator().device
+    return place
+
+
+def join_processes(
+    accelerator: Accelerator, network: nn.Module, optimizer: Any
+) -> tuple[nn.Module, Any]:
+    """Return network and optimiser, ready to train.
+
+    Where several processes hold whole networks, they share their gradients from here on.
+    """
+    if distributed.world_size() == 1 or distributed.is_sharded():
+        return network.to(accelerator.device), optimizer
+    joined: tuple[nn.Module, Any] = accelerator.prepare(network, optimizer)
+    return joined
+
+
+def unwrap(accelerator: Accelerator, network: nn.Module) -> nn.Module:
+    """Return the network that `join_processes` was given, without any wrapper around it."""
+    unwrapped: nn.Module = accelerator.unwrap_model(network, keep_torch_compile=False)
+    return unwrapped
+
+
+def forget_compiled(network: nn.Module) -> None:
+    """Undo `Module.compile`: a compiled network cannot be copied."""
+    network._compiled_call_impl = None
