@@ -32,7 +32,7 @@ from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.settings import PipelineSettings
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
-from imglab.stages import _draw
+from imglab.stages import draw
 from tests.test_images import finish
 from tests.test_run_directory import hashes
 
@@ -384,12 +384,12 @@ def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipeline
     built, sent = build(chain(pipelines, "by_class"), "test"), []
     monkeypatch.setattr(distributed, "all_gather", lambda value: sent.append(value) or [value])
     finish(
-        _draw(
+        draw(
             built.modality,
             built.models[0],
             TrainingSet.of(built.modality.real("train")),
             20,
-            None,
+            source=None,
             seed=1,
         )
     )
