@@ -15,8 +15,7 @@ DECODINGS = {
     "top-p": "model.decoding={kind: sampling, temperature: 0.9, top_p: 0.95}",
     "beam": "model.decoding={kind: beam, beams: 5}",
 }
-METRICS = ["perplexity", "reference_perplexity", "entropy"]
-METRICS += ["distinct_2", "repetition", "rare_word_survival"]
+METRICS = "perplexity reference_perplexity entropy distinct_2 repetition rare_word_survival".split()
 
 
 def parse() -> argparse.Namespace:
