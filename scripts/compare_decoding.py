@@ -15,7 +15,8 @@ DECODINGS = {
     "top-p": "model.decoding={kind: sampling, temperature: 0.9, top_p: 0.95}",
     "beam": "model.decoding={kind: beam, beams: 5}",
 }
-METRICS = "perplexity reference_perplexity entropy distinct_2 repetition rare_word_survival".split()
+METRICS = ["perplexity", "reference_perplexity", "entropy"]
+METRICS += ["distinct_2", "repetition", "rare_word_survival"]
 
 
 def parse() -> argparse.Namespace:
@@ -38,9 +39,8 @@ def main() -> None:
         for key in METRICS:
             print(f"  {key} {[row[key] for row in metrics[name]]}", flush=True)
 
-    figure = arguments.out / "decoding.png"
-    figure.write_bytes(png(curves_figure(metrics, METRICS)))
-    print(figure)
+    (arguments.out / "decoding.png").write_bytes(png(curves_figure(metrics, METRICS)))
+    print(arguments.out / "decoding.png")
 
 
 if __name__ == "__main__":
