@@ -36,7 +36,7 @@ class Measures:
 
     @classmethod
     def joined(cls, parts: Sequence[Measures]) -> Measures:
-        """Join what was measured separately; of values of one name the last part's counts."""
+        """Join what was measured separately; where parts share a name, the last one wins."""
         columns: dict[str, dict[str, Any]] = {}
         for column in fields(cls):
             columns[column.name] = {}

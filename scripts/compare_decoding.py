@@ -39,9 +39,8 @@ def main() -> None:
         for key in METRICS:
             print(f"  {key} {[row[key] for row in metrics[name]]}", flush=True)
 
-    figure = arguments.out / "decoding.png"
-    figure.write_bytes(png(curves_figure(metrics, METRICS)))
-    print(figure)
+    (arguments.out / "decoding.png").write_bytes(png(curves_figure(metrics, METRICS)))
+    print(arguments.out / "decoding.png")
 
 
 if __name__ == "__main__":

@@ -67,10 +67,10 @@ def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
 def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
     """Return the standard error of the Fréchet distance over the draw of `synthetic` [N, D].
 
-    The reference is held fixed. First order in 1/sqrt(N) (delta method): the spread of the
-    influence function 2 (m2 - m1) . y + y' (I - T) y over centred samples y, where T is the optimal
-    transport map from the synthetic to the real Gaussian. Raises `Undefined` where that map does
-    not exist (a singular covariance).
+    The reference is held fixed. To first order in 1/sqrt(N) (delta method) the error comes from the
+    spread of the influence function 2 (m2 - m1) . y + y' (I - T) y over centred samples y, where T
+    is the optimal transport map from the synthetic to the real Gaussian. Raises `Undefined` where
+    that map does not exist (a singular covariance).
     """
     moments = Moments.of(synthetic)
     lower, failed = torch.linalg.cholesky_ex(real.covariance)

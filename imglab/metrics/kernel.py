@@ -29,7 +29,7 @@ def kernel_distance(*, real: Tensor, synthetic: Tensor) -> tuple[float, float]:
     m = len(x)
     n = len(y)
 
-    # Sums of the kernel over pairs of different samples, those of each synthetic sample apart.
+    # Sums of the kernel over pairs of different samples, one for each synthetic sample.
     real_pairs = _row_sums(x, x).sum() - _self_kernel(x).sum()
     within = _row_sums(y, y) - _self_kernel(y)  # [N]
     cross = _row_sums(y, x)  # [N]
