@@ -55,7 +55,13 @@ class Samples:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Samples]) -> Samples:
-        """Join parts in order; the result has a condition only if every part has one."""
+        """Join parts in order; the result has a condition only if every part has one.
+
+        >>> real = Samples.real(torch.zeros(2, 1))
+        >>> drawn = Samples.drawn(torch.ones(1, 1)).stamped(4)
+        >>> Samples.concatenate([real, drawn]).origin.tolist()
+        [-1, -1, 4]
+        """
         data = torch.cat([part.data for part in parts])
         origin = torch.cat([part.origin for part in parts])
         source = torch.cat([part.source for part in parts])
@@ -91,6 +97,11 @@ class Selection:
     entry  0 is the real training set, g + 1 what generation g left in the pool, `FRESH` real data
            that no generation has seen
     index  a sample of that entry; for fresh data its position in the stream
+
+    >>> real, drawn = Samples.real(torch.arange(4)), Samples.drawn(torch.arange(10, 13))
+    >>> selection = Selection(torch.tensor([0, 1, 0]), torch.tensor([3, 2, 0]))
+    >>> TrainingSet({0: real, 1: drawn}, selection).all().data.tolist()
+    [3, 12, 0]
     """
 
     entry: Tensor

@@ -3,7 +3,7 @@
 # Each lower bound is installed into a fresh virtual environment, which is removed afterwards.
 #
 #     scripts/test_oldest.sh                         # a test or more for each library
-#     scripts/test_oldest.sh tests/test_metrics.py   # whatever pytest takes; `tests` is the whole quick suite
+#     scripts/test_oldest.sh tests/metrics   # whatever pytest takes; `tests` is the whole quick suite
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,19 +14,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 OMP_NUM_THREADS=1
 if [ $# -eq 0 ]; then
     set -- \
         -m "" \
-        tests/test_metrics.py \
-        tests/test_run_directory.py::test_layout \
-        tests/test_cli.py::test_run_then_metrics \
-        tests/test_cli.py::test_wrong_input_is_one_message_and_exit_2 \
-        tests/test_images.py::test_scores_agree_with_torch_fidelity \
-        tests/test_pipelines.py::test_keeps_the_contracts \
-        tests/test_pipelines.py::test_text_to_image_keeps_the_contracts \
-        tests/test_text_models.py::TestPretrained \
-        tests/test_text_data.py::TestSources \
-        tests/test_sweeps.py::test_on_a_ray_cluster \
-        tests/test_page.py::TestPage::test_one_page_of_all_kinds \
-        tests/test_page.py::TestTakeAway \
-        tests/test_page.py::TestTracker
+        tests/metrics \
+        tests/store/test_run_directory.py::test_layout \
+        tests/cli/test_cli.py::test_run_then_metrics \
+        tests/cli/test_wrong_input.py::test_wrong_input_is_one_message_and_exit_2 \
+        tests/images/test_extractors.py::test_scores_agree_with_torch_fidelity \
+        tests/images/test_pipelines.py::test_keeps_the_contracts \
+        tests/images/test_pipelines.py::test_text_to_image_keeps_the_contracts \
+        tests/text/test_pretrained.py \
+        tests/text/test_data.py::TestSources \
+        tests/studies/test_sweeps.py::test_on_a_ray_cluster \
+        tests/report/test_page.py::TestPage::test_one_page_of_all_kinds \
+        tests/report/test_results.py::TestTakeAway \
+        tests/run/test_tracking.py
 fi
 
 echo "== install"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,13 @@ def finished_runs(tmp_path_factory) -> dict[str, Path]:
         "texts": run_chain_in(folder, "texts", TEXTS),
         "vectors": run_chain_in(folder, "vectors", VECTORS),
     }
+
+
+@pytest.fixture
+def copy(finished_runs, tmp_path):
+    """Copy a run, so that a test may spoil it."""
+
+    def copied(name, to=None):
+        return shutil.copytree(finished_runs[name], tmp_path / (to or name))
+
+    return copied

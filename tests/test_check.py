@@ -123,7 +123,7 @@ def test_what_ships_keeps_the_contracts(case):
 
 def test_every_kind_that_ships_is_checked():
     checked = {section["kind"] for sections in CASES.values() for section in sections}
-    by_their_own_tests = {"pipeline"}  # test_pipelines.py: they start from a folder
+    by_their_own_tests = {"pipeline"}  # images/test_pipelines.py: they start from a folder
     assert checked == {*kinds.MODALITIES, *kinds.MODELS} - by_their_own_tests
 
 

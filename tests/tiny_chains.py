@@ -104,3 +104,11 @@ def whole(request, tmp_path_factory):
     config = write(folder, TINIES[request.param])
     finish(config, folder / "whole")
     return config, folder / "whole"
+
+
+@pytest.fixture
+def plain_run(tmp_path):
+    """A finished run of one's own, its config beside it."""
+    config = write(tmp_path, TINY_GAUSSIAN)
+    finish(config, tmp_path / "run")
+    return config, tmp_path / "run"

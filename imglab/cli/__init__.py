@@ -1,4 +1,4 @@
-"""The command line, a file for each group of commands."""
+"""The command line: a file for each group of commands."""
 
 from imglab.cli.app import main
 

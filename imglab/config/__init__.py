@@ -1,1 +1,1 @@
-"""YAML to a validated config. Never imports torch."""
+"""From YAML to a validated config. Nothing here imports torch."""

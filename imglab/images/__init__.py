@@ -1,1 +1,1 @@
-"""Images: real data, diffusion models and autoencoders, feature extractors, grids."""
+"""Images: real data, diffusion models and autoencoders, features, grids."""

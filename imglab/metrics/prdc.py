@@ -51,6 +51,13 @@ def prdc(
     Balls are closed (`<=`), so a set against itself scores precision = recall = coverage = 1 even
     with ties; the `prdc` package uses `<` and scores 0 on a set collapsed to one point. It takes
     time O((N + M)^2 D) and memory O(N + M).
+
+    Samples that have collapsed to one point are precise, and recall next to nothing:
+
+    >>> real = torch.arange(20.0)[:, None]
+    >>> scores = prdc(real=real, synthetic=torch.full((20, 1), 10.0))
+    >>> scores.precision, scores.recall
+    (1.0, 0.05)
     """
     most = max(precision_recall_k, density_coverage_k)
     check_features(real=real, synthetic=synthetic, at_least=most + 1)
@@ -123,9 +130,12 @@ class PrecisionRecallDensityCoverage(Metric):
 
     Example:
         >>> metric = PrecisionRecallDensityCoverage()
-        >>> metric.update(features, real=True)     # float [N, D], as often as there are batches
-        >>> metric.update(generated, real=False)
-        >>> metric.compute()                       # {"precision": tensor(..), "recall": .., ...}
+        >>> for batch in torch.arange(20.0)[:, None].split(5):
+        ...     metric.update(batch, real=True)
+        >>> metric.update(torch.full((20, 1), 10.0), real=False)
+        >>> scores = metric.compute()
+        >>> float(scores["precision"]), round(float(scores["recall"]), 2)
+        (1.0, 0.05)
     """
 
     is_differentiable = False

@@ -15,6 +15,9 @@ def vendi_score(features: Tensor) -> float:
 
     It lies in [1, min(N, D)]. The D x D dual matrix has the same eigenvalues as K and is used where
     it is the smaller one.
+
+    >>> round(vendi_score(torch.eye(3)), 6), round(vendi_score(torch.ones(3, 2)), 6)
+    (3.0, 1.0)
     """
     if not len(features) or not bool(features.isfinite().all()):
         raise Undefined("needs at least one sample, and finite features")

@@ -1,1 +1,1 @@
-"""Chains of more than one model: populations that share a pool, and models that take turns."""
+"""Chains of several models: populations on one pool, models that take turns."""

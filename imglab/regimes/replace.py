@@ -19,6 +19,10 @@ def replace(sizes: Sequence[int], *, generation: int, seed: int) -> Selection:
     D_g = S_{g-1}, where S_{-1} is the real set. Shumailov et al. 2024, "no data preserved":
     alpha = 1 in their p_{g+1} = alpha p_theta + beta p_g + gamma p_0. The "fully synthetic loop" of
     Alemohammad et al. 2023 (MAD).
+
+    >>> selection = replace([4, 3], generation=1, seed=0)
+    >>> selection.entry.tolist(), selection.index.tolist()
+    ([1, 1, 1], [0, 1, 2])
     """
     return join(whole(sizes, generation))
 

@@ -1,1 +1,1 @@
-"""What is made of finished generations for a reader: page, figures, tables, notebook views."""
+"""What a reader sees of finished runs: page, figures, tables, notebook views."""

@@ -1,1 +1,1 @@
-"""From a config to a finished run."""
+"""From a config to a finished run: build, check, run, resume, fork, export."""

@@ -1,1 +1,1 @@
-"""Chains that are solved exactly, and their closed forms."""
+"""Kinds of data whose chains are solved exactly, and their closed forms."""

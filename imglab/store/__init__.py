@@ -1,1 +1,1 @@
-"""The run directory: layout, files, hashes, reading, writing, verifying, model folders."""
+"""The run directory: layout, files, hashes, reading, writing, verifying."""

@@ -97,7 +97,21 @@ class Store(StoredChain):
 
 
 class MemoryStore(Store):
-    """Stores everything in memory and draws no pictures."""
+    """Stores everything in memory and draws no pictures.
+
+    >>> from imglab import regimes, run_chain
+    >>> from imglab.solvable.gaussian.modality import GaussianModality
+    >>> from imglab.solvable.gaussian.model import GaussianModel
+    >>> from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings
+    >>> modality = GaussianModality(GaussianDataSettings(dimensions=1, n_train=100, n_test=100))
+    >>> model = GaussianModel(GaussianModelSettings())
+    >>> store = MemoryStore()
+    >>> chain = run_chain(modality, model, regimes.replace, generations=3, store=store)
+    >>> [generation.metrics["real_share"] for generation in chain]
+    [1.0, 0.0, 0.0]
+    >>> len(store.samples(2))
+    100
+    """
 
     def __init__(self) -> None:
         self._results: dict[tuple[int, str], Any] = {}

@@ -1,1 +1,1 @@
-"""Text: language models that continue real text, and then their own."""
+"""Text: corpora, language models and n-grams, features, sheets."""

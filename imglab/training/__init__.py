@@ -1,1 +1,1 @@
-"""What the training of every network shares."""
+"""What the fits of all networks share: the loop, schedules, LoRA, the hub."""

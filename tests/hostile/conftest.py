@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -36,13 +35,3 @@ def models(tmp_path_factory) -> dict[str, Path]:
         "gaussian": run_chain_in(root, "gaussian", {**VECTORS, **short}),
     }
     return {kind: run / "generation_000" / "model" for kind, run in made.items()}
-
-
-@pytest.fixture
-def copy(finished_runs, tmp_path):
-    """Copy a run, so that a test may spoil it."""
-
-    def copied(name, to=None):
-        return shutil.copytree(finished_runs[name], tmp_path / (to or name))
-
-    return copied

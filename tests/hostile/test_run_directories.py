@@ -23,9 +23,9 @@ from tests.tiny_chains import hashes
     ],
 )
 def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(
-    copy, monkeypatch, name, told
+    plain_run, monkeypatch, name, told
 ):
-    _, run = copy
+    _, run = plain_run
     folder = run / "generation_001"
     (run.parent / "secret").write_text("secret")
     manifest = reading.read_manifest(run, 1)
@@ -47,8 +47,8 @@ def test_a_manifest_that_points_outside_is_refused_and_nothing_is_opened(
 @pytest.mark.parametrize(
     "name", ["report_files", "damaged", "marks", "report.html", ".files.json", "generation_001/x"]
 )
-def test_a_link_in_a_run_is_told_and_not_gone_through(lab, copy, tmp_path, name):
-    config, run = copy
+def test_a_link_in_a_run_is_told_and_not_gone_through(lab, plain_run, tmp_path, name):
+    config, run = plain_run
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "0-001.png").write_text("mine")
@@ -68,8 +68,8 @@ def test_a_link_in_a_run_is_told_and_not_gone_through(lab, copy, tmp_path, name)
     assert [path.read_text() for path in outside.iterdir()] == ["mine"]
 
 
-def test_folders_too_deep_or_with_numbers_too_large_are_no_generations(copy):
-    _, run = copy
+def test_folders_too_deep_or_with_numbers_too_large_are_no_generations(plain_run):
+    _, run = plain_run
     (run / "generation_9999999999").mkdir()
     (run / "generation_1").mkdir()
     assert list(verify(run)) == [f"{run}: whole, 3 generations"]
@@ -95,8 +95,8 @@ def test_folders_too_deep_or_with_numbers_too_large_are_no_generations(copy):
         ["d1/n", "d2/n"],
     ],
 )
-def test_a_list_of_results_that_names_other_files_moves_none_of_them(copy, names):
-    _, run = copy
+def test_a_list_of_results_that_names_other_files_moves_none_of_them(plain_run, names):
+    _, run = plain_run
     victims = [run.parent / "victim", run / "d1" / "n", run / "d2" / "n"]
     for path in victims:
         path.parent.mkdir(exist_ok=True)
@@ -114,8 +114,8 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(copy, names
     }.items() <= hashes(run).items()
 
 
-def test_a_damaged_list_of_results_is_begun_anew(copy):
-    _, run = copy
+def test_a_damaged_list_of_results_is_begun_anew(plain_run):
+    _, run = plain_run
     write_results(run)
     expected = (run / HASH_LIST).read_bytes()
     (run / HASH_LIST).write_bytes(expected[:-20])

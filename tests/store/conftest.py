@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imglab.report.results import write_results
-from tests.tiny_chains import TINIES, TINY_GAUSSIAN, finish, write
+from tests.tiny_chains import TINIES, finish, write
 
 
 @pytest.fixture(
@@ -21,11 +21,3 @@ def run(request, tmp_path_factory):
     finish(write(folder, TINIES[request.param]), folder / "run")
     write_results(folder / "run")
     return folder / "run"
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A finished run of one's own, its config beside it."""
-    config = write(tmp_path, TINY_GAUSSIAN)
-    finish(config, tmp_path / "run")
-    return config, tmp_path / "run"

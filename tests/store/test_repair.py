@@ -18,8 +18,10 @@ from tests.tiny_chains import TINY_GAUSSIAN, finish, hashes, write
 
 
 @pytest.mark.slow
-def test_a_run_that_would_go_on_from_damage_refuses_and_a_repair_brings_the_same_bytes_back(copy):
-    config, run = copy
+def test_a_run_that_would_go_on_from_damage_refuses_and_a_repair_brings_the_same_bytes_back(
+    plain_run,
+):
+    config, run = plain_run
     write_results(run)
     expected, chance = hashes(run), random.Random(1)
     of_generations = [path for path in sealed_files(run) if "generation_" in str(path)]
@@ -39,8 +41,8 @@ def test_a_run_that_would_go_on_from_damage_refuses_and_a_repair_brings_the_same
         assert hashes(run) == expected
 
 
-def test_shared_files_that_are_damaged_are_made_again(copy):
-    config, run = copy
+def test_shared_files_that_are_damaged_are_made_again(plain_run):
+    config, run = plain_run
     expected = hashes(run)
     path = run / "shared" / "reference.safetensors"
     path.write_bytes(path.read_bytes()[:-9] + bytes(9))
@@ -56,8 +58,8 @@ def test_shared_files_that_are_damaged_are_made_again(copy):
     }.items() <= hashes(run).items()
 
 
-def test_what_only_a_copy_mends_is_left_where_it_is(copy):
-    _, run = copy
+def test_what_only_a_copy_mends_is_left_where_it_is(plain_run):
+    _, run = plain_run
     for name in ("config.yaml", "environment.json"):
         content = (run / name).read_bytes()
         (run / name).write_bytes(content.replace(b"a", b"b", 1))
@@ -68,8 +70,8 @@ def test_what_only_a_copy_mends_is_left_where_it_is(copy):
     assert list(verify(run))
 
 
-def test_a_config_of_another_run_sets_no_generation_aside(copy, tmp_path):
-    _, run = copy
+def test_a_config_of_another_run_sets_no_generation_aside(plain_run, tmp_path):
+    _, run = plain_run
     other = tmp_path / "other"
     finish(write(tmp_path, {**TINY_GAUSSIAN, "seed": 1}, "other"), other)
     own = (run / "config.yaml").read_bytes()
@@ -89,9 +91,9 @@ class TestForks:
     """A fork cannot make again what it was given: a repair leaves that where it is."""
 
     @pytest.fixture
-    def forked(self, copy, tmp_path):
+    def forked(self, plain_run, tmp_path):
         for _ in fork(
-            f"{copy[1]}@1", tmp_path / "fork", changes=["generations=4", "regime=accumulate"]
+            f"{plain_run[1]}@1", tmp_path / "fork", changes=["generations=4", "regime=accumulate"]
         ).events():
             pass
         return tmp_path / "fork"
@@ -109,10 +111,12 @@ class TestForks:
         ],
     )
     def test_damage_to_what_it_was_given_is_named_and_nothing_is_moved(
-        self, copy, tmp_path, rules, name, kind
+        self, plain_run, tmp_path, rules, name, kind
     ):
         out = tmp_path / "fork"
-        for _ in fork(f"{copy[1]}@1", out, changes=["generations=4", f"regime={rules}"]).events():
+        for _ in fork(
+            f"{plain_run[1]}@1", out, changes=["generations=4", f"regime={rules}"]
+        ).events():
             pass
         assert list(verify(out)) == [f"{out}: whole, 4 generations"]
         content = (out / name).read_bytes()
@@ -144,16 +148,16 @@ class TestForks:
             list(verify(forked, repair=True))
         assert layout.count_finished(forked) == 4
 
-    def test_a_run_whose_shared_files_were_set_aside_can_be_forked(self, copy, tmp_path):
-        _, run = copy
+    def test_a_run_whose_shared_files_were_set_aside_can_be_forked(self, plain_run, tmp_path):
+        _, run = plain_run
         shutil.rmtree(run / "shared")
         for _ in fork(f"{run}@1", tmp_path / "fork", changes=["generations=3"]).events():
             pass
         assert list(verify(tmp_path / "fork")) == [f"{tmp_path / 'fork'}: whole, 3 generations"]
 
 
-def test_what_is_in_shared_and_on_no_list_is_made_again(copy):
-    config, run = copy
+def test_what_is_in_shared_and_on_no_list_is_made_again(plain_run):
+    config, run = plain_run
     expected = hashes(run)
     path = run / "shared" / "reference.safetensors"
     for g in range(3):
@@ -164,10 +168,10 @@ def test_what_is_in_shared_and_on_no_list_is_made_again(copy):
     assert hashes(run) == expected
 
 
-def test_a_repair_waits_for_nobody_who_writes(copy):
+def test_a_repair_waits_for_nobody_who_writes(plain_run):
     from filelock import FileLock
 
-    _, run = copy
+    _, run = plain_run
     (run / "generation_001" / "metrics.json").write_text("{}")
     with (
         FileLock(run / ".lock"),

@@ -73,16 +73,16 @@ def test_every_damage_is_found_and_named(run):
     assert list(find_faults(run)) == []
 
 
-def test_metrics_that_were_changed_reach_no_table(copy):
-    _, run = copy
+def test_metrics_that_were_changed_reach_no_table(plain_run):
+    _, run = plain_run
     path = run / "generation_001" / "metrics.json"
     path.write_text(path.read_text().replace('"fid": ', '"fid": 1', 1))
     with pytest.raises(InputError, match=r"metrics.json: content does not match its recorded hash"):
         reading.read_metrics(run)
 
 
-def test_generations_behind_a_gap_are_not_passed_over_in_silence(copy):
-    _, run = copy
+def test_generations_behind_a_gap_are_not_passed_over_in_silence(plain_run):
+    _, run = plain_run
     (run / "generation_000" / layout.MANIFEST).unlink()
     with pytest.raises(
         InputError, match=r"generation_000/manifest.json: is missing, and generation 2 is finished"
@@ -92,8 +92,8 @@ def test_generations_behind_a_gap_are_not_passed_over_in_silence(copy):
         list(verify(run))
 
 
-def test_a_disk_that_fails_while_it_is_read_is_told(copy, monkeypatch):
-    _, run = copy
+def test_a_disk_that_fails_while_it_is_read_is_told(plain_run, monkeypatch):
+    _, run = plain_run
     honest = files.sha256_file
 
     def failing(path):
@@ -106,8 +106,8 @@ def test_a_disk_that_fails_while_it_is_read_is_told(copy, monkeypatch):
     assert told == {("samples.safetensors", "cannot be read: Input/output error")}
 
 
-def test_a_config_that_is_sealed_and_no_text_is_told(copy):
-    _, run = copy
+def test_a_config_that_is_sealed_and_no_text_is_told(plain_run):
+    _, run = plain_run
     text = b"name: \xff\n"
     seal = f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
     (run / "config.yaml").write_bytes(seal + text)
@@ -115,8 +115,10 @@ def test_a_config_that_is_sealed_and_no_text_is_told(copy):
         list(verify(run))
 
 
-def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(copy, monkeypatch):
-    config, run = copy
+def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(
+    plain_run, monkeypatch
+):
+    config, run = plain_run
     shutil.rmtree(run / "shared")
     monkeypatch.setattr(
         GaussianModality,
@@ -130,16 +132,16 @@ def test_shared_files_that_come_out_otherwise_end_the_run_before_they_are_used(c
     assert layout.count_finished(run) == 3
 
 
-def test_files_of_strangers_in_a_finished_generation_are_told(copy):
-    _, run = copy
+def test_files_of_strangers_in_a_finished_generation_are_told(plain_run):
+    _, run = plain_run
     (run / "generation_000" / "aaa.png").write_bytes(b"mine")
     assert [(fault.path.name, fault.what) for fault in find_faults(run)] == [
         ("aaa.png", "is not in the manifest")
     ]
 
 
-def test_a_generation_that_is_missing_or_of_another_run_is_told(copy, tmp_path):
-    _, run = copy
+def test_a_generation_that_is_missing_or_of_another_run_is_told(plain_run, tmp_path):
+    _, run = plain_run
     other = tmp_path / "other"
     finish(write(tmp_path, {**TINY_GAUSSIAN, "seed": 1}, "other"), other)
     shutil.rmtree(run / "generation_001")
@@ -204,8 +206,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_log_says_so(tmp_path):
 
 
 @pytest.mark.slow
-def test_readers_pass_over_damaged_lines_of_the_log(copy):
-    _, run = copy
+def test_readers_pass_over_damaged_lines_of_the_log(plain_run):
+    _, run = plain_run
     log, chance = run / "events.jsonl", random.Random(0)
     for kind in ("flip a bit", "cut it short", "zeros in it", "more at its end"):
         log.write_bytes(damaged(log.read_bytes(), kind, chance))

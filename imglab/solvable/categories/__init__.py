@@ -1,1 +1,1 @@
-"""The other solvable modality: draws from K categories, of which the rare ones die first."""
+"""Draws from K categories, of which the rare ones die first."""

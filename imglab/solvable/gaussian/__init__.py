@@ -1,1 +1,1 @@
-"""The exactly solvable modality: normal vectors, and models that are refitted to them."""
+"""Vectors from a normal distribution or a mixture, and models of them."""

@@ -1,1 +1,1 @@
-"""Closed forms that chains are checked against."""
+"""The closed forms, and what they predict for a config."""

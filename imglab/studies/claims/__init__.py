@@ -1,1 +1,1 @@
-"""Claims of papers as contracts: what was run, what must hold, and the result with its interval."""
+"""Claims of papers, run again and judged by their intervals."""

@@ -1,1 +1,1 @@
-"""Sweeps: arms times seeds, each a run of its own, a real-only control, and what the seeds show."""
+"""Arms times seeds beside a real-only control: bands and paired contrasts."""
