@@ -1,1 +1,1 @@
-"""What a reader sees of finished runs: page, figures, tables, notebook views."""
+"""What a reader sees of finished runs: page, figures, tables, notebooks."""

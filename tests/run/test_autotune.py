@@ -159,7 +159,9 @@ def test_the_largest_batch_that_fits(room, largest, monkeypatch):
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
 
     class Little:
-        shape, told, network = (1, 2, 2), False, torch.nn.Linear(1, 1)
+        shape = (1, 2, 2)
+        conditional = False
+        network = torch.nn.Linear(1, 1)
 
     little: Any = Little()
     chosen = autotune._sampling_batch(little, DiffusionSettings())

@@ -93,6 +93,7 @@ class TestExample:
         listing, check = re.findall(r"```python\n(.*?)```", page, re.S)
         (tmp_path / "point_diffusion.py").write_text(listing)
         monkeypatch.syspath_prepend(tmp_path)
+        assert "check_modality" in check  # which asserts
         exec(check, {"__name__": "check"})
         sys.modules.pop("point_diffusion")
 
