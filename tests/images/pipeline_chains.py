@@ -32,7 +32,7 @@ def chain(pipelines, name, modality=DIGITS, **model):
 
 def model_of(pipelines, name, modality=DIGITS, **model):
     """The model of such a chain; what it holds beyond the contract is a pipeline's."""
-    return model_of(pipelines, name, modality, **model)
+    return build(chain(pipelines, name, modality, **model), "test").models[0]
 
 
 def captions(captioned, **changes):
