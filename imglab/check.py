@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from imglab.modality import Exporter, FreshData, Judge, Modality, Spec, WatermarkDetector
-from imglab.model import Density, GenerativeModel, Tunable
+from imglab.model import Density, GenerativeModel, Tunable, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.samples import REAL, Samples, TrainingSet
-from imglab.stages import metrics_of_model, specific_metrics
 from imglab.store import files
 
 Result = TypeVar("Result")
@@ -193,11 +192,11 @@ def _check_saved(
 def _check_metrics(modality: Modality, fitted: GenerativeModel, drawn: Samples) -> None:
     of_data = _still(
         "metrics of the modality",
-        lambda: specific_metrics(modality.metrics, drawn, model=fitted, generation0=fitted, seed=4),
+        lambda: call_metrics(modality, drawn, model=fitted, generation0=fitted, seed=4),
     )
     of_model = _still(
         "metrics of the model",
-        lambda: specific_metrics(metrics_of_model(fitted), drawn, generation0=fitted, seed=4),
+        lambda: call_metrics(fitted, drawn, generation0=fitted, seed=4),
     )
 
     for measures in (of_data, of_model):

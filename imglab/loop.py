@@ -65,7 +65,8 @@ class Chain:
         yield from do("model", fitting)
 
         # Draw what is scored and trained on; and for the eye a few from the same noise each time.
-        draw = partial(stages.draw, self.modality, store.model(g), source=self.lineage.source(g))
+        model = store.model(g)
+        draw = partial(stages.draw, self.modality, model, source=self.lineage.source(g))
         yield from do("samples", draw(train, self.samples, seed=derive(self.seed, g, "samples")))
         yield from do("shown", draw(real, self.shown, seed=derive(self.seed, "shown")))
 
@@ -75,7 +76,7 @@ class Chain:
             yield from do(
                 "accepted", stages.curate(self.curator, self.measure, store, g, self.seed)
             )
-        yield from do("metrics", stages.score(self.measure, store, g, train, seed=self.seed))
+        yield from do("metrics", stages.score(self.measure, store, g, train, model, self.seed))
 
         yield from stages.finish(store, g, self.observers)
 

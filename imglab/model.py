@@ -43,6 +43,10 @@ class Choice:
     why: str
 
 
+NAMED_ABILITIES = frozenset({"confidence", "watermark_scores", "export"})
+"""What the property `abilities` of a modality could name in version 0.1."""
+
+
 class HasAbilities:
     """Something that may have abilities which not all of its kind have: small Protocols."""
 
@@ -50,9 +54,12 @@ class HasAbilities:
         """Return what provides the ability `wanted`, or None; the one way to ask for any of them.
 
         Here an object has an ability if it has its methods. A class whose settings decide, or
-        whose parts do, overrides this.
+        whose parts do, overrides this. Where a class still names its `abilities`, as in version
+        0.1, it has those alone.
         """
-        if isinstance(self, wanted):
+        names = getattr(self, "abilities", NAMED_ABILITIES)
+        missing = NAMED_ABILITIES - frozenset(names)
+        if isinstance(self, wanted) and not missing & vars(wanted).keys():
             return self
         return None
 
@@ -238,6 +245,21 @@ def _read_description(file: Path) -> Contents:
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(file), what, "the file is damaged")) from error
     return Contents(description)
+
+
+def call_metrics(owner: Any, samples: Samples, *, generation0: Any, **keys: Any) -> Measures:
+    """Call `metrics` of a modality or of a model.
+
+    Version 0.1 called the metrics of a model `measures`, and the model of generation 0 `first`.
+    """
+    metrics = getattr(owner, "measures", owner.metrics)
+    if "first" in inspect.signature(metrics).parameters:
+        keys["first"] = generation0
+    else:
+        keys["generation0"] = generation0
+
+    measures: Measures = metrics(samples, **keys)
+    return measures
 
 
 def _constructor_arguments(model: GenerativeModel) -> dict[str, Any]:

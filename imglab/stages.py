@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from imglab.lineage import Lineage
 from imglab.measure import Measure
 from imglab.measures import Measures
 from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
@@ -154,17 +153,16 @@ def _check_accepted(accepted: Tensor, drawn: int) -> None:
 
 
 def score(
-    measure: Measure, store: Store, g: int, train: TrainingSet, *, seed: int
+    measure: Measure, store: Store, g: int, train: TrainingSet, model: GenerativeModel, seed: int
 ) -> Stage[Measures]:
     """Measure generation g: by its features, and by what only its data or its model have."""
     samples = store.samples(g)
     features = store.features(g)
     scores = yield from measure.scores(samples, features)
 
-    model = store.model(g)
     keys = {"generation0": store.model(0), "seed": seeds.derive(seed, g, "metrics")}
-    of_data = specific_metrics(measure.modality.metrics, samples, model=model, **keys)
-    of_model = specific_metrics(metrics_of_model(model), samples, **keys)
+    of_data = call_metrics(measure.modality, samples, model=model, **keys)
+    of_model = call_metrics(model, samples, **keys)
     parts = [scores, of_data, of_model]
 
     accepted = store.accepted(g)
@@ -183,24 +181,6 @@ def score(
     }
     values = {"generation": g, **measures.values, **described}
     return Measures(values, per_sample=measures.per_sample)
-
-
-def specific_metrics(metrics: Any, samples: Samples, *, generation0: Any, **keys: Any) -> Measures:
-    """Call `metrics` of a modality or of a model.
-
-    Contracts written for version 0.1 call generation 0's model `first`.
-    """
-    if "first" in inspect.signature(metrics).parameters:
-        keys["first"] = generation0
-    else:
-        keys["generation0"] = generation0
-    measures: Measures = metrics(samples, **keys)
-    return measures
-
-
-def metrics_of_model(model: GenerativeModel) -> Any:
-    """Return the `metrics` of a model, which version 0.1 called `measures`."""
-    return getattr(model, "measures", model.metrics)
 
 
 def finish(store: Store, g: int, observers: Sequence[Observer]) -> Iterator[Progress]:

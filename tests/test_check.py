@@ -16,7 +16,8 @@ from imglab.config import kinds
 from imglab.config.load import validate_config
 from imglab.loop import run_chain
 from imglab.measures import Measures
-from imglab.modality import Modality
+from imglab.mixed.population import Population
+from imglab.modality import Judge, Modality
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
 from imglab.run.build import build_modality, build_models
@@ -301,3 +302,22 @@ def test_contracts_of_the_first_version_are_still_called():
     check_modality(Old(), OldAdder())
     *_, last = run_chain(Old(), OldAdder(), regimes.replace, generations=3)
     assert (last.metrics["of_first"], last.metrics["ahead_of_first"]) == (1, 2)
+
+    # A population asks its members in the same way.
+    population = Population([OldAdder(5), OldAdder(7)], [0.5, 0.5])
+    drawn = population.sample(6, seed=1)
+    measured = population.metrics(drawn, generation0=OldAdder(1), seed=1).values
+    assert measured["ahead_of_first_by_source"] == {"0": 4, "1": 6}
+
+
+def test_a_modality_that_names_its_abilities_has_no_others():
+    """Version 0.1 asked a property `abilities`, which may leave out methods that the class has."""
+
+    class Unlabelled(Overconfident):
+        abilities = frozenset({"export"})
+
+    class Labelled(Overconfident):
+        abilities = frozenset({"confidence"})
+
+    assert Unlabelled().ability(Judge) is None
+    assert Labelled().ability(Judge) is not None

@@ -125,12 +125,16 @@ def bound_regime(section: Any) -> BoundRegime:
         return BoundRegime(REGIMES[section.kind], section.model_dump(exclude={"kind"}))
 
     bound = bind_function(section, "regime", set(CALL))
+    function = bound.func
+    if bound.args:  # the function was a partial one itself
+        function = partial(function, *bound.args)
+
     defaults = {
         name: parameter.default
-        for name, parameter in inspect.signature(bound.func).parameters.items()
+        for name, parameter in inspect.signature(function).parameters.items()
         if name not in CALL and parameter.default is not inspect.Parameter.empty
     }
-    return BoundRegime(bound.func, {**defaults, **bound.keywords})
+    return BoundRegime(function, {**defaults, **bound.keywords})
 
 
 def bind_function(section: PlugIn, where: str, call: set[str]) -> Any:

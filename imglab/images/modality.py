@@ -37,7 +37,7 @@ from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import ImageSettings
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.measures import Measures
-from imglab.modality import Extractor, Modality, Spec, Split, WatermarkDetector
+from imglab.modality import Extractor, Judge, Modality, Spec, Split, WatermarkDetector
 from imglab.model import Ability, GenerativeModel
 from imglab.samples import Samples
 
@@ -74,14 +74,19 @@ class ImageModality(Modality):
     def ability(self, wanted: type[Ability]) -> Ability | None:
         """Return what provides an ability.
 
-        The classifier is the judge; data without labels have none. Images that are too small to
-        carry a watermark have no detector.
+        Data without labels have no judge, and images that are too small to carry a watermark no
+        detector.
         """
-        if isinstance(self._classifier, wanted):
-            return self._classifier
+        if wanted is Judge and self._classifier is None:
+            return None
         if wanted is WatermarkDetector and min(self.spec.shape[1:]) < SMALLEST_SIDE:
             return None
         return super().ability(wanted)
+
+    def confidence(self, samples: Samples) -> Tensor:
+        """Return how certain the classifier is of each sample, in [0, 1], float [N]."""
+        assert self._classifier is not None  # `ability` says so
+        return self._classifier.confidence(samples)
 
     def real(self, split: Split) -> Samples:
         """Return a split with its labels."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.measures import Measures
-from imglab.model import Ability, Choice, Density, GenerativeModel, Tunable
+from imglab.model import Ability, Choice, Density, GenerativeModel, Tunable, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
@@ -188,7 +188,8 @@ class Population(GenerativeModel):
         tables: dict[str, dict[str, Any]] = {}
         for number, member in enumerate(self._models):
             drawn = samples[samples.source == number]
-            measures = member.metrics(drawn, generation0=of_generation0[number], seed=seed)
+            first = of_generation0[number]
+            measures = call_metrics(member, drawn, generation0=first, seed=seed)
 
             for name, value in measures.values.items():
                 is_number = isinstance(value, (int, float)) or value is None

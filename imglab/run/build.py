@@ -270,6 +270,9 @@ def _open_base(base: str, model: GenerativeModel) -> GenerativeModel:
     except InputError as error:
         what = f"{base!r} {error.problems[0].what}"
         raise InputError(Problem("base", what, remedy)) from error
+    except KeyError as error:  # a plug-in's own `load` looks for what another kind's folder lacks
+        what = f"{base!r} does not open as a {type(model).__name__}: it lacks {error}"
+        raise InputError(Problem("base", what, remedy)) from error
 
     try:
         return model.check_start(start)

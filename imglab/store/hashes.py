@@ -146,10 +146,6 @@ def _wrong(folder: Path, name: str, sha: object) -> str | None:
     return None
 
 
-def _top(name: str) -> str:
-    return PurePosixPath(name).parts[0]
-
-
 def _hashes(folder: Path, paths: Iterable[str]) -> dict[str, str]:
     return {name: files.sha256_file(folder / name) for name in paths}
 
