@@ -107,7 +107,7 @@ def chain_events(
     curator      chooses which of the samples go on to the pool; default: all of them
     start, base  whose weights a generation is fine-tuned from (`Lineage`)
     shown        how many more samples to draw for the eye, from the same noise in each generation
-    checkpoint_every  samples seen in a fit between two checkpoints; default: no checkpoints
+    checkpoint_every  samples seen between two checkpoints of a fit; default: no checkpoints
     measure      scores samples against real data; default: `Measure` with its defaults
     store        keeps the generations; what it holds is not made again. Default: in memory
     """
@@ -115,7 +115,6 @@ def chain_events(
     measure = measure or Measure(modality)
     lineage = Lineage.of(model, start=start, base=base)
     samples = samples or len(modality.real("train"))
-
     observers: list[Observer] = []
     if store.shows:
         observers.append(Pictures(measure))

@@ -31,13 +31,12 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
     `changes`. The shared generations are hard-linked (copied across file systems), so that the fork
     survives the deletion of its parent. A second call returns the same run.
 
-    Raises InputError if G is not finished, or if the config differs in something that the shared
-    generations depend on.
+    Raises InputError if G is not finished, or the config differs in what they depend on.
     """
-    where = str(config or source)
     if _is_fork(out):
         return _reopen(source, out, config, changes)
 
+    where = str(config or source)
     parent, g = reading.parse_generation(source)
     stored = read_sealed(parent / "config.yaml")
     wanted = _config(stored, config, changes, where)
@@ -46,8 +45,8 @@ def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[s
         raise InputError(problems)
 
     if out.exists() and (not out.is_dir() or any(out.iterdir()) or out.resolve() == Path.cwd()):
-        what = "is there already"
-        raise InputError(Problem(str(out), what, "give a fork a new directory with --out"))
+        remedy = "give a fork a new directory with --out"
+        raise InputError(Problem(str(out), "is there already", remedy))
 
     # What the shared generations were computed with stays fixed.
     fixed = {"threads": stored.threads, "samples": wanted.samples or stored.samples}
