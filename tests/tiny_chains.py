@@ -97,7 +97,7 @@ def hashes(run: Path) -> dict[str, str]:
     return {str(path.relative_to(run)): files.sha256_file(path) for path in names}
 
 
-@pytest.fixture(scope="module", params=list(TINIES))
+@pytest.fixture(scope="session", params=list(TINIES))
 def whole(request, tmp_path_factory):
     """A config and a run of it that nothing interrupted."""
     folder = tmp_path_factory.mktemp(request.param)

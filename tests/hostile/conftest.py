@@ -20,7 +20,7 @@ def marker(tmp_path):
     return tmp_path / "somebody's code has run"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Path]:
     """Fitted models of all kinds, as runs keep them."""
     root, short = tmp_path_factory.mktemp("models"), {"generations": 1}

@@ -9,7 +9,7 @@ from tests.tiny_chains import TINIES, finish, write
 
 
 @pytest.fixture(
-    scope="module",
+    scope="session",
     params=[
         "gaussian",
         *(pytest.param(n, marks=pytest.mark.slow) for n in TINIES if n != "gaussian"),

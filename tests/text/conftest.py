@@ -8,7 +8,7 @@ from imglab.samples import TrainingSet
 from tests.text_fixtures import finish, text_parts
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fitted():
     """A tiny language model, fitted, and its modality."""
     modality, model = text_parts()
