@@ -94,7 +94,7 @@ def fit(
 
     join    successive samples that make one example
     resume  the state of a checkpoint of this fit
-    Raises Stopped, before a step would spoil the weights, where the gradient is not finite.
+    Raises Stopped, before a step would spoil the weights, where loss or gradient are not finite.
     """
     check_batch(recipe.batch)
     batches = Batches(train, recipe.batch, seed, join=join)
@@ -109,7 +109,8 @@ def fit(
     for step in range(first, steps):
         batch = objective.batch(batches[step], step)
         loss = trainer.backward(objective, batch, step)
-        trainer.update(recipe.learning_rate_at(step / steps), seen=step * samples)
+        trainer.clip_gradient(loss, seen=step * samples)
+        trainer.update(recipe.learning_rate_at(step / steps))
 
         state = partial(trainer.state, step + 1)
         yield Progress("fit", (step + 1) * samples, steps * samples, _mean(loss), state)
@@ -196,14 +197,19 @@ class Trainer:
             self._parts,
         )
 
-    def update(self, learning_rate: float, *, seen: int) -> None:
-        """Take one step of the optimiser along the gradient, and go on with the average.
+    def clip_gradient(self, loss: float, *, seen: int) -> None:
+        """Scale the gradient down to `max_norm` where it is larger.
 
-        seen  samples before this step, for the message where the gradient is not finite
+        Raises Stopped where gradient or loss are not finite: a step would spoil the weights.
+
+        seen  samples before this step, for the message
         """
         norm = self._accelerator.clip_grad_norm_(self._weights.values(), self._recipe.max_norm)
-        _check_norm(norm, seen)
+        _check_finite("gradient", float(full_tensor(norm)), seen)
+        _check_finite("loss", loss, seen)
 
+    def update(self, learning_rate: float) -> None:
+        """Take one step of the optimiser along the gradient, and go on with the average."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         try:
@@ -280,11 +286,9 @@ def _split(rows: range, parts: int) -> Iterator[range]:
         yield rows[len(rows) * part // parts : len(rows) * (part + 1) // parts]
 
 
-def _check_norm(norm: Tensor, seen: int) -> None:
-    """Raise Stopped where the gradient has no finite norm."""
-    value = float(full_tensor(norm))
+def _check_finite(name: str, value: float, seen: int) -> None:
     if not math.isfinite(value):
-        raise Stopped(f"the gradient became {value} after {seen} samples; {DIVERGED}")
+        raise Stopped(f"the {name} became {value} after {seen} samples; {DIVERGED}")
 
 
 def _mean(loss: float) -> float:

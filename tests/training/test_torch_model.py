@@ -172,13 +172,20 @@ class TestContract:
         pairs = zip(fitted.network.parameters(), parts.network.parameters(), strict=True)
         assert all(torch.allclose(one, two, atol=1e-5) for one, two in pairs)
 
-    def test_a_loss_that_is_not_finite_stops_the_fit(self, train):
-        class Steep(PointDiffusion):
+    @pytest.mark.parametrize(
+        ("spoil", "message"),
+        [
+            (lambda loss: loss * math.inf, "the gradient became"),
+            (lambda loss: loss + math.inf, "the loss became inf after 0 samples"),
+        ],
+    )
+    def test_what_is_not_finite_stops_the_fit_before_a_step(self, spoil, message, train):
+        class Spoiled(PointDiffusion):
             def loss(self, network, batch, noise):
-                return super().loss(network, batch, noise) * math.inf
+                return spoil(super().loss(network, batch, noise))
 
-        with pytest.raises(Stopped, match="the gradient became"):
-            finish(Steep().fit(train, start=None, seed=1))
+        with pytest.raises(Stopped, match=message):
+            next(Spoiled().fit(train, start=None, seed=1))
 
 
 class TestFolder:
