@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -114,11 +114,50 @@ class FreshData(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Damage:
+    """One known way of damaging real samples, by which metrics are calibrated.
+
+    name         of the damage, e.g. `blur`
+    description  what it does, and what its strengths mean
+    apply        `apply(pool, n, strength=s, seed=k)` draws n damaged samples from a pool of real
+                 ones; s in (0, 1], where 1 is the strongest; raises ValueError where the pool does
+                 not allow it
+    """
+
+    name: str
+    description: str
+    apply: Callable[..., Samples]
+
+
+@runtime_checkable
+class Damageable(Protocol):
+    """The ability to damage real samples in known ways."""
+
+    def damages(self) -> Sequence[Damage]:
+        """Return the damages that make sense for this kind of data."""
+        ...
+
+
+@runtime_checkable
+class MatchesMoments(Protocol):
+    """The ability to undo a change of mean and scale, so that what is left is a change of shape."""
+
+    def matched(self, samples: Samples, real: Samples) -> Samples:
+        """Return the samples with the mean and the scale of the real ones."""
+        ...
+
+    def variance(self, samples: Samples) -> float:
+        """Return the total variance of the samples' data, summed over their dimensions."""
+        ...
+
+
 class Modality(ABC, HasAbilities):
     """A kind of data: where real samples come from, how to measure them, how to show them.
 
     A class named in a config as `module:Class` is made with the keys of its section as keyword
-    arguments. Its optional abilities are Judge, WatermarkDetector, Exporter and FreshData.
+    arguments. Its optional abilities are Judge, WatermarkDetector, Exporter, FreshData,
+    Damageable and MatchesMoments.
     """
 
     picture: ClassVar[str] = "grid.png"
