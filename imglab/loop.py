@@ -69,14 +69,16 @@ class Chain:
         draw = partial(stages.draw, self.modality, model, source=self.lineage.source(g))
         yield from do("samples", draw(train, self.samples, seed=derive(self.seed, g, "samples")))
         yield from do("shown", draw(real, self.shown, seed=derive(self.seed, "shown")))
+        if self.measure.samples is not None:
+            apart = draw(train, self.measure.samples, seed=derive(self.seed, g, "evaluation"))
+            yield from do("evaluation", apart)
 
         # Choose which samples go on to the pool, and measure those and all that were drawn.
         yield from do("features", self.measure.features(store.samples(g)))
         if self.curator:
-            yield from do(
-                "accepted", stages.curate(self.curator, self.measure, store, g, self.seed)
-            )
-        yield from do("metrics", stages.score(self.measure, store, g, train, model, self.seed))
+            curating = stages.curate(self.curator, self.measure, store, g, self.seed)
+            yield from do("accepted", curating)
+        yield from do("metrics", stages.score(self.measure, store, g, train, self.seed))
 
         yield from stages.finish(store, g, self.observers)
 
@@ -115,9 +117,7 @@ def chain_events(
     measure = measure or Measure(modality)
     lineage = Lineage.of(model, start=start, base=base)
     samples = samples or len(modality.real("train"))
-    observers: list[Observer] = []
-    if store.shows:
-        observers.append(Pictures(measure))
+    observers = [Pictures(measure)] if store.shows else []
 
     parts = (modality, lineage, regime, measure, curator, observers)
     return Chain(*parts, generations, samples, shown, seed, checkpoint_every).events(store)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -114,6 +115,15 @@ class FreshData(Protocol):
         ...
 
 
+@runtime_checkable
+class HeldOutLoss(Protocol):
+    """The ability to say how well a model expects real data that it has not seen."""
+
+    def held_out_loss(self, model: GenerativeModel) -> float | None:
+        """Return the mean loss on held-out real data, above 0; None: this model has none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Damage:
     """One known way of damaging real samples, by which metrics are calibrated.
@@ -157,7 +167,7 @@ class Modality(ABC, HasAbilities):
 
     A class named in a config as `module:Class` is made with the keys of its section as keyword
     arguments. Its optional abilities are Judge, WatermarkDetector, Exporter, FreshData,
-    Damageable and MatchesMoments.
+    HeldOutLoss, Damageable and MatchesMoments.
     """
 
     picture: ClassVar[str] = "grid.png"
@@ -172,6 +182,13 @@ class Modality(ABC, HasAbilities):
         "coverage",
     )
     """Metrics that a person looks at first, where there is no room for all."""
+
+    gate: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    """Thresholds that generation 0 must meet before its chain is called a collapse, by the names
+    that `imglab.measure.gate` explains; `measure.gate` in a config changes them."""
+
+    trusted: ClassVar[tuple[str, ...]] = ()
+    """Metrics that calibration trusts: the gate's threshold `trusted` applies to them."""
 
     @abstractmethod
     def real(self, split: Split) -> Samples:

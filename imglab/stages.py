@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +16,7 @@ from imglab.errors import DIVERGED, InputError, Problem, Stopped
 from imglab.lineage import Lineage
 from imglab.measure import Measure
 from imglab.measures import Measures
-from imglab.modality import Modality
+from imglab.modality import HeldOutLoss, Modality
 from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
@@ -152,14 +153,19 @@ def _check_accepted(accepted: Tensor, drawn: int) -> None:
         raise InputError(Problem("curate", what, "sort them, and name no sample twice"))
 
 
-def score(
-    measure: Measure, store: Store, g: int, train: TrainingSet, model: GenerativeModel, seed: int
-) -> Stage[Measures]:
-    """Measure generation g: by its features, and by what only its data or its model have."""
+def score(measure: Measure, store: Store, g: int, train: TrainingSet, seed: int) -> Stage[Measures]:
+    """Measure generation g: by its features, and by what only its data or its model have.
+
+    What is scored is the draw that the measure asks for, or else what was drawn for the pool.
+    """
+    model = store.model(g)
     samples = store.samples(g)
     features = store.features(g)
-    scores = yield from measure.scores(samples, features)
+    if measure.samples is not None:
+        samples = store.samples(g, "evaluation")
+        features = (yield from measure.features(samples)).values
 
+    scores = yield from measure.scores(samples, features)
     keys = {"generation0": store.model(0), "seed": seeds.derive(seed, g, "metrics")}
     of_data = call_metrics(measure.modality, samples, model=model, **keys)
     of_model = call_metrics(model, samples, **keys)
@@ -167,9 +173,13 @@ def score(
 
     accepted = store.accepted(g)
     if accepted is not None:
-        parts.append((yield from measure.of_accepted(samples, features, accepted, scores)))
+        of_drawn = (store.samples(g), store.features(g), accepted, scores)
+        parts.append((yield from measure.of_accepted(*of_drawn)))
 
     measures = Measures.joined(parts).finite()
+    if g == 0:
+        measures = yield from _with_gate(measures, measure, model, train, seed)
+
     described = {
         "headline": list(measure.modality.headline),
         "n_train": len(train),
@@ -181,6 +191,55 @@ def score(
     }
     values = {"generation": g, **measures.values, **described}
     return Measures(values, per_sample=measures.per_sample)
+
+
+def _with_gate(
+    measures: Measures, measure: Measure, model: GenerativeModel, train: TrainingSet, seed: int
+) -> Stage[Measures]:
+    """Add whether generation 0 is a good model, and what further training on real data gains."""
+    if "further_training" in measure.gate:
+        gain = yield from further_training(measure.modality, model, train, seed)
+        measures = Measures.joined([measures, gain])
+    verdict = measure.judge_generation0(measures.values, measures.floor)
+    return Measures.joined([measures, verdict])
+
+
+def further_training(
+    modality: Modality, model: GenerativeModel, train: TrainingSet, seed: int
+) -> Stage[Measures]:
+    """Train generation 0's model once more on its real data, and measure what that gains.
+
+    further_training  by which share the loss on held-out real data falls; near 0 for a model that
+                      is trained out, below 0 for one that overfits
+    """
+    unmeasured = {"further_training": "this kind of data or model has no held-out loss"}
+    judge = modality.ability(HeldOutLoss)
+    before = None
+    if judge is not None:
+        before = judge.held_out_loss(model)
+    if judge is None or before is None:
+        return Measures({"further_training": None}, unmeasured)
+
+    fitting = model.fit(train, start=model, seed=seeds.derive(seed, "further"))
+    further = yield from _renamed(fitting, "gate")
+    after = judge.held_out_loss(further)
+    if after is None:
+        return Measures({"further_training": None}, unmeasured)
+    return Measures({"further_training": 1 - after / before})
+
+
+def _renamed(work: Stage[GenerativeModel], stage: str) -> Stage[GenerativeModel]:
+    """Report the progress of some work as that of `stage`, without the state that would resume it.
+
+    The stage in which it stands is done again as a whole.
+    """
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            finished: GenerativeModel = end.value
+            return finished
+        yield replace(progress, stage=stage, state=None)
 
 
 def finish(store: Store, g: int, observers: Sequence[Observer]) -> Iterator[Progress]:

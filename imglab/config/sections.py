@@ -127,6 +127,28 @@ CURATIONS = (
 )
 
 
+class GateSettings(Section):
+    """What generation 0 must reach before its chain is called a collapse.
+
+    A key that is left out has the default of the kind of data, which may be not to ask.
+    """
+
+    variance_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least total variance of the samples, relative to real data. Images: 0.95."""
+    excess_fid: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """Most Fréchet distance above its floor, in standard deviations of the floor. Images: 1."""
+    precision: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How far precision may lie below its floor. Images: 0.05."""
+    recall: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How far recall may lie below its floor. Images: 0.05."""
+    further_training: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share by which one more fit on real data may still lower the loss on held-out real data. It
+    costs one more fit. Text: 0.02."""
+    trusted: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """How many standard deviations the metrics that calibration trusts may lie from their floors.
+    Text: 2."""
+
+
 class MeasureSettings(Section):
     """What generations are compared with, and how."""
 
@@ -136,5 +158,10 @@ class MeasureSettings(Section):
     """Neighbours that span the manifold of precision and recall."""
     density_coverage_k: Annotated[int, Field(ge=1, le=10**6)] = 5
     """Neighbours that span the manifold of density and coverage."""
-    floor_splits: Annotated[int, Field(ge=20, le=1000)] = 20
+    floor_splits: Annotated[int, Field(ge=20, le=1000)] = 200
     """How many random disjoint splits of the real data stand behind each floor."""
+    samples: Annotated[int, Field(ge=2, le=10**9)] | None = None
+    """How many samples of each generation are scored: a draw of its own, so that chains that draw
+    different numbers for the pool compare. Default: what is drawn for the pool is scored."""
+    gate: GateSettings | Literal["none"] = GateSettings()
+    """What generation 0 must reach before its chain is called a collapse; `none` asks nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +48,10 @@ WHERE = "modality.extractor"
 
 class ImageModality(Modality):
     """Images uint8 [C, H, W], with class labels or captions if the source has them."""
+
+    gate: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"variance_ratio": 0.95, "excess_fid": 1.0, "precision": 0.05, "recall": 0.05}
+    )
 
     def __init__(self, settings: ImageSettings) -> None:
         self._real = load_real_images(settings)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imglab.report.arms import Arm, comparable
+from imglab.report.kind_of_loss import kind_of_loss
 from imglab.report.table import metric_label
+from imglab.store.reading import is_number
 
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
@@ -69,8 +71,11 @@ class _Change:
         """Say it in words, e.g. `fell from 0.88 to 0.61`."""
         if not self.moved:
             return f"is {short(self.last)}"
-        if not self.sure:
+        if not self.sure and short(self.first) == short(self.last):
             return f"stayed at {short(self.last)}"
+        if not self.sure:
+            values = f"{short(self.first)} and {short(self.last)}"
+            return f"is not decided ({values}, a difference within its error)"
 
         verb = "rose"
         if self.last < self.first:
@@ -128,7 +133,78 @@ def _sentence(arms: Sequence[Arm]) -> str:
     span = "in generation 0, trained on real data alone"
     if last > 0:
         span = f"in {count(last)}"
-    return f"{defined[0].upper()}{defined[1:]} {span}."
+    numbers = f"{defined[0].upper()}{defined[1:]} {span}."
+    return " ".join([*_poor_starts(arms), numbers, *_notes(arms, last)])
+
+
+def _poor_starts(arms: Sequence[Arm]) -> list[str]:
+    """Say of which arms generation 0 is a poor model, so that they show training, not collapse."""
+    poor: dict[str, list[str]] = {}
+    for arm in arms:
+        gate = arm.rows[0].get("generation0") or {}
+        if gate.get("verdict") == "poor":
+            poor.setdefault("; ".join(gate["reasons"]), []).append(arm.name)
+
+    sentences = []
+    for reasons, names in poor.items():
+        whose = ""
+        if len(arms) > 1:
+            whose = f" of {', '.join(names)}"
+        sentences.append(
+            f"Generation 0{whose} is a poor model ({reasons}), so this shows how its training "
+            "fails more than how models collapse."
+        )
+    return sentences
+
+
+def _notes(arms: Sequence[Arm], last: int) -> list[str]:
+    """Say which kind of loss the worst arm shows, and where two metrics contradict each other."""
+    if last == 0:
+        return []
+
+    # The worst arm is the one whose Fréchet distance ends highest.
+    measured = [arm for arm in arms if is_number(arm.rows[last].get("fid"))]
+    if not measured:
+        return []
+    worst = max(measured, key=lambda arm: arm.rows[last]["fid"])
+
+    notes = []
+    loss = kind_of_loss(worst.rows[: last + 1])
+    if loss is not None:
+        whose = ""
+        if len(arms) > 1:
+            whose = f"In {worst.name}, "
+        notes.append(f"{whose}{loss.described()}")
+    return [*notes, *_contradictions(arms, last)]
+
+
+def _contradictions(arms: Sequence[Arm], last: int) -> list[str]:
+    """Say of each arm if what it lost and what it gained damage of point in opposite ways."""
+    sentences = []
+    for arm in arms:
+        loss = _first_change(arm, LOSS, last)
+        damage = _first_change(arm, DAMAGE, last)
+        if loss is None or damage is None or not (loss[1].sure and damage[1].sure):
+            continue
+
+        is_lost = loss[1].last < loss[1].first
+        is_damaged = damage[1].last > damage[1].first
+        if is_lost != is_damaged:
+            names = [metric_label(name, arm.rows[0]) for name, _ in (loss, damage)]
+            sentences.append(
+                f"{names[0]} and {names[1]} of {arm.name} contradict each other: one says that "
+                "the samples became better, the other that they became worse."
+            )
+    return sentences
+
+
+def _first_change(arm: Arm, aspect: _Aspect, last: int) -> tuple[str, _Change] | None:
+    """Return the most telling metric of an aspect that an arm has, and its change."""
+    for metric in aspect.metrics:
+        changes = _changes([arm], metric, last)
+        if changes:
+            return metric, changes[0]
+    return None
 
 
 def _clause(arms: Sequence[Arm], aspect: _Aspect, last: int) -> str:

@@ -15,6 +15,7 @@ from imglab.config import kinds
 from imglab.config.load import plug_ins
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn, Section
+from imglab.config.sections import MeasureSettings
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.lineage import Lineage
@@ -61,7 +62,9 @@ class Experiment:
 
     def measure(self, cache: Path | None = None) -> Measure:
         """Return what scores the generations."""
-        return Measure(self.modality, **self.config.measure.model_dump(), cache=cache)
+        section = self.config.measure
+        keys = section.model_dump(exclude={"gate"})
+        return Measure(self.modality, **keys, gate=_gate(section, self.modality), cache=cache)
 
     def load_model(self, path: Path) -> GenerativeModel:
         """Open the `model/` folder of a generation."""
@@ -278,3 +281,10 @@ def _open_base(base: str, model: GenerativeModel) -> GenerativeModel:
         return model.check_start(start)
     except ValueError as error:
         raise InputError(Problem("base", f"cannot start from {base!r}: {error}", remedy)) from error
+
+
+def _gate(section: MeasureSettings, modality: Modality) -> Mapping[str, float]:
+    """Return the thresholds of generation 0: those of the config, for the rest the modality's."""
+    if section.gate == "none":
+        return {}
+    return {**modality.gate, **section.gate.model_dump(exclude_none=True)}

@@ -26,11 +26,35 @@ ANNOTATIONS = "marks"
 MOST = 32_000
 """Generations that a run may have."""
 
-FORMAT_VERSION = 3
-"""Format of a new run directory, recorded in its environment.json. Format 3 has a file
-`accepted.safetensors`; in format 2 the accepted rows are a column of samples.safetensors."""
+FORMAT_VERSION = 4
+"""Format of a new run directory, recorded in its environment.json. Format 4 has further metrics
+and may have a file `evaluation.safetensors`; before format 3 the accepted rows were a column of
+samples.safetensors."""
 
-KNOWN_FORMATS = (2, FORMAT_VERSION)
+FIRST_CALIBRATED = 4
+"""The first format whose metrics.json has moments, shape, bounded recall and the gate."""
+
+SINCE_FORMAT_4 = (
+    "fid_mean",
+    "fid_variance",
+    "fid_rest",
+    "variance_ratio",
+    "fid_shape",
+    "precision_shape",
+    "recall_shape",
+    "kid_standard",
+    "precision_bounded",
+    "recall_bounded",
+    "precision_probabilistic",
+    "recall_probabilistic",
+    "recall_by_decile",
+    "coverage_by_decile",
+    "two_sample_auc",
+    "memorization",
+)
+"""Metrics of every generation that runs of earlier formats do not have."""
+
+KNOWN_FORMATS = (2, 3, FORMAT_VERSION)
 """Formats that this version reads and continues. A run, and every fork of it, keeps its format."""
 
 

@@ -12,9 +12,11 @@ from imglab.store import files
 from imglab.store.files import DAMAGED, MISMATCH, read_json, read_signed
 from imglab.store.groups import chains_of
 from imglab.store.layout import (
+    FIRST_CALIBRATED,
     KNOWN_FORMATS,
     MANIFEST,
     MOST,
+    SINCE_FORMAT_4,
     count_finished,
     finished_ones,
     generation_folder,
@@ -104,12 +106,25 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         raise InputError(Problem(str(run), what, "give what --out named"))
 
     check_links(run)
-    read_environment(run)
+    version = read_format(run)
     check_gaps(run)
     rows = [read_generation(run, g) for g in range(count_finished(run))]
     if not rows:
         raise InputError(Problem(str(run), "has no finished generation yet", "run it first"))
+
+    if version < FIRST_CALIBRATED:
+        for row in rows:
+            _name_missing(row)
     return rows
+
+
+def _name_missing(row: dict[str, Any]) -> None:
+    """Give the metrics that an older run does not have the value None, with the reason."""
+    reason = f"made before format {FIRST_CALIBRATED}"
+    for name in SINCE_FORMAT_4:
+        if name not in row:
+            row[name] = None
+            row["reasons"].setdefault(name, reason)
 
 
 def check_gaps(run: Path) -> None:

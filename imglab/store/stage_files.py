@@ -169,6 +169,7 @@ STAGES: Mapping[str, StageFiles] = {
     "model": StageFiles("model", _write_model, model_folder.load_model),
     "samples": StageFiles("samples.safetensors", _write_samples, _read_samples),
     "shown": StageFiles("shown.safetensors", _write_samples, _read_samples),
+    "evaluation": StageFiles("evaluation.safetensors", _write_samples, _read_samples),
     "exhibit": StageFiles("exhibit.safetensors", _write_nearest, _read_nearest, beside=WORDS),
     "features": StageFiles("features.safetensors", _write_features, _read_features),
     "accepted": StageFiles("accepted.safetensors", _write_accepted, _read_accepted),
@@ -186,5 +187,5 @@ A run that began with format 2 goes on with it: its environment.json, whose hash
 manifest, names the format, and the version that began the run can still open it.
 """
 
-FORMATS = {2: FORMAT_2, FORMAT_VERSION: STAGES}
+FORMATS = {2: FORMAT_2, 3: STAGES, FORMAT_VERSION: STAGES}
 """The files of the stages, by the format of the run."""

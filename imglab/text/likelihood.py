@@ -123,6 +123,23 @@ def _real_text_metrics(
     return Measures.joined([perplexity, Measures(values)])
 
 
+def held_out_nats(held_out: Tensor, model: GenerativeModel) -> float | None:
+    """Return the mean negative log-likelihood of held-out real text [M, T], in nats per token.
+
+    A population has the mean over its members. None: a member is no language model, or the mean is
+    not finite.
+    """
+    of_members = []
+    for member in model.members:
+        if not isinstance(member, TextModel):
+            return None
+        nats, _ = mean_and_error(_nats(member, _windows(held_out, member.window)))
+        of_members.append(nats)
+
+    mean = sum(of_members) / len(of_members)
+    return mean if math.isfinite(mean) else None
+
+
 def _reference_metrics(samples: Samples, held_out: Tensor, generation0: TextModel) -> Measures:
     """Return `reference_perplexity`, its floor and its value for each sample."""
     of_samples = _nats(generation0, samples.data)

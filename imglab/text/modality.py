@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -23,7 +24,7 @@ from imglab.store import files
 from imglab.text.data import load_real_text
 from imglab.text.features import LanguageEncoder, SentenceEncoder
 from imglab.text.hub import save_tokenizer
-from imglab.text.likelihood import likelihood_metrics
+from imglab.text.likelihood import held_out_nats, likelihood_metrics
 from imglab.text.mauve import mauve_metrics
 from imglab.text.model import TokenModality
 from imglab.text.render import write_sheet
@@ -45,6 +46,11 @@ class TextModality(TokenModality):
         "distinct_2",
         "rare_word_survival",
     )
+
+    gate: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"further_training": 0.02, "trusted": 2.0}
+    )
+    trusted: ClassVar[tuple[str, ...]] = ("fid", "precision", "recall")
 
     def __init__(self, settings: TextSettings) -> None:
         if settings.mauve and importlib.util.find_spec("mauve") is None:
@@ -142,6 +148,10 @@ class TextModality(TokenModality):
             synthetic = self._extractor.features(samples.data)
             parts.append(mauve_metrics(real=real, synthetic=synthetic))
         return Measures.joined(parts)
+
+    def held_out_loss(self, model: GenerativeModel) -> float | None:
+        """Return a model's mean loss on held-out real text, in nats per token."""
+        return held_out_nats(self._text.test, model)
 
     def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
         """Return the z-score of the watermark of `key` in each sample, float64 [N]."""

@@ -1,9 +1,8 @@
-"""From features to metrics, each beside its floor: real against real at the same sizes."""
+"""Scores the generations of a chain: features, metrics, floors, copies and the gate."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -12,18 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import distributed, seeds
+from imglab import distributed
+from imglab.measure.floors import Floors
+from imglab.measure.gate import judge_generation0
+from imglab.measure.groups import by_class, by_source
+from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal
-from imglab.metrics import (
-    PRDC,
-    Undefined,
-    duplicate_share,
-    frechet_standard_error,
-    nearest_distance,
-    nearest_samples,
-    prdc,
-)
-from imglab.metrics.comparison import DISTRIBUTION, MetricValues, Reference, compare, spread
+from imglab.metrics import Undefined, duplicate_share, nearest_distance, nearest_samples
+from imglab.metrics.comparison import MetricValues, Reference, compare
+from imglab.metrics.memorization import memorization_share
 from imglab.modality import Modality, Split
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples
@@ -46,7 +42,9 @@ class Measure:
         reference: Split = "test",
         precision_recall_k: int = 3,
         density_coverage_k: int = 5,
-        floor_splits: int = 20,
+        floor_splits: int = 200,
+        samples: int | None = None,
+        gate: Mapping[str, float] | None = None,
         cache: Path | None = None,
     ) -> None:
         """Choose what to compare with.
@@ -55,6 +53,9 @@ class Measure:
         precision_recall_k  neighbours for precision and recall
         density_coverage_k  neighbours for density and coverage
         floor_splits        random disjoint splits of the real data behind each floor
+        samples             size of a draw of each generation's own that is scored; None: what the
+                            generation drew for the pool is scored
+        gate                thresholds of generation 0 by name; default: those of the modality
         cache               folder that keeps real features and floors from process to process
         """
         self.modality = modality
@@ -63,10 +64,11 @@ class Measure:
             "precision_recall_k": precision_recall_k,
             "density_coverage_k": density_coverage_k,
         }
-        self._splits = floor_splits
+        self.samples = samples
+        self.gate = modality.gate if gate is None else gate
         self._cache = cache
         self._real: dict[str, Reference] = {}
-        self._floors: dict[int, dict[str, Any]] = {}
+        self._floors = Floors(splits=floor_splits, neighbours=self._neighbours, cache=cache)
 
     def prepare(self, n_synthetic: int | None = None) -> Stage[None]:
         """Take the features of the real data, once.
@@ -129,25 +131,51 @@ class Measure:
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
+        modality = self.modality
         reference = self._real[self._reference]
+        real = modality.real(self._reference)
 
-        scores = self._compare(reference, features)
-        scores.add(
-            ("fid_se",),
-            lambda: [frechet_standard_error(real=reference.moments, synthetic=features)],
+        compared = compare(real=reference, synthetic=features, **self._neighbours)
+        of_shape = yield from shape_scores(
+            modality,
+            self.features,
+            real=real,
+            reference=reference,
+            samples=samples,
+            features=features,
+            precision_recall_k=self._neighbours["precision_recall_k"],
         )
-        self._compare_with_train(scores, samples, features)
-        self._compare_sources(scores, samples, features)
-        self._compare_classes(scores, samples, features)
+        copies = self._copies(samples, features)
+        of_classes = by_class(
+            modality.spec,
+            real,
+            samples,
+            real_features=reference.features,
+            features=features,
+            neighbours=self._neighbours,
+        )
         floor = yield from self._floor(len(features))
 
         described = {
-            "extractor": str(self.modality.extractor),
+            "extractor": str(modality.extractor),
             "reference": self._reference,
             "n_real": len(reference.features),
             "n_synthetic": len(features),
         }
-        return Measures({**scores.values, **described}, scores.reasons, floor=floor)
+        parts = [
+            Measures(compared.values, compared.reasons),
+            of_shape,
+            Measures(copies.values, copies.reasons),
+            by_source(reference, samples, features, self._neighbours),
+            of_classes,
+            Measures(described, floor=floor),
+        ]
+        return Measures.joined(parts)
+
+    def judge_generation0(self, values: Mapping[str, Any], floor: Mapping[str, Any]) -> Measures:
+        """Judge by the gate whether generation 0, with these metrics and floors, is good."""
+        verdict = judge_generation0(values, floor, self.gate, self.modality.trusted)
+        return Measures({"generation0": verdict})
 
     def of_accepted(
         self, samples: Samples, features: Tensor, accepted: Tensor, scores: Measures
@@ -181,62 +209,13 @@ class Measure:
         floor = {"verifier_precision": of_accepted.floor.get("precision")}
         return Measures(values, reasons, floor=floor)
 
-    def _compare(self, reference: Reference, synthetic: Tensor) -> MetricValues:
-        return compare(real=reference, synthetic=synthetic, **self._neighbours)
-
-    def _compare_sources(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
-        """Score what each model of several drew by itself; sizes differ, so without floors."""
-        numbers = torch.unique(samples.source).tolist()
-        if len(numbers) < 2:
-            return
-
-        by_source: dict[int, MetricValues] = {}
-        for number in numbers:
-            drawn = features[samples.source == number]
-            by_source[number] = self._compare(self._real[self._reference], drawn)
-
-        for name in ("fid", "precision", "recall"):
-            scores.values[f"{name}_by_source"] = {
-                str(number): source.values[name] for number, source in by_source.items()
-            }
-        scores.values["source_counts"] = {
-            str(number): int((samples.source == number).sum()) for number in numbers
-        }
-
-    def _compare_classes(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
-        """Score the samples of each class against the real ones; small sets, so without floors."""
-        spec = self.modality.spec
-        real_classes = self.modality.real(self._reference).condition
-        classes = samples.condition
-        if spec.conditions is None or spec.prompts or real_classes is None:
-            return
-        if classes is None or classes.dim() != 1:
-            return
-
-        real = self._real[self._reference].features
-        by_class: dict[str, MetricValues] = {}
-        for number, name in enumerate(spec.conditions):
-            by_class[name] = MetricValues()
-            compute = partial(
-                prdc,
-                real=real[real_classes == number],
-                synthetic=features[classes == number],
-                **self._neighbours,
-            )
-            by_class[name].add(PRDC._fields, compute)
-
-        for metric in ("precision", "recall"):
-            scores.values[f"{metric}_by_class"] = {
-                name: of_class.values[metric] for name, of_class in by_class.items()
-            }
-            for name, of_class in by_class.items():
-                if metric in of_class.reasons:
-                    scores.reasons[f"{metric}_by_class.{name}"] = of_class.reasons[metric]
-
-    def _compare_with_train(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
+    def _copies(self, samples: Samples, features: Tensor) -> MetricValues:
         """Look for copies of the training data."""
         train = self._real["train"].features
+        held_out = self._real["test"].features
         train_data = self.modality.real("train").data
+
+        scores = MetricValues()
         scores.add(
             ("nearest_distance", "nearest_distance_se"),
             partial(nearest_distance, train=train, synthetic=features),
@@ -245,60 +224,17 @@ class Measure:
             ("duplicate_share", "duplicate_share_se"),
             partial(duplicate_share, train=train_data, synthetic=samples.data),
         )
+        scores.add(
+            ("memorization", "memorization_se"),
+            partial(memorization_share, train=train, held_out=held_out, synthetic=features),
+        )
+        return scores
 
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
-        """Return mean and standard deviation of each metric between disjoint real sets."""
-        if n_synthetic in self._floors:
-            return self._floors[n_synthetic]
-
-        path = self._cache / f"floor_{n_synthetic}.json" if self._cache else None
-        if path and path.exists():
-            self._floors[n_synthetic] = json.loads(path.read_text())
-            return self._floors[n_synthetic]
-
-        floor = yield from self._compute_floor(n_synthetic)
-        if path:
-            with hashes.written(path.parent, path.name):
-                files.write_json(path, floor)
-        self._floors[n_synthetic] = floor
-        return floor
-
-    def _compute_floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
-        everything = torch.cat([self._real["train"].features, self._real["test"].features])
+        """Return the floor of each metric for so many synthetic samples."""
+        held_out = self._copies(self.modality.real("test"), self._real["test"].features)
         n_real = len(self._real[self._reference].features)
-
-        floor = self._floor_of_copies(n_synthetic)
-        if len(everything) < n_real + n_synthetic:
-            needed = f"{n_real} + {n_synthetic} real samples"
-            floor["reason"] = f"a floor needs {needed}, there are {len(everything)}"
-            return floor | dict.fromkeys(DISTRIBUTION)
-
-        values: dict[str, list[float | None]] = {name: [] for name in DISTRIBUTION}
-        for number, order in enumerate(_splits(len(everything), self._splits)):
-            real = everything[order[:n_real]]
-            other = everything[order[n_real : n_real + n_synthetic]]
-            scores = self._compare(Reference(real), other)
-            for name in DISTRIBUTION:
-                values[name].append(scores.values[name])
-            yield Progress("floor", number + 1, self._splits)
-        return floor | {name: spread(of_splits) for name, of_splits in values.items()}
-
-    def _floor_of_copies(self, n_synthetic: int) -> dict[str, Any]:
-        """Return the floors of the metrics that look for copies: held-out data do not copy."""
-        test = self._real["test"].features
-        held_out = MetricValues()
-        self._compare_with_train(held_out, self.modality.real("test"), test)
-
-        # An error goes with the root of the number of samples, here from test set to synthetic.
-        scale = (len(test) / n_synthetic) ** 0.5
-        floor: dict[str, Any] = {}
-        for name in ("nearest_distance", "duplicate_share"):
-            mean = held_out.values[name]
-            floor[name] = None
-            if mean is not None:
-                error = held_out.values[f"{name}_se"] or 0.0
-                floor[name] = {"mean": mean, "sd": error * scale}
-        return floor
+        return (yield from self._floors.floor(self._real, n_real, n_synthetic, held_out))
 
 
 def _verifier_reasons(of_accepted: Measures, of_all: Measures) -> dict[str, str]:
@@ -311,9 +247,3 @@ def _verifier_reasons(of_accepted: Measures, of_all: Measures) -> dict[str, str]
     if of_all.values["precision"] == 0:
         return {"verifier_recall": "no sample lies where real data do"}
     return {}
-
-
-def _splits(population: int, count: int) -> Iterator[Tensor]:
-    """Yield `count` random orders of a population, the same in every run."""
-    for split in range(count):
-        yield torch.randperm(population, generator=seeds.generator("floor", split))

@@ -1,0 +1,5 @@
+"""From features to metrics, each beside its floor; and the gate of generation 0."""
+
+from imglab.measure.measure import Measure
+
+__all__ = ["Measure"]

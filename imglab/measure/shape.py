@@ -1,0 +1,87 @@
+"""Moments and shape: what is left of a difference once mean and scale are matched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from imglab.measures import Features, Measures
+from imglab.metrics import prdc
+from imglab.metrics.comparison import MetricValues, Reference
+from imglab.metrics.frechet import match_moments
+from imglab.metrics.undefined import Undefined, check_features
+from imglab.modality import MatchesMoments, Modality
+from imglab.progress import Stage
+from imglab.samples import Samples
+
+SHAPE = ("fid_shape", "precision_shape", "recall_shape")
+
+
+def shape_scores(
+    modality: Modality,
+    extract: Callable[[Samples], Stage[Features]],
+    *,
+    real: Samples,
+    reference: Reference,
+    samples: Samples,
+    features: Tensor,
+    precision_recall_k: int,
+) -> Stage[Measures]:
+    """Score samples whose mean and scale are matched to those of the real data.
+
+    real, reference    the real samples, and their features
+    samples, features  those of a generation
+
+    variance_ratio   total variance of the samples over that of the real ones
+    fid_shape, precision_shape, recall_shape
+                     of the matched samples: what fading, or a shift, does not explain
+
+    A modality with the ability MatchesMoments matches the data themselves. Of any other, each
+    sample's features are moved and scaled by one factor, and the variance is that of the features.
+    """
+    scores = MetricValues()
+    matcher = modality.ability(MatchesMoments)
+    if matcher is None:
+        scores.add(("variance_ratio",), partial(_feature_variance_ratio, reference, features))
+        matched = partial(match_moments, features, to=reference.features)
+    else:
+        ratio = partial(_variance_ratio, matcher, real, samples)
+        scores.add(("variance_ratio",), ratio)
+        extracted = yield from extract(matcher.matched(samples, real))
+        matched = partial(_same, extracted.values)
+
+    compute = partial(_shape, reference, matched, precision_recall_k)
+    scores.add(SHAPE, compute)
+    return Measures(scores.values, scores.reasons)
+
+
+def _shape(
+    reference: Reference, matched: Callable[[], Tensor], precision_recall_k: int
+) -> list[float]:
+    features = matched()
+    of_balls = prdc(
+        real=reference.features, synthetic=features, precision_recall_k=precision_recall_k
+    )
+    return [*reference.frechet(features), of_balls.precision, of_balls.recall]
+
+
+def _variance_ratio(matcher: MatchesMoments, real: Samples, samples: Samples) -> list[float]:
+    return [_ratio(matcher.variance(samples), matcher.variance(real))]
+
+
+def _feature_variance_ratio(reference: Reference, features: Tensor) -> list[float]:
+    check_features(real=reference.features, synthetic=features, at_least=2)
+    variance = float(features.double().var(0).sum())
+    return [_ratio(variance, float(reference.moments.covariance.trace()))]
+
+
+def _ratio(variance: float, of_real: float) -> float:
+    if not of_real > 0:
+        raise Undefined("the real data are constant")
+    return variance / of_real
+
+
+def _same(features: Tensor) -> Tensor:
+    return features

@@ -1,0 +1,92 @@
+"""Which kind of loss a chain shows: shifted moments, a lost tail, or lost structure. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imglab.report.values import Rows, standard_error
+from imglab.store.reading import is_number
+
+SURE = 2.0
+"""Standard errors that a change must exceed."""
+
+MOSTLY = 0.5
+"""Share of the rise from which on a cause counts as the main one."""
+
+
+@dataclass(frozen=True)
+class KindOfLoss:
+    """What a rise of the Fréchet distance from generation 0 to the last one is made of.
+
+    by_moments      share of the rise that goes when mean and scale are matched, in [0, 1]
+    variance_ratio  of the last generation; None: undefined
+    recall_lost     how far recall fell although mean and scale are matched
+    precision_lost  how far precision fell although mean and scale are matched
+    """
+
+    by_moments: float
+    variance_ratio: float | None
+    recall_lost: float
+    precision_lost: float
+
+    @property
+    def name(self) -> str:
+        """Return `moments`, `tail` or `structure`."""
+        if self.by_moments >= MOSTLY:
+            return "moments"
+        if self.recall_lost > self.precision_lost:
+            return "tail"
+        return "structure"
+
+    def described(self) -> str:
+        """Say it in a sentence."""
+        share = f"{self.by_moments:.0%} of the rise of the Fréchet distance"
+        if self.name != "moments":
+            rest = f"{share} goes when mean and scale are matched; what is left is mostly"
+            if self.name == "tail":
+                return f"{rest} a lost tail: recall falls by {self.recall_lost:.2f} even so."
+            return f"{rest} lost structure: precision falls by {self.precision_lost:.2f} even so."
+
+        cause = "a shift of mean and scale"
+        if self.variance_ratio is not None and self.variance_ratio < 1:
+            cause = f"fading (the variance is {self.variance_ratio:.2f} of that of real data)"
+        return (
+            f"{share} is {cause}: it goes when mean and scale are matched, and recall then falls "
+            f"by {self.recall_lost:.2f}, precision by {self.precision_lost:.2f}."
+        )
+
+
+def kind_of_loss(rows: Rows) -> KindOfLoss | None:
+    """Return what a chain's rise of the Fréchet distance is made of.
+
+    None where the distance did not rise by more than its error, or where the shape was not
+    measured.
+    """
+    first = rows[0]
+    last = rows[-1]
+    rise = _difference(first, last, "fid")
+    of_shape = _difference(first, last, "fid_shape")
+    recall = _difference(last, first, "recall_shape")
+    precision = _difference(last, first, "precision_shape")
+    if rise is None or of_shape is None or recall is None or precision is None:
+        return None
+
+    error = math.hypot(standard_error(first, "fid"), standard_error(last, "fid"))
+    if rise <= SURE * error:
+        return None
+
+    ratio = last.get("variance_ratio")
+    if not is_number(ratio):
+        ratio = None
+    by_moments = min(1.0, max(0.0, 1 - of_shape / rise))
+    return KindOfLoss(by_moments, ratio, recall, precision)
+
+
+def _difference(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float | None:
+    values = (one.get(metric), other.get(metric))
+    if not all(map(is_number, values)):
+        return None
+    return float(other[metric]) - float(one[metric])
