@@ -13,6 +13,8 @@ from imglab.store.reading import is_number
 
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
+REASONS = 2
+"""Reasons of the gate that the sentence names; the page's table has all."""
 KEPT = 0.5
 """Share of the worst arm's change up to which the best arm counts as unchanged."""
 
@@ -143,7 +145,7 @@ def _poor_starts(arms: Sequence[Arm]) -> list[str]:
     for arm in arms:
         gate = arm.rows[0].get("generation0") or {}
         if gate.get("verdict") == "poor":
-            poor.setdefault("; ".join(gate["reasons"]), []).append(arm.name)
+            poor.setdefault(_first_reasons(gate["reasons"]), []).append(arm.name)
 
     sentences = []
     for reasons, names in poor.items():
@@ -151,10 +153,18 @@ def _poor_starts(arms: Sequence[Arm]) -> list[str]:
         if len(arms) > 1:
             whose = f" of {', '.join(names)}"
         sentences.append(
-            f"Generation 0{whose} is a poor model ({reasons}), so this shows how its training "
-            "fails more than how models collapse."
+            f"Generation 0{whose} is a poor model ({reasons}): what follows shows its training "
+            "more than a collapse."
         )
     return sentences
+
+
+def _first_reasons(reasons: Sequence[str]) -> str:
+    """Join the first of many reasons, and say how many more there are."""
+    shown = "; ".join(reasons[:REASONS])
+    if len(reasons) > REASONS:
+        shown += f"; {len(reasons) - REASONS} more"
+    return shown
 
 
 def _notes(arms: Sequence[Arm], last: int) -> list[str]:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from imglab.report.arms import read_arms
+from dataclasses import replace
+
+from imglab.report.arms import Arm
+from imglab.report.arms import read_arms as read_all
 from imglab.report.verdict import short, verdict
+
+
+def read_arms(folders):
+    """Read arms whose generation 0 counts as a good model, and whose shape was not measured."""
+    unmeasured = {"generation0": {"verdict": "good", "reasons": []}, "fid_shape": None}
+    return [
+        replace(arm, rows=[{**row, **unmeasured} for row in arm.rows]) for arm in read_all(folders)
+    ]
 
 
 class TestVerdict:
@@ -88,3 +99,28 @@ class TestVerdict:
             arm.name, arm.folder, [{**row, "recall": 0.8 - 0.2 * g} for g, row in enumerate(rows)]
         )
         assert verdict([fell])[0].startswith("Recall fell from 0.80 to 0.40")
+
+    def test_a_poor_first_model_is_said_before_anything_else(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        gate = {"verdict": "poor", "reasons": ["recall is 0.12", "fid is 300", "variance is 0.5"]}
+        poor = replace(arm, rows=[{**row, "generation0": gate} for row in arm.rows])
+        said = "Generation 0 is a poor model (recall is 0.12; fid is 300; 1 more): what follows"
+        assert verdict([poor])[0].startswith(said)
+
+    def test_a_fall_within_its_error_is_not_decided(self, finished_runs):
+        assert "is not decided (0.71 and 0.63" in self.recall_and_fid(finished_runs, 0.71, 0.63)
+
+    def test_changes_that_contradict_each_other_are_named(self, finished_runs):
+        sentence = self.recall_and_fid(finished_runs, 0.9, 0.3, fid=(40, 10))
+        assert "contradict each other" in sentence
+        assert "contradict" not in self.recall_and_fid(finished_runs, 0.9, 0.3, fid=(10, 40))
+
+    @staticmethod
+    def recall_and_fid(finished_runs, first, last, fid=(10, 10)) -> str:
+        arm: Arm = read_arms([finished_runs["replace"]])[0]
+        errors = {"recall_se": 0.05, "fid_se": 1.0, "floor": {}}
+        rows = [
+            {**arm.rows[0], **errors, "generation": g, "recall": recall, "fid": distance}
+            for g, (recall, distance) in enumerate(zip((first, last), fid, strict=True))
+        ]
+        return verdict([replace(arm, rows=rows)])[0]
