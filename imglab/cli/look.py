@@ -31,7 +31,10 @@ def metrics(
 
     tables = {str(folder): read_metrics(folder) for path in runs for folder in run_folders(path)}
     if as_json:
-        listed = [{"run": name, "generations": rows} for name, rows in tables.items()]
+        listed = [
+            {"run": name, "generation0": rows[0].get("generation0"), "generations": rows}
+            for name, rows in tables.items()
+        ]
         typer.echo(json.dumps({"runs": listed}, indent=1))
         return
 

@@ -83,11 +83,13 @@ def kernel_distance_of_both(*, real: Tensor, synthetic: Tensor) -> KernelDistanc
     of_synthetic = _sums(y, y)[0] - _self_kernel(y)  # [N]
     cross, cross_of_real = _sums(y, x)  # [N], [M]
 
-    value = _mean_of_pairs(of_real) + _mean_of_pairs(of_synthetic) - 2 * cross.sum() / (
-        len(x) * len(y)
+    value = (
+        _mean_of_pairs(of_real) + _mean_of_pairs(of_synthetic) - 2 * cross.sum() / (len(x) * len(y))
     )
     return KernelDistance(
-        float(value), _jackknife(of_real, cross_of_real, len(y)), _jackknife(of_synthetic, cross, len(x))
+        float(value),
+        _jackknife(of_real, cross_of_real, len(y)),
+        _jackknife(of_synthetic, cross, len(x)),
     )
 
 

@@ -15,7 +15,14 @@ WITH_ERROR = 14
 """Characters that a value with an error takes."""
 WITHOUT_ERROR = 8
 IMAGE_EXTRACTORS = ("inception", "classifier", "pixels")
-LABELS = {"kid": "KID", "vendi": "Vendi"}
+LABELS = {
+    "kid": "KID",
+    "kid_standard": "KID x 1000, standardised",
+    "vendi": "Vendi",
+    "two_sample_auc": "two-sample AUC",
+}
+SCALES = {"kid_standard": 1000.0}
+"""Factors by which values are printed, so that their digits can be read."""
 
 
 def frechet_label(extractor: str) -> str:
@@ -52,7 +59,21 @@ def format_table(rows: Sequence[Mapping[str, Any]], width: int = 120) -> str:
         "floor: real against real at these sizes, mean and standard deviation"
     )
     reasons = [f"undefined: {reason}" for reason in undefined_reasons(rows)]
-    return "\n".join(["\n\n".join(blocks), *map(one_line, [described, *reasons])])
+    lines = [described, *gate_lines(rows), *reasons]
+    return "\n".join(["\n\n".join(blocks), *map(one_line, lines)])
+
+
+def gate_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say whether generation 0 is a good model, and why not; nothing of runs without a gate."""
+    gate = rows[0].get("generation0")
+    if not isinstance(gate, Mapping):
+        return []
+    line = f"generation 0 is {gate['verdict']}"
+    if gate["verdict"] == "unknown":
+        line = "generation 0 is not judged"
+    if gate["reasons"]:
+        line += f": {'; '.join(gate['reasons'])}"
+    return [line]
 
 
 def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
@@ -81,7 +102,7 @@ def undefined_reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def value_text(row: Mapping[str, Any], name: str) -> str:
     """Write a generation's value of a metric, with its standard error if there is one."""
-    return _with_error(row.get(name), row.get(f"{name}_se"))
+    return _with_error(row.get(name), row.get(f"{name}_se"), SCALES.get(name, 1.0))
 
 
 def floor_text(row: Mapping[str, Any], name: str) -> str:
@@ -89,7 +110,7 @@ def floor_text(row: Mapping[str, Any], name: str) -> str:
     floor = row["floor"].get(name)
     if floor is None:
         return "-"
-    return _with_error(floor["mean"], floor["sd"])
+    return _with_error(floor["mean"], floor["sd"], SCALES.get(name, 1.0))
 
 
 def _fitting(names: Sequence[str], row: Mapping[str, Any], width: int) -> list[list[str]]:
@@ -137,13 +158,13 @@ def _joined(
     return line
 
 
-def _with_error(value: Any, error: Any) -> str:
-    """Write a value and its error; a value that is not a number is undefined."""
+def _with_error(value: Any, error: Any, scale: float) -> str:
+    """Write a value and its error, times `scale`; a value that is not a number is undefined."""
     if not is_number(value):
         return "undefined"
     if not is_number(error):
-        return _short(value)
-    return f"{_short(value)} ±{_short(error)}"
+        return _short(value * scale)
+    return f"{_short(value * scale)} ±{_short(error * scale)}"
 
 
 def _short(value: float) -> str:

@@ -64,7 +64,13 @@ def _check_measure(config: RunConfig, real: int, test: int, drawn: int) -> Itera
         yield Problem("modality", what, "keep more apart")
 
     reference = test if config.measure.reference == "test" else real
-    fewest = min(reference, drawn)
+    scored = config.measure.samples
+    if scored is not None and reference + scored > real + test:
+        what = f"a floor needs {reference} + {scored} real samples, there are {real + test}"
+        remedy = f"at most {max(0, real + test - reference)}"
+        yield Problem("measure.samples", what, remedy)
+
+    fewest = min(reference, scored or drawn)
     for key in ("precision_recall_k", "density_coverage_k"):
         k = getattr(config.measure, key)
         if k < fewest:
