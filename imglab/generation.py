@@ -51,7 +51,11 @@ class Pictures:
         self._measure = measure
 
     def __call__(self, store: Store, g: int) -> Iterator[Progress]:
-        """Make what a person looks at in generation g."""
+        """Make what a person looks at in generation g; beside generation 0 stand real samples."""
+        if g == 0:
+            count = len(store.samples(g, "shown"))
+            yield from keep(store, g, "real", self._measure.real_shown(count))
+
         nearest = self._measure.nearest_real(store.samples(g, "shown"))
         yield from keep(store, g, "exhibit", nearest)
 

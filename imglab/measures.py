@@ -84,3 +84,15 @@ class NearestReal:
     rows: Tensor
     real: Tensor
     words: Mapping[str, list[dict[str, str]] | None]
+
+
+@dataclass(frozen=True)
+class RealShown:
+    """A few held-out real samples that stand beside generation 0, where a person looks at it.
+
+    data   of the samples, [N, ...]
+    words  what `Modality.read` returns for them
+    """
+
+    data: Tensor
+    words: Sequence[Mapping[str, str]] | None

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import distributed
+from imglab import distributed, seeds
 from imglab.measure.floors import Floors
 from imglab.measure.gate import judge_generation0
 from imglab.measure.groups import by_class, by_source
 from imglab.measure.shape import shape_scores
-from imglab.measures import Features, Measures, NearestReal
+from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, duplicate_share, nearest_distance, nearest_samples
 from imglab.metrics.comparison import MetricValues, Reference, compare
 from imglab.metrics.memorization import memorization_share
@@ -128,6 +128,14 @@ class Measure:
         real = self.modality.real("train")[rows]
         words = {"shown": self.modality.read(shown), "real": self.modality.read(real)}
         return NearestReal(index, distance, rows, real.data, words)
+
+    def real_shown(self, n: int) -> Stage[RealShown]:
+        """Choose up to n held-out real samples that a person sees beside generation 0."""
+        real = self.modality.real("test")
+        order = torch.randperm(len(real), generator=seeds.generator("real shown"))
+        chosen = real[order[:n].sort().values]
+        yield Progress("real", len(chosen), len(chosen))
+        return RealShown(chosen.data, self.modality.read(chosen))
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from imglab.report.arms import Arm
 from imglab.report.gallery import Gallery
+from imglab.report.real_panel import real_panel
+from imglab.report.sheets import WIDE_ALONE, WIDE_AMONG
 
 NO_LAYOUT = {"width": 0, "height": 0, "scale": 1}
 
@@ -43,7 +45,7 @@ def _how_shown(kinds: set[str]) -> Iterator[str]:
 
 
 def _families(arms: Sequence[Arm], gallery: Gallery) -> Iterator[list[dict[str, Any]]]:
-    """Yield the panels of arms that share a generation 0: that generation, then each arm."""
+    """Yield the panels of arms that share a generation 0: real data, that generation, each arm."""
     families: dict[str, list[int]] = {}
     for number, entry in enumerate(gallery.arms):
         first = entry["generations"][0]
@@ -57,7 +59,11 @@ def _families(arms: Sequence[Arm], gallery: Gallery) -> Iterator[list[dict[str, 
             of_arms = f" of {', '.join(arms[number].name for number in numbers)}"
         pinned = _pinned_panel(arms[leader], gallery.arms[leader], leader, of_arms)
         moving = [_moving_panel(arms[number], gallery.arms[number], number) for number in numbers]
-        yield [pinned, *moving]
+
+        # Real data stand beside the generation that is to be as good as they are.
+        wide = WIDE_ALONE if len(arms) == 1 else WIDE_AMONG
+        real = real_panel(arms[leader].folder, wide)
+        yield [panel for panel in (real, pinned, *moving) if panel is not None]
 
 
 def _pinned_panel(arm: Arm, entry: Mapping[str, Any], number: int, of_arms: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from imglab.errors import InputError
 from imglab.report.arms import Arm, differences
-from imglab.report.table import floor_text, metric_label, undefined_reasons, value_text
+from imglab.report.table import floor_text, gate_lines, metric_label, undefined_reasons, value_text
 from imglab.store.reading import metric_names
 
 HASH = 16
@@ -40,6 +40,7 @@ def _metrics(arm: Arm) -> dict[str, Any]:
         "rows": [
             (row["generation"], [value_text(row, name) for name in names]) for row in arm.rows
         ],
+        "gate": gate_lines(arm.rows),
         "reasons": undefined_reasons(arm.rows),
     }
 

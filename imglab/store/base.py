@@ -11,11 +11,13 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
-from imglab.measures import Features, Measures, NearestReal
+from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 
-StageResult: TypeAlias = "GenerativeModel | Samples | Tensor | Features | NearestReal | Measures"
+StageResult: TypeAlias = (
+    "GenerativeModel | Samples | Tensor | Features | NearestReal | RealShown | Measures"
+)
 """What a stage returns. A tensor holds the indices of the accepted samples, int64 [M]."""
 
 

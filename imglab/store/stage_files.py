@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab.measures import Features, Measures, NearestReal
+from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.store import files, model_folder
@@ -20,6 +21,7 @@ from imglab.store.model_card import Origin
 
 PER_SAMPLE = "per_sample.safetensors"
 WORDS = "exhibit.json"
+REAL_WORDS = "real.json"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,19 @@ def _read_nearest(path: Path) -> NearestReal:
     return NearestReal(**load_file(path), words=words)
 
 
+def _write_real(path: Path, real: RealShown, g: int, origin: Origin | None) -> None:
+    if real.words:
+        files.write_json(path.with_name(REAL_WORDS), list(real.words))
+    save_tensors(path, {"data": real.data})
+
+
+def _read_real(path: Path) -> RealShown:
+    words = None
+    if path.with_name(REAL_WORDS).exists():
+        words = json.loads(path.with_name(REAL_WORDS).read_text())
+    return RealShown(load_tensors(path, "data")["data"], words)
+
+
 def _write_features(path: Path, features: Features, g: int, origin: Origin | None) -> None:
     save_tensors(path, {"features": features.values}, {"extractor": features.extractor})
 
@@ -171,6 +186,7 @@ STAGES: Mapping[str, StageFiles] = {
     "shown": StageFiles("shown.safetensors", _write_samples, _read_samples),
     "evaluation": StageFiles("evaluation.safetensors", _write_samples, _read_samples),
     "exhibit": StageFiles("exhibit.safetensors", _write_nearest, _read_nearest, beside=WORDS),
+    "real": StageFiles("real.safetensors", _write_real, _read_real, beside=REAL_WORDS),
     "features": StageFiles("features.safetensors", _write_features, _read_features),
     "accepted": StageFiles("accepted.safetensors", _write_accepted, _read_accepted),
     "metrics": StageFiles("metrics.json", _write_metrics, _read_metrics, beside=PER_SAMPLE),
