@@ -143,7 +143,7 @@ class Measure:
         reference = self._real[self._reference]
         real = modality.real(self._reference)
 
-        compared = compare(real=reference, synthetic=features, **self._neighbours)
+        compared = compare(real=reference, synthetic=features, **self._neighbours, errors=True)
         of_shape = yield from shape_scores(
             modality,
             self.features,
