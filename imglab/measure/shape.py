@@ -64,7 +64,7 @@ def _shape(
     of_balls = prdc(
         real=reference.features, synthetic=features, precision_recall_k=precision_recall_k
     )
-    return [*reference.frechet(features), of_balls.precision, of_balls.recall]
+    return [reference.frechet(features)[0], of_balls.precision, of_balls.recall]
 
 
 def _variance_ratio(matcher: MatchesMoments, real: Samples, samples: Samples) -> list[float]:

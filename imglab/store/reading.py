@@ -249,8 +249,11 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
 
 
 def _is_floor(value: object) -> bool:
+    """Say whether a value is a metric's floor: of a number, or of a list of them (deciles)."""
     if not isinstance(value, dict):
         return value is None
+    if isinstance(value.get("mean"), list):
+        return isinstance(value.get("sd"), list) and all(map(is_number, value["mean"]))
     if not is_number(value.get("mean")) or "sd" not in value:
         return False
     return value["sd"] is None or is_number(value["sd"])
