@@ -16,6 +16,7 @@ from PIL import Image
 from imglab import check_modality, regimes, seeds
 from imglab.config import kinds
 from imglab.config.load import validate_config
+from imglab.errors import InputError
 from imglab.loop import run_chain
 from imglab.measures import Measures
 from imglab.mixed.population import Population
@@ -460,6 +461,47 @@ def test_an_argument_that_is_not_kept_is_named(tmp_path):
 
     with pytest.raises(TypeError, match="Forgets keeps its constructor's argument `steps` neither"):
         Forgets().save(tmp_path / "model")
+
+
+class Needy(Faces):
+    def __init__(self, modality, *, shares=None):
+        super().__init__(shares=shares)
+
+
+class Unnamed(Faces):
+    def __init__(self, shares=None, /):
+        super().__init__(shares=shares)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Needy(None), "Needy: its constructor's argument `modality` has no default"),
+        (Unnamed(), "Unnamed: its constructor's argument `shares` cannot be given by name"),
+    ],
+)
+def test_a_constructor_that_cannot_be_repeated_is_named_when_it_is_saved(tmp_path, model, message):
+    with pytest.raises(InputError, match=message):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_constructor_that_cannot_be_repeated_is_named_before_a_run():
+    config = validate_config(
+        {"name": "x", "modality": {"kind": "gaussian"}, "model": f"{__name__}:Needy"}, "test"
+    )
+    with pytest.raises(InputError, match=r"write `modality=None`, and keep what the model takes"):
+        build_models(config, build_modality(config))
+
+
+def test_a_model_that_opens_in_its_own_way_may_need_a_modality(tmp_path):
+    class Restored(Needy):
+        @classmethod
+        def restore(cls, description, path):
+            return cls(None, shares=torch.ones(6) / 6)
+
+    Restored(None, shares=torch.ones(6)).save(tmp_path / "model")
+    assert Restored.load(tmp_path / "model").shares.sum() == 1
 
 
 def test_contracts_of_the_first_version_are_still_called():

@@ -208,6 +208,7 @@ def build_model(section: Section | PlugIn, modality: Modality) -> GenerativeMode
 
     plug_in = kinds.located(section, "imglab.models")
     model = kinds.build_plug_in(plug_in, GenerativeModel, "model", modality=modality)
+    model.check_loadable()
     model_folder.know_model(model)
     return model
 
