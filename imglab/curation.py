@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem, Stopped
 from imglab.metrics import nearest_distances
 from imglab.metrics.neighbours import kth_squared_distance
@@ -43,6 +44,7 @@ CALIBRATION_SAMPLES = 4096
 """At most so many real samples set the threshold of the watermark detector."""
 
 
+@renamed_arguments(first="generation0", desk="annotations")
 @dataclass(frozen=True)
 class Context:
     """What a curator may know beside the samples.

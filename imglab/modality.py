@@ -56,7 +56,10 @@ class Extractor(ABC):
 
     @abstractmethod
     def features(self, data: Tensor) -> Tensor:
-        """Return the features of samples' data, [N, ...], as float32 [N, D]."""
+        """Return the features of samples' data, [N, ...], as float32 [N, D].
+
+        A row depends on its own sample alone, not on the others that are passed with it.
+        """
 
     def __str__(self) -> str:
         return self.name

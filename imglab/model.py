@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from imglab.constructors import check_constructor, constructor_arguments
 from imglab.errors import InputError, Problem, first_line
 from imglab.measures import Measures
 from imglab.progress import Stage
@@ -28,8 +29,6 @@ Ability = TypeVar("Ability")
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "imglab.json"
 CARD = "README.md"
-MISSING = object()
-STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 DAMAGE = (OSError, ValueError, SafetensorError)
 """What a damaged folder raises while a model is opened; anything else is a mistake in the code."""
@@ -162,6 +161,7 @@ class GenerativeModel(ABC, HasAbilities):
 
     def save(self, path: Path) -> None:
         """Write the fitted model into the new folder `path`: the same weights, the same bytes."""
+        self.check_loadable()
         self.write_weights(path)
         described = json.dumps(dict(self.description()), indent=1) + "\n"
         (path / DESCRIPTION).write_text(described)
@@ -176,14 +176,21 @@ class GenerativeModel(ABC, HasAbilities):
         with naming_damage(path):
             return cls.restore(description, path)
 
+    def check_loadable(self) -> None:
+        """Raise InputError if what `save` writes could not be opened again.
+
+        A run asks before generation 0 is fitted.
+        """
+        check_constructor(type(self), GenerativeModel)
+
     def weights(self) -> Mapping[str, Tensor]:
         """Return the tensors that the fitted model is made of."""
-        arguments = _constructor_arguments(self)
+        arguments = constructor_arguments(self)
         return {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
 
     def description(self) -> Mapping[str, Any]:
         """Return everything but the tensors that the fitted model is made of, as JSON values."""
-        arguments = _constructor_arguments(self)
+        arguments = constructor_arguments(self)
         return {name: value for name, value in arguments.items() if not isinstance(value, Tensor)}
 
     def card(self) -> str | None:
@@ -207,6 +214,11 @@ class GenerativeModel(ABC, HasAbilities):
         arguments = dict(description)
         if (path / WEIGHTS).is_file():
             arguments |= read_weights(path)
+        return cls.repeated(arguments)
+
+    @classmethod
+    def repeated(cls, arguments: Mapping[str, Any]) -> Self:
+        """Return a model with these arguments; ValueError if the constructor has others."""
         try:
             inspect.signature(cls).bind(**arguments)
         except TypeError as error:
@@ -260,34 +272,3 @@ def call_metrics(owner: Any, samples: Samples, *, generation0: Any, **keys: Any)
 
     measures: Measures = metrics(samples, **keys)
     return measures
-
-
-def _constructor_arguments(model: GenerativeModel) -> dict[str, Any]:
-    """Return the arguments that make a model like this one: its attributes of the same names.
-
-    An argument `shares` is looked for as `model.shares` and `model._shares`; `modality` is left
-    out, since a fitted model has taken from it what it needs. Raises TypeError for an argument
-    that is not kept, or that is neither a tensor nor a JSON value.
-    """
-    attributes = vars(model)
-
-    arguments = {}
-    for name, parameter in inspect.signature(type(model)).parameters.items():
-        if name == "modality" or parameter.kind in STARRED:
-            continue
-
-        value = attributes.get(name, attributes.get(f"_{name}", MISSING))
-        if not isinstance(value, Tensor) and not _is_json(value):
-            what = f"keeps its constructor's argument `{name}` neither as a tensor nor as JSON"
-            remedy = f"keep it as `self.{name}`, or write `save` and `load`"
-            raise TypeError(f"{type(model).__name__} {what}: {remedy}")
-        arguments[name] = value
-    return arguments
-
-
-def _is_json(value: object) -> bool:
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True

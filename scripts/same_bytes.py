@@ -35,6 +35,8 @@ from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from same_bytes_cases import CASES, CONFIGS, PARTS
+
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 25  # differences of one case that are printed
 CONSOLE = "console.txt"  # what the commands print, beside the directories that they write
@@ -51,60 +53,6 @@ VOLATILE = {
     CONSOLE: rb"^done in \d+:\d\d\n|^\d+ of \d+ generations finished\n",
 }
 """Names of the files that no two runs write alike, and what is not compared of them."""
-
-PARTS = {
-    "VECTORS": "{kind: gaussian, dimensions: 2, n_train: 60, n_test: 60, components: 2}",
-    "COUNTS": "{kind: categories, categories: 20, n_train: 60, n_test: 60}",
-    "DIGITS": "kind: image, n_train: 200, n_test: 100, extractor: {kind: classifier, images: 5000}",
-    "TEXT": "kind: text, n_train: 400, n_test: 100, token_budget: 4096, "
-    "extractor: {kind: encoder, layers: 1, width: 32, tokens: 20_000}",
-    "WRITTEN": "{kind: pretrained, name: text/generation_000/model}",
-}
-CONFIGS = {
-    "gaussian": """generations: 3, modality: $VECTORS, model: {kind: gaussian},
-        regime: {kind: mix, real_fraction: 0.1, real: fresh}, curate: {kind: oracle, keep: 0.5}""",
-    "categories": """generations: 3, modality: $COUNTS, model: {kind: categories},
-        regime: {kind: mix, real_fraction: 0.1, real: fresh}""",
-    "mixed": """generations: 3, start: scratch, modality: $VECTORS, chains: {
-        alternating: {model: {kind: alternating, models: [{kind: gaussian}, {kind: kde}]}},
-        population: {curate: {kind: density, keep: 0.5}, model: {kind: population,
-            shares: [0.6, 0.4], models: [{kind: gaussian}, {kind: mixture}]}}}""",
-    "side_by_side": """generations: 3, regime: {kind: sliding_window, window: 2}, chains: {
-        vectors: {modality: $VECTORS, model: {kind: gaussian}},
-        counts: {modality: $COUNTS, model: {kind: categories}}}""",
-    "sweep": """generations: 3, seeds: [0, 1], modality: $COUNTS, model: {kind: categories},
-        arms: {replace: {regime: replace}, accumulate: {regime: accumulate}}""",
-    "image": """generations: 3, samples: 120, shown: 16, modality: {$DIGITS}, model: {
-        kind: diffusion, channels: [16, 32], attention: true, class_conditional: true,
-        sampling_bias: 0.7, steps: 3, training: {images: 1280}, fine_tuning: {images: 640}}""",
-    "pipeline": """generations: 2, samples: 60, shown: 16, modality: {$DIGITS}, model: {
-        kind: pipeline, name: image/generation_000/model, lora: {rank: 2, targets: [to_q, to_v]},
-        steps: 3, fine_tuning: {images: 320, batch: 32}}""",
-    "vae": """generations: 3, samples: 120, shown: 16, start: scratch, regime: accumulate,
-        checkpoint_every: 4000, modality: {$DIGITS}, model: {kind: vae, hidden: [64], latent: 8,
-        training: {images: 10_000}, watermark: {strength: 16.0}}""",
-    "ngram": "generations: 3, samples: 200, shown: 4, modality: {$TEXT}, model: {kind: ngram}",
-    "text": """generations: 2, samples: 100, shown: 4, modality: {$TEXT}, model: {
-        kind: language_model, network: {kind: gpt2, layers: 1, width: 32, heads: 2},
-        training: {tokens: 20_000}, fine_tuning: {tokens: 10_000}, decoding: {kind: sampling}}""",
-    "adapters": """generations: 2, samples: 100, shown: 4, start: base,
-        modality: {$TEXT, tokenizer: $WRITTEN}, model: {kind: language_model, network: $WRITTEN,
-        lora: {rank: 2}, fine_tuning: {tokens: 10_000}, decoding: {kind: beam, beams: 2}}""",
-}
-CASES = {
-    "gaussian": "run gaussian.yaml --out gaussian; fork gaussian@1 --out fork --set generations=4 "
-    "--set regime=accumulate --set curate=null; metrics gaussian fork --json; "
-    "report gaussian fork --out both.html; verify gaussian fork",
-    "categories": "run categories.yaml --out categories; verify categories",
-    "mixed": "run mixed.yaml --out mixed; verify mixed",
-    "side_by_side": "run side_by_side.yaml --out chains; verify chains",
-    "sweep": "sweep sweep.yaml --out sweep; verify sweep",
-    "image": "run image.yaml --out image; run pipeline.yaml --out pipeline; verify image pipeline",
-    "vae": "run vae.yaml --out vae; export vae@2 --to exported; verify vae",
-    "ngram": "run ngram.yaml --out ngram; verify ngram",
-    "text": "run text.yaml --out text; run adapters.yaml --out adapters; verify text adapters",
-}
-"""The commands of each case, in a folder of its own that holds the configs above."""
 
 
 class WrongInput(Exception):
@@ -195,8 +143,11 @@ def copy_working_tree(folder: Path) -> None:
             shutil.copyfile(ROOT / name, folder / name)
 
 
-def run_case(name: str, source: Path, folder: Path) -> None:
-    """Run the commands of a case in a new folder by the code in `source`, and no other."""
+def run_case(name: str, source: Path, folder: Path, begun_by: Path | None = None) -> None:
+    """Run the commands of a case in a new folder by the code in `source`, and no other.
+
+    begun_by  the code that begins the runs that one version begins and another one finishes
+    """
     if not (source / "imglab").is_dir():
         raise WrongInput(f"{source.name}: there is no package imglab on top of it")
     folder.mkdir(parents=True)
@@ -204,15 +155,54 @@ def run_case(name: str, source: Path, folder: Path) -> None:
         whole = f"{{threads: 1, {Template(text).substitute(PARTS)}}}\n"
         (folder / f"{config}.yaml").write_text(whole, encoding="utf-8")
 
-    environment = {**os.environ, **SURROUNDINGS, "PYTHONPATH": str(source)}
     for step in CASES[name].split("; "):
-        command = [sys.executable, "-m", "imglab", *shlex.split(step)]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        arguments = shlex.split(step)
+        if arguments[0] == "begin":
+            if begun_by is not None:
+                begin(arguments[2:], begun_by, folder, until=arguments[1])
+            arguments = arguments[2:]
+
+        done = subprocess.run(
+            command(arguments),
+            cwd=folder,
+            env=environment(source),
+            capture_output=True,
+            text=True,
+        )
         with (folder / CONSOLE).open("a", encoding="utf-8") as console:
             console.write(f"$ imglab {step}\n{done.stdout}\n")
         if done.returncode:
             last = "\n".join([f"exit code {done.returncode}", *done.stderr.splitlines()[-15:]])
             raise WrongInput(f"`imglab {step}` of {source.name} failed: {last}")
+
+
+def begin(arguments: list[str], source: Path, folder: Path, *, until: str) -> None:
+    """Run a command by the code in `source`, and kill it when a file like `until` is there."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command(arguments), cwd=folder, env=environment(source), stdout=quiet, stderr=quiet
+    )
+    while process.poll() is None and not any(folder.glob(until)):
+        time.sleep(0.002)
+
+    if process.poll() is not None:
+        raise WrongInput(f"`imglab {shlex.join(arguments)}` ended before it could be killed")
+    process.kill()
+    process.wait()
+
+
+def command(arguments: list[str]) -> list[str]:
+    """Return the command line of a command of imglab, in two processes after `torchrun`."""
+    if arguments[0] != "torchrun":
+        return [sys.executable, "-m", "imglab", *arguments]
+
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return [sys.executable, "-m", *launcher, "-m", "imglab", *arguments[1:]]
+
+
+def environment(source: Path) -> dict[str, str]:
+    """Return the variables with which the code in `source` runs."""
+    return {**os.environ, **SURROUNDINGS, "PYTHONPATH": str(source)}
 
 
 def prove(name: str, scratch: Path, earlier: Path) -> Outcome:
@@ -226,7 +216,7 @@ def prove(name: str, scratch: Path, earlier: Path) -> Outcome:
             run_case(name, scratch / "commit", before)
             recorded.write_text(recipe, encoding="utf-8")
         began = time.monotonic()
-        run_case(name, scratch / "working_tree", after)
+        run_case(name, scratch / "working_tree", after, begun_by=scratch / "commit")
         outcome.seconds = round(time.monotonic() - began, 1)
         compare(before, after, outcome)
     except WrongInput as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ from PIL import Image
 from imglab import check_modality, regimes, seeds
 from imglab.config import kinds
 from imglab.config.load import validate_config
+from imglab.errors import InputError
 from imglab.loop import run_chain
 from imglab.measures import Measures
 from imglab.mixed.population import Population
-from imglab.modality import Judge, Modality
+from imglab.modality import Damage, Judge, Modality
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
 from imglab.run.build import build_modality, build_models
@@ -180,6 +183,92 @@ class Amnesiac(Adder):
         return Amnesiac(before + 1)
 
 
+class Halting(Adder):
+    """It goes on from its first checkpoint, and begins again where it is given a later one."""
+
+    def fit(self, train, *, start, seed, resume=None):
+        done = 0
+        if resume is not None:
+            done = int(resume["done"]) % 2
+        before = 0 if start is None else start.value
+        for step in range(done + 1, 5):
+            state = {"done": torch.tensor(step)}
+            yield Progress("fit", step, 4, state=partial(dict, state))
+        return self.after(before + 4, resume)
+
+    def after(self, value, resume):
+        restarted = resume is not None and int(resume["done"]) >= 2
+        return Halting(value + restarted)
+
+
+class Losing(Halting):
+    """It goes on from every checkpoint, but forgets the model that it started from."""
+
+    def fit(self, train, *, start, seed, resume=None):
+        if resume is not None:
+            start = None
+        return super().fit(train, start=start, seed=seed, resume=None)
+
+    def after(self, value, resume):
+        return Losing(value)
+
+
+class Borrowing(Adder):
+    """It changes the model whose weights it starts from."""
+
+    def fit(self, train, *, start, seed, resume=None):
+        yield Progress("fit", 1, 1)
+        if start is None:
+            return Borrowing(1)
+        start.value += 1
+        return Borrowing(start.value)
+
+
+class Relative(Drawn):
+    """Its features are relative to the mean of the batch."""
+
+    def features(self, samples):
+        data = samples.data.float()
+        return data - data.mean(0)
+
+
+class Damaged(Drawn):
+    """It damages samples as `apply` says."""
+
+    def __init__(self, apply):
+        super().__init__()
+        self.apply = apply
+
+    def damages(self):
+        return [Damage("shift", "adds a number", self.apply)]
+
+
+def shifted(pool, n, *, strength, seed):
+    rows = torch.randint(len(pool), (n,), generator=seeds.generator(seed))
+    return Samples.real(pool[rows].data + strength)
+
+
+def short(pool, n, *, strength, seed):
+    return shifted(pool, n - 1, strength=strength, seed=seed)
+
+
+def unseeded(pool, n, *, strength, seed):
+    return shifted(pool, n, strength=strength, seed=next(STREAM))
+
+
+def in_place(pool, n, *, strength, seed):
+    pool.data.add_(strength)
+    return shifted(pool, n, strength=strength, seed=seed)
+
+
+class Matching(Drawn):
+    def matched(self, samples, real):
+        return Samples(samples.data.double(), None, samples.origin, samples.source)
+
+    def variance(self, samples):
+        return float(samples.data.var())
+
+
 class Unlikely(Adder):
     def log_density(self, samples):
         return torch.zeros(1)
@@ -224,7 +313,15 @@ class Careless(Adder):
         (Boundless(), Adder(), r"beyond fresh_available\(\) must raise ValueError"),
         (Overconfident(), Adder(), r"confidence must lie in \[0, 1\]"),
         (Lost(), Adder(), "export named files that it did not write"),
-        (Drawn(), Amnesiac(), "resumed from its checkpoint"),
+        (Drawn(), Amnesiac(), "resumed from its checkpoint after 1 samples"),
+        (Drawn(), Halting(), "a fit that is resumed from its checkpoint after 2 samples"),
+        (Drawn(), Losing(), r"a fit with start= that is resumed from its checkpoint"),
+        (Drawn(), Borrowing(), "changed the model whose weights it starts from"),
+        (Relative(), Adder(), "must not depend on the others of its batch"),
+        (Damaged(short), Adder(), "damage 'shift' returned 11 samples, not 12"),
+        (Damaged(unseeded), Adder(), "'shift' must give the same bytes for the same seed"),
+        (Damaged(in_place), Adder(), "'shift' changed the samples that it was given"),
+        (Matching(), Adder(), "matched must keep the shape and the dtype"),
         (Drawn(), Unlikely(), "log_density must return one number for each sample"),
     ],
 )
@@ -233,9 +330,87 @@ def test_broken_promises_are_named(modality, model, message):
         check_modality(modality, model)
 
 
+class CarelessModality(Drawn):
+    """It offers what it can, and moves a global generator in the method `careless`."""
+
+    careless = ""
+
+    def _touch(self, name):
+        if name == self.careless:
+            random.random()
+
+    def conditions(self, train, n, *, seed):
+        self._touch("conditions")
+        return None
+
+    def read(self, samples):
+        self._touch("read")
+
+    def export(self, samples, folder):
+        self._touch("export")
+        names = [f"{row}.txt" for row in range(len(samples))]
+        for name in names:
+            (folder / name).write_text("")
+        return names
+
+
+class CarelessModel(Adder):
+    """The same of a model."""
+
+    careless = ""
+
+    def fit(self, train, *, start, seed, resume=None):
+        yield Progress("fit", 1, 1)
+        if start is not None and self.careless == "fit with start=":
+            np.random.rand()  # noqa: NPY002
+        return type(self)(1)
+
+    def save(self, path):
+        self._touch("save")
+        super().save(path)
+
+    @classmethod
+    def load(cls, path):
+        cls._touch("load")
+        return super().load(path)
+
+    def choices(self, train, *, fits):
+        self._touch("choices")
+        return {}
+
+    @classmethod
+    def _touch(cls, name):
+        if name == cls.careless:
+            torch.rand(1)
+
+
+@pytest.mark.parametrize("name", ["", "conditions", "read", "export"])
+def test_the_call_of_a_modality_that_moves_a_global_generator_is_named(monkeypatch, name):
+    monkeypatch.setattr(CarelessModality, "careless", name)
+    if not name:
+        check_modality(CarelessModality(), Adder())
+        return
+    with pytest.raises(AssertionError, match=f"{name} moved the global random state of random"):
+        check_modality(CarelessModality(), Adder())
+
+
+@pytest.mark.parametrize(
+    ("name", "generator"),
+    [("save", "torch"), ("load", "torch"), ("choices", "torch"), ("fit with start=", "numpy")],
+)
+def test_the_call_of_a_model_that_moves_a_global_generator_is_named(monkeypatch, name, generator):
+    monkeypatch.setattr(CarelessModel, "careless", name)
+    with pytest.raises(AssertionError, match=f"{name} moved the global .* of {generator}"):
+        check_modality(Drawn(), CarelessModel())
+
+
 def test_moving_the_global_random_state_is_found():
     with pytest.raises(AssertionError, match="fit moved the global random state of torch"):
         check_modality(Drawn(), Careless())
+
+
+def test_damages_that_keep_their_promises_pass():
+    check_modality(Damaged(shifted), Adder())
 
 
 class Die(Modality):
@@ -286,6 +461,47 @@ def test_an_argument_that_is_not_kept_is_named(tmp_path):
 
     with pytest.raises(TypeError, match="Forgets keeps its constructor's argument `steps` neither"):
         Forgets().save(tmp_path / "model")
+
+
+class Needy(Faces):
+    def __init__(self, modality, *, shares=None):
+        super().__init__(shares=shares)
+
+
+class Unnamed(Faces):
+    def __init__(self, shares=None, /):
+        super().__init__(shares=shares)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Needy(None), "Needy: its constructor's argument `modality` has no default"),
+        (Unnamed(), "Unnamed: its constructor's argument `shares` cannot be given by name"),
+    ],
+)
+def test_a_constructor_that_cannot_be_repeated_is_named_when_it_is_saved(tmp_path, model, message):
+    with pytest.raises(InputError, match=message):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_constructor_that_cannot_be_repeated_is_named_before_a_run():
+    config = validate_config(
+        {"name": "x", "modality": {"kind": "gaussian"}, "model": f"{__name__}:Needy"}, "test"
+    )
+    with pytest.raises(InputError, match=r"write `modality=None`, and keep what the model takes"):
+        build_models(config, build_modality(config))
+
+
+def test_a_model_that_opens_in_its_own_way_may_need_a_modality(tmp_path):
+    class Restored(Needy):
+        @classmethod
+        def restore(cls, description, path):
+            return cls(None, shares=torch.ones(6) / 6)
+
+    Restored(None, shares=torch.ones(6)).save(tmp_path / "model")
+    assert Restored.load(tmp_path / "model").shares.sum() == 1
 
 
 def test_contracts_of_the_first_version_are_still_called():

@@ -182,16 +182,26 @@ def build_members(
         try:
             members.append(build_model(section, modality))
         except InputError as error:
-            # Name the member that the problem is in, as the config does.
-            for problem in error.problems:
-                key = problem.where.replace("model", f"model.models.{number}", 1)
-                collector.add(Problem(key, problem.what, problem.remedy))
+            collector.add_error(_of_member(error, number))
     collector.finish()
 
     if len({member.conditional for member in members}) > 1:
         what = "some models need the classes of samples, which the others do not give to theirs"
         raise InputError(Problem("model.models", what, "make all class-conditional, or none"))
     return members
+
+
+def _of_member(error: InputError, number: int) -> InputError:
+    """Return the error of a member, which then names the member as the config does."""
+    problems = [
+        Problem(
+            problem.where.replace("model", f"model.models.{number}", 1),
+            problem.what,
+            problem.remedy,
+        )
+        for problem in error.problems
+    ]
+    return InputError(problems, [error])
 
 
 def build_model(section: Section | PlugIn, modality: Modality) -> GenerativeModel:
@@ -201,6 +211,7 @@ def build_model(section: Section | PlugIn, modality: Modality) -> GenerativeMode
 
     plug_in = kinds.located(section, "imglab.models")
     model = kinds.build_plug_in(plug_in, GenerativeModel, "model", modality=modality)
+    model.check_loadable()
     model_folder.know_model(model)
     return model
 

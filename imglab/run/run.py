@@ -12,6 +12,7 @@ import torch
 from imglab import distributed
 from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
+from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem
 from imglab.generation import Generation
 from imglab.loop import chain_events
@@ -31,6 +32,7 @@ from imglab.store.sealed_config import config_hash, write_config
 from imglab.store.views import HasView
 
 
+@renamed_arguments(shelf="cache")
 class Run(HasView):
     """A run directory and the experiment that continues it.
 

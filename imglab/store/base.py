@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,6 +74,12 @@ class Store(StoredChain):
     def annotations_folder(self, g: int) -> Path | None:
         """Return the folder in which a person is asked about generation g; None: there is none."""
         return None
+
+    def desk(self, g: int) -> Path | None:
+        """Return the folder of annotations; the name of `annotations_folder` in version 0.1."""
+        text = f"{type(self).__name__}.desk is called annotations_folder now"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return self.annotations_folder(g)
 
     def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:
         """Store the state of an unfinished fit, in place of the last one."""

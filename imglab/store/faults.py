@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imglab import distributed
@@ -21,12 +21,14 @@ class Fault:
 
     generation  the generation that the file belongs to; None: it belongs to the run
     aside       what a repair sets aside; None: only a copy that is kept elsewhere helps
+    source      the error that says what is wrong, where reading the file raised one
     """
 
     path: Path
     what: str
     generation: int | None = None
     aside: Path | None = None
+    source: InputError | None = field(default=None, compare=False)
 
     def problem(self, repair: str) -> Problem:
         """Return the fault as a problem of an input; `repair` is the command that repairs it."""
@@ -44,7 +46,13 @@ def check_run(run: Path) -> None:
         return
     faults = list(_Inspection(run).faults())
     if faults:
-        raise InputError(fault.problem(f"imglab verify {run} --repair") for fault in faults)
+        problems = [fault.problem(f"imglab verify {run} --repair") for fault in faults]
+        raise InputError(problems, sources_of(faults))
+
+
+def sources_of(faults: Iterable[Fault]) -> list[InputError]:
+    """Return the errors that say what is wrong with the files, of those that cannot be read."""
+    return [fault.source for fault in faults if fault.source is not None]
 
 
 def find_faults(run: Path) -> Iterator[Fault]:
@@ -113,7 +121,7 @@ class _Inspection:
         try:
             self._hashes["config"] = config_hash(read_sealed(path))
         except InputError as error:
-            yield Fault(path, _first_problem(error))
+            yield _unreadable(path, error)
         except OSError as error:
             yield Fault(path, f"cannot be read: {error.strerror}")
 
@@ -129,7 +137,7 @@ class _Inspection:
             reading.read_environment(self._run)
             self._hashes["environment"] = _hash(path)
         except InputError as error:
-            yield Fault(path, _first_problem(error))
+            yield _unreadable(path, error)
 
     def _of_fork(self) -> Iterator[Fault]:
         """Check the files that say where a fork comes from, and note what it was given.
@@ -146,7 +154,7 @@ class _Inspection:
                 if type(fork["generation"]) is not int:
                     raise InputError(Problem(str(path), "names no generation", files.DAMAGED))
             except InputError as error:
-                yield Fault(path, _first_problem(error))
+                yield _unreadable(path, error)
                 self._inherited = layout.MOST
                 continue
 
@@ -177,7 +185,7 @@ class _Inspection:
         try:
             manifest = reading.read_manifest(self._run, g)
         except InputError as error:
-            yield self._fault(g, layout.MANIFEST, _first_problem(error))
+            yield replace(self._fault(g, layout.MANIFEST, _what(error)), source=error)
             return
 
         if manifest["generation"] != g:
@@ -251,5 +259,9 @@ def _hash(path: Path) -> str | None:
         return None
 
 
-def _first_problem(error: InputError) -> str:
+def _unreadable(path: Path, error: InputError) -> Fault:
+    return Fault(path, _what(error), source=error)
+
+
+def _what(error: InputError) -> str:
     return error.problems[0].what

@@ -5,6 +5,7 @@ In a run of several processes only the main one writes and removes. No torch.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,19 @@ from imglab.errors import InputError, Problem
 TEMPORARY = ".tmp-"
 """Begins the name of a file or folder that is being written."""
 
+UNSYNCABLE = frozenset(
+    {
+        errno.EACCES,
+        errno.EBADF,
+        errno.EINVAL,
+        errno.ENOSYS,
+        errno.ENOTSUP,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+    }
+)
+"""What file systems that sync no folders answer; a failing or full disk answers otherwise."""
+
 DAMAGED = "the file is damaged"
 MISMATCH = "content does not match its recorded hash"
 
@@ -34,12 +48,20 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable, so that a rename survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the names in `folder` durable, so that a rename survives a power cut.
+
+    Some file systems of networks and of containers sync files but not folders: there the names are
+    as durable as the system makes them by itself. OSError where the disk fails.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCABLE:
+            raise
 
 
 def sync_file(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imglab.errors import InputError, Problem
 from imglab.store import groups, layout, links
-from imglab.store.faults import Fault, find_faults, find_faults_of_results
+from imglab.store.faults import Fault, find_faults, find_faults_of_results, sources_of
 from imglab.store.repair import locked, set_aside
 
 
@@ -23,15 +23,16 @@ def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
     """
     links.check_links(folder)
     problems: list[Problem] = []
+    sources: list[InputError] = []
 
     in_group = (folder / layout.CHAINS).is_file() or (folder / layout.SWEEP).is_file()
     if in_group:
-        yield from _check(folder, find_faults_of_results, problems, repair=repair)
+        yield from _check(folder, find_faults_of_results, problems, sources, repair=repair)
 
     for run in groups.all_run_folders(folder):
         config = run / "config.yaml"
         if config.is_file():
-            yield from _check(run, find_faults, problems, repair=repair)
+            yield from _check(run, find_faults, problems, sources, repair=repair)
         elif not in_group:
             what = "is not a run directory: it has no config.yaml"
             problems.append(Problem(str(run), what, "give what --out named"))
@@ -41,17 +42,21 @@ def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
             problems.append(Problem(str(config), "is missing", "put it back from a copy"))
 
     if problems:
-        raise InputError(problems)
+        raise InputError(problems, sources)
 
 
 def _check(
     folder: Path,
     find: Callable[[Path], Iterator[Fault]],
     problems: list[Problem],
+    sources: list[InputError],
     *,
     repair: bool,
 ) -> Iterator[str]:
-    """Check one folder, add its faults to `problems`, and yield what to say of it."""
+    """Check one folder and yield what to say of it.
+
+    Its faults are added to `problems`, and the errors that some of them come from to `sources`.
+    """
     faults = list(find(folder))
     if faults and repair:
         with locked(folder):
@@ -65,6 +70,7 @@ def _check(
         faults = [fault for fault in faults if fault in lasting]
 
     problems += [fault.problem(f"imglab verify {folder} --repair") for fault in faults]
+    sources += sources_of(faults)
     if faults:
         return
     finished = layout.count_finished(folder)

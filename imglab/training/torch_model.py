@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from imglab import seeds
+from imglab.constructors import check_constructor
 from imglab.model import WEIGHTS, GenerativeModel, read_weights
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
@@ -30,14 +30,17 @@ Network = TypeVar("Network", bound=nn.Module)
 NOISE = "noise."
 """Stands before the names of noise in a batch, apart from the columns of samples."""
 
+ARGUMENT = "argument."
+"""Stands before the names of the constructor's tensors in the weights, apart from the network's."""
+
 
 class TorchModel(GenerativeModel, Generic[Network]):
     """A model with one torch network. Write `new_network`, `loss` and `sample_batch`.
 
     The fit, its checkpoints, averaged weights, mixed precision, several processes, progress,
     noise by index, saving and loading come with this class. Settings are arguments of the
-    constructor, which keeps each under its own name (`self.width = width`); `modality` need not
-    be kept. docs/add_a_model.md shows a whole model.
+    constructor, JSON values or tensors, which keeps each under its own name (`self.width = width`);
+    `modality` need not be kept. docs/add_a_model.md shows a whole model.
     """
 
     recipe: Recipe = Recipe()
@@ -172,42 +175,56 @@ class TorchModel(GenerativeModel, Generic[Network]):
                 yield Samples.drawn(data.cpu())
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Return the tensors of the network."""
-        tensors = self.network.state_dict()
+        """Return the tensors of the network, and those that the constructor takes."""
+        tensors = dict(self.network.state_dict())
+        tensors |= {f"{ARGUMENT}{name}": value for name, value in super().weights().items()}
         return {name: tensor.cpu().clone() for name, tensor in tensors.items()}
+
+    def check_loadable(self) -> None:
+        """Raise InputError if what `save` writes could not be opened again."""
+        check_constructor(type(self), TorchModel)
 
     def description(self) -> Mapping[str, Any]:
         """Return the constructor's arguments, the shape of a sample and how the fit went."""
-        return {
+        described: dict[str, Any] = {
             "settings": dict(super().description()),
             "shape": list(self._shape),
             "training": dict(self._training),
         }
+        tensors = list(super().weights())
+        if tensors:
+            described["tensors"] = tensors
+        return described
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:
         """Return the model that `description` and the weights in the folder `path` make."""
         fitted = TorchDescription.model_validate(description)
-        try:
-            inspect.signature(cls).bind(**fitted.settings)
-        except TypeError as error:
-            raise ValueError(f"its settings are not those of {cls.__name__}: {error}") from error
-        model = cls(**fitted.settings)
+        weights = read_weights(path)
+        tensors = {name: weights.pop(f"{ARGUMENT}{name}", None) for name in fitted.tensors}
+        missing = [name for name, tensor in tensors.items() if tensor is None]
+        if missing:
+            raise ValueError(f"{WEIGHTS} lacks the tensor {missing[0]!r}")
+        model = cls.repeated({**fitted.settings, **tensors})
 
         with seeds.isolated("weights"):
             network = model.new_network(fitted.shape)
-        weights = read_weights(path)
         check_layout(weights, network, WEIGHTS)
         network.load_state_dict(weights)
         return model._around(network.eval().to(device()), fitted.shape, fitted.training)
 
 
 class TorchDescription(BaseModel):
-    """What `TorchModel` writes into imglab.json."""
+    """What `TorchModel` writes into imglab.json.
+
+    settings  the constructor's arguments that are JSON values
+    tensors   names of those that are tensors, which lie with the weights
+    """
 
     settings: dict[str, Any]
     shape: tuple[Annotated[int, Field(ge=1, le=LARGEST_SIZE)], ...]
     training: dict[str, Any]
+    tensors: list[str] = []
 
 
 @dataclass(frozen=True)

@@ -130,14 +130,25 @@ DEBUGGED = [
     (["run", "tiny.yaml", "--set", "regime.kind=no_lab:regime"], "ModuleNotFoundError: No module"),
     (["run", "tiny.yaml", "--set", "generations=0"], "ValidationError: 1 validation error"),
     (["metrics", "odd"], "JSONDecodeError: "),
+    (["run", "turns.yaml"], "ModuleNotFoundError: No module"),
+    (["sweep", "arms.yaml"], "ValidationError: 1 validation error"),
+    (["sweep", "seedless.yaml"], "ValidationError: 1 validation error"),
+    (["verify", "odd"], "JSONDecodeError: "),
 ]
+TURNS = {"kind": "alternating", "models": ["gaussian", "no_lab:Model"]}
 
 
 @pytest.mark.parametrize(("arguments", "cause"), DEBUGGED)
 def test_debug_mode_shows_the_causes(lab, tmp_path, monkeypatch, arguments, cause):
     write(tmp_path, TINY_GAUSSIAN)
-    lab("run", "tiny.yaml", "--out", "odd")
-    (tmp_path / "odd/generation_001/metrics.json").write_text("{")
+    write(tmp_path, {**TINY_GAUSSIAN, "model": TURNS}, "turns")
+    write(tmp_path, {**TINY_GAUSSIAN, "arms": {"none": {"generations": 0}}}, "arms")
+    write(tmp_path, {**TINY_GAUSSIAN, "arms": {"replace": {}}, "seeds": []}, "seedless")
+
+    if "odd" in arguments:
+        lab("run", "tiny.yaml", "--out", "odd")
+        for name in ("metrics.json", "manifest.json"):
+            (tmp_path / "odd/generation_001" / name).write_text("{")
 
     code, _, plain = lab(*arguments)
     monkeypatch.setenv("IMGLAB_DEBUG", "1")

@@ -252,7 +252,7 @@ def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path)
 
 
 def test_what_fails_in_one_ends_all(tmp_path):
-    """The leader cannot write: the other, who waits for it, does not wait for ever."""
+    """The main process cannot write: the other, which waits for it, does not wait for ever."""
     config, out = write(tmp_path, CHAIN), tmp_path / "run"
     with started(config, out) as one:
         until(lambda: (out / "shared/reference.safetensors").exists())

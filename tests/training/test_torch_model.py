@@ -218,3 +218,31 @@ class TestFolder:
                 load(tmp_path / "model")
             (problem,) = refused.value.problems
             assert str(tmp_path / "model") in problem.where
+
+
+class Centred(Shift):
+    """It is told the middle of the points."""
+
+    def __init__(self, *, middle=None):
+        self._middle = middle
+
+
+def test_tensors_that_the_constructor_takes_are_saved(tmp_path):
+    train = TrainingSet.of(Halves().real("train"))
+    middle = torch.tensor([0.25, 0.5])
+    fitted = finish(Centred(middle=middle).fit(train, start=None, seed=1))
+    fitted.save(tmp_path / "model")
+    loaded = Centred.load(tmp_path / "model")
+    assert loaded._middle.equal(middle)
+    assert loaded.weights().keys() == fitted.weights().keys() > loaded.network.state_dict().keys()
+
+    # None is a JSON value, and lies with the other settings.
+    plain = finish(Centred().fit(train, start=None, seed=1))
+    plain.save(tmp_path / "plain")
+    assert Centred.load(tmp_path / "plain")._middle is None
+    assert '"tensors"' not in (tmp_path / "plain/imglab.json").read_text()
+
+    description = (tmp_path / "model/imglab.json").read_text()
+    (tmp_path / "plain/imglab.json").write_text(description)
+    with pytest.raises(InputError, match="lacks the tensor 'middle'"):
+        Centred.load(tmp_path / "plain")

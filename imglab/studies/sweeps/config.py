@@ -102,6 +102,7 @@ def load_sweep(path: Path, changes: Sequence[str] = ()) -> SweepConfig:
 def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
     """Validate a config with `arms:`; InputError holds every problem."""
     problems: list[Problem] = []
+    sources: list[InputError] = []
     if "seed" in tree:
         remedy = f"seeds: [{shortened(tree['seed'])}]"
         problems.append(Problem(f"{where}: seed", "a sweep has `seeds`", remedy))
@@ -109,19 +110,26 @@ def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
     of_sweep = {key: tree[key] for key in _SweepKeys.model_fields if key in tree}
     common = {key: value for key, value in tree.items() if key not in {*of_sweep, "arms", "seed"}}
     changes = {**_arms(tree["arms"], where, problems), CONTROL: CONTROL_CHANGES}
-    arms = _arm_configs(common, changes, where, problems)
+    arms = _arm_configs(common, changes, where, problems, sources)
 
     try:
-        keys = _SweepKeys.model_validate(of_sweep)
-    except ValidationError as error:
-        problems += problems_of(where, tree, _SweepKeys, error)
-        raise InputError(problems) from error
+        keys = _sweep_keys(of_sweep, tree, where)
+    except InputError as error:
+        raise InputError([*problems, *error.problems], [*sources, error]) from error
 
     contrasts = keys.contrasts or _contrasts_with_control(changes)
     problems += islice(_contrast_problems(contrasts, changes, arms, where), MOST_TOLD)
     if problems:
-        raise InputError(problems)
+        raise InputError(problems, sources)
     return SweepConfig(keys.name, arms, tuple(keys.seeds), tuple(contrasts))
+
+
+def _sweep_keys(keys: Mapping[str, Any], tree: Mapping[str, Any], where: str) -> _SweepKeys:
+    """Return the keys that only a sweep has; InputError with every problem of theirs."""
+    try:
+        return _SweepKeys.model_validate(keys)
+    except ValidationError as error:
+        raise InputError(problems_of(where, tree, _SweepKeys, error)) from error
 
 
 def _arms(arms: Any, where: str, problems: list[Problem]) -> dict[str, Mapping[str, Any]]:
@@ -178,8 +186,12 @@ def _arm_configs(
     arms: Mapping[str, Mapping[str, Any]],
     where: str,
     problems: list[Problem],
+    sources: list[InputError],
 ) -> dict[str, RunConfig]:
-    """Return the config of each arm that is valid; add the problems of the others."""
+    """Return the config of each arm that is valid; add the problems of the others, and the errors.
+
+    sources  takes the errors whose problems are added
+    """
     shared = SharedProblems(where, "arms", len(arms))
     configs: dict[str, RunConfig] = {}
     for name, changes in arms.items():
@@ -194,6 +206,7 @@ def _arm_configs(
             configs[name] = config
 
     problems += shared.joined()
+    sources += shared.sources
     return configs
 
 

@@ -118,4 +118,4 @@ class Sweep(HasView):
 
         problems = [*arms.joined(), *runs.joined()]
         if problems:
-            raise InputError(problems)
+            raise InputError(problems, [*arms.sources, *runs.sources])

@@ -1,0 +1,48 @@
+"""Writing files: what a folder that cannot be synced changes, and what a failing disk does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+
+from imglab.store import files
+
+
+def refuse_folders(monkeypatch, number):
+    """Let `os.fsync` fail for folders alone, as some file systems of networks do."""
+    honest = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        honest(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EACCES])
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch, number):
+    refuse_folders(monkeypatch, number)
+    files.write_bytes(tmp_path / "file", b"whole")
+    files.write_atomically(tmp_path / "folder", lambda path: path.mkdir())
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert (tmp_path / "folder").is_dir()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_while_a_folder_is_synced_is_an_error(tmp_path, monkeypatch, number):
+    refuse_folders(monkeypatch, number)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        files.write_bytes(tmp_path / "file", b"whole")
+
+
+def test_a_file_that_cannot_be_synced_is_an_error(tmp_path, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        files.write_bytes(tmp_path / "file", b"whole")
