@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from imglab import seeds
@@ -84,8 +86,6 @@ class MixtureModel(VectorModel):
 
     def _climb(self, data: Tensor, initial: dict[str, Any], *, seed: int) -> dict[str, Tensor]:
         """Return the tensors of a mixture fitted to float64 [N, D], by name."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
 
         settings = self._settings
         mixture = GaussianMixture(
