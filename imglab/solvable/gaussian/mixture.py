@@ -86,7 +86,6 @@ class MixtureModel(VectorModel):
 
     def _climb(self, data: Tensor, initial: dict[str, Any], *, seed: int) -> dict[str, Tensor]:
         """Return the tensors of a mixture fitted to float64 [N, D], by name."""
-
         settings = self._settings
         mixture = GaussianMixture(
             settings.components,

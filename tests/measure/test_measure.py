@@ -1,0 +1,158 @@
+"""What a chain's measure adds: a draw of its own, moments and shape, copies, and the gate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from imglab import regimes, run_chain
+from imglab.measure import Measure
+from imglab.modality import Modality
+from imglab.model import GenerativeModel
+from imglab.progress import Progress
+from imglab.samples import Samples
+from imglab.solvable.gaussian.modality import GaussianModality
+from imglab.solvable.gaussian.model import GaussianModel
+from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings
+from imglab.stages import further_training
+from tests.text_fixtures import finish as result
+
+
+def gaussian(dimensions=3, n=200) -> GaussianModality:
+    return GaussianModality(GaussianDataSettings(dimensions=dimensions, n_train=n, n_test=n))
+
+
+def scores_of(modality, data, **settings):
+    measure = Measure(modality, floor_splits=20, **settings)
+    result(measure.prepare())
+    samples = Samples.drawn(data)
+    features = result(measure.features(samples)).values
+    return result(measure.scores(samples, features)).values
+
+
+class TestEvaluation:
+    def chain(self, drawn, evaluated):
+        modality = gaussian(n=60)
+        measure = Measure(modality, floor_splits=20, samples=evaluated)
+        model = GaussianModel(GaussianModelSettings())
+        settings = {"generations": 2, "samples": drawn, "measure": measure}
+        return list(run_chain(modality, model, regimes.replace, **settings))
+
+    def test_chains_that_draw_different_numbers_are_scored_at_one_size(self):
+        for drawn in (30, 60):
+            generations = self.chain(drawn, 50)
+            assert [len(generation.samples) for generation in generations] == [drawn, drawn]
+            assert [generation.metrics["n_synthetic"] for generation in generations] == [50, 50]
+
+    def test_the_draw_is_not_that_of_the_pool(self):
+        last = self.chain(50, 50)[-1]
+        scored = last.store.samples(1, "evaluation")
+        assert not torch.equal(scored.data, last.samples.data)
+
+    def test_without_a_size_the_pool_is_scored(self):
+        first = self.chain(30, None)[0]
+        assert first.metrics["n_synthetic"] == 30
+        assert not first.store.has(0, "evaluation")
+
+
+class TestShape:
+    def test_a_change_of_scale_is_all_moments(self):
+        modality = gaussian()
+        values = scores_of(modality, 0.5 * modality.real("train").data)
+        assert values["variance_ratio"] == pytest.approx(0.25, rel=0.1)
+        assert values["fid"] > 0.5
+        assert values["fid_shape"] < 0.1 * values["fid"]
+        assert values["recall_shape"] > values["recall"]
+
+    def test_a_lost_mode_is_not(self):
+        """Half of the space is lost: no factor and no shift brings it back.
+
+        The Fréchet distance of plain vectors knows moments alone, so recall has to say it.
+        """
+        modality = gaussian()
+        real = modality.real("train").data
+        values = scores_of(modality, real[real[:, 0] > 0])
+        assert values["recall_shape"] < 0.85 * values["precision_shape"]
+
+    def test_constant_real_data_have_no_ratio(self):
+        class Constant(GaussianModality):
+            def real(self, split):
+                return Samples.real(torch.zeros(20, 3))
+
+        measure = Measure(Constant(GaussianDataSettings(n_train=20, n_test=20)), floor_splits=20)
+        result(measure.prepare())
+        samples = Samples.drawn(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))
+        scores = result(measure.scores(samples, samples.data))
+        assert scores.values["variance_ratio"] is None
+        assert scores.reasons["variance_ratio"] == "the real data are constant"
+
+
+class Learner(GenerativeModel):
+    """Its loss on held-out data halves with every fit."""
+
+    def __init__(self, loss=1.0):
+        self.loss = loss
+
+    def fit(self, train, *, start, seed, resume=None):
+        before = 1.0 if start is None else start.loss
+        yield Progress("fit", len(train), len(train), state=dict)
+        return Learner(before / 2)
+
+    def draw(self, indices, *, conditions, seed):
+        yield Samples.drawn(torch.zeros(len(indices), 1))
+
+
+class WithLoss(Modality):
+    """Numbers, and a held-out loss that the model knows itself."""
+
+    def real(self, split):
+        return Samples.real(torch.arange(40.0)[:, None])
+
+    def held_out_loss(self, model):
+        return model.loss
+
+
+class TestFurtherTraining:
+    def test_the_gain_is_the_share_by_which_the_loss_falls(self):
+        modality = WithLoss()
+        train = modality.real("train")
+        work = further_training(modality, Learner(0.5), train, seed=1)
+        stages = set()
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                measures = end.value
+                break
+            stages.add(progress.stage)
+            assert progress.state is None, "its stage is done again as a whole"
+        assert measures.values == {"further_training": 0.5}
+        assert stages == {"gate"}
+
+    def test_data_without_a_loss_say_so(self):
+        measures = result(further_training(gaussian(), Learner(), gaussian().real("train"), seed=1))
+        assert measures.values == {"further_training": None}
+        assert "no held-out loss" in measures.reasons["further_training"]
+
+    def test_the_gate_asks_for_it_in_generation_0_alone(self):
+        modality = WithLoss()
+        measure = Measure(modality, floor_splits=20, gate={"further_training": 0.02})
+        rows = [
+            generation.metrics
+            for generation in run_chain(
+                modality, Learner(), regimes.replace, generations=2, measure=measure
+            )
+        ]
+        assert rows[0]["generation0"]["verdict"] == "poor"
+        assert "50.0%" in rows[0]["generation0"]["reasons"][0]
+        assert "generation0" not in rows[1]
+
+
+def test_held_out_data_do_not_look_memorised():
+    """The null: as many fresh samples lie near the training set as held-out ones."""
+    modality = gaussian(dimensions=2, n=500)
+    fresh = GaussianModality(GaussianDataSettings(dimensions=2, n_train=500, n_test=2, data_seed=7))
+    values = scores_of(modality, fresh.real("train").data)
+    assert abs(values["memorization"] - 0.5) < 4 * values["memorization_se"]
+    copies = scores_of(modality, modality.real("train").data)
+    assert copies["memorization"] == 1.0
