@@ -11,8 +11,15 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
-from imglab.metrics.comparison import DISTRIBUTION, MetricValues, Reference, spread
+from imglab.metrics.comparison import (
+    BETWEEN_SPLITS,
+    DISTRIBUTION,
+    MetricValues,
+    Reference,
+    spread,
+)
 from imglab.metrics.splits import split_scores
+from imglab.metrics.two_sample import null_of_auc
 from imglab.progress import Progress, Stage
 from imglab.store import files, hashes
 
@@ -74,12 +81,15 @@ class Floors:
             orders=_orders(len(everything), self._splits),
             **self._neighbours,
         )
-        values: dict[str, list[Any]] = {name: [] for name in DISTRIBUTION}
+        values: dict[str, list[Any]] = {name: [] for name in BETWEEN_SPLITS}
         for number, scores in enumerate(of_splits):
-            for name in DISTRIBUTION:
+            for name in BETWEEN_SPLITS:
                 values[name].append(scores[name])
             yield Progress("floor", number + 1, self._splits)
-        return {name: spread(of_metric) for name, of_metric in values.items()}
+
+        floor: dict[str, Any] = {name: spread(of_metric) for name, of_metric in values.items()}
+        floor["two_sample_auc"] = null_of_auc(n_real, n_synthetic)
+        return floor
 
 
 def copies_floor(copies: MetricValues, held_out: int, n_synthetic: int) -> dict[str, Any]:

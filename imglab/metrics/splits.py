@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.metrics.comparison import DISTRIBUTION, MetricValues, Reference, compare
+from imglab.metrics.comparison import BETWEEN_SPLITS, MetricValues, Reference, compare
 from imglab.metrics.frechet import FrechetParts, Moments, frechet_parts
 from imglab.metrics.kernel import rough_kernel_distance, standardised
 from imglab.metrics.pairwise import MOST, Distances, neighbour_scores
-from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.vendi import vendi_score
 
 BATCH = 25
@@ -34,7 +33,7 @@ def split_scores(
     precision_recall_k: int,
     density_coverage_k: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield every metric of `DISTRIBUTION` for each split of a pool of real features.
+    """Yield every metric of `BETWEEN_SPLITS` for each split of a pool of real features.
 
     pool    finite float [P, D], P >= n_real + n_synthetic
     orders  permutations of the pool, int64 [P]: the first `n_real` samples stand for the real ones,
@@ -96,7 +95,7 @@ class _Pool:
             of_neighbours = neighbour_scores(
                 self._distances, real=real, synthetic=synthetic, **self._ks
             )
-            yield {name: (scores.values | of_neighbours)[name] for name in DISTRIBUTION}
+            yield {name: (scores.values | of_neighbours)[name] for name in BETWEEN_SPLITS}
 
     def _add_others(self, scores: MetricValues, real: Tensor, synthetic: Tensor) -> None:
         """Add the metrics that come neither from distances nor from the common kernel."""
@@ -117,10 +116,6 @@ class _Pool:
 
         scores.add(("fid", "fid_mean", "fid_variance", "fid_rest"), fid)
         scores.add(("kid_standard",), kid_standard)
-        scores.add(
-            ("two_sample_auc",),
-            lambda: two_sample_auc(real=reals, synthetic=synthetics)[:1],
-        )
         scores.add(("vendi",), lambda: [vendi_score(synthetics)])
 
     def _frechet(self, real: Tensor, synthetic: Tensor) -> FrechetParts:

@@ -9,11 +9,14 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from imglab import seeds
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.undefined import check_features
+from imglab.seeds import generator
 
 FOLDS = 2
+
+NORMAL = 1.96
+"""Deviations of a normal distribution between which 95% lie."""
 LEAST = 20
 """Samples of each kind without which a classifier of half of them says nothing."""
 
@@ -68,7 +71,7 @@ def _halves(size: int, name: str) -> Tensor:
 
     Each half gets the same number of samples, or one more.
     """
-    order = torch.randperm(size, generator=seeds.generator("two-sample test", name, size))
+    order = torch.randperm(size, generator=generator("two-sample test", name, size))
     return order % FOLDS
 
 
@@ -89,7 +92,9 @@ class _Classifier:
         self._square_deviation = spread.where(spread > 0, torch.ones_like(spread))
 
         is_synthetic = np.repeat([0, 1], [len(real), len(synthetic)])
-        self._fit: Any = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000)
+        self._fit: Any = LogisticRegression(
+            C=STRENGTH, class_weight="balanced", tol=1e-3, max_iter=1000
+        )
         self._fit.fit(self._inputs(values).numpy(), is_synthetic)
 
     def scores(self, features: Tensor) -> Tensor:
@@ -100,3 +105,16 @@ class _Classifier:
         standard = (features.double() - self._mean) / self._deviation
         squares = (standard.square() - self._square_mean) / self._square_deviation
         return torch.cat([standard, squares], 1)
+
+
+def null_of_auc(n_real: int, n_synthetic: int) -> dict[str, float]:
+    """Return mean, deviation and 95% range of the area where both sets are of one distribution.
+
+    The deviation is that of the rank-sum statistic of one half, sqrt((n + m + 1) / (12 n m)) for
+    n real and m synthetic samples in it (Mann and Whitney 1947).
+    """
+    n = n_real / FOLDS
+    m = n_synthetic / FOLDS
+    deviation = ((n + m + 1) / (12 * n * m)) ** 0.5
+    reach = NORMAL * deviation
+    return {"mean": 0.5, "sd": deviation, "low": 0.5 - reach, "high": 0.5 + reach}
