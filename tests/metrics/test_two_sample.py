@@ -15,6 +15,7 @@ from imglab.metrics import (
     two_sample_auc,
 )
 from imglab.metrics.ranks import area_under_curve
+from imglab.metrics.two_sample import null_of_auc
 from tests.metrics.references import normal
 
 
@@ -133,3 +134,15 @@ class TestStandardisedKernel:
         real, synthetic = normal(60, 3, 1), normal(50, 3, 2)
         real[:, 1] = 0.1
         assert np.isfinite(kernel_distance_standardised(real=real, synthetic=synthetic)[0])
+
+
+def test_the_known_null_is_that_of_random_splits():
+    pool = torch.randn(400, 4, generator=torch.Generator().manual_seed(3))
+    areas = []
+    for seed in range(40):
+        order = torch.randperm(400, generator=torch.Generator().manual_seed(seed))
+        areas.append(two_sample_auc(real=pool[order[:150]], synthetic=pool[order[150:]])[0])
+
+    null = null_of_auc(150, 250)
+    inside = sum(null["low"] <= area <= null["high"] for area in areas)
+    assert inside >= 34, "95% of 40 is 38"
