@@ -62,7 +62,12 @@ class MetricValues:
 
 
 def compare(
-    *, real: Reference, synthetic: Tensor, precision_recall_k: int, density_coverage_k: int
+    *,
+    real: Reference,
+    synthetic: Tensor,
+    precision_recall_k: int,
+    density_coverage_k: int,
+    errors: bool = False,
 ) -> MetricValues:
     """Compute every metric of `DISTRIBUTION`, and the standard errors that come with them."""
     scores = MetricValues()
