@@ -6,6 +6,7 @@ It is called FID for Inception features (Heusel et al. 2017).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,6 +68,77 @@ def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
     offset = (real.mean - synthetic.mean).square().sum()
     traces = real.covariance.trace() + synthetic.covariance.trace()
     return max(0.0, float(offset + traces - 2 * _trace_of_root(real, synthetic)))
+
+
+class FrechetParts(NamedTuple):
+    """The Fréchet distance as a sum of three parts, each >= 0, in squared feature units.
+
+    mean      |m1 - m2|^2: the sets are shifted
+    variance  (sqrt(tr S1) - sqrt(tr S2))^2: the total variances differ, as after fading
+    rest      2 (sqrt(tr S1 tr S2) - tr (S1 S2)^(1/2)): variance has moved between directions
+    """
+
+    mean: float
+    variance: float
+    rest: float
+
+
+def frechet_parts(*, real: Moments, synthetic: Moments) -> FrechetParts:
+    """Split the Fréchet distance of two fitted Gaussians into shift, total variance and the rest.
+
+    With a = tr S1 and b = tr S2, a + b - 2 tr (S1 S2)^(1/2) = (sqrt a - sqrt b)^2 + rest. The rest
+    is >= 0 by the Cauchy-Schwarz inequality, and zero exactly where one covariance is a multiple
+    of the other. So a set that is shifted and scaled as a whole has no rest.
+
+    >>> real = Moments.of(torch.tensor([[0.0], [2.0]]))
+    >>> frechet_parts(real=real, synthetic=Moments.of(torch.tensor([[3.0], [7.0]])))
+    FrechetParts(mean=16.0, variance=2.0, rest=0.0)
+    """
+    mean = float((real.mean - synthetic.mean).square().sum())
+    real_variance = float(real.covariance.trace())
+    synthetic_variance = float(synthetic.covariance.trace())
+
+    variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
+    geometric_mean = (real_variance * synthetic_variance) ** 0.5
+    rest = max(0.0, 2 * (geometric_mean - _trace_of_root(real, synthetic)))
+    return FrechetParts(mean, variance, rest)
+
+
+def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
+    """Shift and scale synthetic values so that their mean and their variance are those of `to`.
+
+    values, to  float [N, D], [M, D]; N >= 2 and M >= 2, else `Undefined`
+    each        scale every dimension by itself, rather than all of them by ONE factor
+
+    One factor makes the total variances equal and keeps every angle: it is meant for features.
+    `each` makes the variances of all dimensions equal: it is meant for data, and undoes more. A
+    dimension of `values` that is constant is shifted and stays constant. Where `to` is constant,
+    so is the result. Raises `Undefined` where no factor gives `values` the variance of `to`, since
+    all of its samples are equal. Returns float64 [N, D].
+
+    >>> match_moments(torch.tensor([[0.0], [1.0]]), to=torch.tensor([[5.0], [9.0]])).flatten()
+    tensor([5., 9.], dtype=torch.float64)
+    """
+    check_features(real=to, synthetic=values, at_least=2)
+    target = to.double()
+    centred = values.double() - values.double().mean(0)
+
+    variance = _spread(centred)
+    target_variance = _spread(target - target.mean(0))
+    if not bool(variance.any()) and bool(target_variance.any()):
+        raise Undefined("all synthetic samples are equal: there is no spread to match")
+    if not each:
+        variance = variance.sum()
+        target_variance = target_variance.sum()
+
+    # A constant dimension has nothing to scale: its factor only has to be finite.
+    factor = (target_variance / variance.where(variance > 0, torch.ones_like(variance))).sqrt()
+    return centred * factor + target.mean(0)
+
+
+def _spread(centred: Tensor) -> Tensor:
+    """Return the variance of each dimension of centred values, float64 [D]."""
+    return centred.square().sum(0) / (len(centred) - 1)
 
 
 def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from imglab.metrics.neighbours import nearest_squared_distance
 from imglab.metrics.points import in_one_frame
+from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.undefined import Undefined, check_features
 
 SPARE = 13
@@ -74,6 +75,58 @@ def duplicate_share(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
     is_copy = np.isin(_rows_as_bytes(synthetic), _rows_as_bytes(train))
     share = float(is_copy.mean())
     return share, (share * (1 - share) / len(synthetic)) ** 0.5
+
+
+def memorization_share(
+    *, train: Tensor, held_out: Tensor, synthetic: Tensor
+) -> tuple[float, float]:
+    """Return how often a synthetic sample is nearer to the training set than a held-out one is.
+
+    train, held_out, synthetic  float features [N, D], [H, D], [M, D]
+
+    It is P(d(synthetic) < d(held out)) over pairs of one synthetic and one held-out real sample,
+    ties counted half, where d is the distance to the nearest training sample (the statistic of
+    Meehan et al. 2020, there within cells). A model of the right distribution that has memorised
+    nothing scores .5, a copier 1, a model far from the data 0: read it beside precision.
+
+    The second value is the standard error over the draws of held-out and synthetic samples. The
+    training set is held fixed, so the score belongs to it. Where it is small, d is large for all
+    samples and the score can see only close copies. Held-out samples must not share what makes
+    training samples alike (a document, a person), and must be drawn like them: else the score is
+    below .5 without memorisation. How many there are decides only the error.
+    """
+    of_held_out = nearest_distances(train=train, synthetic=held_out)
+    of_synthetic = nearest_distances(train=train, synthetic=synthetic)
+    return area_under_curve(higher=of_held_out, lower=of_synthetic)
+
+
+class Agreement(NamedTuple):
+    """Median cosine similarities, in [-1, 1]: of corresponding samples, and of unrelated ones."""
+
+    corresponding: float
+    unrelated: float
+
+
+def agreement(*, one: Tensor, other: Tensor) -> Agreement:
+    """Compare samples that two models, trained on disjoint halves of the data, make of one noise.
+
+    one, other  float [N, D]; row i of both comes from the same noise; N >= 2, else `Undefined`
+
+    Models that have learnt the distribution make nearly the same sample of the same noise, those
+    that have memorised their half do not (Kadkhodaie et al. 2024). Similarities are taken after
+    the common mean has been subtracted. Unrelated samples, row i of one and row i + 1 of the
+    other, show what chance gives.
+    """
+    check_features(real=one, synthetic=other, at_least=2)
+    if len(one) != len(other):
+        raise ValueError(f"samples must correspond row by row: {len(one)} and {len(other)} rows")
+
+    centre = torch.cat([one, other]).double().mean(0)
+    first = one.double() - centre
+    second = other.double() - centre
+    corresponding = torch.cosine_similarity(first, second, dim=1)
+    unrelated = torch.cosine_similarity(first, second.roll(-1, 0), dim=1)
+    return Agreement(float(corresponding.median()), float(unrelated.median()))
 
 
 def _rows_as_bytes(data: Tensor) -> Any:

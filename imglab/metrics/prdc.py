@@ -5,6 +5,7 @@ All four come from k-NN balls.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from imglab.metrics.neighbours import Tile, kth_squared_distance, tiles
-from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.points import in_one_frame
 from imglab.metrics.undefined import check_features
 
 
@@ -59,6 +60,43 @@ def prdc(
     >>> scores.precision, scores.recall
     (1.0, 0.05)
     """
+    flags = balls(
+        real=real,
+        synthetic=synthetic,
+        precision_recall_k=precision_recall_k,
+        density_coverage_k=density_coverage_k,
+    )
+    scores = (
+        _mean(flags.is_precise),
+        _mean(flags.is_recalled),
+        _mean(flags.balls_around.double() / density_coverage_k),
+        _mean(flags.is_covered),
+    )
+    return PRDC(*(mean for mean, _ in scores), *(error for _, error in scores))
+
+
+@dataclass(frozen=True)
+class Balls:
+    """What lies in whose k-NN ball, sample by sample.
+
+    is_precise    inside some real ball, bool [M]
+    balls_around  number of wide real balls around it, int64 [M]
+    is_recalled   inside some synthetic ball, bool [N]
+    is_covered    has a synthetic sample inside its wide ball, bool [N]
+    real_radii    squared radii of the wide balls, in the scale of the frame, float64 [N]
+    """
+
+    is_precise: Tensor
+    balls_around: Tensor
+    is_recalled: Tensor
+    is_covered: Tensor
+    real_radii: Tensor
+
+
+def balls(
+    *, real: Tensor, synthetic: Tensor, precision_recall_k: int, density_coverage_k: int
+) -> Balls:
+    """Decide for every sample of both sets what `prdc` takes the means of."""
     most = max(precision_recall_k, density_coverage_k)
     check_features(real=real, synthetic=synthetic, at_least=most + 1)
     reals, synthetics = in_one_frame(real, synthetic)
@@ -75,47 +113,43 @@ def prdc(
     for tile in tiles(synthetics, reals):
         rows = tile.rows
         columns = tile.columns
-        is_precise[rows] |= _is_inside(tile, narrow[None, columns]).any(1)
-        is_recalled[columns] |= _is_inside(tile, synthetic_narrow[rows, None]).any(0)
+        is_precise[rows] |= is_inside(tile, narrow[None, columns]).any(1)
+        is_recalled[columns] |= is_inside(tile, synthetic_narrow[rows, None]).any(0)
 
-        is_inside = _is_inside(tile, wide[None, columns])  # [B, C]
-        is_covered[columns] |= is_inside.any(0)
-        balls_around[rows] += is_inside.float().mv(reals.weight[columns].float()).long()
+        in_wide = is_inside(tile, wide[None, columns])  # [B, C]
+        is_covered[columns] |= in_wide.any(0)
+        balls_around[rows] += in_wide.float().mv(reals.weight[columns].float()).long()
 
-    scores = (
-        _mean(is_precise, synthetics),
-        _mean(is_recalled, reals),
-        _mean(balls_around.double() / density_coverage_k, synthetics),
-        _mean(is_covered, reals),
+    return Balls(
+        is_precise[synthetics.inverse],
+        balls_around[synthetics.inverse],
+        is_recalled[reals.inverse],
+        is_covered[reals.inverse],
+        wide[reals.inverse],
     )
-    return PRDC(*(mean for mean, _ in scores), *(error for _, error in scores))
 
 
-def _mean(values: Tensor, points: Points) -> tuple[float, float]:
-    """Return the mean over all samples of a value of their distinct rows [M], and its error."""
+def _mean(values: Tensor) -> tuple[float, float]:
+    """Return the mean of a value of each sample [N], and its standard error."""
     values = values.double()
-    weight = points.weight.double()
-    n = int(points.weight.sum())
-
-    mean = (values * weight).sum() / n
-    variance = ((values - mean).square() * weight).sum() / n
-    return float(mean), float((variance / n).sqrt())
+    mean = values.mean()
+    return float(mean), float(((values - mean).square().mean() / len(values)).sqrt())
 
 
-def _is_inside(tile: Tile, ball: Tensor) -> Tensor:
+def is_inside(tile: Tile, ball: Tensor) -> Tensor:
     """Decide exactly which pairs of a tile are inside a closed ball, bool [B, C].
 
     ball  its squared radius, float64 [B, 1] or [1, C]
     """
     rounded = ball.to(tile.at_least.dtype)
-    is_inside = tile.at_most <= rounded
+    inside = tile.at_most <= rounded
     may_be_inside = tile.at_least <= rounded
 
     # The bounds leave some pairs open: decide them by their exact distances.
-    i, j = (is_inside ^ may_be_inside).nonzero(as_tuple=True)
+    i, j = (inside ^ may_be_inside).nonzero(as_tuple=True)
     if len(i):
-        is_inside[i, j] = tile.exact(i, j) <= ball.expand(is_inside.shape)[i, j]
-    return is_inside
+        inside[i, j] = tile.exact(i, j) <= ball.expand(inside.shape)[i, j]
+    return inside
 
 
 class PrecisionRecallDensityCoverage(Metric):

@@ -1,0 +1,91 @@
+"""Precision and recall by balls that no outlier can blow up, and when the published recall fails.
+
+Recall as published (Kynkäänniemi et al. 2019) counts the real samples inside some k-NN ball of the
+synthetic set. One synthetic outlier far from all others has a ball that holds everything.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from imglab.metrics.neighbours import kth_squared_distance, tiles
+from imglab.metrics.points import in_one_frame
+from imglab.metrics.prdc import is_inside
+from imglab.metrics.undefined import check_features
+
+BOUND = 0.9
+"""Quantile of the real radii at which all radii are cut.
+
+A lower one cuts more balls that describe the thin regions of the real data, which is where recall
+is lost first. A higher one lets more outliers among the real samples decide. At .9 nine real balls
+of ten are as published, and up to a tenth of the real samples may be outliers.
+"""
+
+LEAST_PRECISION = 0.1
+"""Below this precision nine synthetic balls of ten have their centre where no real data are."""
+
+LEAST_COVERAGE = 0.1
+"""Below this coverage nine real samples of ten have no synthetic one among their neighbours."""
+
+
+class BoundedPR(NamedTuple):
+    """Precision and recall in [0, 1]."""
+
+    precision: float
+    recall: float
+
+
+def bounded_precision_recall(*, real: Tensor, synthetic: Tensor, k: int = 3) -> BoundedPR:
+    """Return precision and recall with the radii of both sets cut at a quantile of the real radii.
+
+    real, synthetic  float [N, D] and [M, D]; each more than k samples, else `Undefined`
+
+    precision  share of synthetic samples inside some real ball
+    recall     share of real samples inside some synthetic ball
+
+    A ball reaches to the k-th nearest sample of the same set, but no further than the `BOUND`
+    quantile of these distances among the real samples (the lower of two neighbours, so that it is
+    one of them). A synthetic sample recalls only what is as near as real samples are to each
+    other. Cutting the radii is also done in Salvy et al. 2025 (Clipped Density and Clipped
+    Coverage), there at the median.
+    """
+    check_features(real=real, synthetic=synthetic, at_least=k + 1)
+    reals, synthetics = in_one_frame(real, synthetic)
+
+    (radii,) = kth_squared_distance(reals, (k,))
+    (synthetic_radii,) = kth_squared_distance(synthetics, (k,))
+    limit = bound_of_radii(radii[reals.inverse])
+    radii.clamp_(max=limit)
+    synthetic_radii.clamp_(max=limit)
+
+    is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
+    is_recalled = torch.zeros(len(reals), dtype=torch.bool)
+    for tile in tiles(synthetics, reals):
+        is_precise[tile.rows] |= is_inside(tile, radii[None, tile.columns]).any(1)
+        is_recalled[tile.columns] |= is_inside(tile, synthetic_radii[tile.rows, None]).any(0)
+
+    precision = is_precise[synthetics.inverse].double().mean()
+    recall = is_recalled[reals.inverse].double().mean()
+    return BoundedPR(float(precision), float(recall))
+
+
+def bound_of_radii(radii: Tensor) -> float:
+    """Return the radius at which balls are cut, given those of all real samples, [N]."""
+    position = max(1, round(BOUND * len(radii)))
+    return float(radii.kthvalue(position).values)
+
+
+def why_recall_is_withheld(*, precision: float, coverage: float) -> str | None:
+    """Say why the published recall must not be read at these values; None: it may be.
+
+    Recall describes the support of the data only while synthetic balls stand where real data are.
+    In full collapse it can rise to 1, from a single ball.
+    """
+    if precision < LEAST_PRECISION:
+        return f"precision is {precision:.3f}: below {LEAST_PRECISION}, recall measures outliers"
+    if coverage < LEAST_COVERAGE:
+        return f"coverage is {coverage:.3f}: below {LEAST_COVERAGE}, recall measures outliers"
+    return None
