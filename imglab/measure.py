@@ -18,7 +18,6 @@ from imglab.metrics import (
     PRDC,
     Undefined,
     duplicate_share,
-    frechet_standard_error,
     nearest_distance,
     nearest_samples,
     prdc,
@@ -131,11 +130,7 @@ class Measure:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         reference = self._real[self._reference]
 
-        scores = self._compare(reference, features)
-        scores.add(
-            ("fid_se",),
-            lambda: [frechet_standard_error(real=reference.moments, synthetic=features)],
-        )
+        scores = self._compare(reference, features, errors=True)
         self._compare_with_train(scores, samples, features)
         self._compare_sources(scores, samples, features)
         self._compare_classes(scores, samples, features)
@@ -181,8 +176,16 @@ class Measure:
         floor = {"verifier_precision": of_accepted.floor.get("precision")}
         return Measures(values, reasons, floor=floor)
 
-    def _compare(self, reference: Reference, synthetic: Tensor) -> MetricValues:
-        return compare(real=reference, synthetic=synthetic, **self._neighbours)
+    def _compare(
+        self, reference: Reference, synthetic: Tensor, *, errors: bool = False
+    ) -> MetricValues:
+        return compare(
+            real=reference,
+            synthetic=synthetic,
+            precision_recall_k=self._neighbours["precision_recall_k"],
+            density_coverage_k=self._neighbours["density_coverage_k"],
+            errors=errors,
+        )
 
     def _compare_sources(self, scores: MetricValues, samples: Samples, features: Tensor) -> None:
         """Score what each model of several drew by itself; sizes differ, so without floors."""

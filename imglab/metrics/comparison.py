@@ -5,20 +5,54 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from imglab.metrics.frechet import Moments, frechet_of_moments
-from imglab.metrics.kernel import kernel_distance
-from imglab.metrics.prdc import PRDC, prdc
+from imglab.metrics.bounded import bounded_precision_recall, why_recall_is_withheld
+from imglab.metrics.errors import neighbour_errors
+from imglab.metrics.frechet import Moments, frechet_of_moments, frechet_parts
+from imglab.metrics.influence import frechet_errors
+from imglab.metrics.kernel import kernel_distance_of_both, standardised
+from imglab.metrics.pairwise import SCALARS
+from imglab.metrics.prdc import PRDC, balls, prdc_of
+from imglab.metrics.probabilistic import probabilistic_precision_recall
+from imglab.metrics.tails import tails_of
+from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.metrics.vendi import vendi_score
 
-DISTRIBUTION = ("fid", "kid", "precision", "recall", "density", "coverage", "vendi")
+DISTRIBUTION = (
+    "fid",
+    "fid_mean",
+    "fid_variance",
+    "fid_rest",
+    "kid",
+    "kid_standard",
+    "precision",
+    "recall",
+    "precision_bounded",
+    "recall_bounded",
+    "precision_probabilistic",
+    "recall_probabilistic",
+    "density",
+    "coverage",
+    "recall_by_decile",
+    "coverage_by_decile",
+    "two_sample_auc",
+    "vendi",
+)
 """Metrics that have a floor: real against real at the same two sizes."""
+
+FRECHET = ("fid", "fid_mean", "fid_variance", "fid_rest")
+
+LOW = 0.025
+"""Quantile below an interval of 95%."""
+
+Value = float | list[float]
+"""A metric's value: a number, or one for each tenth of the real samples."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +67,14 @@ class Reference:
         return Moments.of(self.features)
 
     def frechet(self, synthetic: Tensor) -> list[float]:
-        """Return the Fréchet distance to synthetic features; Undefined with fewer than two rows."""
+        """Return the Fréchet distance to synthetic features, and its parts.
+
+        Raises Undefined with fewer than two rows.
+        """
         check_features(real=self.features, synthetic=synthetic, at_least=2)
-        return [frechet_of_moments(real=self.moments, synthetic=Moments.of(synthetic))]
+        moments = Moments.of(synthetic)
+        distance = frechet_of_moments(real=self.moments, synthetic=moments)
+        return [distance, *frechet_parts(real=self.moments, synthetic=moments)]
 
 
 @dataclass
@@ -45,20 +84,38 @@ class MetricValues:
     values: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def add(self, names: Sequence[str], compute: Callable[[], Sequence[float]]) -> None:
+    def add(self, names: Sequence[str], compute: Callable[[], Sequence[Value | None]]) -> None:
         """Compute the metrics `names`, in this order."""
         try:
-            results: Sequence[float | None] = compute()
+            results: Sequence[Value | None] = compute()
         except Undefined as reason:
             results = [None] * len(names)
             self.reasons.update(dict.fromkeys(names, str(reason)))
 
         for name, value in zip(names, results, strict=True):
-            if value is not None and math.isfinite(value):
+            if _is_finite(value):
                 self.values[name] = value
             else:
                 self.values[name] = None
                 self.reasons.setdefault(name, f"came out as {value}")
+
+    def withhold(self, names: Sequence[str], reason: str) -> None:
+        """Take back values that must not be read, and say why."""
+        for name in names:
+            if self.values.get(name) is not None:
+                self.values[name] = None
+                self.reasons[name] = reason
+
+    def forget(self, name: str) -> None:
+        """Drop a value that nobody asked for."""
+        del self.values[name]
+        self.reasons.pop(name, None)
+
+
+def _is_finite(value: Value | None) -> bool:
+    if isinstance(value, list):
+        return all(math.isfinite(each) for each in value)
+    return value is not None and math.isfinite(value)
 
 
 def compare(
@@ -69,27 +126,129 @@ def compare(
     density_coverage_k: int,
     errors: bool = False,
 ) -> MetricValues:
-    """Compute every metric of `DISTRIBUTION`, and the standard errors that come with them."""
-    scores = MetricValues()
-    scores.add(("fid",), lambda: real.frechet(synthetic))
-    scores.add(("kid", "kid_se"), partial(kernel_distance, real=real.features, synthetic=synthetic))
+    """Compute every metric of `DISTRIBUTION`.
 
-    neighbours = partial(
-        prdc,
+    synthetic  float [N, D]
+    errors     also each scalar metric's standard error over redrawn real and synthetic sets, as
+               `<name>_se` (all but that of `vendi`)
+
+    `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
+    """
+    scores = MetricValues()
+    scores.add(FRECHET, lambda: real.frechet(synthetic))
+    _add_with_errors(scores, real.features, synthetic, errors=errors)
+    _add_neighbours(
+        scores,
         real=real.features,
         synthetic=synthetic,
         precision_recall_k=precision_recall_k,
         density_coverage_k=density_coverage_k,
     )
-    scores.add(PRDC._fields, neighbours)
     scores.add(("vendi",), lambda: [vendi_score(synthetic)])
+
+    if errors:
+        of_frechet = partial(frechet_errors, real=real.features, synthetic=synthetic)
+        scores.add([f"{name}_se" for name in FRECHET], lambda: list(of_frechet().values()))
+        of_neighbours = partial(
+            neighbour_errors,
+            real=real.features,
+            synthetic=synthetic,
+            precision_recall_k=precision_recall_k,
+            density_coverage_k=density_coverage_k,
+        )
+        names = [f"{name}_se" for name in SCALARS]
+        scores.add(names, lambda: list(of_neighbours().values()))
+    _withhold_recall(scores)
     return scores
 
 
-def spread(values: Sequence[float | None]) -> Mapping[str, float] | None:
-    """Return mean and standard deviation of the values that are defined; None: fewer than two."""
+def _add_with_errors(
+    scores: MetricValues, real: Tensor, synthetic: Tensor, *, errors: bool
+) -> None:
+    """Add the metrics that come with their errors."""
+
+    def kid() -> tuple[float, float]:
+        distance = kernel_distance_of_both(real=real, synthetic=synthetic)
+        return distance.value, distance.of_both
+
+    def kid_standard() -> tuple[float, float]:
+        check_features(real=real, synthetic=synthetic, at_least=2)
+        distance = kernel_distance_of_both(
+            real=standardised(real, by=real), synthetic=standardised(synthetic, by=real)
+        )
+        return distance.value, distance.of_both
+
+    metrics: dict[str, Callable[[], tuple[float, float]]] = {
+        "kid": kid,
+        "kid_standard": kid_standard,
+        "two_sample_auc": partial(two_sample_auc, real=real, synthetic=synthetic),
+    }
+    for name, compute in metrics.items():
+        scores.add((name, f"{name}_se"), compute)
+        if not errors:
+            scores.forget(f"{name}_se")
+
+
+def _add_neighbours(
+    scores: MetricValues,
+    *,
+    real: Tensor,
+    synthetic: Tensor,
+    precision_recall_k: int,
+    density_coverage_k: int,
+) -> None:
+    """Add the metrics of nearest neighbours."""
+    flags = cache(
+        partial(
+            balls,
+            real=real,
+            synthetic=synthetic,
+            precision_recall_k=precision_recall_k,
+            density_coverage_k=density_coverage_k,
+        )
+    )
+    scores.add(PRDC._fields[:4], lambda: prdc_of(flags(), density_coverage_k)[:4])
+    scores.add(("recall_by_decile", "coverage_by_decile"), lambda: tails_of(flags()))
+
+    scores.add(
+        ("precision_bounded", "recall_bounded"),
+        partial(bounded_precision_recall, real=real, synthetic=synthetic, k=precision_recall_k),
+    )
+    scores.add(
+        ("precision_probabilistic", "recall_probabilistic"),
+        partial(probabilistic_precision_recall, real=real, synthetic=synthetic),
+    )
+
+
+def _withhold_recall(scores: MetricValues) -> None:
+    """Take back the published recall where it would measure outliers."""
+    precision = scores.values["precision"]
+    coverage = scores.values["coverage"]
+    if precision is None or coverage is None:
+        return
+    reason = why_recall_is_withheld(precision=precision, coverage=coverage)
+    if reason is not None:
+        scores.withhold(("recall", "recall_se", "recall_by_decile"), reason)
+
+
+def spread(values: Sequence[Value | None]) -> Mapping[str, Value] | None:
+    """Return mean, standard deviation and quantiles of the values that are defined.
+
+    mean, sd   over the values
+    low, high  their 2.5% and 97.5% quantiles, interpolated
+
+    Values that are lists are taken element by element. None: fewer than two values are defined.
+
+    >>> spread([1.0, 2.0, 3.0, None])["mean"]
+    2.0
+    """
     defined = [value for value in values if value is not None]
     if len(defined) < 2:
         return None
     tensor = torch.tensor(defined, dtype=torch.float64)
-    return {"mean": float(tensor.mean()), "sd": float(tensor.std())}
+    return {
+        "mean": tensor.mean(0).tolist(),
+        "sd": tensor.std(0).tolist(),
+        "low": tensor.quantile(LOW, 0).tolist(),
+        "high": tensor.quantile(1 - LOW, 0).tolist(),
+    }

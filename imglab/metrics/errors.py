@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
-from imglab.metrics.pairwise import MOST, NEIGHBOURS, Distances, neighbour_scores
+from imglab.metrics.pairwise import MOST, SCALARS, Distances, neighbour_scores
+from imglab.metrics.probabilistic import K
+from imglab.metrics.tails import TENTHS
+from imglab.metrics.undefined import check_features
 
 PARTITIONS = 50
 """Random pairs of halves; the error of a standard error is about 10%."""
@@ -20,9 +23,9 @@ LIST = 64
 def neighbour_errors(
     *, real: Tensor, synthetic: Tensor, precision_recall_k: int, density_coverage_k: int
 ) -> dict[str, float | None]:
-    """Return the standard error of each scalar metric of `NEIGHBOURS`.
+    """Return the standard error of each metric of `SCALARS`.
 
-    real, synthetic  finite float [N, D] and [M, D]
+    real, synthetic  float [N, D] and [M, D], each at least 2 (k + 1) samples, else `Undefined`
 
     Both sets are cut at random into two halves, and the first halves are scored against each
     other, and the second. The two scores are independent draws of the metric at half the sizes,
@@ -36,16 +39,18 @@ def neighbour_errors(
     that neighbours share balls.
 
     Sets of more than 6,000 samples in all are thinned at random in proportion, and the errors
-    scaled by the root of the share. An error is None where the metric is undefined at half the
-    sizes. Time and memory are those of 6,000^2 distances at most.
+    scaled by the root of the share, so time and memory are those of 6,000^2 distances at most. An
+    error is None where recall is withheld in most halves.
     """
+    most = max(precision_recall_k, density_coverage_k, K, TENTHS - 1)
+    check_features(real=real, synthetic=synthetic, at_least=2 * (most + 1))
     share = min(1.0, MOST / (len(real) + len(synthetic)))
     n = int(share * len(real))
     m = int(share * len(synthetic))
     pool = torch.cat([_thinned(real, n, "real"), _thinned(synthetic, m, "synthetic")])
     distances = Distances.of(pool, neighbours=LIST)
 
-    squares: dict[str, list[float]] = {name: [] for name in NEIGHBOURS}
+    squares: dict[str, list[float]] = {name: [] for name in SCALARS}
     for first, second in _halves(n, m):
         scores = [
             neighbour_scores(
@@ -57,12 +62,12 @@ def neighbour_errors(
             )
             for part in (first, second)
         ]
-        for name in NEIGHBOURS:
+        for name in SCALARS:
             one, other = (each[name] for each in scores)
-            if isinstance(one, float) and isinstance(other, float):
+            if one is not None and other is not None:
                 squares[name].append((one - other) ** 2)
 
-    return {name: _error(each, share) for name, each in squares.items() if "decile" not in name}
+    return {name: _error(each, share) for name, each in squares.items()}
 
 
 def _halves(n: int, m: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
@@ -86,7 +91,7 @@ def _thinned(features: Tensor, size: int, name: str) -> Tensor:
 
 def _error(squares: list[float], share: float) -> float | None:
     """Return the standard error, from squared differences between halves."""
-    if len(squares) < PARTITIONS:
+    if len(squares) < PARTITIONS / 2:
         return None
     at_half = sum(squares) / len(squares) / 2
     return float((at_half / 2 * share) ** 0.5)

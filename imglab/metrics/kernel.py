@@ -15,19 +15,19 @@ BLOCK = 1024
 
 
 class KernelDistance(NamedTuple):
-    """The unbiased MMD^2, and its standard errors over the draws of the two sets.
-
-    of_real, of_synthetic  the parts that each draw contributes; their squares add
-    """
+    """The unbiased MMD^2, and its standard errors over redrawn samples of one or of both sets."""
 
     value: float
-    of_real: float
     of_synthetic: float
+    of_both: float
 
-    @property
-    def error(self) -> float:
-        """The standard error over redrawn real and synthetic sets."""
-        return math.hypot(self.of_real, self.of_synthetic)
+
+class _Sums(NamedTuple):
+    """Sums of a kernel matrix [N, M]: by row [N], by column [M], and of all squares."""
+
+    rows: Tensor
+    columns: Tensor
+    squares: float
 
 
 def kernel_distance(*, real: Tensor, synthetic: Tensor) -> tuple[float, float]:
@@ -49,7 +49,7 @@ def kernel_distance_standardised(*, real: Tensor, synthetic: Tensor) -> tuple[fl
 
     The kernel of raw features depends on their unit and on their mean: of features that are
     never negative it has no scale that can be read. Standardised, each dimension counts alike,
-    and two sets whose means differ by one standard deviation in every dimension are at about 1.7.
+    and 0 is no difference.
     A dimension that is constant in the real set is only centred: in it there is no scale, so it
     counts in its own unit.
     """
@@ -70,29 +70,53 @@ def standardised(features: Tensor, *, by: Tensor) -> Tensor:
 
 
 def kernel_distance_of_both(*, real: Tensor, synthetic: Tensor) -> KernelDistance:
-    """Return the same with the errors over both draws, each the jackknife's over its samples.
+    """Return the unbiased MMD^2 with its standard errors over one draw and over both.
 
-    Where the distributions are equal, the jackknife counts the spread about 1.4 times too large.
+    Each is the jackknife's. A jackknife counts the spread of pairs twice, which is all there is
+    where the distributions are equal. So the error over both draws has that spread taken out once
+    and is never below it: with h the doubly centred kernel of the pooled samples, it is E h^2
+    times 2 / M(M-1) + 2 / N(N-1) + 4 / MN (Gretton et al. 2012, section 4, for the null).
     """
     check_features(real=real, synthetic=synthetic, at_least=2)
     x = real.double()
     y = synthetic.double()
+    m = len(x)
+    n = len(y)
 
     # Sums of the kernel over pairs of different samples, one for each sample.
-    of_real = _sums(x, x)[0] - _self_kernel(x)  # [M]
-    of_synthetic = _sums(y, y)[0] - _self_kernel(y)  # [N]
-    cross, cross_of_real = _sums(y, x)  # [N], [M]
+    real_sums = _sums(x, x, is_self=True)
+    synthetic_sums = _sums(y, y, is_self=True)
+    cross = _sums(y, x)
 
-    value = _mean_of_pairs(of_real) + _mean_of_pairs(of_synthetic) - 2 * cross.sum() / (
-        len(x) * len(y)
-    )
-    return KernelDistance(
-        float(value), _jackknife(of_real, cross_of_real, len(y)), _jackknife(of_synthetic, cross, len(x))
-    )
+    within = real_sums.rows.sum() / (m * (m - 1)) + synthetic_sums.rows.sum() / (n * (n - 1))
+    value = float(within - 2 * cross.rows.sum() / (m * n))
+    of_real = _jackknife(real_sums.rows, cross.columns, n)
+    of_synthetic = _jackknife(synthetic_sums.rows, cross.rows, m)
+
+    # E h^2 over the pooled pairs: mean square, less what the row means explain.
+    pairs = (m + n) * (m + n - 1)
+    rows = torch.cat([real_sums.rows + cross.columns, synthetic_sums.rows + cross.rows])
+    row_means = rows / (m + n - 1)
+    squares = (real_sums.squares + synthetic_sums.squares + 2 * cross.squares) / pairs
+    of_pairs = float(squares - 2 * row_means.square().mean() + row_means.mean().square())
+    of_pairs *= 2 / (m * (m - 1)) + 2 / (n * (n - 1)) + 4 / (m * n)
+
+    jackknife = of_real**2 + of_synthetic**2
+    error = math.sqrt(max(jackknife - of_pairs, of_pairs))
+    return KernelDistance(value, of_synthetic, error)
 
 
-def _mean_of_pairs(sums: Tensor) -> Tensor:
-    return sums.sum() / (len(sums) * (len(sums) - 1))
+def rough_kernel_distance(*, real: Tensor, synthetic: Tensor) -> float:
+    """Return the unbiased MMD^2 of float32 features of about unit size, to about 1e-6.
+
+    It takes a fraction of the time of the others, which is worth it for many pairs of sets.
+    """
+    m = len(real)
+    n = len(synthetic)
+    within_real = _sum_of_kernel(real, real) - _sum_of_diagonal(real)
+    within = _sum_of_kernel(synthetic, synthetic) - _sum_of_diagonal(synthetic)
+    cross = _sum_of_kernel(real, synthetic)
+    return within_real / (m * (m - 1)) + within / (n * (n - 1)) - 2 * cross / (m * n)
 
 
 def _jackknife(within: Tensor, cross: Tensor, others: int) -> float:
@@ -111,22 +135,31 @@ def _jackknife(within: Tensor, cross: Tensor, others: int) -> float:
     return float(((n - 1) * without.var(correction=0)).sqrt())
 
 
-def _sums(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum kernel(a_i, b_j) over j and over i, block by block, float64 [len(a)], [len(b)]."""
+def _sums(a: Tensor, b: Tensor, *, is_self: bool = False) -> _Sums:
+    """Add up kernel(a_i, b_j), block by block; is_self: a is b, and i = j is left out."""
     rows = torch.zeros(len(a), dtype=a.dtype)
     columns = torch.zeros(len(b), dtype=b.dtype)
+    squares = 0.0
     for i in range(0, len(a), BLOCK):
         for j in range(0, len(b), BLOCK):
-            kernel = _kernel(a[i : i + BLOCK], b[j : j + BLOCK])
+            kernel = (a[i : i + BLOCK] @ b[j : j + BLOCK].T).div_(a.shape[1]).add_(1).pow_(3)
+            if is_self and i == j:
+                kernel.fill_diagonal_(0)
             rows[i : i + BLOCK] += kernel.sum(1)
             columns[j : j + BLOCK] += kernel.sum(0)
-    return rows, columns
+            squares += float(kernel.square_().sum())
+    return _Sums(rows, columns, squares)
 
 
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T).div_(a.shape[1]).add_(1).pow_(3)
+def _sum_of_kernel(a: Tensor, b: Tensor) -> float:
+    """Add up kernel(a_i, b_j) over all pairs: rows in float32, their sums in float64."""
+    total = 0.0
+    for rows in a.split(BLOCK):
+        kernel = (rows @ b.T).div_(a.shape[1]).add_(1)
+        total += float((kernel * kernel).mul_(kernel).sum(1).double().sum())
+    return total
 
 
-def _self_kernel(a: Tensor) -> Tensor:
-    """Return kernel(a_i, a_i), float64 [len(a)]."""
-    return (a.square().sum(1) / a.shape[1] + 1) ** 3
+def _sum_of_diagonal(a: Tensor) -> float:
+    lengths = a.double().square().sum(1)
+    return float(((lengths / a.shape[1] + 1) ** 3).sum())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imglab.metrics.bounded import bound_of_radii, why_recall_is_withheld
-from imglab.metrics.probabilistic import K, STRETCH, outside
+from imglab.metrics.probabilistic import STRETCH, K, outside
 from imglab.metrics.tails import TENTHS, tenths, thinnest_first
 
 MOST = 6000
@@ -23,7 +23,7 @@ MOST = 6000
 ROWS = 512
 """Rows whose distances are taken at a time."""
 
-NEIGHBOURS = (
+SCALARS = (
     "precision",
     "recall",
     "precision_bounded",
@@ -32,10 +32,11 @@ NEIGHBOURS = (
     "recall_probabilistic",
     "density",
     "coverage",
-    "recall_by_decile",
-    "coverage_by_decile",
 )
-"""The metrics that come from distances."""
+"""The metrics of distances that are one number."""
+
+NEIGHBOURS = (*SCALARS, "recall_by_decile", "coverage_by_decile")
+"""All metrics that come from distances."""
 
 
 @dataclass(frozen=True)

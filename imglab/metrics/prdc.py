@@ -66,6 +66,11 @@ def prdc(
         precision_recall_k=precision_recall_k,
         density_coverage_k=density_coverage_k,
     )
+    return prdc_of(flags, density_coverage_k)
+
+
+def prdc_of(flags: Balls, density_coverage_k: int) -> PRDC:
+    """Take the means of what `balls` decided."""
     scores = (
         _mean(flags.is_precise),
         _mean(flags.is_recalled),

@@ -1,13 +1,28 @@
-"""All distribution metrics between disjoint random parts of one set of real samples: the floors."""
+"""All distribution metrics between disjoint random parts of one set of real samples: the floors.
+
+What a pair of parts has in common with the next is computed once for the whole pool: distances,
+kernel and, where there are fewer samples than features, inner products.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from imglab.metrics.comparison import Reference, compare
+from imglab.metrics.comparison import DISTRIBUTION, MetricValues, Reference, compare
+from imglab.metrics.frechet import FrechetParts, Moments, frechet_parts
+from imglab.metrics.kernel import rough_kernel_distance, standardised
+from imglab.metrics.pairwise import MOST, Distances, neighbour_scores
+from imglab.metrics.two_sample import two_sample_auc
+from imglab.metrics.vendi import vendi_score
+
+BATCH = 25
+"""Splits whose kernel sums are taken in one product."""
 
 
 def split_scores(
@@ -21,17 +36,140 @@ def split_scores(
 ) -> Iterator[dict[str, Any]]:
     """Yield every metric of `DISTRIBUTION` for each split of a pool of real features.
 
-    pool    float [P, D], P >= n_real + n_synthetic
+    pool    finite float [P, D], P >= n_real + n_synthetic
     orders  permutations of the pool, int64 [P]: the first `n_real` samples stand for the real ones,
             the next `n_synthetic` for the synthetic ones
 
-    A metric that is undefined at these sizes is None.
+    A metric that is undefined at these sizes is None. Values agree with those of `compare` up to
+    the rounding of float32. A pool of more than 6,000 samples is compared split by split. With
+    more features than samples, most of the time goes into eigenvalues, O(n^3) for each split.
     """
-    for order in orders:
-        scores = compare(
-            real=Reference(pool[order[:n_real]]),
-            synthetic=pool[order[n_real : n_real + n_synthetic]],
-            precision_recall_k=precision_recall_k,
-            density_coverage_k=density_coverage_k,
+    if len(pool) < n_real + n_synthetic:
+        raise ValueError(f"{n_real} + {n_synthetic} samples of a pool of {len(pool)}")
+    parts = ((order[:n_real], order[n_real : n_real + n_synthetic]) for order in orders)
+
+    if len(pool) > MOST:
+        for real, synthetic in parts:
+            scores = compare(
+                real=Reference(pool[real]),
+                synthetic=pool[synthetic],
+                precision_recall_k=precision_recall_k,
+                density_coverage_k=density_coverage_k,
+            )
+            yield scores.values
+        return
+
+    ks = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+    scorer = _Pool(pool, n_real, n_synthetic, ks)
+    while batch := list(islice(parts, BATCH)):
+        yield from scorer.scores(batch)
+
+
+class _Pool:
+    """Features of P real samples, and what is computed of all pairs of them, once."""
+
+    def __init__(self, features: Tensor, n_real: int, n_synthetic: int, ks: dict[str, int]) -> None:
+        self.features = features
+        self._values = features.double()
+        self._ks = ks
+
+        # So many neighbours hold k members of the smaller part, with few exceptions.
+        share = min(n_real, n_synthetic) / len(features)
+        self._distances = Distances.of(features, neighbours=int(3 * max(*ks.values(), 5) / share))
+
+        products = self._values @ self._values.T
+        self._kernel = (products / features.shape[1] + 1).pow_(3)
+        self._kernel.fill_diagonal_(0)
+
+        self._centred: Tensor | None = None
+        if min(n_real, n_synthetic) <= features.shape[1]:
+            centred = self._values - self._values.mean(0)
+            self._centred = centred @ centred.T
+
+    def scores(self, batch: list[tuple[Tensor, Tensor]]) -> Iterator[dict[str, Any]]:
+        """Yield the metrics of each pair of parts."""
+        distances = self._kernel_distances(batch)
+        for (real, synthetic), kernel_distance in zip(batch, distances, strict=True):
+            scores = MetricValues()
+            self._add_others(scores, real, synthetic)
+            scores.add(("kid",), partial(list, [kernel_distance]))
+            of_neighbours = neighbour_scores(
+                self._distances, real=real, synthetic=synthetic, **self._ks
+            )
+            yield {name: (scores.values | of_neighbours)[name] for name in DISTRIBUTION}
+
+    def _add_others(self, scores: MetricValues, real: Tensor, synthetic: Tensor) -> None:
+        """Add the metrics that come neither from distances nor from the common kernel."""
+        reals = self.features[real]
+        synthetics = self.features[synthetic]
+
+        def fid() -> list[float]:
+            parts = self._frechet(real, synthetic)
+            return [sum(parts), *parts]
+
+        def kid_standard() -> list[float]:
+            return [
+                rough_kernel_distance(
+                    real=standardised(reals, by=reals).float(),
+                    synthetic=standardised(synthetics, by=reals).float(),
+                )
+            ]
+
+        scores.add(("fid", "fid_mean", "fid_variance", "fid_rest"), fid)
+        scores.add(("kid_standard",), kid_standard)
+        scores.add(
+            ("two_sample_auc",),
+            lambda: two_sample_auc(real=reals, synthetic=synthetics)[:1],
         )
-        yield scores.values
+        scores.add(("vendi",), lambda: [vendi_score(synthetics)])
+
+    def _frechet(self, real: Tensor, synthetic: Tensor) -> FrechetParts:
+        """Return the parts of the Fréchet distance, from inner products where they are fewer."""
+        if self._centred is None:
+            return frechet_parts(
+                real=Moments.of(self._values[real]),
+                synthetic=Moments.of(self._values[synthetic]),
+            )
+
+        of_real = self._centred[real][:, real]
+        of_synthetic = self._centred[synthetic][:, synthetic]
+        cross = self._centred[real][:, synthetic]  # [N, M]
+        mean = float(of_real.mean() + of_synthetic.mean() - 2 * cross.mean())
+        real_variance = _variance(of_real)
+        synthetic_variance = _variance(of_synthetic)
+
+        # The trace of the root is the sum of the singular values of the centred cross products.
+        cross = cross - cross.mean(0) - cross.mean(1, keepdim=True) + cross.mean()
+        if len(cross) > cross.shape[1]:
+            cross = cross.T
+        values = torch.linalg.eigvalsh(cross @ cross.T).clamp(min=0)
+        root = float(values.sqrt().sum()) / ((len(real) - 1) * (len(synthetic) - 1)) ** 0.5
+
+        variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
+        rest = max(0.0, 2 * ((real_variance * synthetic_variance) ** 0.5 - root))
+        return FrechetParts(max(0.0, mean), variance, rest)
+
+    def _kernel_distances(self, batch: list[tuple[Tensor, Tensor]]) -> list[float]:
+        """Return the kernel distance of each pair of parts."""
+        count = len(batch)
+        members = torch.zeros(len(self.features), 2 * count, dtype=torch.float64)
+        for column, (real, synthetic) in enumerate(batch):
+            members[real, column] = 1
+            members[synthetic, count + column] = 1
+
+        sums = self._kernel @ members  # of each sample's kernel with each part, [P, 2 * count]
+        reals = members[:, :count]
+        synthetics = members[:, count:]
+        n = reals.sum(0)
+        m = synthetics.sum(0)
+        within = (reals * sums[:, :count]).sum(0) / (n * (n - 1))
+        within_synthetic = (synthetics * sums[:, count:]).sum(0) / (m * (m - 1))
+        cross = (synthetics * sums[:, :count]).sum(0) / (n * m)
+        distances: list[float] = (within + within_synthetic - 2 * cross).tolist()
+        return distances
+
+
+def _variance(products: Tensor) -> float:
+    """Return the total variance of n samples, given their inner products [n, n]."""
+    n = len(products)
+    return float(products.trace() - products.sum() / n) / (n - 1)

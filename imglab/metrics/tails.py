@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imglab.metrics.prdc import balls
+from imglab.metrics.prdc import Balls, balls
 from imglab.metrics.undefined import Undefined
 
 TENTHS = 10
@@ -40,8 +40,14 @@ def by_decile(
         precision_recall_k=precision_recall_k,
         density_coverage_k=density_coverage_k,
     )
-    if len(real) < TENTHS:
-        raise Undefined(f"needs at least {TENTHS} real samples, has {len(real)}")
+    return tails_of(flags)
+
+
+def tails_of(flags: Balls) -> Tails:
+    """Take the means, by tenths, of what `balls` decided."""
+    size = len(flags.real_radii)
+    if size < TENTHS:
+        raise Undefined(f"needs at least {TENTHS} real samples, has {size}")
     order = thinnest_first(flags.real_radii)
     return Tails(tenths(flags.is_recalled, order), tenths(flags.is_covered, order))
 
