@@ -102,7 +102,7 @@ class MetricValues:
     def withhold(self, names: Sequence[str], reason: str) -> None:
         """Take back values that must not be read, and say why."""
         for name in names:
-            if self.values.get(name) is not None:
+            if name in self.values:
                 self.values[name] = None
                 self.reasons[name] = reason
 

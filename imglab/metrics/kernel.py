@@ -51,7 +51,7 @@ def kernel_distance_standardised(*, real: Tensor, synthetic: Tensor) -> tuple[fl
     never negative it has no scale that can be read. Standardised, each dimension counts alike,
     and 0 is no difference.
     A dimension that is constant in the real set is only centred: in it there is no scale, so it
-    counts in its own unit.
+    counts in its own unit. Errors of it hold the standardisation fixed.
     """
     return kernel_distance(
         real=standardised(real, by=real), synthetic=standardised(synthetic, by=real)

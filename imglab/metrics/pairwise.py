@@ -112,7 +112,8 @@ def neighbour_scores(
 
     real, synthetic  which samples, int64 [N], [M]
 
-    One that is undefined at these sizes is None, as is a recall that must be withheld.
+    All are None if one of them is undefined at these sizes (fewer than 10 real samples, no more
+    than k of either kind). A recall that must be withheld is None.
     """
     most = max(precision_recall_k, density_coverage_k, K)
     if len(real) <= max(most, TENTHS - 1) or len(synthetic) <= most:

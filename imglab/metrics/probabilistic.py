@@ -36,7 +36,9 @@ def probabilistic_precision_recall(*, real: Tensor, synthetic: Tensor) -> Probab
     A sample x_i of a set with radius R supports a point y with probability
     max(0, 1 - |y - x_i| / R), and the set supports it with 1 - prod_i (1 - that). R is 1.2 times
     the mean distance of the set's samples to their 4th nearest neighbour in the set: ONE radius
-    for the whole set, so that an outlier weighs 1/N in it and has no ball of its own.
+    for the whole set, so an outlier has no ball of its own. It is a mean, though: a synthetic
+    outlier at the distance L adds 1.2 L / M to the radius, so one that is far enough still makes
+    recall rise to 1, as the published one does.
 
     precision  mean over synthetic samples of the probability that the real set supports them
     recall     mean over real samples of the probability that the synthetic set supports them

@@ -31,8 +31,9 @@ def by_decile(
     The density at a real sample is judged by the distance to its k-th nearest other real sample
     (k = density_coverage_k): the first tenth has the largest distances, so it is the tail.
 
-    Equal distributions cover all tenths alike, since a ball's share of synthetic samples does not
-    depend on its size. Recall differs between tenths even then: compare with the floor.
+    Equal distributions cover the tenths nearly alike, since a ball's share of synthetic samples
+    does not depend on its size. The last tenth is covered a little less, as its balls are small by
+    chance, too. Recall differs between tenths even then: compare with the floor.
     """
     flags = balls(
         real=real,

@@ -89,7 +89,9 @@ class _Classifier:
         self._square_deviation = spread.where(spread > 0, torch.ones_like(spread))
 
         is_synthetic = np.repeat([0, 1], [len(real), len(synthetic)])
-        self._fit: Any = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000)
+        self._fit: Any = LogisticRegression(
+            C=STRENGTH, class_weight="balanced", tol=1e-3, max_iter=1000
+        )
         self._fit.fit(self._inputs(values).numpy(), is_synthetic)
 
     def scores(self, features: Tensor) -> Tensor:
