@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from imglab import seeds
 from imglab.metrics.pairwise import MOST, SCALARS, Distances, neighbour_scores
 from imglab.metrics.probabilistic import K
 from imglab.metrics.tails import TENTHS
 from imglab.metrics.undefined import check_features
+from imglab.seeds import generator
 
 PARTITIONS = 50
 """Random pairs of halves; the error of a standard error is about 10%."""
@@ -73,9 +73,9 @@ def neighbour_errors(
 def _halves(n: int, m: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
     """Yield pairs of disjoint halves of n real samples and of m synthetic ones after them."""
     for number in range(PARTITIONS):
-        generator = seeds.generator("halves", number)
-        real = torch.randperm(n, generator=generator)
-        synthetic = n + torch.randperm(m, generator=generator)
+        random = generator("halves", number)
+        real = torch.randperm(n, generator=random)
+        synthetic = n + torch.randperm(m, generator=random)
         yield (
             (real[: n // 2], synthetic[: m // 2]),
             (real[n // 2 : 2 * (n // 2)], synthetic[m // 2 : 2 * (m // 2)]),
@@ -85,7 +85,7 @@ def _halves(n: int, m: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tenso
 def _thinned(features: Tensor, size: int, name: str) -> Tensor:
     if size == len(features):
         return features
-    order = torch.randperm(len(features), generator=seeds.generator("thinned", name))
+    order = torch.randperm(len(features), generator=generator("thinned", name))
     return features[order[:size]]
 
 

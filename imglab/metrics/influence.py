@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from imglab import seeds
 from imglab.metrics.undefined import check_features
+from imglab.seeds import generator
 
 PARTS: tuple[str, ...] = ("fid", "mean", "variance", "rest")
 
@@ -59,7 +59,7 @@ def _variances_without_difference(pooled: Tensor, n: int) -> dict[str, float]:
         cuts = 1
     means = dict.fromkeys(PARTS, 0.0)
     for number in range(cuts):
-        order = torch.randperm(len(pooled), generator=seeds.generator("cut", number))
+        order = torch.randperm(len(pooled), generator=generator("cut", number))
         mixed = pooled[order]
         for name, variance in _variances(mixed[:n], mixed[n:]).items():
             means[name] += variance / cuts

@@ -9,9 +9,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from imglab import seeds
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.undefined import check_features
+from imglab.seeds import generator
 
 FOLDS = 2
 LEAST = 20
@@ -68,7 +68,7 @@ def _halves(size: int, name: str) -> Tensor:
 
     Each half gets the same number of samples, or one more.
     """
-    order = torch.randperm(size, generator=seeds.generator("two-sample test", name, size))
+    order = torch.randperm(size, generator=generator("two-sample test", name, size))
     return order % FOLDS
 
 

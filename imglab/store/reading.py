@@ -222,7 +222,10 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
 def _is_floor(value: object) -> bool:
     if not isinstance(value, dict):
         return value is None
-    if not is_number(value.get("mean")) or "sd" not in value:
+    mean = value.get("mean")
+    if isinstance(mean, list):
+        return bool(mean) and all(map(is_number, mean))
+    if not is_number(mean) or "sd" not in value:
         return False
     return value["sd"] is None or is_number(value["sd"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from imglab.metrics.splits import split_scores
 from tests.metrics.intervals import redraw
 from tests.metrics.references import normal
 
-KS = {"precision_recall_k": 3, "density_coverage_k": 5}
+KS: dict[str, Any] = {"precision_recall_k": 3, "density_coverage_k": 5}
 
 
 class TestErrors:
@@ -52,7 +54,7 @@ class TestErrors:
         whole = neighbour_errors(real=real, synthetic=synthetic, **KS)
         monkeypatch.setattr("imglab.metrics.errors.MOST", 350)
         thinned = neighbour_errors(real=real, synthetic=synthetic, **KS)
-        ratios = [thinned[name] / whole[name] for name in SCALARS]
+        ratios = [(thinned[name] or 0) / (whole[name] or 1) for name in SCALARS]
         assert np.median(ratios) == pytest.approx(1, abs=0.3)
 
     def test_too_few_samples_to_cut_in_two(self):
@@ -163,6 +165,7 @@ class TestComparison:
             {"mean": 2, "sd": 1, "low": 1.05, "high": 2.95}
         )
         lists = spread([[1.0, 10.0], None, [3.0, 10.0]])
+        assert lists is not None
         assert lists["mean"] == [2, 10]
         assert lists["low"] == pytest.approx([1.05, 10])
         assert spread([1.0, None]) is None
