@@ -90,9 +90,9 @@ def frechet_parts(*, real: Moments, synthetic: Moments) -> FrechetParts:
     is >= 0 by the Cauchy-Schwarz inequality, and zero exactly where one covariance is a multiple
     of the other. So a set that is shifted and scaled as a whole has no rest.
 
-    >>> real = Moments.of(torch.tensor([[0.0], [2.0]]))
-    >>> frechet_parts(real=real, synthetic=Moments.of(torch.tensor([[3.0], [7.0]])))
-    FrechetParts(mean=16.0, variance=2.0, rest=0.0)
+    >>> real = Moments.of(torch.tensor([[-1.0], [0.0], [1.0]]))
+    >>> frechet_parts(real=real, synthetic=Moments.of(torch.tensor([[1.0], [3.0], [5.0]])))
+    FrechetParts(mean=9.0, variance=1.0, rest=0.0)
     """
     mean = float((real.mean - synthetic.mean).square().sum())
     real_variance = float(real.covariance.trace())

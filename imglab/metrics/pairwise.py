@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from imglab.metrics.bounded import bound_of_radii, why_recall_is_withheld
+from imglab.metrics.points import rounded_distances
 from imglab.metrics.probabilistic import STRETCH, K, outside
 from imglab.metrics.tails import TENTHS, tenths, thinnest_first
 
@@ -55,19 +56,11 @@ class Distances:
         """Take the distances of features [P, D], and order the nearest `neighbours` of each."""
         values = features.double()
         values = values - values.mean(0)
-        squares = values.square().sum(1)
-        error = (values.shape[1] + 16) * torch.finfo(torch.float64).eps
-
         matrix = torch.empty(len(values), len(values))
         neighbour = torch.empty(len(values), min(neighbours, len(values) - 1), dtype=torch.int64)
         for start in range(0, len(values), ROWS):
             rows = slice(start, start + ROWS)
-            lengths = squares[rows, None] + squares
-            squared = lengths - 2 * values[rows] @ values.T
-
-            # Equal samples are at distance 0, whatever the rounding error of the product.
-            squared[squared <= error * lengths] = 0
-            matrix[rows] = squared.sqrt_()
+            matrix[rows] = rounded_distances(values[rows], values)
 
             part = matrix[rows].clone()
             part.diagonal(start).fill_(torch.inf)

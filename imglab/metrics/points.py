@@ -97,6 +97,22 @@ def squared_distances(points: Points, i: Tensor, others: Points, j: Tensor) -> T
     return distances
 
 
+def rounded_distances(rows: Tensor, others: Tensor) -> Tensor:
+    """Return Euclidean distances by one product, float64 [B, C], for metrics that may round.
+
+    rows, others  float64 [B, D], [C, D], centred, so that the products are small
+
+    The error of a square is about 1e-16 D of the rows' squared lengths; below it, a distance is 0.
+    So equal rows are at distance exactly 0.
+    """
+    lengths = rows.square().sum(1)[:, None] + others.square().sum(1)
+    squared = lengths - 2 * rows @ others.T
+
+    error = (rows.shape[1] + 16) * torch.finfo(torch.float64).eps
+    squared[squared <= error * lengths] = 0
+    return squared.sqrt_()
+
+
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return `first`, `inverse` and `weight` of `Points`.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imglab.metrics.neighbours import kth_squared_distance
-from imglab.metrics.points import in_one_frame
+from imglab.metrics.points import in_one_frame, rounded_distances
 from imglab.metrics.undefined import check_features
 
 K = 4
@@ -44,15 +44,16 @@ def probabilistic_precision_recall(*, real: Tensor, synthetic: Tensor) -> Probab
     recall     mean over real samples of the probability that the synthetic set supports them
     """
     check_features(real=real, synthetic=synthetic, at_least=K + 1)
-    x = real.double()
-    y = synthetic.double()
+    centre = real.double().mean(0)
+    x = real.double() - centre
+    y = synthetic.double() - centre
     real_radius = support_radius(real)
     synthetic_radius = support_radius(synthetic)
 
     unsupported = torch.ones(len(y), dtype=torch.float64)
     missed = []
     for rows in x.split(BLOCK):
-        distances = torch.cdist(rows, y, compute_mode="donot_use_mm_for_euclid_dist")  # [B, M]
+        distances = rounded_distances(rows, y)  # [B, M]
         unsupported *= outside(distances, real_radius, 0)
         missed.append(outside(distances, synthetic_radius, 1))
     return ProbabilisticPR(1 - float(unsupported.mean()), 1 - float(torch.cat(missed).mean()))

@@ -80,31 +80,34 @@ class _Classifier:
 
     def __init__(self, *, real: Tensor, synthetic: Tensor) -> None:
         values = torch.cat([real, synthetic]).double()
-        self._mean = values.mean(0)
-        deviation = values.std(0)
-        self._deviation = deviation.where(deviation > 0, torch.ones_like(deviation))
-
-        self._square_mean = torch.zeros(1)
-        self._square_deviation = torch.ones(1)
-        squares = self._inputs(values)[:, values.shape[1] :]
-        self._square_mean = squares.mean(0)
-        spread = squares.std(0)
-        self._square_deviation = spread.where(spread > 0, torch.ones_like(spread))
+        self._features = _Standard(values)
+        self._squares = _Standard(self._features.of(values).square())
 
         is_synthetic = np.repeat([0, 1], [len(real), len(synthetic)])
         self._fit: Any = LogisticRegression(
             C=STRENGTH, class_weight="balanced", tol=1e-3, max_iter=1000
         )
-        self._fit.fit(self._inputs(values).numpy(), is_synthetic)
+        self._fit.fit(self._inputs(values), is_synthetic)
 
     def scores(self, features: Tensor) -> Tensor:
         """Return how synthetic samples look, as log odds, float64 [N]."""
-        return torch.from_numpy(self._fit.decision_function(self._inputs(features).numpy()))
+        return torch.from_numpy(self._fit.decision_function(self._inputs(features)))
 
-    def _inputs(self, features: Tensor) -> Tensor:
-        standard = (features.double() - self._mean) / self._deviation
-        squares = (standard.square() - self._square_mean) / self._square_deviation
-        return torch.cat([standard, squares], 1)
+    def _inputs(self, features: Tensor) -> Any:
+        standard = self._features.of(features.double())
+        return torch.cat([standard, self._squares.of(standard.square())], 1).numpy()
+
+
+class _Standard:
+    """Standardises by the mean and the deviation of some values; a constant is only centred."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._mean = values.mean(0)
+        deviation = values.std(0)
+        self._deviation = deviation.where(deviation > 0, torch.ones_like(deviation))
+
+    def of(self, values: Tensor) -> Tensor:
+        return (values - self._mean) / self._deviation
 
 
 def null_of_auc(n_real: int, n_synthetic: int) -> dict[str, float]:

@@ -31,11 +31,14 @@ class TestErrors:
     @pytest.mark.slow
     @pytest.mark.parametrize(("scale", "shift"), [(1, 0), (0.9, 0.3)])
     def test_intervals_of_them_cover(self, scale, shift):
-        """At the null, and where there is a difference."""
+        """At the null, and where there is a difference; coverages are those of all metrics."""
         redrawn = redraw(150, n=200, m=300, d=8, scale=scale, shift=shift)
-        assert 0.9 < np.median(list(redrawn.ratio.values())) < 1.2
-        assert 0.8 < min(redrawn.ratio.values()) < max(redrawn.ratio.values()) < 1.35
-        assert 0.92 < np.median(list(redrawn.inside.values())) < 0.98
+        ratios = list(redrawn.ratio.values())
+        coverages = list(redrawn.inside.values())
+        assert 0.9 < np.median(ratios) < 1.2
+        assert min(ratios) > 0.8
+        assert 0.92 < np.mean(coverages) < 0.98
+        assert min(coverages) > 0.87
 
     def test_the_synthetic_side_is_the_delta_method(self):
         """Against a reference of very many samples only the synthetic draw is left."""
