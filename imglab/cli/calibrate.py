@@ -97,13 +97,10 @@ def _configs(path: Path, changes: list[str], extractors: list[str] | None) -> li
     from imglab.config.load import load_config
     from imglab.config.schema import RunConfig
 
-    configs = []
-    for extractor in extractors or [None]:
-        of_extractor = list(changes)
-        if extractor is not None:
-            of_extractor.append(f"modality.extractor={extractor}")
-
-        config = load_config(path, of_extractor)
+    configs: list[RunConfig] = []
+    choices = [[f"modality.extractor={extractor}"] for extractor in extractors or []]
+    for choice in choices or [[]]:
+        config = load_config(path, [*changes, *choice])
         if not isinstance(config, RunConfig):
             what = "holds several chains, a calibration is of one kind of data"
             raise InputError(Problem(str(path), what, "give a config with one chain"))

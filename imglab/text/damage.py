@@ -229,7 +229,7 @@ def _facts(texts: Sequence[str], strength: float, generator: torch.Generator) ->
         if match[0][0].isdigit():
             choices = numbers
         if float(torch.rand((), generator=generator)) >= strength:
-            return match[0]
+            return str(match[0])
         return choices[int(torch.randint(len(choices), (), generator=generator))]
 
     return [FACT.sub(other, text) for text in texts]

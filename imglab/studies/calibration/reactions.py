@@ -72,12 +72,13 @@ def reaction(
     values     mean over the repeats; None where fewer than half are defined
     units      distance of that mean from the floor's mean, over the floor's standard deviation;
                None where the floor has no spread
-    direction  1 above the floor's 95% range at the greatest strength, -1 below it, 0 inside it;
-               None where the metric is undefined there
+    direction  1 above the floor's 95% range at the greatest strength, -1 below it, 0 inside it, or
+               where the 95% interval of the mean over repeats holds the floor's mean; None where
+               the metric is undefined there
     first      the smallest strength from which on the mean is outside that range on this side
     """
     means = [_mean(of_strength) for of_strength in values]
-    sides = [_side(floor, mean) for mean in means]
+    sides = [_side(floor, of_strength) for of_strength in values]
     direction = sides[-1]
 
     first = None
@@ -146,10 +147,26 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(defined))
 
 
-def _side(floor: Floor, value: float | None) -> int | None:
-    if value is None:
+def _side(floor: Floor, values: Sequence[float | None]) -> int | None:
+    """Return on which side of the floor's range the repeats are; None where undefined."""
+    mean = _mean(values)
+    if mean is None:
         return None
-    return int(value > floor.high) - int(value < floor.low)
+
+    # Damage that only widens a metric's spread moves the mean of a few repeats by chance.
+    if abs(mean - floor.mean) <= _half_width(_defined(values)):
+        return 0
+    return int(mean > floor.high) - int(mean < floor.low)
+
+
+def _half_width(values: Sequence[float]) -> float:
+    """Return half the 95% t-interval of the mean; 0 for a single value, which has none."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return 0.0
+    error = np.std(values, ddof=1) / len(values) ** 0.5
+    return float(t.ppf(QUANTILES[1], len(values) - 1) * error)
 
 
 def _units(floor: Floor, value: float | None) -> float | None:

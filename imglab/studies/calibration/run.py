@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ CACHE = ".cache"
 VERSION = 1
 """Version of the form of calibration.json."""
 
-STRENGTHS = (0.1, 0.25, 0.5, 0.75, 1.0)
 FEWEST = 40
 """Held-out samples that a calibration needs."""
 PARTS = 3
@@ -46,15 +45,17 @@ MOST_SAMPLES = 500
 class Sizes:
     """How many samples are compared, and how often.
 
-    samples  of the reference and of each damaged set; None: a third of the held-out ones, at most
-             `MOST_SAMPLES`
-    splits   random splits behind each floor
-    repeats  splits in which each damage is done at each strength
+    samples    of the reference and of each damaged set; None: a third of the held-out ones, at most
+               `MOST_SAMPLES`
+    splits     random splits behind each floor
+    repeats    splits in which each damage is done at each strength
+    strengths  ascending, in (0, 1]
     """
 
     samples: int | None = None
     splits: int = 200
     repeats: int = 8
+    strengths: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass
@@ -116,14 +117,14 @@ class Calibration:
             }
             for damage in self._damages
         }
-        result = {
+        result: dict[str, Any] = {
             "version": VERSION,
             "name": self._config.name,
             "modality": self._sections[0],
             "sizes": self._described_sizes(),
-            "strengths": list(STRENGTHS),
+            "strengths": list(self._sizes.strengths),
             "damages": described,
-            "scores": [_reactions(each.source, splits[each.source], damaged) for each in scorers],
+            "scores": [self._reactions(each.source, splits, damaged) for each in scorers],
         }
         return {**result, "agreement": agreement(result)}
 
@@ -172,15 +173,16 @@ class Calibration:
 
     def _damaged(self, damage: Damage, scorers: Sequence[Scorer]) -> Stage[_Damaged]:
         """Score a damage at every strength in every repeat; a repeat draws alike at all of them."""
-        total = self._sizes.repeats * len(STRENGTHS)
-        outcome = _Damaged({scorer.source: [[] for _ in STRENGTHS] for scorer in scorers})
+        strengths = self._sizes.strengths
+        total = self._sizes.repeats * len(strengths)
+        outcome = _Damaged({scorer.source: [[] for _ in strengths] for scorer in scorers})
 
         for repeat in range(self._sizes.repeats):
             reference, rest = self._split("damage", repeat)
             pool = self._held_out[rest]
             seed = seeds.derive(self._config.seed, "calibration", damage.name, repeat)
 
-            for place, strength in enumerate(STRENGTHS):
+            for place, strength in enumerate(strengths):
                 try:
                     samples = damage.apply(pool, self._n, strength=strength, seed=seed)
                 except ValueError as error:
@@ -189,8 +191,25 @@ class Calibration:
                 for scorer in scorers:
                     scores = scorer.scores(samples, reference)
                     outcome.scores[scorer.source][place].append(scores)
-                yield Progress(damage.name, repeat * len(STRENGTHS) + place + 1, total)
+                yield Progress(damage.name, repeat * len(strengths) + place + 1, total)
         return outcome
+
+    def _reactions(
+        self, source: str, splits: Mapping[str, list[Scores]], damaged: Mapping[str, _Damaged]
+    ) -> dict[str, Any]:
+        """Return the floors of one source of scores, and its reactions by metric and damage."""
+        floor_of = floors(splits[source])
+        reactions: dict[str, dict[str, Any]] = {metric: {} for metric in floor_of}
+        for metric, floor in floor_of.items():
+            for damage, outcome in damaged.items():
+                values = [
+                    [of_repeat.get(metric) for of_repeat in of_strength]
+                    for of_strength in outcome.scores[source]
+                ]
+                reactions[metric][damage] = reaction(floor, values, self._sizes.strengths)
+
+        floors_of = {metric: vars(floor) for metric, floor in floor_of.items()}
+        return {"source": source, "floor": floors_of, "reactions": reactions}
 
     def _split(self, name: str, number: int) -> tuple[Tensor, Tensor]:
         """Divide the held-out samples at random into the reference and the rest, int64 each."""
@@ -240,27 +259,6 @@ def _damages(modality: Modality, where: str) -> Sequence[Damage]:
         remedy = "give it a method `damages`, see imglab.modality.Damageable"
         raise InputError(Problem(f"{where}: modality.kind", what, remedy))
     return damageable.damages()
-
-
-def _reactions(
-    source: str, splits: Sequence[Scores], damaged: Mapping[str, _Damaged]
-) -> dict[str, Any]:
-    """Return the floors of one source of scores, and its reactions by metric and damage."""
-    of_metrics = floors(splits)
-    reactions: dict[str, dict[str, Any]] = {}
-    for metric, floor in of_metrics.items():
-        reactions[metric] = {
-            damage: reaction(floor, list(_values(of_damage.scores[source], metric)), STRENGTHS)
-            for damage, of_damage in damaged.items()
-        }
-    floor_of = {metric: vars(floor) for metric, floor in of_metrics.items()}
-    return {"source": source, "floor": floor_of, "reactions": reactions}
-
-
-def _values(scores: Sequence[Sequence[Scores]], metric: str) -> Iterator[list[float | None]]:
-    """Yield a metric's values at each strength, one for each repeat."""
-    for of_strength in scores:
-        yield [of_repeat.get(metric) for of_repeat in of_strength]
 
 
 def _without_extractor(section: Mapping[str, Any]) -> dict[str, Any]:

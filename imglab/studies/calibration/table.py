@@ -8,7 +8,8 @@ from typing import Any
 LEGEND = (
     "A cell holds the reaction at strength 1 in standard deviations of the floor, and in brackets "
     "the smallest strength from which on a metric stays outside the floor's 95% range. A dot means "
-    "that it stays inside, a question mark that it is undefined."
+    "that it stays inside, or that the repeats differ too much to say; a question mark that it is "
+    "undefined."
 )
 
 MOST = 999
