@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
     from imglab.progress import Progress
 
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Directory. Default: runs/calibration_<config name>."
+    ),
+]
+
+
 Extractors = Annotated[
     list[str] | None,
     typer.Option(
@@ -31,31 +39,35 @@ Extractors = Annotated[
 ]
 
 
+Compared = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        metavar="N",
+        min=1,
+        help="Samples compared. Default: a third of the held-out ones, at most 500.",
+    ),
+]
+
+
+Splits = Annotated[
+    int, typer.Option("--splits", metavar="N", min=20, help="Splits behind each floor.")
+]
+
+
+Repeats = Annotated[
+    int, typer.Option("--repeats", metavar="N", min=1, help="Repeats of each damage.")
+]
+
+
 def calibrate(
     config: ConfigPath,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Directory. Default: runs/calibration_<config name>."
-        ),
-    ] = None,
+    out: Folder = None,
     changes: Changes = None,
     extractors: Extractors = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            metavar="N",
-            min=1,
-            help="Samples compared. Default: a third of the held-out ones, at most 500.",
-        ),
-    ] = None,
-    splits: Annotated[
-        int, typer.Option("--splits", metavar="N", min=20, help="Splits behind each floor.")
-    ] = 200,
-    repeats: Annotated[
-        int, typer.Option("--repeats", metavar="N", min=1, help="Repeats of each damage.")
-    ] = 8,
+    samples: Compared = None,
+    splits: Splits = 200,
+    repeats: Repeats = 8,
     as_json: AsJson = False,
 ) -> None:
     """Damage real held-out data in known ways, and say how every metric reacts.

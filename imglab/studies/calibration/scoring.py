@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.metrics import duplicate_share, nearest_distance
+from imglab.metrics import duplicate_share, nearest_distance, prdc
 from imglab.metrics.comparison import MetricValues, Reference, compare
 from imglab.modality import MatchesMoments, Modality, SampleMetrics
 from imglab.samples import Samples
 from imglab.studies.calibration.reactions import Scores, scalars
+
+NO_FEATURES = "without features"
+"""Stands for the name of an extractor where samples are measured by their data alone."""
 
 CHUNK = 1024
 """Samples whose features are taken at a time."""
@@ -24,7 +27,7 @@ class Scorer(ABC):
     """Scores samples against some of the held-out real ones."""
 
     source: str
-    """What scores: the name of an extractor, or `data`."""
+    """What scores: the name of an extractor, or `NO_FEATURES`."""
 
     @abstractmethod
     def scores(self, samples: Samples, rows: Tensor) -> Scores:
@@ -51,7 +54,21 @@ class FeatureScorer(Scorer):
             ("nearest_distance", "nearest_distance_se"),
             partial(nearest_distance, train=self._train, synthetic=features),
         )
+        self._add_shape(values, reference, samples, rows)
         return scalars(values.values)
+
+    def _add_shape(
+        self, values: MetricValues, reference: Reference, samples: Samples, rows: Tensor
+    ) -> None:
+        """Compare once more after the samples' mean and scale are matched, if the data allow it."""
+        moments = self._modality.ability(MatchesMoments)
+        if moments is None:
+            return
+        matched = self._features(moments.matched(samples, self._modality.real("test")[rows]))
+
+        values.add(("fid_shape",), lambda: reference.frechet(matched)[:1])
+        of_shape = partial(prdc, real=reference.features, synthetic=matched, **self._neighbours)
+        values.add(("precision_shape", "recall_shape"), lambda: of_shape()[:2])
 
     def _features(self, samples: Samples) -> Tensor:
         return torch.cat([self._modality.features(part) for part in _chunks(samples)]).float()
@@ -60,7 +77,7 @@ class FeatureScorer(Scorer):
 class DataScorer(Scorer):
     """Scores by the data themselves, with what the modality measures of them."""
 
-    source = "data"
+    source = NO_FEATURES
 
     def __init__(self, modality: Modality) -> None:
         self._held_out = modality.real("test")
