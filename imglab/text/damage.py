@@ -230,7 +230,7 @@ def _facts(texts: Sequence[str], strength: float, generator: torch.Generator) ->
             choices = numbers
         if float(torch.rand((), generator=generator)) >= strength:
             return str(match[0])
-        return choices[int(torch.randint(len(choices), (), generator=generator))]
+        return str(choices[int(torch.randint(len(choices), (), generator=generator))])
 
     return [FACT.sub(other, text) for text in texts]
 

@@ -33,7 +33,7 @@ GAUSSIAN = {
 
 
 def test_a_reaction_in_units_of_the_floor():
-    values = [[10.0, 12.0], [15.0, None], [20.0, 20.0]]
+    values: list[list[float | None]] = [[10.0, 12.0], [15.0, None], [20.0, 20.0]]
     assert reaction(FLOOR, values, STRENGTHS) == {
         "values": [11.0, 15.0, 20.0],
         "units": [0.5, 2.5, 5.0],

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from imglab.metrics.damage import draw
 from imglab.modality import Damageable
-from imglab.samples import Samples
 from imglab.text import damage as text_damage
 from imglab.text.damage import Texts, text_damages
-from imglab.text.modality import TextModality
 from tests.text_fixtures import text_parts
 
 N = 12
@@ -17,12 +16,12 @@ TEXT = "The cat sat. It saw 12 dogs.\n\nThen Anna came home! Why?"
 
 
 @pytest.fixture(scope="module")
-def modality() -> TextModality:
+def modality():
     return text_parts({"block": 32, "n_test": 40}, {"window": 64})[0]
 
 
 @pytest.fixture(scope="module")
-def pool(modality) -> Samples:
+def pool(modality):
     return modality.real("test")
 
 
@@ -31,7 +30,7 @@ def damages(modality):
     return {each.name: each for each in text_damages(modality.tokenizer, modality.real("train"))}
 
 
-def changed(change, texts, strength=1.0, seed=0) -> list[str]:
+def changed(change, texts, strength=1.0, seed=0):
     return change(texts, strength, torch.Generator().manual_seed(seed))
 
 
@@ -60,7 +59,7 @@ def test_encoding_again_is_no_damage_of_its_own(modality, pool):
         return [f"{text}{text}" for text in texts]  # differs, so that it is encoded again
 
     again = Texts(modality.tokenizer).changed(touched, pool, len(pool), strength=1, seed=3).data
-    before = text_damage.draw(pool, len(pool), seed=3).data
+    before = draw(pool, len(pool), seed=3).data
     assert (again == before)[:, :-4].double().mean() > 0.9  # but for words cut by the block's edges
 
 
