@@ -153,6 +153,15 @@ class Damageable(Protocol):
 
 
 @runtime_checkable
+class SampleMetrics(Protocol):
+    """The ability to measure samples by their data alone, whatever drew them."""
+
+    def sample_metrics(self, samples: Samples) -> Measures:
+        """Measure what needs only the samples and the real data."""
+        ...
+
+
+@runtime_checkable
 class MatchesMoments(Protocol):
     """The ability to undo a change of mean and scale, so that what is left is a change of shape."""
 
@@ -170,7 +179,7 @@ class Modality(ABC, HasAbilities):
 
     A class named in a config as `module:Class` is made with the keys of its section as keyword
     arguments. Its optional abilities are Judge, WatermarkDetector, Exporter, FreshData,
-    HeldOutLoss, Damageable and MatchesMoments.
+    HeldOutLoss, Damageable, SampleMetrics and MatchesMoments.
     """
 
     picture: ClassVar[str] = "grid.png"

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from imglab import distributed
-from imglab.cli import look, run, studies
+from imglab.cli import calibrate, look, run, studies
 from imglab.cli.errors import complain
 from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(studies.sweep)
 app.command()(studies.claims)
+app.command()(calibrate.calibrate)
 app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(look.report)

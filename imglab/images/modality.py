@@ -15,6 +15,7 @@ from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
 from imglab.images.classifier import Classifier
+from imglab.images.damage import image_damages
 from imglab.images.data import load_real_images
 from imglab.images.extractor_settings import (
     ClassifierSettings,
@@ -39,7 +40,7 @@ from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import ImageSettings
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.measures import Measures
-from imglab.modality import Extractor, Judge, Modality, Spec, Split, WatermarkDetector
+from imglab.modality import Damage, Extractor, Judge, Modality, Spec, Split, WatermarkDetector
 from imglab.model import Ability, GenerativeModel
 from imglab.samples import Samples
 
@@ -101,6 +102,10 @@ class ImageModality(Modality):
             labelled = self._real.train
         return Samples.real(labelled.images, labelled.labels)
 
+    def damages(self) -> list[Damage]:
+        """Return the damages of images."""
+        return image_damages(self.real("train"))
+
     def fresh(self, n: int, *, first: int, seed: int) -> Samples:
         """Return images of the part that is held back (`n_fresh`)."""
         labelled = self._real.fresh[first : first + n]
@@ -118,6 +123,10 @@ class ImageModality(Modality):
     def metrics(
         self, samples: Samples, *, model: GenerativeModel, generation0: GenerativeModel, seed: int
     ) -> Measures:
+        """Return `sample_metrics`: no metric of images needs the model."""
+        return self.sample_metrics(samples)
+
+    def sample_metrics(self, samples: Samples) -> Measures:
         """Compare tone, colours and classes with the real images, and images with their captions.
 
         `imglab.images.metrics` defines each metric.

@@ -17,10 +17,11 @@ from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
-from imglab.modality import Extractor, Spec, Split
+from imglab.modality import Damage, Extractor, Spec, Split
 from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
+from imglab.text.damage import text_damages
 from imglab.text.data import load_real_text
 from imglab.text.features import LanguageEncoder, SentenceEncoder
 from imglab.text.hub import save_tokenizer
@@ -98,6 +99,10 @@ class TextModality(TokenModality):
             return Samples.real(self._text.train)
         return Samples.real(self._text.test)
 
+    def damages(self) -> list[Damage]:
+        """Return the damages of text."""
+        return text_damages(self.tokenizer, self.real("train"))
+
     def fresh(self, n: int, *, first: int, seed: int) -> Samples:
         """Return blocks of the documents that are held back (`n_fresh`)."""
         blocks = self._text.fresh[first : first + n]
@@ -137,7 +142,11 @@ class TextModality(TokenModality):
         of_likelihood = likelihood_metrics(
             samples, self._text.test, self.tokenizer, model=model, generation0=generation0
         )
-        parts = [of_likelihood, self._statistics.metrics(samples.data)]
+        return Measures.joined([of_likelihood, self.sample_metrics(samples)])
+
+    def sample_metrics(self, samples: Samples) -> Measures:
+        """Measure the text itself; docs/metrics.md defines each metric."""
+        parts = [self._statistics.metrics(samples.data)]
         if len(samples):
             generation = int(samples.origin[0])
             by_chance = self._statistics.survival_by_chance(len(samples), generation)

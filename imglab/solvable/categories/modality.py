@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
-from imglab.modality import Modality, Split
+from imglab.modality import Damage, Modality, Split
 from imglab.samples import Samples
+from imglab.solvable.categories.damage import category_damages
 from imglab.solvable.categories.render import draw_bars
 from imglab.solvable.categories.settings import CategoriesSettings
 
@@ -44,6 +45,10 @@ class CategoriesModality(Modality):
     def real(self, split: Split) -> Samples:
         """Return the split that `data_seed` drew."""
         return self._real[split]
+
+    def damages(self) -> list[Damage]:
+        """Return the damages of categories."""
+        return category_damages(self.real("train"), len(self.frequencies))
 
     def fresh(self, n: int, *, first: int, seed: int) -> Samples:
         """Draw new categories from the true frequencies."""

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
-from imglab.modality import DataVectors, Modality, Split
+from imglab.modality import Damage, DataVectors, Modality, Split
 from imglab.samples import Samples
+from imglab.solvable.gaussian.damage import vector_damages
 from imglab.solvable.gaussian.render import draw_scatter
 from imglab.solvable.gaussian.settings import GaussianDataSettings
 
@@ -45,6 +46,10 @@ class GaussianModality(Modality):
     def real(self, split: Split) -> Samples:
         """Return the split that `data_seed` drew."""
         return self._real[split]
+
+    def damages(self) -> list[Damage]:
+        """Return the damages of vectors."""
+        return vector_damages(self.real("train"), self._means)
 
     def fresh(self, n: int, *, first: int, seed: int) -> Samples:
         """Draw new vectors from the true distribution."""

@@ -1,0 +1,1 @@
+"""Calibration: what every metric says of known damage done to real data."""

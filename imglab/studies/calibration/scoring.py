@@ -1,0 +1,107 @@
+"""Scores of samples against a reference of real ones: by one extractor, or by the data alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imglab.metrics import duplicate_share, nearest_distance, prdc
+from imglab.metrics.comparison import MetricValues, Reference, compare
+from imglab.modality import MatchesMoments, Modality, SampleMetrics
+from imglab.samples import Samples
+from imglab.studies.calibration.reactions import Scores, scalars
+
+NO_FEATURES = "without features"
+"""Stands for the name of an extractor where samples are measured by their data alone."""
+
+CHUNK = 1024
+"""Samples whose features are taken at a time."""
+
+
+class Scorer(ABC):
+    """Scores samples against some of the held-out real ones."""
+
+    source: str
+    """What scores: the name of an extractor, or `NO_FEATURES`."""
+
+    @abstractmethod
+    def scores(self, samples: Samples, rows: Tensor) -> Scores:
+        """Score samples against the held-out samples `rows`, int64 [M]."""
+
+
+class FeatureScorer(Scorer):
+    """Scores by the features of one extractor, whose modality has been prepared."""
+
+    def __init__(self, modality: Modality, neighbours: Mapping[str, int]) -> None:
+        """Take the features of the real data; `neighbours` are the keys of `compare`."""
+        self._modality = modality
+        self._neighbours = neighbours
+        self.source = str(modality.extractor)
+        self._held_out = self._features(modality.real("test"))
+        self._train = self._features(modality.real("train"))
+
+    def scores(self, samples: Samples, rows: Tensor) -> Scores:
+        """Compare the features with those of the reference, and with the training data's."""
+        features = self._features(samples)
+        reference = Reference(self._held_out[rows])
+        values = compare(real=reference, synthetic=features, **self._neighbours)
+        values.add(
+            ("nearest_distance", "nearest_distance_se"),
+            partial(nearest_distance, train=self._train, synthetic=features),
+        )
+        self._add_shape(values, reference, samples, rows)
+        return scalars(values.values)
+
+    def _add_shape(
+        self, values: MetricValues, reference: Reference, samples: Samples, rows: Tensor
+    ) -> None:
+        """Compare once more after the samples' mean and scale are matched, if the data allow it."""
+        moments = self._modality.ability(MatchesMoments)
+        if moments is None:
+            return
+        matched = self._features(moments.matched(samples, self._modality.real("test")[rows]))
+
+        values.add(("fid_shape",), lambda: reference.frechet(matched)[:1])
+        of_shape = partial(prdc, real=reference.features, synthetic=matched, **self._neighbours)
+        values.add(("precision_shape", "recall_shape"), lambda: of_shape()[:2])
+
+    def _features(self, samples: Samples) -> Tensor:
+        return torch.cat([self._modality.features(part) for part in _chunks(samples)]).float()
+
+
+class DataScorer(Scorer):
+    """Scores by the data themselves, with what the modality measures of them."""
+
+    source = NO_FEATURES
+
+    def __init__(self, modality: Modality) -> None:
+        self._held_out = modality.real("test")
+        self._train = modality.real("train")
+        self._metrics = modality.ability(SampleMetrics)
+        self._moments = modality.ability(MatchesMoments)
+
+    def scores(self, samples: Samples, rows: Tensor) -> Scores:
+        """Measure the samples; `variance_ratio` is against the reference."""
+        values = MetricValues()
+        values.add(
+            ("duplicate_share", "duplicate_share_se"),
+            partial(duplicate_share, train=self._train.data, synthetic=samples.data),
+        )
+        measured: dict[str, Any] = dict(values.values)
+        if self._moments is not None:
+            variance = self._moments.variance(self._held_out[rows])
+            measured["variance_ratio"] = self._moments.variance(samples) / variance
+        if self._metrics is not None:
+            # Metrics of classes ask which generation drew the samples.
+            measured |= self._metrics.sample_metrics(samples.stamped(0)).finite().values
+        return scalars(measured)
+
+
+def _chunks(samples: Samples) -> Iterator[Samples]:
+    for start in range(0, len(samples), CHUNK):
+        yield samples[start : start + CHUNK]

@@ -1,0 +1,50 @@
+"""Put the tables of calibrations into docs/metrics.md, and take new ones from finished runs.
+
+    python scripts/calibration_docs.py              print the tables
+    python scripts/calibration_docs.py --write      put them into docs/metrics.md
+    python scripts/calibration_docs.py --take DIR   copy a result, and draw its picture
+
+Results are docs/calibration/*.json, pictures docs/images/calibration_*.png.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from imglab.report.figures import png
+from imglab.studies.calibration.figure import calibration_figure
+from imglab.studies.calibration.run import RESULT
+from imglab.studies.calibration.table import calibration_table
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PLACE = re.compile(r"(?<=<!-- calibration -->\n).*?(?=<!-- end of calibration -->)", re.S)
+
+
+def take(folder: Path) -> None:  # numbers are rounded to four digits
+    text = (folder / RESULT).read_text()
+    result = json.loads(text, parse_float=lambda number: float(f"{float(number):.4g}"))
+    name = result["name"]
+    (DOCS / "calibration" / f"{name}.json").write_text(json.dumps(result) + "\n")
+    (DOCS / "images" / f"calibration_{name}.png").write_bytes(png(calibration_figure(result)))
+
+
+def section(result: dict[str, Any]) -> str:
+    picture = f"![Metric by damage](images/calibration_{result['name']}.png)"
+    return f"## Calibration of `{result['name']}`\n\n{picture}\n\n{calibration_table(result)}"
+
+
+def calibration_docs() -> str:
+    paths = sorted((DOCS / "calibration").glob("*.json"))
+    return "\n".join(section(json.loads(path.read_text())) for path in paths)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--take"]:
+        take(Path(sys.argv[2]))
+    elif "--write" in sys.argv:
+        page = DOCS / "metrics.md"
+        page.write_text(PLACE.sub(lambda _: f"\n{calibration_docs()}\n", page.read_text()))
+    else:
+        print(calibration_docs(), end="")

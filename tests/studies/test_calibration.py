@@ -1,0 +1,281 @@
+"""Calibration: reactions in closed form, signs that must hold, and what metrics must not see."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from imglab import seeds
+from imglab.config.load import validate_config
+from imglab.images.damage import image_damages
+from imglab.images.metrics import measure_tone, tone_metrics
+from imglab.modality import Modality
+from imglab.samples import Samples
+from imglab.studies.calibration.figure import calibration_figure
+from imglab.studies.calibration.reactions import Floor, agreement, floors, reaction, scalars
+from imglab.studies.calibration.run import VERSION, Calibration, Sizes
+from imglab.studies.calibration.table import calibration_table, cell
+from tests.conftest import ROOT
+from tests.text_fixtures import TINY_MODEL, TINY_TEXT
+from tests.tiny_chains import write
+
+FLOOR = Floor(mean=10.0, sd=2.0, low=6.0, high=14.0)
+STRENGTHS = (0.1, 0.5, 1.0)
+GAUSSIAN = {
+    "modality": {"kind": "gaussian", "n_train": 200, "n_test": 240, "components": 3},
+    "model": {"kind": "gaussian"},
+}
+
+
+def test_a_reaction_in_units_of_the_floor():
+    values: list[list[float | None]] = [[10.0, 12.0], [15.0, None], [20.0, 20.0]]
+    assert reaction(FLOOR, values, STRENGTHS) == {
+        "values": [11.0, 15.0, 20.0],
+        "units": [0.5, 2.5, 5.0],
+        "direction": 1,
+        "first": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("means", "direction", "first"),
+    [
+        ((5, 5, 5), -1, 0.1),
+        ((5, 10, 5), -1, 1.0),  # counted from the last strength that is inside
+        ((20, 5, 5), -1, 0.5),  # it changes its side
+        ((20, 20, 10), 0, None),
+        ((20, 20, None), None, None),
+    ],
+)
+def test_the_first_strength_is_that_from_which_on_it_stays_outside(means, direction, first):
+    described = reaction(FLOOR, [[mean] for mean in means], STRENGTHS)
+    assert (described["direction"], described["first"]) == (direction, first)
+
+
+def test_repeats_that_differ_wildly_are_no_reaction():
+    """Damage that makes a metric noisier moves the mean of a few repeats by chance."""
+    described = reaction(FLOOR, [[30.0, 2.0, 20.0, 10.0]], (1.0,))
+    assert described["values"] == [15.5]
+    assert described["direction"] == 0
+
+
+def test_a_floor_without_spread_has_no_units():
+    described = reaction(Floor(0, 0, 0, 0), [[0.0], [0.1], [0.2]], STRENGTHS)
+    assert described["units"] == [None] * 3
+    assert cell(described) == "+ (.5)"
+
+
+def test_floors_need_half_of_the_splits():
+    splits = [{"a": float(n), "b": None if n < 60 else 1.0} for n in range(101)]
+    of_metrics = floors(splits)
+    assert list(of_metrics) == ["a"]
+    assert (of_metrics["a"].low, of_metrics["a"].high) == (2.5, 97.5)
+
+
+def test_lists_give_their_first_and_errors_nothing():
+    values = {"fid": 1, "fid_se": 2, "deciles": [0.5, 0.9], "counts": {"a": 1}, "kid": None}
+    assert scalars(values) == {"fid": 1, "deciles.1": 0.5, "kid": None}
+
+
+def test_extractors_agree_that_rank_damage_alike():
+    def scores(source, sign):
+        of_damage = {"values": [sign * value for value in (1.0, 8.0, 27.0)]}
+        return {"source": source, "reactions": {"fid": {"fade": of_damage}}}
+
+    data = {"source": "data", "reactions": {}}
+    result = {"scores": [data, scores("one", 1), scores("same", 3), scores("opposite", -1)]}
+    assert [(*pair["extractors"], pair["spearman"]) for pair in agreement(result)] == [
+        ("one", "same", pytest.approx(1)),
+        ("one", "opposite", pytest.approx(-1)),
+        ("same", "opposite", pytest.approx(-1)),
+    ]
+
+
+def calibrate(tree, folder, **sizes):
+    """Return reactions by (source without hash, metric, damage), and the whole result."""
+    config = validate_config({"name": "tiny", **tree}, "test")
+    stage = Calibration([config], folder, sizes=Sizes(**sizes)).run()
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            result = end.value
+            break
+    by_key = {
+        (scores["source"].partition("@")[0], metric, damage): described
+        for scores in result["scores"]
+        for metric, reactions in scores["reactions"].items()
+        for damage, described in reactions.items()
+    }
+    return by_key, result
+
+
+@cache
+def scans(split) -> Samples:
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * 15).to(torch.uint8)[:, None]
+    samples = Samples.real(images, torch.from_numpy(digits.target).long())
+    order = torch.randperm(len(samples), generator=seeds.generator("digits"))
+    return samples[order[:360]] if split == "test" else samples[order[360:660]]
+
+
+class Digits(Modality):
+    """Scans of digits by their pixels, with nothing to train."""
+
+    def real(self, split):
+        return scans(split)
+
+    def damages(self):
+        return image_damages(self.real("train"))
+
+    def sample_metrics(self, samples):
+        real = measure_tone(self.real("train").data)
+        return tone_metrics(samples.data, real=real)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """The digits' pixels under damage in full."""
+    tree = {"modality": {"kind": f"{__name__}:Digits"}, "model": {"kind": "gaussian"}}
+    folder = tmp_path_factory.mktemp("digits")
+    return calibrate(tree, folder / "calibration", splits=40, repeats=4, strengths=(1.0,))
+
+
+@pytest.mark.parametrize(
+    ("metric", "damage", "sign"),
+    [
+        ("fid", "fade", 1),
+        ("fid", "noise", 1),
+        ("fid", "blur", 1),
+        ("fid", "shuffle_quarters", 1),
+        ("precision", "noise", -1),
+        ("precision", "mix_in", -1),
+        ("recall", "drop_class", -1),
+        ("coverage", "drop_class", -1),
+        ("recall", "duplicate", -1),
+        ("coverage", "duplicate", -1),
+        ("nearest_distance", "memorise", -1),
+        ("nearest_distance", "noise", 1),
+    ],
+)
+def test_signs_that_must_hold_for_pixels(digits, metric, damage, sign):
+    assert digits[0]["data", metric, damage]["direction"] == sign
+
+
+@pytest.mark.parametrize(
+    ("metric", "damage"),
+    [
+        ("precision", "drop_class"),  # what is left is as real as before
+        ("precision", "duplicate"),
+        ("precision", "memorise"),  # training images are real images
+        ("recall", "memorise"),
+        ("fid", "memorise"),
+    ],
+)
+def test_what_a_metric_must_not_see(digits, metric, damage):
+    assert digits[0]["data", metric, damage]["direction"] == 0
+
+
+def test_contrast_sees_fading_and_not_where_pixels_are(digits):
+    reactions = digits[0]
+    assert reactions["without features", "contrast_drift", "fade"]["direction"] == -1
+    assert reactions["without features", "contrast_drift", "shuffle_quarters"]["direction"] == 0
+
+
+def test_pixels_take_fading_for_density(digits):
+    """A known fault, which the table shows: images that fade move towards one another."""
+    assert digits[0]["data", "density", "fade"]["direction"] == 1
+
+
+def test_damage_without_strength_stays_in_the_floor(tmp_path):
+    """The null: with next to no damage each metric is where undamaged samples are."""
+    reactions, result = calibrate(
+        GAUSSIAN, tmp_path / "null", splits=40, repeats=6, strengths=(1e-9, 1.0)
+    )
+    for (_, metric, damage), described in reactions.items():
+        value = described["units"][0]
+        assert value is None or abs(value) < 1.8, (metric, damage)  # the mean of six draws
+
+    assert reactions["identity", "fid", "noise"]["direction"] == 1
+    assert reactions["identity", "recall", "drop_tail"]["direction"] == -1
+    assert reactions["identity", "precision", "drop_tail"]["direction"] == 0
+    assert result["sizes"]["samples"] == result["sizes"]["reference"] == 80
+    assert result["sizes"]["pool"] == 160
+
+
+@pytest.mark.slow
+def test_a_bag_of_tokens_sees_repeats_and_is_not_asked_for_order(tmp_path):
+    modality = {**TINY_TEXT, "n_test": 90, "n_fresh": 0}
+    tree = {"modality": modality, "model": TINY_MODEL}
+    reactions, _ = calibrate(tree, tmp_path / "text", splits=20, repeats=2, strengths=(1.0,))
+    assert reactions["without features", "repetition", "repeat_phrases"]["direction"] == 1
+    assert reactions["without features", "duplicate_share", "copy"]["direction"] == 1
+    assert reactions["without features", "distinct_1", "shuffle_words"]["direction"] == 0
+
+
+def test_the_command_writes_table_picture_and_json(lab, tmp_path):
+    config = write(tmp_path, GAUSSIAN)
+    few = ("--splits", 20, "--repeats", 1, "--samples", 40)
+    code, out, err = lab("calibrate", config, *few)
+    assert (code, err) == (0, "")
+    assert "drop_component" in out
+
+    folder = tmp_path / "runs/calibration_tiny"
+    result = json.loads((folder / "calibration.json").read_text())
+    assert result["sizes"]["samples"] == 40
+    assert Image.open(folder / "calibration.png").size[0] > 400
+    assert (folder / "calibration.md").read_text() == calibration_table(result)
+    assert len(calibration_figure(result).axes) == 2
+
+    # The same again gives the same, and other data are not written over it.
+    assert json.loads(lab("calibrate", config, *few, "--json")[1]) == result
+    code, _, err = lab("calibrate", config, "--set", "modality.components=2")
+    assert code == 2
+    assert "holds a calibration of other data" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "modality.n_test=30"), "a calibration needs 40 held-out samples, there are 30"),
+        (("--samples", "100"), "--samples: asks for 100 samples, a third of the 240 held-out"),
+        (("--extractor", "clasifier"), "modality.extractor"),
+        (("--out", "."), "is not empty and not a calibration (choose another --out)"),
+    ],
+)
+def test_wrong_input_is_refused(lab, tmp_path, arguments, message):
+    code, _, err = lab("calibrate", write(tmp_path, GAUSSIAN), *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_an_unknown_extractor_gets_the_nearest_name(lab, tmp_path):
+    tree = {"modality": {"kind": "image"}, "model": {"kind": "diffusion"}}
+    code, _, err = lab("calibrate", write(tmp_path, tree), "--extractor", "clasifier")
+    assert code == 2
+    assert "modality.extractor.kind" in err
+    assert "did you mean 'classifier'?" in err
+
+
+def test_data_that_cannot_be_damaged_are_refused(lab, tmp_path):
+    tree = {"modality": {"kind": "tests.training.test_torch_model:Ring"}, "model": "gaussian"}
+    code, _, err = lab("calibrate", write(tmp_path, tree))
+    assert code == 2
+    assert "Ring does not say how its samples are damaged" in err
+
+
+def test_the_documents_show_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from calibration_docs import calibration_docs
+
+    shown = (ROOT / "docs/metrics.md").read_text()
+    assert calibration_docs() in shown, "run: python scripts/calibration_docs.py --write"
+    for path in (ROOT / "docs/calibration").glob("*.json"):
+        result = json.loads(path.read_text())
+        assert (result["version"], result["name"]) == (VERSION, path.stem)
+        assert (ROOT / f"docs/images/calibration_{path.stem}.png").stat().st_size < 200_000
