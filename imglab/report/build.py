@@ -20,6 +20,7 @@ from imglab.report.page_charts import charts, histograms
 from imglab.report.page_heading import heading
 from imglab.report.page_panels import panels
 from imglab.report.page_tables import tables
+from imglab.report.profile import profiles
 from imglab.store import files, hashes
 from imglab.version import __version__
 
@@ -80,6 +81,7 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         **heading(arms, gallery, damaged),
         **panels(shown, gallery),
         **charts(shown, last),
+        **profiles(shown),
         **tables(shown),
     )
     return Page(html, gallery.beside)
