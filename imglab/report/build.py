@@ -21,6 +21,7 @@ from imglab.report.page_heading import heading
 from imglab.report.page_panels import panels
 from imglab.report.page_tables import tables
 from imglab.report.profile import profiles
+from imglab.report.warning import sweep_tables
 from imglab.store import files, hashes
 from imglab.version import __version__
 
@@ -82,6 +83,7 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         **panels(shown, gallery),
         **charts(shown, last),
         **profiles(shown),
+        **sweep_tables(shown),
         **tables(shown),
     )
     return Page(html, gallery.beside)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Values = NDArray[np.float64]
 FEWEST = 5
@@ -109,5 +109,5 @@ def steadiness(values: Values) -> Estimate:
 
 
 def _interval(value: float, error: float, freedom: float) -> Estimate:
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
+    reach = float(special.stdtrit(freedom, 0.5 + LEVEL / 2)) * error
     return Estimate(value, value - reach, value + reach)
