@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from imglab.errors import InputError
 from imglab.report.arms import Arm
 from imglab.safe_text import one_line
 from imglab.store.layout import SWEEP
@@ -93,28 +95,31 @@ def false_alarm_lines(warning: Mapping[str, Any]) -> Iterator[str]:
 def sweep_tables(arms: Sequence[Arm]) -> dict[str, Any]:
     """Return the sweeps' part of the template's values: contrasts and warnings of each."""
     folders = {arm.folder.parent.parent: None for arm in arms if arm.seeds > 1}
-    tables = []
-    for folder in folders:
-        if not (folder / SWEEP).is_file():
-            continue
-        # This imports scipy.stats, which takes longer than to build the page of a run.
-        from imglab.studies.sweeps.results import summary_of
-
-        summary = summary_of(folder)
-        warning = summary["warning"]
-        tables.append(
-            {
-                "title": folder.name,
-                "contrast_columns": CONTRASTS,
-                "contrasts": [_contrast(answer) for answer in summary["contrasts"]],
-                "columns": COLUMNS,
-                "event": event_text(warning["event"]),
-                "alarms": list(alarm_rows(warning)),
-                "false_alarms": list(false_alarm_lines(warning)),
-                "methods": [summary["method"], warning["method"]],
-            }
-        )
+    tables = [_sweep_table(folder) for folder in folders if (folder / SWEEP).is_file()]
     return {"sweep_tables": tables}
+
+
+def _sweep_table(folder: Path) -> dict[str, Any]:
+    """Return the tables of a sweep, or what is wrong with its files: the rest is still shown."""
+    # This imports scipy.stats, which takes longer than to build the page of a run.
+    from imglab.studies.sweeps.results import summary_of
+
+    try:
+        summary = summary_of(folder)
+    except InputError as error:
+        return {"title": folder.name, "note": str(error)}
+
+    warning = summary["warning"]
+    return {
+        "title": folder.name,
+        "contrast_columns": CONTRASTS,
+        "contrasts": [_contrast(answer) for answer in summary["contrasts"]],
+        "columns": COLUMNS,
+        "event": event_text(warning["event"]),
+        "alarms": list(alarm_rows(warning)),
+        "false_alarms": list(false_alarm_lines(warning)),
+        "methods": [summary["method"], warning["method"]],
+    }
 
 
 def _contrast(answer: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,11 +18,8 @@ from tests.studies.tiny_sweep import TINY_SWEEP
 
 def rows_of(**columns):
     length = len(next(iter(columns.values())))
-    row = {"floor": {}, "reasons": {}}
-    return [
-        {**row, "generation": g, **{name: float(column[g]) for name, column in columns.items()}}
-        for g in range(length)
-    ]
+    values = [{name: float(column[g]) for name, column in columns.items()} for g in range(length)]
+    return [{"generation": g, "floor": {}, "reasons": {}, **values[g]} for g in range(length)]
 
 
 def control_of(seeds, generations, seed=0):

@@ -1,10 +1,12 @@
-"""The collapse profile of a run: eight definitions of model collapse, each answered by itself."""
+"""The collapse profile: eight definitions of model collapse, answered for a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from imglab.studies.profile import definitions
 from imglab.studies.profile.definitions import FACTOR, OPEN, YES, Answer, Run
@@ -118,7 +120,9 @@ def collapse_profile(
 
 def _row(definition: _Definition, run: Run, poor: bool) -> ProfileRow:
     try:
-        answer = definition.test(run)
+        # Numbers that overflow leave the row undecided.
+        with np.errstate(all="ignore"):
+            answer = definition.test(run)
     except Unanswered as error:
         answer = Answer(OPEN, None, None, None, str(error))
 

@@ -240,6 +240,9 @@ def _exponentials(estimate: Estimate) -> Estimate:
 
 def _answer(verdict: str, series: Series, shown: Estimate, reason: str) -> Answer:
     ends = (shown.low, shown.high)
+    if not math.isfinite(shown.value):
+        return Answer(OPEN, series.metric, None, None, f"{series.metric} is too large to compare")
+
     interval = None
     if all(math.isfinite(end) for end in ends):
         interval = ends

@@ -13,6 +13,7 @@ from imglab.errors import nearest
 from imglab.store import files, groups, hashes, layout, reading
 from imglab.store.reading import metric_names, metric_value
 from imglab.studies.sweeps.config import CONTROL, run_folder
+from imglab.studies.sweeps.described import read_described
 from imglab.studies.sweeps.statistics import (
     FEWEST,
     LEVEL,
@@ -26,7 +27,7 @@ from imglab.studies.sweeps.statistics import (
     paired,
 )
 from imglab.studies.sweeps.warning import early_warning
-from imglab.studies.sweeps.warning_config import EarlyWarning, read_warning
+from imglab.studies.sweeps.warning_config import EarlyWarning
 
 METHOD = (
     "95% bands are t-intervals of the mean over seeds, each generation's by itself, on the log "
@@ -153,17 +154,7 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
 
 def summary_of(folder: Path) -> dict[str, Any]:
     """Return what the finished runs in a sweep's directory say."""
-    keys = ("arms", "seeds", "contrasts", "generations")
-    described = files.read_signed(folder / layout.SWEEP, keys)
-
-    contrasts = []
-    for contrast in described["contrasts"]:
-        generation = contrast["generation"]
-        if generation is None:
-            generation = min(described["generations"][arm] for arm in contrast["arms"]) - 1
-        contrasts.append({**contrast, "generation": generation})
-
-    warning = read_warning(described, str(folder / layout.SWEEP))
+    contrasts, warning = read_described(folder)
     return summarise(read_sweep(folder), contrasts, warning)
 
 

@@ -6,14 +6,12 @@ All of it is fixed before the sweep runs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from imglab.config.section import Section
-from imglab.errors import InputError, Problem
-from imglab.store.files import DAMAGED
 
 FALLS = frozenset(
     {
@@ -164,17 +162,6 @@ class EarlyWarning(Section):
             return self.alarms
         cheap = [name for name in CHEAP if name in names and name != self.event.metric]
         return [Alarm(metric=name) for name in cheap[:WATCHED]]
-
-
-def read_warning(described: Mapping[str, Any], where: str) -> EarlyWarning:
-    """Return the early warning in a sweep's description; older sweeps have the default one.
-
-    InputError if it is damaged.
-    """
-    try:
-        return EarlyWarning.model_validate(described.get("warning", {}))
-    except ValidationError as error:
-        raise InputError(Problem(f"{where}: warning", "is damaged", DAMAGED)) from error
 
 
 def harm(metric: str) -> Direction:
