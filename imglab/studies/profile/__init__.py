@@ -1,4 +1,4 @@
-"""The collapse profile: eight definitions of model collapse, answered for a run."""
+"""Eight definitions of model collapse, each answered for a run."""
 
 from __future__ import annotations
 
