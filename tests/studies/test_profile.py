@@ -153,6 +153,14 @@ def test_scaling_needs_several_sizes():
     assert verdicts(same[100], sizes=same)["scaling worsens"] == "no"
 
 
+def test_classes_are_counted_as_the_corrected_counts_have_them():
+    left = [10, 10, 9, 7, 5, 5, 4, 4]
+    counted = [{str(k): 20.0 * (k < alive) for k in range(10)} for alive in left]
+    modes = collapse_profile(rows_of(class_counts_corrected=counted, classes_alive=[10] * 8))[5]
+    assert (modes.metric, modes.verdict) == ("class_counts_corrected", "yes")
+    assert modes.number == pytest.approx(-5.5)
+
+
 def test_what_is_missing_decides_nothing():
     old = collapse_profile(rows_of(fid=[1.0] * 6), format_version=3)
     assert old[6].verdict == "not decided"

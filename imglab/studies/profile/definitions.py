@@ -45,7 +45,7 @@ VARIANCE = (
 )
 MODES = (
     Candidate("categories_alive", -1),
-    Candidate("classes_alive_corrected", -1),
+    Candidate("class_counts_corrected", -1),
     Candidate("classes_alive", -1),
 )
 """Coverage is none of them: it falls when one single mode fades."""
@@ -56,7 +56,6 @@ TAILS = (
     Candidate("tenth_survival", -1, share=True),
 )
 HALLUCINATION = (
-    Candidate("invented_facts", share=True),
     Candidate("precision_bounded", -1, share=True),
     Candidate("precision", -1, share=True),
 )

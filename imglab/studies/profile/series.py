@@ -75,7 +75,10 @@ def choose(rows: Rows, candidates: Sequence[Candidate], format_version: int | No
 
 
 def value_of(row: Mapping[str, Any], metric: str) -> float | None:
-    """Return a number of a generation's metrics; None: undefined."""
+    """Return a number of a generation's metrics; None: undefined.
+
+    A table of counts stands for how many of them are at least 1.
+    """
     value: Any = row
     for key in metric.split("."):
         if isinstance(value, Mapping):
@@ -84,7 +87,12 @@ def value_of(row: Mapping[str, Any], metric: str) -> float | None:
             value = value[int(key)]
         else:
             return None
-    return float(value) if is_number(value) else None
+
+    if isinstance(value, Mapping) and value:
+        return float(sum(is_number(count) and count >= 1 for count in value.values()))
+    if is_number(value):
+        return float(value)
+    return None
 
 
 def _series(rows: Rows, candidate: Candidate) -> Series | None:

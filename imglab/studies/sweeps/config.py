@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -69,7 +69,7 @@ class SweepConfig:
     arms: Mapping[str, RunConfig]
     seeds: tuple[int, ...]
     contrasts: tuple[Contrast, ...]
-    warning: EarlyWarning
+    warning: EarlyWarning = field(default_factory=EarlyWarning)
 
     def runs(self, at_once: int = 1) -> Iterator[tuple[str, int, RunConfig]]:
         """Yield (arm, seed, config) for each run, in the order in which to start them.
