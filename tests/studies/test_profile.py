@@ -125,6 +125,19 @@ def test_a_steady_rise_goes_on_a_jump_does_not():
     assert verdicts(rows_of(w2=0.01 * 2.0**g))["risk rises catastrophically"] == "yes"
 
 
+def test_a_fall_that_ends_is_not_a_rise():
+    # A control that still improves: its pace goes from below 0 to 0.
+    improving = [9.0, 7.0, 5.1, 3.0, 1.1, 1.0, 1.02, 0.99, 1.01, 1.0]
+    shown = verdicts(rows_of(fid=improving, variance_ratio=1 / np.array(improving)))
+    assert "yes" not in shown.values()
+
+
+def test_no_variance_at_all_has_vanished():
+    left = [0.9, 0.7, 0.5, 0.2, 0.05, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert verdicts(rows_of(heterozygosity=left))["variance vanishes"] == "yes"
+    assert verdicts(rows_of(heterozygosity=[0.0] * 8))["variance vanishes"] == "not decided"
+
+
 def test_a_yes_excludes_no_change_and_numbers_are_those_of_the_metric():
     # Pixel variance of ten digits, as measured in the first version's chain.
     fading = [0.905, 0.835, 0.778, 0.734, 0.685, 0.649]

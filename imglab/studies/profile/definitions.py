@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ FACTOR = 10.0
 """Times by which the risk of generation 0 must grow for a rise to be called catastrophic."""
 VANISHED = 0.05
 """Share of generation 0's variance below which variance counts as gone."""
+NEGLIGIBLE = 0.001
+"""Share of generation 0's variance as which no variance at all counts."""
 MARGIN = 0.1
 """Share of generation 0's value: a change that is shown to be smaller counts as none."""
 SHARE_MARGIN = 0.05
@@ -120,9 +122,7 @@ def risk_is_unbounded(run: Run) -> Answer:
 def variance_vanishes(run: Run) -> Answer:
     """Test for a variance that is gone, or falls at a steady rate."""
     series = run.series(VARIANCE)
-    if not (series.values > 0).all():
-        reason = f"{series.metric} is not positive throughout"
-        return Answer(OPEN, series.metric, None, None, reason)
+    series = replace(series, values=_without_zeros(series.values))
 
     # The logarithm falls by the same amount in each generation if variance vanishes.
     logarithms = _logarithms(series)
@@ -155,7 +155,7 @@ def scaling_worsens(run: Run) -> Answer:
 
 
 def modes_vanish(run: Run) -> Answer:
-    """Test for fewer classes, categories or covered regions than in generation 0."""
+    """Test for fewer classes or categories than in generation 0."""
     return _worsens(run.series(MODES))
 
 
@@ -219,6 +219,14 @@ def _in_direction(harm: Estimate, series: Series) -> Estimate:
     if series.candidate.worse > 0:
         return harm
     return Estimate(-harm.value, -harm.high, -harm.low)
+
+
+def _without_zeros(values: Values) -> Values:
+    """Return the values with a small one for each 0, so that all variance lost has a logarithm."""
+    positive = values[values > 0]
+    if len(positive) == 0 or values[0] <= 0:
+        return values
+    return np.where(values == 0, min(NEGLIGIBLE * values[0], positive.min()), values)
 
 
 def _logarithms(series: Series) -> Values:

@@ -96,16 +96,20 @@ def steadiness(values: Values) -> Estimate:
     """Return the pace of the last half less half the pace of the first half.
 
     Growth at one pace gives half that pace, a plateau minus half the pace with which it was
-    reached, and no trend 0. Increments are taken as independent; if the values themselves are, the
-    interval is wider than it need be.
+    reached, and no trend 0. If the first half fell, its pace counts as 0: a fall that ends is not a
+    rise. Increments are taken as independent; if the values themselves are, the interval is wider
+    than it need be.
     """
     increments = np.diff(values)
     first, last = np.split(increments, [len(increments) // 2])
     freedom = len(increments) - 2
 
+    weight = 0.5
+    if first.mean() <= 0:
+        weight = 0.0
     squares = sum(float(np.square(half - half.mean()).sum()) for half in (first, last))
-    error = math.sqrt(squares / freedom * (1 / len(last) + 1 / (4 * len(first))))
-    return _interval(float(last.mean() - first.mean() / 2), error, freedom)
+    error = math.sqrt(squares / freedom * (1 / len(last) + weight**2 / len(first)))
+    return _interval(float(last.mean() - weight * first.mean()), error, freedom)
 
 
 def _interval(value: float, error: float, freedom: float) -> Estimate:
