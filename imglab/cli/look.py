@@ -20,27 +20,41 @@ from imglab.safe_text import printable
 def metrics(
     runs: Runs,
     as_json: AsJson = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Answer eight definitions of model collapse instead."),
+    ] = False,
 ) -> None:
     """Print the table of one or many runs, from their files.
 
     Example: imglab metrics runs/image_digits --json
     """
+    from imglab.report.profile import format_profile, profile_of
     from imglab.report.table import format_table
     from imglab.store.groups import run_folders
     from imglab.store.reading import read_metrics
 
-    tables = {str(folder): read_metrics(folder) for path in runs for folder in run_folders(path)}
+    folders = [folder for path in runs for folder in run_folders(path)]
+    tables = {folder: read_metrics(folder) for folder in folders}
     if as_json:
         listed = [
-            {"run": name, "generation0": rows[0].get("generation0"), "generations": rows}
-            for name, rows in tables.items()
+            {
+                "run": str(folder),
+                "generation0": rows[0].get("generation0"),
+                "generations": rows,
+                "profile": [row.as_json() for row in profile_of(folder, rows)],
+            }
+            for folder, rows in tables.items()
         ]
         typer.echo(json.dumps({"runs": listed}, indent=1))
         return
 
     width = shutil.get_terminal_size((120, 24)).columns
-    for name, rows in tables.items():
-        typer.echo(f"{printable(name)}\n{format_table(rows, width)}\n")
+    for folder, rows in tables.items():
+        table = format_table(rows, width)
+        if profile:
+            table = format_profile(profile_of(folder, rows), width)
+        typer.echo(f"{printable(str(folder))}\n{table}\n")
 
 
 def report(

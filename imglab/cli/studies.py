@@ -67,10 +67,13 @@ def sweep(
 def _summarize(folder: Path) -> None:
     """Write what the finished runs of a sweep answer, and print it."""
     from imglab.report.results import write_results
+    from imglab.report.warning import format_warning
     from imglab.studies.sweeps.results import sentence, write_summary
 
-    for answer in write_summary(folder)["contrasts"]:
+    summary = write_summary(folder)
+    for answer in summary["contrasts"]:
         typer.echo(sentence(answer))
+    typer.echo(format_warning(summary["warning"]))
     for path in (folder / "summary.json", *write_results(folder)):
         typer.echo(path)
 

@@ -20,6 +20,8 @@ from imglab.report.page_charts import charts, histograms
 from imglab.report.page_heading import heading
 from imglab.report.page_panels import panels
 from imglab.report.page_tables import tables
+from imglab.report.profile import profiles
+from imglab.report.warning import sweep_tables
 from imglab.store import files, hashes
 from imglab.version import __version__
 
@@ -80,6 +82,8 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         **heading(arms, gallery, damaged),
         **panels(shown, gallery),
         **charts(shown, last),
+        **profiles(shown),
+        **sweep_tables(shown),
         **tables(shown),
     )
     return Page(html, gallery.beside)

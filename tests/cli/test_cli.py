@@ -33,7 +33,10 @@ def test_run_then_metrics(lab, tmp_path, tree):
     code, out, _ = lab("metrics", run)
     assert code == 0
     assert "floor: real against real at these sizes" in out
-    found = json.loads(lab("metrics", run, "--json")[1])["runs"][0]["generations"]
+    assert "risk rises catastrophically  not decided" in lab("metrics", run, "--profile")[1]
+    listed = json.loads(lab("metrics", run, "--json")[1])["runs"][0]
+    assert [len(listed["profile"]), listed["profile"][0]["verdict"]] == [8, "not decided"]
+    found = listed["generations"]
     assert [row["generation"] for row in found] == list(range(tree["generations"]))
     assert found[0]["extractor"].partition("@")[0] in ("identity", "classifier")
 

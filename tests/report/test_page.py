@@ -161,7 +161,17 @@ class TestPage:
         assert g == 1
         assert min(seeds) <= mean <= max(seeds)
         assert low < mean < high
-        assert "replace (3 seeds)" in build_page(arms).html
+        html = build_page(arms).html
+        assert "replace (3 seeds)" in html
+        assert "Early warning that fid rises beyond 2 times its value in generation 0" in html
+        assert "Collapse profile of replace (first seed)" in html
+        assert html.count("needs 5 generations in which it is defined; there are 2") >= 2
+
+        # What is wrong with the sweep's own file is said, and hides nothing.
+        files.write_signed(tmp_path / "sweep.json", {**described, "contrasts": [{"arms": 3}]})
+        html = build_page(read_arms([tmp_path])).html
+        assert "has contrasts, generations or a warning of the wrong kind" in html
+        assert "Collapse profile of control (first seed)" in html
 
 
 def test_neighbours_agree_with_brute_force():

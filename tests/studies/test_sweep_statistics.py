@@ -10,7 +10,7 @@ from scipy import stats
 
 from imglab.studies.sweeps import statistics
 from imglab.studies.sweeps.config import CONTROL
-from imglab.studies.sweeps.results import compare, sentence, summarise, values_of
+from imglab.studies.sweeps.results import compare, corrected, sentence, summarise, values_of
 from tests.studies.tiny_sweep import rows
 
 
@@ -83,6 +83,52 @@ def test_a_contrast_pairs_seeds_and_needs_five():
     assert values_of(sweep["a"], "fid").shape == (5, 2)
 
 
+class TestManyContrasts:
+    def test_holm_is_the_textbook_procedure(self):
+        corrected = statistics.holm([0.01, 0.04, 0.03, None])
+        assert corrected == [pytest.approx(0.04), pytest.approx(0.09), pytest.approx(0.09), None]
+        assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
+        assert statistics.holm([]) == []
+
+    def test_a_verdict_follows_the_corrected_value_and_the_raw_one_is_still_shown(self):
+        values = [1.2, 4.0, 1.5, 3.0, 1.0, 2.0]
+        noisy = {seed: rows([1.0, value]) for seed, value in enumerate(values)}
+        sweep = {
+            "a": noisy,
+            "b": {seed: rows([1.0, 1.0 + 0.01 * seed]) for seed in range(6)},
+            "c": {seed: rows([1.0, 9.0 + 0.01 * seed]) for seed in range(6)},
+        }
+        questions = [{"metric": "fid", "arms": ["a", "b"]}, {"metric": "fid", "arms": ["c", "b"]}]
+        alone = compare(sweep, questions[0])
+        answers = corrected([compare(sweep, question) for question in questions * 3])
+        assert alone["p"] == answers[0]["p"] < 0.05 < answers[0]["p_holm"]
+        assert alone["verdict"] == "a is higher"
+        assert answers[0]["verdict"] == "no difference shown once corrected for 6 contrasts"
+        assert answers[1]["verdict"] == "c is higher"
+        assert "corrected" in sentence(answers[0])
+
+    def test_a_sweep_without_differences_rarely_shows_any(self):
+        generator = np.random.default_rng(7)
+        questions = [
+            {"metric": "fid", "arms": arms, "generation": 0}
+            for arms in (["a", "b"], ["a", "c"], ["b", "c"], ["a", "d"], ["b", "d"])
+        ]
+        shown = {"raw": 0, "corrected": 0}
+        for _ in range(300):
+            drawn = np.exp(generator.normal(0, 0.3, size=(4, 5)))
+            sweep = {
+                arm: {seed: rows([value]) for seed, value in enumerate(of_arm)}
+                for arm, of_arm in zip("abcd", drawn, strict=True)
+            }
+            raw = [compare(sweep, question) for question in questions]
+            for name, answers in (("raw", raw), ("corrected", corrected(raw))):
+                shown[name] += any(
+                    each["verdict"].endswith(("higher", "lower")) for each in answers
+                )
+        # A family-wise error of 5% shows at most 26 in 300 with a chance of 99.8%.
+        assert shown["corrected"] <= 26 < shown["raw"]
+
+
 def test_scores_at_different_sizes_are_not_compared():
     """A curated arm draws more than the control: its Frechet distance is of another number of
     samples.
@@ -118,6 +164,6 @@ def test_a_seed_that_never_leaves_is_the_latest():
             for row in found:
                 row.update(headline=["fid"], reasons={})
         assert (
-            summarise({"a": arm, CONTROL: control}, [])["leaves_control"]["a"]["fid"]["lead"]
+            summarise({"a": arm, CONTROL: control}, [])["leaves_control"]["a"]["fid"]["before_end"]
             == lead
         )

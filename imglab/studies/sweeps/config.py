@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from imglab.config.section import Section, Seed
 from imglab.config.shared_problems import SharedProblems
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem, nearest
+from imglab.studies.sweeps.warning_config import EarlyWarning
 
 CONTROL = "control"
 """The arm that every sweep has: real data alone, at the same budget, not curated."""
@@ -49,6 +50,7 @@ class _SweepKeys(Named):
         default_factory=lambda: [0, 1, 2, 3, 4]
     )
     contrasts: Annotated[list[Contrast], Field(max_length=1000)] = Field(default_factory=list)
+    warning: EarlyWarning = Field(default_factory=EarlyWarning)
 
     @field_validator("seeds")
     @classmethod
@@ -67,6 +69,7 @@ class SweepConfig:
     arms: Mapping[str, RunConfig]
     seeds: tuple[int, ...]
     contrasts: tuple[Contrast, ...]
+    warning: EarlyWarning = field(default_factory=EarlyWarning)
 
     def runs(self, at_once: int = 1) -> Iterator[tuple[str, int, RunConfig]]:
         """Yield (arm, seed, config) for each run, in the order in which to start them.
@@ -119,9 +122,14 @@ def validate_sweep(tree: Mapping[str, Any], where: str) -> SweepConfig:
 
     contrasts = keys.contrasts or _contrasts_with_control(changes)
     problems += islice(_contrast_problems(contrasts, changes, arms, where), MOST_TOLD)
+    control = keys.warning.control
+    if control not in changes:
+        what = f"there is no arm {shortened(control)}"
+        remedy = nearest(control[:SHOWN], changes)
+        problems.append(Problem(f"{where}: warning.control", what, remedy))
     if problems:
         raise InputError(problems, sources)
-    return SweepConfig(keys.name, arms, tuple(keys.seeds), tuple(contrasts))
+    return SweepConfig(keys.name, arms, tuple(keys.seeds), tuple(contrasts), keys.warning)
 
 
 def _sweep_keys(keys: Mapping[str, Any], tree: Mapping[str, Any], where: str) -> _SweepKeys:

@@ -1,4 +1,4 @@
-"""From the runs of a sweep to what can be said: bands, contrasts, lead times. No torch."""
+"""From the runs of a sweep to what can be said: bands, contrasts, warnings. No torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from imglab.errors import nearest
 from imglab.store import files, groups, hashes, layout, reading
 from imglab.store.reading import metric_names, metric_value
 from imglab.studies.sweeps.config import CONTROL, run_folder
+from imglab.studies.sweeps.described import read_described
 from imglab.studies.sweeps.statistics import (
     FEWEST,
     LEVEL,
@@ -21,20 +22,28 @@ from imglab.studies.sweeps.statistics import (
     band,
     false_alarm_rate,
     first_leaves,
+    holm,
     is_positive,
     paired,
 )
+from imglab.studies.sweeps.warning import early_warning
+from imglab.studies.sweeps.warning_config import EarlyWarning
 
 METHOD = (
     "95% bands are t-intervals of the mean over seeds, each generation's by itself, on the log "
     "scale for metrics that are positive throughout. Contrasts are paired t-tests over seeds, "
-    f"fixed before the sweep ran; below {FEWEST} seeds there is no verdict. A metric leaves the "
+    f"fixed before the sweep ran; below {FEWEST} seeds there is no verdict. p_holm is p corrected "
+    "by Holm's method for the number of contrasts, so that the chance of any false one is at most "
+    "5%; the verdict follows it, while p and the interval are uncorrected. A metric leaves the "
     "control when it stays outside the band in which one more control seed lies with 95%, the "
     "variance between control seeds pooled over generations, with the degrees of freedom of one; "
     "the false-alarm rate is the share of control seeds that leave the band of the other ones."
 )
 
 SAME_SIZE = "compare with an arm that draws as many, e.g. `curate: {kind: random, keep: ...}`"
+
+HIGHER = "is higher"
+LOWER = "is lower"
 
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of a run's generations, from 0 on."""
@@ -64,9 +73,11 @@ def values_of(rows: Mapping[int, Rows], metric: str) -> Values:
 
 
 def summarise(
-    sweep: Mapping[str, Mapping[int, Rows]], contrasts: Sequence[Mapping[str, Any]]
+    sweep: Mapping[str, Mapping[int, Rows]],
+    contrasts: Sequence[Mapping[str, Any]],
+    warning: EarlyWarning | None = None,
 ) -> dict[str, Any]:
-    """Return bands, lead times and contrasts as JSON; undefined numbers are null."""
+    """Return bands, contrasts and early warnings as JSON; undefined numbers are null."""
     bands = {
         arm: {name: _band(values_of(rows, name)) for name in _names(rows)}
         for arm, rows in sweep.items()
@@ -82,17 +93,30 @@ def summarise(
         for arm, rows in sweep.items():
             if arm != CONTROL:
                 names = [name for name in _names(rows) if name in of_control]
-                leaves[arm] = {name: _lead(rows, control, name) for name in names}
+                leaves[arm] = {name: _leaves(rows, control, name) for name in names}
 
     return {
         "method": METHOD,
         "level": LEVEL,
         "seeds": {arm: list(rows) for arm, rows in sweep.items()},
         "bands": bands,
-        "contrasts": [compare(sweep, contrast) for contrast in contrasts],
+        "contrasts": corrected([compare(sweep, contrast) for contrast in contrasts]),
         "leaves_control": leaves,
         "false_alarm_rate": alarms,
+        "warning": early_warning(sweep, warning or EarlyWarning()),
     }
+
+
+def corrected(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add `p_holm` to the answers of a sweep's contrasts; verdicts that it denies are withdrawn."""
+    values = holm([answer.get("p") for answer in answers])
+    corrected_answers = []
+    for answer, p in zip(answers, values, strict=True):
+        verdict = answer["verdict"]
+        if p is not None and p >= 1 - LEVEL and verdict.endswith((HIGHER, LOWER)):
+            verdict = f"no difference shown once corrected for {len(answers)} contrasts"
+        corrected_answers.append({**answer, "p_holm": p, "verdict": verdict})
+    return corrected_answers
 
 
 def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,19 +152,15 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
     return {**answer, "generation": g, **_answer(first_values, second_values, contrast["arms"])}
 
 
+def summary_of(folder: Path) -> dict[str, Any]:
+    """Return what the finished runs in a sweep's directory say."""
+    contrasts, warning = read_described(folder)
+    return summarise(read_sweep(folder), contrasts, warning)
+
+
 def write_summary(folder: Path) -> dict[str, Any]:
     """Write summary.json into a sweep's directory and return it."""
-    keys = ("arms", "seeds", "contrasts", "generations")
-    described = files.read_signed(folder / layout.SWEEP, keys)
-
-    contrasts = []
-    for contrast in described["contrasts"]:
-        generation = contrast["generation"]
-        if generation is None:
-            generation = min(described["generations"][arm] for arm in contrast["arms"]) - 1
-        contrasts.append({**contrast, "generation": generation})
-
-    summary = summarise(read_sweep(folder), contrasts)
+    summary = summary_of(folder)
     with hashes.written(folder, "summary.json", made_again=True):
         files.write_json(folder / "summary.json", summary)
     return summary
@@ -159,6 +179,8 @@ def sentence(answer: Mapping[str, Any]) -> str:
     details = f"{_format(answer['low'])} to {_format(answer['high'])}"
     if answer["p"] is not None:
         details += f", p = {answer['p']:.2g}"
+    if answer.get("p_holm") is not None:
+        details += f", corrected {answer['p_holm']:.2g}"
 
     return (
         f"{metric} in generation {answer['generation']}, {one} against {two}: {estimate} "
@@ -205,9 +227,9 @@ def _verdict(interval: Interval, arms: Sequence[str]) -> str:
     if interval.n < FEWEST:
         return f"open: {interval.n} seeds, {FEWEST} are needed"
     if interval.low > 0:
-        return f"{arms[0]} is higher"
+        return f"{arms[0]} {HIGHER}"
     if interval.high < 0:
-        return f"{arms[0]} is lower"
+        return f"{arms[0]} {LOWER}"
     return "no difference shown"
 
 
@@ -226,23 +248,23 @@ def _names(rows: Mapping[int, Rows]) -> list[str]:
     return [name for name in metric_names(first) if any(row.get(name) is not None for row in first)]
 
 
-def _lead(arm: Mapping[int, Rows], control: Mapping[int, Rows], metric: str) -> dict[str, Any]:
-    """Return when each seed leaves the control's band for good, and the lead.
+def _leaves(arm: Mapping[int, Rows], control: Mapping[int, Rows], metric: str) -> dict[str, Any]:
+    """Return when each seed leaves the control's band for good, and how long before the end.
 
-    The lead is the median, over seeds, of how many generations before the last one a seed leaves. A
-    seed that never leaves counts as later than all others. If the median is such a seed, the lead
-    is None.
+    `before_end` is the median, over seeds, of how many generations before the last one a seed
+    leaves. A seed that never leaves counts as later than all others. If the median is such a seed,
+    it is None. Summaries of older versions call it `lead`, which now is that of a warning.
     """
     if _sizes_differ([rows[0] for rows in (*arm.values(), *control.values())], metric):
         reason = f"measured at different numbers of samples; {SAME_SIZE}"
-        return {"first": None, "lead": None, "reason": reason}
+        return {"first": None, "before_end": None, "reason": reason}
 
     values = values_of(arm, metric)
     first = first_leaves(values, values_of(control, metric))
     last = values.shape[1] - 1
 
-    leads = [-math.inf if g is None else last - g for g in first]
-    return {"first": first, "lead": _number(np.median(leads))}
+    before_end = [-math.inf if g is None else last - g for g in first]
+    return {"first": first, "before_end": _number(np.median(before_end))}
 
 
 def _sizes_differ(rows: Rows, metric: str) -> bool:

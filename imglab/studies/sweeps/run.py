@@ -44,6 +44,7 @@ class Sweep(HasView):
             "seeds": list(config.seeds),
             "contrasts": [contrast.model_dump() for contrast in config.contrasts],
             "generations": {name: arm.generations for name, arm in config.arms.items()},
+            "warning": config.warning.model_dump(),
         }
 
         self._check_folder()
@@ -89,9 +90,10 @@ class Sweep(HasView):
         if not path.exists():
             return
 
-        existing = files.read_signed(path, tuple(self._described))
-        for key in ("arms", "contrasts"):
-            if existing[key] != self._described[key]:
+        existing = files.read_signed(path, ("arms", "seeds", "contrasts", "generations"))
+        for key in ("arms", "contrasts", "warning"):
+            # A sweep of an older version has no warning, and takes this one.
+            if existing.get(key, self._described[key]) != self._described[key]:
                 what = f"holds a sweep with other {key}: {existing[key]}"
                 raise InputError(Problem(str(self.folder), what, "choose another --out"))
 

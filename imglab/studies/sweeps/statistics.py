@@ -8,6 +8,7 @@ them; others are treated as they are. No torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,7 +143,7 @@ def first_leaves(values: Values, control: Values, level: float = LEVEL) -> list[
 
     None stands for a seed that never leaves it for good.
     """
-    values, control = _on_one_scale(values, control)
+    values, control = on_one_scale(values, control)
     low, high = control_band(control, level)
     return [_leaves(row, low, high) for row in values]
 
@@ -155,7 +156,7 @@ def false_alarm_rate(control: Values, level: float = LEVEL) -> float | None:
     if len(control) < 3:
         return None
 
-    (scaled,) = _on_one_scale(control)
+    (scaled,) = on_one_scale(control)
     alarms = 0
     for seed, row in enumerate(scaled):
         low, high = control_band(np.delete(scaled, seed, axis=0), level)
@@ -164,7 +165,39 @@ def false_alarm_rate(control: Values, level: float = LEVEL) -> float | None:
     return alarms / len(scaled)
 
 
-def _on_one_scale(*values: Values) -> tuple[Values, ...]:
+def clopper_pearson(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the exact interval of a probability from `count` successes in n trials.
+
+    Clopper and Pearson 1934: it covers the true one with at least `level`. No trials: 0 to 1.
+    """
+    tail = (1 - level) / 2
+    low = 0.0
+    high = 1.0
+    if count > 0:
+        low = float(stats.beta.ppf(tail, count, n - count + 1))
+    if count < n:
+        high = float(stats.beta.ppf(1 - tail, count + 1, n - count))
+    return low, high
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected for their number, which errs in one of them with at most a level.
+
+    Holm 1979: the smallest of m is multiplied by m, the next by m - 1, and none falls below the one
+    before. A question without an answer yet (None) counts among the m, so that answers which come
+    later change nothing.
+    """
+    m = len(values)
+    corrected: list[float | None] = [None] * m
+    largest = 0.0
+    answered = [(p, at) for at, p in enumerate(values) if p is not None]
+    for rank, (p, at) in enumerate(sorted(answered)):
+        largest = max(largest, min(1.0, (m - rank) * p))
+        corrected[at] = largest
+    return corrected
+
+
+def on_one_scale(*values: Values) -> tuple[Values, ...]:
     """Return the logarithms, if all values are positive; otherwise the values themselves."""
     if is_positive(*values):
         return tuple(np.log(each) for each in values)
