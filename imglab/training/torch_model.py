@@ -177,8 +177,15 @@ class TorchModel(GenerativeModel, Generic[Network]):
     def weights(self) -> Mapping[str, Tensor]:
         """Return the tensors of the network, and those that the constructor takes."""
         tensors = dict(self.network.state_dict())
-        tensors |= {f"{ARGUMENT}{name}": value for name, value in super().weights().items()}
+        for name, value in self._tensor_arguments().items():
+            tensors[f"{ARGUMENT}{name}"] = value
         return {name: tensor.cpu().clone() for name, tensor in tensors.items()}
+
+    def _tensor_arguments(self) -> Mapping[str, Tensor]:
+        """Return the constructor's tensors; a class with a description of its own says itself."""
+        if type(self).description is not TorchModel.description:
+            return {}
+        return super().weights()
 
     def check_loadable(self) -> None:
         """Raise InputError if what `save` writes could not be opened again."""
@@ -191,7 +198,7 @@ class TorchModel(GenerativeModel, Generic[Network]):
             "shape": list(self._shape),
             "training": dict(self._training),
         }
-        tensors = list(super().weights())
+        tensors = list(self._tensor_arguments())
         if tensors:
             described["tensors"] = tensors
         return described

@@ -10,7 +10,7 @@ from imglab.measure import Measure
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
-from imglab.samples import Samples
+from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.solvable.gaussian.model import GaussianModel
 from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings
@@ -125,7 +125,7 @@ class TestFurtherTraining:
     def test_the_gain_is_the_share_by_which_the_loss_falls(self):
         modality = WithLoss()
         train = modality.real("train")
-        work = further_training(modality, Learner(0.5), train, seed=1)
+        work = further_training(modality, Learner(0.5), TrainingSet.of(train), seed=1)
         stages = set()
         while True:
             try:
@@ -139,7 +139,8 @@ class TestFurtherTraining:
         assert stages == {"gate"}
 
     def test_data_without_a_loss_say_so(self):
-        measures = result(further_training(gaussian(), Learner(), gaussian().real("train"), seed=1))
+        real = TrainingSet.of(gaussian().real("train"))
+        measures = result(further_training(gaussian(), Learner(), real, seed=1))
         assert measures.values == {"further_training": None}
         assert "no held-out loss" in measures.reasons["further_training"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.metrics import duplicate_share, nearest_distance, prdc
+from imglab.metrics import duplicate_share, memorization_share, nearest_distance, prdc
 from imglab.metrics.comparison import MetricValues, Reference, compare
 from imglab.modality import MatchesMoments, Modality, SampleMetrics
 from imglab.samples import Samples
@@ -49,10 +49,19 @@ class FeatureScorer(Scorer):
         """Compare the features with those of the reference, and with the training data's."""
         features = self._features(samples)
         reference = Reference(self._held_out[rows])
-        values = compare(real=reference, synthetic=features, **self._neighbours)
+        values = compare(real=reference, synthetic=features, errors=False, **self._neighbours)
         values.add(
             ("nearest_distance", "nearest_distance_se"),
             partial(nearest_distance, train=self._train, synthetic=features),
+        )
+        values.add(
+            ("memorization", "memorization_se"),
+            partial(
+                memorization_share,
+                train=self._train,
+                held_out=self._held_out[rows],
+                synthetic=features,
+            ),
         )
         self._add_shape(values, reference, samples, rows)
         return scalars(values.values)
