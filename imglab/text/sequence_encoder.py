@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -130,7 +131,8 @@ class SequenceEncoder(Extractor):
         """Return the mean states [N, width] and the order measurements [N, 5], float32."""
         most = max(1, MOST_LOGITS // (tokens.shape[1] * len(self._tokenizer)))
         batches = [self._measured_batch(batch) for batch in tokens.split(most)]
-        return torch.cat([states for states, _ in batches]), torch.cat([o for _, o in batches])
+        states, order = zip(*batches, strict=True)
+        return torch.cat(states), torch.cat(order)
 
     @torch.inference_mode()
     def _measured_batch(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,11 +142,9 @@ class SequenceEncoder(Extractor):
         def gain(reorder: Callable[[Tensor], Tensor]) -> Tensor:
             return self._read(reorder(tokens))[1].mean(1) - mean
 
-        in_any_order = [
-            gain(lambda texts, number=number: self._words_moved(texts, number, len(texts[0])))
-            for number in range(WORD_ORDERS)
-        ]
-        nearby = gain(lambda texts: self._words_moved(texts, WORD_ORDERS, NEARBY))
+        everywhere = partial(self._words_moved, span=tokens.shape[1])
+        in_any_order = [gain(partial(everywhere, number=number)) for number in range(WORD_ORDERS)]
+        nearby = gain(partial(self._words_moved, number=WORD_ORDERS, span=NEARBY))
 
         half = tokens.shape[1] // 2
         alone = self._read(tokens[:, half:])[1].mean(1)
@@ -170,7 +170,7 @@ class SequenceEncoder(Extractor):
         likelihood = logits.float().log_softmax(-1).gather(2, tokens[:, 1:, None])
         return states.mean(1).cpu(), -likelihood[:, :, 0].cpu()
 
-    def _words_moved(self, tokens: Tensor, number: int, span: int) -> Tensor:
+    def _words_moved(self, tokens: Tensor, *, number: int, span: int) -> Tensor:
         """Put the words of each text into random order number `number`, within spans of words."""
         word = self._begins_word[tokens].long().cumsum(1)  # [N, T]
         keys = torch.rand(tokens.shape[1] + 1, generator=seeds.generator("words", number))

@@ -146,7 +146,7 @@ def test_the_default_sees_shuffled_words_in_the_language_reference(tmp_path):
     real, other = blocks[order].chunk(2)
 
     # The real texts that the first half of the blocks is compared with, then two kinds of damage.
-    moved = modality.extractor._words_moved(other, 7, 8)
+    moved = modality.extractor._words_moved(other, number=7, span=8)
     null, words, tokens = distances(modality.extractor, real, [other, moved, shuffled(other)])
     for distance, precision in (words, tokens):
         assert distance > 5 * null[0]
