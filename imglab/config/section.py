@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -134,12 +134,14 @@ def kind_of(value: Any) -> str:
 def choice(*sections: type[Section], plug_in: bool = False) -> Any:
     """Return the type of a key that holds one of these sections, told apart by their `kind`.
 
-    In a config the kind may stand alone, as a word.
+    In a config the kind may stand alone, as a word. A kind with several names is a Literal of all.
 
     plug_in  whether the key may also name a class or function of another package
     """
     options = [
-        Annotated[section, Tag(section.model_fields["kind"].default)] for section in sections
+        Annotated[section, Tag(name)]
+        for section in sections
+        for name in get_args(section.model_fields["kind"].annotation)
     ]
     if plug_in:
         options.append(Annotated[PlugIn, Tag("module:Class")])

@@ -15,11 +15,10 @@ from imglab.modality import Extractor
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.fitting import fit_network
-from imglab.text.gpt2 import new_gpt2
+from imglab.text.gpt2 import encoder_shape, new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.settings import (
-    EncoderSettings,
-    Gpt2Settings,
+    BagOfTokensSettings,
     SentenceEncoderSettings,
     TextTrainingSettings,
 )
@@ -34,8 +33,8 @@ HASH_LENGTH = 12
 
 BATCH = 128
 
-HEAD_WIDTH = 32
-"""Dimensions of an attention head of the encoder, unless they do not divide its width."""
+TITLES = {"bag_of_tokens": "bag of tokens", "encoder": "text encoder"}
+"""Names by kind: runs that were made with the older kind go on under the name they recorded."""
 
 LONGEST_TEXT = 512
 """Tokens that a sentence encoder reads at most."""
@@ -47,15 +46,16 @@ NOT_AN_ENCODER = (ValueError, TypeError, RuntimeError, IndexError, AttributeErro
 """Exceptions that a network raises which does not read plain text."""
 
 
-class LanguageEncoder(Extractor):
+class BagOfTokens(Extractor):
     """A small language model trained on the real text; its mean hidden state is the feature.
 
     The states are those before the last norm. Each dimension is scaled to mean 0 and standard
-    deviation 1 on the real training text. Deterministic: the same text, settings and thread count
-    give the same weights.
+    deviation 1 on the real training text. It does not see the order of the tokens: the same text
+    with the tokens of each block shuffled scores as the text does. Deterministic: the same text,
+    settings and thread count give the same weights.
     """
 
-    def __init__(self, settings: EncoderSettings, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, settings: BagOfTokensSettings, tokenizer: PreTrainedTokenizerBase) -> None:
         self._settings = settings
         self._tokenizer = tokenizer
         self._body: nn.Module | None = None
@@ -65,8 +65,9 @@ class LanguageEncoder(Extractor):
 
     @property
     def name(self) -> str:
-        """`text encoder@` and the first digits of the weights' sha256."""
-        return f"text encoder@{self._hash}"
+        """`bag of tokens@` (or `text encoder@`, by its older name) and a hash of the weights."""
+        title = TITLES[self._settings.kind]
+        return f"{title}@{self._hash}"
 
     def prepare(self, real: Tensor, shared: Path) -> None:
         """Train on the real training blocks, once, and store the weights.
@@ -98,9 +99,7 @@ class LanguageEncoder(Extractor):
 
     def _new_network(self, block: int) -> PreTrainedModel:
         settings = self._settings
-        most_heads = max(1, settings.width // HEAD_WIDTH)
-        heads = max(count for count in range(1, most_heads + 1) if settings.width % count == 0)
-        shape = Gpt2Settings(layers=settings.layers, width=settings.width, heads=heads)
+        shape = encoder_shape(layers=settings.layers, width=settings.width)
         with seeds.isolated(settings.seed, "encoder"):
             return new_gpt2(shape, self._tokenizer, block)
 

@@ -6,6 +6,16 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from imglab.text.settings import Gpt2Settings
 
+HEAD_WIDTH = 32
+"""Dimensions of an attention head of an encoder, unless they do not divide its width."""
+
+
+def encoder_shape(*, layers: int, width: int, dropout: float = 0.0) -> Gpt2Settings:
+    """Return the shape of a small network that measures text, with heads that fit its width."""
+    most_heads = max(1, width // HEAD_WIDTH)
+    heads = max(count for count in range(1, most_heads + 1) if width % count == 0)
+    return Gpt2Settings(layers=layers, width=width, heads=heads, dropout=dropout)
+
 
 def new_gpt2(
     settings: Gpt2Settings, tokenizer: PreTrainedTokenizerBase, positions: int

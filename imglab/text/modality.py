@@ -23,13 +23,14 @@ from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.damage import text_damages
 from imglab.text.data import load_real_text
-from imglab.text.features import LanguageEncoder, SentenceEncoder
+from imglab.text.features import BagOfTokens, SentenceEncoder
 from imglab.text.hub import save_tokenizer
 from imglab.text.likelihood import held_out_nats, likelihood_metrics
 from imglab.text.mauve import mauve_metrics
 from imglab.text.model import TokenModality
 from imglab.text.render import write_sheet
-from imglab.text.settings import SentenceEncoderSettings, TextSettings
+from imglab.text.sequence_encoder import SequenceEncoder
+from imglab.text.settings import BagOfTokensSettings, SentenceEncoderSettings, TextSettings
 from imglab.text.subsamples import SubsampleStatistics
 from imglab.text.watermark import watermark_z_scores
 
@@ -196,4 +197,6 @@ class TextModality(TokenModality):
             return build_plug_in(section, Extractor, "modality.extractor", tokenizer=self.tokenizer)
         if isinstance(section, SentenceEncoderSettings):
             return SentenceEncoder(section, self.tokenizer)
-        return LanguageEncoder(section, self.tokenizer)
+        if isinstance(section, BagOfTokensSettings):
+            return BagOfTokens(section, self.tokenizer)
+        return SequenceEncoder(section, self.tokenizer)

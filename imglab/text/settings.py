@@ -46,13 +46,35 @@ class PretrainedTokenizerSettings(_OfTheHub):
     kind: Literal["pretrained"] = "pretrained"
 
 
-class EncoderSettings(Section):
+class SequenceEncoderSettings(Section):
     """A small language model that is trained once on the real training text.
 
-    The features are the mean of its hidden states over the tokens.
+    The features are what a text is about (components of the mean hidden state) and what the order
+    of its words is worth: how surprising it is, and by how much more it is with its words moved.
     """
 
-    kind: Literal["encoder"] = "encoder"
+    kind: Literal["sequence_encoder"] = "sequence_encoder"
+    layers: Annotated[int, Field(ge=1, le=48)] = 2
+    """Transformer layers."""
+    width: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 64
+    """Size of the hidden states."""
+    content: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Number of features that describe the content, at most `width`; five describe the order."""
+    tokens: Count = 1_000_000
+    """Tokens that the encoder sees in training; a token counts each time it is seen."""
+    seed: Seed = 0
+    """Seed of the encoder's training. It is separate from the run's seed, so that runs that differ
+    in their seeds are measured by the same extractor."""
+
+
+class BagOfTokensSettings(Section):
+    """A small language model that is trained once on the real training text.
+
+    The features are the mean of its hidden states over the tokens, which do not see the order of
+    the tokens. `encoder` is the older name of this kind.
+    """
+
+    kind: Literal["bag_of_tokens", "encoder"] = "bag_of_tokens"
     layers: Annotated[int, Field(ge=1, le=48)] = 2
     """Transformer layers."""
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 64
@@ -75,10 +97,14 @@ class SentenceEncoderSettings(_OfTheHub):
 
 if TYPE_CHECKING:
     TokenizerChoice = BpeSettings | PretrainedTokenizerSettings
-    ExtractorChoice = EncoderSettings | SentenceEncoderSettings | PlugIn
+    ExtractorChoice = (
+        SequenceEncoderSettings | BagOfTokensSettings | SentenceEncoderSettings | PlugIn
+    )
 else:
     TokenizerChoice = choice(BpeSettings, PretrainedTokenizerSettings)
-    ExtractorChoice = choice(EncoderSettings, SentenceEncoderSettings, plug_in=True)
+    ExtractorChoice = choice(
+        SequenceEncoderSettings, BagOfTokensSettings, SentenceEncoderSettings, plug_in=True
+    )
 
 
 class TextSettings(Section):
@@ -105,7 +131,7 @@ class TextSettings(Section):
     """Share of the text held out as the test split (whole documents), if the source has none."""
     split_seed: Seed = 0
     """Seed of the random choice of the documents that are held out."""
-    extractor: ExtractorChoice = EncoderSettings()
+    extractor: ExtractorChoice = SequenceEncoderSettings()
     """What turns text into the features that all distribution metrics compare."""
     token_budget: Annotated[int, Field(ge=16, le=10**9)] = 32_768
     """Tokens of each subsample on which distinct-n, gzip ratio, Zipf slope and word survival are
