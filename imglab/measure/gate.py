@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from imglab.config.sections import MeasureSettings
+from imglab.modality import Modality
+
 THRESHOLDS = (
     "variance_ratio",
     "excess_fid",
@@ -17,6 +20,13 @@ THRESHOLDS = (
     "trusted",
 )
 """What the gate can ask for; `GateSettings` explains each."""
+
+
+def thresholds(section: MeasureSettings, modality: Modality) -> Mapping[str, float]:
+    """Return the thresholds of a config; those that it leaves out are the modality's."""
+    if section.gate == "none":
+        return {}
+    return {**modality.gate, **section.gate.model_dump(exclude_none=True)}
 
 
 def judge_generation0(

@@ -60,7 +60,7 @@ class Measure:
         """
         self.modality = modality
         self._reference = reference
-        self._neighbours = {
+        self._neighbours: dict[str, int] = {
             "precision_recall_k": precision_recall_k,
             "density_coverage_k": density_coverage_k,
         }
@@ -139,33 +139,14 @@ class Measure:
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
-        modality = self.modality
         reference = self._real[self._reference]
-        real = modality.real(self._reference)
-
-        compared = compare(real=reference, synthetic=features, **self._neighbours, errors=True)
-        of_shape = yield from shape_scores(
-            modality,
-            self.features,
-            real=real,
-            reference=reference,
-            samples=samples,
-            features=features,
-            precision_recall_k=self._neighbours["precision_recall_k"],
-        )
+        compared = compare(real=reference, synthetic=features, errors=True, **self._neighbours)
+        of_shape = yield from self._shape(samples, features)
         copies = self._copies(samples, features)
-        of_classes = by_class(
-            modality.spec,
-            real,
-            samples,
-            real_features=reference.features,
-            features=features,
-            neighbours=self._neighbours,
-        )
         floor = yield from self._floor(len(features))
 
         described = {
-            "extractor": str(modality.extractor),
+            "extractor": str(self.modality.extractor),
             "reference": self._reference,
             "n_real": len(reference.features),
             "n_synthetic": len(features),
@@ -175,10 +156,33 @@ class Measure:
             of_shape,
             Measures(copies.values, copies.reasons),
             by_source(reference, samples, features, self._neighbours),
-            of_classes,
+            self._by_class(samples, features),
             Measures(described, floor=floor),
         ]
         return Measures.joined(parts)
+
+    def _shape(self, samples: Samples, features: Tensor) -> Stage[Measures]:
+        """Score the samples once more with mean and scale matched to those of the real data."""
+        scores = yield from shape_scores(
+            self.modality,
+            self.features,
+            real=self.modality.real(self._reference),
+            reference=self._real[self._reference],
+            samples=samples,
+            features=features,
+            precision_recall_k=self._neighbours["precision_recall_k"],
+        )
+        return scores
+
+    def _by_class(self, samples: Samples, features: Tensor) -> Measures:
+        return by_class(
+            self.modality.spec,
+            self.modality.real(self._reference),
+            samples,
+            real_features=self.real(self._reference),
+            features=features,
+            neighbours=self._neighbours,
+        )
 
     def judge_generation0(self, values: Mapping[str, Any], floor: Mapping[str, Any]) -> Measures:
         """Judge by the gate whether generation 0, with these metrics and floors, is good."""

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imglab.report.arms import Arm, comparable
+from imglab.report.first_generation import poor_starts
 from imglab.report.kind_of_loss import kind_of_loss
 from imglab.report.table import metric_label
 from imglab.store.reading import is_number
 
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
-REASONS = 2
-"""Reasons of the gate that the sentence names; the page's table has all."""
 KEPT = 0.5
 """Share of the worst arm's change up to which the best arm counts as unchanged."""
 
@@ -136,35 +135,7 @@ def _sentence(arms: Sequence[Arm]) -> str:
     if last > 0:
         span = f"in {count(last)}"
     numbers = f"{defined[0].upper()}{defined[1:]} {span}."
-    return " ".join([*_poor_starts(arms), numbers, *_notes(arms, last)])
-
-
-def _poor_starts(arms: Sequence[Arm]) -> list[str]:
-    """Say of which arms generation 0 is a poor model, so that they show training, not collapse."""
-    poor: dict[str, list[str]] = {}
-    for arm in arms:
-        gate = arm.rows[0].get("generation0") or {}
-        if gate.get("verdict") == "poor":
-            poor.setdefault(_first_reasons(gate["reasons"]), []).append(arm.name)
-
-    sentences = []
-    for reasons, names in poor.items():
-        whose = ""
-        if len(arms) > 1:
-            whose = f" of {', '.join(names)}"
-        sentences.append(
-            f"Generation 0{whose} is a poor model ({reasons}): what follows shows its training "
-            "more than a collapse."
-        )
-    return sentences
-
-
-def _first_reasons(reasons: Sequence[str]) -> str:
-    """Join the first of many reasons, and say how many more there are."""
-    shown = "; ".join(reasons[:REASONS])
-    if len(reasons) > REASONS:
-        shown += f"; {len(reasons) - REASONS} more"
-    return shown
+    return " ".join([*poor_starts(arms), numbers, *_notes(arms, last)])
 
 
 def _notes(arms: Sequence[Arm], last: int) -> list[str]:

@@ -15,11 +15,11 @@ from imglab.config import kinds
 from imglab.config.load import plug_ins
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn, Section
-from imglab.config.sections import MeasureSettings
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.lineage import Lineage
 from imglab.measure import Measure
+from imglab.measure.gate import thresholds
 from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
@@ -64,7 +64,7 @@ class Experiment:
         """Return what scores the generations."""
         section = self.config.measure
         keys = section.model_dump(exclude={"gate"})
-        return Measure(self.modality, **keys, gate=_gate(section, self.modality), cache=cache)
+        return Measure(self.modality, **keys, gate=thresholds(section, self.modality), cache=cache)
 
     def load_model(self, path: Path) -> GenerativeModel:
         """Open the `model/` folder of a generation."""
@@ -292,10 +292,3 @@ def _open_base(base: str, model: GenerativeModel) -> GenerativeModel:
         return model.check_start(start)
     except ValueError as error:
         raise InputError(Problem("base", f"cannot start from {base!r}: {error}", remedy)) from error
-
-
-def _gate(section: MeasureSettings, modality: Modality) -> Mapping[str, float]:
-    """Return the thresholds of generation 0: those of the config, for the rest the modality's."""
-    if section.gate == "none":
-        return {}
-    return {**modality.gate, **section.gate.model_dump(exclude_none=True)}
