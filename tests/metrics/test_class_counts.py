@@ -75,7 +75,6 @@ def test_a_judge_without_mistakes_changes_nothing():
 
 
 def test_rejecting_half_of_all_samples_moves_no_share():
-    corrected, labels = estimate([0.5, 0.3, 0.2], 1)
     generator = seeds.generator("thinned")
     truth = classes([0.5, 0.3, 0.2], 40_000, generator)
     confusion = Confusion.of(truth=truth, labels=judged(truth, generator), classes=3)
