@@ -39,7 +39,7 @@ CORRECTED = (
 
 
 class ClassCounting:
-    """Two judges of different networks: the features' classifier, and a counter."""
+    """Counts classes as the features' classifier sees them, and as a counter does."""
 
     def __init__(
         self, classifier: Classifier, settings: ClassifierSettings, classes: Sequence[str]
@@ -62,7 +62,8 @@ class ClassCounting:
                                 account (`corrected_shares`), times the number of samples
         class_counts_low, class_counts_high  bounds of the 95% interval of the corrected counts
         class_rejected_share    samples of which the counter is less sure than of 95% of real ones
-        class_agreement         share of the other samples on which classifier and counter agree
+        class_agreement         share of the other samples that a second counter, with another
+                                network and other seeds, gives the same class
         share_disparity         the least ratio of a class's corrected share to its real one, with
                                 class and a 95% interval; its floor is what chance alone leaves
         class_accuracy          share of right labels of held-out real images, by judge; the
@@ -74,7 +75,7 @@ class ClassCounting:
         parts = [
             class_metrics(labels, self._classes, real=self._real_labels, generation=generation),
             self._corrected(counter_labels),
-            self._agreement(labels, counter_labels),
+            self._agreement(counter_labels, self._counter.second_labels(samples.data)),
         ]
         return Measures.joined(parts)
 
@@ -101,8 +102,8 @@ class ClassCounting:
             "share_disparity_class": self._classes[disparity.worst],
         }
 
-    def _agreement(self, labels: Tensor, counter_labels: Tensor) -> Measures:
-        is_accepted = counter_labels != REJECTED
+    def _agreement(self, labels: Tensor, second_labels: Tensor) -> Measures:
+        is_accepted = labels != REJECTED
         values: dict[str, Any] = {
             "class_rejected_share": 1 - float(is_accepted.double().mean()),
             "class_agreement": None,
@@ -111,7 +112,7 @@ class ClassCounting:
         if not bool(is_accepted.any()):
             return Measures(values, {"class_agreement": "the counter is sure of no sample"})
 
-        agrees = labels[is_accepted] == counter_labels[is_accepted]
+        agrees = labels[is_accepted] == second_labels[is_accepted]
         values["class_agreement"] = float(agrees.double().mean())
         return Measures(values)
 

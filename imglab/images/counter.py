@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,30 +15,42 @@ from imglab.images.labelled import LabelledImages
 from imglab.metrics.class_counts import REJECTED, Confusion, acceptance_threshold
 from imglab.store import files
 
+NETWORKS = ("standard", "small")
+"""Networks of the two judges; the first one counts."""
+
 
 class ClassCounter:
     """A classifier trained on faded, blurred and noisy images, with a reject option.
 
     It is never used for features, so it may learn from all real images that the source has for
     training. What it is sure enough of, and which mistakes it makes, is found on real images that
-    it has not seen.
+    it has not seen. A second one, with another network and other seeds, shows whether the labels
+    depend on the judge.
     """
 
     def __init__(self, settings: ClassifierSettings, classes: int) -> None:
-        """Make a judge with the budget of the classifier `settings`, and another network."""
-        network = NETWORKS[settings.network]
-        section = settings.model_copy(update={"network": network, "seed": settings.seed + 1})
-        self._classifier = Classifier(section, classes, file="counter", augmentation=damaged)
+        """Make the judges, with the budget of the classifier `settings` and seeds of their own."""
         self._classes = classes
+        self._first, self._second = (
+            Classifier(
+                settings.model_copy(update={"network": network, "seed": settings.seed + number}),
+                classes,
+                file=f"counter_{number}",
+                augmentation=damaged,
+            )
+            for number, network in enumerate(NETWORKS, 1)
+        )
         self.confusion: Confusion
         self._threshold = 0.0
 
     def prepare(self, real: LabelledImages, held_out: LabelledImages, shared: Path) -> None:
         """Train on `real` and find the mistakes on `held_out`, once; both have labels.
 
-        The files in the folder `shared` are `counter.safetensors` and `confusion.safetensors`.
+        The files in the folder `shared` are `counter_1.safetensors`, `counter_2.safetensors` and
+        `confusion.safetensors`.
         """
-        self._classifier.prepare(real, shared)
+        self._first.prepare(real, shared)
+        self._second.prepare(real, shared)
 
         path = shared / "confusion.safetensors"
         if not path.exists():
@@ -49,13 +60,17 @@ class ClassCounter:
         self.confusion = Confusion(stored["accepted"], stored["rejected"])
         self._threshold = float(stored["threshold"])
 
+    def second_labels(self, images: Tensor) -> Tensor:
+        """Return what the second judge says of each image, int64 [N]; it rejects none."""
+        return self._second.predict(images)
+
     def labels(self, images: Tensor) -> Tensor:
         """Return the class of each image, int64 [N]; `REJECTED` where it is not sure enough."""
-        confidence, labels = self._classifier.probabilities(images).double().max(1)
+        confidence, labels = self._first.probabilities(images).double().max(1)
         return torch.where(confidence >= self._threshold, labels, REJECTED)
 
-    def _calibrated(self, held_out: LabelledImages) -> dict[str, Any]:
-        confidence, labels = self._classifier.probabilities(held_out.images).double().max(1)
+    def _calibrated(self, held_out: LabelledImages) -> dict[str, Tensor]:
+        confidence, labels = self._first.probabilities(held_out.images).double().max(1)
         self._threshold = acceptance_threshold(confidence)
         labels = torch.where(confidence >= self._threshold, labels, REJECTED)
 
@@ -67,7 +82,3 @@ class ClassCounter:
             "rejected": confusion.rejected,
             "threshold": threshold,
         }
-
-
-NETWORKS = {"standard": "small", "small": "standard", "lenet": "standard"}
-"""The counter's network, for that of the classifier with which it is to agree."""
