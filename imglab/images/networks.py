@@ -111,14 +111,20 @@ def _before(head: int) -> Callable[[nn.Module, Tensor], Tensor]:
     return embed
 
 
-def _means(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the mean of each channel of the last stage, float32 [N, 128]."""
+def _directions(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the direction of the means of the last stage's channels, float32 [N, 64].
+
+    Features have the length sqrt(64), so that their mean square is 1. Of the ways of scaling them
+    this one agrees best with judges of other architectures, over known damage to real images. It
+    also bounds distances: no sample is so far away that its ball covers all others.
+    """
     assert isinstance(network, StandardNetwork)
-    return network.maps(images)[-1].mean((2, 3))
+    means = network.maps(images)[-1].mean((2, 3))
+    return nn.functional.normalize(means, dim=1) * means.shape[1] ** 0.5
 
 
 ARCHITECTURES = {
-    "standard": Architecture(StandardNetwork, _means),
+    "standard": Architecture(StandardNetwork, _directions),
     "small": Architecture(small_network, _before(2)),
     "lenet": Architecture(lenet, _before(1)),
 }

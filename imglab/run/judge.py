@@ -78,9 +78,9 @@ def _agreement(
             (metric_value(row, "fid"), metric_value(row, f"fid_by_judge.{name}"))
             for row in generations
         ]
-        defined = [(own, other) for own, other in pairs if own is not None and other is not None]
+        defined = [(run, judge) for run, judge in pairs if run is not None and judge is not None]
         try:
-            agreement[name] = spearman([own for own, _ in defined], [other for _, other in defined])
+            agreement[name] = spearman([run for run, _ in defined], [judge for _, judge in defined])
         except Undefined as error:
             agreement[name] = None
             reasons[f"agreement.{name}"] = str(error)
