@@ -12,7 +12,7 @@ from imglab.training.devices import device
 
 BATCH = 128
 
-STAGES = ((16, 1), (32, 2), (64, 2), (64, 2))
+STAGES = ((16, 1), (32, 2), (64, 2), (64, 1))
 """Channels and stride of each stage of the standard network."""
 
 
@@ -111,20 +111,20 @@ def _before(head: int) -> Callable[[nn.Module, Tensor], Tensor]:
     return embed
 
 
-def _directions(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the direction of the means of the last stage's channels, float32 [N, 64].
+def _spreads(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the standard deviation of each channel of the last stage, float32 [N, 64].
 
-    Features have the length sqrt(64), so that their mean square is 1. Of the ways of scaling them
-    this one agrees best with judges of other architectures, over known damage to real images. It
-    also bounds distances: no sample is so far away that its ball covers all others.
+    It is taken over the places of an image. Over known damage to real images, scores of these
+    features rank as those of judges of other architectures do, more so than scores of the means,
+    of both, of earlier stages, and of whitened features.
     """
     assert isinstance(network, StandardNetwork)
-    means = network.maps(images)[-1].mean((2, 3))
-    return nn.functional.normalize(means, dim=1) * means.shape[1] ** 0.5
+    spreads: Tensor = network.maps(images)[-1].flatten(2).std(2, correction=0)
+    return spreads
 
 
 ARCHITECTURES = {
-    "standard": Architecture(StandardNetwork, _directions),
+    "standard": Architecture(StandardNetwork, _spreads),
     "small": Architecture(small_network, _before(2)),
     "lenet": Architecture(lenet, _before(1)),
 }

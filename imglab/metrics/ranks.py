@@ -37,5 +37,5 @@ def _centred_ranks(values: Sequence[float]) -> Tensor:
         return_inverse=True, return_counts=True
     )
     last = counts.cumsum(0).double()
-    ranks = (last - (counts - 1) / 2)[inverse]
+    ranks: Tensor = (last - (counts - 1) / 2)[inverse]
     return ranks - ranks.mean()
