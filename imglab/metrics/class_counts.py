@@ -19,7 +19,7 @@ DRAWS = 200
 """Draws behind each interval."""
 ROUNDS = 500
 """Rounds of expectation maximisation, at most."""
-SETTLED = 1e-7
+SETTLED = 1e-6
 """It ends when no share moves by more than this in a round."""
 ENTRIES = 4_000_000
 """Entries of the confusion matrices that are worked on at a time."""
