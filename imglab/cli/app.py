@@ -8,7 +8,7 @@ import sys
 import typer
 
 from imglab import distributed
-from imglab.cli import calibrate, look, run, studies
+from imglab.cli import calibrate, judge, look, run, studies
 from imglab.cli.errors import complain
 from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
@@ -27,6 +27,7 @@ app.command()(studies.claims)
 app.command()(calibrate.calibrate)
 app.command()(run.fork)
 app.command()(look.metrics)
+app.command()(judge.judge)
 app.command()(look.report)
 app.command("export")(look.export_samples)
 app.command()(look.validate)

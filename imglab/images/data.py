@@ -20,8 +20,9 @@ TEST_SHARE = 0.221
 
 @dataclass(frozen=True)
 class RealImages:
-    """The real data of an image chain: three sets that share no image.
+    """The real data of an image chain: sets that share no image.
 
+    spare             images for training beyond `n_train`
     classes, prompts  what the labels count (`SourceImages`)
     """
 
@@ -30,6 +31,16 @@ class RealImages:
     fresh: LabelledImages
     classes: tuple[str, ...] | None
     prompts: tuple[str, ...] | None
+    spare: LabelledImages
+
+    @property
+    def for_training(self) -> LabelledImages:
+        """All images that are not for testing, whoever may train on them."""
+        parts = (self.train, self.fresh, self.spare)
+        labels = None
+        if self.train.labels is not None:
+            labels = torch.cat([part.labels for part in parts if part.labels is not None])
+        return LabelledImages(torch.cat([part.images for part in parts]), labels)
 
 
 def load_real_images(settings: ImageSettings) -> RealImages:
@@ -137,13 +148,14 @@ def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
     fresh = pool[: settings.n_fresh]
     pool = pool[settings.n_fresh :]
     train = pool[: settings.n_train]
+    spare = pool[len(train) :]
 
     problems = list(_size_problems(settings, len(pool), len(test), len(fresh)))
     if problems:
         raise InputError(problems)
     if settings.class_sizes:
         train = _limit_classes(train, source.classes, settings.class_sizes)
-    return RealImages(train, test, fresh, source.classes, source.prompts)
+    return RealImages(train, test, fresh, source.classes, source.prompts, spare)
 
 
 def _size_problems(settings: ImageSettings, pool: int, test: int, fresh: int) -> Iterator[Problem]:

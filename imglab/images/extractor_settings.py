@@ -14,14 +14,28 @@ class ClassifierSettings(Section):
     """
 
     kind: Literal["classifier"] = "classifier"
-    network: Literal["small", "lenet"] = "small"
-    """`small`: three convolutions and 64 features. `lenet`: the layers of LeNet-5 and its 84
-    features (LeCun et al. 1998), which the scores of MAD on MNIST use."""
+    network: Literal["standard", "small", "lenet"] = "standard"
+    """`standard`: four convolutions with batch normalization. `small`: three without it, and 64
+    features, which follow contrast. `lenet`: the layers of LeNet-5 and its 84 features (LeCun et
+    al. 1998), which the scores of MAD on MNIST use."""
     images: Count = 60_000
     """Images that the classifier sees in training; an image counts each time it is seen."""
     seed: Seed = 0
     """Seed of the classifier's training. It is separate from the run's seed, so that runs that
     differ in their seeds are measured by the same extractor."""
+
+
+class SelfSupervisedSettings(Section):
+    """A small convolutional network that is trained once on the real images, without labels.
+
+    It learns to tell which views are of the same image (SimCLR, Chen et al. 2020).
+    """
+
+    kind: Literal["self_supervised"] = "self_supervised"
+    images: Count = 60_000
+    """Images that the network sees in training; an image counts each time it is seen."""
+    seed: Seed = 0
+    """Seed of the network's training; it is separate from the run's seed."""
 
 
 class InceptionSettings(Section):
@@ -69,20 +83,23 @@ class PixelsSettings(Section):
 
 
 if TYPE_CHECKING:
-    ExtractorChoice = (
+    JudgeChoice = (
         ClassifierSettings
+        | SelfSupervisedSettings
         | InceptionSettings
         | DinoSettings
         | ClipSettings
         | PixelsSettings
-        | PlugIn
     )
+    ExtractorChoice = JudgeChoice | PlugIn
 else:
-    ExtractorChoice = choice(
+    SHIPPED = (
         ClassifierSettings,
+        SelfSupervisedSettings,
         InceptionSettings,
         DinoSettings,
         ClipSettings,
         PixelsSettings,
-        plug_in=True,
     )
+    JudgeChoice = choice(*SHIPPED)
+    ExtractorChoice = choice(*SHIPPED, plug_in=True)

@@ -82,16 +82,20 @@ def tone_metrics(images: Tensor, *, real: Tone) -> Measures:
 
     colour_drift    shift of the mean, root mean square over channels, in [0, 1]
     contrast_drift  relative change of the contrast
+    contrast_ratio  contrast over the real images' contrast
     """
     tone = measure_tone(images)
     values: dict[str, float | None] = {
         "colour_drift": float((tone.means - real.means).square().mean().sqrt()),
         "contrast_drift": None,
+        "contrast_ratio": None,
     }
     if not real.contrast > 0:
-        return Measures(values, {"contrast_drift": "the real images are constant"})
+        reason = "the real images are constant"
+        return Measures(values, dict.fromkeys(("contrast_drift", "contrast_ratio"), reason))
 
     values["contrast_drift"] = float(tone.contrast / real.contrast - 1)
+    values["contrast_ratio"] = float(tone.contrast / real.contrast)
     return Measures(values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,29 +14,27 @@ from torch import Tensor
 
 from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
-from imglab.errors import InputError, Problem
+from imglab.images.class_counting import ClassCounting
 from imglab.images.classifier import Classifier
 from imglab.images.damage import image_damages
 from imglab.images.data import load_real_images
 from imglab.images.extractor_settings import (
     ClassifierSettings,
-    ClipSettings,
-    DinoSettings,
-    InceptionSettings,
-    PixelsSettings,
+    JudgeChoice,
+    SelfSupervisedSettings,
 )
-from imglab.images.features import Inception, Pixels
+from imglab.images.judges import Judges, build_extractor
 from imglab.images.metrics import (
     Colour,
     Tone,
-    class_metrics,
     clip_metrics,
     colour_metrics,
     measure_colour,
     measure_tone,
     tone_metrics,
 )
-from imglab.images.pretrained_features import Clip, Dino
+from imglab.images.moments import PixelMoments, match_moments
+from imglab.images.pretrained_features import Clip
 from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import ImageSettings
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
@@ -59,12 +58,18 @@ class ImageModality(Modality):
         self._conditions = self._real.classes or self._real.prompts
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)
+        self._counting = self._make_counting(settings)
+        self._judges = Judges(settings.judges, len(self._real.classes or ()), "modality.judges")
+        _ = self._judges.extractors  # names what is wrong with them
 
     def prepare(self, shared: Path) -> None:
-        """Train or load the extractor, and the classifier that counts classes."""
+        """Train or load the extractor, the judges, and the classifiers that count classes."""
         self._extractor.prepare(self._real.train, shared)
         if self._classifier and self._classifier is not self._extractor:
             self._classifier.prepare(self._real.train, shared)
+        if self._counting is not None:
+            self._counting.prepare(self._real, shared)
+        self._judges.prepare(self._real.train, shared)
 
     @property
     def spec(self) -> Spec:
@@ -143,21 +148,33 @@ class ImageModality(Modality):
             held_out = self.real("test")
             parts.append(clip_metrics(self._extractor, prompts, samples, held_out=held_out))
         parts.append(self._class_metrics(samples))
+        if self._judges.sections:
+            parts.append(self._judges.metrics(samples, held_out=self.real("test")))
         return Measures.joined(parts)
 
     def _class_metrics(self, samples: Samples) -> Measures:
-        if self._classifier is None:
+        if self._counting is None:
             reason = "the real images have no labels to train a classifier on"
             return Measures({"class_counts": None}, {"class_counts": reason})
+        return self._counting.metrics(samples)
 
-        assert self._real.classes is not None
-        assert self._real.train.labels is not None
-        return class_metrics(
-            self._classifier.predict(samples.data),
-            self._real.classes,
-            real=self._real.train.labels,
-            generation=int(samples.origin[0]),
-        )
+    def matched(self, samples: Samples, real: Samples) -> Samples:
+        """Return the samples with the real ones' mean and standard deviation of each pixel."""
+        data = match_moments(samples.data, target=PixelMoments.of(real.data))
+        return replace(samples, data=data)
+
+    def variance(self, samples: Samples) -> float:
+        """Return the variance of the pixels in [0, 1], summed over them."""
+        return PixelMoments.of(samples.data).variance
+
+    def judges(self, sections: Sequence[JudgeChoice], where: str, shared: Path) -> Judges:
+        """Return further judges, trained on the real training set; `where` names them in messages.
+
+        shared  folder of their weights
+        """
+        judges = Judges(sections, len(self._real.classes or ()), where)
+        judges.prepare(self._real.train, shared)
+        return judges
 
     @cached_property
     def _real_tone(self) -> Tone:
@@ -194,28 +211,32 @@ class ImageModality(Modality):
         if classes is None or len(classes) < 2:
             return None
 
-        section = settings.extractor
-        if not isinstance(section, ClassifierSettings):
-            section = ClassifierSettings()
-        return Classifier(section, len(classes))
+        return Classifier(_classifier_settings(settings), len(classes))
 
     def _make_extractor(self, settings: ImageSettings) -> Extractor:
         section = settings.extractor
         if isinstance(section, PlugIn):
             return build_plug_in(section, Extractor, WHERE)
-        if isinstance(section, PixelsSettings):
-            return Pixels()
 
-        # Networks that others have trained.
-        if isinstance(section, InceptionSettings):
-            return Inception(section)
-        if isinstance(section, DinoSettings):
-            return Dino(section)
-        if isinstance(section, ClipSettings):
-            return Clip(section)
+        # By default the labels teach the extractor, where there are any.
+        uses_labels = section is None or isinstance(section, ClassifierSettings)
+        if self._classifier is not None and uses_labels:
+            return self._classifier
+        if section is None:
+            section = SelfSupervisedSettings()
+        return build_extractor(section, len(self._real.classes or ()), WHERE)
 
+    def _make_counting(self, settings: ImageSettings) -> ClassCounting | None:
         if self._classifier is None:
-            what = "the classifier learns from labels, and the data have fewer than two classes"
-            remedy = "use `inception`, `dinov2`, `clip` or `pixels`"
-            raise InputError(Problem(WHERE, what, remedy))
-        return self._classifier
+            return None
+
+        assert self._real.classes is not None
+        section = _classifier_settings(settings)
+        return ClassCounting(self._classifier, section, self._real.classes)
+
+
+def _classifier_settings(settings: ImageSettings) -> ClassifierSettings:
+    """Return the extractor's section if it is a classifier's, else the default one."""
+    if isinstance(settings.extractor, ClassifierSettings):
+        return settings.extractor
+    return ClassifierSettings()

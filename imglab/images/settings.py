@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from imglab.config.section import (
     WATERMARK_KEY,
@@ -17,7 +23,7 @@ from imglab.config.section import (
     Seed,
     TrainingPlan,
 )
-from imglab.images.extractor_settings import ClassifierSettings, ExtractorChoice
+from imglab.images.extractor_settings import ExtractorChoice, JudgeChoice
 from imglab.images.source_settings import DigitsSource, Source
 
 LARGEST_DIGITS = 512
@@ -54,8 +60,12 @@ class ImageSettings(Section):
     generations."""
     split_seed: Seed = 0
     """Seed of the random split into training, test and fresh images."""
-    extractor: ExtractorChoice = ClassifierSettings()
-    """What turns images into the features that all distribution metrics compare."""
+    extractor: ExtractorChoice | None = None
+    """What turns images into the features that all distribution metrics compare. Default:
+    `classifier` where the data have two classes or more, else `self_supervised`."""
+    judges: Annotated[list[JudgeChoice], Field(max_length=8)] = Field(default_factory=list)
+    """Further networks whose features score every generation, to see whether they agree with the
+    extractor."""
 
     @model_validator(mode="after")
     def _digits_stay_small(self) -> ImageSettings:
@@ -64,6 +74,14 @@ class ImageSettings(Section):
                 f"size {self.size} is too large for 1,797 scans of 8 x 8: at most {LARGEST_DIGITS}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_judges(self, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write no empty list of judges: the hash of an older run's config has none."""
+        tree: dict[str, Any] = inner(self)
+        if not tree.get("judges"):
+            tree.pop("judges", None)
+        return tree
 
     @field_validator("classes")
     @classmethod

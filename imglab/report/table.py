@@ -14,7 +14,7 @@ FIRST_COLUMN = len("generation")
 WITH_ERROR = 14
 """Characters that a value with an error takes."""
 WITHOUT_ERROR = 8
-IMAGE_EXTRACTORS = ("inception", "classifier", "pixels")
+IMAGE_EXTRACTORS = ("inception", "classifier", "self_supervised", "pixels")
 LABELS = {
     "kid": "KID",
     "kid_standard": "KID x 1000, standardised",

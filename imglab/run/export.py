@@ -81,10 +81,8 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
 
 def _read(run: Path, g: int, modality: Modality, *, accepted: bool) -> tuple[Samples, Tensor]:
     """Return the samples of generation g and the rows that are to be exported, int64 [M]."""
+    samples = read_samples(run, g, modality)
     stored = RunFolder(run)
-    with _reading(stored.path(g, "samples")):
-        samples = stored.samples(g)
-        _check_samples(modality, samples)
 
     rows = torch.arange(len(samples))
     if accepted:
@@ -94,6 +92,15 @@ def _read(run: Path, g: int, modality: Modality, *, accepted: bool) -> tuple[Sam
                 _check_rows(curated, len(samples))
                 rows = curated
     return samples, rows
+
+
+def read_samples(run: Path, g: int, modality: Modality) -> Samples:
+    """Return what generation g drew; InputError if they are damaged or of another kind of data."""
+    stored = RunFolder(run)
+    with _reading(stored.path(g, "samples")):
+        samples = stored.samples(g)
+        _check_samples(modality, samples)
+    return samples
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from imglab.config.merge import differences
 from imglab.config.schema import RunConfig
 from imglab.config.section import AUTO
 from imglab.errors import InputError, Problem
+from imglab.images.extractor_settings import ClassifierSettings
+from imglab.images.settings import ImageSettings
 from imglab.run.autotune import settled
 from imglab.run.build import resolved_threads
 from imglab.store.sealed_config import HARMLESS, read_sealed
@@ -42,6 +44,7 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
         return config.model_copy(update={"threads": resolved_threads(config)})
 
     stored = read_sealed(path)
+    config = _with_former_defaults(config, stored)
     changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
 
     problems = [
@@ -62,6 +65,27 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
         "model": settled(config.model, stored.model),
     }
     return config.model_copy(update=fixed)
+
+
+def _with_former_defaults(config: RunConfig, stored: RunConfig) -> RunConfig:
+    """Take from a stored config of images what the defaults of version 0.1 meant by its extractor.
+
+    Where the config leaves open which network the classifier is, the run goes on with the one that
+    it began with.
+    """
+    before = getattr(stored.modality, "extractor", None)
+    section = getattr(config.modality, "extractor", None)
+    if not isinstance(before, ClassifierSettings) or not isinstance(config.modality, ImageSettings):
+        return config
+
+    if section is None:
+        section = before
+    elif isinstance(section, ClassifierSettings):
+        left_open = {"network", "images"} - section.model_fields_set
+        former = {key: getattr(before, key) for key in left_open}
+        section = section.model_copy(update=former)
+    modality = config.modality.model_copy(update={"extractor": section})
+    return config.model_copy(update={"modality": modality})
 
 
 def _harmless(key: str, before: Any, after: Any) -> bool:

@@ -25,7 +25,15 @@ OWN = (
 )
 """What is read in the directory of a run, besides its generations."""
 
-WRITTEN = (".files.json", ".lock", "damaged", "report.html", "report_files", "tracking")
+WRITTEN = (
+    ".files.json",
+    ".lock",
+    "damaged",
+    "judges.json",
+    "report.html",
+    "report_files",
+    "tracking",
+)
 """What is only written there. A link in its place would lead the writer outside."""
 
 DEEPEST = 16

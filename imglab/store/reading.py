@@ -178,7 +178,7 @@ def _check_format(path: Path, environment: Mapping[str, Any]) -> None:
     imglab = "?"
     if isinstance(environment["packages"], dict):
         imglab = environment["packages"].get("imglab", "another version")
-    readable = " and ".join(map(str, KNOWN_FORMATS))
+    readable = f"{KNOWN_FORMATS[0]} to {KNOWN_FORMATS[-1]}"
     what = f"has format {version}, made by imglab {imglab}; this version reads {readable}"
     raise InputError(Problem(str(path), what, "use that version"))
 

@@ -89,6 +89,22 @@ def test_it_is_read_as_a_run_of_today_is(whole, old, tmp_path):
     assert "old" in build_page(read_arms([old, new])).html
 
 
+def test_metrics_that_an_older_format_lacks_are_null_with_the_reason(old):
+    """A run of before has none of them: they are taken out here as a run of that time has them."""
+    metrics = old / "generation_000" / "metrics.json"
+    row = json.loads(metrics.read_text())
+    for name in layout.SINCE_FORMAT_4:
+        del row[name]
+    files.write_json(metrics, row)
+    manifest = reading.read_manifest(old, 0)
+    manifest["files"]["metrics.json"] = files.sha256_file(metrics)
+    files.write_signed(old / "generation_000" / layout.MANIFEST, manifest)
+
+    first = reading.read_metrics(old)[0]
+    assert first["fid_shape"] is None
+    assert first["reasons"]["fid_shape"] == "made before format 4"
+
+
 def test_its_accepted_samples_are_exported(tmp_path):
     curate = {"kind": "random", "keep": 0.5}
     config = write(tmp_path, {**TINY_IMAGE, "generations": 1, "curate": curate})
@@ -157,14 +173,14 @@ def test_a_fork_of_it_keeps_its_format(whole, old, tmp_path):
 
 def test_the_accepted_have_a_file_of_their_own(whole):
     _, run = whole
-    assert format_of(run) == layout.FORMAT_VERSION == 3
+    assert format_of(run) == layout.FORMAT_VERSION == 4
     assert len(accepted_files(run)) == 3
     for g in range(3):
         assert "accepted" not in load_file(run / f"generation_{g:03d}" / "samples.safetensors")
         assert "accepted.safetensors" in reading.read_manifest(run, g)["files"]
 
 
-@pytest.mark.parametrize("version", [1, 4, "3", None, [3]])
+@pytest.mark.parametrize("version", [1, 5, "4", None, [4]])
 def test_an_unknown_format_is_named_everywhere(whole, old, tmp_path, version):
     config, _ = whole
     environment = reading.read_environment(old)
@@ -178,5 +194,5 @@ def test_an_unknown_format_is_named_everywhere(whole, old, tmp_path, version):
         lambda: RunFolder(old).samples(0),
         lambda: list(verify(old)),
     ):
-        with pytest.raises(InputError, match=r"has format .*, made by imglab .*reads 2 and 3"):
+        with pytest.raises(InputError, match=r"has format .*, made by imglab .*reads 2 to 4"):
             call()

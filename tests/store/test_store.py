@@ -12,7 +12,7 @@ import torch
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.measures import Features, Measures, NearestReal
+from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.run import observers
 from imglab.run.build import build
 from imglab.run.environment import describe_environment
@@ -35,6 +35,8 @@ RESULTS: dict[str, Any] = {
     "exhibit": NearestReal(
         torch.tensor([[1], [0]]), torch.rand(2, 1).double(), torch.arange(2), SAMPLES.data, WORDS
     ),
+    "evaluation": Samples.drawn(torch.ones(3, 2)),
+    "real": RealShown(torch.arange(4.0).view(2, 2), [{"label": "a"}, {"label": "b"}]),
     "features": Features(torch.randn(6, 3), "a name"),
     "accepted": torch.tensor([0, 2, 5]),
     "metrics": Measures({"fid": 0.5, "kid": None}, per_sample={"nearest": torch.rand(6)}),

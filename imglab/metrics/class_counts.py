@@ -1,0 +1,228 @@
+"""How many samples belong to each class, when the judge that says so makes mistakes.
+
+The judge's mistakes are known from labelled samples that it was not trained on. Its labels of other
+samples are a mixture of those mistakes, from which the true shares follow by maximum likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imglab import seeds
+from imglab.metrics.undefined import Undefined
+
+DRAWS = 200
+"""Draws behind each interval."""
+ROUNDS = 500
+"""Rounds of expectation maximisation, at most."""
+SETTLED = 1e-6
+"""It ends when no share moves by more than this in a round."""
+ENTRIES = 4_000_000
+"""Entries of the confusion matrices that are worked on at a time."""
+LOW = 0.025
+"""Quantile at which a 95% interval begins; it ends as far from 1."""
+
+REJECTED = -1
+"""The label of a sample of which the judge is not sure enough."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What a judge says of labelled samples that it has not seen in training.
+
+    accepted  entry [i, j] counts samples of class i that it labels j, int64 [K, K]
+    rejected  samples of each class that it rejects, int64 [K]
+    """
+
+    accepted: Tensor
+    rejected: Tensor
+
+    @classmethod
+    def of(cls, *, truth: Tensor, labels: Tensor, classes: int) -> Confusion:
+        """Count true classes, int64 [N], against a judge's labels, int64 [N] (or `REJECTED`)."""
+        is_accepted = labels != REJECTED
+        pairs = truth[is_accepted] * classes + labels[is_accepted]
+        accepted = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        rejected = torch.bincount(truth[~is_accepted], minlength=classes)
+        return cls(accepted, rejected)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right labels among the accepted samples."""
+        total = int(self.accepted.sum())
+        if total == 0:
+            raise Undefined("the judge rejects every held-out sample")
+        return float(self.accepted.diagonal().sum() / total)
+
+
+@dataclass(frozen=True)
+class ClassShares:
+    """Shares of the classes, which add up to 1.
+
+    shares  the estimate, float64 [K]
+    draws   the same from redrawn samples and mistakes, float64 [B, K]; their spread is its error
+    """
+
+    shares: Tensor
+    draws: Tensor
+
+    def interval(self) -> tuple[Tensor, Tensor]:
+        """Return the bounds of a 95% interval for each share, float64 [K] each."""
+        return _interval(self.draws)
+
+
+def corrected_shares(labels: Tensor, *, confusion: Confusion, seed: int = 0) -> ClassShares:
+    """Estimate the true shares of the classes from a judge's labels, int64 [N] (or `REJECTED`).
+
+    With A_ij the chance that the judge accepts a sample of class i and calls it j, the accepted
+    labels are draws of sum_i pi_i A_ij, up to a factor. The shares pi maximise their likelihood
+    (Saerens et al. 2002 give the expectation maximisation), so that they are on the simplex, where
+    the inverse of the matrix would leave it. Only the accepted samples count: that the judge
+    rejects more of the synthetic samples than of the real ones moves nothing, as long as it does
+    so in all classes alike.
+
+    Each draw takes the rows of A from their posterior, under a prior that is worth one sample
+    spread over all labels, and the labels from the multinomial of their frequencies.
+
+    Raises `Undefined` if no sample is accepted, or a class has no held-out sample.
+    """
+    classes = len(confusion.accepted)
+    counts = torch.bincount(labels[labels != REJECTED], minlength=classes).double()
+    if not counts.sum() > 0:
+        raise Undefined("the judge is sure of no sample")
+
+    held_out = torch.cat([confusion.accepted, confusion.rejected[:, None]], 1).double()
+    if bool((held_out.sum(1) == 0).any()):
+        raise Undefined("a class has no held-out sample to find the judge's mistakes on")
+
+    weights = held_out + 1 / held_out.shape[1]
+    rates = (weights / weights.sum(1, keepdim=True))[:, :-1]
+    shares = _mixture(counts[None], rates[None])[0]
+
+    random = np.random.default_rng(seeds.derive(seed, "class counts"))
+    draws = []
+    step = max(1, min(DRAWS, ENTRIES // classes**2))
+    for start in range(0, DRAWS, step):
+        size = min(step, DRAWS - start)
+        gammas = torch.from_numpy(random.standard_gamma(weights.numpy(), (size, *weights.shape)))
+        redrawn_rates = (gammas / gammas.sum(2, keepdim=True))[:, :, :-1]
+        frequencies = (counts / counts.sum()).numpy()
+        redrawn = torch.from_numpy(random.multinomial(int(counts.sum()), frequencies, size))
+        draws.append(_mixture(redrawn.double(), redrawn_rates))
+    return ClassShares(shares, torch.cat(draws))
+
+
+def _mixture(counts: Tensor, rates: Tensor) -> Tensor:
+    """Return the shares under which these labels are the most likely, float64 [B, K].
+
+    counts  of each label, float64 [B, K]
+    rates   entry [b, i, j]: the chance that a sample of class i is accepted as j
+    """
+    accepted = rates.sum(2)  # [B, K]
+    confusion = rates / accepted[:, :, None].clamp(min=1e-300)
+    observed = counts / counts.sum(1, keepdim=True)
+
+    # Shares among the accepted samples, from the most likely one on: no share starts at 0.
+    shares = (observed + 1 / counts.shape[1]) / 2
+    for _ in range(ROUNDS):
+        expected = torch.einsum("bk,bkj->bj", shares, confusion)
+        ratio = observed / expected.clamp(min=1e-300)
+        updated = shares * torch.einsum("bkj,bj->bk", confusion, ratio)
+        change = float((updated - shares).abs().max())
+        shares = updated
+        if change < SETTLED:
+            break
+
+    # Classes that are rejected more often are more frequent than among the accepted.
+    drawn = shares / accepted.clamp(min=1e-300)
+    return drawn / drawn.sum(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Disparity:
+    """How far the worst group is behind: 1 means that no group is, 0 that one is lost.
+
+    value      the worst group's rate over the mean of all groups
+    low, high  bounds of its 95% interval
+    worst      number of the worst group
+    """
+
+    value: float
+    low: float
+    high: float
+    worst: int
+
+
+def share_disparity(estimate: ClassShares, *, real: Tensor) -> Disparity:
+    """Return the least ratio of a group's share to its share of the real data.
+
+    real  samples of each group in the real data, [K]; groups without any are left out
+
+    The mean of these ratios, weighted by the real shares, is 1. The least of several is below 1 by
+    chance alone: `share_disparity_by_chance` says how far.
+    """
+    rows = real.nonzero().flatten()
+    if not len(rows):
+        raise Undefined("no group has a real sample")
+    expected = real[rows].double() / real.sum()
+    return _worst(estimate.shares[rows] / expected, estimate.draws[:, rows] / expected, rows)
+
+
+def share_disparity_by_chance(n: int, *, real: Tensor, seed: int = 0) -> Tensor:
+    """Return the least ratio of shares in sets of n samples with the real shares, float64 [B]."""
+    expected = real[real > 0].double()
+    expected = expected / expected.sum()
+    random = np.random.default_rng(seeds.derive(seed, "share disparity"))
+    counts = torch.from_numpy(random.multinomial(n, expected.numpy(), DRAWS)).double()
+    return (counts / n / expected).amin(1)
+
+
+def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Disparity:
+    """Return the least rate of a group over the mean rate of the groups, such as of recall.
+
+    successes, totals  of each group, [K]; groups without samples are left out
+
+    The interval redraws each group's successes from its binomial. Raises `Undefined` if there are
+    fewer than two groups, or all rates are 0.
+    """
+    rows = (totals > 0).nonzero().flatten()
+    if len(rows) < 2:
+        raise Undefined("needs at least two groups with samples")
+    rates = successes[rows].double() / totals[rows]
+    if not rates.sum() > 0:
+        raise Undefined("the rate of every group is 0")
+
+    random = np.random.default_rng(seeds.derive(seed, "rate disparity"))
+    sizes = totals[rows].long().numpy()
+    redrawn = random.binomial(sizes, rates.clamp(0, 1).numpy(), (DRAWS, len(rows)))
+    draws = torch.from_numpy(redrawn / sizes).double()
+    means = draws.mean(1, keepdim=True)
+    return _worst(rates / rates.mean(), torch.where(means > 0, draws / means, 0.0), rows)
+
+
+def _worst(ratios: Tensor, draws: Tensor, rows: Tensor) -> Disparity:
+    """Return the least ratio [K] with its interval over draws [B, K]; `rows` numbers the groups.
+
+    The least of redrawn ratios is lower than that of the ratios themselves, on average. The
+    interval is turned around the estimate, which takes this bias off (the basic bootstrap).
+    """
+    value = float(ratios.min())
+    low, high = _interval(draws.amin(1))
+    bounds = sorted((max(0.0, 2 * value - float(high)), max(0.0, 2 * value - float(low))))
+    return Disparity(value, bounds[0], bounds[1], int(rows[ratios.argmin()]))
+
+
+def acceptance_threshold(confidences: Tensor, *, accepted: float = 0.95) -> float:
+    """Return the confidence that this share of held-out real samples, float [N], at least has."""
+    if not len(confidences):
+        raise Undefined("there is no held-out sample")
+    return float(confidences.double().quantile(1 - accepted))
+
+
+def _interval(draws: Tensor) -> tuple[Tensor, Tensor]:
+    bounds = draws.quantile(torch.tensor([LOW, 1 - LOW], dtype=torch.float64), 0)
+    return bounds[0], bounds[1]
