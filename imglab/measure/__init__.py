@@ -1,4 +1,4 @@
-"""From features to metrics, each beside its floor; and the gate of generation 0."""
+"""Features to metrics, each beside its floor; and the gate of generation 0."""
 
 from imglab.measure.measure import Measure
 
