@@ -68,11 +68,16 @@ def _summarize(folder: Path) -> None:
     """Write what the finished runs of a sweep answer, and print it."""
     from imglab.report.results import write_results
     from imglab.report.warning import format_warning
+    from imglab.studies.first_generations import describe_poor
     from imglab.studies.sweeps.results import sentence, write_summary
 
     summary = write_summary(folder)
     for answer in summary["contrasts"]:
         typer.echo(sentence(answer))
+    for arm, counts in summary["generation0"].items():
+        poor = describe_poor(counts, arm)
+        if poor is not None:
+            typer.echo(printable(poor))
     typer.echo(format_warning(summary["warning"]))
     for path in (folder / "summary.json", *write_results(folder)):
         typer.echo(path)

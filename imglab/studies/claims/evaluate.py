@@ -34,7 +34,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """A claim's verdict: it passes if every statement's interval lies where it must."""
+    """A claim's verdict: it passes if every statement's interval lies where it must.
+
+    generation0  of how many of its chains generation 0 is a good model; empty without chains
+    """
 
     name: str
     family: str
@@ -44,6 +47,7 @@ class Result:
     findings: list[Finding] = field(default_factory=list)
     substitutions: list[str] = field(default_factory=list)
     why: str = ""
+    generation0: dict[str, Any] = field(default_factory=dict)
 
     def described(self) -> dict[str, Any]:
         """Return it as JSON."""

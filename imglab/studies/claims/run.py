@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from imglab.studies.chains import chain_job, tally, threads_per_worker
 from imglab.studies.claims.catalog import Catalog, Claim, Profile, Protocol
 from imglab.studies.claims.evaluate import Chains, Finding, Result, Verdict, find, verdict_of
 from imglab.studies.claims.theory import theory_job
+from imglab.studies.first_generations import count_first_generations
 from imglab.studies.jobs import Job, Outcome, run_jobs
 from imglab.studies.pool import Pool
 
@@ -165,7 +166,8 @@ class ClaimsRun:
         rows: Chains = {key: reading.read_metrics(folder) for key, folder in folders.items()}
         seeds = sorted({seed for _, seed in rows})
         findings = [find(statement, rows, seeds, claim.confidence) for statement in claim.must]
-        return _result(claim, verdict_of(findings), findings)
+        result = _result(claim, verdict_of(findings), findings)
+        return replace(result, generation0=count_first_generations(rows.values()))
 
     def _folder(self, config: RunConfig) -> Path:
         """Return a chain's directory: the same for equal configs, whatever their `generations`."""

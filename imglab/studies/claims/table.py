@@ -8,6 +8,7 @@ from typing import get_args
 
 from imglab.studies.claims.catalog import Claim
 from imglab.studies.claims.evaluate import Finding, Result, Verdict
+from imglab.studies.first_generations import describe_poor
 
 
 def format_claim(claim: Claim) -> str:
@@ -28,6 +29,9 @@ def format_results(results: Sequence[Result]) -> str:
 def _lines(result: Result) -> list[str]:
     lines = [f"{result.verdict.upper():8}{result.name}: {result.claims} {result.source}"]
     lines += [f"    {_line(finding)}" for finding in result.findings]
+    if result.generation0:
+        poor = describe_poor(result.generation0, "note")
+        lines += [f"    {line}" for line in (poor,) if line is not None]
     if result.why:
         lines.append(f"    {result.why}")
     if result.substitutions:

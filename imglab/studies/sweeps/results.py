@@ -12,6 +12,7 @@ import numpy as np
 from imglab.errors import nearest
 from imglab.store import files, groups, hashes, layout, reading
 from imglab.store.reading import metric_names, metric_value
+from imglab.studies.first_generations import count_first_generations
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.described import read_described
 from imglab.studies.sweeps.statistics import (
@@ -99,6 +100,9 @@ def summarise(
         "method": METHOD,
         "level": LEVEL,
         "seeds": {arm: list(rows) for arm, rows in sweep.items()},
+        "generation0": {
+            arm: count_first_generations(rows.values()) for arm, rows in sweep.items()
+        },
         "bands": bands,
         "contrasts": corrected([compare(sweep, contrast) for contrast in contrasts]),
         "leaves_control": leaves,
