@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from imglab.measures import Measures
-from imglab.metrics import PRDC, prdc
+from imglab.metrics import PRDC, Undefined, prdc
+from imglab.metrics.class_counts import rate_disparity
 from imglab.metrics.comparison import MetricValues, Reference, compare
 from imglab.modality import Spec
 from imglab.samples import Samples
@@ -75,4 +76,33 @@ def by_class(
         for name, scores in of_classes.items():
             if metric in scores.reasons:
                 reasons[f"{metric}_by_class.{name}"] = scores.reasons[metric]
-    return Measures(values, reasons)
+    of_recall = _recall_disparity(spec.conditions, real.condition, values["recall_by_class"])
+    return Measures.joined([Measures(values, reasons), of_recall])
+
+
+def _recall_disparity(
+    names: Sequence[str], classes: Tensor, recall: Mapping[str, float | None]
+) -> Measures:
+    """Compare the recall of the worst class with the mean over the classes.
+
+    names, classes  of the real samples: what `classes`, int64 [N], counts
+    recall          of each class; one where it is undefined is left out
+
+    recall_disparity           least recall of a class over the mean recall of the classes
+    recall_disparity_interval  its 95% interval
+    recall_disparity_class     which class it is
+    """
+    totals = torch.bincount(classes, minlength=len(names))
+    rates = torch.tensor([recall[name] or 0.0 for name in names], dtype=torch.float64)
+    totals[[recall[name] is None for name in names]] = 0
+    try:
+        disparity = rate_disparity((rates * totals).round(), totals)
+    except Undefined as reason:
+        return Measures({"recall_disparity": None}, {"recall_disparity": str(reason)})
+
+    values = {
+        "recall_disparity": disparity.value,
+        "recall_disparity_interval": [disparity.low, disparity.high],
+        "recall_disparity_class": names[disparity.worst],
+    }
+    return Measures(values)

@@ -7,7 +7,8 @@ import torch
 
 from imglab import regimes, run_chain
 from imglab.measure import Measure
-from imglab.modality import Modality
+from imglab.measure.groups import by_class
+from imglab.modality import Modality, Spec
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
 from imglab.samples import Samples, TrainingSet
@@ -166,3 +167,19 @@ def test_held_out_data_do_not_look_memorised():
     assert abs(values["memorization"] - 0.5) < 4 * values["memorization_se"]
     copies = scores_of(modality, modality.real("train").data)
     assert copies["memorization"] == 1.0
+
+
+def test_a_class_that_is_lost_has_no_recall():
+    classes = torch.arange(200) % 2
+    noise = torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
+    features = noise + 10 * classes[:, None]
+    real = Samples.real(features, classes)
+    spec = Spec((2,), torch.float32, ("even", "odd"))
+    keys = {"neighbours": {"precision_recall_k": 3, "density_coverage_k": 5}}
+
+    alike = by_class(spec, real, real, real_features=features, features=features, **keys)
+    assert alike.values["recall_disparity"] == pytest.approx(1)
+    moved = features + 30 * classes[:, None]
+    lost = by_class(spec, real, real, real_features=features, features=moved, **keys)
+    assert lost.values["recall_disparity"] == 0
+    assert lost.values["recall_disparity_class"] == "odd"

@@ -100,9 +100,7 @@ def summarise(
         "method": METHOD,
         "level": LEVEL,
         "seeds": {arm: list(rows) for arm, rows in sweep.items()},
-        "generation0": {
-            arm: count_first_generations(rows.values()) for arm, rows in sweep.items()
-        },
+        "generation0": {arm: count_first_generations(rows.values()) for arm, rows in sweep.items()},
         "bands": bands,
         "contrasts": corrected([compare(sweep, contrast) for contrast in contrasts]),
         "leaves_control": leaves,
