@@ -125,9 +125,9 @@ def _draw(panel: Axes, metric: str, outcome: Mapping[str, Any], factors: Mapping
 
         colour = COLOURS[_error(effect, factors)]
         for prefix, width in (("simultaneous_", 0.8), ("", 2.6)):
-            low, high = effect[f"{prefix}low"], effect[f"{prefix}high"]
-            if low is not None and high is not None:
-                panel.plot([low, high], [row, row], color=colour, linewidth=width)
+            ends = [effect[f"{prefix}low"], effect[f"{prefix}high"]]
+            if None not in ends:
+                panel.plot(ends, [row, row], color=colour, linewidth=width)
         panel.plot([effect["estimate"]], [row], color=colour, marker="o", markersize=5)
 
     names = [one_line(effect["name"]) for effect in effects]
@@ -156,10 +156,10 @@ def _all_effects(outcomes: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _interval(effect: Mapping[str, Any], prefix: str) -> str:
-    low, high = effect[f"{prefix}low"], effect[f"{prefix}high"]
-    if low is None or high is None:
+    ends = [effect[f"{prefix}low"], effect[f"{prefix}high"]]
+    if None in ends:
         return ""
-    return f"{low:+.3g} to {high:+.3g}"
+    return " to ".join(f"{end:+.3g}" for end in ends)
 
 
 def _number(value: float | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,6 +38,7 @@ def test_every_config_that_ships_is_right(configs):
     assert {"image_digits.yaml", "gaussian.yaml"} <= {path.name for path in found}
     for path in found:
         text = path.read_text()
+        config: Any
         if "\nfactors:" in text:
             config = load_decomposition(path).sweep
         else:

@@ -6,6 +6,7 @@ import json
 import math
 from concurrent.futures import Future
 from itertools import islice, repeat
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from imglab.studies.decomposition.design import Effect, make_design
 from imglab.studies.decomposition.outcomes import NAMES, Outcome, outcome_value
 from imglab.studies.decomposition.results import decompose, sentences
 from imglab.studies.decomposition.run import ORIGINS
+from imglab.studies.jobs import Outcome as Ended
 from imglab.studies.jobs import Place
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
@@ -296,7 +298,7 @@ class TestClosedForms:
         assert estimate_effects(design, values, {"a": ["1x", "3x"]})[0]["verdict"] == "raises"
 
 
-TINY = {
+TINY: dict[str, Any] = {
     "name": "tiny",
     "base": {**TINY_GAUSSIAN, "regime": "replace", "generations": 2, "shown": 4},
     "factors": {
@@ -308,11 +310,11 @@ TINY = {
 }
 
 
-def changed(**changes) -> dict:
+def changed(**changes) -> dict[str, Any]:
     return {**TINY, **changes}
 
 
-def with_factor(**factor) -> dict:
+def with_factor(**factor) -> dict[str, Any]:
     return changed(factors={"f": factor})
 
 
@@ -509,7 +511,7 @@ class Here(Place):
         pass
 
     def submit(self, name, job):
-        future = Future()
+        future: Future[Ended] = Future()
         future.set_result(job.run())
         return future
 

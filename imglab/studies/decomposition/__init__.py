@@ -1,1 +1,1 @@
-"""The three errors of a chain, told apart by interventions: a factorial design and its effects."""
+"""The errors of a chain, told apart by interventions in a factorial design."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imglab.config.load import plug_ins
 from imglab.config.merge import flattened
 from imglab.config.schema import RunConfig, is_chain_name
 from imglab.errors import InputError, Problem
+from imglab.studies.decomposition.factors import Factor
 from imglab.studies.decomposition.outcomes import Outcome, unknown
-
-if TYPE_CHECKING:
-    from imglab.studies.decomposition.config import Factor
 
 FIXED = {
     "name": "cells name themselves",

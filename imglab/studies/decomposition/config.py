@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from imglab.config.load import validate_config
 from imglab.config.merge import changed_tree, merged
 from imglab.config.problems import problems_of
 from imglab.config.schema import RunConfig
-from imglab.config.section import Section
 from imglab.config.shared_problems import SharedProblems
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem
@@ -25,46 +24,14 @@ from imglab.studies.decomposition.checks import (
     check_outcomes,
 )
 from imglab.studies.decomposition.design import Cell, Design, Kind, make_design
+from imglab.studies.decomposition.factors import Factor
 from imglab.studies.decomposition.levels import level_changes
 from imglab.studies.decomposition.outcomes import DEFAULTS, Outcome, spelled_out
 from imglab.studies.sweeps.config import Seeded, SweepConfig
 from imglab.studies.sweeps.statistics import FEWEST
 
-ERRORS = ("statistical", "expressivity", "approximation")
-"""The three errors of Shumailov et al. 2024: too few samples, too small a model, too poor a fit."""
-
-MOST_LEVELS = 9
-"""Levels of a factor: the names of cells have one digit for each factor."""
-
 FEWEST_SEEDS = 2
 """With fewer seeds there is no interval."""
-
-
-class Factor(Section):
-    """One intervention, in several strengths."""
-
-    error: Literal["statistical", "expressivity", "approximation"] | None = None
-    """Which of the three errors it changes. Default: the factor's name, if it is an error's."""
-    key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """Key of the base that it changes, e.g. `model.channels`."""
-    levels: list[Any] | dict[str, dict[str, Any]]
-    """Values of `key`, the reference first; `3x` is three times what the base has. Without `key`:
-    changes of the base by the name of the level, for interventions on several keys."""
-    since: Literal[0, 1] = 0
-    """First generation that it changes. 1 leaves generation 0 as the base has it, so that cells
-    share it."""
-
-    @model_validator(mode="after")
-    def _has_form(self) -> Factor:
-        if isinstance(self.levels, list) and self.key is None:
-            raise ValueError("has levels of no key: name one under `key`")
-        if isinstance(self.levels, dict) and self.key is not None:
-            raise ValueError("has `key` and levels with names: leave out `key`")
-
-        if not 2 <= len(self.levels) <= MOST_LEVELS:
-            levels = f"{len(self.levels)} under `levels`"
-            raise ValueError(f"a factor has 2 to {MOST_LEVELS} levels to compare, not {levels}")
-        return self
 
 
 class _Keys(Seeded):

@@ -79,7 +79,7 @@ def make_design(levels: Mapping[str, int], kind: Kind = "full") -> Design:
         raise ValueError("these cells cannot tell the main effects of the factors apart")
 
     # The first row estimates the mean.
-    weights = np.linalg.pinv(columns)[1:]
+    weights: Array = np.linalg.pinv(columns)[1:].astype(np.float64)
     omitted = [pair for pair in pairs if pair not in effects]
     aliases = _aliases(effects, omitted, weights @ _columns(cells, levels, omitted)[:, 1:])
     return Design(cells, tuple(effects), weights, aliases)
@@ -102,7 +102,8 @@ def _columns(cells: Sequence[Cell], levels: Mapping[str, int], effects: Sequence
 
 
 def _are_independent(columns: Array) -> bool:
-    return int(np.linalg.matrix_rank(columns)) == columns.shape[1]
+    rank = int(np.linalg.matrix_rank(columns))
+    return bool(rank == columns.shape[1])
 
 
 def _aliases(

@@ -10,7 +10,7 @@ import numpy as np
 
 from imglab.store import files, hashes, layout, reading
 from imglab.studies.decomposition.analysis import METHOD, effect_name, estimate_effects
-from imglab.studies.decomposition.config import ERRORS, Decomposition
+from imglab.studies.decomposition.config import Decomposition
 from imglab.studies.decomposition.design import Array
 from imglab.studies.decomposition.outcomes import Outcome, outcome_value, why_undefined
 from imglab.studies.sweeps.config import run_folder
@@ -91,9 +91,9 @@ def _why_left_out(rows: Rows, outcome: Outcome, values: Array) -> str:
         return why_undefined(list(rows.values()), outcome)
 
     # `measure.samples` gives all cells one evaluation size, whatever they draw to train on.
-    sizes = {row.get("n_synthetic") for row in rows.values()}
+    sizes = {int(row["n_synthetic"]) for row in rows.values()}
     if len(sizes) > 1 and outcome.needs_size:
-        counts = ", ".join(map(str, sorted(map(int, sizes - {None}))))
+        counts = ", ".join(map(str, sorted(sizes)))
         return (
             f"it depends on how many samples are scored, and cells scored {counts}; "
             "set base.measure.samples to score the same number in all of them"
@@ -122,18 +122,13 @@ def _answer(config: Decomposition, outcome: Outcome, values: Array) -> dict[str,
 
 def _described_factors(config: Decomposition) -> Iterator[tuple[str, Any]]:
     for name, factor in config.factors.items():
-        error = factor.error
-        if error is None and name in ERRORS:
-            error = name  # type: ignore[assignment]
-        yield (
-            name,
-            {
-                "error": error,
-                "key": factor.key,
-                "levels": list(config.labels[name]),
-                "since": factor.since,
-            },
-        )
+        described = {
+            "error": factor.error_of(name),
+            "key": factor.key,
+            "levels": list(config.labels[name]),
+            "since": factor.since,
+        }
+        yield name, described
 
 
 def _described_cells(config: Decomposition) -> Iterator[tuple[str, dict[str, str]]]:
