@@ -108,7 +108,7 @@ def _table(effects: Effects) -> list[str]:
             _number(effect["estimate"]),
             _interval(effect, ""),
             _interval(effect, "simultaneous_"),
-            _number(effect["p_adjusted"]),
+            _number(effect["p_adjusted"]).removeprefix("+"),
             effect["verdict"],
         ]
         rows.append(f"| {' | '.join(cells)} |")
