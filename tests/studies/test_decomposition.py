@@ -38,8 +38,8 @@ from imglab.studies.decomposition.design import Effect, make_design
 from imglab.studies.decomposition.outcomes import NAMES, Outcome, outcome_value
 from imglab.studies.decomposition.results import decompose, sentences
 from imglab.studies.decomposition.run import ORIGINS
+from imglab.studies.jobs import Job, Place
 from imglab.studies.jobs import Outcome as Ended
-from imglab.studies.jobs import Place
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
 A = Effect((("a", 1),))
@@ -112,7 +112,7 @@ class TestIntervals:
     """
 
     fits = 8
-    repetitions = 400
+    repetitions = 300
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -542,6 +542,19 @@ class TestRuns:
 
         rows = json.loads((first / "generation_001/metrics.json").read_text())
         assert set(metric_names([rows])) <= set(NAMES)
+
+    def test_cells_share_the_end_of_the_run_that_they_wait_for(self, lab, tmp_path, monkeypatch):
+        monkeypatch.setattr("imglab.studies.decomposition.run.Pool", Here)
+        stopped = Job(Ended, (3, "stopped"))
+        monkeypatch.setattr(
+            "imglab.studies.decomposition.run.chain_job", lambda *arguments: stopped
+        )
+        tree = changed(factors={"approximation": TINY["factors"]["approximation"]})
+        code, _, err = lab("decompose", write(tmp_path, tree), "--out", "out")
+        assert code == 3
+        assert err.splitlines() == [
+            f"cell-{k}/seed-{seed}: stopped" for seed in (0, 1) for k in (0, 1)
+        ]
 
     def test_wrong_input_has_exit_code_2(self, lab, tmp_path):
         config = write(tmp_path, with_factor(key="model.estimater", levels=["mle", "unbiased"]))

@@ -16,7 +16,7 @@ from imglab.config.problems import problems_of
 from imglab.config.schema import RunConfig
 from imglab.config.shared_problems import SharedProblems
 from imglab.config.yaml import read_yaml
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.studies.decomposition.checks import (
     check_alike,
     check_budget,
@@ -154,16 +154,12 @@ def _base(keys: _Keys, where: str) -> tuple[dict[str, Any], RunConfig]:
 def _changes(keys: _Keys, base: RunConfig, where: str) -> _Changes:
     """Return what each level of each factor changes."""
     changes: _Changes = {}
-    problems: list[Problem] = []
+    collector = ProblemCollector()
     for name, factor in keys.factors.items():
         place = f"{where}: factors.{name}"
-        try:
-            changes[name] = level_changes(factor.key, factor.levels, base, place)
-        except InputError as error:
-            problems += error.problems
-
-    if problems:
-        raise InputError(problems)
+        attempt = partial(level_changes, factor.key, factor.levels, base, place)
+        changes[name] = collector.run(attempt) or {}
+    collector.finish()
     return changes
 
 
