@@ -17,6 +17,8 @@ from imglab.studies.sweeps.config import run_folder
 from imglab.studies.sweeps.statistics import LEVEL, mean_interval
 
 FILE = "decomposition.json"
+JUDGED = "generation0"
+"""Where metrics say whether generation 0 was a good model."""
 
 Row = Mapping[str, Any]
 Rows = Mapping[tuple[str, int], Row]
@@ -38,8 +40,17 @@ def read_rows(folder: Path, config: Decomposition) -> dict[tuple[str, int], Row]
         for seed in config.sweep.seeds:
             run = run_folder(folder, cell, seed)
             if layout.finished(run, config.generation):
-                rows[cell, seed] = reading.read_generation(run, config.generation)
+                rows[cell, seed] = _read_row(run, config.generation)
     return rows
+
+
+def _read_row(run: Path, g: int) -> Row:
+    """Return the metrics of generation g, with what was judged of generation 0."""
+    row = reading.read_generation(run, g)
+    first = reading.read_generation(run, 0)
+    if JUDGED in row or JUDGED not in first:
+        return row
+    return {**row, JUDGED: first[JUDGED]}
 
 
 def decompose(config: Decomposition, rows: Rows) -> dict[str, Any]:
@@ -63,7 +74,7 @@ def decompose(config: Decomposition, rows: Rows) -> dict[str, Any]:
         "factors": dict(_described_factors(config)),
         "cells": dict(_described_cells(config)),
         "aliases": dict(_described_aliases(config)),
-        "generation0": _verdicts(rows),
+        JUDGED: _verdicts(rows),
         "outcomes": outcomes,
         "left_out": left_out,
     }
@@ -149,7 +160,7 @@ def _verdicts(rows: Rows) -> dict[str, int]:
     """Count the runs by what was judged of their generation 0."""
     counts: dict[str, int] = {}
     for row in rows.values():
-        judged = row.get("generation0")
+        judged = row.get(JUDGED)
         if isinstance(judged, Mapping):
             verdict = str(judged.get("verdict", "unknown"))
             counts[verdict] = counts.get(verdict, 0) + 1
@@ -170,7 +181,7 @@ def sentences(answer: Mapping[str, Any]) -> list[str]:
     lines += [f"{metric}: left out: {reason}" for metric, reason in answer["left_out"].items()]
     for name, others in answer["aliases"].items():
         lines.append(f"{name} also contains: {_listed(others)}")
-    poor = answer["generation0"].get("poor", 0)
+    poor = answer[JUDGED].get("poor", 0)
     if poor:
         lines.append(f"generation 0 is poor in {poor} runs: effects speak of training")
     return lines
