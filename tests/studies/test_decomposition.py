@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import Future
-from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -576,12 +575,3 @@ class TestRuns:
             }
             for profile in yaml.safe_load(path.read_text()).get("profiles", {}):
                 assert load_decomposition(path, [f"profile={profile}"]).cells
-
-
-def test_fits_follow_the_law_of_the_moments():
-    """The expectation that configs/decompose_gaussian.yaml states for its cells."""
-    from imglab.solvable.theory.moments import Estimator, last_generation
-
-    fits = last_generation(100, repeat((0, 100)), Estimator(added=0.02))
-    variances = [fit.variance for fit in islice(fits, 3)]
-    assert variances[1] == pytest.approx(variances[0] * (1 - 1 / 100) + 0.02)
