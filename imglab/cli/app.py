@@ -9,6 +9,7 @@ import typer
 
 from imglab import distributed
 from imglab.cli import calibrate, judge, look, run, studies
+from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
@@ -25,6 +26,7 @@ app.command()(run.run)
 app.command()(studies.sweep)
 app.command()(studies.claims)
 app.command()(calibrate.calibrate)
+app.command()(decompose)
 app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(judge.judge)

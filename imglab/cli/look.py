@@ -119,12 +119,14 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
     from imglab.config.load import load_config
     from imglab.config.schema import RunConfig
     from imglab.config.yaml import read_yaml
+    from imglab.studies.decomposition.config import Decomposition, load_decomposition
     from imglab.studies.sweeps.config import SweepConfig, load_sweep
 
     tree = read_yaml(config)
-    is_sweep = isinstance(tree, dict) and "arms" in tree
-    load = load_sweep if is_sweep else load_config
-    checked = load(config, changes or [])
+    loaders = {"arms": load_sweep, "factors": load_decomposition}
+    marks = [mark for mark in loaders if isinstance(tree, dict) and mark in tree]
+    load = loaders[marks[0]] if marks else load_config
+    checked: Any = load(config, changes or [])
 
     # Only now torch is imported: a wrong key has been reported by now.
     from imglab.run.build import check, check_each
@@ -133,6 +135,8 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
         unchecked = check(checked, str(config))
     elif isinstance(checked, SweepConfig):
         unchecked = check_each(checked.arms, str(config), "arms")
+    elif isinstance(checked, Decomposition):
+        unchecked = check_each(checked.sweep.arms, str(config), "cells")
     else:
         unchecked = check_each(checked.chains, str(config), "chains")
 

@@ -53,7 +53,7 @@ def sweep(
     size = f"{len(checked.arms)} arms x {len(checked.seeds)} seeds"
     typer.echo(f"{checked.name}: {size} -> {whole.folder}")
     with stoppable(whole.folder), interrupted_by_signals():
-        outcomes = whole.run(_Tally(), ray)
+        outcomes = whole.run(Tally(), ray)
 
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
     for name, outcome in failed.items():
@@ -129,7 +129,7 @@ def claims(
     from imglab.studies.claims.run import ClaimsRun
     from imglab.studies.claims.table import format_results
 
-    tally = _Tally(silent=as_json)
+    tally = Tally(silent=as_json)
     with stoppable(out), interrupted_by_signals():
         results = ClaimsRun(catalog, chosen, size, out, data).run(workers, tally)
     if as_json:
@@ -148,7 +148,7 @@ def _profile(name: str) -> Profile:
     raise InputError(Problem("--profile", what, "choose quick or full"))
 
 
-class _Tally:
+class Tally:
     """Prints how many generations are finished, whenever that changes."""
 
     def __init__(self, *, silent: bool = False) -> None:
@@ -156,6 +156,7 @@ class _Tally:
         self._last = -1
 
     def __call__(self, done: int, total: int) -> None:
+        """Say how many of `total` generations are finished."""
         if done != self._last and not self._silent:
             typer.echo(f"{done} of {total} generations finished")
         self._last = done

@@ -24,19 +24,21 @@ SHARED_KEYS = ("modality", "measure", "shown", "seed")
 """What the generations that are shared were drawn, shown and measured with."""
 
 
-def fork(source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()) -> Run:
+def fork(
+    source: str, out: Path, config: Path | RunConfig | None = None, changes: Sequence[str] = ()
+) -> Run:
     """Make the run directory `out` with the generations of `source`, `RUN@G`, up to G.
 
-    Return the run that goes on. Its config is the one at `config`, or else the parent's, with
-    `changes`. The shared generations are hard-linked (copied across file systems), so that the fork
-    survives the deletion of its parent. A second call returns the same run.
+    Return the run that goes on. Its config is `config`, or the one at this path, or else the
+    parent's, with `changes`. The shared generations are hard-linked (copied across file systems),
+    so that the fork survives the deletion of its parent. A second call returns the same run.
 
     Raises InputError if G is not finished, or the config differs in what they depend on.
     """
     if _is_fork(out):
         return _reopen(source, out, config, changes)
 
-    where = str(config or source)
+    where = _name(source, config)
     parent, g = reading.parse_generation(source)
     stored = read_sealed(parent / "config.yaml")
     wanted = _config(stored, config, changes, where)
@@ -79,9 +81,16 @@ def _is_fork(out: Path) -> bool:
     return (out / layout.FORK).is_file()
 
 
-def _reopen(source: str, out: Path, config: Path | None, changes: Sequence[str]) -> Run:
+def _name(source: str, config: Path | RunConfig | None) -> str:
+    """Return what messages call a fork's config."""
+    if isinstance(config, Path):
+        return str(config)
+    return source
+
+
+def _reopen(source: str, out: Path, config: Path | RunConfig | None, changes: Sequence[str]) -> Run:
     """Return the fork that was made before; its parent may be gone by now."""
-    where = str(config or source)
+    where = _name(source, config)
     described = files.read_signed(out / layout.FORK, ("parent", "generation", "manifest"))
     origin = f"{described['parent']}@{described['generation']}"
 
@@ -100,11 +109,14 @@ def _reopen(source: str, out: Path, config: Path | None, changes: Sequence[str])
     return Run(wanted, out, where=where)
 
 
-def _config(stored: RunConfig, path: Path | None, changes: Sequence[str], where: str) -> RunConfig:
-    if path is None:
-        return validate_config(with_changes(stored.model_dump(mode="json"), changes), where)
+def _config(
+    stored: RunConfig, source: Path | RunConfig | None, changes: Sequence[str], where: str
+) -> RunConfig:
+    if not isinstance(source, Path):
+        tree = (source or stored).model_dump(mode="json")
+        return validate_config(with_changes(tree, changes), where)
 
-    config = load_config(path, changes)
+    config = load_config(source, changes)
     if not isinstance(config, RunConfig):
         raise InputError(Problem(where, "holds several chains", "give a config of one"))
     return config

@@ -14,6 +14,7 @@ from imglab.config.yaml import parse_yaml, read_yaml
 from imglab.errors import InputError, Stopped
 from imglab.run.cache import RunCache
 from imglab.run.environment import available_cores
+from imglab.run.fork import fork
 from imglab.run.interrupt import STOPPED, StopRequest
 from imglab.run.run import Run
 from imglab.store import layout
@@ -51,15 +52,38 @@ def chain_job(config: RunConfig, folder: Path, threads: int, cache: Path) -> Job
     return Job(run_chain, (dump_config(config), folder.resolve(), shared), used)
 
 
+def fork_job(config: RunConfig, folder: Path, parent: Path, threads: int) -> Job:
+    """Return the job of running `config` in `folder` from generation 1 on.
+
+    parent   the run whose generation 0, finished by the time the job runs, is taken
+    threads  as for `chain_job`; a fork computes with the threads of its parent
+    """
+    used = _stored_threads(parent) or threads
+    return Job(run_fork, (dump_config(config), folder.resolve(), parent.resolve()), used)
+
+
 def run_chain(text: str, folder: Path, cache: RunCache) -> Outcome:
     """Run a chain, or the rest of it, to its end; `text` is its config as YAML."""
+
+    def begin(config: RunConfig) -> Run:
+        return Run(config, folder, where=str(folder), cache=cache)
+
+    return _run(text, folder, begin)
+
+
+def run_fork(text: str, folder: Path, parent: Path) -> Outcome:
+    """Run a chain that takes generation 0 of `parent`; `text` is its config as YAML."""
+    return _run(text, folder, lambda config: fork(f"{parent}@0", folder, config))
+
+
+def _run(text: str, folder: Path, begin: Callable[[RunConfig], Run]) -> Outcome:
+    """Run the chain that `begin` makes of a config, or the rest of it, to its end."""
     if _STOPPING.is_set():
         return Outcome(STOPPED, "stopped")
 
     where = str(folder)
     try:
-        config = validate_config(parse_yaml(text, where), where)
-        _run_to_end(Run(config, folder, where=where, cache=cache))
+        _run_to_end(begin(validate_config(parse_yaml(text, where), where)))
     except InputError as error:
         return Outcome(2, str(error))
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from imglab.config.merge import differences, with_changes
 from imglab.config.section import PlugIn
 from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
+from imglab.studies.decomposition.config import load_decomposition
 from imglab.studies.sweeps.config import load_sweep
 from tests.conftest import load_chain
 
@@ -36,7 +38,11 @@ def test_every_config_that_ships_is_right(configs):
     assert {"image_digits.yaml", "gaussian.yaml"} <= {path.name for path in found}
     for path in found:
         text = path.read_text()
-        config = load_sweep(path) if "\narms:" in text else load_config(path)
+        config: Any
+        if "\nfactors:" in text:
+            config = load_decomposition(path).sweep
+        else:
+            config = load_sweep(path) if "\narms:" in text else load_config(path)
         chains = getattr(config, "chains", getattr(config, "arms", {"": config})).values()
         assert all(chain.generations >= 1 for chain in chains)
         for word in ("Question", "Command", "Cost", "Expect"):

@@ -43,14 +43,12 @@ class Contrast(Section):
     """Number of the generation that is compared. Default: the last one."""
 
 
-class _SweepKeys(Named):
-    """Keys of a sweep that its runs do not have."""
+class Seeded(Named):
+    """A study whose runs differ in their seeds."""
 
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=10_000)] = Field(
         default_factory=lambda: [0, 1, 2, 3, 4]
     )
-    contrasts: Annotated[list[Contrast], Field(max_length=1000)] = Field(default_factory=list)
-    warning: EarlyWarning = Field(default_factory=EarlyWarning)
 
     @field_validator("seeds")
     @classmethod
@@ -59,6 +57,13 @@ class _SweepKeys(Named):
         if repeated:
             raise ValueError(f"has {', '.join(map(str, repeated[:3]))} twice: seeds must differ")
         return seeds
+
+
+class _SweepKeys(Seeded):
+    """Keys of a sweep that its runs do not have."""
+
+    contrasts: Annotated[list[Contrast], Field(max_length=1000)] = Field(default_factory=list)
+    warning: EarlyWarning = Field(default_factory=EarlyWarning)
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,7 @@ class Sweep(HasView):
         """
         if ray is not None:
             check_ray(ray)
-        files.make_folder(self.folder)
-        files.write_signed(self.folder / layout.SWEEP, self._described)
+        self.begin()
 
         # On a cluster a run is a task for one core, unless its config says otherwise.
         threads = 1
@@ -82,6 +81,11 @@ class Sweep(HasView):
 
         total = sum(config.generations for _, _, config in self.config.runs())
         return run_jobs(jobs, place, tally(folders, total, watch))
+
+    def begin(self) -> None:
+        """Make the directory and write in it which runs it will hold."""
+        files.make_folder(self.folder)
+        files.write_signed(self.folder / layout.SWEEP, self._described)
 
     def _check_folder(self) -> None:
         """Raise InputError unless the directory is free or holds this sweep, but no other seeds."""

@@ -1,0 +1,1 @@
+"""The errors of a chain, told apart by interventions in a factorial design."""

@@ -1,0 +1,116 @@
+"""Outcomes: which numbers of a generation the errors are told apart on. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from imglab.config.section import Section
+from imglab.errors import nearest
+from imglab.store.reading import FIRST, is_number
+
+EXCESS = "excess_"
+"""Before the name of a metric: its value less the mean of its floor."""
+
+NAMES = (
+    *FIRST,
+    # Parts of the Fréchet distance, and moments.
+    *("fid_mean", "fid_variance", "fid_rest", "fid_shape", "kid_standard"),
+    *("variance_ratio", "contrast_ratio", "precision_shape", "recall_shape"),
+    # Neighbours.
+    *("precision_bounded", "recall_bounded", "precision_probabilistic", "recall_probabilistic"),
+    *("recall_by_decile", "coverage_by_decile", "memorization", "two_sample_auc"),
+    # Images.
+    *("colour_drift", "contrast_drift", "latent_sigma", "classes_alive", "class_survival"),
+    "clip_score",
+    # Text.
+    *("perplexity", "bits_per_byte", "reference_perplexity", "entropy", "repetition", "mauve"),
+    *("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope"),
+    *("word_survival", "rare_word_survival"),
+    # Vectors and categories.
+    *("variance", "mean_error", "w2", "component_sigma"),
+    *("categories_alive", "heterozygosity", "survival"),
+)
+"""Names that an outcome of a shipped kind of data may begin with."""
+
+DEFAULTS = ("excess_fid", "variance_ratio", "recall_by_decile[0]", "perplexity")
+"""Outcomes of a decomposition that names none."""
+
+SIZED = (*FIRST, "recall_", "coverage_", "precision_", "two_sample_auc", "memorization")
+"""Beginnings of the names of metrics that depend on how many samples are scored."""
+
+
+class Outcome(Section):
+    """A number of a generation's metrics on which effects are estimated."""
+
+    metric: Annotated[str, Field(pattern=r"^\w+(\.[\w+-]+|\[\d+\])*$", max_length=200)]
+    """Name of a metric; `excess_` before it subtracts the mean of the floor, `name.key` leads into
+    a table, and `name[0]` into a list."""
+    scale: Literal["linear", "log"] = "linear"
+    """`log` compares logarithms: effects are ratios. The outcome must be positive everywhere."""
+
+    @property
+    def base(self) -> str:
+        """The name of the metric itself: no excess, no place in a table or list."""
+        return re.split(r"[.\[]", self.metric.removeprefix(EXCESS), maxsplit=1)[0]
+
+    @property
+    def needs_size(self) -> bool:
+        """Whether the outcome depends on how many samples are scored."""
+        return self.base.startswith(SIZED)
+
+
+def spelled_out(value: Any) -> Any:
+    """Let the name of a metric stand for an outcome on a linear scale."""
+    if isinstance(value, str):
+        return {"metric": value}
+    return value
+
+
+def unknown(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
+    """Yield (place, remedy) of each outcome that no shipped kind of data has."""
+    for number, outcome in enumerate(outcomes):
+        if outcome.base not in NAMES:
+            yield number, nearest(outcome.base, NAMES)
+
+
+def outcome_value(row: Mapping[str, Any], outcome: Outcome) -> float | None:
+    """Return an outcome of a generation, before its scale; None where it is undefined."""
+    steps = re.findall(r"[\w+-]+", outcome.metric.removeprefix(EXCESS))
+    value = _lead(row, steps)
+    if value is None or not outcome.metric.startswith(EXCESS):
+        return value
+
+    floor = _lead(row["floor"], [outcome.base, "mean"])
+    if floor is None:
+        return None
+    return value - floor
+
+
+def why_undefined(rows: Sequence[Mapping[str, Any]], outcome: Outcome) -> str:
+    """Say why an outcome has no number in some of the rows."""
+    reasons = {row["reasons"].get(outcome.base) for row in rows} - {None}
+    if reasons:
+        return str(sorted(map(str, reasons))[0])
+    if all(outcome.base not in row for row in rows):
+        return f"these runs do not measure {outcome.base}"
+    if outcome.metric.startswith(EXCESS):
+        return f"{outcome.base} or its floor is undefined in some cells"
+    return "it is undefined in some cells"
+
+
+def _lead(tree: Any, steps: Sequence[str]) -> float | None:
+    """Return the number to which steps lead through tables and lists, if there is one."""
+    for step in steps:
+        if isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
+            tree = tree[int(step)]
+        elif isinstance(tree, Mapping):
+            tree = tree.get(step)
+        else:
+            return None
+    if is_number(tree):
+        return float(tree)
+    return None

@@ -1,0 +1,98 @@
+"""A decomposition in its directory: a sweep whose arms are cells, DIR/<cell>/seed-<s>/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from imglab.config.schema import RunConfig
+from imglab.studies.chains import chain_job, fork_job, tally, threads_per_worker
+from imglab.studies.decomposition.config import Decomposition
+from imglab.studies.jobs import Job, Outcome, run_jobs
+from imglab.studies.pool import Pool
+from imglab.studies.sweeps.config import run_folder
+from imglab.studies.sweeps.run import Sweep
+
+ORIGINS = ".generation0"
+"""Folder of the runs whose generation 0 several cells take."""
+
+
+class DecompositionRun:
+    """All runs of a decomposition. Making one checks every cell, and writes nothing."""
+
+    def __init__(
+        self,
+        config: Decomposition,
+        out: Path | None = None,
+        *,
+        where: str = "config",
+        workers: int = 1,
+    ) -> None:
+        """Check `config`, its data and the directory `out` (default: runs/<name>).
+
+        workers  how many runs go on at the same time; they divide the cores
+        """
+        self.config = config
+        self._sweep = Sweep(config.sweep, out, where=where, workers=workers)
+        self.folder = self._sweep.folder
+        self._workers = workers
+
+    def run(self, watch: Callable[[int, int], None]) -> dict[str, Outcome]:
+        """Run what is not finished; return how each run, named `<cell>/seed-<s>`, ended.
+
+        `watch` is given the number of generations finished so far, and of all there will be.
+        """
+        self._sweep.begin()
+        cells = list(self.config.sweep.runs(self._workers))
+        folders = {self._cell(cell, seed): config for cell, seed, config in cells}
+        total = sum(config.generations for config in folders.values())
+        look = tally(list(folders), total, watch)
+
+        # First come the runs that others fork; cells whose origin did not end share its outcome.
+        origins = {name: job for name, _, job in self._origin_jobs()}
+        ended = self._run_jobs(origins, look)
+        outcomes: dict[str, Outcome] = {}
+        jobs: dict[str, Job] = {}
+        for cell, seed, config in cells:
+            name = f"{cell}/seed-{seed}"
+            origin = self._origin(cell, seed)
+            if origin is not None and ended[_name(origin)].code:
+                outcomes[name] = ended[_name(origin)]
+            else:
+                jobs[name] = self._job(config, self._cell(cell, seed), origin)
+        return outcomes | self._run_jobs(jobs, look)
+
+    def _run_jobs(self, jobs: dict[str, Job], look: Callable[[], None]) -> dict[str, Outcome]:
+        if not jobs:
+            return {}
+        pool = Pool(self._workers, max(job.threads for job in jobs.values()))
+        return run_jobs(jobs, pool, look)
+
+    def _origin_jobs(self) -> Iterator[tuple[str, Path, Job]]:
+        """Yield (name, folder, job) of each run that others fork, in the order of the cells."""
+        for cell, seed, _ in self.config.sweep.runs(self._workers):
+            folder = self._origin(cell, seed)
+            if folder is not None:
+                config = self.config.origins[cell].model_copy(update={"seed": seed})
+                yield _name(folder), folder, self._job(config, folder, None)
+
+    def _job(self, config: RunConfig, folder: Path, origin: Path | None) -> Job:
+        """Return the job of a run that makes its own generation 0, or forks its origin's."""
+        threads = threads_per_worker(self._workers)
+        if origin is not None:
+            return fork_job(config, folder, origin, threads)
+        return chain_job(config, folder, threads, self.folder / ".cache")
+
+    def _cell(self, cell: str, seed: int) -> Path:
+        return run_folder(self.folder, cell, seed)
+
+    def _origin(self, cell: str, seed: int) -> Path | None:
+        """Return the directory of the run whose generation 0 a cell takes; None: its own."""
+        origin = self.config.origins.get(cell)
+        if origin is None:
+            return None
+        return run_folder(self.folder / ORIGINS, origin.name, seed)
+
+
+def _name(origin: Path) -> str:
+    return f"{origin.parent.name}/{origin.name}"
