@@ -127,6 +127,15 @@ class HeldOutLoss(Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuresData(Protocol):
+    """The ability to measure samples where no model is at hand that drew them."""
+
+    def data_metrics(self, samples: Samples) -> Measures:
+        """Return what `Modality.metrics` measures of the samples alone."""
+        ...
+
+
 @dataclass(frozen=True)
 class Damage:
     """One known way of damaging real samples, by which metrics are calibrated.
@@ -170,7 +179,7 @@ class Modality(ABC, HasAbilities):
 
     A class named in a config as `module:Class` is made with the keys of its section as keyword
     arguments. Its optional abilities are Judge, WatermarkDetector, Exporter, FreshData,
-    HeldOutLoss, Damageable and MatchesMoments.
+    HeldOutLoss, MeasuresData, Damageable and MatchesMoments.
     """
 
     picture: ClassVar[str] = "grid.png"

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from imglab import distributed
-from imglab.cli import look, run, studies
+from imglab.cli import look, run, score, studies
 from imglab.cli.errors import complain
 from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
@@ -28,6 +28,7 @@ app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(look.report)
 app.command("export")(look.export_samples)
+app.command()(score.score)
 app.command()(look.validate)
 app.command()(look.verify)
 app.command("list")(look.list_kinds)

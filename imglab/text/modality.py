@@ -21,6 +21,7 @@ from imglab.modality import Extractor, Spec, Split
 from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
+from imglab.text.corpus import Corpus
 from imglab.text.data import load_real_text
 from imglab.text.features import LanguageEncoder, SentenceEncoder
 from imglab.text.hub import save_tokenizer
@@ -52,14 +53,15 @@ class TextModality(TokenModality):
     )
     trusted: ClassVar[tuple[str, ...]] = ("fid", "precision", "recall")
 
-    def __init__(self, settings: TextSettings) -> None:
+    def __init__(self, settings: TextSettings, corpus: Corpus | None = None) -> None:
+        """Read the source that the settings name; `corpus` holds text that was read already."""
         if settings.mauve and importlib.util.find_spec("mauve") is None:
             what = "MAUVE is computed with the package `mauve-text`"
             remedy = "pip install mauve-text (GPL), or leave mauve out"
             raise InputError(Problem("modality.mauve", what, remedy))
 
         self._settings = settings
-        self._text = load_real_text(settings)
+        self._text = load_real_text(settings, corpus)
         self._extractor = self._make_extractor(settings)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget
@@ -137,7 +139,11 @@ class TextModality(TokenModality):
         of_likelihood = likelihood_metrics(
             samples, self._text.test, self.tokenizer, model=model, generation0=generation0
         )
-        parts = [of_likelihood, self._statistics.metrics(samples.data)]
+        return Measures.joined([of_likelihood, self.data_metrics(samples)])
+
+    def data_metrics(self, samples: Samples) -> Measures:
+        """Measure the text itself."""
+        parts = [self._statistics.metrics(samples.data)]
         if len(samples):
             generation = int(samples.origin[0])
             by_chance = self._statistics.survival_by_chance(len(samples), generation)

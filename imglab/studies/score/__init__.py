@@ -1,0 +1,1 @@
+"""Two sets of samples, given as files, hub data sets or runs, scored against each other."""
