@@ -10,7 +10,7 @@ from imglab.report.table import floor_text, metric_label, undefined_reasons, val
 from imglab.report.values import standard_error
 from imglab.report.verdict import short
 from imglab.safe_text import one_line
-from imglab.store.reading import is_number, metric_names
+from imglab.store.reading import is_number, metric_names, metric_value
 
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
@@ -62,13 +62,13 @@ def _loss(row: Mapping[str, Any]) -> Iterator[str]:
 def _copies(row: Mapping[str, Any]) -> Iterator[str]:
     """Say whether samples are copies of real ones."""
     copies = row["copies"]
-    share = row.get("duplicate_share")
-    if is_number(share) and share > 0:
+    share = metric_value(row, "duplicate_share")
+    if share:
         yield f"{share:.1%} of them equal a training sample, byte for byte."
 
-    memorization = row.get("memorization")
+    memorization = metric_value(row, "memorization")
     error = standard_error(row, "memorization")
-    if is_number(memorization) and memorization > 0.5 + SURE * error:
+    if memorization is not None and memorization > 0.5 + SURE * error:
         yield (
             f"In {memorization:.0%} of pairs a synthetic sample is nearer to the training set than "
             "a held-out real one (50% without memorisation): they look like copies."
