@@ -22,6 +22,9 @@ from imglab.text.modality import TextModality
 MOST = 5_000
 """Samples of a side that are compared unless more are asked for: more cost time with the square."""
 
+SPLITS = 200
+"""Random splits of the real data behind each floor; a run has a number of its own."""
+
 FEWEST = 8
 """Samples that each part of the real side needs: metrics look at five neighbours of each."""
 
@@ -52,6 +55,7 @@ class Real:
         """Return what scores samples against these data; it keeps features in `shared`."""
         keys = dict(self.measure)
         keys.setdefault("reference", options.split)
+        keys.setdefault("floor_splits", SPLITS)
         if options.batch_size is not None:
             keys["batch"] = options.batch_size
         gate = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,7 +14,6 @@ from safetensors import SafetensorError
 from imglab.errors import InputError, Problem, first_line
 from imglab.images.arrays import stack_images
 from imglab.images.data import in_one_form
-from imglab.images.extractor_settings import PixelsSettings
 from imglab.images.folders import read_folder
 from imglab.images.image_files import list_images
 from imglab.images.labelled import LabelledImages, SourceImages
@@ -30,7 +30,7 @@ from imglab.store.reader import RunFolder
 from imglab.store.reading import parse_generation, read_environment
 from imglab.store.sealed_config import read_sealed
 from imglab.studies.score.named import Named
-from imglab.studies.score.options import Options, as_options
+from imglab.studies.score.options import Options, as_options, validated
 from imglab.studies.score.tables import Table, read_hub, read_jsonl, read_parquet
 from imglab.text.corpus import Corpus, read_text
 from imglab.text.model import TokenModality
@@ -102,12 +102,9 @@ def _of_folder(named: Named, options: Options) -> Side:
 
 def _in_form(images: SourceImages, options: Options) -> SourceImages:
     """Resize images and convert their colours, as the options ask."""
-    settings = ImageSettings(
-        source=FolderSource(path="."),
-        size=options.size,
-        colour=options.colour,
-        extractor=PixelsSettings(),
-    )
+    tree: dict[str, Any] = {"source": {"kind": "folder", "path": "."}, "extractor": "pixels"}
+    tree.update(size=options.size, colour=options.colour)
+    settings = validated(ImageSettings, tree)
     test = images.test
     if test is not None:
         test = in_one_form(test, settings)
