@@ -8,7 +8,7 @@ import sys
 import typer
 
 from imglab import distributed
-from imglab.cli import calibrate, judge, look, run, studies
+from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.stdio import open_stdio
@@ -32,6 +32,7 @@ app.command()(look.metrics)
 app.command()(judge.judge)
 app.command()(look.report)
 app.command("export")(look.export_samples)
+app.command()(score.score)
 app.command()(look.validate)
 app.command()(look.verify)
 app.command("list")(look.list_kinds)

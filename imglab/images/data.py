@@ -43,15 +43,17 @@ class RealImages:
         return LabelledImages(torch.cat([part.images for part in parts]), labels)
 
 
-def load_real_images(settings: ImageSettings) -> RealImages:
+def load_real_images(settings: ImageSettings, source: SourceImages | None = None) -> RealImages:
     """Read the source and apply size, colour, classes, split and class sizes, in this order.
 
+    source  images that were read already; None: those that the settings name
     Raises InputError with every problem that the data show.
     """
-    source = read_source(settings)
-    source = replace(source, train=_in_one_form(source.train, settings))
+    if source is None:
+        source = read_source(settings)
+    source = replace(source, train=in_one_form(source.train, settings))
     if source.test is not None:
-        source = replace(source, test=_in_one_form(source.test, settings))
+        source = replace(source, test=in_one_form(source.test, settings))
 
     problems = [*_class_problems(source, settings), *_image_problems(source)]
     if problems:
@@ -59,7 +61,7 @@ def load_real_images(settings: ImageSettings) -> RealImages:
     return _split(_only_classes(source, settings.classes), settings)
 
 
-def _in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledImages:
+def in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledImages:
     """Resize the images and convert their colours, as the settings ask."""
     images = labelled.images
     size = settings.size

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -68,10 +68,14 @@ def open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
 def _read_image(path: Path, size: int | None) -> Any:
     if not path.is_file():  # reading a pipe or a device would never end
         raise ValueError("it is not a regular file")
+    return read_image(path, size)
 
+
+def read_image(file: Path | BinaryIO, size: int | None) -> Any:
+    """Return the image in a file as uint8 [H, W] or [H, W, 3]; one of UNREADABLE if it has none."""
     with warnings.catch_warnings():
         # A file may be odd and readable all the same, but a decompression bomb is refused.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             return image_array(image, size)

@@ -24,6 +24,7 @@ from imglab.images.extractor_settings import (
     SelfSupervisedSettings,
 )
 from imglab.images.judges import Judges, build_extractor
+from imglab.images.labelled import SourceImages
 from imglab.images.metrics import (
     Colour,
     Tone,
@@ -53,8 +54,9 @@ class ImageModality(Modality):
         {"variance_ratio": 0.95, "excess_fid": 1.0, "precision": 0.05, "recall": 0.05}
     )
 
-    def __init__(self, settings: ImageSettings) -> None:
-        self._real = load_real_images(settings)
+    def __init__(self, settings: ImageSettings, source: SourceImages | None = None) -> None:
+        """Read the source that the settings name; `source` holds images that were read already."""
+        self._real = load_real_images(settings, source)
         self._conditions = self._real.classes or self._real.prompts
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,37 @@ def read_npz(source: NpzSource) -> SourceImages:
     return SourceImages(sets[0], sets[1], classes)
 
 
-def _open(name: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the arrays of images and labels, by name, and the names of all arrays."""
+def read_any_npz(path: str) -> SourceImages:
+    """Read an archive whose one array of images may have any name, e.g. `arr_0` or `samples`.
+
+    A further array with a number or a word for each image holds the labels. An archive of
+    `train_images` and `test_images` is read as `read_npz` reads it.
+    """
+    arrays, names = _open(path, wanted=None)
+    if set(IMAGES) & set(names):
+        return read_npz(NpzSource(path=path))
+
+    of_images = [name for name in names if _is_image_array(arrays[name])]
+    if len(of_images) != 1:
+        forms = [f"{name}: {array.dtype} {list(array.shape)}" for name, array in arrays.items()]
+        what = f"has {len(of_images)} arrays of images (uint8 [N, H, W] or [N, H, W, 1 or 3])"
+        remedy = "store one of them; scale floats to 0..255 and put the channels last"
+        raise InputError(Problem(WHERE, f"{path!r} {what}: {', '.join(forms)}", remedy))
+
+    images = arrays[of_images[0]]
+    labels = [
+        array for name, array in arrays.items() if name not in of_images and array.ndim in (1, 2)
+    ]
+    if len(labels) != 1 or next(_label_problems("images", len(images), labels[0]), None):
+        return SourceImages(LabelledImages(channels_first(images), None), None, None)
+    classes, numbers = _numbered(labels)
+    return SourceImages(LabelledImages(channels_first(images), numbers[0]), None, classes)
+
+
+def _open(
+    name: str, wanted: Sequence[str] | None = (*IMAGES, *LABELS)
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the wanted arrays, by name, and the names of all arrays; None: all are wanted."""
     path = Path(name)
     if not path.is_file():
         raise InputError(
@@ -61,7 +90,8 @@ def _open(name: str) -> tuple[dict[str, Any], list[str]]:
         _check_unpacked_size(path)
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
-            arrays = {key: archive[key] for key in (*IMAGES, *LABELS) if key in names}
+            keys = names if wanted is None else [key for key in wanted if key in names]
+            arrays = {key: archive[key] for key in keys}
         for key, array in arrays.items():
             if not isinstance(array, np.ndarray):
                 raise ValueError(f"its member {key!r} is not an array")
@@ -130,7 +160,13 @@ def _classes(arrays: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, list[Te
     columns = [arrays[name].reshape(-1) for name in LABELS if name in arrays]
     if len(columns) < len(LABELS):
         return None, [None, None]
+    classes, labels = _numbered(columns)
+    return classes, [*labels]
 
+
+def _numbered(columns: Sequence[Any]) -> tuple[tuple[str, ...], list[Tensor]]:
+    """Return the names of the classes, and the number of the class for each label, int64 [N]."""
+    columns = [column.reshape(-1) for column in columns]
     try:
         values: Any = np.unique(np.concatenate(columns))
         names = class_names(values.tolist(), WHERE)
@@ -139,4 +175,4 @@ def _classes(arrays: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, list[Te
         # There are numbers beside words, or code points that are not characters.
         what = f"the labels cannot be used as classes: {first_line(error)}"
         raise InputError(Problem(WHERE, what, "number the classes")) from error
-    return names, [*labels]
+    return names, labels

@@ -46,6 +46,7 @@ class Measure:
         samples: int | None = None,
         gate: Mapping[str, float] | None = None,
         cache: Path | None = None,
+        batch: int = CHUNK,
     ) -> None:
         """Choose what to compare with.
 
@@ -57,6 +58,7 @@ class Measure:
                             generation drew for the pool is scored
         gate                thresholds of generation 0 by name; default: those of the modality
         cache               folder that keeps real features and floors from process to process
+        batch               samples whose features are taken at a time
         """
         self.modality = modality
         self._reference = reference
@@ -67,6 +69,7 @@ class Measure:
         self.samples = samples
         self.gate = modality.gate if gate is None else gate
         self._cache = cache
+        self._batch = batch
         self._real: dict[str, Reference] = {}
         self._floors = Floors(splits=floor_splits, neighbours=self._neighbours, cache=cache)
 
@@ -104,8 +107,8 @@ class Measure:
         shard = distributed.shard(len(samples))
 
         chunks = []
-        for start in range(shard.start, shard.stop, CHUNK):
-            end = min(start + CHUNK, shard.stop)
+        for start in range(shard.start, shard.stop, self._batch):
+            end = min(start + self._batch, shard.stop)
             chunks.append(self.modality.features(samples[start:end]))
             seen = (end - shard.start) * distributed.world_size()
             yield Progress("measure", seen, len(samples))

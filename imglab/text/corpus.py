@@ -58,12 +58,12 @@ def _read_pydoc() -> Corpus:
 
 
 def _read_files(source: FilesSource) -> Corpus:
-    train_paths = _text_files(source.path, f"{WHERE}.path")
+    train_paths = text_files(source.path, f"{WHERE}.path")
     if source.test_path is None:
         return Corpus(_read_documents(source, "path", train_paths), None)
 
     # `path` may be the folder that holds both.
-    test_paths = _text_files(source.test_path, f"{WHERE}.test_path")
+    test_paths = text_files(source.test_path, f"{WHERE}.test_path")
     held_out = {path.resolve() for path in test_paths}
     train_paths = [path for path in train_paths if path.resolve() not in held_out]
     if not train_paths:
@@ -74,7 +74,7 @@ def _read_files(source: FilesSource) -> Corpus:
     return Corpus(train, _read_documents(source, "test_path", test_paths))
 
 
-def _text_files(name: str, where: str) -> list[Path]:
+def text_files(name: str, where: str) -> list[Path]:
     """Return the file of this name, or the text files below the folder of this name, sorted."""
     path = Path(name)
     if path.is_file():
@@ -91,11 +91,11 @@ def _text_files(name: str, where: str) -> list[Path]:
 
 
 def _read_documents(source: FilesSource, key: str, paths: Iterable[Path]) -> list[str]:
-    texts = [_read_text(path, f"{WHERE}.{key}") for path in paths]
+    texts = [read_text(path, f"{WHERE}.{key}") for path in paths]
     return _documents(texts, source.document_start)
 
 
-def _read_text(path: Path, where: str) -> str:
+def read_text(path: Path, where: str) -> str:
     """Return the text of a file; InputError, at the config's key `where`, if it cannot be used."""
     remedy = "give a part of it"
     try:
@@ -144,7 +144,13 @@ def _read_hub(source: HubSource) -> Corpus:
 
 def _read_split(source: HubSource, key: str, split: str) -> list[str]:
     """Return the documents of a split; `key` is the config's key that names it."""
-    rows = _load_split(source, key, split)
+    rows = load_hub(
+        source.name,
+        source.subset,
+        split=split,
+        revision=source.revision,
+        where=f"{WHERE}.{key}",
+    )
     if source.column not in rows.column_names:
         what = f"there is no column {source.column!r}"
         remedy = f"one of: {', '.join(rows.column_names)}"
@@ -156,29 +162,37 @@ def _read_split(source: HubSource, key: str, split: str) -> list[str]:
     return _documents(texts, source.document_start)
 
 
-def _load_split(source: HubSource, key: str, split: str) -> Any:
+def load_hub(
+    name: str,
+    subset: str | None = None,
+    *,
+    split: str | None,
+    revision: str | None = None,
+    where: str,
+) -> Any:
+    """Load a data set of the Hugging Face hub, or a local folder in its form.
+
+    split  name of one split; None: all of them, by name
+    where  what an InputError calls the place of the name
+    """
     try:
         import datasets
     except ImportError as error:
-        what = "corpora of the hub are read with the package `datasets`"
-        raise InputError(Problem(WHERE, what, "pip install 'imglab[hub]'")) from error
+        what = "data sets of the hub are read with the package `datasets`"
+        raise InputError(Problem(where, what, "pip install 'imglab[hub]'")) from error
 
     # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
     try:
         with quiet():
             return datasets.load_dataset(
-                source.name,
-                source.subset,
-                split=split,
-                revision=source.revision,
-                trust_remote_code=False,
+                name, subset, split=split, revision=revision, trust_remote_code=False
             )
     except Exception as error:
-        what = f"{source.name!r} did not load: {first_line(error)}"
+        what = f"{name!r} did not load: {first_line(error)}"
         if error.__cause__:
             what = f"{what} ({first_line(error.__cause__)})"
         remedy = "check the name and `subset`; without network give a local folder"
-        raise InputError(Problem(f"{WHERE}.{key}", what, remedy)) from error
+        raise InputError(Problem(where, what, remedy)) from error
 
 
 def _documents(texts: Iterable[str], start: str | None) -> list[str]:

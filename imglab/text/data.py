@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.text.corpus import read_corpus
+from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.hub import make_tokenizer
 from imglab.text.settings import TextSettings
 from imglab.training.hub import quiet
@@ -30,14 +30,17 @@ class RealText:
     tokenizer: PreTrainedTokenizerBase
 
 
-def load_real_text(settings: TextSettings) -> RealText:
+def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> RealText:
     """Read the source, split it by document, train or open the tokenizer, and cut blocks.
 
     Within a part the documents follow each other in the order of the source, each closed by the
     tokenizer's end token; an incomplete last block is dropped. Raises InputError with every problem
     that the data show.
+
+    corpus  documents that were read already; None: those that the settings name
     """
-    corpus = read_corpus(settings.source)
+    if corpus is None:
+        corpus = read_corpus(settings.source)
     train = list(corpus.train)
     test = corpus.test
     if test is None:
@@ -113,6 +116,11 @@ def _take_from_end(documents: list[list[int]], tokens: int) -> list[list[int]]:
     while documents and sum(map(len, taken)) < tokens:
         taken.insert(0, documents.pop())
     return taken
+
+
+def text_blocks(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, block: int) -> Tensor:
+    """Cut documents into blocks of tokens, int64 [N, block], as those of a real part are cut."""
+    return _cut(_encode(documents, tokenizer), block)
 
 
 def _cut(documents: Sequence[Sequence[int]], block: int) -> Tensor:

@@ -21,6 +21,7 @@ from imglab.modality import Damage, Extractor, Spec, Split
 from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
+from imglab.text.corpus import Corpus
 from imglab.text.damage import text_damages
 from imglab.text.data import load_real_text
 from imglab.text.features import BagOfTokens, SentenceEncoder
@@ -54,14 +55,15 @@ class TextModality(TokenModality):
     )
     trusted: ClassVar[tuple[str, ...]] = ("fid", "precision", "recall")
 
-    def __init__(self, settings: TextSettings) -> None:
+    def __init__(self, settings: TextSettings, corpus: Corpus | None = None) -> None:
+        """Read the source that the settings name; `corpus` holds text that was read already."""
         if settings.mauve and importlib.util.find_spec("mauve") is None:
             what = "MAUVE is computed with the package `mauve-text`"
             remedy = "pip install mauve-text (GPL), or leave mauve out"
             raise InputError(Problem("modality.mauve", what, remedy))
 
         self._settings = settings
-        self._text = load_real_text(settings)
+        self._text = load_real_text(settings, corpus)
         self._extractor = self._make_extractor(settings)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget
