@@ -24,72 +24,84 @@ Colour = Literal["keep", "grey", "rgb"]
 Split = Literal["train", "test"]
 
 
+RealSide = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REAL",
+        help="A folder or file of images or text, hub:NAME[:SPLIT], RUN, RUN@G, or reference:NAME.",
+    ),
+]
+SyntheticSide = Annotated[
+    str | None, typer.Argument(metavar="SYNTHETIC", help="The same, but RUN@G for RUN.")
+]
+ScoresFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Default: scores/<real>__<synthetic>."),
+]
+ExtractorKind = Annotated[
+    str | None,
+    typer.Option(
+        "--extractor",
+        metavar="KIND[:NAME]",
+        help="What turns samples into features, e.g. inception, dinov2:NAME.",
+    ),
+]
+SampleCount = Annotated[
+    int | None,
+    typer.Option("--samples", metavar="N", min=1, help="Synthetic samples that are scored."),
+]
+Size = Annotated[
+    int | None,
+    typer.Option("--size", metavar="PIXELS", help="Resize the images of both sides."),
+]
+ColourName = Annotated[
+    str, typer.Option("--colour", metavar="COLOUR", help="keep, grey or rgb: convert both sides.")
+]
+SplitName = Annotated[
+    str, typer.Option("--split", metavar="SPLIT", help="Part of REAL to compare with: test, train.")
+]
+Column = Annotated[
+    str | None, typer.Option("--column", metavar="NAME", help="Column of a table. Default: text.")
+]
+Block = Annotated[
+    int | None, typer.Option("--block", metavar="TOKENS", help="Length of a text sample.")
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", metavar="N", min=1, help="Samples whose features are taken at a time."
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="DEVICE", help="E.g. cpu or cuda:1.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--save-reference",
+        metavar="NAME",
+        help="Keep REAL and its statistics; later it is reference:NAME.",
+    ),
+]
+Listed = Annotated[bool, typer.Option("--list-references", help="Only list what is kept.")]
+
+
 def score(
-    real: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="REAL",
-            help="A folder or file of images or text, hub:NAME[:SPLIT], RUN, RUN@G, "
-            "or reference:NAME.",
-            show_default=False,
-        ),
-    ] = None,
-    synthetic: Annotated[
-        str | None, typer.Argument(metavar="SYNTHETIC", help="The same, or RUN@G.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Default: scores/<real>__<synthetic>."),
-    ] = None,
+    real: RealSide = None,
+    synthetic: SyntheticSide = None,
+    out: ScoresFolder = None,
     as_json: AsJson = False,
-    extractor: Annotated[
-        str | None,
-        typer.Option(
-            "--extractor",
-            metavar="KIND[:NAME]",
-            help="What turns samples into features, e.g. inception, dinov2:NAME.",
-        ),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option("--samples", metavar="N", min=1, help="Synthetic samples that are scored."),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option("--size", metavar="PIXELS", help="Resize the images of both sides."),
-    ] = None,
-    colour: Annotated[
-        str, typer.Option("--colour", metavar="COLOUR", help="keep, grey or rgb: convert both.")
-    ] = "keep",
-    split: Annotated[
-        str,
-        typer.Option("--split", metavar="SPLIT", help="Part of REAL to compare with: test, train."),
-    ] = "test",
-    column: Annotated[
-        str | None,
-        typer.Option("--column", metavar="NAME", help="Column of a table. Default: text."),
-    ] = None,
-    block: Annotated[
-        int | None, typer.Option("--block", metavar="TOKENS", help="Length of a text sample.")
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", metavar="N", min=1, help="Samples taken through at a time."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="DEVICE", help="E.g. cpu or cuda:1.")
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--save-reference",
-            metavar="NAME",
-            help="Keep REAL and its statistics; later it is reference:NAME.",
-        ),
-    ] = None,
-    listed: Annotated[
-        bool, typer.Option("--list-references", help="Only list what is kept.")
-    ] = False,
+    extractor: ExtractorKind = None,
+    samples: SampleCount = None,
+    size: Size = None,
+    colour: ColourName = "keep",
+    split: SplitName = "test",
+    column: Column = None,
+    block: Block = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    reference: Reference = None,
+    listed: Listed = False,
 ) -> None:
     """Score synthetic samples against real ones: every metric with its floor, and a page.
 
@@ -104,8 +116,8 @@ def score(
         _list_references(as_json)
         return
     if real is None or synthetic is None:
-        remedy = "imglab score REAL SYNTHETIC"
-        raise InputError(Problem("score", "two sets are compared: REAL and SYNTHETIC", remedy))
+        what = "two sets are compared"
+        raise InputError(Problem("score", what, "imglab score REAL SYNTHETIC"))
 
     options = Options(
         extractor=extractor,

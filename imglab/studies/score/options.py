@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -117,14 +117,16 @@ def _extractor(text: str, settings: type[Section]) -> dict[str, Any]:
     return {"kind": kind, KEYS_OF_NAMES.get(kind, "name"): name}
 
 
-def _kinds(settings: type[Section]) -> Iterable[str]:
-    """Return the kinds of extractors that a modality's settings allow."""
-    definitions = settings.model_json_schema()["$defs"]
-    extractor = settings.model_json_schema()["properties"]["extractor"]
-    choices = [*extractor.get("oneOf", ()), *extractor.get("anyOf", ())]
+def _kinds(settings: type[Section]) -> Iterator[str]:
+    """Yield the kinds of extractors that a modality's settings allow."""
+    schema = settings.model_json_schema()
+    definitions = schema["$defs"]
+    choices = [schema["properties"]["extractor"]]
     for choice in choices:
-        properties = definitions.get(choice.get("$ref", "").rpartition("/")[2], {})
-        kind = properties.get("properties", {}).get("kind", {}).get("const")
+        # A key that may be left out holds its choice within another one.
+        choices += [*choice.get("oneOf", ()), *choice.get("anyOf", ())]
+        section = definitions.get(choice.get("$ref", "").rpartition("/")[2], {})
+        kind = section.get("properties", {}).get("kind", {}).get("const")
         if kind is not None:
             yield kind
 
