@@ -1,1 +1,1 @@
-"""Two sets of samples, from files, the hub or runs, scored against each other."""
+"""Two sets of samples, from files, the hub or runs, and how they score."""
