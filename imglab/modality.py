@@ -187,10 +187,11 @@ class Modality(ABC, HasAbilities):
 
     headline: ClassVar[tuple[str, ...]] = (
         "fid",
-        "kid",
-        "precision",
-        "recall",
-        "density",
+        "variance_ratio",
+        "fid_shape",
+        "precision_bounded",
+        "recall_bounded",
+        "recall_shape",
         "coverage",
     )
     """Metrics that a person looks at first, where there is no room for all."""

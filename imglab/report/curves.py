@@ -13,7 +13,7 @@ from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel, label_li
 from imglab.report.survival import defined_parts
 from imglab.report.table import metric_label
 from imglab.report.values import Rows, defined_rows, standard_error
-from imglab.store.reading import metric_names
+from imglab.store.reading import DETAILS, metric_names
 
 NO_TABLE = {
     "origins",
@@ -24,6 +24,10 @@ NO_TABLE = {
     "class_survival",
     "class_survival_by_chance",
     "tenth_survival",
+    "generation0",
+    "class_counts_corrected",
+    "class_counts_low",
+    "class_counts_high",
     "word_survival_by_chance",
 }
 """Tables in a row that are no panel here; the survival tables have a figure in report/tails.py."""
@@ -48,11 +52,11 @@ def curves_figure(
     deviations around it. For a single run with all its metrics, panels of its tables follow.
 
     runs    label -> metrics of its generations, as `read_metrics` returns them
-    names   metrics to show; None: all that the first run has
+    names   metrics to show; None: all that the first run has, but for `DETAILS`
     theory  what a closed form expects of a metric in generations 0, 1, ..., drawn as a dotted line
     """
     first = next(iter(runs.values()))
-    metrics = list(names or metric_names(first))
+    metrics = list(names or [name for name in metric_names(first) if name not in DETAILS])
     tables = []
     if len(runs) == 1 and names is None:
         tables = _tables(first[0])

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from imglab.report.figures import COLUMNS, PALETTE, finish_panel
 from imglab.report.table import frechet_label
 from imglab.report.values import Rows, defined_rows, standard_error
-from imglab.store.reading import FIRST, is_number
+from imglab.store.reading import DETAILS, FIRST, is_number
 
-SIGNED = {"kid"}
+SIGNED = {"kid", "kid_standard"}
 """Metrics that may be zero or negative, so that multiples of them mean nothing."""
 TITLE = "multiples of each chain's own generation 0; dashed: its floor, real against real"
 
@@ -53,7 +53,8 @@ def relative_figure(chains: Mapping[str, Rows]) -> Figure:
 def _panels(chains: Mapping[str, Rows]) -> dict[str, list[str]]:
     """Return for each metric that can be drawn the chains in which it can."""
     headlines = [rows[0].get("headline", ()) for rows in chains.values()]
-    names = dict.fromkeys([*FIRST, *(name for headline in headlines for name in headline)])
+    common = [name for name in FIRST if name not in DETAILS]
+    names = dict.fromkeys([*common, *(name for headline in headlines for name in headline)])
     panels = {
         name: [label for label, rows in chains.items() if _is_relative(rows, name)]
         for name in names

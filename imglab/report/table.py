@@ -20,6 +20,10 @@ LABELS = {
     "kid_standard": "KID x 1000, standardised",
     "vendi": "Vendi",
     "two_sample_auc": "two-sample AUC",
+    "precision_bounded": "precision (bounded)",
+    "recall_bounded": "recall (bounded)",
+    "precision_probabilistic": "precision (probabilistic)",
+    "recall_probabilistic": "recall (probabilistic)",
 }
 SCALES = {"kid_standard": 1000.0}
 """Factors by which values are printed, so that their digits can be read."""

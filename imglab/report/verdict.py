@@ -29,6 +29,7 @@ class _Aspect:
 
 LOSS = _Aspect(
     metrics=(
+        "recall_bounded",
         "recall",
         "coverage",
         "variance",

@@ -50,6 +50,23 @@ FIRST = (
 )
 """Metrics of every modality, in the order of the table; those of one kind of data follow."""
 
+DETAILS = {
+    "kid",
+    "kid_standard",
+    "fid_mean",
+    "fid_variance",
+    "fid_rest",
+    "precision_probabilistic",
+    "recall_probabilistic",
+    "further_training",
+    "share_disparity",
+    "recall_disparity",
+    "class_accuracy",
+    "class_agreement",
+    "class_rejected_share",
+}
+"""Metrics of the table that have no panel in the figures, so that these show what matters."""
+
 BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "token_budget"}
 """Numbers in metrics.json that are not metrics."""
 

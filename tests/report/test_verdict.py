@@ -10,8 +10,12 @@ from imglab.report.verdict import short, verdict
 
 
 def read_arms(folders):
-    """Read arms whose generation 0 counts as a good model, and whose shape was not measured."""
-    unmeasured = {"generation0": {"verdict": "good", "reasons": []}, "fid_shape": None}
+    """Read arms whose generation 0 counts as good; neither shape nor bounded recall are known."""
+    unmeasured = {
+        "generation0": {"verdict": "good", "reasons": []},
+        "fid_shape": None,
+        "recall_bounded": None,
+    }
     return [
         replace(arm, rows=[{**row, **unmeasured} for row in arm.rows]) for arm in read_all(folders)
     ]

@@ -10,6 +10,9 @@ import numpy as np
 
 from imglab.store.reading import BOOKKEEPING, is_number
 
+BY_DECILE = "_by_decile"
+"""How the names of metrics that are lists of ten end."""
+
 QUANTILES = (0.025, 0.975)
 """The floor's 95% range lies between these quantiles."""
 
@@ -42,13 +45,13 @@ class Floor:
 def scalars(values: Mapping[str, Any]) -> dict[str, float | None]:
     """Return the metrics of a row that are numbers or undefined, without errors and bookkeeping.
 
-    Of a list, such as recall by decile, the first is taken, as `<name>.1`; tables are left out.
+    Of a list by decile the first is taken, as `<name>.1`; other lists and tables are left out.
     """
     numbers: dict[str, float | None] = {}
     for name, value in values.items():
         if name.endswith("_se") or name in BOOKKEEPING:
             continue
-        if isinstance(value, list | tuple):
+        if name.endswith(BY_DECILE) and value is not None:
             numbers |= {f"{name}.1": first for first in value[:1] if _is_scalar(first)}
         elif _is_scalar(value):
             numbers[name] = value
