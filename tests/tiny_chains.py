@@ -15,7 +15,11 @@ from imglab.store import files
 from imglab.store.hashes import HASH_LIST
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
+FEW_SPLITS = {"floor_splits": 20}
+"""What tiny chains measure with: floors that are quick, and rough."""
+
 TINY_IMAGE: dict[str, Any] = {
+    "measure": FEW_SPLITS,
     "generations": 2,
     "samples": 24,
     "shown": 4,
@@ -36,6 +40,7 @@ TINY_IMAGE: dict[str, Any] = {
 
 
 TINY_CHAIN: dict[str, Any] = {
+    "measure": FEW_SPLITS,
     "generations": 2,
     "samples": 20,
     "shown": 4,
@@ -45,6 +50,7 @@ TINY_CHAIN: dict[str, Any] = {
 
 
 TINY_GAUSSIAN: dict[str, Any] = {
+    "measure": FEW_SPLITS,
     "generations": 3,
     "regime": {"kind": "mix", "real_fraction": 0.2, "real": "fresh"},
     "modality": {"kind": "gaussian", "n_train": 30, "n_test": 30},
@@ -53,6 +59,7 @@ TINY_GAUSSIAN: dict[str, Any] = {
 
 
 TINY_MIXED: dict[str, Any] = {
+    "measure": FEW_SPLITS,
     "generations": 3,
     "samples": 20,
     "curate": {"kind": "oracle", "keep": 0.5},
