@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imglab.report.kind_of_loss import kind_of_loss
-from imglab.report.table import floor_text, metric_label, undefined_reasons, value_text
+from imglab.report.table import SCALES, floor_text, metric_label, undefined_reasons, value_text
 from imglab.report.values import standard_error
 from imglab.report.verdict import short
 from imglab.safe_text import one_line
@@ -93,7 +93,8 @@ def _range(row: Mapping[str, Any], name: str) -> str:
     floor = row["floor"].get(name) or {}
     if not (is_number(floor.get("low")) and is_number(floor.get("high"))):
         return ""
-    return f"{short(floor['low'])} to {short(floor['high'])}"
+    scale = SCALES.get(name, 1.0)
+    return f"{short(floor['low'] * scale)} to {short(floor['high'] * scale)}"
 
 
 def format_score(row: Mapping[str, Any]) -> str:
