@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from imglab.images.extractor_settings import SelfSupervisedSettings
 from imglab.run.export import export
 from imglab.store.layout import generation_folder
 from imglab.studies.score import real as real_side
 from imglab.studies.score import references
 from imglab.studies.score.options import (
+    SELF_SUPERVISED_IMAGES,
     Options,
     default_image_extractor,
     image_settings,
@@ -165,8 +167,8 @@ def run(request, tmp_path_factory):
 
 
 def test_images_are_compared_by_what_their_labels_allow():
-    kind = image_settings(Options(), 0, n_test=2, source="x").extractor.kind
-    assert kind in ("self_supervised", "pixels")
+    extractor = image_settings(Options(), 0, n_test=2, source="x").extractor
+    assert extractor == SelfSupervisedSettings(images=SELF_SUPERVISED_IMAGES)
     assert default_image_extractor(2) is None
 
 
