@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from imglab.images.extractor_settings import SelfSupervisedSettings
+from imglab.report.score_text import reading
 from imglab.run.export import export
 from imglab.store.layout import generation_folder
 from imglab.studies.score import real as real_side
@@ -170,6 +171,21 @@ def test_images_are_compared_by_what_their_labels_allow():
     extractor = image_settings(Options(), 0, n_test=2, source="x").extractor
     assert extractor == SelfSupervisedSettings(images=SELF_SUPERVISED_IMAGES)
     assert default_image_extractor(2) is None
+
+
+def test_what_chance_explains_is_not_called_a_difference():
+    floor = {"fid": {"mean": 4.0, "sd": 1.0}, "precision": {"mean": 0.94, "sd": 0.04}}
+    row = {
+        "fid": 4.2,
+        "precision": 0.88,
+        "extractor": "pixels",
+        "floor": floor,
+        "verdict": {"verdict": "poor", "reasons": ["precision is 0.88"]},
+        "copies": {"identical_to_held_out": 0},
+    }
+    assert "is not decided" in reading(row)[0]
+    assert "differ from the real ones" in reading({**row, "precision": 0.8})[0]
+    assert "differ from the real ones" in reading({**row, "fid": 7.0})[0]
 
 
 class TestRuns:
