@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imglab.report.kind_of_loss import kind_of_loss
-from imglab.report.table import floor_text, metric_label, undefined_reasons, value_text
+from imglab.report.table import SCALES, floor_text, metric_label, undefined_reasons, value_text
 from imglab.report.values import standard_error
 from imglab.report.verdict import short
 from imglab.safe_text import one_line
@@ -37,16 +37,42 @@ def _quality(row: Mapping[str, Any]) -> Iterator[str]:
             f"At these sizes, and in the features of {extractor}, the synthetic samples score as "
             "real ones do: every threshold for a good model is met."
         )
-    elif verdict["verdict"] == "poor":
+    elif verdict["verdict"] == "poor" and _is_beyond_chance(row):
         yield f"The synthetic samples differ from the real ones: {reasons}."
+    elif verdict["verdict"] == "poor":
+        yield (
+            "Whether the synthetic samples differ from real ones is not decided at these sizes: "
+            f"{reasons}; but real data score like this against real data, too."
+        )
     else:
         yield f"Whether the synthetic samples pass for real ones is not decided: {reasons}."
+
+
+def _is_beyond_chance(row: Mapping[str, Any]) -> bool:
+    """Say whether a metric of the gate lies where hardly any two real sets lie.
+
+    The gate's thresholds are those of a good model. With few samples, real data miss them as well.
+    """
+    floors = {name: row["floor"].get(name) for name in ("fid", "precision", "recall")}
+    if not any(floors.values()):
+        return True
+    for name, floor in floors.items():
+        value = metric_value(row, name)
+        if not floor or value is None:
+            continue
+        spread = SURE * (floor["sd"] or 0.0)
+        if name == "fid" and value > max(floor.get("high") or 0.0, floor["mean"] + spread):
+            return True
+        lowest = min(floor.get("low") or floor["mean"], floor["mean"] - spread)
+        if name != "fid" and value < lowest:
+            return True
+    return False
 
 
 def _loss(row: Mapping[str, Any]) -> Iterator[str]:
     """Say what the excess of the Fréchet distance over its floor is made of."""
     floor = row["floor"]
-    if row["verdict"]["verdict"] == "good" or not floor.get("fid"):
+    if row["verdict"]["verdict"] == "good" or not floor.get("fid") or not _is_beyond_chance(row):
         return
 
     null: dict[str, Any] = {"fid_se": floor["fid"]["sd"]}
@@ -93,7 +119,8 @@ def _range(row: Mapping[str, Any], name: str) -> str:
     floor = row["floor"].get(name) or {}
     if not (is_number(floor.get("low")) and is_number(floor.get("high"))):
         return ""
-    return f"{short(floor['low'])} to {short(floor['high'])}"
+    scale = SCALES.get(name, 1.0)
+    return f"{short(floor['low'] * scale)} to {short(floor['high'] * scale)}"
 
 
 def format_score(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from imglab.config.problems import problems_of
 from imglab.config.section import Section
 from imglab.errors import InputError, Problem, nearest
-from imglab.images.extractor_settings import PixelsSettings
 from imglab.images.settings import ImageSettings
 from imglab.text.settings import TextSettings
 
@@ -21,7 +20,6 @@ KEYS_OF_NAMES = {"classifier": "network", "inception": "weights"}
 """The key that KIND:name sets, for kinds whose key is not `name`."""
 
 
-SELF_SUPERVISED = "self_supervised"
 SELF_SUPERVISED_IMAGES = 16_000
 """Images that a self-supervised extractor sees: on one core 61 s for 64 x 64 pixels in colour."""
 
@@ -84,13 +82,11 @@ def default_image_extractor(classes: int) -> dict[str, Any] | None:
     """Return the extractor's section for images of so many classes; None: the settings' default.
 
     A classifier needs two classes to learn from. Without them a small network learns from the
-    images alone, where this version has one, in a budget that takes about a minute.
+    images alone, in a budget that takes about a minute.
     """
     if classes >= 2:
         return None
-    if SELF_SUPERVISED in _kinds(ImageSettings):
-        return {"kind": SELF_SUPERVISED, "images": SELF_SUPERVISED_IMAGES}
-    return {"kind": PixelsSettings().kind}
+    return {"kind": "self_supervised", "images": SELF_SUPERVISED_IMAGES}
 
 
 def text_settings(options: Options, *, source: str) -> TextSettings:
