@@ -22,6 +22,9 @@ LABELS = {
     "two_sample_auc": "two-sample AUC",
     "precision_bounded": "precision (bounded)",
     "recall_bounded": "recall (bounded)",
+    "fid_shape": "FID (shape)",
+    "precision_shape": "precision (shape)",
+    "recall_shape": "recall (shape)",
     "precision_probabilistic": "precision (probabilistic)",
     "recall_probabilistic": "recall (probabilistic)",
 }
