@@ -123,7 +123,7 @@ class Judges:
 def _scores(real: Reference, samples: Samples, extractor: Extractor) -> MetricValues:
     features = extractor.features(samples.data)
     scores = MetricValues()
-    scores.add(("fid",), lambda: real.frechet(features))
+    scores.add(("fid",), lambda: real.frechet(features)[:1])
     neighbours = partial(prdc, real=real.features, synthetic=features, **NEIGHBOURS)
     scores.add(PRDC._fields, neighbours)
     return scores

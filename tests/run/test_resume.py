@@ -178,7 +178,7 @@ def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
     (out / "config.yaml").write_text(saved)
     environment = (out / "environment.json").read_text()
     (out / "environment.json").write_text(
-        environment.replace('"format_version": 3', '"format_version": 9')
+        environment.replace('"format_version": 4', '"format_version": 9')
     )
     with pytest.raises(InputError, match="has format 9, made by imglab"):
         finish(config, out)

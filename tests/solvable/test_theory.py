@@ -26,7 +26,7 @@ class Unmeasured(Measure):
     """Stands in for `Measure`: the fitted parameters are all that these tests look at."""
 
     def __init__(self, modality):
-        self.modality = modality
+        super().__init__(modality)
 
     def prepare(self, n_synthetic=None):
         yield from ()
