@@ -28,6 +28,7 @@ NO_TABLE = {
     "class_counts_corrected",
     "class_counts_low",
     "class_counts_high",
+    "class_accuracy",
     "word_survival_by_chance",
 }
 """Tables in a row that are no panel here; the survival tables have a figure in report/tails.py."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from imglab.report.arms import Arm
 from imglab.report.nearest import Words
-from imglab.report.sheets import WIDE_ALONE, WIDE_AMONG, data_url, sheet_png
+from imglab.report.sheets import WIDE, data_url, sheet_png
 from imglab.report.shown import UNREADABLE, Shown, read_shown
 from imglab.store.layout import generation_folder, spread_generations
 
@@ -71,14 +71,10 @@ def _data_of(arm: Arm) -> str:
 
 def _read_generations(arms: Sequence[Arm], data_sets: Sequence[str]) -> list[list[Shown]]:
     """Read every generation of every arm; real images are held once for each set of data."""
-    wide = WIDE_AMONG
-    if len(arms) == 1:
-        wide = WIDE_ALONE
-
     pools: dict[str, dict[int, np.ndarray]] = {name: {} for name in data_sets}
     return [
         [
-            read_shown(generation_folder(arm.folder, g), wide, pools[data_set])
+            read_shown(generation_folder(arm.folder, g), WIDE, pools[data_set])
             for g in range(len(arm.rows))
         ]
         for arm, data_set in zip(arms, data_sets, strict=True)

@@ -25,12 +25,14 @@ class KindOfLoss:
     variance_ratio  of the last generation; None: undefined
     recall_lost     how far recall fell although mean and scale are matched
     precision_lost  how far precision fell although mean and scale are matched
+    recall_drawn    how far recall fell as the samples were drawn; None: undefined
     """
 
     by_moments: float
     variance_ratio: float | None
     recall_lost: float
     precision_lost: float
+    recall_drawn: float | None = None
 
     @property
     def name(self) -> str:
@@ -42,13 +44,14 @@ class KindOfLoss:
         return "structure"
 
     def described(self) -> str:
-        """Say it in a sentence."""
+        """Say it in one or two sentences."""
         share = f"{self.by_moments:.0%} of the rise of the Fréchet distance"
         if self.name != "moments":
             rest = f"{share} goes when mean and scale are matched; what is left is mostly"
             if self.name == "tail":
                 return f"{rest} a lost tail: recall falls by {self.recall_lost:.2f} even so."
-            return f"{rest} lost structure: precision falls by {self.precision_lost:.2f} even so."
+            lost = f"precision falls by {self.precision_lost:.2f} even so"
+            return f"{rest} lost structure: {lost}.{self._of_recall()}"
 
         cause = "a shift of mean and scale"
         if self.variance_ratio is not None and self.variance_ratio < 1:
@@ -57,6 +60,17 @@ class KindOfLoss:
             f"{share} is {cause}: it goes when mean and scale are matched, and recall then falls "
             f"by {self.recall_lost:.2f}, precision by {self.precision_lost:.2f}."
         )
+
+    def _of_recall(self) -> str:
+        """Say that recall fell with mean and scale alone, where it did."""
+        if self.recall_drawn is None or self.recall_drawn <= 0:
+            return ""
+        if self.recall_lost > self.recall_drawn * (1 - MOSTLY):
+            return ""
+        drawn = f"Recall fell by {self.recall_drawn:.2f} as drawn"
+        if self.recall_lost <= 0:
+            return f" {drawn}, and does not fall when they are matched: no tail is lost."
+        return f" {drawn}, by {self.recall_lost:.2f} when they are matched."
 
 
 def kind_of_loss(rows: Rows) -> KindOfLoss | None:
@@ -82,7 +96,8 @@ def kind_of_loss(rows: Rows) -> KindOfLoss | None:
     if not is_number(ratio):
         ratio = None
     by_moments = min(1.0, max(0.0, 1 - of_shape / rise))
-    return KindOfLoss(by_moments, ratio, recall, precision)
+    drawn = _difference(last, first, "recall")
+    return KindOfLoss(by_moments, ratio, recall, precision, drawn)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float | None:

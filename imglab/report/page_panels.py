@@ -9,7 +9,7 @@ from typing import Any
 from imglab.report.arms import Arm
 from imglab.report.gallery import Gallery
 from imglab.report.real_panel import real_panel
-from imglab.report.sheets import WIDE_ALONE, WIDE_AMONG
+from imglab.report.sheets import WIDE
 
 NO_LAYOUT = {"width": 0, "height": 0, "scale": 1}
 
@@ -61,8 +61,7 @@ def _families(arms: Sequence[Arm], gallery: Gallery) -> Iterator[list[dict[str, 
         moving = [_moving_panel(arms[number], gallery.arms[number], number) for number in numbers]
 
         # Real data stand beside the generation that is to be as good as they are.
-        wide = WIDE_ALONE if len(arms) == 1 else WIDE_AMONG
-        real = real_panel(arms[leader].folder, wide)
+        real = real_panel(arms[leader].folder, WIDE)
         yield [panel for panel in (real, pinned, *moving) if panel is not None]
 
 

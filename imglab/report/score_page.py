@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imglab.errors import InputError, Problem
 from imglab.report.score_text import CELLS, reading, table
-from imglab.report.sheets import WIDE_AMONG, data_url, sheet_png
+from imglab.report.sheets import WIDE, data_url, sheet_png
 from imglab.report.table import undefined_reasons
 from imglab.run.resume import check_folder
 from imglab.samples import Samples
@@ -80,7 +80,7 @@ def _sides(score: Score) -> Iterator[dict[str, Any]]:
     )
     for role, title, data, words in sides:
         if _is_images(data):
-            yield {"role": role, "title": title, "image": _sheet(data, WIDE_AMONG)}
+            yield {"role": role, "title": title, "image": _sheet(data, WIDE)}
         elif words and "text" in words[0]:
             yield {"role": role, "title": title, "texts": [each["text"] for each in words[:TEXTS]]}
 

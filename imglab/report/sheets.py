@@ -13,13 +13,11 @@ GAP = 1
 """Pixels between the images of a sheet."""
 GREY = 128
 """Brightness of the gaps."""
-WIDE_ALONE = 560
-"""Screen pixels that a sheet should take, about, if the page has a single arm."""
-WIDE_AMONG = 400
-"""The same if it has several arms."""
+WIDE = 400
+"""Screen pixels that a sheet should take, about: real data and two arms stand side by side."""
 
 
-def sheet_png(images: np.ndarray, wide: int = WIDE_ALONE) -> tuple[bytes, dict[str, int]]:
+def sheet_png(images: np.ndarray, wide: int = WIDE) -> tuple[bytes, dict[str, int]]:
     """Return uint8 images [N, C, H, W] as one PNG, and a layout that says where each image lies.
 
     The layout holds `columns`, `count` (N), `w` and `h` of an image, `gap`, and `width` and

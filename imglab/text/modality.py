@@ -42,7 +42,8 @@ class TextModality(TokenModality):
     picture: ClassVar[str] = "sheet.txt"
     headline: ClassVar[tuple[str, ...]] = (
         "fid",
-        "recall",
+        "precision_bounded",
+        "recall_bounded",
         "perplexity",
         "reference_perplexity",
         "entropy",
@@ -53,7 +54,7 @@ class TextModality(TokenModality):
     gate: ClassVar[Mapping[str, float]] = MappingProxyType(
         {"further_training": 0.02, "trusted": 2.0}
     )
-    trusted: ClassVar[tuple[str, ...]] = ("fid", "precision", "recall")
+    trusted: ClassVar[tuple[str, ...]] = ("fid", "precision_bounded", "recall_bounded")
 
     def __init__(self, settings: TextSettings, corpus: Corpus | None = None) -> None:
         """Read the source that the settings name; `corpus` holds text that was read already."""
