@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
 from imglab.measures import Features, Measures
 from imglab.metrics import prdc
+from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.comparison import MetricValues, Reference
 from imglab.metrics.frechet import match_moments
 from imglab.metrics.undefined import Undefined, check_features
@@ -16,7 +18,7 @@ from imglab.modality import MatchesMoments, Modality
 from imglab.progress import Stage
 from imglab.samples import Samples
 
-SHAPE = ("fid_shape", "precision_shape", "recall_shape")
+SHAPE = ("fid_shape", "precision_shape", "recall_shape", "coverage_shape")
 
 
 def shape_scores(
@@ -52,19 +54,36 @@ def shape_scores(
         extracted = yield from extract(matcher.matched(samples, real))
         matched = partial(_same, extracted.values)
 
-    compute = partial(_shape, reference, matched, precision_recall_k)
-    scores.add(SHAPE, compute)
-    return Measures(scores.values, scores.reasons)
+    balls = partial(_balls, reference, matched, precision_recall_k)
+    scores.add(SHAPE, balls)
+    return _withheld(Measures(scores.values, scores.reasons))
 
 
-def _shape(
+def _balls(
     reference: Reference, matched: Callable[[], Tensor], precision_recall_k: int
 ) -> list[float]:
+    """Return the Fréchet distance, precision, recall and coverage of the matched samples."""
     features = matched()
-    of_balls = prdc(
+    scores = prdc(
         real=reference.features, synthetic=features, precision_recall_k=precision_recall_k
     )
-    return [reference.frechet(features)[0], of_balls.precision, of_balls.recall]
+    distance = reference.frechet(features)[0]
+    return [distance, scores.precision, scores.recall, scores.coverage]
+
+
+def _withheld(measures: Measures) -> Measures:
+    """Take the recall out where precision or coverage is near 0, as that of the samples is."""
+    values = dict(measures.values)
+    precision = values["precision_shape"]
+    coverage = values.pop("coverage_shape")
+    if precision is None:
+        return replace(measures, values=values)
+
+    reason = why_recall_is_withheld(precision=precision, coverage=coverage)
+    if reason is None:
+        return replace(measures, values=values)
+    reasons = {**measures.reasons, "recall_shape": reason}
+    return replace(measures, values={**values, "recall_shape": None}, reasons=reasons)
 
 
 def _variance_ratio(matcher: MatchesMoments, real: Samples, samples: Samples) -> list[float]:
