@@ -171,14 +171,12 @@ def score(measure: Measure, store: Store, g: int, train: TrainingSet, seed: int)
     of_model = call_metrics(model, samples, **keys)
     parts = [scores, of_data, of_model]
 
-    accepted = store.accepted(g)
-    if accepted is not None:
-        of_drawn = (store.samples(g), store.features(g), accepted, scores)
-        parts.append((yield from measure.of_accepted(*of_drawn)))
+    parts.append((yield from _score_accepted(measure, store, g, scores)))
 
-    measures = Measures.joined(parts).finite()
+    measures = _without_chance(Measures.joined(parts), measure.samples)
     if g == 0:
         measures = yield from _with_gate(measures, measure, model, train, seed)
+    measures = measures.finite()
 
     described = {
         "headline": list(measure.modality.headline),
@@ -191,6 +189,38 @@ def score(measure: Measure, store: Store, g: int, train: TrainingSet, seed: int)
     }
     values = {"generation": g, **measures.values, **described}
     return Measures(values, per_sample=measures.per_sample)
+
+
+def _score_accepted(measure: Measure, store: Store, g: int, scores: Measures) -> Stage[Measures]:
+    """Score what curation accepted of the draw for the pool; nothing where there is no curation.
+
+    scores  those of the samples that are scored
+    """
+    accepted = store.accepted(g)
+    if accepted is None:
+        return Measures()
+
+    samples = store.samples(g)
+    features = store.features(g)
+    if measure.samples is not None:
+        scores = yield from measure.scores(samples, features)
+    return (yield from measure.of_accepted(samples, features, accepted, scores))
+
+
+def _without_chance(measures: Measures, samples: int | None) -> Measures:
+    """Take out what chance alone would leave, where what is scored is a draw of its own.
+
+    Chance works on what the next generation is trained on, whose number it is not.
+    """
+    if samples is None:
+        return measures
+
+    names = [name for name in measures.values if name.endswith("_by_chance")]
+    reason = "measure.samples scores another draw than the one that goes on to the pool"
+    values = {**measures.values, **dict.fromkeys(names)}
+    return replace(
+        measures, values=values, reasons={**measures.reasons, **dict.fromkeys(names, reason)}
+    )
 
 
 def _with_gate(
@@ -209,23 +239,34 @@ def further_training(
 ) -> Stage[Measures]:
     """Train generation 0's model once more on its real data, and measure what that gains.
 
+    That fit follows the plan of fits that start from a model (`fine_tuning`, where there is one).
+
     further_training  by which share the loss on held-out real data falls; near 0 for a model that
                       is trained out, below 0 for one that overfits
     """
-    unmeasured = {"further_training": "this kind of data or model has no held-out loss"}
     judge = modality.ability(HeldOutLoss)
     before = None
     if judge is not None:
         before = judge.held_out_loss(model)
     if judge is None or before is None:
-        return Measures({"further_training": None}, unmeasured)
+        return _unmeasured("this kind of data or model has no held-out loss")
 
     fitting = model.fit(train, start=model, seed=seeds.derive(seed, "further"))
-    further = yield from _renamed(fitting, "gate")
+    try:
+        further = yield from _renamed(fitting, "gate")
+    except Stopped as stop:
+        return _unmeasured(f"one more fit stopped: {stop}")
+
     after = judge.held_out_loss(further)
-    if after is None:
-        return Measures({"further_training": None}, unmeasured)
+    if after is None or not (math.isfinite(after) and math.isfinite(before) and before > 0):
+        return _unmeasured(f"the held-out loss is {before} before and {after} after one more fit")
+    if after == before:
+        return _unmeasured("one more fit gives the very same model")
     return Measures({"further_training": 1 - after / before})
+
+
+def _unmeasured(reason: str) -> Measures:
+    return Measures({"further_training": None}, {"further_training": reason})
 
 
 def _renamed(work: Stage[GenerativeModel], stage: str) -> Stage[GenerativeModel]:

@@ -63,6 +63,7 @@ class RunConsole:
         # Where the run is, and how long the generation before took.
         self._stage: _Stage | None = None
         self._generation = 0
+        self._first: Mapping[str, Any] | None = None
         self._began = time.perf_counter()
         self._generation_began = self._began
         self._usual = 0.0
@@ -101,7 +102,8 @@ class RunConsole:
         self._generation = event.index + 1
 
         width = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
-        titles, line = streamed(event.metrics, width)
+        self._first = self._first or event.metrics
+        titles, line = streamed(event.metrics, width, self._first)
         if event.index == 0:
             self._print(titles)
         self._print(line)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, create_model
+from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
 from imglab import regimes
 from imglab.config.section import WATERMARK_KEY, Section, Seed
@@ -165,3 +165,13 @@ class MeasureSettings(Section):
     different numbers for the pool compare. Default: what is drawn for the pool is scored."""
     gate: GateSettings | Literal["none"] = GateSettings()
     """What generation 0 must reach before its chain is called a collapse; `none` asks nothing."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write no key that is newer than format 3 at its default: older configs have none."""
+        tree: dict[str, Any] = inner(self)
+        if self.samples is None:
+            tree.pop("samples", None)
+        if self.gate == GateSettings():
+            tree.pop("gate", None)
+        return tree

@@ -24,7 +24,7 @@ from imglab.images.pretrained_features import Clip, Dino
 from imglab.images.self_supervised import SelfSupervised
 from imglab.measures import Measures
 from imglab.metrics import PRDC, prdc
-from imglab.metrics.comparison import MetricValues, Reference
+from imglab.metrics.comparison import MetricValues, Reference, withhold_recall
 from imglab.modality import Extractor
 from imglab.samples import Samples
 
@@ -126,4 +126,5 @@ def _scores(real: Reference, samples: Samples, extractor: Extractor) -> MetricVa
     scores.add(("fid",), lambda: real.frechet(features)[:1])
     neighbours = partial(prdc, real=real.features, synthetic=features, **NEIGHBOURS)
     scores.add(PRDC._fields, neighbours)
+    withhold_recall(scores)
     return scores

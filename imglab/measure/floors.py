@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,16 @@ class Floors:
         self._floors: dict[int, dict[str, Any]] = {}
 
     def floor(
-        self, real: Mapping[str, Reference], n_real: int, n_synthetic: int, copies: MetricValues
+        self,
+        real: Mapping[str, Reference],
+        n_real: int,
+        n_synthetic: int,
+        copies: Callable[[], MetricValues],
     ) -> Stage[dict[str, Any]]:
         """Return mean, deviation and 95% range of each metric between disjoint real sets.
 
         real         the real features by split; `n_real` and `n_synthetic` of all are drawn
-        copies       what held-out data score in the metrics that look for copies
+        copies       returns what held-out data score in the metrics that look for copies
         """
         if n_synthetic in self._floors:
             return self._floors[n_synthetic]
@@ -58,7 +62,7 @@ class Floors:
             return self._floors[n_synthetic]
 
         everything = torch.cat([real["train"].features, real["test"].features])
-        floor = copies_floor(copies, len(real["test"].features), n_synthetic)
+        floor = copies_floor(copies(), len(real["test"].features), n_synthetic)
         floor.update((yield from self._between_splits(everything, n_real, n_synthetic)))
         if path:
             with hashes.written(path.parent, path.name):

@@ -144,5 +144,5 @@ def _trained_out(values: Mapping[str, Any], most: float) -> tuple[bool | None, s
     if gain is None:
         return None, "whether further training helps was not measured"
 
-    described = f"further training on real data lowers the held-out loss by {gain:.1%}"
+    described = f"one more fit on real data lowers the held-out loss by {gain:.1%}"
     return gain < most, f"{described}, less than {most:.1%} is asked for"

@@ -12,7 +12,7 @@ from torch import Tensor
 from imglab.measures import Measures
 from imglab.metrics import PRDC, Undefined, prdc
 from imglab.metrics.class_counts import rate_disparity
-from imglab.metrics.comparison import MetricValues, Reference, compare
+from imglab.metrics.comparison import MetricValues, Reference, compare, withhold_recall
 from imglab.modality import Spec
 from imglab.samples import Samples
 
@@ -66,6 +66,7 @@ def by_class(
             **neighbours,
         )
         of_classes[name].add(PRDC._fields, compute)
+        withhold_recall(of_classes[name])
 
     values: dict[str, Any] = {}
     reasons: dict[str, str] = {}

@@ -247,7 +247,7 @@ class Measure:
 
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
         """Return the floor of each metric for so many synthetic samples."""
-        held_out = self._copies(self.modality.real("test"), self._real["test"].features)
+        held_out = partial(self._copies, self.modality.real("test"), self._real["test"].features)
         n_real = len(self._real[self._reference].features)
         return (yield from self._floors.floor(self._real, n_real, n_synthetic, held_out))
 

@@ -162,7 +162,7 @@ def compare(
         )
         names = [f"{name}_se" for name in SCALARS]
         scores.add(names, lambda: list(of_neighbours().values()))
-    _withhold_recall(scores)
+    withhold_recall(scores)
     return scores
 
 
@@ -224,7 +224,7 @@ def _add_neighbours(
     )
 
 
-def _withhold_recall(scores: MetricValues) -> None:
+def withhold_recall(scores: MetricValues) -> None:
     """Take back the published recall where it would measure outliers."""
     precision = scores.values["precision"]
     coverage = scores.values["coverage"]
@@ -232,7 +232,8 @@ def _withhold_recall(scores: MetricValues) -> None:
         return
     reason = why_recall_is_withheld(precision=precision, coverage=coverage)
     if reason is not None:
-        scores.withhold(("recall", "recall_se", "recall_by_decile"), reason)
+        names = ("recall", "recall_se", "recall_by_decile")
+        scores.withhold([name for name in names if name in scores.values], reason)
 
 
 def spread(values: Sequence[Value | None]) -> Mapping[str, Value] | None:

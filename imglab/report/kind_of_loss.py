@@ -13,6 +13,9 @@ from imglab.store.reading import is_number
 SURE = 2.0
 """Standard errors that a change must exceed."""
 
+FADED = 0.02
+"""How far the variance ratio must fall before the loss is called fading."""
+
 MOSTLY = 0.5
 """Share of the rise from which on a cause counts as the main one."""
 
@@ -26,6 +29,8 @@ class KindOfLoss:
     recall_lost     how far recall fell although mean and scale are matched
     precision_lost  how far precision fell although mean and scale are matched
     recall_drawn    how far recall fell as the samples were drawn; None: undefined
+    variance_lost   how far the variance ratio fell; None: undefined
+    error           what recall or precision have to fall by to count, in two standard errors
     """
 
     by_moments: float
@@ -33,12 +38,16 @@ class KindOfLoss:
     recall_lost: float
     precision_lost: float
     recall_drawn: float | None = None
+    variance_lost: float | None = None
+    error: float = 0.0
 
     @property
     def name(self) -> str:
-        """Return `moments`, `tail` or `structure`."""
+        """Return `moments`, `tail`, `structure` or `neither`."""
         if self.by_moments >= MOSTLY:
             return "moments"
+        if max(self.recall_lost, self.precision_lost) <= self.error:
+            return "neither"
         if self.recall_lost > self.precision_lost:
             return "tail"
         return "structure"
@@ -47,14 +56,17 @@ class KindOfLoss:
         """Say it in one or two sentences."""
         share = f"{self.by_moments:.0%} of the rise of the Fréchet distance"
         if self.name != "moments":
-            rest = f"{share} goes when mean and scale are matched; what is left is mostly"
+            matched = f"{share} goes when mean and scale are matched"
+            if self.name == "neither":
+                return f"{matched}; neither recall nor precision then falls beyond its error."
+            rest = f"{matched}; what is left is mostly"
             if self.name == "tail":
                 return f"{rest} a lost tail: recall falls by {self.recall_lost:.2f} even so."
             lost = f"precision falls by {self.precision_lost:.2f} even so"
             return f"{rest} lost structure: {lost}.{self._of_recall()}"
 
         cause = "a shift of mean and scale"
-        if self.variance_ratio is not None and self.variance_ratio < 1:
+        if self.variance_ratio is not None and (self.variance_lost or 0.0) > FADED:
             cause = f"fading (the variance is {self.variance_ratio:.2f} of that of real data)"
         return (
             f"{share} is {cause}: it goes when mean and scale are matched, and recall then falls "
@@ -69,7 +81,7 @@ class KindOfLoss:
             return ""
         drawn = f"Recall fell by {self.recall_drawn:.2f} as drawn"
         if self.recall_lost <= 0:
-            return f" {drawn}, and does not fall when they are matched: no tail is lost."
+            return f" {drawn}, and does not fall when they are matched."
         return f" {drawn}, by {self.recall_lost:.2f} when they are matched."
 
 
@@ -88,8 +100,7 @@ def kind_of_loss(rows: Rows) -> KindOfLoss | None:
     if rise is None or of_shape is None or recall is None or precision is None:
         return None
 
-    error = math.hypot(standard_error(first, "fid"), standard_error(last, "fid"))
-    if rise <= SURE * error:
+    if rise <= SURE * _error(first, last, "fid"):
         return None
 
     ratio = last.get("variance_ratio")
@@ -97,7 +108,9 @@ def kind_of_loss(rows: Rows) -> KindOfLoss | None:
         ratio = None
     by_moments = min(1.0, max(0.0, 1 - of_shape / rise))
     drawn = _difference(last, first, "recall")
-    return KindOfLoss(by_moments, ratio, recall, precision, drawn)
+    faded = _difference(last, first, "variance_ratio")
+    least = SURE * max(_error(first, last, "recall"), _error(first, last, "precision"))
+    return KindOfLoss(by_moments, ratio, recall, precision, drawn, faded, least)
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float | None:
@@ -105,3 +118,8 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -
     if not all(map(is_number, values)):
         return None
     return float(other[metric]) - float(one[metric])
+
+
+def _error(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float:
+    """Return the standard error of a metric's change."""
+    return math.hypot(standard_error(one, metric), standard_error(other, metric))

@@ -83,16 +83,21 @@ def gate_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [line]
 
 
-def streamed(row: Mapping[str, Any], width: int = 120) -> tuple[str, str]:
+def streamed(
+    row: Mapping[str, Any], width: int = 120, first: Mapping[str, Any] | None = None
+) -> tuple[str, str]:
     """Return (header with floor, line) of one generation, for a table that grows.
 
     It has one block, with the metrics of the headline first.
+
+    first  the generation whose columns the table has; None: this one's
     """
-    names = metric_names([row])
-    leading = [name for name in row.get("headline", ()) if name in names]
+    first = first or row
+    names = metric_names([first])
+    leading = [name for name in first.get("headline", ()) if name in names]
     ordered = [*leading, *(name for name in names if name not in leading)]
-    columns = _fitting(ordered, row, width)[0]
-    return f"{_header(columns, row)}\n{_floor_line(columns, row)}", _row_line(columns, row)
+    columns = _fitting(ordered, first, width)[0]
+    return f"{_header(columns, first)}\n{_floor_line(columns, first)}", _line(columns, row, first)
 
 
 def undefined_reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -151,8 +156,13 @@ def _floor_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
 
 
 def _row_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    return _line(columns, row, row)
+
+
+def _line(columns: Sequence[str], row: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """Return the line of a generation; `first` says how wide the columns are."""
     cells = [value_text(row, name) for name in columns]
-    return _joined(str(row["generation"]), cells, columns, row)
+    return _joined(str(row["generation"]), cells, columns, first)
 
 
 def _joined(

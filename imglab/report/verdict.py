@@ -233,7 +233,8 @@ def _contrast(worst: _Change, best: _Change, verb: str) -> str:
 def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
     """Return the change of a metric up to generation `last` in each arm that has it.
 
-    A metric that is 0 throughout says nothing: then there are none.
+    A metric that is 0 throughout says nothing: then there are none. Nor are there any where some
+    of the arms have it, but not from generation 0 to the last.
     """
     changes = []
     for arm in arms:
@@ -242,6 +243,9 @@ def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
             for point in arm.series(metric)
             if point[0] <= last and _is_known(arm, metric, point[0])
         ]
+        is_cut = not arm.bands and bool(series) and series[-1][0] != last
+        if series and (series[0][0] != 0 or is_cut):
+            return []
         if series:
             changes.append(_change(arm, series))
 

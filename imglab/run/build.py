@@ -63,8 +63,16 @@ class Experiment:
     def measure(self, cache: Path | None = None) -> Measure:
         """Return what scores the generations."""
         section = self.config.measure
-        keys = section.model_dump(exclude={"gate"})
-        return Measure(self.modality, **keys, gate=thresholds(section, self.modality), cache=cache)
+        return Measure(
+            self.modality,
+            reference=section.reference,
+            precision_recall_k=section.precision_recall_k,
+            density_coverage_k=section.density_coverage_k,
+            floor_splits=section.floor_splits,
+            samples=section.samples,
+            gate=thresholds(section, self.modality),
+            cache=cache,
+        )
 
     def load_model(self, path: Path) -> GenerativeModel:
         """Open the `model/` folder of a generation."""

@@ -121,7 +121,8 @@ def _prepare(folder: Path, experiment: Experiment) -> None:
     """Make what a run needs before its first fit."""
     folder.mkdir()
     experiment.modality.prepare(folder)
-    for _ in experiment.measure(cache=folder).prepare(experiment.drawn):
+    scored = experiment.config.measure.samples or experiment.drawn
+    for _ in experiment.measure(cache=folder).prepare(scored):
         pass
     hashes.complete(folder)
 

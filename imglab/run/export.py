@@ -94,11 +94,14 @@ def _read(run: Path, g: int, modality: Modality, *, accepted: bool) -> tuple[Sam
     return samples, rows
 
 
-def read_samples(run: Path, g: int, modality: Modality) -> Samples:
-    """Return what generation g drew; InputError if they are damaged or of another kind of data."""
+def read_samples(run: Path, g: int, modality: Modality, stage: str = "samples") -> Samples:
+    """Return what generation g drew; InputError if they are damaged or of another kind of data.
+
+    stage  `samples`, or `evaluation` for the draw that `measure.samples` asks for
+    """
     stored = RunFolder(run)
-    with _reading(stored.path(g, "samples")):
-        samples = stored.samples(g)
+    with _reading(stored.path(g, stage)):
+        samples = stored.samples(g, stage)
         _check_samples(modality, samples)
     return samples
 

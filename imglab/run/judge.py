@@ -55,10 +55,13 @@ def judge(run: Path, sections: Sequence[JudgeChoice]) -> dict[str, Any]:
 
     generations = []
     reasons: dict[str, str] = {}
-    held_out = modality.real("test")
+    # The judges see what the run's own scores are about.
+    held_out = modality.real(config.measure.reference)
+    stage = "samples" if config.measure.samples is None else "evaluation"
     for row in rows:
         g = row["generation"]
-        scores = judges.metrics(read_samples(run, g, modality), held_out=held_out)
+        samples = read_samples(run, g, modality, stage)
+        scores = judges.metrics(samples, held_out=held_out)
         generations.append({"generation": g, "fid": row["fid"], **scores.values})
         reasons |= {f"{name} {g}": reason for name, reason in scores.reasons.items()}
 

@@ -10,7 +10,6 @@ from imglab.config.schema import RunConfig
 from imglab.config.section import AUTO
 from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import ClassifierSettings
-from imglab.images.settings import ImageSettings
 from imglab.run.autotune import settled
 from imglab.run.build import resolved_threads
 from imglab.store.sealed_config import HARMLESS, read_sealed
@@ -68,22 +67,26 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
 
 
 def _with_former_defaults(config: RunConfig, stored: RunConfig) -> RunConfig:
-    """Take from a stored config of images what the defaults of version 0.1 meant by its extractor.
+    """Take from a stored config what it began with, where the config at hand leaves it open.
 
-    Where the config leaves open which network the classifier is, the run goes on with the one that
-    it began with.
+    Defaults of how samples are compared have changed since: the number of splits behind a floor,
+    the extractor of text, and the network of the classifier of images.
     """
+    if "floor_splits" not in config.measure.model_fields_set:
+        former = {"floor_splits": stored.measure.floor_splits}
+        config = config.model_copy(update={"measure": config.measure.model_copy(update=former)})
+
     before = getattr(stored.modality, "extractor", None)
-    section = getattr(config.modality, "extractor", None)
-    if not isinstance(before, ClassifierSettings) or not isinstance(config.modality, ImageSettings):
+    if before is None or type(config.modality) is not type(stored.modality):
         return config
 
-    if section is None:
+    section: Any = getattr(config.modality, "extractor", None)
+    if "extractor" not in config.modality.model_fields_set:
         section = before
-    elif isinstance(section, ClassifierSettings):
+    elif isinstance(section, ClassifierSettings) and isinstance(before, ClassifierSettings):
         left_open = {"network", "images"} - section.model_fields_set
-        former = {key: getattr(before, key) for key in left_open}
-        section = section.model_copy(update=former)
+        of_classifier = {key: getattr(before, key) for key in left_open}
+        section = section.model_copy(update=of_classifier)
     modality = config.modality.model_copy(update={"extractor": section})
     return config.model_copy(update={"modality": modality})
 

@@ -72,6 +72,12 @@ BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "
 
 LARGEST = sys.float_info.max
 
+BY_DECILE = "_by_decile"
+"""How the names of metrics that are lists of ten end."""
+
+GATE_VERDICTS = ("good", "poor", "unknown")
+"""What the gate can say of generation 0."""
+
 
 def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the scalar metrics that any row has, the common ones first."""
@@ -137,15 +143,11 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         raise InputError(Problem(str(run), what, "give what --out named"))
 
     check_links(run)
-    version = read_format(run)
+    read_environment(run)
     check_gaps(run)
     rows = [read_generation(run, g) for g in range(count_finished(run))]
     if not rows:
         raise InputError(Problem(str(run), "has no finished generation yet", "run it first"))
-
-    if version < FIRST_CALIBRATED:
-        for row in rows:
-            _name_missing(row)
     return rows
 
 
@@ -224,6 +226,9 @@ def read_generation(run: Path, g: int) -> dict[str, Any]:
     wrong = next(_wrong_metrics(row, g), None)
     if wrong is not None:
         raise InputError(Problem(str(path), f"{wrong!r} has a value of the wrong kind", DAMAGED))
+
+    if read_format(run) < FIRST_CALIBRATED:
+        _name_missing(row)
     return row
 
 
@@ -257,20 +262,34 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
     if not isinstance(headline, list) or not all(isinstance(name, str) for name in headline):
         yield "headline"
 
+    if not _is_gate(row.get("generation0")):
+        yield "generation0"
+
     if not isinstance(row["floor"], dict):
         yield "floor"
         return
     for name, value in row["floor"].items():
-        if name != "reason" and not _is_floor(value):
+        if name != "reason" and not _is_floor(value, of_lists=name.endswith(BY_DECILE)):
             yield f"floor.{name}"
 
 
-def _is_floor(value: object) -> bool:
+def _is_gate(value: object) -> bool:
+    """Say whether a value is what the gate says of generation 0; only generation 0 has it."""
+    if not isinstance(value, dict):
+        return value is None
+    reasons = value.get("reasons")
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        return False
+    return value.get("verdict") in GATE_VERDICTS
+
+
+def _is_floor(value: object, *, of_lists: bool) -> bool:
     """Say whether a value is a metric's floor: of a number, or of a list of them (deciles)."""
     if not isinstance(value, dict):
         return value is None
-    if isinstance(value.get("mean"), list):
-        return isinstance(value.get("sd"), list) and all(map(is_number, value["mean"]))
+    if of_lists:
+        means = value.get("mean")
+        return isinstance(means, list) and all(map(is_number, means))
     if not is_number(value.get("mean")) or "sd" not in value:
         return False
     return value["sd"] is None or is_number(value["sd"])

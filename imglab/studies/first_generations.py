@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from imglab.store.reading import GATE_VERDICTS
+
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of a chain's generations, from 0 on."""
-
-VERDICTS = ("good", "poor", "unknown")
 
 
 def count_first_generations(chains: Iterable[Rows]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def count_first_generations(chains: Iterable[Rows]) -> dict[str, Any]:
     >>> count_first_generations([[poor], [{}]])
     {'good': 0, 'poor': 1, 'unknown': 1, 'reasons': ['recall is 0.2']}
     """
-    counts: dict[str, Any] = dict.fromkeys(VERDICTS, 0)
+    counts: dict[str, Any] = dict.fromkeys(GATE_VERDICTS, 0)
     reasons: list[str] = []
     for rows in chains:
         gate = rows[0].get("generation0") or {}
@@ -37,7 +37,7 @@ def describe_poor(counts: Mapping[str, Any], name: str) -> str | None:
     if not counts["poor"]:
         return None
 
-    total = sum(counts[verdict] for verdict in VERDICTS)
+    total = sum(counts[verdict] for verdict in GATE_VERDICTS)
     why = "; ".join(counts["reasons"])
     poor = f"{counts['poor']} of {total}"
     return f"{name}: generation 0 is a poor model in {poor} chains, so read training into it: {why}"

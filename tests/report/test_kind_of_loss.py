@@ -38,8 +38,21 @@ def test_recall_that_falls_with_the_variance_alone_is_no_lost_tail():
     loss = kind_of_loss(chain)
     assert loss is not None
     assert loss.name == "structure"
-    said = "Recall fell by 0.21 as drawn, and does not fall when they are matched: no tail is lost."
+    said = "Recall fell by 0.21 as drawn, and does not fall when they are matched."
     assert loss.described().endswith(said)
+
+
+def test_a_shift_of_brightness_is_not_called_fading():
+    loss = kind_of_loss(rows((14, 14, 0.9, 0.9, 0.995), (83, 16, 0.9, 0.9, 0.995)))
+    assert loss is not None
+    assert "a shift of mean and scale" in loss.described()
+
+
+def test_what_does_not_fall_is_not_lost():
+    loss = kind_of_loss(rows((14, 14, 0.8, 0.75, 0.98), (83, 75, 0.82, 0.79, 0.97)))
+    assert loss is not None
+    assert loss.name == "neither"
+    assert loss.described().endswith("neither recall nor precision then falls beyond its error.")
 
 
 def test_a_rise_within_its_error_has_no_kind():

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imglab.store.reading import BOOKKEEPING, is_number
-
-BY_DECILE = "_by_decile"
-"""How the names of metrics that are lists of ten end."""
+from imglab.store.reading import BOOKKEEPING, BY_DECILE, is_number
 
 QUANTILES = (0.025, 0.975)
 """The floor's 95% range lies between these quantiles."""

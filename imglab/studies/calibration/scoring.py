@@ -104,7 +104,9 @@ class DataScorer(Scorer):
         measured: dict[str, Any] = dict(values.values)
         if self._moments is not None:
             variance = self._moments.variance(self._held_out[rows])
-            measured["variance_ratio"] = self._moments.variance(samples) / variance
+            measured["variance_ratio"] = None
+            if variance > 0:
+                measured["variance_ratio"] = self._moments.variance(samples) / variance
         if self._metrics is not None:
             # Metrics of classes ask which generation drew the samples.
             measured |= self._metrics.sample_metrics(samples.stamped(0)).finite().values

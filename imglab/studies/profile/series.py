@@ -96,8 +96,13 @@ def value_of(row: Mapping[str, Any], metric: str) -> float | None:
 
 
 def _series(rows: Rows, candidate: Candidate) -> Series | None:
-    """Return a metric where it is defined; None if generation 0 does not have it."""
+    """Return a metric where it is defined; None if the first or the last generation has none.
+
+    A metric that is withheld at the end says nothing of what became of the chain.
+    """
     if not rows or value_of(rows[0], candidate.metric) is None:
+        return None
+    if value_of(rows[-1], candidate.metric) is None:
         return None
 
     values = []
@@ -113,12 +118,13 @@ def _series(rows: Rows, candidate: Candidate) -> Series | None:
 def _why_missing(rows: Rows, candidates: Sequence[Candidate], format_version: int | None) -> str:
     """Say why no metric of these is in a run."""
     names = [candidate.metric for candidate in candidates]
-    reasons: Mapping[str, str] = {}
+    reasons: dict[str, str] = {}
     if rows:
-        reasons = rows[0].get("reasons", {})
+        reasons = {**rows[-1].get("reasons", {}), **rows[0].get("reasons", {})}
     for name in names:
-        if name in reasons:
-            return f"{name} is undefined: {reasons[name]}"
+        metric = name.partition(".")[0]
+        if metric in reasons:
+            return f"{name} is undefined: {reasons[metric]}"
 
     listed = ", ".join(names)
     if format_version is not None and format_version < COMPLETE:
