@@ -7,8 +7,10 @@ import shutil
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
+from imglab.config.load import validate_config
 from imglab.errors import InputError
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page
@@ -17,7 +19,9 @@ from imglab.run.fork import fork
 from imglab.run.run import Run
 from imglab.store import files, layout, reading
 from imglab.store.reader import RunFolder
+from imglab.store.sealed_config import config_hash, read_sealed
 from imglab.store.verify import verify
+from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
 CURATED = {
@@ -196,3 +200,32 @@ def test_an_unknown_format_is_named_everywhere(whole, old, tmp_path, version):
     ):
         with pytest.raises(InputError, match=r"has format .*, made by imglab .*reads 2 to 4"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gaussian", "18527b94b30c5d3a18ea214750bb30a1e75bdb2474496b643bd4e4c6a5d08077"),
+        ("image", "ab2f8ba43050660c450a01ba193878ed3f253c5a859ea48c5bdff409b4f49443"),
+    ],
+)
+def test_a_config_of_format_3_keeps_its_hash(name, expected):
+    """The hashes are those that version 0.1 gave; manifests of its runs hold them."""
+    tree = yaml.safe_load((ROOT / f"configs/smoke/{name}.yaml").read_text())
+    tree["measure"] = {"floor_splits": 20}
+    if name == "image":
+        tree["modality"]["extractor"]["network"] = "small"
+    assert config_hash(validate_config(tree, "test")) == expected
+
+
+def test_a_run_of_before_goes_on_with_its_own_config(tmp_path):
+    """Its config left open what has another default since: the run keeps what it began with."""
+    tree = {**TINY_IMAGE, "generations": 1, "measure": {}}
+    tree["modality"] = {**TINY_IMAGE["modality"], "extractor": {"kind": "classifier", "images": 64}}
+    config = write(tmp_path, tree)
+    before = ["measure.floor_splits=20", "modality.extractor.network=small"]
+    finish(config, tmp_path / "run", before)
+    finish(config, tmp_path / "run", ["generations=2"])
+    assert list(verify(tmp_path / "run")) == [f"{tmp_path / 'run'}: whole, 2 generations"]
+    stored = read_sealed(tmp_path / "run" / "config.yaml")
+    assert stored.measure.floor_splits == 20
