@@ -22,7 +22,7 @@ TEST_SHARE = 0.221
 class RealImages:
     """The real data of an image chain: sets that share no image.
 
-    spare             images for training beyond `n_train`
+    spare             images for training beyond `n_train` and `class_sizes`
     classes, prompts  what the labels count (`SourceImages`)
     """
 
@@ -36,11 +36,15 @@ class RealImages:
     @property
     def for_training(self) -> LabelledImages:
         """All images that are not for testing, whoever may train on them."""
-        parts = (self.train, self.fresh, self.spare)
-        labels = None
-        if self.train.labels is not None:
-            labels = torch.cat([part.labels for part in parts if part.labels is not None])
-        return LabelledImages(torch.cat([part.images for part in parts]), labels)
+        return _joined([self.train, self.fresh, self.spare])
+
+
+def _joined(parts: Sequence[LabelledImages]) -> LabelledImages:
+    """Join sets of images of one source, all with labels or none."""
+    labels = None
+    if parts[0].labels is not None:
+        labels = torch.cat([part.labels for part in parts if part.labels is not None])
+    return LabelledImages(torch.cat([part.images for part in parts]), labels)
 
 
 def load_real_images(settings: ImageSettings, source: SourceImages | None = None) -> RealImages:
@@ -156,7 +160,9 @@ def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
     if problems:
         raise InputError(problems)
     if settings.class_sizes:
-        train = _limit_classes(train, source.classes, settings.class_sizes)
+        is_kept = _limit_classes(train, source.classes, settings.class_sizes)
+        spare = _joined([spare, train[(~is_kept).nonzero().flatten()]])
+        train = train[is_kept.nonzero().flatten()]
     return RealImages(train, test, fresh, source.classes, source.prompts, spare)
 
 
@@ -181,8 +187,11 @@ def _size_problems(settings: ImageSettings, pool: int, test: int, fresh: int) ->
 
 def _limit_classes(
     train: LabelledImages, classes: tuple[str, ...] | None, sizes: Mapping[str, int]
-) -> LabelledImages:
-    """Keep only the first so many images of some classes; InputError where there are fewer."""
+) -> torch.Tensor:
+    """Say which images to keep, bool [N]: the first so many of some classes, all of the others.
+
+    InputError where a class has fewer.
+    """
     assert classes is not None
     assert train.labels is not None
 
@@ -196,7 +205,7 @@ def _limit_classes(
 
     if problems:
         raise InputError(problems)
-    return train[is_kept.nonzero().flatten()]
+    return is_kept
 
 
 def _too_many(where: str, asked: int, available: int) -> Problem:

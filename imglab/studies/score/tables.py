@@ -176,7 +176,18 @@ def _content(named: Named, value: Any) -> Path | io.BytesIO:
         return io.BytesIO(value["bytes"])
     if named.kind != "hub":  # a table from a stranger must not name files of this machine
         raise ValueError("its bytes are not in the file")
-    return Path(value["path"])
+    path = Path(value["path"]).resolve()
+    if not any(root in path.parents for root in _roots_of_hub(named)):
+        raise ValueError("its file lies outside the data set")
+    return path
+
+
+def _roots_of_hub(named: Named) -> list[Path]:
+    """Return the folders in which a data set of the hub keeps files: its own, and the cache."""
+    import datasets
+
+    roots = [Path(datasets.config.HF_CACHE_HOME), Path(named.text.removeprefix("hub:"))]
+    return [root.resolve() for root in roots]
 
 
 def _blank_note(named: Named, blank: int) -> list[str]:
