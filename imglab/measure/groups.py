@@ -77,25 +77,27 @@ def by_class(
         for name, scores in of_classes.items():
             if metric in scores.reasons:
                 reasons[f"{metric}_by_class.{name}"] = scores.reasons[metric]
-    of_recall = _recall_disparity(spec.conditions, real.condition, values["recall_by_class"])
+    of_recall = _recall_disparity(spec.conditions, real.condition, of_classes)
     return Measures.joined([Measures(values, reasons), of_recall])
 
 
 def _recall_disparity(
-    names: Sequence[str], classes: Tensor, recall: Mapping[str, float | None]
+    names: Sequence[str], classes: Tensor, scores: Mapping[str, MetricValues]
 ) -> Measures:
     """Compare the recall of the worst class with the mean over the classes.
 
     names, classes  of the real samples: what `classes`, int64 [N], counts
-    recall          of each class; one where it is undefined is left out
+    scores          of each class; one that is too small is left out, and one whose recall is
+                    withheld, since its samples lie elsewhere, has lost all
 
     recall_disparity           least recall of a class over the mean recall of the classes
     recall_disparity_interval  its 95% interval
     recall_disparity_class     which class it is
     """
     totals = torch.bincount(classes, minlength=len(names))
-    rates = torch.tensor([recall[name] or 0.0 for name in names], dtype=torch.float64)
-    totals[[recall[name] is None for name in names]] = 0
+    totals[[scores[name].values["precision"] is None for name in names]] = 0
+    recall = [scores[name].values["recall"] or 0.0 for name in names]
+    rates = torch.tensor(recall, dtype=torch.float64)
     try:
         disparity = rate_disparity((rates * totals).round(), totals)
     except Undefined as reason:

@@ -63,16 +63,8 @@ class Experiment:
     def measure(self, cache: Path | None = None) -> Measure:
         """Return what scores the generations."""
         section = self.config.measure
-        return Measure(
-            self.modality,
-            reference=section.reference,
-            precision_recall_k=section.precision_recall_k,
-            density_coverage_k=section.density_coverage_k,
-            floor_splits=section.floor_splits,
-            samples=section.samples,
-            gate=thresholds(section, self.modality),
-            cache=cache,
-        )
+        keys = {**dict(section), "gate": thresholds(section, self.modality)}
+        return Measure(self.modality, **keys, cache=cache)
 
     def load_model(self, path: Path) -> GenerativeModel:
         """Open the `model/` folder of a generation."""
