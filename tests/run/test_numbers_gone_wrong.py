@@ -137,13 +137,13 @@ def test_fewer_samples_than_features(lab, tmp_path):
 
 
 @pytest.mark.slow
-def test_fewer_images_than_features_say_that_the_error_bar_is_undefined(lab, tmp_path):
+def test_fewer_images_than_features_have_an_error_bar(lab, tmp_path):
     modality = {**TINY_IMAGE["modality"], "extractor": "pixels"}
     code, _, err = lab("run", write(tmp_path, {**TINY_IMAGE, "modality": modality}), "--out", "run")
     assert code == 0, err
     first = numbers(read_metrics(tmp_path / "run")[0])
     assert first["fid"] is not None
-    assert "singular" in first["reasons"]["fid_se"]
+    assert 0 < first["fid_se"] < first["fid"], "the jackknife needs no covariance of full rank"
 
 
 def test_a_gradient_without_end_stops_before_the_step(monkeypatch):
