@@ -138,7 +138,8 @@ def test_the_default_sees_shuffled_words_in_the_language_reference(tmp_path):
             "n_test": None,
             "n_fresh": 0,
             "extractor": "sequence_encoder",
-        }
+        },
+        {"window": 128},
     )
     modality.prepare(tmp_path)
     blocks = modality.real("test").data
