@@ -75,7 +75,7 @@ def _loss(row: Mapping[str, Any]) -> Iterator[str]:
     if row["verdict"]["verdict"] == "good" or not floor.get("fid") or not _is_beyond_chance(row):
         return
 
-    null: dict[str, Any] = {"fid_se": floor["fid"]["sd"]}
+    null: dict[str, Any] = {"fid_se": floor["fid"]["sd"], "variance_ratio": 1.0}
     for name in ("fid", "recall", "precision", *OF_SHAPE):
         of_metric = floor.get(name) or floor.get(OF_SHAPE.get(name, name))
         if of_metric:

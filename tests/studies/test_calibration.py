@@ -77,9 +77,10 @@ def test_floors_need_half_of_the_splits():
     assert (of_metrics["a"].low, of_metrics["a"].high) == (2.5, 97.5)
 
 
-def test_lists_give_their_first_and_errors_nothing():
-    values = {"fid": 1, "fid_se": 2, "deciles": [0.5, 0.9], "counts": {"a": 1}, "kid": None}
-    assert scalars(values) == {"fid": 1, "deciles.1": 0.5, "kid": None}
+def test_deciles_give_their_first_and_errors_nothing():
+    lists = {"recall_by_decile": [0.5, 0.9], "share_interval": [0.1, 0.2]}
+    values = {"fid": 1, "fid_se": 2, **lists, "counts": {"a": 1}, "kid": None}
+    assert scalars(values) == {"fid": 1, "recall_by_decile.1": 0.5, "kid": None}
 
 
 def test_extractors_agree_that_rank_damage_alike():
