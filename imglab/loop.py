@@ -78,7 +78,7 @@ class Chain:
         if self.curator:
             curating = stages.curate(self.curator, self.measure, store, g, self.seed)
             yield from do("accepted", curating)
-        yield from do("metrics", stages.score(self.measure, store, g, train, self.seed))
+        yield from do("metrics", stages.score(self.measure, store, g, train, model, self.seed))
 
         yield from stages.finish(store, g, self.observers)
 

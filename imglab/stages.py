@@ -153,12 +153,13 @@ def _check_accepted(accepted: Tensor, drawn: int) -> None:
         raise InputError(Problem("curate", what, "sort them, and name no sample twice"))
 
 
-def score(measure: Measure, store: Store, g: int, train: TrainingSet, seed: int) -> Stage[Measures]:
+def score(
+    measure: Measure, store: Store, g: int, train: TrainingSet, model: GenerativeModel, seed: int
+) -> Stage[Measures]:
     """Measure generation g: by its features, and by what only its data or its model have.
 
     What is scored is the draw that the measure asks for, or else what was drawn for the pool.
     """
-    model = store.model(g)
     samples = store.samples(g)
     features = store.features(g)
     if measure.samples is not None:
