@@ -11,16 +11,6 @@ from typing import Any
 from imglab.config.sections import MeasureSettings
 from imglab.modality import Modality
 
-THRESHOLDS = (
-    "variance_ratio",
-    "excess_fid",
-    "precision",
-    "recall",
-    "further_training",
-    "trusted",
-)
-"""What the gate can ask for; `GateSettings` explains each."""
-
 
 def thresholds(section: MeasureSettings, modality: Modality) -> Mapping[str, float]:
     """Return the thresholds of a config; those that it leaves out are the modality's."""
@@ -38,7 +28,7 @@ def judge_generation0(
     """Judge generation 0 by its metrics.
 
     values, floor  as in metrics.json
-    thresholds     by the names in THRESHOLDS; those that are left out are not asked for
+    thresholds     by the keys of `GateSettings`; those that are left out are not asked for
     trusted        metrics that must lie within `thresholds["trusted"]` standard deviations of
                    their floors
 

@@ -16,7 +16,7 @@ from imglab.metrics.errors import neighbour_errors
 from imglab.metrics.frechet import Moments, frechet_of_moments, frechet_parts
 from imglab.metrics.influence import frechet_errors
 from imglab.metrics.kernel import kernel_distance_of_both, standardised
-from imglab.metrics.pairwise import SCALARS
+from imglab.metrics.pairwise import NEIGHBOURS, SCALARS
 from imglab.metrics.prdc import PRDC, balls, prdc_of
 from imglab.metrics.probabilistic import probabilistic_precision_recall
 from imglab.metrics.tails import tails_of
@@ -24,33 +24,14 @@ from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.metrics.vendi import vendi_score
 
-DISTRIBUTION = (
-    "fid",
-    "fid_mean",
-    "fid_variance",
-    "fid_rest",
-    "kid",
-    "kid_standard",
-    "precision",
-    "recall",
-    "precision_bounded",
-    "recall_bounded",
-    "precision_probabilistic",
-    "recall_probabilistic",
-    "density",
-    "coverage",
-    "recall_by_decile",
-    "coverage_by_decile",
-    "two_sample_auc",
-    "vendi",
-)
+FRECHET = ("fid", "fid_mean", "fid_variance", "fid_rest")
+
+DISTRIBUTION = (*FRECHET, "kid", "kid_standard", *NEIGHBOURS, "two_sample_auc", "vendi")
 """Metrics that have a floor: real against real at the same two sizes."""
 
 BETWEEN_SPLITS = tuple(name for name in DISTRIBUTION if name != "two_sample_auc")
 """Metrics whose floor is measured between random splits of real data; that of the two-sample test
 is known (`null_of_auc`)."""
-
-FRECHET = ("fid", "fid_mean", "fid_variance", "fid_rest")
 
 LOW = 0.025
 """Quantile below an interval of 95%."""

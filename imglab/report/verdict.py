@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from imglab.report.arms import Arm, comparable
 from imglab.report.first_generation import poor_starts
-from imglab.report.kind_of_loss import kind_of_loss
+from imglab.report.kind_of_loss import SURE, kind_of_loss
 from imglab.report.table import metric_label
 from imglab.store.reading import is_number
 
-SURE = 2.0
-"""Standard errors that a difference must exceed to be reported as one."""
 KEPT = 0.5
 """Share of the worst arm's change up to which the best arm counts as unchanged."""
 

@@ -151,13 +151,12 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _name_missing(row: dict[str, Any]) -> None:
+def _name_missing(row: dict[str, Any], missing: Sequence[str]) -> None:
     """Give the metrics that an older run does not have the value None, with the reason."""
     reason = f"made before format {FIRST_CALIBRATED}"
-    for name in SINCE_FORMAT_4:
-        if name not in row:
-            row[name] = None
-            row["reasons"].setdefault(name, reason)
+    for name in missing:
+        row[name] = None
+        row["reasons"].setdefault(name, reason)
 
 
 def check_gaps(run: Path) -> None:
@@ -227,8 +226,9 @@ def read_generation(run: Path, g: int) -> dict[str, Any]:
     if wrong is not None:
         raise InputError(Problem(str(path), f"{wrong!r} has a value of the wrong kind", DAMAGED))
 
-    if read_format(run) < FIRST_CALIBRATED:
-        _name_missing(row)
+    missing = [name for name in SINCE_FORMAT_4 if name not in row]
+    if missing and read_format(run) < FIRST_CALIBRATED:
+        _name_missing(row, missing)
     return row
 
 

@@ -19,9 +19,9 @@ from transformers import PreTrainedTokenizerBase
 from imglab import seeds
 from imglab.metrics.damage import (
     MOST_DROPPED,
+    copied,
     draw,
     draw_without,
-    partly_replaced,
     rarest,
     repeated,
 )
@@ -61,7 +61,7 @@ def text_damages(tokenizer: PreTrainedTokenizerBase, train: Samples) -> list[Dam
     damages = [Damage(name, text, partial(texts.changed, change)) for name, text, change in changes]
 
     drop_type = partial(_no_type, texts)
-    copies = partial(_copies, train)
+    copies = partial(copied, train)
     return [
         *damages,
         Damage("halves", "a share `strength` goes on as another text from the middle", _halves),
@@ -280,7 +280,3 @@ def _topics(texts: Sequence[str], seed: int) -> Tensor:
     clusters = min(TOPICS, len(texts) // 4)
     means = KMeans(clusters, n_init=1, random_state=seed % 2**32)
     return torch.from_numpy(means.fit_predict(roots.numpy())).long()
-
-
-def _copies(train: Samples, pool: Samples, n: int, *, strength: float, seed: int) -> Samples:
-    return partly_replaced(pool, n, others=train, share=strength, seed=seed)

@@ -9,6 +9,7 @@ import torch
 from imglab import seeds
 from imglab.metrics.damage import (
     MOST_DROPPED,
+    copied,
     draw_without,
     partly_replaced,
     rarest,
@@ -25,7 +26,7 @@ def category_damages(train: Samples, categories: int) -> list[Damage]:
     categories  how many categories there are
     """
     uniform = partial(_uniform, categories)
-    memorise = partial(_memorised, train)
+    memorise = partial(copied, train)
     return [
         Damage("drop_rare", "the rarest categories, 40% x strength of all samples", _no_rare),
         Damage("drop_category", "a share `strength` of the most frequent category", _thinned),
@@ -59,7 +60,3 @@ def _uniform(categories: int, pool: Samples, n: int, *, strength: float, seed: i
     generator = seeds.generator(seed, "uniform")
     others = Samples.real(torch.randint(categories, (n, 1), generator=generator))
     return partly_replaced(pool, n, others=others, share=strength, seed=seed)
-
-
-def _memorised(train: Samples, pool: Samples, n: int, *, strength: float, seed: int) -> Samples:
-    return partly_replaced(pool, n, others=train, share=strength, seed=seed)

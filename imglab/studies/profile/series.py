@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from imglab.store.layout import FIRST_CALIBRATED
 from imglab.store.reading import is_number
 from imglab.studies.profile.trend import FEWEST, Values
 
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of a run's generations, from 0 on."""
-
-COMPLETE = 4
-"""Format of run directories from which on all metrics of the profile are measured."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,6 @@ def _why_missing(rows: Rows, candidates: Sequence[Candidate], format_version: in
             return f"{name} is undefined: {reasons[metric]}"
 
     listed = ", ".join(names)
-    if format_version is not None and format_version < COMPLETE:
-        return f"made before format {COMPLETE}: there is none of {listed}"
+    if format_version is not None and format_version < FIRST_CALIBRATED:
+        return f"made before format {FIRST_CALIBRATED}: there is none of {listed}"
     return f"not measured: there is none of {listed}"
