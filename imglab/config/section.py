@@ -56,6 +56,14 @@ class Section(BaseModel):
     )
 
 
+def newer_key(default: Any) -> Any:
+    """Return the field of a key that older configs lack.
+
+    At its default it is not written into a resolved config, whose hash is then the one of old.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default)
+
+
 class TrainingPlan(Section):
     """How long and how fast a network is fitted; a modality's plan adds the budget in its unit."""
 
@@ -66,9 +74,12 @@ class TrainingPlan(Section):
     """How many samples a training step sees."""
     learning_rate: LearningRate
     """The highest learning rate of the schedule; it is reached after the first 5% of the steps."""
-    decay: Literal["cosine", "none"] = "cosine"
+    decay: Literal["cosine", "linear", "none"] = "cosine"
     """Learning-rate schedule after the warm-up: `cosine` falls to a tenth along half a cosine,
-    `none` stays at the highest rate."""
+    `linear` falls to zero along a line, `none` stays at the highest rate."""
+    optimizer: Literal["adamw", "muon"] = newer_key("adamw")
+    """What takes the steps: AdamW for all weights, or Muon for the matrices of hidden layers and
+    AdamW for the rest. Both take the same learning rate."""
 
 
 class LoraSettings(Section):

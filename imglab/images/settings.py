@@ -232,9 +232,9 @@ class VaeTrainingSettings(TrainingSettings):
 
     images: Count = 300_000
     """Training budget in images seen; it is the same in every regime."""
-    decay: Literal["cosine", "none"] = "none"
-    """Learning-rate schedule: `cosine` falls to a tenth along half a cosine, `none` is constant.
-    Both rise over the first 5% of the steps."""
+    decay: Literal["cosine", "linear", "none"] = "none"
+    """Learning-rate schedule: `cosine` falls to a tenth along half a cosine, `linear`
+    to zero, `none` is constant. All rise over the first 5% of the steps."""
 
 
 class VaeFineTuningSettings(VaeTrainingSettings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,16 +34,17 @@ def fit_state(step: int, weights: Mapping[str, Tensor], optimizer: Any) -> dict[
 def restore_fit(
     state: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
-    trained: Sequence[nn.Parameter],
     optimizer: Any,
 ) -> int:
-    """Take back what `fit_state` returned; return the number of steps that had been done.
-
-    trained  the optimiser's parameters
-    """
+    """Take back what `fit_state` returned; return the number of steps that had been done."""
     with torch.no_grad():
         for name, tensor in weights.items():
             fill_tensor(tensor, state[f"weights.{name}"])
+
+    # The optimiser numbers its weights in the order of its groups.
+    trained: list[nn.Parameter] = []
+    for group in optimizer.param_groups:
+        trained += group["params"]
 
     moments: dict[int, dict[str, Tensor]] = {number: {} for number, _ in enumerate(trained)}
     for key, tensor in state.items():

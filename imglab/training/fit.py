@@ -21,6 +21,7 @@ from imglab.training.batches import Batches, check_batch
 from imglab.training.checkpoint import fit_state, restore_fit
 from imglab.training.devices import forget_compiled, join_processes, new_accelerator, unwrap
 from imglab.training.lora import merge_adapters, with_adapters
+from imglab.training.optimizer import new_optimizer
 from imglab.training.recipe import Recipe
 from imglab.training.sharding import full_tensor, gather_model, shard_model
 
@@ -38,9 +39,6 @@ NO_MOMENTS = (
     "there is not enough memory for the moments that AdamW keeps of each weight; "
     "use a smaller model, or lora"
 )
-FUSED = ("cpu", "cuda")
-"""Devices for which torch has a fused AdamW."""
-
 log = logging.getLogger(__name__)
 
 
@@ -101,7 +99,7 @@ def fit(
     steps = recipe.steps(batches.examples)
     samples = recipe.batch * join
 
-    trainer = Trainer(network, recipe, seed)
+    trainer = Trainer(network, recipe, seed, steps=steps)
     first = 0
     if resume is not None:
         first = trainer.restore(resume)
@@ -121,7 +119,7 @@ def fit(
 class Trainer:
     """A network in training, as one process holds it: its weights, their optimiser and average."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, seed: int) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, seed: int, *, steps: int) -> None:
         self._recipe = recipe
         self._seed = seed
         self._accelerator = new_accelerator()
@@ -137,17 +135,13 @@ class Trainer:
         for name, weight in learner.named_parameters():
             if weight.requires_grad:
                 self._weights[name] = weight
-        optimizer = torch.optim.AdamW(
-            self._weights.values(),
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            fused=self._accelerator.device.type in FUSED,
-        )
+        optimizer = new_optimizer(learner, self._weights, recipe, self._accelerator.device)
         self._network, self._optimizer = join_processes(self._accelerator, learner, optimizer)
 
         self._average: EMAModel | None = None
-        if recipe.ema is not None:
-            self._average = _new_average(self._weights.values(), recipe.ema)
+        decay = recipe.averaging_decay(steps)
+        if decay is not None:
+            self._average = _new_average(self._weights.values(), decay)
             self._average.to(self._accelerator.device)
 
     def backward(self, objective: Objective, batch: Batch, step: int) -> float:
@@ -229,7 +223,7 @@ class Trainer:
 
     def restore(self, state: Mapping[str, Tensor]) -> int:
         """Take back the state of a checkpoint; return after how many steps it was taken."""
-        step = restore_fit(state, self._changing(), list(self._weights.values()), self._optimizer)
+        step = restore_fit(state, self._changing(), self._optimizer)
         if self._average is not None:
             self._average.optimization_step = step
         return step

@@ -20,12 +20,15 @@ class Recipe:
     epochs         budget in passes over the training set instead; None: `examples` counts
     unit           what `examples` counts, as metrics.json names it
     batch          examples of a step
-    learning_rate  the largest learning rate of AdamW, reached after 5% of the steps
-    decay          "cosine": it falls to a tenth along half a cosine; "none": it stays
-    weight_decay   of AdamW
+    learning_rate  the largest learning rate, reached after 5% of the steps
+    decay          "cosine": it falls to a tenth along half a cosine; "linear": it falls to zero
+                   along a line; "none": it stays
+    optimizer      "adamw", or "muon": Muon for the matrices of hidden layers, AdamW for the rest
+    weight_decay   of the optimiser
     max_norm       a gradient with a larger norm is scaled down to it; inf: none is
     ema            decay of the moving average of the weights, which the fit returns in place of
                    the last weights; None: there is no average
+    half_life      the average's half-life as a share of the steps, in place of `ema`
     bf16           whether the loss is computed in mixed precision (autocast to bfloat16)
     compile        whether the network is compiled for the fit (`torch.compile`)
     channels_last  whether the weights of convolutions lie in memory with their channels last
@@ -40,10 +43,12 @@ class Recipe:
     unit: str = "samples"
     batch: int = 128
     learning_rate: float = 1e-3
-    decay: Literal["cosine", "none"] = "cosine"
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    optimizer: Literal["adamw", "muon"] = "adamw"
     weight_decay: float = 1e-2
     max_norm: float = 1.0
     ema: float | None = None
+    half_life: float | None = None
     bf16: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -64,6 +69,7 @@ class Recipe:
             batch=plan.batch,
             learning_rate=plan.learning_rate,
             decay=plan.decay,
+            optimizer=plan.optimizer,
         )
 
     @property
@@ -89,5 +95,17 @@ class Recipe:
             return self.learning_rate * ((progress + 1e-3) / WARMUP)
         if self.decay == "none":
             return self.learning_rate
-        cosine = math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP))
-        return self.learning_rate * (0.55 + 0.45 * cosine)
+
+        after_warmup = (progress - WARMUP) / (1 - WARMUP)
+        if self.decay == "linear":
+            return self.learning_rate * (1 - after_warmup)
+        return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * after_warmup))
+
+    def averaging_decay(self, steps: int) -> float | None:
+        """Return by what the average of the weights decays in each of so many steps.
+
+        None: there is no average.
+        """
+        if self.half_life is None:
+            return self.ema
+        return float(0.5 ** (1 / (self.half_life * steps)))

@@ -1,0 +1,109 @@
+"""The optimisers: AdamW for all weights, or Muon for the matrices of the hidden layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from imglab import distributed
+from imglab.errors import Stopped
+from imglab.training.recipe import Recipe
+
+FUSED = ("cpu", "cuda")
+"""Devices for which torch has a fused AdamW."""
+
+NOT_SHARDED = "Muon needs whole matrices, and FSDP shards them; use optimizer: adamw, or no FSDP"
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) for matrices, AdamW for all other weights, as one optimiser.
+
+    Muon's steps are scaled to the root mean square that those of AdamW have (Liu et al. 2025,
+    2502.16982), so that both take the same learning rate.
+    """
+
+    def __init__(
+        self,
+        matrices: list[nn.Parameter],
+        others: list[nn.Parameter],
+        *,
+        lr: float,
+        weight_decay: float,
+        fused: bool,
+    ) -> None:
+        self._muon = torch.optim.Muon(
+            matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=fused)
+        super().__init__([*self._muon.param_groups, *self._adamw.param_groups], {})
+        self._share()
+
+    def step(self, closure: Any = None) -> Any:
+        """Take one step with each of the two."""
+        loss = self._muon.step(closure)
+        self._adamw.step()
+        return loss
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        super().load_state_dict(dict(state_dict))
+        self._share()
+
+    def _share(self) -> None:
+        """Let both parts work on the groups and the moments of the whole."""
+        matrices, others = self.param_groups
+        for part, group in ((self._muon, matrices), (self._adamw, others)):
+            part.param_groups = [group]
+            part.state = self.state
+
+
+def new_optimizer(
+    network: nn.Module, weights: Mapping[str, nn.Parameter], recipe: Recipe, device: torch.device
+) -> torch.optim.Optimizer:
+    """Return the optimiser of a recipe for the trained weights of a network.
+
+    Raises Stopped for Muon with FSDP.
+    """
+    fused = device.type in FUSED
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(
+            weights.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused
+        )
+
+    if distributed.is_sharded():
+        raise Stopped(NOT_SHARDED)
+    hidden = hidden_matrices(network)
+    matrices = [weight for name, weight in weights.items() if name in hidden]
+    others = [weight for name, weight in weights.items() if name not in hidden]
+    return MuonWithAdamW(
+        matrices, others, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused
+    )
+
+
+def hidden_matrices(network: nn.Module) -> set[str]:
+    """Return the names of the 2-D weights between the input and the output of a network.
+
+    Embeddings, what is tied to them, and the last matrix, which makes the output, are not among
+    them: Muon is for the layers in between.
+    """
+    embeddings: set[Any] = set()
+    for layer in network.modules():
+        if isinstance(layer, nn.Embedding):
+            embeddings.add(layer.weight)
+
+    names = []
+    for name, weight in network.named_parameters():
+        if weight.ndim == 2 and weight not in embeddings:
+            names.append(name)
+
+    if not _has_tied_output(network, embeddings):
+        names = names[:-1]
+    return set(names)
+
+
+def _has_tied_output(network: nn.Module, embeddings: set[Any]) -> bool:
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    return any(layer.weight in embeddings for layer in layers)

@@ -1,0 +1,100 @@
+"""Muon beside AdamW, the line to zero, and the average with a half-life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from imglab import Recipe, seeds
+from imglab.samples import Samples, TrainingSet
+from imglab.training.fit import fit
+from imglab.training.optimizer import hidden_matrices, new_optimizer
+from tests.text_fixtures import finish
+
+RECIPE = Recipe(examples=640, batch=64, learning_rate=1e-2, optimizer="muon")
+
+
+class Line:
+    """Learns y = 3 x with a network of three matrices."""
+
+    def batch(self, samples, step):
+        return {"x": samples.data}
+
+    def loss(self, network, batch):
+        return (network(batch["x"]) - 3 * batch["x"]).square().mean()
+
+
+def new_network():
+    with seeds.isolated("network"):
+        return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.Linear(16, 2))
+
+
+def training_set():
+    data = torch.randn(128, 2, generator=seeds.generator("line"))
+    return TrainingSet.of(Samples.real(data))
+
+
+class TestMuon:
+    def test_takes_the_matrices_of_hidden_layers(self):
+        assert hidden_matrices(new_network()) == {"0.weight", "2.weight"}
+
+    def test_leaves_embeddings_and_what_is_tied_to_them_to_adamw(self):
+        network = nn.Sequential(nn.Embedding(8, 4), nn.Linear(4, 4), nn.Linear(4, 8, bias=False))
+        network[2].weight = network[0].weight
+
+        assert hidden_matrices(network) == {"1.weight"}
+
+    def test_takes_the_steps_of_both(self):
+        network, alone = new_network(), new_network()
+        weights = dict(network.named_parameters())
+        together = new_optimizer(network, weights, RECIPE, torch.device("cpu"))
+        rate, decay = RECIPE.learning_rate, RECIPE.weight_decay
+        matrices = [alone[0].weight, alone[2].weight]
+        others = [alone[0].bias, alone[2].bias, alone[3].weight, alone[3].bias]
+        muon = torch.optim.Muon(matrices, rate, decay, adjust_lr_fn="match_rms_adamw")
+        adamw = torch.optim.AdamW(others, rate, weight_decay=decay)
+
+        for step in range(3):
+            batch = {"x": torch.randn(64, 2, generator=seeds.generator("batch", step))}
+            Line().loss(network, batch).backward()
+            Line().loss(alone, batch).backward()
+            for optimizer in (together, muon, adamw):
+                optimizer.step()
+                optimizer.zero_grad()
+
+        for expected, weight in zip(alone.parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(weight, expected)
+
+    def test_goes_on_from_a_checkpoint(self):
+        whole = finish(fit(new_network(), Line(), training_set(), RECIPE, seed=0)).network
+
+        stage = fit(new_network(), Line(), training_set(), RECIPE, seed=0)
+        for _ in range(4):
+            progress = next(stage)
+        assert progress.state is not None
+        state = {name: tensor.clone() for name, tensor in progress.state().items()}
+        rest = fit(new_network(), Line(), training_set(), RECIPE, seed=0, resume=state)
+        resumed = finish(rest).network
+
+        for expected, weight in zip(whole.parameters(), resumed.parameters(), strict=True):
+            assert torch.equal(expected, weight)
+
+
+def test_linear_decay_ends_at_zero():
+    recipe = replace(RECIPE, decay="linear")
+
+    assert recipe.learning_rate_at(0.05) == pytest.approx(1e-2)
+    assert recipe.learning_rate_at(0.525) == pytest.approx(5e-3)
+    assert recipe.learning_rate_at(1.0) == pytest.approx(0, abs=1e-12)
+
+
+def test_average_halves_after_its_half_life():
+    decay = replace(RECIPE, half_life=0.1).averaging_decay(200)
+
+    assert decay is not None
+    assert decay ** (0.1 * 200) == pytest.approx(0.5)
+    assert replace(RECIPE, ema=0.9).averaging_decay(200) == 0.9
+    assert RECIPE.averaging_decay(200) is None
