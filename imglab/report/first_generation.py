@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imglab.report.arms import Arm
+from imglab.studies.first_generations import still_improves, with_control
 
 REASONS = 2
 """Reasons of the gate that the sentence names; the page's table has all."""
@@ -12,10 +13,11 @@ REASONS = 2
 
 def poor_starts(arms: Sequence[Arm]) -> list[str]:
     """Say of which arms generation 0 is a poor model, so that they show training, not collapse."""
+    improvement = still_improves([arm.rows for arm in arms if is_control(arm)])
     poor: dict[str, list[str]] = {}
     for arm in arms:
-        gate = arm.rows[0].get("generation0") or {}
-        if gate.get("verdict") == "poor":
+        gate = with_control(arm.rows[0].get("generation0"), improvement)
+        if gate["verdict"] == "poor":
             poor.setdefault(_first_reasons(gate["reasons"]), []).append(arm.name)
 
     sentences = []
@@ -28,6 +30,14 @@ def poor_starts(arms: Sequence[Arm]) -> list[str]:
             "more than a collapse."
         )
     return sentences
+
+
+def is_control(arm: Arm) -> bool:
+    """Say whether every generation of an arm is trained on real data alone."""
+    regime = arm.settings.get("regime.kind", arm.settings.get("regime"))
+    if regime == "mix":
+        return bool(arm.settings.get("regime.real_fraction") == 1.0)
+    return bool(regime == "real_only")
 
 
 def _first_reasons(reasons: Sequence[str]) -> str:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imglab.store.reading import GATE_VERDICTS
+from imglab.store.reading import GATE_VERDICTS, is_number
 
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of a chain's generations, from 0 on."""
 
+FALLS_WITH_TRAINING = ("fid", "perplexity")
+"""Metrics that are lower the better a model is trained."""
 
-def count_first_generations(chains: Iterable[Rows]) -> dict[str, Any]:
+SURE = 3.0
+"""Standard errors that the control must improve by."""
+
+
+def count_first_generations(
+    chains: Iterable[Rows], *, control: Sequence[Rows] = ()
+) -> dict[str, Any]:
     """Count chains by what the gate says of their generation 0.
+
+    control  chains that start from the same generation 0 and go on with real data. Where they
+             still improve, generation 0 is poor, whatever its own metrics are
 
     good, poor, unknown  numbers of chains; a chain that was made before the gate is unknown
     reasons              why generation 0 of the first poor chain is poor
@@ -21,15 +34,78 @@ def count_first_generations(chains: Iterable[Rows]) -> dict[str, Any]:
     >>> count_first_generations([[poor], [{}]])
     {'good': 0, 'poor': 1, 'unknown': 1, 'reasons': ['recall is 0.2']}
     """
+    improvement = still_improves(control)
     counts: dict[str, Any] = dict.fromkeys(GATE_VERDICTS, 0)
     reasons: list[str] = []
+
     for rows in chains:
-        gate = rows[0].get("generation0") or {}
-        verdict = gate.get("verdict", "unknown")
+        gate = with_control(rows[0].get("generation0"), improvement)
+        verdict = gate["verdict"]
         counts[verdict] += 1
         if verdict == "poor" and not reasons:
             reasons = list(gate["reasons"])
     return {**counts, "reasons": reasons}
+
+
+def with_control(gate: Mapping[str, Any] | None, improvement: str | None) -> dict[str, Any]:
+    """Return what the gate says of generation 0, given what `still_improves` says of its control.
+
+    gate  as in metrics.json; None: the chain was made before the gate
+    """
+    verdict = dict(gate or {"verdict": "unknown", "reasons": []})
+    if improvement is None:
+        return verdict
+    return {**verdict, "verdict": "poor", "reasons": [*verdict["reasons"], improvement]}
+
+
+def still_improves(control: Sequence[Rows]) -> str | None:
+    """Say by how much a control on real data improves after generation 0; None: it does not.
+
+    control  the chains of the control, one for each seed
+
+    An improvement counts where its mean over the seeds exceeds three standard errors. With a single
+    seed they are the metric's own; with several, they come from the differences between seeds.
+
+    >>> rows = [{"fid": 0.9, "fid_se": 0.05}, {"fid": 0.3, "fid_se": 0.05}]
+    >>> still_improves([rows])
+    'the control on real data still improves: fid 0.9 to 0.3 in 1 generation'
+    """
+    for metric in FALLS_WITH_TRAINING:
+        pairs = [(rows[0], rows[-1]) for rows in control if _both_defined(rows, metric)]
+        if not pairs:
+            continue
+
+        falls = [first[metric] - last[metric] for first, last in pairs]
+        if statistics.fmean(falls) > SURE * _error_of_mean(falls, pairs, metric):
+            before = statistics.fmean(first[metric] for first, _ in pairs)
+            after = before - statistics.fmean(falls)
+            span = _generations(max(len(rows) for rows in control) - 1)
+            change = f"{metric} {before:.3g} to {after:.3g} in {span}"
+            return f"the control on real data still improves: {change}"
+    return None
+
+
+def _both_defined(rows: Rows, metric: str) -> bool:
+    return len(rows) > 1 and all(is_number(row.get(metric)) for row in (rows[0], rows[-1]))
+
+
+def _error_of_mean(
+    falls: Sequence[float],
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    metric: str,
+) -> float:
+    """Return the standard error of the mean fall of a metric."""
+    if len(falls) > 1:
+        return statistics.stdev(falls) / math.sqrt(len(falls))
+
+    errors: list[Any] = [row.get(f"{metric}_se") for row in pairs[0]]
+    return math.hypot(*(float(error) for error in errors if is_number(error)))
+
+
+def _generations(number: int) -> str:
+    if number == 1:
+        return "1 generation"
+    return f"{number} generations"
 
 
 def describe_poor(counts: Mapping[str, Any], name: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from imglab.report.arms import Arm
 from imglab.report.arms import read_arms as read_all
+from imglab.report.first_generation import poor_starts
 from imglab.report.verdict import short, verdict
 
 
@@ -110,6 +111,15 @@ class TestVerdict:
         poor = replace(arm, rows=[{**row, "generation0": gate} for row in arm.rows])
         said = "Generation 0 is a poor model (recall is 0.12; fid is 300; 1 more): what follows"
         assert verdict([poor])[0].startswith(said)
+
+    def test_a_control_that_still_improves_makes_the_first_model_poor(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        control = read_arms([finished_runs["replace"]])[0]
+        first = {**arm.rows[0], "fid": 9.0, "fid_se": 0.1}
+        control = replace(control, name="control", rows=[first, {**first, "fid": 5.0}])
+        vars(control)["settings"] = {**control.settings, "regime.kind": "real_only"}
+        reason = "the control on real data still improves: fid 9 to 5 in 1 generation"
+        assert reason in poor_starts([arm, control])[0]
 
     def test_a_fall_within_its_error_is_not_decided(self, finished_runs):
         assert "is not decided (0.71 and 0.63" in self.recall_and_fid(finished_runs, 0.71, 0.63)

@@ -84,23 +84,29 @@ def summarise(
         for arm, rows in sweep.items()
     }
 
+    of_control = list(sweep.get(CONTROL, {}).values())
+    first_generations = {
+        arm: count_first_generations(rows.values(), control=of_control)
+        for arm, rows in sweep.items()
+    }
+
     leaves: dict[str, Any] = {}
     alarms: dict[str, Any] = {}
     control = sweep.get(CONTROL)
     if control:
-        of_control = _names(control)
-        alarms = {name: false_alarm_rate(values_of(control, name)) for name in of_control}
+        measured = _names(control)
+        alarms = {name: false_alarm_rate(values_of(control, name)) for name in measured}
 
         for arm, rows in sweep.items():
             if arm != CONTROL:
-                names = [name for name in _names(rows) if name in of_control]
+                names = [name for name in _names(rows) if name in measured]
                 leaves[arm] = {name: _leaves(rows, control, name) for name in names}
 
     return {
         "method": METHOD,
         "level": LEVEL,
         "seeds": {arm: list(rows) for arm, rows in sweep.items()},
-        "generation0": {arm: count_first_generations(rows.values()) for arm, rows in sweep.items()},
+        "generation0": first_generations,
         "bands": bands,
         "contrasts": corrected([compare(sweep, contrast) for contrast in contrasts]),
         "leaves_control": leaves,
