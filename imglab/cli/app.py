@@ -11,6 +11,7 @@ from imglab import distributed
 from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
+from imglab.cli.get import get
 from imglab.cli.stdio import open_stdio
 from imglab.errors import InputError, Problem, Stopped
 
@@ -36,6 +37,7 @@ app.command()(score.score)
 app.command()(look.validate)
 app.command()(look.verify)
 app.command("list")(look.list_kinds)
+app.command()(get)
 
 
 def main() -> None:

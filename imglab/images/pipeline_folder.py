@@ -45,8 +45,7 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
 
     where  the config's key, or the folder, that messages name
     """
-    name = settings.name
-    hub.check_name(name, where)
+    name = hub.local_name(settings.name, where)
     with hub.opening(name, where), _quiet_diffusers(), seeds.isolated("opened"):
         folder = Path(name)
         if not folder.is_dir():

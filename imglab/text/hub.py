@@ -15,7 +15,7 @@ from transformers import (
 import imglab.text.ngram_network  # noqa: F401 (AutoModelForCausalLM then opens n-gram models)
 from imglab.errors import InputError, Problem
 from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings
-from imglab.training.hub import check_name, forget_machine, open_network, opening
+from imglab.training.hub import forget_machine, local_name, open_network, opening
 
 DOCUMENT_END = "<|endoftext|>"
 CAUSAL = "AutoModelForCausalLM"
@@ -49,7 +49,7 @@ def open_tokenizer(name: str, revision: str | None, where: str) -> PreTrainedTok
 
     where  the config's key that names it
     """
-    check_name(name, where)
+    name = local_name(name, where)
     folder = Path(name)
     if folder.is_dir() and not any((folder / file).is_file() for file in TOKENIZER_FILES):
         remedy = "save it there: tokenizer.save_pretrained(folder)"

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from imglab import seeds
+from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line
 from imglab.training.folders import check_weights
 
@@ -41,7 +42,7 @@ def open_network(
     auto  the class of transformers that opens it
     Raises InputError at the config's key `where`, also for weights in any form but safetensors.
     """
-    check_name(name, where)
+    name = local_name(name, where)
     check_weights(Path(name), where)
     with opening(name, where), seeds.isolated("opened"):
         opened, loading = getattr(transformers, auto).from_pretrained(
@@ -57,13 +58,15 @@ def open_network(
     return network, sorted(loading["missing_keys"])
 
 
-def check_name(name: str, where: str) -> None:
-    """Raise InputError for a name that can only be a local path, where there is no such folder.
+def local_name(name: str, where: str) -> str:
+    """Return the folder of a name such as `got:smollm2`; return other names as they are.
 
-    The hub is then not asked for it.
+    Raises InputError if it has not been fetched, and for a name that can only be a local path,
+    where there is no such folder. The hub is then not asked for it.
     """
     if name.startswith((".", "/", "~")) and not Path(name).exists():
         raise InputError(Problem(where, f"there is no folder {name!r}", NO_NETWORK))
+    return locate(name, where)
 
 
 @contextmanager

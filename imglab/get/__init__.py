@@ -1,0 +1,1 @@
+"""`imglab get`: models and data, fetched once and checked by their hashes."""
