@@ -47,7 +47,7 @@ MODALITIES: Mapping[str, Kind] = {
 
 MODELS: Mapping[str, Kind] = {
     "diffusion": Kind(
-        "imglab.images.settings:DiffusionSettings", "imglab.images.diffusion:DiffusionModel"
+        "imglab.images.settings:DiffusionSettings", "imglab.images.diffusion.model:DiffusionModel"
     ),
     "pipeline": Kind(
         "imglab.images.settings:PipelineSettings", "imglab.images.pipelines:PipelineModel"

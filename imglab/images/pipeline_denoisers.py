@@ -23,10 +23,10 @@ from diffusers.models.embeddings import LabelEmbedding
 
 from imglab.errors import InputError, Problem
 from imglab.images.captured_inputs import Flow, captured_inputs_denoiser
-from imglab.images.denoiser import Denoiser, PixelDenoiser
+from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser
+from imglab.images.diffusion.unet import shape_of
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.images.text_denoiser import ARCHITECTURES, text_denoiser
-from imglab.images.unet import shape_of
 from imglab.modality import Spec
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")

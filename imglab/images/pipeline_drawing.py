@@ -13,8 +13,8 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from imglab.images.captured_inputs import plain_keys
-from imglab.images.denoiser import autocast
-from imglab.images.denoiser_drawing import SAMPLERS, draw_in_batches
+from imglab.images.diffusion.denoiser import autocast
+from imglab.images.diffusion.drawing import SAMPLERS, draw_in_batches
 from imglab.images.pipeline_denoisers import autoencoder_of
 from imglab.images.settings import PipelineSettings
 from imglab.samples import Samples

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
-from imglab.images.autotune import choices
 from imglab.images.captured_inputs import Flow
-from imglab.images.cards import pipeline_card
-from imglab.images.denoiser import Denoiser
-from imglab.images.denoiser_drawing import draw_images
-from imglab.images.denoiser_fitting import fit_denoiser
+from imglab.images.diffusion.autotune import choices
+from imglab.images.diffusion.cards import pipeline_card
+from imglab.images.diffusion.denoiser import Denoiser
+from imglab.images.diffusion.drawing import draw_images
+from imglab.images.diffusion.fitting import fit_denoiser
 from imglab.images.latents import NAME
 from imglab.images.pipeline_denoisers import denoiser_of, reads_text, trained_part
 from imglab.images.pipeline_drawing import default_bias, draw_from_prompts, sampler_of, steps_of

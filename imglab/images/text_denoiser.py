@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from imglab.errors import InputError, Problem
 from imglab.images.captured_inputs import Flow
-from imglab.images.denoiser import Denoiser
+from imglab.images.diffusion.denoiser import Denoiser
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.modality import Spec
 

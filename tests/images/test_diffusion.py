@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from imglab import load_model, seeds
 from imglab.errors import InputError
-from imglab.images.denoiser import PixelDenoiser
-from imglab.images.denoiser_drawing import draw_images, guided
-from imglab.images.diffusion import DiffusionModel, _noising, _sampler
+from imglab.images.diffusion.denoiser import PixelDenoiser
+from imglab.images.diffusion.drawing import draw_images, guided
+from imglab.images.diffusion.model import DiffusionModel, _noising, _sampler
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.modality import ImageModality
 from imglab.images.settings import (

@@ -7,7 +7,7 @@ import torch
 
 from imglab.errors import Stopped
 from imglab.images import denoiser_drawing
-from imglab.images.denoiser_fitting import Denoising
+from imglab.images.diffusion.fitting import Denoising
 from imglab.run.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import chain, model_of

@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPi
 from imglab import Run, check_modality, distributed
 from imglab.images import captured_inputs, denoiser_fitting
 from imglab.images.captured_inputs import Flow, plain_keys
-from imglab.images.denoiser_fitting import Denoising
+from imglab.images.diffusion.fitting import Denoising
 from imglab.images.pipeline_drawing import sampler_of
 from imglab.images.pipelines import PipelineModel
 from imglab.images.settings import PipelineSettings

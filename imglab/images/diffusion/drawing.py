@@ -14,7 +14,7 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.errors import Stopped
-from imglab.images.denoiser import Denoiser, autocast
+from imglab.images.diffusion.denoiser import Denoiser, autocast
 from imglab.images.settings import DenoiserSettings
 from imglab.images.watermark import embed
 from imglab.samples import Samples

@@ -16,13 +16,12 @@ from torch import Tensor
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
-from imglab.images.autotune import choices
-from imglab.images.cards import diffusion_card
-from imglab.images.denoiser import PixelDenoiser
-from imglab.images.denoiser_drawing import SAMPLERS, draw_images
-from imglab.images.denoiser_fitting import fit_denoiser
-from imglab.images.settings import DiffusionSettings
-from imglab.images.unet import (
+from imglab.images.diffusion.autotune import choices
+from imglab.images.diffusion.cards import diffusion_card
+from imglab.images.diffusion.denoiser import PixelDenoiser
+from imglab.images.diffusion.drawing import SAMPLERS, draw_images
+from imglab.images.diffusion.fitting import fit_denoiser
+from imglab.images.diffusion.unet import (
     Size,
     UnetConfig,
     config_differences,
@@ -30,6 +29,7 @@ from imglab.images.unet import (
     plain_config,
     shape_of,
 )
+from imglab.images.settings import DiffusionSettings
 from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from imglab import seeds
 from imglab.config.section import LoraSettings
-from imglab.images.denoiser import Denoiser
+from imglab.images.diffusion.denoiser import Denoiser
 from imglab.images.settings import DenoiserSettings, TrainingSettings
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
