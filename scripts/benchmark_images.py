@@ -70,7 +70,7 @@ class Diffusion:
         """Make a model that is trained on so many images; `changes` are keys of its section."""
         from imglab import TrainingSet
         from imglab.images.diffusion.model import DiffusionModel
-        from imglab.images.settings import DiffusionSettings
+        from imglab.images.diffusion.settings import DiffusionSettings
 
         plan = {"images": images, **PLAN}
         settings = DiffusionSettings.model_validate(

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from imglab import Run
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.images import autotune
-from imglab.images.settings import DiffusionSettings
+from imglab.images.diffusion import autotune
+from imglab.images.diffusion.settings import DiffusionSettings
 from imglab.model import Choice
 from imglab.run.cache import RunCache
 from imglab.store.reading import read_generation

@@ -23,7 +23,8 @@ from imglab.errors import first_line
 from imglab.images.diffusion.denoiser import Denoiser
 from imglab.images.diffusion.drawing import guided
 from imglab.images.diffusion.fitting import trial_steps
-from imglab.images.settings import DenoiserSettings, TrainingSettings
+from imglab.images.diffusion.settings import DenoiserSettings
+from imglab.images.model_settings import TrainingSettings
 from imglab.model import Choice
 from imglab.samples import TrainingSet
 from imglab.training.devices import device
