@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -116,6 +117,8 @@ class TestMinSnr:
 
 class Exact(PixelDenoiser):
     """Knows that pixels are normal with mean .3 and deviation .2."""
+
+    noising: Any
 
     def predict(self, network, noisy, times, labels):
         a, b = (share[:, None, None, None] for share in self.shares(times))

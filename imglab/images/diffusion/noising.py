@@ -79,8 +79,8 @@ class VariancePreserving(Noising):
     def __init__(self, scheduler: DDPMScheduler) -> None:
         self._scheduler = scheduler
         self._prediction: str = scheduler.config.prediction_type
-        kept = scheduler.alphas_cumprod.double()
-        self._log_sigmas = (((1 - kept) / kept).log() / 2).float()
+        signal = scheduler.alphas_cumprod.double()
+        self._log_sigmas = (((1 - signal) / signal).log() / 2).float()
 
     def times(self, quantiles: Tensor, levels: NoiseLevels | None) -> Tensor:
         """Return whole times, int64: all alike, or nearest to the levels."""
@@ -91,8 +91,8 @@ class VariancePreserving(Noising):
         return times.long().clamp(max=last - 1)
 
     def shares(self, times: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
-        kept = self._scheduler.alphas_cumprod.to(times.device)[times]
-        return kept**0.5, (1 - kept) ** 0.5
+        signal = self._scheduler.alphas_cumprod.to(times.device)[times]
+        return signal**0.5, (1 - signal) ** 0.5
 
     def at(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return a time between whole ones, by the logarithm of sigma."""
