@@ -69,8 +69,8 @@ class Diffusion:
     def __init__(self, modality: Modality, images: int, **changes: Any) -> None:
         """Make a model that is trained on so many images; `changes` are keys of its section."""
         from imglab import TrainingSet
-        from imglab.images.diffusion import DiffusionModel
-        from imglab.images.settings import DiffusionSettings
+        from imglab.images.diffusion.model import DiffusionModel
+        from imglab.images.diffusion.settings import DiffusionSettings
 
         plan = {"images": images, **PLAN}
         settings = DiffusionSettings.model_validate(

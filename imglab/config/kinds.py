@@ -47,10 +47,11 @@ MODALITIES: Mapping[str, Kind] = {
 
 MODELS: Mapping[str, Kind] = {
     "diffusion": Kind(
-        "imglab.images.settings:DiffusionSettings", "imglab.images.diffusion:DiffusionModel"
+        "imglab.images.diffusion.settings:DiffusionSettings",
+        "imglab.images.diffusion.model:DiffusionModel",
     ),
     "pipeline": Kind(
-        "imglab.images.settings:PipelineSettings", "imglab.images.pipelines:PipelineModel"
+        "imglab.images.diffusion.settings:PipelineSettings", "imglab.images.pipelines:PipelineModel"
     ),
     "vae": Kind("imglab.images.settings:VaeSettings", "imglab.images.vae:VaeModel"),
     "language_model": Kind(

@@ -10,16 +10,16 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
-from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from imglab import seeds
 from imglab.errors import InputError, Problem, first_line
+from imglab.images.diffusion.noising import Noising
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.modality import Spec
 
@@ -28,21 +28,6 @@ PLAIN = {"use_resolution_binning": False, "clean_caption": False}
 
 BF16 = 2**-7
 """By how much a time may be off that a pipeline gives in bf16."""
-
-
-class Flow:
-    """Noise as rectified flow adds it: a straight line from the image to noise.
-
-    Liu et al. 2022, 2209.03003.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.config = SimpleNamespace(num_train_timesteps=steps, prediction_type="flow")
-
-    def add_noise(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        """Return images with a share (t + 1) / steps of noise; `times` int64 [N] in [0, steps)."""
-        share = (times + 1) / self.config.num_train_timesteps
-        return torch.lerp(clean, noise, share.to(clean.dtype)[:, None, None, None])
 
 
 class CapturedInputsDenoiser(LatentDenoiser):
@@ -72,10 +57,7 @@ class CapturedInputsDenoiser(LatentDenoiser):
         prompts = [self._prompts[label] for label in labels.tolist()]
         inputs = capture_inputs(self._pipeline, prompts, self._size)
 
-        scheduler_times = times
-        if isinstance(self.noising, Flow):
-            scheduler_times = times + 1
-        network_times = scheduler_times * inputs.time_scale
+        network_times = times * inputs.time_scale
 
         keys = {
             **inputs.keys,
@@ -195,7 +177,7 @@ def plain_keys(pipeline: DiffusionPipeline) -> dict[str, bool]:
 
 
 def captured_inputs_denoiser(
-    pipeline: DiffusionPipeline, noising: DDPMScheduler | Flow, spec: Spec, prompts: Sequence[str]
+    pipeline: DiffusionPipeline, noising: Noising, spec: Spec, prompts: Sequence[str]
 ) -> CapturedInputsDenoiser:
     """Return the denoiser of a pipeline whose transformer reads prompts.
 

@@ -10,7 +10,7 @@ import torch
 from diffusers.models.autoencoders.vq_model import VQEncoderOutput
 from torch import Tensor
 
-from imglab.images.denoiser import PixelDenoiser
+from imglab.images.diffusion.denoiser import PixelDenoiser
 
 NAME = "model.name"
 """The key that names a pipeline."""

@@ -13,20 +13,19 @@ from diffusers import (
     DDPMScheduler,
     DiffusionPipeline,
     DiTTransformer2DModel,
-    FlowMatchEulerDiscreteScheduler,
-    FlowMatchHeunDiscreteScheduler,
     ModelMixin,
     UNet2DConditionModel,
     UNet2DModel,
 )
-from diffusers.models.embeddings import LabelEmbedding
 
 from imglab.errors import InputError, Problem
-from imglab.images.captured_inputs import Flow, captured_inputs_denoiser
-from imglab.images.denoiser import Denoiser, PixelDenoiser
+from imglab.images.captured_inputs import captured_inputs_denoiser
+from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser
+from imglab.images.diffusion.drawing import FLOW_SCHEDULERS
+from imglab.images.diffusion.networks import hide_no_labels, shape_of
+from imglab.images.diffusion.noising import Flow, Noising, VariancePreserving
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.images.text_denoiser import ARCHITECTURES, text_denoiser
-from imglab.images.unet import shape_of
 from imglab.modality import Spec
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -107,13 +106,9 @@ def _prompts(spec: Spec, prompt: str) -> list[str]:
 
 
 def _dit_denoiser(
-    pipeline: DiffusionPipeline, network: DiTTransformer2DModel, noising: DDPMScheduler | Flow
+    pipeline: DiffusionPipeline, network: DiTTransformer2DModel, noising: Noising
 ) -> Denoiser:
-    # Labels are hidden by `label_dropout`, from a generator of the lab.
-    for part in network.modules():
-        if isinstance(part, LabelEmbedding):
-            part.dropout_prob = 0.0
-
+    hide_no_labels(network)
     config = network.config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     latents = Latents(autoencoder_of(pipeline))
@@ -122,7 +117,7 @@ def _dit_denoiser(
 
 
 def _unet_denoiser(
-    pipeline: DiffusionPipeline, network: UNet2DModel, noising: DDPMScheduler | Flow, spec: Spec
+    pipeline: DiffusionPipeline, network: UNet2DModel, noising: Noising, spec: Spec
 ) -> Denoiser:
     # One embedding more than there are classes stands for none of them, as the lab makes it. What
     # other embeddings stand for is not known.
@@ -177,11 +172,11 @@ def _check_classes(spec: Spec, classes: int) -> None:
         raise InputError(Problem(NAME, what, "choose some of them: modality.classes"))
 
 
-def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler | Flow:
+def _noising(pipeline: DiffusionPipeline) -> Noising:
     """Return how a pipeline's scheduler adds noise; InputError where the lab cannot."""
     scheduler = pipeline.scheduler
     config = dict(scheduler.config)
-    if isinstance(scheduler, (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)):
+    if isinstance(scheduler, FLOW_SCHEDULERS):
         if not config.get("invert_sigmas"):
             return Flow(config["num_train_timesteps"])
 
@@ -190,7 +185,7 @@ def _noising(pipeline: DiffusionPipeline) -> DDPMScheduler | Flow:
         noising = DDPMScheduler.from_config(config, clip_sample=False)
         expected = getattr(scheduler, "alphas_cumprod", noising.alphas_cumprod)
         if torch.allclose(expected.cpu().float(), noising.alphas_cumprod, rtol=1e-3, atol=1e-6):
-            return noising
+            return VariancePreserving(noising)
 
     what = f"its {type(scheduler).__name__} adds noise in a way that the lab does not train"
     remedy = "choose a pipeline of the DDPM family, or one of rectified flow"

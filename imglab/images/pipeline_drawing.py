@@ -13,10 +13,10 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from imglab.images.captured_inputs import plain_keys
-from imglab.images.denoiser import autocast
-from imglab.images.denoiser_drawing import SAMPLERS, draw_in_batches
+from imglab.images.diffusion.denoiser import autocast
+from imglab.images.diffusion.drawing import SAMPLERS, draw_in_batches
+from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.pipeline_denoisers import autoencoder_of
-from imglab.images.settings import PipelineSettings
 from imglab.samples import Samples
 from imglab.training.devices import device
 
@@ -79,6 +79,8 @@ def sampler_of(settings: PipelineSettings, pipeline: DiffusionPipeline) -> Any:
     # These are meant for pixels: latents have a larger range.
     if autoencoder_of(pipeline) is not None:
         changes |= {"clip_sample": False, "thresholding": False}
+    if settings.spacing == "karras":
+        changes["use_karras_sigmas"] = True
     return SAMPLERS[settings.sampler].from_config(scheduler.config, **changes)
 
 

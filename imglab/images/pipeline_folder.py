@@ -22,8 +22,8 @@ from transformers import PreTrainedTokenizerFast
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.latents import NAME
-from imglab.images.settings import PipelineSettings
 from imglab.training import hub
 from imglab.training.folders import check_numbers, check_weights
 

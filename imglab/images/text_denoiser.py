@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
 from imglab.errors import InputError, Problem
-from imglab.images.captured_inputs import Flow
-from imglab.images.denoiser import Denoiser
+from imglab.images.diffusion.denoiser import Denoiser
+from imglab.images.diffusion.noising import Noising
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.modality import Spec
 
@@ -76,7 +76,7 @@ def has_two_encoders(pipeline: DiffusionPipeline) -> bool:
 def text_denoiser(
     pipeline: DiffusionPipeline,
     unet: UNet2DConditionModel,
-    noising: DDPMScheduler | Flow,
+    noising: Noising,
     spec: Spec,
     prompts: Sequence[str],
 ) -> Denoiser:

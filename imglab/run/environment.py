@@ -36,6 +36,7 @@ PACKAGES = (
     "torchmetrics",
     "torch-fidelity",
     "scikit-learn",
+    "mlxtend",
     "scipy",
     "numpy",
     "pillow",

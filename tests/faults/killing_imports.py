@@ -9,7 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 import imglab.curation
-import imglab.images.diffusion
+import imglab.images.diffusion.model
 import imglab.images.vae
 import imglab.mixed.population
 import imglab.report.results

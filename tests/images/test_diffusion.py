@@ -11,18 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from imglab import load_model, seeds
 from imglab.errors import InputError
-from imglab.images.denoiser import PixelDenoiser
-from imglab.images.denoiser_drawing import draw_images, guided
-from imglab.images.diffusion import DiffusionModel, _noising, _sampler
+from imglab.images.diffusion.drawing import guided
+from imglab.images.diffusion.model import DiffusionModel
+from imglab.images.diffusion.settings import DiffusionSettings
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.modality import ImageModality
-from imglab.images.settings import (
-    DiffusionSettings,
-    FineTuningSettings,
-    ImageSettings,
-    TrainingSettings,
-)
-from imglab.samples import Samples, TrainingSet
+from imglab.images.model_settings import FineTuningSettings, TrainingSettings
+from imglab.images.settings import ImageSettings
+from imglab.samples import TrainingSet
 from tests.test_check import QUICK
 
 
@@ -208,32 +204,6 @@ class TestSampling:
                     model._denoiser(model.unet), model._settings, images, time, labels
                 )
                 assert torch.allclose(predicted, told + weight * (told - untold), atol=1e-5)
-
-    @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
-    @pytest.mark.parametrize("sampler", ["dpm-solver++", "ddim", "ddpm"])
-    def test_samplers_find_the_data_of_a_perfect_model(self, digits, prediction, sampler):
-        """A model that always knows the image is half grey draws grey, from pure noise, in few
-        steps.
-        """
-        settings = DiffusionSettings(prediction=prediction, sampler=sampler)
-        noising = _noising(settings)
-
-        class Perfect(PixelDenoiser):
-            def predict(self, network, noisy, times, labels):
-                kept = noising.alphas_cumprod[times[0]]
-                noise = (noisy - kept.sqrt() * 0.5) / (1 - kept).sqrt()
-                wrong = 0.03 * seeds.normal((1, 8, 8), range(len(noisy)), seed=int(times[0]))
-                return wrong + (
-                    kept.sqrt() * noise - (1 - kept).sqrt() * 0.5 if prediction[0] == "v" else noise
-                )
-
-        denoiser = Perfect(torch.nn.Linear(1, 1), noising, (1, 8, 8))
-        batches = draw_images(
-            denoiser, _sampler(settings), settings, 12, range(32), conditions=None, seed=3
-        )
-        drawn = Samples.concatenate(list(batches)).data.double() / 127.5 - 1
-        assert abs(float(drawn.mean()) - 0.5) < 0.06
-        assert float(drawn.std()) < 0.3
 
     def test_conditional_needs_conditions(self, digits):
         with pytest.raises(ValueError, match="needs conditions"):

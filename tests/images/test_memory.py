@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from imglab.errors import Stopped
-from imglab.images import denoiser_drawing
-from imglab.images.denoiser_fitting import Denoising
+from imglab.images.diffusion import drawing
+from imglab.images.diffusion.fitting import Denoising
 from imglab.run.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import chain, model_of
@@ -40,7 +40,7 @@ class TestMemory:
     def test_drawing_goes_on_in_smaller_batches(self, pipelines, monkeypatch, caplog):
         model = model_of(pipelines, "ddpm")
         whole = model.sample(8, seed=1).data
-        denoise = denoiser_drawing._denoise
+        denoise = drawing._denoise
 
         def little_memory(denoiser, sampler, settings, steps, generators, labels):
             if len(generators) > 3:
@@ -49,7 +49,7 @@ class TestMemory:
                 )
             return denoise(denoiser, sampler, settings, steps, generators, labels)
 
-        monkeypatch.setattr(denoiser_drawing, "_denoise", little_memory)
+        monkeypatch.setattr(drawing, "_denoise", little_memory)
         assert (model.sample(8, seed=1).data.int() - whole.int()).abs().max() <= 1
         assert "batches of 2 images" in caplog.text
 

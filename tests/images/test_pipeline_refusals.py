@@ -10,10 +10,10 @@ import torch
 from diffusers import CogVideoXDDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
 from imglab.errors import InputError
+from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.pipeline_denoisers import denoiser_of
 from imglab.images.pipeline_drawing import steps_of
 from imglab.images.pipelines import PipelineModel
-from imglab.images.settings import PipelineSettings
 from imglab.model import GenerativeModel
 from imglab.run.build import build
 from imglab.samples import TrainingSet

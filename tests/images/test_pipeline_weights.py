@@ -12,7 +12,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from imglab import load_model
 from imglab.errors import InputError, Stopped
-from imglab.images import denoiser_fitting
+from imglab.images.diffusion.noising import VariancePreserving
 from imglab.run.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import captions, chain, model_of
@@ -101,7 +101,7 @@ def test_a_saved_generation_opens_through_the_lab(pipelines, tmp_path):
 def test_a_gradient_without_end_stops_before_the_weights_are_spoiled(pipelines, monkeypatch):
     built = build(chain(pipelines, "ddpm"), "test")
     monkeypatch.setattr(
-        denoiser_fitting, "_target", lambda noising, clean, noise, times: noise * 1e30
+        VariancePreserving, "target", lambda noising, clean, noise, times: noise * 1e30
     )
     with pytest.raises(Stopped, match=r"the gradient became .* another --out or in a fork"):
         finish(

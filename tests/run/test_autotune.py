@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from imglab import Run
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.images import autotune
-from imglab.images.settings import DiffusionSettings
+from imglab.images.diffusion import autotune
+from imglab.images.diffusion.settings import DiffusionSettings
 from imglab.model import Choice
 from imglab.run.cache import RunCache
 from imglab.store.reading import read_generation
@@ -77,7 +77,9 @@ def test_it_is_chosen_once_and_written_down(few, tmp_path):
 def test_a_run_that_goes_on_keeps_it(few, tmp_path, monkeypatch):
     list(run(tmp_path / "run").generations())
     before = auto_events(tmp_path / "run")
-    monkeypatch.setattr("imglab.images.diffusion.choices", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "imglab.images.diffusion.model.choices", lambda *_: pytest.fail("measured again")
+    )
     longer = run(tmp_path / "run", generations=2)
     list(longer.generations())
     assert auto_events(tmp_path / "run") == before
@@ -100,7 +102,7 @@ def test_runs_that_share_generation_0_choose_alike(few, tmp_path, monkeypatch):
             "sampling_batch": Choice(8, "so"),
         }
 
-    monkeypatch.setattr("imglab.images.diffusion.choices", measured)
+    monkeypatch.setattr("imglab.images.diffusion.model.choices", measured)
     cache = RunCache(tmp_path / "prepared", tmp_path / "first")
     chains = [run(tmp_path / name, cache) for name in "ab"]
     for chain in chains:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imglab.images.settings import DiffusionSettings, PipelineSettings
+from imglab.images.diffusion.settings import DiffusionSettings, PipelineSettings
 
 UNCONDITIONAL = """\
 from diffusers import DiffusionPipeline

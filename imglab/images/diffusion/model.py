@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import DDPMPipeline, ModelMixin, UNet2DModel
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from pydantic import BaseModel
 from torch import Tensor
@@ -16,20 +16,25 @@ from torch import Tensor
 from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
-from imglab.images.autotune import choices
-from imglab.images.cards import diffusion_card
-from imglab.images.denoiser import PixelDenoiser
-from imglab.images.denoiser_drawing import SAMPLERS, draw_images
-from imglab.images.denoiser_fitting import fit_denoiser
-from imglab.images.settings import DiffusionSettings
-from imglab.images.unet import (
+from imglab.images.diffusion.autotune import choices
+from imglab.images.diffusion.cards import diffusion_card
+from imglab.images.diffusion.denoiser import PixelDenoiser
+from imglab.images.diffusion.drawing import draw_images
+from imglab.images.diffusion.fitting import fit_denoiser
+from imglab.images.diffusion.networks import (
+    NetworkConfig,
     Size,
-    UnetConfig,
     config_differences,
-    new_unet,
+    denoiser_around,
+    new_network,
+    of_patches,
+    part_of,
     plain_config,
     shape_of,
+    size_problems,
 )
+from imglab.images.diffusion.schedules import new_noising, new_sampler, new_scheduler
+from imglab.images.diffusion.settings import DiffusionSettings
 from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
@@ -38,11 +43,9 @@ from imglab.samples import Samples, TrainingSet
 from imglab.training.devices import device
 from imglab.training.folders import fill_network, read_object
 
-TIMESTEPS = 1000
-
 
 class DiffusionModel(GenerativeModel):
-    """Learns images by denoising them (Ho et al. 2020; v-prediction: Salimans and Ho 2022).
+    """Learns images by denoising them (Ho et al. 2020), with one of the objectives of `noising`.
 
     The fitted weights are a moving average of the trained ones; a later generation starts from
     the average.
@@ -53,17 +56,17 @@ class DiffusionModel(GenerativeModel):
         settings: DiffusionSettings,
         modality: Modality | None = None,
         *,
-        unet: UNet2DModel | None = None,
+        network: ModelMixin | None = None,
         classes: int | None = None,
         training: Mapping[str, Any] | None = None,
     ) -> None:
         """Make a model for `modality`, or around a fitted network.
 
-        unet     the fitted network
+        network  the fitted network
         classes  how many classes it knows, if it is class-conditional
         """
         self._settings = settings
-        self._unet = unet
+        self._network = network
         self._classes = classes
         self._training = dict(training or {})
         self._shape: tuple[int, ...] | None = None
@@ -76,11 +79,16 @@ class DiffusionModel(GenerativeModel):
                 self._classes = len(modality.spec.conditions)
 
     @property
-    def unet(self) -> UNet2DModel:
+    def network(self) -> ModelMixin:
         """The fitted network."""
-        if self._unet is None:
+        if self._network is None:
             raise ValueError("the model has not been fitted")
-        return self._unet
+        return self._network
+
+    @property
+    def unet(self) -> ModelMixin:
+        """The fitted network, as version 0.1 called it."""
+        return self.network
 
     @property
     def conditional(self) -> bool:
@@ -104,44 +112,40 @@ class DiffusionModel(GenerativeModel):
         settings = self._settings
         plan = settings.training if start is None else settings.fine_tuning
         with seeds.isolated(seed, "weights"):
-            unet = new_unet(settings, train.shape, self._classes)
+            network = new_network(settings, train.shape, self._classes)
         if start is not None:
-            unet.load_state_dict(self.check_start(start).unet.state_dict())
+            network.load_state_dict(self.check_start(start).network.state_dict())
 
-        denoiser = self._denoiser(unet)
+        denoiser = self._denoiser(network)
         fitting = fit_denoiser(denoiser, train, plan, settings, seed=seed, resume=resume)
         fitted = yield from fitting
-        return DiffusionModel(settings, unet=unet, classes=self._classes, training=fitted.training)
+        return DiffusionModel(
+            settings, network=network, classes=self._classes, training=fitted.training
+        )
 
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
-        """Measure precision, compiling and the sampling batch, where they are `auto`."""
+        """Measure layout, precision, compiling and the sampling batch, where they are `auto`."""
         settings = self._settings
         if not auto_keys(settings):
             return {}
         with seeds.isolated("trial", "weights"):
-            unet = new_unet(settings, train.shape, self._classes)
+            network = new_network(settings, train.shape, self._classes)
         plans = chain([settings.training], repeat(settings.fine_tuning, fits - 1))
-        return choices(self._denoiser(unet), train, settings, plans)
+        return choices(self._denoiser(network), train, settings, plans)
 
-    def _denoiser(self, unet: UNet2DModel) -> PixelDenoiser:
-        # The network has one label more than there are classes.
-        return PixelDenoiser(
-            unet,
-            _noising(self._settings),
-            shape_of(unet),
-            conditional=self._classes is not None,
-            null_label=self._classes,
-        )
+    def _denoiser(self, network: ModelMixin) -> PixelDenoiser:
+        settings = self._settings
+        return denoiser_around(network, settings, new_noising(settings), self._classes)
 
     def check_start(self, start: GenerativeModel) -> DiffusionModel:
         """Raise ValueError unless `start` has this model's layers and draws its kind of image."""
         if not isinstance(start, DiffusionModel):
             raise ValueError(f"a diffusion model cannot start from a {type(start).__name__}")
 
-        shape = self._shape or shape_of(start.unet)
+        shape = self._shape or of_patches(shape_of(start.network), self._settings.patch)
         with torch.device("meta"):
-            expected = plain_config(new_unet(self._settings, shape, self._classes).config)
-        different = config_differences(expected, plain_config(start.unet.config))
+            expected = plain_config(new_network(self._settings, shape, self._classes).config)
+        different = config_differences(expected, plain_config(start.network.config))
         if different:
             raise ValueError(f"architecture differs: {', '.join(different)}")
         return start
@@ -150,8 +154,8 @@ class DiffusionModel(GenerativeModel):
         """Yield images: noise of (seed, i), denoised in `steps` steps, rounded once to uint8."""
         settings = self._settings
         yield from draw_images(
-            self._denoiser(self.unet),
-            _sampler(settings),
+            self._denoiser(self.network),
+            new_sampler(settings),
             settings,
             settings.steps,
             indices,
@@ -160,8 +164,17 @@ class DiffusionModel(GenerativeModel):
         )
 
     def write_weights(self, path: Path) -> None:
-        """Write a `DDPMPipeline` that opens with `DiffusionPipeline.from_pretrained`."""
-        DDPMPipeline(self.unet, _sampler(self._settings)).save_pretrained(path)
+        """Write network and scheduler in the formats of diffusers.
+
+        With a UNet it is a `DDPMPipeline` that opens with `DiffusionPipeline.from_pretrained`;
+        `card` says how each draws.
+        """
+        scheduler = new_scheduler(self._settings)
+        if isinstance(self.network, UNet2DModel):
+            DDPMPipeline(self.network, scheduler).save_pretrained(path)
+            return
+        self.network.save_pretrained(path / part_of(self._settings))
+        scheduler.save_pretrained(path / "scheduler")
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
         return {
@@ -172,22 +185,25 @@ class DiffusionModel(GenerativeModel):
         }
 
     def card(self) -> str:  # noqa: D102
-        return diffusion_card(self._settings, shape_of(self.unet), self._classes, self._training)
+        return diffusion_card(self._settings, shape_of(self.network), self._classes, self._training)
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> DiffusionModel:  # noqa: D102
         fitted = DiffusionDescription.model_validate(description)
-        saved = read_object(path / "unet" / "config.json", str(path))
-        shape = UnetConfig.model_validate(saved).shape
+        folder = path / part_of(fitted.settings)
+        saved = read_object(folder / "config.json", str(path))
+        shape = of_patches(NetworkConfig.model_validate(saved).shape, fitted.settings.patch)
 
         # Not `from_pretrained`: it would record the path in the config, and so in the next save.
         with torch.device("meta"):
-            unet = new_unet(fitted.settings, shape, fitted.classes)
-        different = config_differences(saved, plain_config(unet.config))
+            network = new_network(fitted.settings, shape, fitted.classes)
+        different = config_differences(saved, plain_config(network.config))
         if different:
             raise ValueError(f"its network differs from its settings: {different[0]}")
-        unet = fill_network(unet, path / "unet" / SAFETENSORS_WEIGHTS_NAME).to(device())
-        return cls(fitted.settings, unet=unet, classes=fitted.classes, training=fitted.training)
+        network = fill_network(network, folder / SAFETENSORS_WEIGHTS_NAME).to(device())
+        return cls(
+            fitted.settings, network=network, classes=fitted.classes, training=fitted.training
+        )
 
 
 class DiffusionDescription(BaseModel):
@@ -204,42 +220,10 @@ def _check_spec(settings: DiffusionSettings, spec: Spec) -> None:
         what = "a diffusion model draws images"
         raise InputError(Problem("model.kind", what, "use it with modality.kind: image"))
 
-    problems = []
-    levels = len(settings.channels)
-    factor = 2 ** (levels - 1)
-    if any(side % factor for side in spec.shape[1:]):
-        size = f"{spec.shape[2]} x {spec.shape[1]}"
-        what = f"{levels} levels halve the image {levels - 1} times, but it is {size}"
-        remedy = f"use fewer levels, or a modality.size that {factor} divides"
-        problems.append(Problem("model.channels", what, remedy))
-
+    problems = list(size_problems(settings, spec.shape))
     if settings.class_conditional and spec.conditions is None:
         what = "the data have no classes"
         problems.append(Problem("model.class_conditional", what, "set it to false"))
 
     if problems:
         raise InputError(problems)
-
-
-def _noising(settings: DiffusionSettings) -> DDPMScheduler:
-    return DDPMScheduler(**_schedule(settings), clip_sample=False)
-
-
-def _sampler(settings: DiffusionSettings) -> Any:
-    schedule = {**_schedule(settings), "timestep_spacing": "trailing"}
-    if settings.sampler != "dpm-solver++":
-        return SAMPLERS[settings.sampler](**schedule, clip_sample=True)
-    if settings.prediction != "epsilon":
-        return DPMSolverMultistepScheduler(**schedule)
-
-    # The noise predicted at the last times says next to nothing about the image: without a bound,
-    # the first step explodes.
-    return DPMSolverMultistepScheduler(**schedule, thresholding=True, sample_max_value=1.0)
-
-
-def _schedule(settings: DiffusionSettings) -> dict[str, Any]:
-    return {
-        "num_train_timesteps": TIMESTEPS,
-        "beta_schedule": settings.schedule,
-        "prediction_type": settings.prediction,
-    }

@@ -20,10 +20,11 @@ from accelerate.utils.memory import should_reduce_batch_size
 from imglab import seeds
 from imglab.config.section import LoraSettings
 from imglab.errors import first_line
-from imglab.images.denoiser import Denoiser
-from imglab.images.denoiser_drawing import guided
-from imglab.images.denoiser_fitting import trial_steps
-from imglab.images.settings import DenoiserSettings, TrainingSettings
+from imglab.images.diffusion.denoiser import Denoiser
+from imglab.images.diffusion.drawing import guided
+from imglab.images.diffusion.fitting import trial_steps
+from imglab.images.diffusion.settings import DenoiserSettings
+from imglab.images.model_settings import TrainingSettings
 from imglab.model import Choice
 from imglab.samples import TrainingSet
 from imglab.training.devices import device

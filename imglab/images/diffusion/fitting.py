@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from imglab import seeds
 from imglab.config.section import LoraSettings
-from imglab.images.denoiser import Denoiser
-from imglab.images.settings import DenoiserSettings, TrainingSettings
+from imglab.images.diffusion.denoiser import Denoiser, memory_format
+from imglab.images.diffusion.noising import wide
+from imglab.images.diffusion.settings import DenoiserSettings
+from imglab.images.model_settings import TrainingSettings
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training.devices import device
@@ -40,7 +41,8 @@ def fit_denoiser(
         ema=settings.ema,
         bf16=settings.precision == "bf16",
         compile=settings.compile is True,
-        channels_last=True,
+        half_life=settings.half_life,
+        channels_last=memory_format(settings) is torch.channels_last,
         shard_blocks=denoiser.shard_blocks,
         lora=lora,
     )
@@ -61,9 +63,13 @@ def trial_steps(
     return partial(next, fit_denoiser(denoiser, train, endless, settings, seed=0, lora=lora))
 
 
+MIN_SNR = 5.0
+"""Largest weight of the clean image's error (Hang et al. 2023)."""
+
+
 @dataclass(frozen=True)
 class Denoising:
-    """Trains a network to predict the noise that was added to images (Ho et al. 2020)."""
+    """Trains a network to predict what its noising asks for of noisy images (Ho et al. 2020)."""
 
     denoiser: Denoiser
     settings: DenoiserSettings
@@ -101,14 +107,13 @@ class Denoising:
         return torch.rand(n, generator=generator, device=self.device)
 
     def _times(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw a time for each image, int64 [n].
+        """Draw a time for each image, [n].
 
         They are spread evenly over the batch: the same expectation as independent times have, and
         less variance.
         """
-        last: int = self.denoiser.noising.config.num_train_timesteps
         spread = (torch.arange(n, device=self.device) + self._chance(n, generator)) / n
-        return (spread * last).long().clamp(max=last - 1)
+        return self.denoiser.noising.times(spread, self.settings.noise_levels)
 
     def _labels(self, samples: Samples, hidden: Tensor) -> Tensor:
         """Return the labels, with `null_label` in place of the hidden ones where there is one."""
@@ -119,7 +124,7 @@ class Denoising:
         return torch.where(hidden, self.denoiser.null_label, labels)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean squared error of what the network predicts."""
+        """Return the mean squared error of what the network predicts, weighted where asked for."""
         noise = batch["noise"]
         times = batch["times"]
         # An autoencoder works in its own precision.
@@ -129,19 +134,9 @@ class Denoising:
         noising = self.denoiser.noising
         noisy: Tensor = noising.add_noise(clean, noise, times)
         predicted = self.denoiser.predict(network, noisy, times, batch.get("labels"))
-        target = _target(noising, clean, noise, times)
-        return nn.functional.mse_loss(predicted.float(), target)
+        target = noising.target(clean, noise, times)
+        if self.settings.loss_weight == "none":
+            return nn.functional.mse_loss(predicted.float(), target)
 
-
-def _target(noising: DDPMScheduler, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """Return what the network should predict, by the prediction type of the noising."""
-    prediction = noising.config.prediction_type
-    if prediction == "sample":
-        return clean
-    if prediction == "flow":
-        return noise - clean
-
-    if prediction == "v_prediction":
-        velocity: Tensor = noising.get_velocity(clean, noise, times)
-        return velocity
-    return noise
+        weights = wide(noising.min_snr(times, most=MIN_SNR), target)
+        return (weights * (predicted.float() - target) ** 2).mean()

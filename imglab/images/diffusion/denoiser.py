@@ -6,18 +6,17 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from imglab.images.settings import DenoiserSettings
+from imglab.images.diffusion.noising import Noising
+from imglab.images.diffusion.settings import DenoiserSettings
 
 
 class Denoiser(ABC):
     """A network that predicts noise, in the space that it works in: pixels, or latents.
 
     network      the part that is trained
-    noising      how noise is added in training, and whether the network predicts noise, velocity
-                 or the image
+    noising      how noise is added in training, and what the network predicts
     shape        of what the network works on, for one image
     conditional  whether the network reads labels
     null_label   the label that stands for no label; None: the network has none
@@ -29,7 +28,7 @@ class Denoiser(ABC):
     def __init__(
         self,
         network: nn.Module,
-        noising: DDPMScheduler,
+        noising: Noising,
         shape: tuple[int, ...],
         *,
         conditional: bool = False,
@@ -64,7 +63,7 @@ class Denoiser(ABC):
         """Return what a network predicts for noisy codes.
 
         network  the denoiser's own, perhaps with a wrapper around it
-        times    int64 [N]
+        times    [N], of the noising
         labels   int64 [N], `null_label` among them, where the network is conditional
         """
 
@@ -85,6 +84,33 @@ class PixelDenoiser(Denoiser):
         return predicted[:, : noisy.shape[1]]
 
 
+class PatchDenoiser(PixelDenoiser):
+    """A network that works on squares of pixels as channels of one pixel (space to depth)."""
+
+    def __init__(self, patch: int, *arguments: Any, **keys: Any) -> None:
+        """Take the side of the squares; all else goes to `Denoiser`."""
+        super().__init__(*arguments, **keys)
+        self._patch = patch
+
+    def encode(self, images: Tensor, noise: Tensor) -> Tensor:
+        """Return [N, C * patch^2, H / patch, W / patch] of [N, C, H, W]."""
+        return nn.functional.pixel_unshuffle(images, self._patch)
+
+    def decode(self, codes: Tensor) -> Tensor:  # noqa: D102
+        return nn.functional.pixel_shuffle(codes, self._patch)
+
+
 def autocast(settings: DenoiserSettings, device: torch.device) -> Any:
     """Return the context in which a network draws: mixed precision where the settings say so."""
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+def memory_format(settings: DenoiserSettings) -> torch.memory_format:
+    """Return the memory layout of the images and weights of a network that convolves.
+
+    `auto` and None, where no run has settled them, stand for channels last, which all networks had
+    before there was a choice.
+    """
+    if settings.layout == "nchw":
+        return torch.contiguous_format
+    return torch.channels_last

@@ -5,17 +5,27 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    HeunDiscreteScheduler,
+)
 from torch import Tensor
 
 from imglab import seeds
 from imglab.errors import Stopped
-from imglab.images.denoiser import Denoiser, autocast
-from imglab.images.settings import DenoiserSettings
+from imglab.images.diffusion.denoiser import Denoiser, autocast, memory_format
+from imglab.images.diffusion.karras import KarrasSampler
+from imglab.images.diffusion.noising import Noising
+from imglab.images.diffusion.settings import DenoiserSettings
 from imglab.images.watermark import embed
 from imglab.samples import Samples
 from imglab.training.devices import forget_compiled
@@ -25,8 +35,12 @@ SAMPLERS = {
     "ddim": DDIMScheduler,
     "ddpm": DDPMScheduler,
     "dpm-solver++": DPMSolverMultistepScheduler,
+    "heun": HeunDiscreteScheduler,
 }
-"""The samplers that a config may name."""
+"""Schedulers of diffusers by the name of their sampler."""
+
+FLOW_SCHEDULERS = (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)
+"""Schedulers of rectified flow, which scale neither noise nor what a network reads."""
 
 DEFAULT_BATCH = 128
 """Images drawn at a time where `sampling_batch` is `auto` and no run has measured it."""
@@ -52,6 +66,8 @@ def draw_images(
 
     They are rounded once, to uint8. Where memory runs out, it goes on with smaller batches, which
     give the same samples.
+
+    sampler  a scheduler of diffusers, or a `KarrasSampler`
     """
     if denoiser.conditional and conditions is None:
         raise ValueError("a class-conditional model needs conditions")
@@ -62,7 +78,7 @@ def draw_images(
         return _denoise(denoiser, sampler, settings, steps, generators, labels)
 
     # The memory layout in which it was fitted: others round differently.
-    denoiser.network.to(memory_format=torch.channels_last)
+    denoiser.network.to(memory_format=memory_format(settings))
     if settings.compile is True:
         denoiser.network.compile()
     try:
@@ -143,23 +159,56 @@ def _denoise(
     labels: Tensor | None,
 ) -> Tensor:
     """Return images in [-1, 1], one for each generator."""
-    device = denoiser.device
     noise = [torch.randn(denoiser.shape, generator=generator) for generator in generators]
-    sampler.set_timesteps(steps, device=device)
-    codes = torch.stack(noise).to(device) * sampler.init_noise_sigma
+    codes = torch.stack(noise).to(denoiser.device)
     if labels is not None:
-        labels = labels.to(device)
+        labels = labels.to(denoiser.device)
+
+    predict = partial(guided, denoiser, settings, labels=labels)
+    if isinstance(sampler, KarrasSampler):
+        codes = sampler.draw(partial(_clean, denoiser.noising, predict), codes, steps)
+    else:
+        codes = _scheduled(sampler, predict, codes, steps, generators)
+    return denoiser.decode(codes)
+
+
+def _scheduled(
+    scheduler: Any,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    steps: int,
+    generators: list[torch.Generator],
+) -> Tensor:
+    """Return what a scheduler of diffusers draws with what is predicted of codes at a time."""
+    scheduler.set_timesteps(steps, device=noise.device)
+    is_plain = isinstance(scheduler, FLOW_SCHEDULERS)
+    codes = noise
+    if not is_plain:
+        codes = noise * scheduler.init_noise_sigma
 
     # Some samplers add noise in each step.
     randomness = {}
-    if "generator" in inspect.signature(sampler.step).parameters:
+    if "generator" in inspect.signature(scheduler.step).parameters:
         randomness["generator"] = generators
 
-    for time in sampler.timesteps:
-        scaled = sampler.scale_model_input(codes, time)
-        predicted = guided(denoiser, settings, scaled, time, labels)
-        codes = sampler.step(predicted, time, codes, **randomness).prev_sample
-    return denoiser.decode(codes)
+    for time in scheduler.timesteps:
+        scaled = codes
+        if not is_plain:
+            scaled = scheduler.scale_model_input(codes, time)
+        codes = scheduler.step(predict(scaled, time), time, codes, **randomness).prev_sample
+    return codes
+
+
+def _clean(
+    noising: Noising,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    codes: Tensor,
+    sigma: Tensor,
+) -> Tensor:
+    """Return what is clean in codes with noise of deviation `sigma`, of any objective."""
+    time, a = noising.at(sigma)
+    noisy = a * codes
+    return noising.clean(noisy, predict(noisy, time), a, sigma * a)
 
 
 def guided(

@@ -1,0 +1,1 @@
+"""Diffusion models: noise and its removal, networks, fitting, drawing."""
