@@ -13,6 +13,7 @@ from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.hub import make_tokenizer
+from imglab.text.openings import real_openings
 from imglab.text.settings import PretrainedTokenizerSettings, TextSettings
 from imglab.training.hub import quiet
 
@@ -21,12 +22,14 @@ from imglab.training.hub import quiet
 class RealText:
     """The real data of a text chain: three sets of blocks, int64 [N, block].
 
-    No document is in two of the sets.
+    No document is in two of the sets. `openings`, int64 [M, 2 block], is how documents of the test
+    set begin.
     """
 
     train: Tensor
     test: Tensor
     fresh: Tensor
+    openings: Tensor
     tokenizer: PreTrainedTokenizerBase
 
 
@@ -68,6 +71,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         blocks["train"][: settings.n_train],
         blocks["test"][: settings.n_test],
         blocks["fresh"][: settings.n_fresh],
+        real_openings(held_out, blocks["test"]),
         tokenizer,
     )
 
