@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, overload
 
 from imglab.measure import Measure
+from imglab.measures import Continuation
+from imglab.modality import ContinuesOpenings
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
 from imglab.samples import Samples
 from imglab.stages import keep
 from imglab.store.base import Store
+from imglab.store.layout import panel_generations
 from imglab.store.views import HasView
 
 
@@ -46,9 +50,13 @@ class Generation(HasView):
 class Pictures:
     """Observes a chain: keeps each generation's picture, and the real samples nearest to it."""
 
-    def __init__(self, measure: Measure) -> None:
-        """Draw pictures as the modality renders them; `measure` finds the nearest real samples."""
+    def __init__(self, measure: Measure, seed: int = 0) -> None:
+        """Draw pictures as the modality renders them; `measure` finds the nearest real samples.
+
+        seed  of the noise with which all generations continue one opening
+        """
         self._measure = measure
+        self._seed = seed
 
     def __call__(self, store: Store, g: int) -> Iterator[Progress]:
         """Make what a person looks at in generation g; beside generation 0 stand real samples."""
@@ -61,7 +69,36 @@ class Pictures:
 
         modality = self._measure.modality
         shown = _ShownSamples(store, g + 1)
-        store.picture(g, modality.picture, partial(modality.render, shown))
+        draw: Callable[[Path], None] = partial(modality.render, shown)
+        continues = modality.ability(ContinuesOpenings)
+        if continues is not None:
+            yield from self._continue(continues, store, g)
+            panel = _panel(store, g + 1)
+            if panel:
+                draw = partial(continues.render_panel, shown, panel)
+        store.picture(g, modality.picture, draw)
+
+    def _continue(self, continues: ContinuesOpenings, store: Store, g: int) -> Iterator[Progress]:
+        """Let generation g continue the opening that generation 0 chose.
+
+        In a chain that began before there was such a panel, no generation has one.
+        """
+        first = store.continuation(0)
+        if store.has(g, "panel") or (g > 0 and first is None):
+            return
+
+        with store.timed(generation=g, stage="panel"):
+            model = store.model(g)
+            continuation = continues.continuation(model, first=first, seed=self._seed)
+        if continuation is not None:
+            yield Progress("panel", 1, 1)
+            store.put(g, "panel", continuation)
+
+
+def _panel(store: Store, count: int) -> dict[int, Continuation]:
+    """Return the continuations that stand together once there are so many generations."""
+    panel = {g: store.continuation(g) for g in panel_generations(count)}
+    return {g: continuation for g, continuation in panel.items() if continuation is not None}
 
 
 class _ShownSamples(Sequence[Samples]):

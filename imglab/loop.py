@@ -117,7 +117,7 @@ def chain_events(
     measure = measure or Measure(modality)
     lineage = Lineage.of(model, start=start, base=base)
     samples = samples or len(modality.real("train"))
-    observers = [Pictures(measure)] if store.shows else []
+    observers = [Pictures(measure, derive(seed, "panel"))] if store.shows else []
 
     parts = (modality, lineage, regime, measure, curator, observers)
     return Chain(*parts, generations, samples, shown, seed, checkpoint_every).events(store)

@@ -96,3 +96,24 @@ class RealShown:
 
     data: Tensor
     words: Sequence[Mapping[str, str]] | None
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """One held-out real opening, as a generation continued it.
+
+    opening     what is continued
+    real        how it really goes on
+    text        how the generation goes on
+    row         which one of the openings it is
+    among       how many openings there are
+    perplexity  of opening and real text under generation 0's model, by which the opening was
+                chosen: the median; None: it is infinite
+    """
+
+    opening: str
+    real: str
+    text: str
+    row: int
+    among: int
+    perplexity: float | None

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from imglab import seeds
-from imglab.measures import Measures
+from imglab.measures import Continuation, Measures
 from imglab.model import GenerativeModel, HasAbilities
 from imglab.samples import Samples, TrainingSet
 
@@ -174,12 +174,35 @@ class MatchesMoments(Protocol):
         ...
 
 
+@runtime_checkable
+class ContinuesOpenings(Protocol):
+    """The ability to let generations continue one held-out real opening, for a person to compare.
+
+    Nothing of it is trained on or scored.
+    """
+
+    def continuation(
+        self, model: GenerativeModel, *, first: Continuation | None, seed: int
+    ) -> Continuation | None:
+        """Let a generation's model continue the opening; None where it cannot continue any.
+
+        first  what generation 0 made of it; None: `model` is generation 0, and chooses the opening
+        """
+        ...
+
+    def render_panel(
+        self, shown: Sequence[Samples], panel: Mapping[int, Continuation], path: Path
+    ) -> None:
+        """Write what `Modality.render` writes, with these generations' continuations above it."""
+        ...
+
+
 class Modality(ABC, HasAbilities):
     """A kind of data: where real samples come from, how to measure them, how to show them.
 
     A class named in a config as `module:Class` is made with the keys of its section as keyword
     arguments. Its optional abilities are Judge, WatermarkDetector, Exporter, FreshData,
-    HeldOutLoss, Damageable, SampleMetrics and MatchesMoments.
+    HeldOutLoss, Damageable, SampleMetrics, MatchesMoments and ContinuesOpenings.
     """
 
     picture: ClassVar[str] = "grid.png"

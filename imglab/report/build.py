@@ -15,6 +15,7 @@ from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from imglab.report.arms import Arm, read_arms
+from imglab.report.continued import continued
 from imglab.report.gallery import Gallery, collect
 from imglab.report.page_charts import charts, histograms
 from imglab.report.page_heading import heading
@@ -80,6 +81,7 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         last=last,
         histograms=drawn,
         **heading(arms, gallery, damaged),
+        **continued(shown),
         **panels(shown, gallery),
         **charts(shown, last),
         **profiles(shown),

@@ -70,7 +70,7 @@ def generation_view(generation: Generation) -> str:
     table = _metrics_table(metrics)
     data = generation.shown.data.numpy()
     if not is_images(data):
-        return table
+        return table + _continuation_text(generation)
 
     content, layout = sheet_png(data)
     width = layout["width"] * layout["scale"]
@@ -79,6 +79,20 @@ def generation_view(generation: Generation) -> str:
         f'{table}<img src="{data_url(content)}" width="{width}" alt="{alt}" '
         'style="image-rendering:pixelated">'
     )
+
+
+def _continuation_text(generation: Generation) -> str:
+    """Return the opening of the panel, how it really goes on, and how the generation goes on."""
+    panel = generation.store.continuation(generation.index)
+    if panel is None:
+        return ""
+
+    texts = {
+        "opening": panel.opening,
+        "real text": panel.real,
+        f"generation {generation.index}": panel.text,
+    }
+    return "".join(f"<p><b>{name}</b> {escape(text)}</p>" for name, text in texts.items())
 
 
 def _metrics_table(metrics: Mapping[str, Any]) -> str:

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
-from imglab.measures import Features, Measures, NearestReal, RealShown
+from imglab.measures import Continuation, Features, Measures, NearestReal, RealShown
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 
 StageResult: TypeAlias = (
-    "GenerativeModel | Samples | Tensor | Features | NearestReal | RealShown | Measures"
+    "GenerativeModel | Samples | Tensor | Features | NearestReal | RealShown | Continuation"
+    "| Measures"
 )
 """What a stage returns. A tensor holds the indices of the accepted samples, int64 [M]."""
 
@@ -48,6 +49,10 @@ class StoredChain(ABC):
     @abstractmethod
     def metrics(self, g: int) -> dict[str, Any]:
         """Return the metrics of generation g."""
+
+    def continuation(self, g: int) -> Continuation | None:
+        """Return how generation g continued the opening of the panel; None: it did not."""
+        return None
 
     def size(self, g: int) -> int:
         """Return how many samples generation g left in the pool."""

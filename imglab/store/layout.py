@@ -28,8 +28,11 @@ MOST = 32_000
 
 FORMAT_VERSION = 4
 """Format of a new run directory, recorded in its environment.json. Format 4 has further metrics
-and may have a file `evaluation.safetensors`; before format 3 the accepted rows were a column of
-samples.safetensors."""
+and may have files `evaluation.safetensors` and `panel.json`; before format 3 the accepted rows were
+a column of samples.safetensors."""
+
+PANEL = (0, 1, 2, 5, 9)
+"""Generations whose continuations of one opening stand together; the last one is added."""
 
 FIRST_CALIBRATED = 4
 """The first format whose metrics.json has moments, shape, bounded recall and the gate."""
@@ -94,6 +97,11 @@ def generations_in(run: Path) -> list[int]:
 def finished_ones(run: Path) -> list[int]:
     """Return the numbers of the finished generations in order, whether or not there are gaps."""
     return [g for g in generations_in(run) if finished(run, g)]
+
+
+def panel_generations(count: int) -> list[int]:
+    """Return which of so many generations a panel shows: some of the first ones, and the last."""
+    return [g for g in range(count) if g in PANEL or g == count - 1]
 
 
 def spread_generations(generations: Sequence[int], most: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from imglab.measures import Features
+from imglab.measures import Continuation, Features
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.store import layout, model_folder, reading
@@ -53,6 +53,13 @@ class RunFolder(StoredChain):
     def metrics(self, g: int) -> dict[str, Any]:
         """Return the metrics of generation g."""
         return reading.read_generation(self.root, g)
+
+    def continuation(self, g: int) -> Continuation | None:
+        """Return how generation g continued the opening of the panel; None: it did not."""
+        if not self.path(g, "panel").exists():
+            return None
+        continuation: Continuation = self.read(g, "panel")
+        return continuation
 
     def read(self, g: int, stage: str) -> Any:
         """Return what a stage of generation g returned, as `STAGES` says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab.measures import Features, Measures, NearestReal, RealShown
+from imglab.measures import Continuation, Features, Measures, NearestReal, RealShown
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.store import files, model_folder
@@ -132,6 +132,16 @@ def _read_real(path: Path) -> RealShown:
     return RealShown(load_tensors(path, "data")["data"], words)
 
 
+def _write_continuation(path: Path, panel: Continuation, g: int, origin: Origin | None) -> None:
+    files.write_json(path, asdict(panel))
+
+
+def _read_continuation(path: Path) -> Continuation:
+    keys = tuple(field.name for field in fields(Continuation))
+    content = files.read_json(path, keys)
+    return Continuation(**{key: content[key] for key in keys})
+
+
 def _write_features(path: Path, features: Features, g: int, origin: Origin | None) -> None:
     save_tensors(path, {"features": features.values}, {"extractor": features.extractor})
 
@@ -187,6 +197,7 @@ STAGES: Mapping[str, StageFiles] = {
     "evaluation": StageFiles("evaluation.safetensors", _write_samples, _read_samples),
     "exhibit": StageFiles("exhibit.safetensors", _write_nearest, _read_nearest, beside=WORDS),
     "real": StageFiles("real.safetensors", _write_real, _read_real, beside=REAL_WORDS),
+    "panel": StageFiles("panel.json", _write_continuation, _read_continuation),
     "features": StageFiles("features.safetensors", _write_features, _read_features),
     "accepted": StageFiles("accepted.safetensors", _write_accepted, _read_accepted),
     "metrics": StageFiles("metrics.json", _write_metrics, _read_metrics, beside=PER_SAMPLE),

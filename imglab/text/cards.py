@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imglab.text.settings import BeamSettings, TextModelSettings
+from imglab.text.decoding_settings import BeamSettings
+from imglab.text.settings import TextModelSettings
 
 CODE = """\
 {extra}from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -42,10 +43,18 @@ def text_card(
 def _decoding(settings: TextModelSettings) -> str:
     """Return the arguments of `generate` that decode as the settings say."""
     decoding = settings.decoding
+    penalties = ""
+    if decoding.repetition_penalty != 1:
+        penalties += f", repetition_penalty={decoding.repetition_penalty:g}"
+    if decoding.no_repeat_ngram is not None:
+        penalties += f", no_repeat_ngram_size={decoding.no_repeat_ngram}"
+
     if isinstance(decoding, BeamSettings):
-        return f"num_beams={decoding.beams}, do_sample=False"
+        if decoding.length_penalty is not None:
+            penalties += f", length_penalty={decoding.length_penalty:g}"
+        return f"num_beams={decoding.beams}, do_sample=False{penalties}"
     temperature = decoding.temperature * settings.sampling_bias
     return (
         f"do_sample=True, temperature={temperature:g}, top_k={decoding.top_k or 0}, "
-        f"top_p={decoding.top_p:g}"
+        f"top_p={decoding.top_p:g}{penalties}"
     )

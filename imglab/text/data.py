@@ -13,7 +13,8 @@ from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.hub import make_tokenizer
-from imglab.text.settings import TextSettings
+from imglab.text.openings import real_openings
+from imglab.text.settings import PretrainedTokenizerSettings, TextSettings
 from imglab.training.hub import quiet
 
 
@@ -21,12 +22,14 @@ from imglab.training.hub import quiet
 class RealText:
     """The real data of a text chain: three sets of blocks, int64 [N, block].
 
-    No document is in two of the sets.
+    No document is in two of the sets. `openings`, int64 [M, 2 block], is how documents of the test
+    set begin.
     """
 
     train: Tensor
     test: Tensor
     fresh: Tensor
+    openings: Tensor
     tokenizer: PreTrainedTokenizerBase
 
 
@@ -51,10 +54,13 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         what = "has fewer than two tokens"
         raise InputError(Problem("modality.tokenizer", what, "give another one"))
 
+    begin = _begin_tokens(settings, tokenizer)
+    encoded = _encode(train, tokenizer, begin)
+    held_out = _encode(test, tokenizer, begin)
+
     # Fresh text is the end of the training text.
-    encoded = _encode(train, tokenizer)
     fresh = _take_from_end(encoded, settings.n_fresh * settings.block)
-    documents = {"train": encoded, "test": _encode(test, tokenizer), "fresh": fresh}
+    documents = {"train": encoded, "test": held_out, "fresh": fresh}
     blocks = {name: _cut(part, settings.block) for name, part in documents.items()}
 
     problems = [*_size_problems(documents, blocks, settings)]
@@ -65,6 +71,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         blocks["train"][: settings.n_train],
         blocks["test"][: settings.n_test],
         blocks["fresh"][: settings.n_fresh],
+        real_openings(held_out, blocks["test"]),
         tokenizer,
     )
 
@@ -96,8 +103,26 @@ def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], lis
     return train, test
 
 
-def _encode(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Return the tokens of each document, closed by the end token if the tokenizer has one."""
+def _begin_tokens(settings: TextSettings, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return what stands before each document: what the tokenizer's own call puts before a text."""
+    section = settings.tokenizer
+    if not (isinstance(section, PretrainedTokenizerSettings) and section.begin_tokens):
+        return []
+    called: list[int] = tokenizer("a").input_ids
+    plain: list[int] = tokenizer("a", add_special_tokens=False).input_ids
+    for count in range(len(called)):
+        if called[count : count + len(plain)] == plain:
+            return called[:count]
+    return []
+
+
+def _encode(
+    documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, begin: Sequence[int] = ()
+) -> list[list[int]]:
+    """Return the tokens of each document, closed by the end token if the tokenizer has one.
+
+    begin  tokens that stand before each document
+    """
     end = []
     if tokenizer.eos_token_id is not None:
         end = [tokenizer.eos_token_id]
@@ -107,7 +132,7 @@ def _encode(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> lis
         encoded: list[list[int]] = tokenizer(
             list(documents), add_special_tokens=False, split_special_tokens=True, verbose=False
         )["input_ids"]
-    return [document + end for document in encoded]
+    return [[*begin, *document, *end] for document in encoded]
 
 
 def _take_from_end(documents: list[list[int]], tokens: int) -> list[list[int]]:

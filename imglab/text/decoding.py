@@ -6,13 +6,20 @@ The noise of sampling belongs to each sample.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, PreTrainedModel
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    PreTrainedModel,
+    RepetitionPenaltyLogitsProcessor,
+)
 
+from imglab.text.decoding_settings import BeamSettings
 from imglab.training.hub import quiet
 
 PROBED = 6
@@ -30,6 +37,16 @@ READS_OTHERWISE = (
     NotImplementedError,
 )
 """What networks raise that do not take a key-value cache."""
+
+
+MANY_TOKENS = 8192
+"""Size of a vocabulary from which on top-p looks at the most likely tokens first."""
+
+TOP_TOKENS = 512
+"""How many of them it looks at."""
+
+ROUNDING = 1e-5
+"""Far more than sums of probabilities in fp32 are off."""
 
 
 class Reader(Protocol):
@@ -114,7 +131,7 @@ def sample_tokens(
     top_k: int | None,
     top_p: float,
     ids: int,
-    process: Callable[[Tensor, Tensor], Tensor] | None = None,
+    process: LogitsProcessorList | None = None,
 ) -> Tensor:
     """Continue each prompt by as many tokens as it has uniforms: return int64 [B, T].
 
@@ -124,18 +141,34 @@ def sample_tokens(
     prompts   int64 [B, P]
     uniforms  float [B, T] in [0, 1)
     ids       only the first `ids` tokens of the vocabulary are drawn
-    process   changes their logits first, given the last tokens: a watermark, for instance
+    process   changes their logits first, given all tokens before: penalties, or a watermark. Where
+              it would leave no token to draw, the logits stay as they are
     """
-    drawn = []
+    text = prompts
     tokens = prompts
     for uniform in uniforms.to(prompts.device).unbind(1):
         logits = read(tokens)[:, :ids].float()
-        if process is not None:
-            logits = process(tokens, logits)
+        if process:
+            changed = process(text, logits.clone())
+            nothing_left = changed.isneginf().all(-1, keepdim=True)
+            logits = torch.where(nothing_left, logits, changed)
 
         tokens = invert(logits / temperature, uniform, top_k=top_k, top_p=top_p)[:, None]
-        drawn.append(tokens)
-    return torch.cat(drawn, 1)
+        text = torch.cat([text, tokens], 1)
+    return text[:, prompts.shape[1] :]
+
+
+def penalties(repetition: float, no_repeat_ngram: int | None) -> LogitsProcessorList:
+    """Return what makes tokens that stand in the text before less likely; empty for none.
+
+    They are transformers' own, so that its `generate` decodes alike.
+    """
+    processors = LogitsProcessorList()
+    if repetition != 1:
+        processors.append(RepetitionPenaltyLogitsProcessor(repetition))
+    if no_repeat_ngram is not None:
+        processors.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram))
+    return processors
 
 
 def invert(
@@ -151,7 +184,13 @@ def invert(
     """
     if top_k is None and top_p == 1:
         return _passed(logits.softmax(-1).cumsum(-1, dtype=torch.float64), uniform)
+    if top_k is None and logits.shape[1] >= MANY_TOKENS:
+        return _invert_from_the_top(logits, uniform, top_p)
+    return _invert_sorted(logits, uniform, top_k, top_p)
 
+
+def _invert_sorted(logits: Tensor, uniform: Tensor, top_k: int | None, top_p: float) -> Tensor:
+    """Return what `invert` returns, from the tokens in the order of their probabilities."""
     if top_k:
         likely, order = logits.topk(min(top_k, logits.shape[1]))
     else:
@@ -162,6 +201,32 @@ def invert(
         last = (cumulated < top_p).sum(-1, keepdim=True).clamp(max=cumulated.shape[1] - 1)
         cumulated = torch.minimum(cumulated, cumulated.gather(1, last))
     return order.gather(1, _passed(cumulated, uniform)[:, None]).squeeze(1)
+
+
+def _invert_from_the_top(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
+    """Return the tokens that `_invert_sorted` returns, mostly without sorting the vocabulary.
+
+    The few most likely tokens decide where they hold the mass `top_p` and no sum lies so near to
+    a border that rounding, or the order of equal logits, could matter. Other rows are sorted.
+    """
+    likely, order = logits.topk(TOP_TOKENS)
+    cumulated = (likely - logits.logsumexp(-1, keepdim=True)).exp().cumsum(-1, dtype=torch.float64)
+    last = (cumulated < top_p).sum(-1, keepdim=True).clamp(max=TOP_TOKENS - 1)
+    level = uniform.double()[:, None] * cumulated.gather(1, last)
+    place = (cumulated <= level).sum(-1, keepdim=True).clamp(max=TOP_TOKENS - 2)
+
+    # Equal logits stand next to each other, in an order that sorting need not share.
+    chosen = likely.gather(1, place)
+    tied = likely.gather(1, place + 1) == chosen
+    tied |= (likely.gather(1, (place - 1).clamp(min=0)) == chosen) & (place > 0)
+    distance = torch.minimum((cumulated - top_p).abs(), (cumulated - level).abs())
+    is_sure = (cumulated[:, -1] > top_p) & (distance > ROUNDING).all(-1) & ~tied.squeeze(1)
+
+    tokens = order.gather(1, place).squeeze(1)
+    unsure = (~is_sure).nonzero().squeeze(1)
+    if len(unsure):
+        tokens[unsure] = _invert_sorted(logits[unsure], uniform[unsure], None, top_p)
+    return tokens
 
 
 def _passed(cumulated: Tensor, uniform: Tensor) -> Tensor:
@@ -179,27 +244,35 @@ def search_beams(
     prompts: Tensor,
     length: int,
     *,
-    beams: int,
+    decoding: BeamSettings,
     ids: int,
+    end: int | None = None,
     cached: bool = True,
 ) -> Tensor:
     """Return the most likely continuations that beam search finds, int64 [B, length].
 
-    The token that ends a document is one like any other: text goes on after it.
+    The token that ends a document is one like any other, and text goes on after it, unless there
+    is a length penalty: then it ends a continuation and fills up the rest of its block.
 
     prompts  int64 [B, P]
     ids      only the first `ids` tokens of the vocabulary are drawn
+    end      the token that ends a document; a length penalty needs one
     cached   whether the network reads with a key-value cache (`reads_with_cache`)
     """
+    ending: dict[str, Any] = {"min_new_tokens": length, "pad_token_id": 0}
+    if decoding.length_penalty is not None:
+        ending = {"length_penalty": decoding.length_penalty, "pad_token_id": end}
+        ending["eos_token_id"] = end
     beyond = list(range(ids, network.config.vocab_size))
     plan = GenerationConfig(
         max_new_tokens=length,
-        min_new_tokens=length,
-        num_beams=beams,
+        num_beams=decoding.beams,
         do_sample=False,
-        pad_token_id=0,
         suppress_tokens=beyond or None,
+        repetition_penalty=decoding.repetition_penalty,
+        no_repeat_ngram_size=decoding.no_repeat_ngram or 0,
         use_cache=cached,
+        **ending,
     )
 
     # The network's own defaults would fill in what the plan leaves open.
@@ -212,4 +285,7 @@ def search_beams(
             )
     finally:
         network.generation_config = defaults
-    return tokens[:, prompts.shape[1] :]
+
+    drawn = tokens[:, prompts.shape[1] :]
+    missing = length - drawn.shape[1]
+    return torch.nn.functional.pad(drawn, (0, missing), value=ending["pad_token_id"])

@@ -16,7 +16,7 @@ from imglab import seeds
 from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
-from imglab.measures import Measures
+from imglab.measures import Continuation, Measures
 from imglab.modality import Damage, Extractor, Spec, Split
 from imglab.model import GenerativeModel
 from imglab.samples import Samples, TrainingSet
@@ -29,6 +29,7 @@ from imglab.text.hub import save_tokenizer
 from imglab.text.likelihood import held_out_nats, likelihood_metrics
 from imglab.text.mauve import mauve_metrics
 from imglab.text.model import TokenModality
+from imglab.text.openings import continue_opening, write_panel
 from imglab.text.render import write_sheet
 from imglab.text.sequence_encoder import SequenceEncoder
 from imglab.text.settings import BagOfTokensSettings, SentenceEncoderSettings, TextSettings
@@ -189,10 +190,25 @@ class TextModality(TokenModality):
             files.write_bytes(folder / name, text.encode())
         return names
 
+    def continuation(
+        self, model: GenerativeModel, *, first: Continuation | None, seed: int
+    ) -> Continuation | None:
+        """Let a generation's model continue the held-out opening of median perplexity."""
+        openings = self._text.openings
+        return continue_opening(openings, model, self.tokenizer, first=first, seed=seed)
+
     def render(self, shown: Sequence[Samples], path: Path) -> None:
         """Write the sheet: prompts, and how each generation continued them."""
         pairs = [(samples.condition, samples.data) for samples in shown]
         path.write_text(write_sheet(pairs, self.tokenizer), encoding="utf-8")
+
+    def render_panel(
+        self, shown: Sequence[Samples], panel: Mapping[int, Continuation], path: Path
+    ) -> None:
+        """Write the panel, and below it the sheet."""
+        self.render(shown, path)
+        sheet = path.read_text(encoding="utf-8")
+        path.write_text(f"{write_panel(panel)}\n{sheet}", encoding="utf-8")
 
     def _make_extractor(self, settings: TextSettings) -> Extractor:
         section = settings.extractor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, WatermarkLogitsProcessor
+from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
@@ -18,10 +18,11 @@ from imglab.modality import Modality
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.text.cards import text_card
-from imglab.text.decoding import Reader, sample_tokens, search_beams
+from imglab.text.decoding import Reader, penalties, sample_tokens, search_beams
+from imglab.text.decoding_settings import BeamSettings, SamplingSettings
 from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.scoring import score_tokens
-from imglab.text.settings import BeamSettings, SamplingSettings, TextModelSettings
+from imglab.text.settings import TextModelSettings
 from imglab.text.watermark import watermark_processor
 from imglab.training.devices import device
 from imglab.training.hub import quiet
@@ -74,6 +75,7 @@ class TextModel(GenerativeModel):
                 raise InputError(Problem("model.kind", what, "use it with modality.kind: text"))
             tokenizer = modality.tokenizer
             block = modality.block
+            _check_decoding(settings, tokenizer)
             network = self._open_network(settings, tokenizer, block)
 
         assert tokenizer is not None
@@ -133,7 +135,7 @@ class TextModel(GenerativeModel):
         if conditions is None:
             raise ValueError("a text model continues prompts: it needs conditions")
         settings = self._settings
-        process = self._watermark()
+        process = self._processors()
 
         for first in range(0, len(indices), settings.sampling_batch):
             part = slice(first, first + settings.sampling_batch)
@@ -143,8 +145,9 @@ class TextModel(GenerativeModel):
                     self.network,
                     prompts,
                     self._block,
-                    beams=settings.decoding.beams,
+                    decoding=settings.decoding,
                     ids=len(self._tokenizer),
+                    end=self._tokenizer.eos_token_id,
                     cached=self.cached,
                 )
             else:
@@ -152,17 +155,20 @@ class TextModel(GenerativeModel):
                 tokens = self._sample(prompts, uniforms, settings.decoding, process)
             yield Samples.drawn(tokens.cpu(), conditions[part])
 
-    def _watermark(self) -> WatermarkLogitsProcessor | None:
-        """Return what marks the tokens that are drawn, if the settings ask for a watermark."""
+    def _processors(self) -> LogitsProcessorList:
+        """Return what changes logits before tokens are drawn: penalties, and then a watermark."""
+        decoding = self._settings.decoding
+        processors = penalties(decoding.repetition_penalty, decoding.no_repeat_ngram)
         mark = self._settings.watermark
-        if mark is None:
-            return None
-        return watermark_processor(
-            len(self._tokenizer),
-            key=mark.key,
-            strength=mark.strength,
-            device=self.network.device,
-        )
+        if mark is not None:
+            watermark = watermark_processor(
+                len(self._tokenizer),
+                key=mark.key,
+                strength=mark.strength,
+                device=self.network.device,
+            )
+            processors.append(watermark)
+        return processors
 
     def _uniforms(self, indices: range, seed: int) -> Tensor:
         """Return the noise of each sample's tokens, float32 [B, block] in [0, 1)."""
@@ -174,7 +180,7 @@ class TextModel(GenerativeModel):
         prompts: Tensor,
         uniforms: Tensor,
         decoding: SamplingSettings,
-        process: WatermarkLogitsProcessor | None,
+        process: LogitsProcessorList,
     ) -> Tensor:
         return sample_tokens(
             self.reader(),
@@ -224,6 +230,14 @@ class TextModel(GenerativeModel):
             block=fitted.block,
             training=fitted.training,
         )
+
+
+def _check_decoding(settings: TextModelSettings, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise InputError for a length penalty where no token ends a document."""
+    penalty = getattr(settings.decoding, "length_penalty", None)
+    if penalty is not None and tokenizer.eos_token_id is None:
+        what = "continuations cannot end: the tokenizer has no token that ends a document"
+        raise InputError(Problem("model.decoding.length_penalty", what, "leave it out"))
 
 
 class TextDescription(BaseModel):

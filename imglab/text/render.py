@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab.safe_text import printable
 from imglab.store.layout import spread_generations
+from imglab.text.repeats import REPEATED, repeated_words
 
 WIDTH = 44
 """Characters of a column."""
@@ -21,9 +22,6 @@ COLUMNS = 6
 SEPARATOR = "   "
 LONGEST_RULE = 160
 """Characters of the rule below a sample, at most."""
-
-REPEATED = 3
-"""Words in a row that are marked when they come again in the same continuation."""
 
 OPEN = "["
 CLOSE = "]"
@@ -69,13 +67,7 @@ def _side_by_side(texts: Sequence[str]) -> list[str]:
 def mark_repeats(text: str, n: int = REPEATED) -> str:
     """Put brackets around each run of words whose n-grams occurred in the text before."""
     words = text.split()
-    seen: set[tuple[str, ...]] = set()
-    is_repeated = [False] * len(words)
-    for start in range(len(words) - n + 1):
-        ngram = tuple(words[start : start + n])
-        if ngram in seen:
-            is_repeated[start : start + n] = [True] * n
-        seen.add(ngram)
+    is_repeated = repeated_words(words, n)
 
     # A run begins and ends where a word that is repeated stands beside one that is not.
     before = [False, *is_repeated[:-1]]

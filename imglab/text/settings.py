@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from imglab.config.section import (
-    WATERMARK_KEY,
     BatchSize,
     Count,
     LearningRate,
@@ -18,6 +17,13 @@ from imglab.config.section import (
     Seed,
     TrainingPlan,
     choice,
+    newer_key,
+)
+from imglab.text.decoding_settings import (
+    BeamSettings,
+    DecodingChoice,
+    SamplingSettings,
+    TextWatermarkSettings,
 )
 from imglab.text.source_settings import PydocSource, Source
 
@@ -44,6 +50,9 @@ class PretrainedTokenizerSettings(_OfTheHub):
     """The tokenizer of a model, from the Hugging Face hub or a local folder."""
 
     kind: Literal["pretrained"] = "pretrained"
+    begin_tokens: bool = newer_key(False)
+    """Begin each document with the tokens that the tokenizer puts before any text that it is called
+    on (OPT and Llama have one such token, GPT-2 and SmolLM2 have none)."""
 
 
 class SequenceEncoderSettings(Section):
@@ -139,45 +148,6 @@ class TextSettings(Section):
     mauve: bool = False
     """Also compute MAUVE. This requires the package `mauve-text` (GPL), which is not installed
     with imglab."""
-
-
-class SamplingSettings(Section):
-    """Draw each token from the model's distribution: temperature, then top-k, then top-p."""
-
-    kind: Literal["sampling"] = "sampling"
-    temperature: Annotated[float, Field(ge=0.001, le=100)] = 1.0
-    """Temperature of the distribution; below 1 likely tokens become more likely."""
-    top_k: Annotated[int, Field(ge=1, le=10**7)] | None = None
-    """Draw only from the k most likely tokens; default: from all."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Draw only from the smallest set of tokens whose probabilities sum to p."""
-
-
-class BeamSettings(Section):
-    """Take the most likely continuation that beam search finds; nothing is random."""
-
-    kind: Literal["beam"] = "beam"
-    beams: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Continuations that the search keeps at each token."""
-
-
-class TextWatermarkSettings(Section):
-    """Mark all drawn text by favouring some tokens.
-
-    The key and the previous token choose the part of the vocabulary that is favoured. This is the
-    scheme of Kirchenbauer et al. 2023 (2301.10226), as in transformers.
-    """
-
-    key: Seed = WATERMARK_KEY
-    """Secret number that chooses the favoured tokens; detection needs the same number."""
-    strength: Annotated[float, Field(gt=0, le=100)] = 2.5
-    """delta: what is added to the logits of the favoured quarter of the vocabulary."""
-
-
-if TYPE_CHECKING:
-    DecodingChoice = SamplingSettings | BeamSettings
-else:
-    DecodingChoice = choice(SamplingSettings, BeamSettings)
 
 
 class TextModelSettings(Section):

@@ -220,7 +220,11 @@ OPTIONS = {
     "model.precision": st.sampled_from(["bf16", "auto"]),
     "model.compile": st.booleans(),
     "model.decoding": st.one_of(
-        st.just("beam"), st.fixed_dictionaries({"kind": st.just("sampling"), "top_k": sizes})
+        st.just("beam"),
+        st.fixed_dictionaries({"kind": st.just("beam"), "length_penalty": shares}),
+        st.fixed_dictionaries(
+            {"kind": st.just("sampling"), "top_k": sizes, "no_repeat_ngram": sizes}
+        ),
     ),
     "model.fine_tuning.batch": sizes,
     "model.training.epochs": shares,

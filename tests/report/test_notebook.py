@@ -34,6 +34,15 @@ class TestNotebook:
         assert "data:image/png;base64," in html
         assert "<iframe" in (run._repr_html_() or "")
 
+    def test_a_generation_of_texts_shows_how_it_continues_the_opening(self, finished_runs):
+        from imglab.generation import Generation
+        from imglab.store.reader import RunFolder
+
+        stored = RunFolder(finished_runs["texts"])
+        html = Generation(1, stored.metrics(1), stored)._repr_html_() or ""  # type: ignore[arg-type]
+        assert "real text</b>" in html
+        assert "generation 1</b>" in html
+
     def test_every_class_that_has_a_view_shows_it(self, finished_runs):
         from imglab import Generation, Run, SideBySide, Sweep
         from imglab.report.notebook import VIEWS

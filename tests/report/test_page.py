@@ -59,6 +59,29 @@ class TestPage:
         assert "<img src=x" not in html
         assert data_of(html)["arms"][0]["generations"][2]["words"][0] == evil
 
+    def test_one_opening_is_continued_by_generations_beside_the_real_text(self, copy):
+        run = copy("texts")
+        path = run / "generation_002" / "panel.json"
+        panel = json.loads(path.read_text())
+        path.write_text(json.dumps({**panel, "text": "<b> one two three one two three"}))
+        html = build_page(read_arms([run])).html
+        assert html.count("One held-out opening, continued") == 1
+        assert "&lt;b&gt; one two three <mark>one two three</mark>" in html
+        table = html[html.index('class="continued"') :].partition("</table>")[0]
+        assert [int(g) for g in re.findall(r'data-g="(\d+)"', table)] == [0, 1, 2]
+
+    @pytest.mark.parametrize("content", [None, b"[]", b'{"opening": 1, "real": "", "text": ""}'])
+    def test_without_a_panel_the_rest_is_there(self, copy, content):
+        """Runs of earlier versions have none."""
+        run = copy("texts")
+        path = run / "generation_000" / "panel.json"
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        html = build_page(read_arms([run])).html
+        assert "held-out opening" not in html
+        assert "What they draw" in html
+
     def test_a_run_that_is_not_finished_is_shown_and_marked(self, copy):
         run = copy("replace")
         (run / "generation_002" / "manifest.json").unlink()

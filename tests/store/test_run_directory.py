@@ -20,7 +20,7 @@ def test_layout(whole):
     own = {
         "image": {"grid.png", "exhibit.json"},
         "gaussian": {"scatter.png"},
-        "text": {"sheet.txt", "per_sample.safetensors", "exhibit.json"},
+        "text": {"sheet.txt", "per_sample.safetensors", "exhibit.json", "panel.json"},
     }
     config = load_chain(run / "config.yaml")
     common = {

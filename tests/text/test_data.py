@@ -7,6 +7,7 @@ from pydoc_data.topics import topics
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
@@ -184,6 +185,27 @@ class TestSplit:
         vocabulary = load_real_text(text(source=source)).tokenizer.get_vocab()
         assert not any("zeb" in token for token in vocabulary)
         assert any("word" in token for token in vocabulary)
+
+    @pytest.mark.parametrize("begin_tokens", [False, True])
+    def test_documents_begin_as_the_tokenizers_own_call_does(self, folder, begin_tokens):
+        """Llama's tokenizer, for instance, puts `<s>` before every text that it is called on."""
+        tokenizer = load_real_text(text()).tokenizer
+        tokenizer.add_special_tokens({"bos_token": "<s>"})
+        begin = tokenizer.bos_token_id
+        tokenizer._tokenizer.post_processor = TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", begin)]
+        )
+        tokenizer.save_pretrained(folder / "llama")
+        section = {
+            "kind": "pretrained",
+            "name": str(folder / "llama"),
+            "begin_tokens": begin_tokens,
+        }
+        source = {"kind": "files", "path": str(folder)}
+        stream = load_real_text(text(tokenizer=section, source=source)).train.flatten().tolist()
+        ends = [at for at, token in enumerate(stream[:-1]) if token == tokenizer.eos_token_id]
+        assert {stream[at + 1] == begin for at in ends} == {begin_tokens}
+        assert (stream[0] == begin) == begin_tokens
 
     def test_the_same_settings_give_the_same_tokens(self):
         one, two = load_real_text(text()), load_real_text(text())

@@ -19,14 +19,17 @@ from transformers import (
 
 from imglab import seeds
 from imglab.config.load import validate_config
+from imglab.text import decoding
 from imglab.text.decoding import (
     cached_reader,
     invert,
+    penalties,
     reads_with_cache,
     sample_tokens,
     search_beams,
     whole_reader,
 )
+from imglab.text.decoding_settings import BeamSettings
 from tests.text.models import prompts_of
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT, text_parts
 
@@ -49,6 +52,51 @@ class TestSampling:
         drawn = invert(logits.expand(steps, -1) / temperature, uniform, top_k=top_k, top_p=top_p)
         shares = torch.bincount(drawn, minlength=20) / steps
         assert torch.allclose(shares, expected, atol=2 / steps)
+
+    def test_the_most_likely_tokens_decide_as_the_sorted_vocabulary_does(self):
+        """Also where the distribution is flat, has ties, or holds tokens that cannot come."""
+        generator = torch.Generator().manual_seed(2)
+        noise = torch.randn(24, decoding.MANY_TOKENS, generator=generator)
+        uniform = torch.rand(24, generator=generator)
+        uniform[:2] = torch.tensor([0.0, 1 - 2**-24])
+        forbidden = (noise * 6).masked_fill(noise > 1, -math.inf)
+        for logits in (noise, noise * 8, (noise * 4).round(), forbidden):
+            for top_p in (0.3, 0.95):
+                sorted_first = decoding._invert_sorted(logits, uniform, None, top_p)
+                assert torch.equal(invert(logits, uniform, top_p=top_p), sorted_first)
+
+    def test_penalties_are_those_of_transformers(self):
+        """The text before counts, prompt included; drawn cold, the likeliest token comes."""
+        logits = torch.tensor([[3.0, 2.0, 1.0, -0.5, -1.0]])
+
+        def drawn(prompt, steps, **changes):
+            return sample_tokens(
+                lambda tokens: logits,
+                torch.tensor([prompt]),
+                torch.rand(1, steps),
+                temperature=1e-3,
+                top_k=None,
+                top_p=1.0,
+                ids=5,
+                process=penalties(**{"repetition": 1.0, "no_repeat_ngram": None, **changes}),
+            ).tolist()[0]
+
+        assert drawn([4], 3) == [0, 0, 0]
+        assert drawn([4], 3, repetition=2.0) == [0, 1, 0], "1 and 1.5 compete after both were drawn"
+        assert drawn([4], 5, no_repeat_ngram=2) == [0, 0, 1, 0, 2], "0 0 and 0 1 have been there"
+
+    def test_where_every_token_is_forbidden_the_rule_yields(self):
+        text = sample_tokens(
+            lambda tokens: torch.tensor([[0.0, -math.inf]]),
+            torch.tensor([[0]]),
+            torch.rand(1, 4),
+            temperature=1.0,
+            top_k=None,
+            top_p=1.0,
+            ids=2,
+            process=penalties(1.0, 2),
+        )
+        assert text.tolist() == [[0] * 4]
 
     def test_what_has_no_probability_is_never_drawn(self):
         logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]])
@@ -190,11 +238,32 @@ class TestReading:
             reads_with_cache(tiny("BertConfig", **BERT))
 
 
+@pytest.fixture
+def ending():
+    """A network that always expects token 2, the end of a document."""
+
+    class Ending(OPTForCausalLM):
+        def forward(self, input_ids=None, **kwargs):
+            found = super().forward(input_ids=input_ids, **kwargs)
+            found.logits[..., 2] += 100
+            return found
+
+    config = OPTConfig(
+        vocab_size=300,
+        hidden_size=16,
+        ffn_dim=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        word_embed_proj_dim=16,
+    )
+    return Ending(config).eval()
+
+
 class TestBeams:
     def test_equal_a_search_by_transformers(self, fitted):
         modality, model = fitted
         prompts, network = prompts_of(modality, 6), model.network
-        found = search_beams(network, prompts, 8, beams=3, ids=300)
+        found = search_beams(network, prompts, 8, decoding=BeamSettings(beams=3), ids=300)
         theirs = network.generate(
             prompts,
             attention_mask=torch.ones_like(prompts),
@@ -206,24 +275,60 @@ class TestBeams:
         )
         assert torch.equal(found, theirs[:, 16:])
 
-    def test_go_on_after_the_end_of_a_document(self, fitted):
-        """A network that always expects the end of a document still fills its block."""
-
-        class Ending(OPTForCausalLM):
-            def forward(self, input_ids=None, **kwargs):
-                found = super().forward(input_ids=input_ids, **kwargs)
-                found.logits[..., 2] += 100
-                return found
-
-        config = OPTConfig(
-            vocab_size=300,
-            hidden_size=16,
-            ffn_dim=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            word_embed_proj_dim=16,
+    @pytest.mark.parametrize("penalty", [1.0, 2.0])
+    @pytest.mark.parametrize("ngram", [None, 2])
+    def test_with_penalties_equal_a_search_by_transformers(self, fitted, penalty, ngram):
+        modality, model = fitted
+        prompts, network = prompts_of(modality, 4), model.network
+        plan = BeamSettings(beams=3, repetition_penalty=penalty, no_repeat_ngram=ngram)
+        found = search_beams(network, prompts, 8, decoding=plan, ids=300)
+        theirs = network.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            max_new_tokens=8,
+            num_beams=3,
+            do_sample=False,
+            eos_token_id=None,
+            repetition_penalty=penalty,
+            no_repeat_ngram_size=ngram or 0,
         )
-        found = search_beams(Ending(config).eval(), torch.full((2, 4), 7), 6, beams=2, ids=300)
+        assert torch.equal(found, theirs[:, 16:])
+
+    def test_a_length_penalty_lets_a_continuation_end(self, ending):
+        """The rest of its block is end tokens."""
+        plan = BeamSettings(beams=2, length_penalty=0.0)
+        found = search_beams(ending, torch.full((2, 4), 7), 6, decoding=plan, ids=300, end=2)
+        assert found.tolist() == [[2] * 6] * 2
+
+    def test_a_length_penalty_ranks_as_transformers_does(self, fitted):
+        modality, model = fitted
+        prompts, network = prompts_of(modality, 12), model.network
+        likeliest = search_beams(network, prompts, 8, decoding=BeamSettings(beams=4), ids=300)
+        end = int(likeliest.flatten().mode().values)
+
+        def found(penalty):
+            plan = BeamSettings(beams=4, length_penalty=penalty)
+            return search_beams(network, prompts, 8, decoding=plan, ids=300, end=end)
+
+        theirs = network.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            max_new_tokens=8,
+            num_beams=4,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+            length_penalty=-4.0,
+        )
+        ours = found(-4.0)
+        assert torch.equal(ours[:, : theirs.shape[1] - 16], theirs[:, 16:])
+        assert int((ours == end).sum()) > int((found(4.0) == end).sum()), "it prefers short ones"
+
+    def test_go_on_after_the_end_of_a_document(self, ending):
+        """A network that always expects the end of a document still fills its block."""
+        found = search_beams(
+            ending, torch.full((2, 4), 7), 6, decoding=BeamSettings(beams=2), ids=300
+        )
         assert found.tolist() == [[2] * 6] * 2
 
     def test_of_a_network_without_a_key_value_cache(self):
@@ -235,12 +340,18 @@ class TestBeams:
             context_length=32,
         )
         found = search_beams(
-            network, torch.full((2, 4), 7), 6, beams=2, ids=60, cached=reads_with_cache(network)
+            network,
+            torch.full((2, 4), 7),
+            6,
+            decoding=BeamSettings(beams=2),
+            ids=60,
+            cached=reads_with_cache(network),
         )
         assert found.shape == (2, 6)
 
     def test_leave_the_network_as_it_was(self, fitted):
         modality, model = fitted
         before = model.network.generation_config
-        search_beams(model.network, prompts_of(modality, 2), 4, beams=2, ids=300)
+        prompts = prompts_of(modality, 2)
+        search_beams(model.network, prompts, 4, decoding=BeamSettings(beams=2), ids=300)
         assert model.network.generation_config is before
