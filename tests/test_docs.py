@@ -33,6 +33,7 @@ def test_the_new_modality_keeps_the_contracts(dice):
     exec(dice, {})
 
 
+@pytest.mark.slow
 def test_the_new_modality_runs_and_its_tail_dies(dice, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["imglab", "run", "dice.yaml"])
     with pytest.raises(SystemExit) as end:

@@ -45,6 +45,7 @@ def test_wrong_input_to_a_script_is_one_message(config, monkeypatch, capsys):
         script(monkeypatch, capsys, "run_image_chain.py", "none.yaml")
 
 
+@pytest.mark.slow
 def test_compare_regimes(config, tmp_path, monkeypatch, capsys):
     out = script(monkeypatch, capsys, "compare_regimes.py", config, "--out", "three")
     assert [line.split(":")[0] for line in out.splitlines()[:3]] == [
@@ -67,6 +68,7 @@ def test_run_text_chain(config, tmp_path, monkeypatch, capsys):
     assert shown.isprintable()
 
 
+@pytest.mark.slow
 def test_run_side_by_side(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     both = write(tmp_path, BOTH, "both")
@@ -83,6 +85,7 @@ def test_run_side_by_side(tmp_path, monkeypatch, capsys):
         script(monkeypatch, capsys, "run_side_by_side.py", write(tmp_path, TINY_CHAIN, "one"))
 
 
+@pytest.mark.slow
 def test_compare_decoding(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = write(tmp_path, {**TINY_CHAIN, "model": {"kind": "ngram", "order": 2}}, "text")

@@ -169,6 +169,7 @@ def test_what_could_not_go_on_is_refused_before_anything_is_written(
     assert not (tmp_path / "fork").exists()
 
 
+@pytest.mark.slow
 def test_data_that_were_seen_do_not_count_as_fresh(tmp_path):
     config = write(tmp_path, {**CHAIN, "regime": {"kind": "fresh_data", "fresh": 10}})
     finish(config, tmp_path / "parent")

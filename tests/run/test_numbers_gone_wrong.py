@@ -55,6 +55,7 @@ def numbers(row):
     return json.loads(json.dumps(row, allow_nan=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["Sevens", "Endless", "Largest"])
 def test_samples_that_are_all_alike_none_at_all_or_too_large(lab, tmp_path, model):
     where = "plugged_models" if model == "Sevens" else "run.test_numbers_gone_wrong"

@@ -24,6 +24,7 @@ kind.
 """
 
 
+@pytest.mark.slow
 @ALSO_SLOW
 def test_cut_at_every_event_and_resumed(whole, tmp_path):
     """Closing the generator at any event is a cut at a stage boundary or within a stage."""

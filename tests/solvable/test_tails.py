@@ -65,6 +65,7 @@ def test_extinction_is_for_good():
     assert extinction_times(rows, "x") == {"a": 3, "b": None, "c": 0}
 
 
+@pytest.mark.slow
 def test_rare_classes_are_followed(tmp_path):
     sizes = {"modality": {**TINY_IMAGE["modality"], "n_train": 200, "class_sizes": {"3": 2}}}
     finish(write(tmp_path, {**TINY_IMAGE, **sizes, "samples": 60}), tmp_path / "run")

@@ -19,7 +19,7 @@ from imglab.solvable.gaussian.model import GaussianModel
 from imglab.solvable.gaussian.settings import GaussianDataSettings, GaussianModelSettings
 from imglab.solvable.theory import gaussian
 
-CHAINS, GENERATIONS, N = 300, 20, 20
+CHAINS, GENERATIONS, N = 200, 20, 20
 
 
 class Unmeasured(Measure):
@@ -133,6 +133,7 @@ def test_loop_synthetic_augmentation_settles():
     assert abs(z) < 4, z
 
 
+@pytest.mark.slow
 def test_loop_sliding_window_of_one_is_replace():
     found = fitted_parameters(partial(regimes.sliding_window, window=1))
     assert_agrees(found, gaussian.replace_mle)

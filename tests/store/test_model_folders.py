@@ -97,6 +97,7 @@ def test_a_folder_without_weights_is_named(saved, tmp_path):
         aside.rename(weights)
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_code_is_no_damage(tmp_path):
     modality, model = parts("gaussian")
     finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=1)).save(

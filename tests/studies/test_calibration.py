@@ -193,6 +193,7 @@ def test_pixels_take_fading_for_density(digits):
     assert digits[0]["data", "density", "fade"]["direction"] == 1
 
 
+@pytest.mark.slow
 def test_damage_without_strength_stays_in_the_floor(tmp_path):
     """The null: with next to no damage each metric is where undamaged samples are."""
     reactions, result = calibrate(
@@ -219,6 +220,7 @@ def test_a_bag_of_tokens_sees_repeats_and_is_not_asked_for_order(tmp_path):
     assert reactions["without features", "distinct_1", "shuffle_words"]["direction"] == 0
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_picture_and_json(lab, tmp_path):
     config = write(tmp_path, GAUSSIAN)
     few = ("--splits", 20, "--repeats", 1, "--samples", 40)

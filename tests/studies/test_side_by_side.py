@@ -114,6 +114,7 @@ def test_a_chain_beside_another_is_the_same_as_alone(config, tmp_path, monkeypat
     assert hashes(tmp_path / "both" / "text") == hashes(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_cut(config, tmp_path):
     whole = [
         (name, g.index)
@@ -129,6 +130,7 @@ def test_it_goes_on_where_it_was_cut(config, tmp_path):
     assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_each_chain_computes_with_its_own_threads(config, tmp_path):
     text, vectors = (
         {**BOTH["chains"][name], "threads": n} for name, n in (("text", 1), ("vectors", 2))
@@ -141,6 +143,7 @@ def test_each_chain_computes_with_its_own_threads(config, tmp_path):
     assert found == {"text": 1, "vectors": 2}
 
 
+@pytest.mark.slow
 def test_metrics_of_the_chains_that_have_begun(config, tmp_path, monkeypatch, capsys):
     next(iter(SideBySide.from_file(config, tmp_path / "both").generations()))
     assert imglab(monkeypatch, "metrics", "both") == 0
