@@ -1,4 +1,4 @@
-"""Measure what the README claims, side by side with the public tools.
+"""Measure what docs/benchmarks.md states, side by side with the public tools.
 
     python scripts/benchmark.py                 all benchmarks (about two hours on two cores)
     python scripts/benchmark.py prdc frechet    some of the benchmarks
