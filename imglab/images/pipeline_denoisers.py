@@ -23,7 +23,7 @@ from imglab.images.captured_inputs import captured_inputs_denoiser
 from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser
 from imglab.images.diffusion.drawing import FLOW_SCHEDULERS
 from imglab.images.diffusion.networks import hide_no_labels, shape_of
-from imglab.images.diffusion.noising import Flow, Noising, VariancePreserving
+from imglab.images.diffusion.noising import Flow, FlowOfImages, Noising, VariancePreserving
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.images.text_denoiser import ARCHITECTURES, text_denoiser
 from imglab.modality import Spec
@@ -179,6 +179,10 @@ def _noising(pipeline: DiffusionPipeline) -> Noising:
     if isinstance(scheduler, FLOW_SCHEDULERS):
         if not config.get("invert_sigmas"):
             return Flow(config["num_train_timesteps"])
+    elif config.get("use_flow_sigmas"):
+        flows = {"flow_prediction": Flow, "sample": FlowOfImages}
+        if config.get("prediction_type") in flows:
+            return flows[config["prediction_type"]](config["num_train_timesteps"])
 
     # A scheduler of the DDPM family may have betas of its own.
     elif "beta_schedule" in config and config.get("prediction_type", "epsilon") in PREDICTIONS:

@@ -12,13 +12,17 @@ from imglab.config.section import AUTO, PlugIn, auto_keys
 from imglab.lineage import Lineage
 from imglab.modality import Modality
 from imglab.model import Choice, Tunable
+from imglab.progress import Progress, Stage
 from imglab.run.build import Experiment, build_models
 from imglab.run.cache import RunCache
 from imglab.samples import TrainingSet
 from imglab.store.base import Store
 
+FORMER_LAYOUT = "channels_last"
+"""The memory layout of runs that began before there was a choice, and recorded none."""
 
-def autotune(experiment: Experiment, store: Store, cache: RunCache | None) -> Experiment:
+
+def autotune(experiment: Experiment, store: Store, cache: RunCache | None) -> Stage[Experiment]:
     """Return the experiment with a value for each `auto` of its model's section; the log says why.
 
     cache  runs that share it choose alike: otherwise the speed of a machine would tell them apart
@@ -27,6 +31,8 @@ def autotune(experiment: Experiment, store: Store, cache: RunCache | None) -> Ex
     # Most sections leave nothing open.
     if AUTO not in str(config.model):
         return experiment
+
+    yield Progress("trying what is auto in model", 0, 1)
 
     # The clock of the main process decides for all.
     chosen: dict[str, Choice] = {}
@@ -103,6 +109,28 @@ def settled(section: Any, stored: Any) -> Any:
     pairs = zip(getattr(section, "models", ()), getattr(stored, "models", ()), strict=True)
     members = [settled(member, stored_member) for member, stored_member in pairs]
     update = {key: getattr(stored, key) for key in auto_keys(section)}
+    return section.model_copy(update=_with_members(update, members))
+
+
+def with_layout(section: Any, stored: Any, default: str | None) -> Any:
+    """Return a section with a memory layout where it has that key and leaves it open.
+
+    stored   the same section of the run that goes on, whose layout it takes; None: a new run
+    default  the layout of a new run
+    """
+    if stored is not None and type(stored) is not type(section):
+        return section
+
+    members = []
+    for number, member in enumerate(getattr(section, "models", ())):
+        before = None
+        if stored is not None:
+            before = dict(enumerate(stored.models)).get(number, member)
+        members.append(with_layout(member, before, default))
+
+    update = {}
+    if not isinstance(section, PlugIn) and getattr(section, "layout", default) is None:
+        update["layout"] = getattr(stored, "layout", default)
     return section.model_copy(update=_with_members(update, members))
 
 

@@ -16,7 +16,7 @@ from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem
 from imglab.generation import Generation
 from imglab.loop import chain_events
-from imglab.progress import Progress
+from imglab.progress import Progress, Stage
 from imglab.run.autotune import autotune
 from imglab.run.build import build, build_models, resolved_threads
 from imglab.run.cache import RunCache
@@ -80,7 +80,7 @@ class Run(HasView):
         torch.set_num_threads(resolved_threads(self.experiment.config))
 
         with self._lock() as store:
-            self._resolve(store)
+            yield from self._resolve(store)
             self._record(store)
             self._prepare(store)
             yield from watched(self._chain(store), self._observers(store))
@@ -92,7 +92,7 @@ class Run(HasView):
         files.make_folder(self.folder)
         return DiskStore(self.folder, load_model=self.experiment.load_model)
 
-    def _resolve(self, store: DiskStore) -> None:
+    def _resolve(self, store: DiskStore) -> Stage[None]:
         """Fix what the config leaves open, and check the directory: nobody else can write now."""
         experiment = self.experiment
         with distributed.main_first():
@@ -103,7 +103,7 @@ class Run(HasView):
         if config.model != experiment.config.model:
             experiment = replace(experiment, models=build_models(config, experiment.modality))
         experiment = replace(experiment, config=config)
-        self.experiment = autotune(experiment, store, self._cache)
+        self.experiment = yield from autotune(experiment, store, self._cache)
 
     def _record(self, store: DiskStore) -> None:
         """Write down what the run is made with: config.yaml and environment.json."""

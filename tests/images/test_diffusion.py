@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +11,16 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from imglab import load_model, seeds
+from imglab.check import check_modality
 from imglab.errors import InputError
 from imglab.images.diffusion.drawing import guided
 from imglab.images.diffusion.model import DiffusionModel
-from imglab.images.diffusion.settings import DiffusionSettings
+from imglab.images.diffusion.noising import FlowOfImages
+from imglab.images.diffusion.settings import DiffusionSettings, PipelineSettings
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.modality import ImageModality
 from imglab.images.model_settings import FineTuningSettings, TrainingSettings
+from imglab.images.pipeline_denoisers import denoiser_of
 from imglab.images.settings import ImageSettings
 from imglab.samples import TrainingSet
 from tests.test_check import QUICK
@@ -208,3 +212,84 @@ class TestSampling:
     def test_conditional_needs_conditions(self, digits):
         with pytest.raises(ValueError, match="needs conditions"):
             fitted(digits, class_conditional=True).sample(3, seed=1)
+
+
+DIT = {"kind": "dit", "layers": 1, "width": 16, "heads": 2}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "flow": {"prediction": "flow", "half_life": 0.1},
+    "flow of images in patches": {
+        "prediction": "flow_image",
+        "patch": 2,
+        "class_conditional": True,
+        "layout": "nchw",
+        "precision": "bf16",
+    },
+    "edm": {"prediction": "edm", "sampler": "heun", "loss_weight": "min_snr"},
+    "transformer": {
+        "network": DIT,
+        "patch": 2,
+        "prediction": "flow",
+        "class_conditional": True,
+        "sampling_bias": 0.5,
+        "training": {"images": 64, "batch": 32, "optimizer": "muon", "decay": "linear"},
+    },
+    "transformer without classes": {"network": DIT, "spacing": "karras"},
+}
+
+
+class TestVariants:
+    """Objectives, patches, networks and layouts beside those of version 0.1."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "flow of images in patches",
+            "transformer",
+            *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS),
+        ],
+    )
+    def test_keeps_the_contracts(self, name, digits):
+        settings = {"channels": [8, 8], **QUICK, "steps": 3, **VARIANTS[name]}
+        model = DiffusionModel(DiffusionSettings.model_validate(settings), digits)
+        check_modality(digits, model, train_on=24)
+
+    @pytest.mark.parametrize("name", VARIANTS)
+    def test_the_cards_code_draws_with_diffusers_alone(self, name, digits, tmp_path, monkeypatch):
+        fitted(digits, **{**VARIANTS[name], "steps": 4}).save(tmp_path / "model")
+        card = (tmp_path / "model" / "README.md").read_text()
+        monkeypatch.chdir(tmp_path)
+        exec(re.findall(r"```python\n(.*?)```", card, re.S)[0], {})
+        assert (tmp_path / "sample.png").is_file()
+
+    def test_a_flow_without_patches_is_a_plain_pipeline(self, digits, tmp_path):
+        """It draws with diffusers alone, and the lab trains it as a pretrained one."""
+        fitted(digits, prediction="flow_image").save(tmp_path / "model")
+        pipeline = DiffusionPipeline.from_pretrained(tmp_path / "model")
+        assert type(pipeline).__name__ == "DDPMPipeline"
+        assert type(denoiser_of(pipeline, digits.spec, "{}").noising) is FlowOfImages
+
+    def test_settings_at_their_defaults_are_not_written(self, digits):
+        """So the hash of an older config is what it was."""
+        newer = {"network", "patch", "spacing", "half_life", "noise_levels", "loss_weight"}
+        newer |= {"layout"}
+        assert not newer & set(DiffusionSettings().model_dump())
+        assert not newer & set(PipelineSettings(name="any").model_dump())
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"patch": 3}, "squares of 3 x 3 pixels do not fill an image of 8 x 8"),
+            ({"patch": 4, "channels": [8] * 3}, "but it is 8 x 8 in squares of 4 pixels"),
+            ({"prediction": "flow", "sampler": "ddim"}, "drawn with sampler: dpm-solver"),
+            ({"prediction": "edm", "spacing": "trailing"}, "drawn with spacing: karras"),
+            ({"sampler": "heun", "spacing": "trailing"}, "drawn with spacing: karras"),
+            ({"network": {"kind": "dit", "width": 64, "heads": 5}}, "not a multiple of heads 5"),
+        ],
+    )
+    def test_what_does_not_go_together(self, settings, message, digits):
+        with pytest.raises((InputError, ValueError), match=message):
+            DiffusionModel(DiffusionSettings.model_validate(settings), digits)
+
+    def test_a_pipelines_karras_levels_need_a_solver(self):
+        with pytest.raises(ValueError, match="needs sampler: dpm-solver"):
+            PipelineSettings(name="any", spacing="karras")

@@ -16,10 +16,14 @@ from imglab import Run
 from imglab.config.load import validate_config
 from imglab.errors import InputError
 from imglab.images.diffusion import autotune
+from imglab.images.diffusion.denoiser import memory_format
 from imglab.images.diffusion.settings import DiffusionSettings
 from imglab.model import Choice
+from imglab.run.autotune import with_layout
 from imglab.run.cache import RunCache
+from imglab.run.fork import fork
 from imglab.store.reading import read_generation
+from imglab.training.devices import device, layout_of
 
 CHAIN: dict[str, Any] = {
     "name": "auto",
@@ -90,6 +94,48 @@ def test_a_run_that_goes_on_keeps_it(few, tmp_path, monkeypatch):
     }
     with pytest.raises(InputError, match=r"model\.precision"):
         run(tmp_path / "run", model=other)
+
+
+def test_the_layout_is_that_of_the_device_unless_it_is_measured(few, tmp_path):
+    fixed = {"precision": "fp32", "compile": False, "sampling_batch": 8}
+    plain = run(tmp_path / "plain", model={**CHAIN["model"], **fixed})
+    assert plain.experiment.config.model.layout == layout_of(device())
+
+    chain = run(tmp_path / "run", model={**CHAIN["model"], **fixed, "layout": "auto"})
+    events = list(chain.events())
+    assert events[0].stage == "trying what is auto in model"
+    chosen = chain.experiment.config.model.layout
+    assert chosen in ("nchw", "channels_last")
+    assert "times as fast" in auto_events(tmp_path / "run")["model.layout"]["why"]
+    assert f"layout: {chosen}" in (tmp_path / "run/config.yaml").read_text()
+
+
+def test_a_run_that_began_before_there_was_a_choice_goes_on_with_channels_last(
+    tmp_path, monkeypatch
+):
+    """Such a run has recorded no layout; neither it nor a fork of it changes."""
+    model = {**CHAIN["model"], "precision": "fp32", "compile": False, "sampling_batch": 8}
+    with monkeypatch.context() as earlier:
+        earlier.setattr("imglab.run.resume.layout_of", lambda place: None)
+        list(run(tmp_path / "run", model=model).generations())
+    assert "layout" not in (tmp_path / "run" / "config.yaml").read_text()
+
+    longer = run(tmp_path / "run", model=model, generations=2)
+    assert longer.experiment.config.model.layout is None
+    assert memory_format(longer.experiment.config.model) is torch.channels_last
+
+    branch = fork(f"{tmp_path / 'run'}@0", tmp_path / "fork", changes=["generations=2"])
+    assert branch.experiment.config.model.layout == "channels_last"
+
+
+def test_members_of_a_population_have_a_layout_each():
+    model = {"kind": "population", "models": [CHAIN["model"], {"kind": "vae"}]}
+    section = validate_config({**CHAIN, "model": model}, "test").model
+    begun = with_layout(section, None, "nchw")
+    assert begun.models[0].layout == "nchw"
+    assert begun.models[1] == section.models[1]
+    assert with_layout(section, begun, None) == begun
+    assert with_layout(section, section, None) == section
 
 
 def test_runs_that_share_generation_0_choose_alike(few, tmp_path, monkeypatch):

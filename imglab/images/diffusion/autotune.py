@@ -20,7 +20,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from imglab import seeds
 from imglab.config.section import LoraSettings
 from imglab.errors import first_line
-from imglab.images.diffusion.denoiser import Denoiser
+from imglab.images.diffusion.denoiser import Denoiser, memory_format
 from imglab.images.diffusion.drawing import guided
 from imglab.images.diffusion.fitting import trial_steps
 from imglab.images.diffusion.settings import DenoiserSettings
@@ -35,6 +35,8 @@ TIMED = 4
 
 FASTER = 1.1
 """How many times faster a choice must be to be taken over the exact, or the plain, one."""
+
+LAYOUTS = ("nchw", "channels_last")
 
 WORTH_A_TRIAL = 300.0
 """Seconds of plain training below which compiling is not tried: warming up alone takes a minute."""
@@ -71,6 +73,10 @@ def choices(
     timer = partial(_step_seconds, denoiser, train, plans[0], lora)
 
     # Each choice is measured with those before it.
+    if settings.layout == "auto":
+        chosen["layout"] = _layout(timer, settings)
+        settings = settings.model_copy(update={"layout": chosen["layout"].value})
+
     if settings.precision == "auto":
         chosen["precision"] = _precision(timer, settings)
         settings = settings.model_copy(update={"precision": chosen["precision"].value})
@@ -82,6 +88,25 @@ def choices(
     if settings.sampling_batch == "auto":
         chosen["sampling_batch"] = _sampling_batch(denoiser, settings)
     return chosen
+
+
+def _layout(timer: StepTimer, settings: DenoiserSettings) -> Choice:
+    """Choose the layout of the fastest step, in any precision that is open."""
+    precisions = [settings.precision]
+    if settings.precision == "auto":
+        precisions = ["fp32", "bf16"]
+
+    seconds = {}
+    for name in LAYOUTS:
+        tried = []
+        for precision in precisions:
+            update = {"layout": name, "precision": precision, "compile": False}
+            tried.append(timer(settings.model_copy(update=update))[1])
+        seconds[name] = min(tried)
+
+    best, other = sorted(LAYOUTS, key=seconds.__getitem__)
+    speed = seconds[other] / seconds[best]
+    return Choice(best, f"a step in {best} is {speed:.2f} times as fast as in {other}")
 
 
 def _precision(timer: StepTimer, settings: DenoiserSettings) -> Choice:
@@ -137,7 +162,7 @@ def _step_seconds(
 
 @torch.inference_mode()
 def _sampling_batch(denoiser: Denoiser, settings: DenoiserSettings) -> Choice:
-    denoiser.network.eval().to(device()).to(memory_format=torch.channels_last)
+    denoiser.network.eval().to(device()).to(memory_format=memory_format(settings))
     best = 0
     cheapest = math.inf
 

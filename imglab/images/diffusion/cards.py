@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from imglab.images.diffusion.networks import part_of, shape_of
 from imglab.images.diffusion.settings import DiffusionSettings, PipelineSettings
 
 UNCONDITIONAL = """\
@@ -32,33 +33,81 @@ pipeline.numpy_to_pil((images / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
 """  # noqa: E501 (a card's bytes stay as they are)
 
 
+STEP_BY_STEP = """\
+import torch
+from diffusers import {network}, {scheduler}
+from torchvision.utils import save_image
+
+network = {network}.from_pretrained("{folder}", subfolder="{part}").eval()
+scheduler = {scheduler}.from_pretrained("{folder}", subfolder="scheduler")
+scheduler.set_timesteps({steps})
+labels = {labels}
+images = torch.randn(10, {shape}) * scheduler.init_noise_sigma
+with torch.inference_mode():
+    for time in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(images, time)
+        predicted = network(scaled, time.expand(10), class_labels=labels).sample
+        images = scheduler.step(predicted, time, images).prev_sample
+save_image(torch.pixel_shuffle(images, {patch}) / 2 + 0.5, "sample.png")
+"""
+
+
 def diffusion_card(
     settings: DiffusionSettings,
-    shape: tuple[int, ...],
+    network: Any,
+    scheduler: Any,
     classes: int | None,
     training: Mapping[str, Any],
 ) -> str:
     """Return the text of a card for a diffusion model.
 
-    classes  how many there are if it is class-conditional
+    network    of diffusers, as it is saved; `scheduler` likewise
+    classes    how many there are if it is class-conditional
     """
-    listing = UNCONDITIONAL
     kind = "unconditional"
     if classes:
-        listing = CONDITIONAL
         kind = f"class-conditional ({classes} classes)"
-
-    sides = ", ".join(map(str, shape))
-    code = listing.format(folder="model", steps=settings.steps, classes=classes, shape=sides)
+    code = _listing(settings, network, scheduler, classes)
+    average = f"decay {settings.ema}"
+    if settings.half_life is not None:
+        average = f"half-life {settings.half_life:.1%} of the steps"
 
     return (
         "---\nlibrary_name: diffusers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# A {kind} diffusion model of an imglab chain\n\n"
         f"Fitted on {training.get('samples_seen', 0):,} images seen, {settings.prediction}, with\n"
-        f"a moving average of the weights (decay {settings.ema}). "
+        f"a moving average of the weights ({average}). "
         f"The chain drew with sampling_bias {settings.sampling_bias}; "
         "the code below draws without.\n\n"
         f"```python\n{code}```\n"
+    )
+
+
+def _listing(settings: DiffusionSettings, network: Any, scheduler: Any, classes: int | None) -> str:
+    """Return code that draws: by a plain pipeline of diffusers where that is possible."""
+    part = part_of(settings)
+    keys: dict[str, Any] = {
+        "folder": "model",
+        "steps": settings.steps,
+        "classes": classes,
+        "shape": ", ".join(map(str, shape_of(network))),
+    }
+    if part == "unet" and settings.patch == 1 and settings.prediction != "edm":
+        listing = CONDITIONAL if classes else UNCONDITIONAL
+        return listing.format(**keys)
+
+    labels = "None"
+    if classes:
+        labels = f"torch.arange(10) % {classes}"
+    elif part == "transformer":
+        labels = "torch.zeros(10, dtype=torch.int64)"
+    return STEP_BY_STEP.format(
+        network=type(network).__name__,
+        scheduler=type(scheduler).__name__,
+        part=part,
+        labels=labels,
+        patch=settings.patch,
+        **keys,
     )
 
 

@@ -135,8 +135,9 @@ class Denoising:
         noisy: Tensor = noising.add_noise(clean, noise, times)
         predicted = self.denoiser.predict(network, noisy, times, batch.get("labels"))
         target = noising.target(clean, noise, times)
-        if self.settings.loss_weight == "none":
+        weights = noising.weights(times)
+        if self.settings.loss_weight == "min_snr":
+            weights = noising.min_snr(times, most=MIN_SNR)
+        if weights is None:
             return nn.functional.mse_loss(predicted.float(), target)
-
-        weights = wide(noising.min_snr(times, most=MIN_SNR), target)
-        return (weights * (predicted.float() - target) ** 2).mean()
+        return (wide(weights, target) * (predicted.float() - target) ** 2).mean()

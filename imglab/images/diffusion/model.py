@@ -26,6 +26,7 @@ from imglab.images.diffusion.networks import (
     Size,
     config_differences,
     denoiser_around,
+    empty_network,
     new_network,
     of_patches,
     part_of,
@@ -143,8 +144,8 @@ class DiffusionModel(GenerativeModel):
             raise ValueError(f"a diffusion model cannot start from a {type(start).__name__}")
 
         shape = self._shape or of_patches(shape_of(start.network), self._settings.patch)
-        with torch.device("meta"):
-            expected = plain_config(new_network(self._settings, shape, self._classes).config)
+        network = empty_network(self._settings, shape, self._classes)
+        expected = plain_config(network.config)
         different = config_differences(expected, plain_config(start.network.config))
         if different:
             raise ValueError(f"architecture differs: {', '.join(different)}")
@@ -185,7 +186,9 @@ class DiffusionModel(GenerativeModel):
         }
 
     def card(self) -> str:  # noqa: D102
-        return diffusion_card(self._settings, shape_of(self.network), self._classes, self._training)
+        settings = self._settings
+        scheduler = new_scheduler(settings)
+        return diffusion_card(settings, self.network, scheduler, self._classes, self._training)
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> DiffusionModel:  # noqa: D102
@@ -195,8 +198,7 @@ class DiffusionModel(GenerativeModel):
         shape = of_patches(NetworkConfig.model_validate(saved).shape, fitted.settings.patch)
 
         # Not `from_pretrained`: it would record the path in the config, and so in the next save.
-        with torch.device("meta"):
-            network = new_network(fitted.settings, shape, fitted.classes)
+        network = empty_network(fitted.settings, shape, fitted.classes)
         different = config_differences(saved, plain_config(network.config))
         if different:
             raise ValueError(f"its network differs from its settings: {different[0]}")

@@ -12,6 +12,7 @@ from diffusers.models.embeddings import LabelEmbedding
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from imglab import seeds
 from imglab.errors import Problem
 from imglab.images.diffusion.denoiser import PatchDenoiser, PixelDenoiser
 from imglab.images.diffusion.noising import Noising
@@ -33,6 +34,18 @@ def new_network(
     if isinstance(settings.network, DitSettings):
         return _new_dit(settings.network, shape, classes)
     return _new_unet(settings, shape, classes)
+
+
+def empty_network(
+    settings: DiffusionSettings, shape: tuple[int, ...], classes: int | None
+) -> ModelMixin:
+    """Return a network whose weights are to be filled in; without memory where that is possible."""
+    # Where its tokens lie is no weight of a transformer, and is not saved.
+    place = "meta"
+    if isinstance(settings.network, DitSettings):
+        place = "cpu"
+    with seeds.isolated("weights"), torch.device(place):
+        return new_network(settings, shape, classes)
 
 
 def in_patches(shape: tuple[int, ...], patch: int) -> tuple[int, int, int]:

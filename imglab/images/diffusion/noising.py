@@ -17,6 +17,9 @@ from imglab.images.diffusion.settings import NoiseLevels
 TAIL = 1e-6
 """Share of the noise levels at either end that is left out: the normal distribution has no end."""
 
+LEAST_SHARE = 0.05
+"""Share of noise below which the error of a predicted image counts no more."""
+
 
 class Noising(ABC):
     """Adds noise to clean images, and says what a network should predict.
@@ -55,6 +58,10 @@ class Noising(ABC):
         """Return the images as the network reads them at these times."""
         a, b = self.shares(times)
         return wide(a, clean) * clean + wide(b, noise) * noise
+
+    def weights(self, times: Tensor) -> Tensor | None:
+        """Return the objective's own weights of the squared errors, [N]; None: all count alike."""
+        return None
 
     def min_snr(self, times: Tensor, *, most: float) -> Tensor:
         """Return the weights of the squared errors of what the network predicts, [N].
@@ -176,6 +183,28 @@ class Flow(Noising):
 
     def response(self, a: Tensor, b: Tensor) -> Tensor:  # noqa: D102
         return b
+
+
+class FlowOfImages(Flow):
+    """Rectified flow by a network that predicts the image, with the loss of the flow.
+
+    Where data fill a small part of their space, as strokes on black do, an image is much easier to
+    predict than noise (Li and He 2025, 2511.13720). The error of noise - clean is that of the image
+    over the share of noise, which counts as at least 0.05.
+    """
+
+    def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:  # noqa: D102
+        return clean
+
+    def clean(self, noisy: Tensor, predicted: Tensor, a: Tensor, b: Tensor) -> Tensor:  # noqa: D102
+        return predicted
+
+    def response(self, a: Tensor, b: Tensor) -> Tensor:  # noqa: D102
+        return torch.ones_like(a)
+
+    def weights(self, times: Tensor) -> Tensor:  # noqa: D102
+        share = self.shares(times)[1]
+        return share.clamp(min=LEAST_SHARE) ** -2
 
 
 class Edm(Noising):

@@ -8,18 +8,26 @@ from diffusers import (
     DDPMScheduler,
     DPMSolverMultistepScheduler,
     EDMDPMSolverMultistepScheduler,
-    FlowMatchEulerDiscreteScheduler,
 )
 
 from imglab.images.diffusion.drawing import SAMPLERS
 from imglab.images.diffusion.karras import HIGHEST, LOWEST, KarrasSampler
-from imglab.images.diffusion.noising import Edm, Flow, Noising, VariancePreserving
+from imglab.images.diffusion.noising import (
+    Edm,
+    Flow,
+    FlowOfImages,
+    Noising,
+    VariancePreserving,
+)
 from imglab.images.diffusion.settings import DiffusionSettings, NoiseLevels
 
 TIMESTEPS = 1000
 
 DEVIATION = 0.5
 """Standard deviation of pixels in [-1, 1] that EDM's preconditioning assumes."""
+
+FLOWS = {"flow": "flow_prediction", "flow_image": "sample"}
+"""What diffusers calls the predictions of rectified flow."""
 
 FLOW_LEVELS = NoiseLevels()
 """The noise that rectified flow trains on (Esser et al. 2024, 2403.03206, section 3.1)."""
@@ -32,6 +40,8 @@ def new_noising(settings: DiffusionSettings) -> Noising:
     """Return how noise is added, and what the network predicts."""
     if settings.prediction == "flow":
         return Flow(TIMESTEPS, FLOW_LEVELS)
+    if settings.prediction == "flow_image":
+        return FlowOfImages(TIMESTEPS, FLOW_LEVELS)
     if settings.prediction == "edm":
         return Edm(DEVIATION, EDM_LEVELS)
     return VariancePreserving(DDPMScheduler(**_schedule(settings), clip_sample=False))
@@ -59,8 +69,12 @@ def new_scheduler(settings: DiffusionSettings) -> Any:
 
     It is the lab's sampler where that is one of diffusers, otherwise one for the same objective.
     """
-    if settings.prediction == "flow":
-        return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMESTEPS)
+    if settings.prediction in FLOWS:
+        return DPMSolverMultistepScheduler(
+            num_train_timesteps=TIMESTEPS,
+            prediction_type=FLOWS[settings.prediction],
+            use_flow_sigmas=True,
+        )
     if settings.prediction == "edm":
         return EDMDPMSolverMultistepScheduler(
             sigma_min=LOWEST, sigma_max=HIGHEST, sigma_data=DEVIATION

@@ -19,7 +19,7 @@ Channels = Annotated[
 ]
 
 
-CONTINUOUS = ("flow", "edm")
+CONTINUOUS = ("flow", "flow_image", "edm")
 """Objectives whose noise levels are not those of a schedule."""
 
 
@@ -48,8 +48,8 @@ class DenoiserSettings(Section):
     """Half-life of the average as a share of the steps of a fit, in place of `ema`."""
     noise_levels: NoiseLevels | None = newer_key(None)
     """How much noise training adds. Default: ln(b / a) has mean 0 and deviation 1 for
-    `prediction: flow` (a logit-normal share of noise, Esser et al. 2024), -1.2 and 1.2 for `edm`
-    (Karras et al. 2022); otherwise all times of the noise schedule alike."""
+    `flow` and `flow_image` (a logit-normal share of noise, Esser et al. 2024), -1.2 and 1.2 for
+    `edm` (Karras et al. 2022); otherwise all times of the noise schedule alike."""
     loss_weight: Literal["none", "min_snr"] = newer_key("none")
     """Weight of the squared error at a noise level. `min_snr`: the clean image's error counts by
     the ratio of signal to noise, at most 5 times (Hang et al. 2023, 2303.09556)."""
@@ -130,11 +130,12 @@ class DiffusionSettings(DenoiserSettings):
     """Add self-attention at the lowest resolution."""
     class_conditional: bool = False
     """Train on the class labels, and draw images by class."""
-    prediction: Literal["v_prediction", "epsilon", "flow", "edm"] = "v_prediction"
+    prediction: Literal["v_prediction", "epsilon", "flow", "flow_image", "edm"] = "v_prediction"
     """What the network predicts: velocity (`v_prediction`, Salimans and Ho 2022), noise
     (`epsilon`), the difference of noise and image on the straight line between them (`flow`,
-    rectified flow, Liu et al. 2022), or what preconditioning leaves to it (`edm`, Karras et al.
-    2022, for pixels in [-1, 1] of standard deviation 0.5)."""
+    rectified flow, Liu et al. 2022), the image on that line (`flow_image`, Li and He 2025), or what
+    preconditioning leaves to it (`edm`, Karras et al. 2022, for pixels in [-1, 1] of standard
+    deviation 0.5)."""
     schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
     """Noise schedule of `v_prediction` and `epsilon`: cosine (`squaredcos_cap_v2`) or linear."""
     sampler: Literal["dpm-solver++", "ddim", "ddpm", "heun"] = "dpm-solver++"
@@ -142,8 +143,8 @@ class DiffusionSettings(DenoiserSettings):
     which calls the network twice in each step but the last (Karras et al. 2022)."""
     spacing: Literal["trailing", "karras"] | None = newer_key(None)
     """Noise levels at which the sampler stops: evenly spaced times (`trailing`), or those of Karras
-    et al. 2022 from 80 down to 0.002 (`karras`). Default: `karras` for `heun`, `flow` and `edm`,
-    which know no other, and `trailing` otherwise."""
+    et al. 2022 from 80 down to 0.002 (`karras`). Default: `karras` for `heun`, and for `flow`,
+    `flow_image` and `edm`, which know no other; `trailing` otherwise."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 12
     """Denoising steps for each image drawn."""
     sampling_bias: SamplingBias = 1.0
@@ -161,10 +162,10 @@ class DiffusionSettings(DenoiserSettings):
     def _sampler_fits(self) -> DiffusionSettings:
         has_solver = self.sampler in ("dpm-solver++", "heun")
         if self.on_karras_levels and not has_solver:
-            what = "prediction: flow and edm, and spacing: karras, are drawn"
+            what = f"prediction: {self.prediction}, spacing: karras is drawn"
             raise ValueError(f"{what} with sampler: dpm-solver++ or heun, not {self.sampler}")
         if self.spacing == "trailing" and (self.sampler == "heun" or self.prediction in CONTINUOUS):
-            what = "sampler: heun, and prediction: flow and edm, are drawn"
+            what = f"prediction: {self.prediction}, sampler: {self.sampler} is drawn"
             raise ValueError(f"{what} with spacing: karras, not trailing")
         return self
 
