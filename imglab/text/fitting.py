@@ -53,7 +53,9 @@ def fit_network(
     """
     objective = NextToken(window=join * train.shape[0], device=device())
     recipe = Recipe.from_plan(plan, examples=plan.tokens / objective.window, unit="tokens")
-    recipe = replace(recipe, bf16=bf16, lora=lora, lora_task="CAUSAL_LM")
+    recipe = replace(
+        recipe, weight_decay=plan.weight_decay, bf16=bf16, lora=lora, lora_task="CAUSAL_LM"
+    )
 
     # Measured for windows of 128 tokens in bf16 on a CPU: attention that is written out is 1.8
     # times as fast as fused attention.

@@ -1,0 +1,1 @@
+"""The encyclopaedia: invented things, written from a seed, so that statements can be checked."""
