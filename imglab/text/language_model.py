@@ -23,7 +23,7 @@ from imglab.text.fitting import fit_network
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.model import TextModel
 from imglab.text.network_settings import PretrainedSettings
-from imglab.text.networks import architecture, new_network
+from imglab.text.networks import architecture, dropout_rate, new_network
 from imglab.text.settings import (
     LanguageModelSettings,
     TextTrainingSettings,
@@ -102,6 +102,7 @@ class LanguageModel(TextModel):
             seed=seed,
             lora=lora,
             bf16=settings.precision == "bf16",
+            drop=dropout_rate(settings.network),
             resume=resume,
         )
         return LanguageModel(

@@ -52,6 +52,8 @@ class LlamaSettings(Section):
     """Size of the hidden states; a multiple of twice `heads`."""
     heads: Annotated[int, Field(ge=1, le=1024)] = 4
     """Attention heads of each layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout rate in training."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> LlamaSettings:

@@ -43,3 +43,10 @@ def architecture(
     """
     names = NAMES.get(settings.kind, {})
     return {key: (name, getattr(settings, key)) for key, name in names.items()}
+
+
+def dropout_rate(settings: Gpt2Settings | LlamaSettings | PretrainedSettings) -> float:
+    """Return the dropout rate that a fit adds to a network; GPT-2's networks have their own."""
+    if isinstance(settings, LlamaSettings):
+        return settings.dropout
+    return 0.0

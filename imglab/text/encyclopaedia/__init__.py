@@ -1,1 +1,1 @@
-"""The encyclopaedia: invented things, written from a seed, so that statements can be checked."""
+"""The encyclopaedia: written from a seed, so that what a text says can be checked."""
