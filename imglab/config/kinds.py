@@ -33,7 +33,9 @@ class Kind:
 
 MODALITIES: Mapping[str, Kind] = {
     "image": Kind("imglab.images.settings:ImageSettings", "imglab.images.modality:ImageModality"),
-    "text": Kind("imglab.text.settings:TextSettings", "imglab.text.modality:TextModality"),
+    "text": Kind(
+        "imglab.text.settings:TextSettings", "imglab.text.encyclopaedia_modality:text_modality"
+    ),
     "gaussian": Kind(
         "imglab.solvable.gaussian.settings:GaussianDataSettings",
         "imglab.solvable.gaussian.modality:GaussianModality",

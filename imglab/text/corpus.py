@@ -1,4 +1,4 @@
-"""Real text: documents from CPython's own pages, from files, or from the Hugging Face hub."""
+"""Real text: CPython's own pages, a generated encyclopaedia, files, or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
-from imglab.text.source_settings import FilesSource, HubSource, PydocSource
+from imglab.text.encyclopaedia.articles import articles
+from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
 WHERE = "modality.source"
@@ -35,12 +36,14 @@ class Corpus:
     test: Sequence[str] | None
 
 
-def read_corpus(source: PydocSource | FilesSource | HubSource) -> Corpus:
+def read_corpus(source: Source) -> Corpus:
     """Read a source; InputError where it has no text."""
     if isinstance(source, FilesSource):
         corpus = _read_files(source)
     elif isinstance(source, HubSource):
         corpus = _read_hub(source)
+    elif isinstance(source, EncyclopaediaSource):
+        corpus = Corpus(articles(source), None)
     else:
         corpus = _read_pydoc()
 

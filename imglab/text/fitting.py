@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from imglab.config.section import LoraSettings
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.text.dropout import dropout
 from imglab.text.settings import TextTrainingSettings
 from imglab.training.devices import device
 from imglab.training.fit import Batch, Fitted, fit
@@ -45,15 +46,20 @@ def fit_network(
     seed: int,
     lora: LoraSettings | None = None,
     bf16: bool = False,
+    drop: float = 0.0,
     resume: dict[str, Tensor] | None = None,
 ) -> Stage[Fitted]:
     """Train `network` in place on windows of `join` successive samples.
 
     The budget of the plan counts tokens.
+
+    drop  dropout rate of networks that have none of their own
     """
     objective = NextToken(window=join * train.shape[0], device=device())
     recipe = Recipe.from_plan(plan, examples=plan.tokens / objective.window, unit="tokens")
-    recipe = replace(recipe, bf16=bf16, lora=lora, lora_task="CAUSAL_LM")
+    recipe = replace(
+        recipe, weight_decay=plan.weight_decay, bf16=bf16, lora=lora, lora_task="CAUSAL_LM"
+    )
 
     # Measured for windows of 128 tokens in bf16 on a CPU: attention that is written out is 1.8
     # times as fast as fused attention.
@@ -61,7 +67,8 @@ def fit_network(
     if bf16 and objective.device.type == "cpu":
         network.set_attn_implementation("eager")
 
-    fitting = fit(network, objective, train, recipe, join=join, seed=seed, resume=resume)
-    fitted = yield from fitting
+    with dropout(network, drop):
+        fitting = fit(network, objective, train, recipe, join=join, seed=seed, resume=resume)
+        fitted = yield from fitting
     fitted.network.set_attn_implementation(attention)
     return fitted

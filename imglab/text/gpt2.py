@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
-from imglab.text.settings import Gpt2Settings
+from imglab.text.network_settings import Gpt2Settings
 
 HEAD_WIDTH = 32
 """Dimensions of an attention head of an encoder, unless they do not divide its width."""

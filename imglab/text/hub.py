@@ -14,7 +14,8 @@ from transformers import (
 
 import imglab.text.ngram_network  # noqa: F401 (AutoModelForCausalLM then opens n-gram models)
 from imglab.errors import InputError, Problem
-from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings
+from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings, WordsSettings
+from imglab.text.word_tokenizer import new_word_tokenizer
 from imglab.training.hub import forget_machine, local_name, open_network, opening
 
 DOCUMENT_END = "<|endoftext|>"
@@ -23,11 +24,13 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model
 
 
 def make_tokenizer(
-    settings: BpeSettings | PretrainedTokenizerSettings, documents: list[str]
+    settings: BpeSettings | WordsSettings | PretrainedTokenizerSettings, documents: list[str]
 ) -> PreTrainedTokenizerBase:
     """Train a tokenizer on the real training documents, or open the one that is named."""
     if isinstance(settings, PretrainedTokenizerSettings):
         return open_tokenizer(settings.name, settings.revision, "modality.tokenizer.name")
+    if isinstance(settings, WordsSettings):
+        return new_word_tokenizer(settings, documents, end=DOCUMENT_END)
 
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(

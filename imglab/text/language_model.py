@@ -20,22 +20,18 @@ from imglab.progress import Stage
 from imglab.samples import TrainingSet
 from imglab.text.decoding import Reader, cached_reader, reads_with_cache, whole_reader
 from imglab.text.fitting import fit_network
-from imglab.text.gpt2 import new_gpt2
 from imglab.text.hub import open_model, open_tokenizer, reads_at_most
 from imglab.text.model import TextModel
+from imglab.text.network_settings import PretrainedSettings
+from imglab.text.networks import architecture, dropout_rate, new_network
 from imglab.text.settings import (
-    Gpt2Settings,
     LanguageModelSettings,
-    PretrainedSettings,
     TextTrainingSettings,
 )
 from imglab.training.lora import adapter_problems
 
 NETWORK = "model.network.name"
 """The key that names pretrained weights."""
-
-GPT2_KEYS = {"layers": "n_layer", "width": "n_embd", "heads": "n_head"}
-"""What the keys of `Gpt2Settings` are called in the network's config."""
 
 
 class LanguageModel(TextModel):
@@ -106,6 +102,7 @@ class LanguageModel(TextModel):
             seed=seed,
             lora=lora,
             bf16=settings.precision == "bf16",
+            drop=dropout_rate(settings.network),
             resume=resume,
         )
         return LanguageModel(
@@ -131,13 +128,12 @@ class LanguageModel(TextModel):
         if short:
             raise ValueError(f"its network {short}")
 
-        expected = self._settings.network
+        expected = architecture(self._settings.network)
         different = []
-        if isinstance(expected, Gpt2Settings):
-            for key, name in GPT2_KEYS.items():
-                value = getattr(start.network.config, name, None)
-                if value != getattr(expected, key):
-                    different.append(f"{key} is {value}, expected {getattr(expected, key)}")
+        for key, (name, size) in expected.items():
+            value = getattr(start.network.config, name, None)
+            if value != size:
+                different.append(f"{key} is {value}, expected {size}")
         if different:
             raise ValueError(f"architecture differs: {', '.join(different)}")
         return start
@@ -146,9 +142,9 @@ class LanguageModel(TextModel):
         """Return a network with new weights of this seed."""
         network = self._settings.network
         with seeds.isolated(seed, "weights"):
-            if isinstance(network, Gpt2Settings):
+            if not isinstance(network, PretrainedSettings):
                 positions = _needed_tokens(self._settings, self._block)
-                return new_gpt2(network, self.tokenizer, positions)
+                return new_network(network, self.tokenizer, positions)
             new: PreTrainedModel = AutoModelForCausalLM.from_config(
                 self.network.config, dtype=torch.float32
             )
@@ -204,7 +200,7 @@ def _check_sizes(
         adapted = network
         if adapted is None and not problems:
             with torch.device("meta"):
-                adapted = new_gpt2(settings.network, tokenizer, needed)
+                adapted = new_network(settings.network, tokenizer, needed)
         problems += adapter_problems(settings.lora, adapted)
     if problems:
         raise InputError(problems)

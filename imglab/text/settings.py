@@ -11,7 +11,6 @@ from imglab.config.section import (
     Count,
     LearningRate,
     LoraSettings,
-    PathName,
     PlugIn,
     Section,
     Seed,
@@ -24,6 +23,12 @@ from imglab.text.decoding_settings import (
     DecodingChoice,
     SamplingSettings,
     TextWatermarkSettings,
+)
+from imglab.text.network_settings import (
+    Gpt2Settings,
+    LlamaSettings,
+    OfTheHub,
+    PretrainedSettings,
 )
 from imglab.text.source_settings import PydocSource, Source
 
@@ -39,14 +44,19 @@ class BpeSettings(Section):
     """Number of tokens: 256 bytes, one token that ends a document, and merges."""
 
 
-class _OfTheHub(Section):
-    name: PathName
-    """Name on the Hugging Face hub, or path of a local folder."""
-    revision: str | None = None
-    """Branch, tag or commit on the hub; default: `main`."""
+class WordsSettings(Section):
+    """A tokenizer of whole words: the most frequent ones of the real training documents.
+
+    A token is a word, a number or a punctuation mark; white space is not kept. Other words are read
+    as `<unk>`.
+    """
+
+    kind: Literal["words"] = "words"
+    vocabulary: Annotated[int, Field(ge=16, le=1_000_000)] = 4096
+    """Number of tokens at most: words, one token for all others, one that ends a document."""
 
 
-class PretrainedTokenizerSettings(_OfTheHub):
+class PretrainedTokenizerSettings(OfTheHub):
     """The tokenizer of a model, from the Hugging Face hub or a local folder."""
 
     kind: Literal["pretrained"] = "pretrained"
@@ -95,7 +105,7 @@ class BagOfTokensSettings(Section):
     in their seeds are measured by the same extractor."""
 
 
-class SentenceEncoderSettings(_OfTheHub):
+class SentenceEncoderSettings(OfTheHub):
     """A text encoder (AutoModel) from the Hugging Face hub or a local folder.
 
     The features are the mean of its last hidden states over the tokens.
@@ -105,12 +115,12 @@ class SentenceEncoderSettings(_OfTheHub):
 
 
 if TYPE_CHECKING:
-    TokenizerChoice = BpeSettings | PretrainedTokenizerSettings
+    TokenizerChoice = BpeSettings | WordsSettings | PretrainedTokenizerSettings
     ExtractorChoice = (
         SequenceEncoderSettings | BagOfTokensSettings | SentenceEncoderSettings | PlugIn
     )
 else:
-    TokenizerChoice = choice(BpeSettings, PretrainedTokenizerSettings)
+    TokenizerChoice = choice(BpeSettings, WordsSettings, PretrainedTokenizerSettings)
     ExtractorChoice = choice(
         SequenceEncoderSettings, BagOfTokensSettings, SentenceEncoderSettings, plug_in=True
     )
@@ -174,35 +184,6 @@ class TextModelSettings(Section):
         return self
 
 
-class Gpt2Settings(Section):
-    """A new network of the architecture of GPT-2; the tokenizer determines its vocabulary."""
-
-    kind: Literal["gpt2"] = "gpt2"
-    layers: Annotated[int, Field(ge=1, le=200)] = 2
-    """Transformer layers."""
-    width: Annotated[int, Field(ge=8, le=65_536)] = 128
-    """Size of the hidden states; a multiple of `heads`."""
-    heads: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Attention heads of each layer."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout rate in training."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Gpt2Settings:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        return self
-
-
-class PretrainedSettings(_OfTheHub):
-    """A causal language model of transformers, from the Hugging Face hub or a local folder.
-
-    Its weights must be stored as safetensors.
-    """
-
-    kind: Literal["pretrained"] = "pretrained"
-
-
 class TextTrainingSettings(TrainingPlan):
     """How long and how fast a language model is fitted."""
 
@@ -212,6 +193,9 @@ class TextTrainingSettings(TrainingPlan):
     """Windows in a training batch."""
     learning_rate: LearningRate = 2e-3
     """Largest learning rate of the schedule."""
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = newer_key(0.01)
+    """Weight decay of the optimiser: each step shrinks the weights by this times the learning rate.
+    A text that is read many times asks for more of it (about 1)."""
 
 
 class TextFineTuningSettings(TextTrainingSettings):
@@ -227,7 +211,7 @@ class LanguageModelSettings(TextModelSettings):
     """A causal language model of transformers, new or pretrained."""
 
     kind: Literal["language_model"] = "language_model"
-    network: choice(Gpt2Settings, PretrainedSettings) = Gpt2Settings()  # type: ignore[valid-type]
+    network: choice(Gpt2Settings, LlamaSettings, PretrainedSettings) = Gpt2Settings()  # type: ignore[valid-type]
     """The network of the model."""
     window: Annotated[int, Field(ge=4, le=10**6)] = 128
     """Tokens of a training example, which joins successive samples of the training set; a multiple

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from imglab.config.section import PathName, Section, choice
+from imglab.config.section import PathName, Section, Seed, choice
 
 
 class PydocSource(Section):
@@ -16,6 +16,32 @@ class PydocSource(Section):
     """
 
     kind: Literal["pydoc"] = "pydoc"
+
+
+class EncyclopaediaSource(Section):
+    """A generated encyclopaedia: short articles on places, buildings, people and animals.
+
+    All of them are invented from a seed, so each statement of a text can be checked, and the text
+    is the work of nobody else. Some things have many articles and many have few (Zipf's law).
+    """
+
+    kind: Literal["encyclopaedia"] = "encyclopaedia"
+    things: Annotated[int, Field(ge=12, le=4000)] = 120
+    """How many places, buildings, people and animals there are, in equal parts."""
+    articles: Annotated[int, Field(ge=24, le=1_000_000)] = 1500
+    """How many articles there are; each thing has at least one."""
+    zipf: Annotated[float, Field(ge=0, le=3)] = 1.0
+    """Exponent of Zipf's law: the thing of rank r has articles in proportion to r^-zipf."""
+    seed: Seed = 0
+    """Seed of the things, of what is true of them, and of the articles."""
+
+    @model_validator(mode="after")
+    def _all_have_articles(self) -> EncyclopaediaSource:
+        if self.articles < self.things:
+            raise ValueError(
+                f"{self.articles} articles are fewer than the {self.things} things: each has one"
+            )
+        return self
 
 
 class _Documents(Section):
@@ -56,6 +82,6 @@ class HubSource(_Documents):
 
 
 if TYPE_CHECKING:
-    Source = PydocSource | FilesSource | HubSource
+    Source = PydocSource | EncyclopaediaSource | FilesSource | HubSource
 else:
-    Source = choice(PydocSource, FilesSource, HubSource)
+    Source = choice(PydocSource, EncyclopaediaSource, FilesSource, HubSource)

@@ -1,0 +1,1 @@
+"""The encyclopaedia: written from a seed, so that what a text says can be checked."""
