@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from imglab.safe_text import printable
 from imglab.text.decoding_settings import BeamSettings
 from imglab.text.settings import TextModelSettings
 
@@ -17,20 +18,42 @@ tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
 print(tokenizer.decode(tokens[0]))
 """  # noqa: E501 (a card's bytes stay as they are)
 
+ADAPTED = """\
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained(BASE)  # the folder, or the name on the hub, of {base}
+model, tokenizer = PeftModel.from_pretrained(base, "model"), AutoTokenizer.from_pretrained("model")
+prompt = tokenizer("The statement", return_tensors="pt", add_special_tokens=False)
+tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
+print(tokenizer.decode(tokens[0]))
+"""
+
 NGRAM_IMPORT = "import imglab.text.ngram_network  # makes the n-gram model known to transformers\n"
 
 
 def text_card(
-    kind: str, settings: TextModelSettings, block: int, training: Mapping[str, Any]
+    kind: str,
+    settings: TextModelSettings,
+    block: int,
+    training: Mapping[str, Any],
+    base: str | None = None,
 ) -> str:
-    """Return the text of a card for a text model."""
+    """Return the text of a card for a text model.
+
+    base  the name of the pretrained model whose adapters the folder holds; None: it is a whole one
+    """
     extra = ""
     title = "A language model of an imglab chain"
     if kind == "ngram":
         extra = NGRAM_IMPORT
         title = "An n-gram model of an imglab chain"
 
-    code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
+    if base is None:
+        code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
+    else:
+        title = f"Adapters for {printable(base)}, a language model of an imglab chain"
+        code = ADAPTED.format(base=repr(base), block=block, decoding=_decoding(settings))
     return (
         "---\nlibrary_name: transformers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# {title}\n\n"

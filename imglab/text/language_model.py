@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,20 +21,23 @@ from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
 from imglab.progress import Stage
 from imglab.samples import TrainingSet
+from imglab.text.cards import text_card
 from imglab.text.decoding import Reader, cached_reader, reads_with_cache, whole_reader
 from imglab.text.fitting import fit_network
-from imglab.text.hub import open_model, open_tokenizer, reads_at_most
-from imglab.text.model import TextModel
+from imglab.text.hub import open_tokenizer, reads_at_most, save_tokenizer
+from imglab.text.model import TextDescription, TextModel
 from imglab.text.network_settings import PretrainedSettings
 from imglab.text.networks import architecture, dropout_rate, new_network
+from imglab.text.pretrained import NETWORK, Base, describe_base, open_adapted, open_pretrained
 from imglab.text.settings import (
     LanguageModelSettings,
     TextTrainingSettings,
 )
-from imglab.training.lora import adapter_problems
+from imglab.training.fit import Fitted
+from imglab.training.lora import Adapters, adapter_problems
 
-NETWORK = "model.network.name"
-"""The key that names pretrained weights."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class LanguageModel(TextModel):
@@ -40,6 +46,9 @@ class LanguageModel(TextModel):
     kind = "language_model"
     _settings: LanguageModelSettings
     settings_class = LanguageModelSettings
+    _adapters: Adapters | None = None
+    _base: Base | None = None
+    """The pretrained network that the adapters belong to; None: none is stored elsewhere."""
 
     @staticmethod
     def _open_network(
@@ -47,7 +56,7 @@ class LanguageModel(TextModel):
     ) -> PreTrainedModel | None:
         network = None
         if isinstance(settings.network, PretrainedSettings):
-            network = _open_pretrained(settings.network, tokenizer)
+            network = open_pretrained(settings.network, tokenizer)
         _check_sizes(settings, network, tokenizer, block)
         return network
 
@@ -105,13 +114,69 @@ class LanguageModel(TextModel):
             drop=dropout_rate(settings.network),
             resume=resume,
         )
-        return LanguageModel(
-            settings,
+        return self._around(fitted, start)
+
+    def _around(self, fitted: Fitted, start: GenerativeModel | None) -> LanguageModel:
+        """Return a model like this one around what a fit from `start` came to."""
+        model = LanguageModel(
+            self._settings,
             network=fitted.network,
             tokenizer=self.tokenizer,
             block=self._block,
             training=fitted.training,
         )
+        # Adapters on weights that lie nowhere else are stored merged into those.
+        if isinstance(start, LanguageModel) and fitted.adapters is not None:
+            model._base = start._described_base()
+            model._adapters = fitted.adapters
+        return model
+
+    def _described_base(self) -> Base | None:
+        """Name the pretrained network that this model is; None for a model that was fitted."""
+        network = self._settings.network
+        if self.training or not isinstance(network, PretrainedSettings):
+            return None
+        return describe_base(self.network, network.name, network.revision)
+
+    def write_weights(self, path: Path) -> None:
+        """Write the network and its tokenizer, or adapters where their base lies elsewhere."""
+        if self._adapters is None or self._base is None:
+            super().write_weights(path)
+            return
+        path.mkdir()
+        self._adapters.save(path, self._base.name, self._base.revision)
+        save_tokenizer(self.tokenizer, path)
+
+    def description(self) -> Mapping[str, Any]:  # noqa: D102
+        if self._base is None:
+            return super().description()
+        return {**super().description(), "base": self._base.model_dump()}
+
+    def card(self) -> str:  # noqa: D102
+        base = None
+        if self._base is not None:
+            base = self._base.name
+        return text_card(self.kind, self._settings, self._block, self._training, base)
+
+    @classmethod
+    def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
+        fitted = TextDescription.model_validate(description)
+        settings = LanguageModelSettings.model_validate(fitted.settings)
+        if "base" not in description or settings.lora is None:
+            return super().restore(description, path)
+
+        base = Base.model_validate(description["base"])
+        network, adapters = open_adapted(base, settings.lora, path)
+        model = cls(
+            settings,
+            network=network,
+            tokenizer=open_tokenizer(str(path), None, str(path)),
+            block=fitted.block,
+            training=fitted.training,
+        )
+        model._adapters = adapters
+        model._base = base
+        return model
 
     def check_start(self, start: GenerativeModel) -> LanguageModel:
         """Raise ValueError unless `start` can be fine-tuned in this model's place.
@@ -151,23 +216,6 @@ class LanguageModel(TextModel):
             return new
 
 
-def _open_pretrained(
-    settings: PretrainedSettings, tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedModel:
-    """Open the pretrained network that the settings name.
-
-    Raises InputError unless it is causal and reads the tokens of the tokenizer.
-    """
-    network = open_model(settings.name, settings.revision, NETWORK)
-    try:
-        reads_with_cache(network)
-    except ValueError as error:
-        what = f"{settings.name!r}: {error}"
-        raise InputError(Problem(NETWORK, what, "name a causal language model")) from error
-    _check_tokenizer(settings, network, tokenizer)
-    return network
-
-
 def _check_sizes(
     settings: LanguageModelSettings,
     network: PreTrainedModel | None,
@@ -204,23 +252,6 @@ def _check_sizes(
         problems += adapter_problems(settings.lora, adapted)
     if problems:
         raise InputError(problems)
-
-
-def _check_tokenizer(
-    settings: PretrainedSettings, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    """Raise InputError unless the text is written in the tokens that the network reads."""
-    expected = open_tokenizer(settings.name, settings.revision, NETWORK)
-    if expected.get_vocab() != tokenizer.get_vocab():
-        sizes = f"{len(tokenizer)} tokens, {len(expected)} in {settings.name!r}"
-        remedy = f"use {{kind: pretrained, name: {settings.name}}}"
-        what = f"is not that of the network: {sizes}"
-        raise InputError(Problem("modality.tokenizer", what, remedy))
-
-    size = network.config.vocab_size
-    if size < len(tokenizer):
-        what = f"the network reads {size} tokens, its tokenizer has {len(tokenizer)}"
-        raise InputError(Problem(NETWORK, what, "resize its embeddings and save it again"))
 
 
 def _needed_tokens(settings: LanguageModelSettings, block: int) -> int:

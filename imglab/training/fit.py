@@ -20,7 +20,7 @@ from imglab.samples import Samples, TrainingSet
 from imglab.training.batches import Batches, check_batch
 from imglab.training.checkpoint import fit_state, restore_fit
 from imglab.training.devices import forget_compiled, join_processes, new_accelerator, unwrap
-from imglab.training.lora import merge_adapters, with_adapters
+from imglab.training.lora import Adapters, merge_adapters, with_adapters
 from imglab.training.optimizer import new_optimizer
 from imglab.training.recipe import Recipe
 from imglab.training.sharding import full_tensor, gather_model, shard_model
@@ -63,11 +63,15 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted network, how many samples it has seen, and the unit of the budget it was given."""
+    """A fitted network, how many samples it has seen, and the unit of the budget it was given.
+
+    adapters  those that were trained and then merged into the network, apart from it, if any were
+    """
 
     network: Any
     samples_seen: int
     budget: str
+    adapters: Adapters | None = None
 
     @property
     def training(self) -> dict[str, Any]:
@@ -113,7 +117,8 @@ def fit(
         state = partial(trainer.state, step + 1)
         yield Progress("fit", (step + 1) * samples, steps * samples, _mean(loss), state)
 
-    return Fitted(trainer.finish(), steps * samples, recipe.budget)
+    fitted, adapters = trainer.finish()
+    return Fitted(fitted, steps * samples, recipe.budget, adapters)
 
 
 class Trainer:
@@ -240,17 +245,19 @@ class Trainer:
             tensors[f"average.{number}"] = tensor
         return tensors
 
-    def finish(self) -> nn.Module:
-        """Return the fitted, whole network; its weights are their average where there is one."""
+    def finish(self) -> tuple[nn.Module, Adapters | None]:
+        """Return the whole network, its weights averaged where asked, and any adapters in it."""
         if self._average is not None:
             self._average.copy_to(self._weights.values())
 
         network = gather_model(unwrap(self._accelerator, self._network), self._whole)
         if self._recipe.compile:
             forget_compiled(network)
-        if self._recipe.lora is not None:
-            network = merge_adapters(network)
-        return network.eval()
+        if self._recipe.lora is None:
+            return network.eval(), None
+
+        adapters = Adapters.of(network)
+        return merge_adapters(network).eval(), adapters
 
 
 def _prepare_network(network: nn.Module, recipe: Recipe, seed: int) -> nn.Module:

@@ -135,15 +135,15 @@ def fill_network(network: Network, path: Path) -> Network:
     Raises ValueError unless names, shapes and dtypes of the weights are those of the network.
     """
     weights = load_file(path)
-    check_layout(weights, network, path.name)
+    check_layout(weights, network.state_dict(), path.name)
     copies = {name: tensor.clone() for name, tensor in weights.items()}
     network.load_state_dict(copies, assign=True)
     return network.eval()
 
 
-def check_layout(weights: Mapping[str, Tensor], network: nn.Module, file: str) -> None:
-    """Raise ValueError unless the weights in a file have the network's names, shapes and dtypes."""
-    if layout(weights) != layout(network.state_dict()):
+def check_layout(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: str) -> None:
+    """Raise ValueError unless the weights in a file have the expected names, shapes and dtypes."""
+    if layout(weights) != layout(expected):
         raise ValueError(f"{file} holds the weights of another network")
 
 

@@ -3,17 +3,87 @@
 from __future__ import annotations
 
 import copy
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from imglab import seeds
 from imglab.config.section import LoraSettings
 from imglab.errors import Problem, first_line, nearest
+from imglab.training.folders import ADAPTER, check_layout
 from imglab.training.hub import missing_package, quiet
 
 WHERE = "model.lora"
 TARGETS = f"{WHERE}.targets"
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Fitted adapters apart from the network that they were trained around.
+
+    config   what `peft` needs to put them around that network, as JSON values
+    weights  their tensors, by the names that `peft` gives them in a file
+    """
+
+    config: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, network: nn.Module) -> Adapters:
+        """Copy the adapters of what `with_adapters` returned."""
+        import peft
+
+        described: Any = network.peft_config["default"].to_dict()  # type: ignore[index, union-attr]
+        tensors = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return cls({key: _plain(value) for key, value in described.items()}, weights)
+
+    def save(self, folder: Path, base: str, revision: str | None) -> None:
+        """Write them into an existing folder, in the form of `peft`, with the name of their base.
+
+        The same adapters give the same bytes.
+        """
+        names = {"base_model_name_or_path": base, "revision": revision, "inference_mode": True}
+        text = json.dumps({**self.config, **names}, indent=2, sort_keys=True)
+        (folder / ADAPTER).write_text(text + "\n", encoding="utf-8")
+        save_file(
+            {name: each.contiguous() for name, each in self.weights.items()}, folder / WEIGHTS
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of `peft`'s config as JSON has it: sets in order, kinds by their names."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    return value
+
+
+def add_adapters(
+    network: nn.Module, lora: LoraSettings, folder: Path, task: str | None = None
+) -> tuple[nn.Module, Adapters]:
+    """Put the adapters in `folder` around a network and merge them; return both.
+
+    How they are made follows from `lora`, not from the folder. ValueError unless their names,
+    shapes and dtypes are those that `lora` gives to this network.
+    """
+    import peft
+
+    weights = load_file(folder / WEIGHTS)
+    adapted = with_adapters(network, lora, 0, task)
+    check_layout(weights, Adapters.of(adapted).weights, WEIGHTS)
+    peft.set_peft_model_state_dict(adapted, weights)
+    adapters = Adapters.of(adapted)
+    return merge_adapters(adapted), adapters
 
 
 def with_adapters(

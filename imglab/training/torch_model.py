@@ -216,7 +216,7 @@ class TorchModel(GenerativeModel, Generic[Network]):
 
         with seeds.isolated("weights"):
             network = model.new_network(fitted.shape)
-        check_layout(weights, network, WEIGHTS)
+        check_layout(weights, network.state_dict(), WEIGHTS)
         network.load_state_dict(weights)
         return model._around(network.eval().to(device()), fitted.shape, fitted.training)
 

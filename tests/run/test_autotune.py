@@ -124,14 +124,14 @@ def test_a_run_that_began_before_there_was_a_choice_goes_on_with_channels_last(
     assert longer.experiment.config.model.layout is None
     assert memory_format(longer.experiment.config.model) is torch.channels_last
 
-    branch = fork(f"{tmp_path / 'run'}@0", tmp_path / "fork", changes=["generations=2"])
+    branch: Any = fork(f"{tmp_path / 'run'}@0", tmp_path / "fork", changes=["generations=2"])
     assert branch.experiment.config.model.layout == "channels_last"
 
 
 def test_members_of_a_population_have_a_layout_each():
     model = {"kind": "population", "models": [CHAIN["model"], {"kind": "vae"}]}
-    section = validate_config({**CHAIN, "model": model}, "test").model
-    begun = with_layout(section, None, "nchw")
+    section: Any = validate_config({**CHAIN, "model": model}, "test").model
+    begun: Any = with_layout(section, None, "nchw")
     assert begun.models[0].layout == "nchw"
     assert begun.models[1] == section.models[1]
     assert with_layout(section, begun, None) == begun

@@ -12,7 +12,6 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
-    OPTConfig,
     OPTForCausalLM,
     T5Config,
     T5Model,
@@ -24,34 +23,8 @@ from imglab.run.build import build
 from imglab.run.run import Run
 from imglab.samples import Samples, TrainingSet
 from imglab.text.model import TextModel
+from tests.text.models import pretrained
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT, finish, text_parts
-
-
-@pytest.fixture(scope="module")
-def opt(tmp_path_factory):
-    """A tiny OPT with its tokenizer, as `save_pretrained` leaves them; it knows more tokens than
-    the tokenizer has.
-    """
-    folder = tmp_path_factory.mktemp("opt")
-    modality, _ = text_parts()
-    modality.tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    OPTForCausalLM(
-        OPTConfig(
-            vocab_size=304,
-            hidden_size=16,
-            ffn_dim=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=64,
-            word_embed_proj_dim=16,
-        )
-    ).save_pretrained(folder)
-    return folder
-
-
-def pretrained(folder, **changes):
-    return {"network": {"kind": "pretrained", "name": str(folder)}, "window": 16, **changes}
 
 
 class TestPretrained:
