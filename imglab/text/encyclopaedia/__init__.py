@@ -1,1 +1,1 @@
-"""The encyclopaedia: written from a seed, so that what texts say can be checked."""
+"""The encyclopaedia: written from a seed, so that texts can be checked."""
