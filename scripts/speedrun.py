@@ -1,7 +1,7 @@
 """How good an image model gets in a fixed number of seconds of computing.
 
     python scripts/speedrun.py                                    # every row, on 5,000 digits
-    python scripts/speedrun.py flow edm --seconds 60 --seeds 3
+    python scripts/speedrun.py image edm --seconds 60 --seeds 3
     python scripts/speedrun.py --data cifar10.npz --out cifar10.json
 
 Each row trains for as many CPU-seconds of one thread as the others (on a GPU: seconds), draws, and

@@ -41,27 +41,27 @@ COMMON: Mapping[str, Any] = {
 }
 """What the lab's rows share; a row changes what it is about."""
 
+IMAGE: Mapping[str, Any] = {"prediction": "flow_image"}
+
 TRANSFORMER: Mapping[str, Any] = {
-    "prediction": "flow",
+    **IMAGE,
     "network": {"kind": "dit", "layers": 4, "width": 128, "heads": 4},
 }
 
 MUON = {**COMMON["training"], "optimizer": "muon"}
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
+    "image": IMAGE,
+    "image, no classes": {**IMAGE, "class_conditional": False},
+    "image, no patches": {**IMAGE, "patch": 1},
+    "image, half the batch": {**IMAGE, "training": {**COMMON["training"], "batch": 64}},
     "flow": {"prediction": "flow"},
-    "flow, unconditional": {"prediction": "flow", "class_conditional": False},
-    "flow, pixels": {"prediction": "flow", "patch": 1},
-    "flow, half the batch": {
-        "prediction": "flow",
-        "training": {**COMMON["training"], "batch": 64},
-    },
     "edm": {"prediction": "edm"},
     "v": {"prediction": "v_prediction", "spacing": "karras"},
     "v, min-SNR": {"prediction": "v_prediction", "spacing": "karras", "loss_weight": "min_snr"},
     "epsilon": {"prediction": "epsilon", "spacing": "karras"},
-    "flow, transformer": TRANSFORMER,
-    "flow, transformer, Muon": {**TRANSFORMER, "training": MUON},
+    "image, transformer": TRANSFORMER,
+    "image, transformer, Muon": {**TRANSFORMER, "training": MUON},
 }
 
 
