@@ -345,8 +345,8 @@ def test_the_real_model_reads_english(lab, tmp_path, shared_data):
     windows = torch.nn.functional.pad(tokens[: 60 * 64].view(60, 64), (1, 0), value=0)
     with torch.inference_mode():
         guesses = network(windows[:, :-1]).logits.log_softmax(-1)
-    told = guesses.gather(-1, windows[:, 1:, None])[:, 1:]
-    assert 30 < float((-told.mean()).exp()) < 40
+    scores = guesses.gather(-1, windows[:, 1:, None])[:, 1:]
+    assert 30 < float((-scores.mean()).exp()) < 40
 
 
 def real_paragraphs(path: Path) -> str:
