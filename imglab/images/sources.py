@@ -13,6 +13,7 @@ import torch
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.images.emoji import read_emoji
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.npz import read_npz
@@ -20,6 +21,7 @@ from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import (
     CaptionedFolderSource,
     DigitsSource,
+    EmojiSource,
     Mnist5kSource,
     NpzSource,
     TorchvisionSource,
@@ -52,6 +54,8 @@ def read_source(settings: ImageSettings) -> SourceImages:
         return read_torchvision(source, settings.size)
     if isinstance(source, CaptionedFolderSource):
         return read_captioned_folder(source, settings.size)
+    if isinstance(source, EmojiSource):
+        return read_emoji(source, settings)
     return read_folder(source, settings.size)
 
 

