@@ -22,8 +22,8 @@ SCORED = 1_000
 def bench_diffusion_quality() -> Rows:
     """Digits at one Fréchet distance: drawing from one network, and whole generations.
 
-    The network of configs/image_digits.yaml sees 128,000 images and draws 1,000 in 12 steps, for
-    three seeds. The peer draws from the same network in the pipeline's default 1,000 steps.
+    The network of configs/image_digits_8x8.yaml sees 128,000 images and draws 1,000 in 12 steps,
+    for three seeds. The peer draws from the same network in the pipeline's default 1,000 steps.
     Diffusers' example also trains a network of the same layers on as many images, its pipeline
     draws, and torchmetrics and prdc score. A generation of 5,000 is timed once, with seed 0: the
     peer draws for a quarter of an hour.
@@ -47,7 +47,7 @@ class Comparison:
     def __init__(self) -> None:
         import imglab
 
-        config = ROOT / "configs" / "image_digits.yaml"
+        config = ROOT / "configs" / "image_digits_8x8.yaml"
         experiment = imglab.Run.from_file(config, scratch() / "run").experiment
         self._modality = experiment.modality
         self._modality.prepare(scratch())

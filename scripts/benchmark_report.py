@@ -74,7 +74,7 @@ def _run_one_generation(folder: Path) -> Path:
     import imglab
 
     changes = ["generations=1", "model.training.images=6400", "modality.extractor.images=6400"]
-    run = imglab.Run.from_file(ROOT / "configs" / "image_digits.yaml", folder, changes)
+    run = imglab.Run.from_file(ROOT / "configs" / "image_digits_8x8.yaml", folder, changes)
     for _ in run.generations():
         pass
     return folder

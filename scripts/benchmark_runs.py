@@ -22,7 +22,7 @@ def bench_text() -> Rows:
 
 def bench_digits() -> Rows:
     """The main image config as a whole process: time, memory and the share spent outside stages."""
-    return whole_run("image_digits", "digits", most_seconds=240, most_memory=1536)
+    return whole_run("image_digits", "digits", most_seconds=300, most_memory=1536)
 
 
 def whole_run(config: str, name: str, *, most_seconds: float, most_memory: float) -> Rows:

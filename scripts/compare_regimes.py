@@ -1,6 +1,6 @@
 """Run one config under several regimes and draw their metrics in one figure.
 
-It shows what real data buy: python scripts/compare_regimes.py configs/image_digits.yaml
+It shows what real data buy: python scripts/compare_regimes.py configs/image_digits_8x8.yaml
 """
 
 import argparse
@@ -22,7 +22,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", nargs="?", default="configs/image_digits.yaml")
+    parser.add_argument("config", nargs="?", default="configs/image_digits_8x8.yaml")
     parser.add_argument("--out", type=Path, default=Path("runs/regimes"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     return parser.parse_args()

@@ -32,7 +32,7 @@ def test_a_chain_that_loses_structure():
 
 
 def test_recall_that_falls_with_the_variance_alone_is_no_lost_tail():
-    """The figures of `image_digits`, generations 0 and 5."""
+    """The figures of `image_digits_8x8`, generations 0 and 5."""
     first, last = rows((0.079, 0.072, 0.829, 0.746, 0.907), (0.277, 0.226, 0.864, 0.501, 0.65))
     chain = [{**first, "fid_se": 0.01, "recall": 0.798}, {**last, "fid_se": 0.02, "recall": 0.584}]
     loss = kind_of_loss(chain)
