@@ -269,7 +269,8 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
         yield "floor"
         return
     for name, value in row["floor"].items():
-        if name != "reason" and not _is_floor(value, of_lists=name.endswith(BY_DECILE)):
+        of_lists = name.endswith(BY_DECILE)
+        if not name.endswith("reason") and not _is_floor(value, of_lists=of_lists):
             yield f"floor.{name}"
 
 

@@ -9,13 +9,17 @@ import torch
 from torch import nn
 
 from imglab import distributed
-from imglab.errors import Stopped
+from imglab.errors import InputError, Problem
 from imglab.training.recipe import Recipe
 
 FUSED = ("cpu", "cuda")
 """Devices for which torch has a fused AdamW."""
 
-NOT_SHARDED = "Muon needs whole matrices, and FSDP shards them; use optimizer: adamw, or no FSDP"
+NOT_SHARDED = Problem(
+    "model.training.optimizer",
+    "Muon needs whole matrices, and FSDP shards them",
+    "use adamw, or processes without FSDP",
+)
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -65,7 +69,7 @@ def new_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimiser of a recipe for the trained weights of a network.
 
-    Raises Stopped for Muon with FSDP.
+    Raises InputError for Muon with FSDP.
     """
     fused = device.type in FUSED
     if recipe.optimizer == "adamw":
@@ -74,7 +78,7 @@ def new_optimizer(
         )
 
     if distributed.is_sharded():
-        raise Stopped(NOT_SHARDED)
+        raise InputError(NOT_SHARDED)
     hidden = hidden_matrices(network)
     matrices = [weight for name, weight in weights.items() if name in hidden]
     others = [weight for name, weight in weights.items() if name not in hidden]
