@@ -269,7 +269,7 @@ def _wrong_metrics(row: Mapping[str, Any], g: int) -> Iterator[str]:
         yield "floor"
         return
     for name, value in row["floor"].items():
-        if name != "reason" and not _is_floor(value, of_lists=name.endswith(BY_DECILE)):
+        if not name.endswith("reason") and not _is_floor(value, of_lists=name.endswith(BY_DECILE)):
             yield f"floor.{name}"
 
 
