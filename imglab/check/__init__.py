@@ -38,6 +38,7 @@ def check_modality(modality: Modality, model: GenerativeModel, *, train_on: int 
         fits.check_start(subject, fitted, loaded)
 
         abilities.check_metrics(modality, fitted, drawn)
+        abilities.check_continuation(modality, fitted)
         abilities.check_of_model(subject, fitted, drawn)
         abilities.check_of_data(subject, drawn)
         data.check_shown(modality, drawn, folder)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from imglab.check.watch import CHECKED, Subject, check_samples, copied, same_samples, still
 from imglab.modality import (
+    ContinuesOpenings,
     Damage,
     Damageable,
     Exporter,
@@ -42,6 +43,19 @@ def check_metrics(modality: Modality, fitted: GenerativeModel, drawn: Samples) -
             assert len(column) == CHECKED, f"per-sample tensor {name!r} needs a row for each sample"
 
 
+def check_continuation(modality: Modality, fitted: GenerativeModel) -> None:
+    """Check that an opening is continued, and by the next generation the same one."""
+    continues = modality.ability(ContinuesOpenings)
+    if continues is None:
+        return
+
+    first = still("continuation", lambda: continues.continuation(fitted, first=None, seed=7))
+    if first is None:
+        return
+    again = continues.continuation(fitted, first=first, seed=7)
+    assert again == first, "continuation must go on with the opening that generation 0 chose"
+
+
 def check_of_model(subject: Subject, fitted: GenerativeModel, drawn: Samples) -> None:
     """Check each ability of the model."""
     density = fitted.ability(Density)
@@ -57,7 +71,7 @@ def check_of_model(subject: Subject, fitted: GenerativeModel, drawn: Samples) ->
 
 
 def check_of_data(subject: Subject, drawn: Samples) -> None:
-    """Check each ability of the modality but its stream of fresh data."""
+    """Check each ability of the modality but its stream of fresh data, and what needs a model."""
     modality = subject.modality
 
     judge = modality.ability(Judge)

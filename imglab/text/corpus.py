@@ -28,6 +28,10 @@ TOO_LONG_A_RUN = "|".join(
 )
 
 
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?\s?[A-Z0-9])")
+"""White space between sentences: after a full stop and the like, before a capital or a digit."""
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Documents; `test` is None if the source has no test split."""
@@ -95,7 +99,7 @@ def text_files(name: str, where: str) -> list[Path]:
 
 def _read_documents(source: FilesSource, key: str, paths: Iterable[Path]) -> list[str]:
     texts = [read_text(path, f"{WHERE}.{key}") for path in paths]
-    return _documents(texts, source.document_start)
+    return _documents(texts, source)
 
 
 def read_text(path: Path, where: str) -> str:
@@ -162,7 +166,7 @@ def _read_split(source: HubSource, key: str, split: str) -> list[str]:
     texts = [str(text) for text in rows[source.column] if text is not None]
     if source.document_start:
         texts = ["".join(texts)]
-    return _documents(texts, source.document_start)
+    return _documents(texts, source)
 
 
 def load_hub(
@@ -198,27 +202,52 @@ def load_hub(
         raise InputError(Problem(where, what, remedy)) from error
 
 
-def _documents(texts: Iterable[str], start: str | None) -> list[str]:
-    """Cut texts before each line that `start` matches, and drop blank documents."""
-    if start is None:
-        return _without_blank(texts)
+def _documents(texts: Iterable[str], source: FilesSource | HubSource) -> list[str]:
+    """Cut texts before each line that begins a document, and drop what the source leaves out."""
+    documents = list(texts)
+    if source.document_start is not None:
+        example = "'^ = [^=]+ = $' for WikiText"
+        begins = _compiled(source.document_start, "document_start", example)
+        documents = [part for text in documents for part in _cut(text, begins)]
 
+    if source.leave_out is not None:
+        unwanted = _compiled(source.leave_out, "leave_out", "'<unk>'")
+        documents = [_without_sentences(text, unwanted) for text in documents]
+    return _without_blank(documents)
+
+
+def _cut(text: str, begins: re.Pattern[str]) -> list[str]:
+    """Cut a text before each line in which an expression matches."""
+    documents: list[list[str]] = [[]]
+    for line in text.splitlines(keepends=True):
+        if begins.search(line.rstrip("\r\n")):
+            documents.append([])
+        documents[-1].append(line)
+    return ["".join(lines) for lines in documents]
+
+
+def _compiled(expression: str, key: str, example: str) -> re.Pattern[str]:
+    """Return a regular expression of the config; InputError, at its key, if it is none.
+
+    It is compiled only now: some take a tenth of a second, and a schema must be quick.
+    """
     try:
-        # Compiled only now: some expressions take a tenth of a second, and a schema must be quick.
-        begins = re.compile(start)
+        return re.compile(expression)
     except (re.error, RecursionError, OverflowError) as error:
-        what = f"{start!r} is not a regular expression: {error}"
-        remedy = "e.g. '^ = [^=]+ = $' for WikiText"
-        raise InputError(Problem(f"{WHERE}.document_start", what, remedy)) from error
+        what = f"{expression!r} is not a regular expression: {error}"
+        raise InputError(Problem(f"{WHERE}.{key}", what, f"e.g. {example}")) from error
 
-    documents: list[list[str]] = []
-    for text in texts:
-        documents.append([])
-        for line in text.splitlines(keepends=True):
-            if begins.search(line.rstrip("\r\n")):
-                documents.append([])
-            documents[-1].append(line)
-    return _without_blank("".join(lines) for lines in documents)
+
+def _without_sentences(text: str, unwanted: re.Pattern[str]) -> str:
+    """Return a text without the sentences in which an expression matches."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        if unwanted.search(line):
+            end = line[len(line.rstrip()) :]
+            sentences = SENTENCE_END.split(line.rstrip())
+            line = " ".join(each for each in sentences if not unwanted.search(each)) + end
+        lines.append(line)
+    return "".join(lines)
 
 
 def _without_blank(documents: Iterable[str]) -> list[str]:

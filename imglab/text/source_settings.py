@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imglab.config.section import PathName, Section, Seed, choice
+from imglab.config.section import PathName, Section, Seed, choice, newer_key
 
 
 class PydocSource(Section):
@@ -48,6 +48,9 @@ class _Documents(Section):
     document_start: Annotated[str, Field(max_length=100)] | None = None
     """Regular expression: each line that it matches begins a new document, e.g. `^ = [^=]+ = $`
     for WikiText. Default: each file, or each row of a corpus, is a document."""
+    leave_out: Annotated[str, Field(max_length=100)] | None = newer_key(None)
+    """Regular expression: sentences in which it matches are left out, e.g. `<unk>` for the form of
+    WikiText in which rare words are replaced."""
 
 
 class FilesSource(_Documents):

@@ -7,9 +7,13 @@ import json
 
 import yaml
 
+from imglab.config.load import validate_config
+from imglab.run.run import Run
 from imglab.store import files
 from imglab.store.reader import RunFolder
+from imglab.store.reading import read_metrics
 from tests.conftest import load_chain
+from tests.text_fixtures import TINY_TEXT
 from tests.tiny_chains import finish, hashes
 
 
@@ -89,3 +93,19 @@ def test_samples_are_read_back_with_their_lineage(whole):
     drawn = RunFolder(run).samples(1)
     assert set(drawn.origin.tolist()) == {1}
     assert len(RunFolder(run).features(1)) == len(drawn)
+
+
+def test_a_floor_that_the_text_is_too_short_for_says_why(tmp_path):
+    """The reason of text statistics stands beside the floors, and is not taken for one."""
+    tree = {
+        "name": "short",
+        "generations": 1,
+        "shown": 2,
+        "modality": {**TINY_TEXT, "token_budget": 4096},
+        "model": {"kind": "ngram", "order": 2},
+        "measure": {"gate": "none"},
+    }
+    for _ in Run(validate_config(tree, "test"), tmp_path / "run").generations():
+        pass
+    (row,) = read_metrics(tmp_path / "run")
+    assert row["floor"]["text_reason"].startswith("a floor needs 120 real blocks")

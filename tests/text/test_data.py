@@ -70,6 +70,21 @@ class TestSources:
         assert found.train[0] == "before\n"
         assert found.train[2].endswith("second\n")
 
+    def test_sentences_that_hold_something_are_left_out(self, tmp_path):
+        (tmp_path / "a.txt").write_text(
+            " = Lobsters = \n It is a <unk> lobster . H. americanus lives in Maine . "
+            '" No " <unk> . It has 2 claws .\n The <unk> .\n = <unk> = \nNo more.'
+        )
+        source = {"kind": "files", "path": str(tmp_path), "document_start": "^ = [^=]+ = $"}
+        left_out = FilesSource.model_validate({**source, "leave_out": "<unk>"})
+        one, two = read_corpus(left_out).train
+        assert "<unk>" not in one
+        assert "H. americanus lives in Maine . It has 2 claws .\n" in one
+        assert two.split() == ["No", "more."]
+        no_expression = FilesSource.model_validate({**source, "leave_out": "("})
+        with pytest.raises(InputError, match=r"modality\.source\.leave_out: '\(' is not a regular"):
+            read_corpus(no_expression)
+
     def test_wikitext(self, shared_data):
         path = str(shared_data / "wikitext2" / "valid.txt")
         found = read_corpus(FilesSource(path=path, document_start=r"^ = [^=]+ = $"))

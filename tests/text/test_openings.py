@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from imglab.config.load import validate_config
 from imglab.measures import Continuation
+from imglab.run.run import Run
 from imglab.samples import TrainingSet
+from imglab.text.modality import TextModality
 from imglab.text.openings import MOST_OPENINGS, real_openings, write_panel
 from imglab.text.scoring import score_tokens
-from tests.text_fixtures import finish, text_parts
+from tests.text_fixtures import TINY_TEXT, finish, text_parts
 
 
 class TestOpenings:
@@ -66,3 +69,22 @@ def test_the_panel_as_text():
     assert "\x1b" not in sheet
     assert "generation 0   a b c d" in lines
     assert "generation 4   x y z [x y z]" in lines
+
+
+def test_a_run_that_began_without_a_panel_goes_on_without(tmp_path, monkeypatch):
+    tree = {
+        "name": "old",
+        "generations": 2,
+        "shown": 2,
+        "modality": TINY_TEXT,
+        "model": {"kind": "ngram", "order": 2},
+        "measure": {"gate": "none"},
+    }
+    config = validate_config(tree, "test")
+    with monkeypatch.context() as older:
+        older.setattr(TextModality, "continuation", lambda *_, **__: None)
+        next(Run(config, tmp_path / "run").generations())
+    assert len(list(Run(config, tmp_path / "run").generations())) == 2
+    assert not list((tmp_path / "run").rglob("panel.json"))
+    sheet = (tmp_path / "run" / "generation_001" / "sheet.txt").read_text()
+    assert sheet.startswith("The same prompts continued by every generation")
