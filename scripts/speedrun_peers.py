@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -103,13 +104,14 @@ def run_example(speed_run: SpeedRun, seed: int) -> Scores:
         add_attention=False,
         norm_num_groups=8,
     )
-    train = partial(_train, images, unet)
+    folder = scratch()
+    train = partial(_train, images, unet, folder)
 
     one, two = train(1), train(2)
     epochs = max(1, round(speed_run.seconds / (two - one)))
     fit_s = train(epochs) - (2 * one - two)
 
-    pipeline = DDPMPipeline.from_pretrained(scratch() / "example" / "trained")
+    pipeline = DDPMPipeline.from_pretrained(str(folder / "trained"))
     config = pipeline.scheduler.config
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
         config, use_karras_sigmas=True, thresholding=True, sample_max_value=1.0
@@ -125,7 +127,7 @@ def run_example(speed_run: SpeedRun, seed: int) -> Scores:
     return speed_run.scores(drawn, seen=seen, fit_s=fit_s, draw_s=draw_s)
 
 
-def _train(images: Tensor, unet: Any, epochs: int) -> float:
+def _train(images: Tensor, unet: Any, folder: Path, epochs: int) -> float:
     """Run the example for some epochs; return the computing time of the whole process."""
     before = _children_s()
     options: Mapping[str, Any] = {
@@ -136,7 +138,6 @@ def _train(images: Tensor, unet: Any, epochs: int) -> float:
         "ema_max_decay": 0.995,
         "dataloader_num_workers": 0,
     }
-    folder = scratch() / "example"
     train_by_example(images, unet, folder, flip=False, batch=BATCH, num_epochs=epochs, **options)
     return _children_s() - before
 
