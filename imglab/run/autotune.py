@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,9 +17,7 @@ from imglab.run.build import Experiment, build_models
 from imglab.run.cache import RunCache
 from imglab.samples import TrainingSet
 from imglab.store.base import Store
-
-FORMER_LAYOUT = "channels_last"
-"""The memory layout of runs that began before there was a choice, and recorded none."""
+from imglab.training.devices import device, layout_of
 
 
 def autotune(experiment: Experiment, store: Store, cache: RunCache | None) -> Stage[Experiment]:
@@ -112,11 +110,23 @@ def settled(section: Any, stored: Any) -> Any:
     return section.model_copy(update=_with_members(update, members))
 
 
-def with_layout(section: Any, stored: Any, default: str | None) -> Any:
+def layout_by_rule(section: Any) -> str | None:
+    """Return the memory layout of a section in a new run: to be measured where precision is."""
+    if section.precision == AUTO:
+        return AUTO
+    return layout_of(device(), bf16=section.precision == "bf16")
+
+
+def former_layout(section: Any) -> str | None:
+    """Return the memory layout of runs that began before there was a choice."""
+    return "channels_last"
+
+
+def with_layout(section: Any, stored: Any, default: Callable[[Any], str | None]) -> Any:
     """Return a section with a memory layout where it has that key and leaves it open.
 
     stored   the same section of the run that goes on, whose layout it takes; None: a new run
-    default  the layout of a new run
+    default  gives the layout of a section of a new run
     """
     if stored is not None and type(stored) is not type(section):
         return section
@@ -129,8 +139,8 @@ def with_layout(section: Any, stored: Any, default: str | None) -> Any:
         members.append(with_layout(member, before, default))
 
     update = {}
-    if not isinstance(section, PlugIn) and getattr(section, "layout", default) is None:
-        update["layout"] = getattr(stored, "layout", default)
+    if not isinstance(section, PlugIn) and getattr(section, "layout", "") is None:
+        update["layout"] = default(section) if stored is None else stored.layout
     return section.model_copy(update=_with_members(update, members))
 
 

@@ -12,7 +12,7 @@ from imglab.config.schema import RunConfig
 from imglab.config.sections import DensityCuration
 from imglab.errors import InputError, Problem
 from imglab.model import Density
-from imglab.run.autotune import FORMER_LAYOUT, with_layout
+from imglab.run.autotune import former_layout, with_layout
 from imglab.run.build import Experiment
 from imglab.run.environment import describe_environment
 from imglab.run.run import Run
@@ -52,11 +52,11 @@ def fork(
         raise InputError(Problem(str(out), "is there already", remedy))
 
     # What the shared generations were computed with stays fixed.
-    model = with_layout(wanted.model, stored.model, None)
+    model = with_layout(wanted.model, stored.model, former_layout)
     fixed = {
         "threads": stored.threads,
         "samples": wanted.samples or stored.samples,
-        "model": with_layout(model, None, FORMER_LAYOUT),
+        "model": with_layout(model, None, former_layout),
     }
     resolved = wanted.model_copy(update=fixed)
     run = Run(resolved, out, where=where)

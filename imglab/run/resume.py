@@ -10,10 +10,9 @@ from imglab.config.schema import RunConfig
 from imglab.config.section import AUTO
 from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import ClassifierSettings
-from imglab.run.autotune import settled, with_layout
+from imglab.run.autotune import layout_by_rule, settled, with_layout
 from imglab.run.build import resolved_threads
 from imglab.store.sealed_config import HARMLESS, read_sealed
-from imglab.training.devices import device, layout_of
 
 RUNS = Path("runs")
 
@@ -41,12 +40,12 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
     path = folder / "config.yaml"
     check_folder(folder, path.name, "not a run directory")
     if not path.exists():
-        model = with_layout(config.model, None, layout_of(device()))
+        model = with_layout(config.model, None, layout_by_rule)
         return config.model_copy(update={"threads": resolved_threads(config), "model": model})
 
     stored = read_sealed(path)
     config = _with_former_defaults(config, stored)
-    model = with_layout(config.model, stored.model, None)
+    model = with_layout(config.model, stored.model, layout_by_rule)
     config = config.model_copy(update={"model": model})
     changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
 

@@ -196,6 +196,15 @@ def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):
     assert (whole - parts).abs().max() <= 1
 
 
+@pytest.mark.parametrize("sampler", ["heun", "dpm-solver++"])
+def test_a_pipeline_draws_on_karras_levels(sampler, pipelines):
+    model = model_of(pipelines, "ddpm", sampler=sampler, spacing="karras", loss_weight="min_snr")
+    assert sampler_of(model._settings, model.pipeline).config.use_karras_sigmas
+    drawn = model.sample(3, seed=1).data
+    assert drawn.shape == (3, *model._spec.shape)
+    assert int(drawn.max()) > int(drawn.min())
+
+
 def test_latents_are_not_clipped_to_the_range_of_pixels(pipelines, captioned):
     latent = model_of(pipelines, "stable_diffusion", captions(captioned))
     pixels = model_of(pipelines, "ddpm")

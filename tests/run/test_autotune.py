@@ -19,7 +19,7 @@ from imglab.images.diffusion import autotune
 from imglab.images.diffusion.denoiser import memory_format
 from imglab.images.diffusion.settings import DiffusionSettings
 from imglab.model import Choice
-from imglab.run.autotune import with_layout
+from imglab.run.autotune import former_layout, layout_by_rule, with_layout
 from imglab.run.cache import RunCache
 from imglab.run.fork import fork
 from imglab.store.reading import read_generation
@@ -72,7 +72,8 @@ def test_it_is_chosen_once_and_written_down(few, tmp_path):
     assert chosen.compile is False
     assert chosen.sampling_batch in (4, 8)
     told = auto_events(tmp_path / "run")
-    assert set(told) == {"model.precision", "model.compile", "model.sampling_batch"}
+    keys = ("layout", "precision", "compile", "sampling_batch")
+    assert set(told) == {f"model.{key}" for key in keys}
     assert "times as fast" in told["model.precision"]["why"]
     assert "warming up would cost more" in told["model.compile"]["why"]
     assert "auto" not in (tmp_path / "run/config.yaml").read_text().replace("name: auto", "")
@@ -99,7 +100,7 @@ def test_a_run_that_goes_on_keeps_it(few, tmp_path, monkeypatch):
 def test_the_layout_is_that_of_the_device_unless_it_is_measured(few, tmp_path):
     fixed = {"precision": "fp32", "compile": False, "sampling_batch": 8}
     plain = run(tmp_path / "plain", model={**CHAIN["model"], **fixed})
-    assert plain.experiment.config.model.layout == layout_of(device())
+    assert plain.experiment.config.model.layout == layout_of(device(), bf16=False)
 
     chain = run(tmp_path / "run", model={**CHAIN["model"], **fixed, "layout": "auto"})
     events = list(chain.events())
@@ -116,7 +117,7 @@ def test_a_run_that_began_before_there_was_a_choice_goes_on_with_channels_last(
     """Such a run has recorded no layout; neither it nor a fork of it changes."""
     model = {**CHAIN["model"], "precision": "fp32", "compile": False, "sampling_batch": 8}
     with monkeypatch.context() as earlier:
-        earlier.setattr("imglab.run.resume.layout_of", lambda place: None)
+        earlier.setattr("imglab.run.autotune.layout_of", lambda place, bf16: None)
         list(run(tmp_path / "run", model=model).generations())
     assert "layout" not in (tmp_path / "run" / "config.yaml").read_text()
 
@@ -131,11 +132,12 @@ def test_a_run_that_began_before_there_was_a_choice_goes_on_with_channels_last(
 def test_members_of_a_population_have_a_layout_each():
     model = {"kind": "population", "models": [CHAIN["model"], {"kind": "vae"}]}
     section: Any = validate_config({**CHAIN, "model": model}, "test").model
-    begun: Any = with_layout(section, None, "nchw")
+    begun: Any = with_layout(section, None, lambda member: "nchw")
     assert begun.models[0].layout == "nchw"
     assert begun.models[1] == section.models[1]
-    assert with_layout(section, begun, None) == begun
-    assert with_layout(section, section, None) == section
+    assert with_layout(section, begun, former_layout) == begun
+    assert with_layout(section, section, former_layout) == section
+    assert with_layout(section, None, layout_by_rule).models[0].layout == "auto"
 
 
 def test_runs_that_share_generation_0_choose_alike(few, tmp_path, monkeypatch):
@@ -162,6 +164,7 @@ def test_members_of_a_population_choose_each(few, tmp_path):
     chain = run(tmp_path / "run", model=model)
     list(chain.generations())
     assert set(auto_events(tmp_path / "run")) == {
+        "model.models.0.layout",
         "model.models.0.precision",
         "model.models.0.sampling_batch",
         "model.models.1.sampling_batch",
