@@ -19,6 +19,7 @@ class EncyclopaediaModality(TextModality):
 
     headline: ClassVar[tuple[str, ...]] = (
         "facts_right",
+        "facts_alive",
         "invented_entities",
         "grammar_kept",
         "entities_alive",

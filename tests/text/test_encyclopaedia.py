@@ -130,6 +130,7 @@ class TestReading:
         assert (counts.stated, counts.right) == ([3, 0, 0], [2, 0, 0])
         assert counts.things == {one.rank}
         assert counts.fact_types == {("place", "population"), ("place", "twin")}
+        assert counts.facts == {(one.rank, "population")}
 
 
 class TestTheMetrics:
@@ -140,10 +141,10 @@ class TestTheMetrics:
             assert [values[f"{name}_se"] for name in SHARES] == [0, 0, 0]
         measures = check.metrics(text.train)
         assert [measures.floor[name]["mean"] for name in SHARES] == [1, 0, 1]
-        for name in ALIVE:
+        for name in (*ALIVE, "facts_alive"):
             assert measures.values[name] == pytest.approx(measures.floor[name]["mean"], abs=0.02)
 
-    def test_things_that_change_places_lower_facts_right_alone(self, check, text, world):
+    def test_things_that_change_places_lower_what_is_true_alone(self, check, text, world):
         others: dict[str, str] = {}
         for kind in SENTENCES:
             names = [thing.name for thing in world.things if thing.kind == kind]
@@ -156,6 +157,7 @@ class TestTheMetrics:
         )
         values = measures.values
         assert values["facts_right"] < 0.3
+        assert values["facts_alive"] < 0.3
         assert (values["invented_entities"], values["grammar_kept"]) == (0, 1)
         for name in ALIVE:
             assert values[name] == check.metrics(text.train).values[name]
@@ -187,6 +189,7 @@ class TestTheMetrics:
 
         assert values["entities_alive_by_band"] == {"frequent": 1, "middle": 1, "rare": 0}
         assert values["entities_alive"] == pytest.approx(2 / 3)
+        assert values["facts_alive_by_band"]["rare"] == 0
         assert [values[name] for name in (*SHARES, "fact_types_alive")] == [1, 0, 1, 1]
 
     def test_dropped_rare_sentences_lower_fact_types_alive_alone(self, check, text, world):

@@ -68,19 +68,31 @@ class FactCheck:
     def _thing_bands(self) -> Mapping[Hashable, int]:
         return {thing.rank: self.world.band(thing) for thing in self.world.things}
 
+    @cached_property
+    def _bands_of_facts(self) -> Mapping[Hashable, int]:
+        """The bands of the things that the single facts are about."""
+        bands: dict[Hashable, int] = {}
+        for thing in self.world.things:
+            for name in thing.facts:
+                bands[thing.rank, name] = self.world.band(thing)
+        return bands
+
     def _alive(
         self, counts: Sequence[Counts]
     ) -> Mapping[str, tuple[Mapping[Hashable, int], Counter[Hashable]]]:
         """Return by metric the bands of what can be alive, and how many samples have each."""
         things: Counter[Hashable] = Counter()
         fact_types: Counter[Hashable] = Counter()
-        fact_bands: dict[Hashable, int] = dict(FACT_BANDS.items())
+        facts: Counter[Hashable] = Counter()
+        type_bands: dict[Hashable, int] = dict(FACT_BANDS.items())
         for sample in counts:
             things.update(sample.things)
             fact_types.update(sample.fact_types)
+            facts.update(sample.facts)
         return {
             "entities_alive": (self._thing_bands, things),
-            "fact_types_alive": (fact_bands, fact_types),
+            "fact_types_alive": (type_bands, fact_types),
+            "facts_alive": (self._bands_of_facts, facts),
         }
 
     @cached_property

@@ -27,6 +27,7 @@ class Counts:
     stated, right           facts, and how many of them are true, by the band of their subject
     things                  ranks of the things that the sentences are about
     fact_types              types of facts that they state, as (kind of thing, name of the fact)
+    facts                   true facts that they state, as (rank of the thing, name of the fact)
     """
 
     sentences: int = 0
@@ -37,6 +38,7 @@ class Counts:
     right: list[int] = field(default_factory=lambda: [0] * len(BANDS))
     things: set[int] = field(default_factory=set)
     fact_types: set[tuple[str, str]] = field(default_factory=set)
+    facts: set[tuple[int, str]] = field(default_factory=set)
 
 
 def split_sentences(text: str, end: str) -> Iterator[str]:
@@ -96,4 +98,6 @@ def _count_statement(statement: Statement, world: World, counts: Counts) -> None
             band = world.band(subject)
             counts.fact_types.add((statement.kind, name))
             counts.stated[band] += 1
-            counts.right[band] += subject.facts[name] == value
+            if subject.facts[name] == value:
+                counts.right[band] += 1
+                counts.facts.add((subject.rank, name))
