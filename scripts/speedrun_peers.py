@@ -114,7 +114,7 @@ def run_example(speed_run: SpeedRun, seed: int) -> Scores:
     pipeline = DDPMPipeline.from_pretrained(str(folder / "trained"))
     config = pipeline.scheduler.config
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-        config, use_karras_sigmas=True, thresholding=True, sample_max_value=1.0
+        config, timestep_spacing="trailing", thresholding=True, sample_max_value=1.0
     )
     began = seconds_now()
     drawn = draw_by_pipeline(pipeline, speed_run.drawn, seed, num_inference_steps=STEPS)
