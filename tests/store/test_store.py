@@ -12,7 +12,7 @@ import torch
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.measures import Features, Measures, NearestReal, RealShown
+from imglab.measures import Continuation, Features, Measures, NearestReal, RealShown
 from imglab.run import observers
 from imglab.run.build import build
 from imglab.run.environment import describe_environment
@@ -39,6 +39,7 @@ RESULTS: dict[str, Any] = {
     "real": RealShown(torch.arange(4.0).view(2, 2), [{"label": "a"}, {"label": "b"}]),
     "features": Features(torch.randn(6, 3), "a name"),
     "accepted": torch.tensor([0, 2, 5]),
+    "panel": Continuation("Once upon", "a time", "a mattress", row=3, among=8, perplexity=None),
     "metrics": Measures({"fid": 0.5, "kid": None}, per_sample={"nearest": torch.rand(6)}),
 }
 
