@@ -124,8 +124,9 @@ def _near_floor(
     excess = values[name] - mean
     if name != "fid":
         excess = abs(excess)
-    described = f"{name} is {values[name]:.4g} beside a floor of {mean:.4g} ± {deviation:.2g}"
-    return excess <= most * deviation, f"{described}, within {most:g} deviations is asked for"
+    described = f"{name} is {values[name]:.3g} beside a floor of {mean:.3g} ± {deviation:.2g}"
+    asked = f"at most {most:g} times that ± away is asked for"
+    return excess <= most * deviation, f"{described}; {asked}"
 
 
 def _trained_out(values: Mapping[str, Any], most: float) -> tuple[bool | None, str]:
