@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 from collections.abc import Callable, Mapping
@@ -29,10 +30,9 @@ def run_smalldiffusion(network: str, speed_run: SpeedRun, seed: int) -> Scores:
     Noise schedule, learning rate and average are those of its examples for this network.
     """
     try:
-        import smalldiffusion  # type: ignore[import-untyped]
+        smalldiffusion: Any = importlib.import_module("smalldiffusion")
     except ImportError:
         return {"skipped": "pip install smalldiffusion"}
-    from accelerate import Accelerator
     from diffusers.training_utils import EMAModel
 
     torch.manual_seed(seed)
@@ -40,15 +40,16 @@ def run_smalldiffusion(network: str, speed_run: SpeedRun, seed: int) -> Scores:
     loader: Any = torch.utils.data.DataLoader(images, BATCH, shuffle=True, drop_last=True)  # type: ignore[arg-type]
     model, schedule, rate, decay = _network(smalldiffusion, network, images)
     average = EMAModel(model.to(device()).parameters(), decay=decay, use_ema_warmup=True)
-    keys = {"epochs": 10**6, "lr": rate, "accelerator": Accelerator(mixed_precision="bf16")}
+    in_bf16 = torch.autocast(device().type, torch.bfloat16)
 
     seen = 0
     began = seconds_now()
-    for _ in smalldiffusion.training_loop(loader, model, schedule, **keys):
-        average.step(model.parameters())
-        seen += BATCH
-        if seconds_now() - began > speed_run.seconds:
-            break
+    with in_bf16:
+        for _ in smalldiffusion.training_loop(loader, model, schedule, epochs=10**6, lr=rate):
+            average.step(model.parameters())
+            seen += BATCH
+            if seconds_now() - began > speed_run.seconds:
+                break
     fit_s = seconds_now() - began
 
     average.copy_to(model.parameters())
@@ -57,7 +58,7 @@ def run_smalldiffusion(network: str, speed_run: SpeedRun, seed: int) -> Scores:
     for first in range(0, speed_run.drawn, DRAWN_AT_ONCE):
         batch = min(DRAWN_AT_ONCE, speed_run.drawn - first)
         sigmas = schedule.sample_sigmas(STEPS)
-        with torch.autocast(device().type, torch.bfloat16):
+        with in_bf16:
             *_, last = smalldiffusion.samples(model, sigmas, gam=1.6, batchsize=batch)
         drawn.append(_rounded(last.float()))
     draw_s = seconds_now() - began
