@@ -101,7 +101,7 @@ def _check_reach(source: Hub) -> None:
 
     address = urlsplit(constants.ENDPOINT)
     try:
-        place = (address.hostname or "", address.port or 443)
+        place = (address.hostname or "", address.port or {"http": 80}.get(address.scheme, 443))
         socket.create_connection(place, timeout=SECONDS_TO_CONNECT).close()
     except OSError as error:
         what = f"{address.hostname} is not reached: {first_line(error)}"

@@ -144,7 +144,12 @@ def _writing(wish: Wish) -> Iterator[None]:
 
 
 def _write(wish: Wish, source: Source) -> None:
-    """Download and unpack a source, and put it in its place when it is whole."""
+    """Download and unpack a source, and put it in its place when it is whole.
+
+    What was there is only moved aside until then, and moved back where that fails.
+    """
+    aside = wish.data / f"{files.TEMPORARY}{wish.item.name}.replaced"
+    _move_back(aside, wish.folder)
 
     def fill(temporary: Path) -> None:
         downloads = temporary / DOWNLOADS
@@ -153,10 +158,24 @@ def _write(wish: Wish, source: Source) -> None:
         shutil.rmtree(downloads)
         _describe(wish.item, source, temporary)
 
-        # A folder cannot be renamed to one that is full: what is replaced goes last.
-        files.remove(wish.folder)
+        # A folder cannot be renamed to one that is full.
+        if wish.folder.exists():
+            wish.folder.rename(aside)
 
-    files.write_atomically(wish.folder, fill)
+    try:
+        files.write_atomically(wish.folder, fill)
+    finally:
+        _move_back(aside, wish.folder)
+
+
+def _move_back(aside: Path, folder: Path) -> None:
+    """Put a folder that was moved aside back in its place, unless another one is there now."""
+    if not aside.exists():
+        return
+    if folder.exists():
+        files.remove(aside)
+    else:
+        aside.rename(folder)
 
 
 def _obtain(wish: Wish, source: Source, downloads: Path) -> Path:

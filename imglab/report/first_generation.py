@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imglab.report.arms import Arm
+from imglab.report.arms import NOT_COMPARED, Arm
 from imglab.studies.first_generations import still_improves, with_control
 
 REASONS = 2
@@ -13,9 +13,9 @@ REASONS = 2
 
 def poor_starts(arms: Sequence[Arm]) -> list[str]:
     """Say of which arms generation 0 is a poor model, so that they show training, not collapse."""
-    improvement = still_improves([arm.rows for arm in arms if is_control(arm)])
     poor: dict[str, list[str]] = {}
     for arm in arms:
+        improvement = still_improves([each.rows for each in arms if is_control(each, of=arm)])
         gate = with_control(arm.rows[0].get("generation0"), improvement)
         if gate["verdict"] == "poor":
             poor.setdefault(_first_reasons(gate["reasons"]), []).append(arm.name)
@@ -32,8 +32,19 @@ def poor_starts(arms: Sequence[Arm]) -> list[str]:
     return sentences
 
 
-def is_control(arm: Arm) -> bool:
-    """Say whether every generation of an arm is trained on real data alone."""
+def is_control(arm: Arm, *, of: Arm) -> bool:
+    """Say whether an arm is another one's control: the same chain, on real data alone.
+
+    The arms of a sweep are left out: a page shows one seed of them, and the sweep's summary
+    compares all.
+    """
+    if arm.seeds > 1:
+        return False
+    for key in (*arm.settings, *of.settings):
+        is_free = key.startswith("regime") or key in NOT_COMPARED or key == "generations"
+        if not is_free and arm.settings.get(key) != of.settings.get(key):
+            return False
+
     regime = arm.settings.get("regime.kind", arm.settings.get("regime"))
     if regime == "mix":
         return bool(arm.settings.get("regime.real_fraction") == 1.0)

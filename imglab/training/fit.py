@@ -146,7 +146,8 @@ class Trainer:
         self._average: EMAModel | None = None
         decay = recipe.averaging_decay(steps)
         if decay is not None:
-            self._average = _new_average(self._weights.values(), decay)
+            warms_up = recipe.half_life is None
+            self._average = _new_average(self._weights.values(), decay, warms_up=warms_up)
             self._average.to(self._accelerator.device)
 
     def backward(self, objective: Objective, batch: Batch, step: int) -> float:
@@ -269,12 +270,12 @@ def _prepare_network(network: nn.Module, recipe: Recipe, seed: int) -> nn.Module
     return with_adapters(network, recipe.lora, seed, recipe.lora_task)
 
 
-def _new_average(weights: Iterable[nn.Parameter], decay: float) -> EMAModel:
+def _new_average(weights: Iterable[nn.Parameter], decay: float, *, warms_up: bool) -> EMAModel:
     # diffusers takes seconds to import, and language models have no average.
     from diffusers.training_utils import EMAModel
 
     sharded = distributed.is_sharded()
-    return EMAModel(weights, decay=decay, use_ema_warmup=True, foreach=not sharded)
+    return EMAModel(weights, decay=decay, use_ema_warmup=warms_up, foreach=not sharded)
 
 
 def _rows(batch: Batch) -> int:

