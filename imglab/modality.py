@@ -178,7 +178,7 @@ class MatchesMoments(Protocol):
 class ContinuesOpenings(Protocol):
     """The ability to let generations continue one held-out real opening, for a person to compare.
 
-    Nothing of it is trained on or scored.
+    No generation is trained on it, and its continuations are not scored.
     """
 
     def continuation(
