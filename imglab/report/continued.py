@@ -26,12 +26,14 @@ def continued(arms: Sequence[Arm]) -> dict[str, Any]:
     Arms with the same opening stand beside each other. Runs of other kinds of data, those that
     began before there was a panel, and files that cannot be read leave nothing.
     """
-    groups: dict[tuple[str, str], list[tuple[int, Arm]]] = {}
+    groups: dict[tuple[str, str], tuple[dict[str, Any], list[tuple[int, Arm]]]] = {}
     for number, arm in enumerate(arms):
         first = read_panel(arm.folder, 0)
         if first is not None:
-            groups.setdefault((first["opening"], first["real"]), []).append((number, arm))
-    return {"continued": [_table(members) for members in groups.values()]}
+            shared = (first["opening"], first["real"])
+            _, members = groups.setdefault(shared, (first, []))
+            members.append((number, arm))
+    return {"continued": [_table(first, members) for first, members in groups.values()]}
 
 
 def read_panel(run: Path, g: int) -> dict[str, Any] | None:
@@ -45,10 +47,11 @@ def read_panel(run: Path, g: int) -> dict[str, Any] | None:
     return None
 
 
-def _table(members: Sequence[tuple[int, Arm]]) -> dict[str, Any]:
-    """Return the table of arms that share an opening: a column for each, a row a generation."""
-    first = read_panel(members[0][1].folder, 0)
-    assert first is not None
+def _table(first: dict[str, Any], members: Sequence[tuple[int, Arm]]) -> dict[str, Any]:
+    """Return the table of arms that share an opening: a column for each, a row a generation.
+
+    first  what generation 0 of the first arm made of it
+    """
     longest = max(len(arm.rows) for _, arm in members)
     return {
         "opening": first["opening"],

@@ -75,24 +75,22 @@ def new_optimizer(
 
     Raises InputError for Muon with FSDP.
     """
-    fused = device.type in FUSED
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(
-            weights.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused
-        )
+    hidden: set[str] = set()
+    if recipe.optimizer == "muon":
+        if distributed.is_sharded():
+            raise InputError(NOT_SHARDED)
+        hidden = hidden_matrices(network)
 
-    if distributed.is_sharded():
-        raise InputError(NOT_SHARDED)
-    hidden = hidden_matrices(network)
+    fused = device.type in FUSED
     matrices = [weight for name, weight in weights.items() if name in hidden]
     others = [weight for name, weight in weights.items() if name not in hidden]
     keys: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
 
-    # Adapters are matrices alone, and a network of convolutions may have none.
-    if not others:
-        return torch.optim.Muon(matrices, adjust_lr_fn=SCALED, **keys)
     if not matrices:
         return torch.optim.AdamW(others, fused=fused, **keys)
+    # Adapters are matrices alone.
+    if not others:
+        return torch.optim.Muon(matrices, adjust_lr_fn=SCALED, **keys)
     return MuonWithAdamW(matrices, others, fused=fused, **keys)
 
 
