@@ -1,0 +1,27 @@
+"""People's folders: which files are meant, which are for training, what was left out. No torch.
+
+Images, captions and texts are listed here, and nowhere else: `list_tree` passes over what systems
+leave behind, `read_layout` finds splits and classes, and `Summary` says what was found.
+"""
+
+from imglab.reading.layout import read_layout
+from imglab.reading.parts import Layout, Part
+from imglab.reading.problems import Failure, as_problems
+from imglab.reading.splits import split_role
+from imglab.reading.summary import LeftOut, Summary, by_suffix
+from imglab.reading.tree import Tree, is_system, list_tree
+
+__all__ = [
+    "Failure",
+    "Layout",
+    "LeftOut",
+    "Part",
+    "Summary",
+    "Tree",
+    "as_problems",
+    "by_suffix",
+    "is_system",
+    "list_tree",
+    "read_layout",
+    "split_role",
+]
