@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +15,8 @@ from imglab.measures import Measures
 from imglab.samples import Samples
 from imglab.solvable.theory.tails import chances_alive
 
-TONE_BATCH = 1024
-COLOUR_BATCH = 256
+PIXELS = 2**16
+"""Pixels that are looked at together."""
 
 TENTHS = 10
 """Groups of classes, from the rarest, whose survival is measured together."""
@@ -47,34 +47,59 @@ class Colour:
 
 
 def measure_tone(images: Tensor) -> Tone:
-    """Measure uint8 images [N, C, H, W], a batch at a time."""
-    means = torch.zeros(images.shape[1], dtype=torch.float64)
+    """Measure uint8 images [N, C, H, W], some at a time."""
+    totals = torch.zeros(images.shape[1], dtype=torch.float64)
     deviation = 0.0
-    for batch in images.split(TONE_BATCH):
-        values = batch.double() / 255
-        means += values.mean((2, 3)).sum(0)
-        deviation += float(values.flatten(1).std(1).sum())
-    return Tone(means / len(images), deviation / len(images))
+    for batch in images.split(_batch(images)):
+        values = batch.float().flatten(2)
+
+        # Pixels and their squares are whole numbers: float64 adds them up exactly.
+        sums = values.sum(2, dtype=torch.float64)  # [B, C]
+        squares = values.square_().sum((1, 2), dtype=torch.float64)
+        totals += sums.sum(0)
+        size = values[0].numel()
+        spread = (squares - sums.sum(1).square() / size).clamp_(min=0)
+        deviation += float((spread / (size - 1)).sqrt().sum())
+
+    pixels = len(images) * images[0, 0].numel()
+    return Tone(totals / pixels / 255, deviation / len(images) / 255)
 
 
 def measure_colour(images: Tensor) -> Colour:
-    """Measure uint8 images [N, 3, H, W], a batch at a time."""
-    from matplotlib.colors import rgb_to_hsv
+    """Measure uint8 images [N, 3, H, W], some at a time.
 
-    # A hue is an angle: hues are added as vectors that are as long as their saturation.
-    vector = 0j
+    A hue is an angle: hues are added as vectors that are as long as their saturation.
+    """
+    sectors = torch.zeros(3, dtype=torch.complex128)
     saturation = 0.0
-    pixels = 0
-    for batch in images.split(COLOUR_BATCH):
-        hsv = rgb_to_hsv(batch.permute(0, 2, 3, 1).numpy() / 255.0)
-        vector += complex((hsv[..., 1] * np.exp(2j * np.pi * hsv[..., 0])).sum())
-        saturation += float(hsv[..., 1].sum())
-        pixels += hsv[..., 0].size
+    for batch in images.split(_batch(images)):
+        red, green, blue = batch.float().unbind(1)
+        largest = batch.amax(1)
+        chroma = largest.float() - batch.amin(1)
+        saturations = chroma / largest.clamp(min=1)
+        saturation += float(saturations.sum(dtype=torch.float64))
+
+        # The hue is within 60 degrees of the channel that is the largest.
+        is_red = largest == batch[:, 0]
+        is_green = (largest == batch[:, 1]) & ~is_red
+        apart = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
+        angles = apart.div_(chroma.clamp_(min=1)).mul_(math.pi / 3)
+        x = angles.cos().mul_(saturations)
+        y = angles.sin_().mul_(saturations)
+        for number, mask in enumerate((is_red, is_green, ~(is_red | is_green))):
+            sums = [float((part * mask).sum(dtype=torch.float64)) for part in (x, y)]
+            sectors[number] += complex(*sums)
 
     hue = None
     if saturation > 0:
-        hue = float(np.degrees(np.angle(vector))) % 360
-    return Colour(hue, saturation / pixels)
+        turns = torch.exp(2j * math.pi / 3 * torch.arange(3, dtype=torch.float64))
+        hue = math.degrees(float((sectors * turns).sum().angle())) % 360
+    return Colour(hue, saturation / (len(images) * images[0, 0].numel()))
+
+
+def _batch(images: Tensor) -> int:
+    """Return how many images are looked at together: few enough for a processor's cache."""
+    return max(1, PIXELS // images[0, 0].numel())
 
 
 def tone_metrics(images: Tensor, *, real: Tone) -> Measures:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BATCH = 1024
+EXACT = 256
+"""Images whose squared pixels float32 adds up without rounding: 256 * 255^2 < 2^24."""
+
+VALUES = 2**22
+"""Pixels, counted in each channel, of which moments are taken at a time."""
+
+BATCH = 8
+"""Images that are restored at a time."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +33,13 @@ class PixelMoments:
         """Measure uint8 images [N, C, H, W], N >= 1, a batch at a time."""
         total = torch.zeros(images.shape[1:], dtype=torch.float64)
         squares = torch.zeros_like(total)
-        for batch in images.split(BATCH):
-            values = batch.double()
+        at_once = max(1, min(EXACT, VALUES // total.numel()))
+        for batch in images.split(at_once):
+            values = batch.float()
             total += values.sum(0)
-            squares += values.square().sum(0)
+            squares += values.square_().sum(0)
 
-        # Sums of whole numbers are exact in float64, so that no digits cancel here.
+        # Sums of whole numbers are exact, so that no digits cancel here.
         mean = total / len(images)
         variance = (squares - total * mean) / len(images)
         return cls(mean / 255, variance.clamp(min=0).sqrt() / 255)
@@ -55,9 +63,10 @@ def match_moments(images: Tensor, *, target: PixelMoments) -> Tensor:
     is_constant = source.deviation == 0
     gain = torch.where(is_constant, 0.0, target.deviation / source.deviation)
 
-    parts = []
-    for batch in images.split(BATCH):
-        centred = batch.double() / 255 - source.mean
-        restored = (centred * gain + target.mean) * 255
-        parts.append(restored.round().clamp(0, 255).to(torch.uint8))
-    return torch.cat(parts)
+    offset = (target.mean - source.mean * gain) * 255
+
+    matched = torch.empty_like(images)
+    for batch, rows in zip(images.split(BATCH), matched.split(BATCH), strict=True):
+        restored = batch.double().mul_(gain).add_(offset)
+        rows.copy_(restored.round_().clamp_(0, 255))
+    return matched
