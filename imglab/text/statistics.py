@@ -82,8 +82,8 @@ def gzip_ratio(text: str) -> float:
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case: runs of letters, with apostrophes between them.
 
-    Marks belong to their letters, and what Unicode can write in two ways is the same (NFC). In scripts
-    that put no spaces between words each character, with its marks, is a word.
+    Marks belong to their letters, and what Unicode can write in two ways is the same (NFC). In
+    scripts that put no spaces between words each character, with its marks, is a word.
     """
     composed = unicodedata.normalize("NFC", text.lower())
     matches: list[str] = WORD.findall(composed.replace(SOFT_HYPHEN, ""))
