@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+JOINERS = "\u200c\u200d"
+"""Invisible parts of words (Persian, Hindi) and of composed emoji: neither moves a cursor."""
+
 
 def printable(text: str) -> str:
-    """Escape what is not printable, except line breaks.
+    """Escape what is not printable, except line breaks and the joiners within words.
 
     The result can neither drive a terminal nor reverse the direction of a line.
     """
     shown = []
     for character in text:
-        if character.isprintable() or character == "\n":
+        if character.isprintable() or character == "\n" or character in JOINERS:
             shown.append(character)
         else:
             shown.append(ascii(character)[1:-1])

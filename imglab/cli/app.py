@@ -12,7 +12,7 @@ from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.get import get
-from imglab.cli.stdio import open_stdio
+from imglab.cli.stdio import open_stdio, seal_off
 from imglab.errors import InputError, Problem, Stopped
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ def main() -> None:
     the tracebacks of an error and of its causes follow its message.
     """
     open_stdio()
+    seal_off()
     try:
         _check_launcher()
         app()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import warnings
 
 STDERR = 2
 """A run must not open a file under this number or a lower one: libraries would print into it."""
@@ -27,3 +29,16 @@ def open_stdio() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def seal_off() -> None:
+    """Keep the user's settings of matplotlib, and the remarks of libraries, out of a run.
+
+    A notebook leaves MPLBACKEND set for the programs that it starts, whose environment may lack
+    that backend. Warnings are shown if Python is asked for them, by -W or PYTHONWARNINGS.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore")
+        warnings.filterwarnings("default", module=r"imglab\b")

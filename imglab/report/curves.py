@@ -13,6 +13,7 @@ from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel, label_li
 from imglab.report.survival import defined_parts
 from imglab.report.table import metric_label
 from imglab.report.values import Rows, defined_rows, standard_error
+from imglab.solvable.plots import own_style
 from imglab.store.reading import DETAILS, metric_names
 
 NO_TABLE = {
@@ -42,6 +43,7 @@ MOST_LABELS = 20
 """Lines of a table that are labelled."""
 
 
+@own_style()
 def curves_figure(
     runs: Mapping[str, Rows],
     names: Sequence[str] | None = None,
@@ -136,7 +138,7 @@ def _draw_table(panel: Axes, name: str, rows: Rows) -> None:
         generations, values = zip(*defined, strict=True)
         panel.plot(generations, values, color=PALETTE[at % len(PALETTE)], linewidth=1)
         if at < MOST_LABELS:
-            label_line(panel, part, defined[-1])
+            label_line(panel, part, at, defined[-1])
 
     title = TABLE_TITLES.get(name, metric_label(name, rows[0]))
     finish_panel(panel, title, [row["generation"] for row in rows])

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from imglab.report.figures import GREY, PALETTE, png, svg
 from imglab.safe_text import one_line
+from imglab.solvable.plots import own_style
 from imglab.store import files, hashes
 
 NAME = "decomposition"
@@ -46,6 +47,7 @@ def write_pictures(folder: Path, answer: Mapping[str, Any]) -> list[Path]:
     return [folder / f"{NAME}.md", folder / f"{NAME}.png"]
 
 
+@own_style()
 def forest_figure(answer: Mapping[str, Any]) -> Figure:
     """Return a figure with a panel for each outcome and a row for each effect.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imglab.safe_text import one_line
+from imglab.report.fonts import fit_fonts, legible
+from imglab.solvable.plots import own_style
 
 COLUMNS = 4
 """Panels beside each other."""
@@ -32,23 +35,32 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def label_line(panel: Axes, text: str, end: tuple[int, float]) -> None:
-    """Write what a line is beside its end."""
-    panel.annotate(f" {one_line(text)}", end, fontsize=6, va="center", parse_math=False)
+def label_line(panel: Axes, name: str, at: int, end: tuple[int, float]) -> None:
+    """Write the name of a line beside its end; `at` is its place in its table, from 0."""
+    text = f" {legible(name, at + 1)}"
+    panel.annotate(text, end, fontsize=6, va="center", parse_math=False)
 
 
+@own_style()
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    return buffer.getvalue()
+    return _saved(figure, format="png", dpi=130, metadata={"Software": None})
 
 
+@own_style()
 def svg(figure: Figure) -> bytes:
     """Return a figure as an SVG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
     # Without a salt of its own, matplotlib draws new names for its elements each time.
-    with rc_context({"svg.hashsalt": "imglab"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    rcParams["svg.hashsalt"] = "imglab"
+    return _saved(figure, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    fit_fonts(figure)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # Labels of ticks get their letters only now.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(buffer, **options)
     return buffer.getvalue()

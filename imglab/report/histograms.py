@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from imglab.report.per_sample import WIDE, histogram
+from imglab.solvable.plots import own_style
 
 
+@own_style()
 def histograms_figure(values: Mapping[str, Mapping[int, np.ndarray]]) -> Figure:
     """Return a figure with a panel for each name and a line for each generation, the last on top.
 

@@ -16,11 +16,12 @@ from imglab.report.arms import expected
 from imglab.report.build import write_report
 from imglab.report.curves import curves_figure
 from imglab.report.figures import png, svg
+from imglab.report.fonts import can_be_drawn
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import read_per_sample
 from imglab.report.pictures import strip_and_animation
 from imglab.report.side_by_side import relative_figure
-from imglab.report.survival import survival_tables
+from imglab.report.survival import SURVIVALS, survival_tables
 from imglab.report.sweep import sweep_figure
 from imglab.report.tails import tails_figure
 from imglab.report.values import Rows
@@ -40,6 +41,7 @@ RESULTS = (
     "strip.png",
     "grid.webp",
     "metrics.csv",
+    "labels.txt",
 )
 """Everything that this module writes."""
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -123,10 +125,23 @@ def _write_chain(run: Path) -> list[Path]:
 
     results = strip_and_animation(run, [row["generation"] for row in rows])
     results["metrics.csv"] = metrics_csv(rows)
+    labels = _labels(rows)
+    if labels:
+        results["labels.txt"] = labels.encode()
     for name, content in results.items():
         files.write_bytes(run / name, content)
         paths.append(run / name)
     return paths
+
+
+def _labels(rows: Rows) -> str:
+    """Return the names behind the numbers in figures: those that no installed font can draw."""
+    names = {}
+    for table in survival_tables(rows, [*SURVIVALS, "class_counts"]):
+        for number, name in enumerate(rows[0][table], 1):
+            if not can_be_drawn(name):
+                names[f"no. {number}  {one_line(name)}\n"] = table
+    return "".join(names)
 
 
 def _chain_figures(run: Path, rows: Rows) -> Iterator[tuple[str, Figure]]:

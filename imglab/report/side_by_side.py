@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from imglab.report.figures import COLUMNS, PALETTE, finish_panel
 from imglab.report.table import frechet_label
 from imglab.report.values import Rows, defined_rows, standard_error
+from imglab.solvable.plots import own_style
 from imglab.store.reading import DETAILS, FIRST, is_number
 
 SIGNED = {"kid", "kid_standard"}
@@ -20,6 +21,7 @@ SIGNED = {"kid", "kid_standard"}
 TITLE = "multiples of each chain's own generation 0; dashed: its floor, real against real"
 
 
+@own_style()
 def relative_figure(chains: Mapping[str, Rows]) -> Figure:
     """Return a figure with one panel for each metric.
 

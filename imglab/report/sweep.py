@@ -12,11 +12,13 @@ from matplotlib.lines import Line2D
 
 from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel
 from imglab.report.table import metric_label
+from imglab.solvable.plots import own_style
 
 LEGEND_COLUMNS = 5
 """Arms beside each other in the legend."""
 
 
+@own_style()
 def sweep_figure(
     summary: Mapping[str, Any], row: Mapping[str, Any], names: Sequence[str]
 ) -> Figure:

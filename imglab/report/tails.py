@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from imglab.report.figures import PALETTE, finish_panel, label_line
+from imglab.report.fonts import legible
 from imglab.report.survival import (
     CHANCE,
     MOST_LINES,
@@ -15,12 +16,13 @@ from imglab.report.survival import (
     survival_tables,
 )
 from imglab.report.values import Rows
-from imglab.safe_text import one_line
+from imglab.solvable.plots import own_style
 
 MOST_EXTINCT = 6
 """Extinct parts that a title names."""
 
 
+@own_style()
 def tails_figure(rows: Rows) -> Figure:
     """Return a figure with a panel for each survival table of a run and, beside it, for chance."""
     names = survival_tables(rows)
@@ -41,7 +43,11 @@ def tails_figure(rows: Rows) -> Figure:
 def _title(rows: Rows, name: str) -> str:
     """Say what a table holds, and which of its parts are extinct."""
     times = extinction_times(rows, name)
-    extinct = [f"{one_line(part)} from {g}" for part, g in times.items() if g is not None]
+    extinct = [
+        f"{legible(part, at)} from {g}"
+        for at, (part, g) in enumerate(times.items(), 1)
+        if g is not None
+    ]
     if not extinct:
         return SURVIVALS[name]
     return f"{SURVIVALS[name]}\nnothing left of {', '.join(extinct[:MOST_EXTINCT])}"
@@ -54,5 +60,5 @@ def _draw(panel: Axes, rows: Rows, name: str) -> None:
             continue
         generations, values = zip(*defined, strict=True)
         panel.plot(generations, values, color=PALETTE[at % len(PALETTE)], linewidth=1.1)
-        label_line(panel, part, defined[-1])
+        label_line(panel, part, at, defined[-1])
     panel.set_ylim(bottom=0)

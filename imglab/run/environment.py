@@ -43,6 +43,7 @@ PACKAGES = (
     "safetensors",
     "pydantic",
     "pyyaml",
+    "regex",
     "typer",
     "rich",
     "filelock",

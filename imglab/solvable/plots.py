@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,17 @@ SIDE = 3.2
 """Width and height of a plot, in inches."""
 
 
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw with the settings that matplotlib comes with, whatever the user's own ones are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+@own_style()
 def save_plot(draw: Callable[[Axes], None], title: str, path: Path) -> None:
     """Let `draw` fill square axes and write a PNG; the same drawing gives the same bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 
+import regex
+from rich.cells import cell_len
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +16,7 @@ from imglab.store.layout import spread_generations
 from imglab.text.repeats import REPEATED, repeated_words
 
 WIDTH = 44
-"""Characters of a column."""
+"""Cells of a column: a letter of Chinese, Japanese or Korean, or an emoji, takes two."""
 
 COLUMNS = 6
 """Generations that are shown, at most."""
@@ -48,7 +50,7 @@ def write_sheet(
     for row in range(len(continuations)):
         if prompts is not None:
             prompt = " ".join(_decode(prompts[row], tokenizer).split())
-            lines += textwrap.wrap(f"{row + 1}. {printable(prompt)} ...", WIDTH * 3)
+            lines += wrap_cells(f"{row + 1}. {printable(prompt)} ...", WIDTH * 3)
 
         texts = [_decode(shown[g][1][row], tokenizer) for g in generations]
         lines += ["", head, *_side_by_side(texts), "", rule, ""]
@@ -57,11 +59,41 @@ def write_sheet(
 
 def _side_by_side(texts: Sequence[str]) -> list[str]:
     """Return the lines of texts in columns, with repeated words marked."""
-    columns = [textwrap.wrap(printable(mark_repeats(text)), WIDTH) for text in texts]
+    columns = [wrap_cells(printable(mark_repeats(text)), WIDTH) for text in texts]
     rows = list(zip_longest(*columns, fillvalue=""))
     if not rows:  # all texts are blank
         rows = [("",) * len(columns)]
-    return [SEPARATOR.join(cell.ljust(WIDTH) for cell in row).rstrip() for row in rows]
+    return [SEPARATOR.join(map(_filled, row)).rstrip() for row in rows]
+
+
+def _filled(cell: str) -> str:
+    return cell + " " * (WIDTH - cell_len(cell))
+
+
+def wrap_cells(text: str, width: int) -> list[str]:
+    """Break a text into lines of at most `width` cells of a terminal, at spaces where it has any.
+
+    A character stays with its marks. Text of one cell a letter is broken as `textwrap` breaks it.
+    """
+    if cell_len(text) == len(text):
+        return textwrap.wrap(text, width)
+
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+
+        # A word that is longer than a line fills what is left of the last one.
+        if cell_len(word) <= width or cell_len(lines[-1]) + 3 > width:
+            lines.append("")
+        elif lines[-1]:
+            lines[-1] += " "
+        for character in regex.findall(r"\X", word):
+            if cell_len(lines[-1]) + cell_len(character) > width:
+                lines.append("")
+            lines[-1] += character
+    return [line for line in lines if line]
 
 
 def mark_repeats(text: str, n: int = REPEATED) -> str:

@@ -6,13 +6,27 @@ All but `repetition` depend on how much text there is: compare them at one token
 from __future__ import annotations
 
 import gzip
-import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
+import regex
 import torch
 from torch import Tensor
 
-WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Line_Break=Complex_Context}"
+"""Scripts that put no spaces between words: Chinese, Japanese, and those in which only a dictionary
+finds where a line may break (Thai, Lao, Khmer, Burmese; UAX 14)."""
+
+LETTER = rf"[[\w]--[\d\p{{Pc}}{UNSPACED}]]"
+"""A letter, or a mark, which belongs to the letter before it (of scripts that have spaces)."""
+
+JOINT = r"['\u2019\u00b7\u05f3\u05f4\u200c\u200d]"
+"""What may stand within a word: apostrophes, the dot of Catalan, the quotes of Hebrew, joiners."""
+
+WORD = regex.compile(
+    rf"(?V1){LETTER}+(?:{JOINT}{LETTER}+)*|[[{UNSPACED}]--\p{{M}}]\p{{M}}*", cache_pattern=False
+)
+SOFT_HYPHEN = "\u00ad"
 
 BANDS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, 31), (32, None))
 """Words by how often the real training text has them: from, to (None: without end)."""
@@ -66,8 +80,14 @@ def gzip_ratio(text: str) -> float:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case: runs of letters, with apostrophes between them."""
-    return WORD.findall(text.lower())
+    """Return the words of a text in lower case: runs of letters, with apostrophes between them.
+
+    Marks belong to their letters, and what Unicode can write in two ways is the same (NFC). In
+    scripts that put no spaces between words each character, with its marks, is a word.
+    """
+    composed = unicodedata.normalize("NFC", text.lower())
+    matches: list[str] = WORD.findall(composed.replace(SOFT_HYPHEN, ""))
+    return matches
 
 
 def zipf_slope(counts: Tensor) -> float | None:

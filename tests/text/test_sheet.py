@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from imglab.safe_text import printable
-from imglab.text.render import COLUMNS, mark_repeats, write_sheet
+from imglab.text.render import COLUMNS, SEPARATOR, WIDTH, mark_repeats, wrap_cells, write_sheet
 
 
 class Letters:
@@ -55,3 +58,29 @@ def test_what_drives_a_terminal_is_escaped():
     assert "\\x1b]0;title\\x07 \\u202eabc \\x9b1m" in sheet
     assert all(sign.isprintable() or sign == "\n" for sign in sheet)
     assert printable("tab\tand\nline") == "tab\\tand\nline"
+
+
+def test_columns_of_wide_characters_stand_under_their_heads():
+    shown = [(None, tokens("天地人山水" * 12 + " 한국어 e\u0301 👍🏽"))] * 2
+    lines = write_sheet(shown, Letters()).splitlines()
+    head = next(line for line in lines if line.startswith("generation 0"))
+    wide = [line for line in lines if "天" in line]
+    assert len(wide) > 1
+    for line in wide:
+        first, second = line.split(SEPARATOR, 1)
+        assert cell_len(line) <= 2 * WIDTH + len(SEPARATOR)
+        assert first.strip() == second.strip()
+        assert cell_len(line[: -len(second.rstrip())]) == head.index("generation 1")
+
+
+@settings(max_examples=50)
+@given(st.text("ab 天地é\u0301한👍\u0e31", max_size=80), st.integers(4, 12))
+def test_lines_are_no_wider_than_asked_for_and_lose_nothing(text, width):
+    lines = wrap_cells(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_joiners_of_words_are_shown_as_they_are():
+    assert printable("می\u200cخواهم") == "می\u200cخواهم"  # noqa: RUF001
+    assert printable("a\u200eb\ufeff") == "a\\u200eb\\ufeff"

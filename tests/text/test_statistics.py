@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import re
+import unicodedata
 from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imglab import seeds
@@ -53,6 +55,40 @@ def test_distinct_and_repetition_equal_plain_counting(rows, n):
     assert repetition(tokens, n).tolist() == pytest.approx(
         [1 - len(set(row)) / len(row) for row in grams]
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("مُحَمَّد يَكْتُبُ", ["مُحَمَّد", "يَكْتُبُ"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("שָׁלוֹם עוֹלָם", ["שָׁלוֹם", "עוֹלָם"]),
+        ("צה״ל", ["צה״ל"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # noqa: RUF001
+        ("한국어 텍스트", ["한국어", "텍스트"]),
+        ("天地, 人 abc", ["天", "地", "人", "abc"]),
+        ("コーヒーを飲む", ["コーヒー", "を", "飲", "む"]),
+        ("ลัง", ["ลั", "ง"]),
+        ("Zu\u00adcker foo_bar a1b don\u2019t", ["zucker", "foo", "bar", "a", "b", "don\u2019t"]),
+    ],
+)
+def test_words_are_those_that_people_count(text, expected):
+    composed = [unicodedata.normalize("NFC", word) for word in expected]
+    assert words(text) == composed
+
+
+@settings(max_examples=30)
+@given(st.text(st.characters(codec="utf-8"), max_size=20))
+def test_words_do_not_depend_on_how_unicode_writes_a_letter(text):
+    lower = text.lower()
+    decomposed = words(unicodedata.normalize("NFD", lower))
+    assert decomposed == words(unicodedata.normalize("NFC", lower)) == words(lower)
+
+
+@given(st.text("abcXYZ ,.'-0_\n", max_size=60))
+def test_words_of_ascii_are_runs_of_letters(text):
+    assert words(text) == re.findall(r"[a-z]+(?:'[a-z]+)*", text.lower())
 
 
 def test_gzip_ratio():

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from imglab.solvable.plots import own_style
 from imglab.studies.calibration.table import cell
 
 COLUMN = 0.62
@@ -17,6 +18,7 @@ LEFT = 2.0
 TOP = 1.3
 
 
+@own_style()
 def calibration_figure(result: Mapping[str, Any]) -> Figure:
     """Return a figure with a panel for each source of scores: the data, and every extractor.
 
