@@ -11,7 +11,7 @@ from imglab.report.arms import Arm
 from imglab.report.shown import UNREADABLE
 from imglab.store.files import read_json
 from imglab.store.layout import generation_folder, panel_generations
-from imglab.text.repeats import repeated_words
+from imglab.text.repeats import DOCUMENT_END, repeated_words
 
 FILE = "panel.json"
 TEXTS = ("opening", "real", "text")
@@ -70,7 +70,8 @@ def _rule(first: dict[str, Any]) -> str:
     return (
         f"Chosen by a rule: of {first['among']} openings of held-out text the one of median "
         f"perplexity under generation 0{perplexity}. All generations continue it with the same "
-        "random numbers. Marked: words that the same text had before."
+        "random numbers. Marked: words that the same text had before. "
+        f"{DOCUMENT_END} ends a document."
     )
 
 

@@ -30,7 +30,7 @@ from imglab.text.likelihood import held_out_nats, likelihood_metrics
 from imglab.text.mauve import mauve_metrics
 from imglab.text.model import TokenModality
 from imglab.text.openings import continue_opening, write_panel
-from imglab.text.render import write_sheet
+from imglab.text.render import readable, write_sheet
 from imglab.text.sequence_encoder import SequenceEncoder
 from imglab.text.settings import BagOfTokensSettings, SentenceEncoderSettings, TextSettings
 from imglab.text.subsamples import SubsampleStatistics
@@ -172,12 +172,12 @@ class TextModality(TokenModality):
         return watermark_z_scores(samples.data, len(self.tokenizer), key=key)
 
     def read(self, samples: Samples) -> list[dict[str, str]]:
-        """Return the texts, and the prompts that they continue."""
-        texts = self.tokenizer.batch_decode(samples.data)
+        """Return the texts as a reader sees them, and the prompts that they continue."""
+        texts = [readable(tokens, self.tokenizer) for tokens in samples.data]
         if samples.condition is None:
             return [{"text": text} for text in texts]
 
-        prompts = self.tokenizer.batch_decode(samples.condition)
+        prompts = [readable(tokens, self.tokenizer) for tokens in samples.condition]
         return [
             {"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)
         ]

@@ -14,7 +14,8 @@ from imglab.measures import Continuation
 from imglab.model import GenerativeModel
 from imglab.safe_text import printable
 from imglab.text.model import TextModel
-from imglab.text.render import CLOSE, OPEN, mark_repeats
+from imglab.text.render import CLOSE, OPEN, mark_repeats, readable
+from imglab.text.repeats import DOCUMENT_END
 from imglab.text.scoring import score_tokens
 
 MOST_OPENINGS = 32
@@ -76,9 +77,9 @@ def continue_opening(
     opening, real = openings[row].chunk(2)
     text = model.sample(1, conditions=opening[None], seed=seed).data[0]
     return Continuation(
-        opening=str(tokenizer.decode(opening)),
-        real=str(tokenizer.decode(real)),
-        text=str(tokenizer.decode(text)),
+        opening=readable(opening, tokenizer),
+        real=readable(real, tokenizer),
+        text=readable(text, tokenizer),
         row=row,
         among=len(openings),
         perplexity=perplexity,
@@ -110,7 +111,8 @@ def write_panel(panel: Mapping[int, Continuation]) -> str:
         of_median = f"{of_median} ({some.perplexity:.3g})"
     about = (
         f"One held-out opening, the one of {some.among} {of_median}, continued by generations; "
-        f"{OPEN}brackets{CLOSE} mark words that the continuation had before."
+        f"{OPEN}brackets{CLOSE} mark words that the continuation had before, "
+        f"{DOCUMENT_END} ends a document."
     )
 
     lines = [*textwrap.wrap(about, WIDTH), ""]

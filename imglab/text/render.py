@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab.safe_text import printable
 from imglab.store.layout import spread_generations
-from imglab.text.repeats import REPEATED, repeated_words
+from imglab.text.repeats import DOCUMENT_END, REPEATED, repeated_words
 
 WIDTH = 44
 """Cells of a column: a letter of Chinese, Japanese or Korean, or an emoji, takes two."""
@@ -30,7 +31,7 @@ CLOSE = "]"
 
 EXPLANATION = (
     f"The same prompts continued by every generation; {OPEN}brackets{CLOSE} mark {REPEATED} or "
-    "more words in a row that the continuation had before.\n"
+    f"more words in a row that the continuation had before, {DOCUMENT_END} ends a document.\n"
 )
 
 
@@ -49,10 +50,10 @@ def write_sheet(
     prompts, continuations = shown[-1]
     for row in range(len(continuations)):
         if prompts is not None:
-            prompt = " ".join(_decode(prompts[row], tokenizer).split())
+            prompt = " ".join(readable(prompts[row], tokenizer).split())
             lines += wrap_cells(f"{row + 1}. {printable(prompt)} ...", WIDTH * 3)
 
-        texts = [_decode(shown[g][1][row], tokenizer) for g in generations]
+        texts = [readable(shown[g][1][row], tokenizer) for g in generations]
         lines += ["", head, *_side_by_side(texts), "", rule, ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -112,5 +113,10 @@ def mark_repeats(text: str, n: int = REPEATED) -> str:
     return " ".join(words)
 
 
-def _decode(tokens: Tensor, tokenizer: PreTrainedTokenizerBase) -> str:
-    return str(tokenizer.decode(tokens))
+def readable(tokens: Tensor, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Decode a text for a reader, with a sign in place of the token that ends a document."""
+    text = str(tokenizer.decode(tokens))
+    end = tokenizer.eos_token
+    if not end:
+        return text
+    return re.sub(f" ?{re.escape(end)} ?", f" {DOCUMENT_END} ", text)

@@ -1,8 +1,11 @@
-"""Which words of a text repeat what stood in it before. No torch."""
+"""What is marked in a text for its reader: words that came before, ends of documents. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+DOCUMENT_END = "¶"
+"""What a reader sees in place of the token that ends a document."""
 
 REPEATED = 3
 """Words in a row that count as repeated when they come again in the same text."""

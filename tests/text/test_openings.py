@@ -10,6 +10,7 @@ from imglab.run.run import Run
 from imglab.samples import TrainingSet
 from imglab.text.modality import TextModality
 from imglab.text.openings import MOST_OPENINGS, real_openings, write_panel
+from imglab.text.render import readable
 from imglab.text.scoring import score_tokens
 from tests.text_fixtures import TINY_TEXT, finish, text_parts
 
@@ -49,8 +50,8 @@ def test_the_opening_is_the_one_of_median_perplexity_under_generation_0():
     lower = int((likelihood > likelihood[first.row]).sum())
     assert first.among == len(openings)
     assert lower == (len(openings) - 1) // 2
-    assert first.opening == modality.tokenizer.decode(openings[first.row, :16])
-    assert first.real == modality.tokenizer.decode(openings[first.row, 16:])
+    assert first.opening == readable(openings[first.row, :16], modality.tokenizer)
+    assert first.real == readable(openings[first.row, 16:], modality.tokenizer)
 
     shorter = finish(model.fit(TrainingSet.of(modality.real("test")), start=None, seed=0))
     second = modality.continuation(shorter, first=first, seed=4)
@@ -66,6 +67,7 @@ def test_the_panel_as_text():
     lines = sheet.splitlines()
     assert sheet.startswith("One held-out opening, the one of 12 of median perplexity")
     assert "(27.5)" in sheet
+    assert "¶ ends a document" in " ".join(lines)
     assert "\x1b" not in sheet
     assert "generation 0   a b c d" in lines
     assert "generation 4   x y z [x y z]" in lines

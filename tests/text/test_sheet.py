@@ -14,6 +14,8 @@ from imglab.text.render import COLUMNS, SEPARATOR, WIDTH, mark_repeats, wrap_cel
 class Letters:
     """A tokenizer whose token n is the n-th sign."""
 
+    eos_token = "<end>"
+
     def decode(self, tokens):
         return "".join(chr(number) for number in tokens.tolist())
 
@@ -48,6 +50,14 @@ def test_of_many_generations_the_first_and_the_last_are_there():
     assert sheet.count("generation ") == COLUMNS
     assert "text 0 " in sheet
     assert "text 39" in sheet
+
+
+def test_documents_are_parted_by_a_sign_that_the_first_line_explains():
+    sheet = write_sheet([(tokens("a<end>b"), tokens("one. <end> Two.<end>"))], Letters())
+    assert "¶ ends a document" in sheet.splitlines()[0]
+    assert "1. a ¶ b ..." in sheet
+    assert "one. ¶ Two. ¶" in sheet
+    assert "<end>" not in sheet
 
 
 def test_what_drives_a_terminal_is_escaped():

@@ -21,7 +21,7 @@ FLOOR_DRAWS = 20
 """Draws of real text behind the floors of what is alive."""
 
 REASONS: Mapping[str, str] = {
-    "facts_right": "no sentence states a fact about a thing that exists",
+    "facts_right": "no sentence is well-formed, so none states a fact",
     "invented_entities": "no sentence is well-formed, so none names a thing",
     "grammar_kept": "no sample has a whole sentence",
 }
@@ -60,9 +60,8 @@ class FactCheck:
 
     def _read(self, tokens: Tensor) -> list[Counts]:
         end = str(self.tokenizer.eos_token)
-        unknown = self.tokenizer.unk_token
         texts: list[str] = self.tokenizer.batch_decode(tokens)
-        return [read_sample(text, self.world, end=end, unknown=unknown) for text in texts]
+        return [read_sample(text, self.world, end=end) for text in texts]
 
     @cached_property
     def _thing_bands(self) -> Mapping[Hashable, int]:
@@ -130,7 +129,7 @@ def _shares(counts: Sequence[Counts]) -> Mapping[str, tuple[Tensor, Tensor]]:
     return {
         "facts_right": (
             column([sum(sample.right) for sample in counts]),
-            column([sum(sample.stated) for sample in counts]),
+            column([sample.stated for sample in counts]),
         ),
         "invented_entities": (
             column([sample.invented for sample in counts]),
@@ -158,10 +157,10 @@ def _share(name: str, part: Tensor, whole: Tensor) -> dict[str, float | None]:
 
 
 def _by_band(counts: Sequence[Counts]) -> dict[str, float | None]:
-    """Return the share of right facts among those about each band of things."""
+    """Return the share of right facts among those about the things of each band."""
     shares: dict[str, float | None] = {}
     for band, name in enumerate(BANDS):
-        stated = sum(sample.stated[band] for sample in counts)
+        stated = sum(sample.of_band[band] for sample in counts)
         shares[name] = None
         if stated:
             shares[name] = sum(sample.right[band] for sample in counts) / stated

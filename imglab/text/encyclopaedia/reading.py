@@ -24,7 +24,9 @@ class Counts:
 
     sentences, well_formed  sentences, and how many of them one of the wordings can have written
     mentions, invented      names of things, and how many of them name nothing that exists
-    stated, right           facts, and how many of them are true, by the band of their subject
+    stated                  facts, of which those of things that do not exist cannot be true
+    of_band, right          facts of things that exist, and how many of them are true, by the band
+                            of their subject
     things                  ranks of the things that the sentences are about
     fact_types              types of facts that they state, as (kind of thing, name of the fact)
     facts                   true facts that they state, as (rank of the thing, name of the fact)
@@ -34,7 +36,8 @@ class Counts:
     well_formed: int = 0
     mentions: int = 0
     invented: int = 0
-    stated: list[int] = field(default_factory=lambda: [0] * len(BANDS))
+    stated: int = 0
+    of_band: list[int] = field(default_factory=lambda: [0] * len(BANDS))
     right: list[int] = field(default_factory=lambda: [0] * len(BANDS))
     things: set[int] = field(default_factory=set)
     fact_types: set[tuple[str, str]] = field(default_factory=set)
@@ -60,16 +63,13 @@ def split_sentences(text: str, end: str) -> Iterator[str]:
                 yield part
 
 
-def read_sample(text: str, world: World, *, end: str, unknown: str | None) -> Counts:
+def read_sample(text: str, world: World, *, end: str) -> Counts:
     """Count what a sample states. Each sentence names its subject, so it is read by itself.
 
-    unknown  the tokenizer's token for words that it cannot read: sentences with one are left out
+    A sentence with a word that the tokenizer does not know is a sentence that is not well-formed.
     """
     counts = Counts()
     for sentence in split_sentences(text, end):
-        if unknown is not None and unknown in sentence:
-            continue
-
         counts.sentences += 1
         statement = read_sentence(sentence)
         if statement is not None:
@@ -79,25 +79,24 @@ def read_sample(text: str, world: World, *, end: str, unknown: str | None) -> Co
 
 
 def _count_statement(statement: Statement, world: World, counts: Counts) -> None:
-    subject = world.by_name.get((statement.kind, statement.subject))
-    counts.mentions += 1
-    if subject is None:
-        counts.invented += 1
-    else:
-        counts.things.add(subject.rank)
-
+    names = [(statement.kind, statement.subject)]
     for name, value in statement.facts.items():
         if name in THINGS:
-            counts.mentions += 1
-            if (THINGS[name], value) not in world.by_name:
-                counts.invented += 1
-                continue
+            names.append((THINGS[name], value))
+    counts.mentions += len(names)
+    counts.invented += sum(name not in world.by_name for name in names)
 
-        # Nothing is true or false of a thing that does not exist.
-        if subject is not None:
-            band = world.band(subject)
-            counts.fact_types.add((statement.kind, name))
-            counts.stated[band] += 1
-            if subject.facts[name] == value:
-                counts.right[band] += 1
-                counts.facts.add((subject.rank, name))
+    # Nothing is true of a thing that does not exist.
+    counts.stated += len(statement.facts)
+    subject = world.by_name.get((statement.kind, statement.subject))
+    if subject is None:
+        return
+
+    counts.things.add(subject.rank)
+    band = world.band(subject)
+    for name, value in statement.facts.items():
+        counts.fact_types.add((statement.kind, name))
+        counts.of_band[band] += 1
+        if subject.facts[name] == value:
+            counts.right[band] += 1
+            counts.facts.add((subject.rank, name))
