@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imglab.measures import Features, Measures
 from imglab.metrics import prdc
-from imglab.metrics.bounded import why_recall_is_withheld
+from imglab.metrics.bounded import bounded_precision_recall, why_recall_is_withheld
 from imglab.metrics.comparison import MetricValues, Reference
 from imglab.metrics.frechet import match_moments
 from imglab.metrics.undefined import Undefined, check_features
@@ -18,7 +18,14 @@ from imglab.modality import MatchesMoments, Modality
 from imglab.progress import Stage
 from imglab.samples import Samples
 
-SHAPE = ("fid_shape", "precision_shape", "recall_shape", "coverage_shape")
+SHAPE = (
+    "fid_shape",
+    "precision_shape",
+    "recall_shape",
+    "precision_bounded_shape",
+    "recall_bounded_shape",
+    "coverage_shape",
+)
 
 
 def shape_scores(
@@ -37,7 +44,7 @@ def shape_scores(
     samples, features  those of a generation
 
     variance_ratio   total variance of the samples over that of the real ones
-    fid_shape, precision_shape, recall_shape
+    fid_shape, precision_shape, recall_shape, precision_bounded_shape, recall_bounded_shape
                      of the matched samples: what fading, or a shift, does not explain
 
     A modality with the ability MatchesMoments matches the data themselves. Of any other, each
@@ -62,13 +69,16 @@ def shape_scores(
 def _balls(
     reference: Reference, matched: Callable[[], Tensor], precision_recall_k: int
 ) -> list[float]:
-    """Return the Fréchet distance, precision, recall and coverage of the matched samples."""
+    """Return what `SHAPE` names, of the matched samples."""
     features = matched()
     scores = prdc(
         real=reference.features, synthetic=features, precision_recall_k=precision_recall_k
     )
+    bounded = bounded_precision_recall(
+        real=reference.features, synthetic=features, k=precision_recall_k
+    )
     distance = reference.frechet(features)[0]
-    return [distance, scores.precision, scores.recall, scores.coverage]
+    return [distance, scores.precision, scores.recall, *bounded, scores.coverage]
 
 
 def _withheld(measures: Measures) -> Measures:

@@ -17,7 +17,31 @@ FADED = 0.02
 """How far the variance ratio must fall before the loss is called fading."""
 
 MOSTLY = 0.5
-"""Share of the rise from which on a cause counts as the main one."""
+"""Share from which on a part counts as the main one: of the rise that goes with the moments, and of
+the fall of precision or recall that stays when these are matched."""
+
+
+@dataclass(frozen=True)
+class Fall:
+    """How far precision or recall fell from generation 0 to the last one.
+
+    matched  with the mean and the scale of the samples matched to those of real data
+    drawn    as the samples were drawn; None: undefined
+    """
+
+    matched: float
+    drawn: float | None = None
+
+    @property
+    def lost(self) -> float:
+        """The fall that matching neither explains nor causes: the smaller of the two.
+
+        Samples that keep to one half of the data, moved and widened to the moments of the whole,
+        lie beside them: precision falls by the matching alone.
+        """
+        if self.drawn is None:
+            return self.matched
+        return min(self.matched, self.drawn)
 
 
 @dataclass(frozen=True)
@@ -26,29 +50,30 @@ class KindOfLoss:
 
     by_moments      share of the rise that goes when mean and scale are matched, in [0, 1]
     variance_ratio  of the last generation; None: undefined
-    recall_lost     how far recall fell although mean and scale are matched
-    precision_lost  how far precision fell although mean and scale are matched
-    recall_drawn    how far recall fell as the samples were drawn; None: undefined
+    recall, precision  how far they fell
     variance_lost   how far the variance ratio fell; None: undefined
     error           what recall or precision have to fall by to count, in two standard errors
     """
 
     by_moments: float
     variance_ratio: float | None
-    recall_lost: float
-    precision_lost: float
-    recall_drawn: float | None = None
+    recall: Fall
+    precision: Fall
     variance_lost: float | None = None
     error: float = 0.0
 
     @property
     def name(self) -> str:
-        """Return `moments`, `tail`, `structure` or `neither`."""
-        if self.by_moments >= MOSTLY:
+        """Return `moments`, `tail`, `structure` or `neither`.
+
+        Samples that do not look real cannot stand for real ones either, so recall falls with
+        precision: it is a lost tail only where recall falls more than twice as far.
+        """
+        if self.by_moments >= MOSTLY and self._is_restored():
             return "moments"
-        if max(self.recall_lost, self.precision_lost) <= self.error:
+        if max(self.recall.lost, self.precision.lost) <= self.error:
             return "neither"
-        if self.recall_lost > self.precision_lost:
+        if self.precision.lost < MOSTLY * self.recall.lost:
             return "tail"
         return "structure"
 
@@ -61,8 +86,8 @@ class KindOfLoss:
                 return f"{matched}; neither recall nor precision then falls beyond its error."
             rest = f"{matched}; what is left is mostly"
             if self.name == "tail":
-                return f"{rest} a lost tail: recall falls by {self.recall_lost:.2f} even so."
-            lost = f"precision falls by {self.precision_lost:.2f} even so"
+                return f"{rest} a lost tail: recall falls by {self.recall.lost:.2f} even so."
+            lost = f"precision falls by {self.precision.lost:.2f} even so"
             return f"{rest} lost structure: {lost}.{self._of_recall()}"
 
         cause = "a shift of mean and scale"
@@ -70,47 +95,64 @@ class KindOfLoss:
             cause = f"fading (the variance is {self.variance_ratio:.2f} of that of real data)"
         return (
             f"{share} is {cause}: it goes when mean and scale are matched, and recall then falls "
-            f"by {self.recall_lost:.2f}, precision by {self.precision_lost:.2f}."
+            f"by {self.recall.matched:.2f}, precision by {self.precision.matched:.2f}."
         )
+
+    def _is_restored(self) -> bool:
+        """Say whether most of what precision and recall lost comes back with mean and scale."""
+        drawn = [fall.drawn for fall in (self.recall, self.precision) if fall.drawn is not None]
+        stays = max(self.recall.lost, self.precision.lost)
+        return not drawn or stays <= max(self.error, MOSTLY * max(drawn))
 
     def _of_recall(self) -> str:
         """Say that recall fell with mean and scale alone, where it did."""
-        if self.recall_drawn is None or self.recall_drawn <= 0:
+        drawn = self.recall.drawn
+        if drawn is None or drawn <= 0 or self.recall.matched > drawn * (1 - MOSTLY):
             return ""
-        if self.recall_lost > self.recall_drawn * (1 - MOSTLY):
-            return ""
-        drawn = f"Recall fell by {self.recall_drawn:.2f} as drawn"
-        if self.recall_lost <= 0:
-            return f" {drawn}, and does not fall when they are matched."
-        return f" {drawn}, by {self.recall_lost:.2f} when they are matched."
+
+        as_drawn = f" Recall fell by {drawn:.2f} as drawn"
+        if self.recall.matched <= 0:
+            return f"{as_drawn}, and does not fall when they are matched."
+        return f"{as_drawn}, by {self.recall.matched:.2f} when they are matched."
 
 
 def kind_of_loss(rows: Rows) -> KindOfLoss | None:
     """Return what a chain's rise of the Fréchet distance is made of.
 
     None where the distance did not rise by more than its error, or where the shape was not
-    measured.
+    measured. Precision and recall are those with bounded balls, which no outlier lifts, where the
+    chain has them.
     """
     first = rows[0]
     last = rows[-1]
     rise = _difference(first, last, "fid")
     of_shape = _difference(first, last, "fid_shape")
-    recall = _difference(last, first, "recall_shape")
-    precision = _difference(last, first, "precision_shape")
-    if rise is None or of_shape is None or recall is None or precision is None:
+    if rise is None or of_shape is None or rise <= SURE * _error(first, last, "fid"):
         return None
 
-    if rise <= SURE * _error(first, last, "fid"):
+    for suffix in ("_bounded", ""):
+        names = (f"recall{suffix}", f"precision{suffix}")
+        recall, precision = (_fall(first, last, name) for name in names)
+        if recall is not None and precision is not None:
+            break
+    else:
         return None
 
     ratio = last.get("variance_ratio")
     if not is_number(ratio):
         ratio = None
     by_moments = min(1.0, max(0.0, 1 - of_shape / rise))
-    drawn = _difference(last, first, "recall")
     faded = _difference(last, first, "variance_ratio")
-    least = SURE * max(_error(first, last, "recall"), _error(first, last, "precision"))
-    return KindOfLoss(by_moments, ratio, recall, precision, drawn, faded, least)
+    least = SURE * max(_error(first, last, name) for name in names)
+    return KindOfLoss(by_moments, ratio, recall, precision, faded, least)
+
+
+def _fall(first: Mapping[str, Any], last: Mapping[str, Any], metric: str) -> Fall | None:
+    """Return how far a metric fell; None where it was not measured with moments matched."""
+    matched = _difference(last, first, f"{metric}_shape")
+    if matched is None:
+        return None
+    return Fall(matched, _difference(last, first, metric))
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float | None:

@@ -15,7 +15,8 @@ from imglab.store.reading import is_number, metric_names, metric_value
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
 
-OF_SHAPE = {"fid_shape": "fid", "recall_shape": "recall", "precision_shape": "precision"}
+BALLS = ("recall", "precision", "recall_bounded", "precision_bounded")
+OF_SHAPE = {f"{name}_shape": name for name in ("fid", *BALLS)}
 """Metrics whose floor, where it was not drawn, is about that of another one: real data that are
 matched to real data stay what they are."""
 
@@ -75,11 +76,11 @@ def _loss(row: Mapping[str, Any]) -> Iterator[str]:
     if row["verdict"]["verdict"] == "good" or not floor.get("fid") or not _is_beyond_chance(row):
         return
 
-    null: dict[str, Any] = {"fid_se": floor["fid"]["sd"], "variance_ratio": 1.0}
-    for name in ("fid", "recall", "precision", *OF_SHAPE):
+    null: dict[str, Any] = {"variance_ratio": 1.0}
+    for name in ("fid", *BALLS, *OF_SHAPE):
         of_metric = floor.get(name) or floor.get(OF_SHAPE.get(name, name))
         if of_metric:
-            null[name] = of_metric["mean"]
+            null |= {name: of_metric["mean"], f"{name}_se": of_metric["sd"]}
     loss = kind_of_loss([null, row])
     if loss is not None:
         yield loss.described().replace("the rise of the", "the excess of the", 1)

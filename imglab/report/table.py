@@ -25,6 +25,8 @@ LABELS = {
     "fid_shape": "FID (shape)",
     "precision_shape": "precision (shape)",
     "recall_shape": "recall (shape)",
+    "precision_bounded_shape": "precision (bounded, shape)",
+    "recall_bounded_shape": "recall (bounded, shape)",
     "precision_probabilistic": "precision (probabilistic)",
     "recall_probabilistic": "recall (probabilistic)",
 }

@@ -48,6 +48,8 @@ SINCE_FORMAT_4 = (
     "kid_standard",
     "precision_bounded",
     "recall_bounded",
+    "precision_bounded_shape",
+    "recall_bounded_shape",
     "precision_probabilistic",
     "recall_probabilistic",
     "recall_by_decile",

@@ -83,6 +83,8 @@ class TestShape:
         assert whole["recall_shape"] > 0.85
         assert half["recall_shape"] < 0.65
         assert half["precision_shape"] > 0.85
+        assert half["recall_bounded_shape"] < 0.65 < whole["recall_bounded_shape"]
+        assert half["precision_bounded_shape"] > 0.8
 
     def test_recall_is_withheld_where_the_matched_samples_lie_elsewhere(self):
         """Half of a ring, moved and widened to the moments of the ring, lies beside it."""

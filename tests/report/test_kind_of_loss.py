@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from imglab import seeds
+from imglab.images.damage import image_damages
+from imglab.images.moments import PixelMoments, match_moments
+from imglab.metrics.bounded import bounded_precision_recall
+from imglab.metrics.comparison import Reference, compare
 from imglab.report.kind_of_loss import kind_of_loss
+from imglab.samples import Samples
 
 
 def rows(first, last):
@@ -61,3 +74,87 @@ def test_a_rise_within_its_error_has_no_kind():
 
 def test_runs_without_shape_have_no_kind():
     assert kind_of_loss([{"fid": 1.0}, {"fid": 100.0}]) is None
+
+
+def test_most_of_the_distance_may_go_and_precision_not_come_back():
+    """Quarters that change places shift every pixel's mean, and matching does not put them back."""
+    first, last = rows((14, 14, 0.8, 0.8, 1), (200, 60, 0.82, 0.42, 1))
+    chain = [{**first, "recall": 0.8, "precision": 0.8}, {**last, "recall": 0.85, "precision": 0.4}]
+    loss = kind_of_loss(chain)
+    assert loss is not None
+    assert loss.by_moments > 0.7
+    assert loss.name == "structure"
+
+
+def test_a_fall_that_the_matching_makes_is_not_lost():
+    """Half of a ring, moved and widened to the moments of the ring, lies beside it."""
+    first, last = rows((14, 14, 0.9, 0.9, 1), (83, 75, 0.0, 0.05, 0.8))
+    chain = [{**first, "recall": 0.9, "precision": 0.9}, {**last, "recall": 0.5, "precision": 0.92}]
+    loss = kind_of_loss(chain)
+    assert loss is not None
+    assert loss.name == "tail"
+
+
+def test_recall_falls_with_precision_where_nothing_looks_real():
+    loss = kind_of_loss(rows((14, 14, 0.9, 0.9, 1), (83, 75, 0.3, 0.5, 1)))
+    assert loss is not None
+    assert loss.name == "structure"
+
+
+def test_bounded_balls_are_read_where_the_chain_has_them():
+    """One outlier's ball lifts the published recall to 1 and hides what is lost."""
+    first, last = rows((14, 14, 0.9, 0.9, 1), (83, 75, 1.0, 0.9, 1))
+    names = ("recall_bounded", "recall_bounded_shape", "precision_bounded")
+    of_first = dict.fromkeys((*names, "precision_bounded_shape"), 0.9)
+    of_last = {**of_first, "recall_bounded": 0.4, "recall_bounded_shape": 0.4}
+    loss = kind_of_loss([first | of_first, last | of_last])
+    assert loss is not None
+    assert loss.name == "tail"
+    assert loss.recall.lost == pytest.approx(0.5)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    scans = load_digits()
+    images = torch.from_numpy(scans.images * 15).to(torch.uint8)[:, None]
+    samples = Samples.real(images, torch.from_numpy(scans.target).long())
+    return samples[torch.randperm(len(samples), generator=seeds.generator("scans"))]
+
+
+@pytest.mark.parametrize(
+    ("damage", "strength", "name"),
+    [
+        ("nothing", 0.0, None),
+        ("fade", 1.0, "moments"),
+        ("drop_class", 1.0, "tail"),
+        ("duplicate", 1.0, "tail"),
+        ("shuffle_quarters", 0.5, "structure"),
+        ("mix_in", 0.5, "structure"),
+    ],
+)
+def test_known_damage_to_real_digits_is_named(digits, damage, strength, name, monkeypatch):
+    """Their pixels are scored: what was done to them comes out, and nothing where nothing was."""
+    monkeypatch.setattr("imglab.metrics.errors.PARTITIONS", 12)
+    real, pool, others = digits[:250], digits[250:850], digits[850:1100]
+    samples = digits[1100:1350]
+    if damage != "nothing":
+        damages = {each.name: each for each in image_damages(digits[1350:])}
+        samples = damages[damage].apply(pool, 250, strength=strength, seed=1)
+
+    chain = [scored(each.data, real.data) for each in (others, samples)]
+    loss = kind_of_loss(chain)
+    assert (loss and loss.name) == name
+
+
+def scored(images: Tensor, real: Tensor) -> dict[str, Any]:
+    """Score the pixels of images, uint8 [N, 1, H, W], as drawn and with their moments matched."""
+    matched = match_moments(images, target=PixelMoments.of(real)).flatten(1).double()
+    reference = Reference(real.flatten(1).double())
+    neighbours = {"precision_recall_k": 3, "density_coverage_k": 5}
+    values = compare(
+        real=reference, synthetic=images.flatten(1).double(), errors=True, **neighbours
+    ).values
+
+    bounded = bounded_precision_recall(real=reference.features, synthetic=matched)
+    of_shape = {f"{name}_bounded_shape": value for name, value in bounded._asdict().items()}
+    return {**values, **of_shape, "fid_shape": reference.frechet(matched)[0]}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from hashlib import blake2b
+from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from imglab.metrics import duplicate_share, memorization_share, nearest_distance, prdc
+from imglab.metrics.bounded import bounded_precision_recall
 from imglab.metrics.comparison import MetricValues, Reference, compare
 from imglab.modality import MatchesMoments, Modality, SampleMetrics
 from imglab.samples import Samples
@@ -42,8 +45,16 @@ class FeatureScorer(Scorer):
         self._modality = modality
         self._neighbours = neighbours
         self.source = str(modality.extractor)
-        self._held_out = self._features(modality.real("test"))
-        self._train = self._features(modality.real("train"))
+
+        held_out = modality.real("test")
+        train = modality.real("train")
+        self._held_out = self._extracted(held_out)
+        self._train = self._extracted(train)
+
+        # Damage leaves many samples as they were, and those behind the floors are all real.
+        self._real = torch.cat([self._held_out, self._train])
+        real = Samples.concatenate([held_out, train])
+        self._rows = {key: row for row, key in enumerate(_keys(real))}
 
     def scores(self, samples: Samples, rows: Tensor) -> Scores:
         """Compare the features with those of the reference, and with the training data's."""
@@ -78,8 +89,24 @@ class FeatureScorer(Scorer):
         values.add(("fid_shape",), lambda: reference.frechet(matched)[:1])
         of_shape = partial(prdc, real=reference.features, synthetic=matched, **self._neighbours)
         values.add(("precision_shape", "recall_shape"), lambda: of_shape()[:2])
+        bounded = partial(
+            bounded_precision_recall,
+            real=reference.features,
+            synthetic=matched,
+            k=self._neighbours["precision_recall_k"],
+        )
+        values.add(("precision_bounded_shape", "recall_bounded_shape"), bounded)
 
     def _features(self, samples: Samples) -> Tensor:
+        """Return the features, float32 [N, D]; those of real samples are looked up."""
+        rows = torch.tensor([self._rows.get(key, -1) for key in _keys(samples)])
+        is_new = rows < 0
+        features = self._real[rows]
+        if is_new.any():
+            features[is_new] = self._extracted(samples[is_new.nonzero().flatten()])
+        return features
+
+    def _extracted(self, samples: Samples) -> Tensor:
         return torch.cat([self._modality.features(part) for part in _chunks(samples)]).float()
 
 
@@ -111,6 +138,16 @@ class DataScorer(Scorer):
             # Metrics of classes ask which generation drew the samples.
             measured |= self._metrics.sample_metrics(samples.stamped(0)).finite().values
         return scalars(measured)
+
+
+def _keys(samples: Samples) -> Iterator[bytes]:
+    """Yield a digest of each sample's data and condition: features may depend on both."""
+    data = samples.data.contiguous().numpy()
+    conditions: Iterable[bytes] = repeat(b"", len(samples))
+    if samples.condition is not None:
+        conditions = (each.tobytes() for each in samples.condition.contiguous().numpy())
+    for sample, condition in zip(data, conditions, strict=True):
+        yield blake2b(sample.tobytes() + condition, digest_size=16).digest()
 
 
 def _chunks(samples: Samples) -> Iterator[Samples]:
