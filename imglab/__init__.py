@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from imglab.measures import Features as Features
     from imglab.measures import Measures as Measures
     from imglab.metrics import prdc as prdc
-    from imglab.metrics.prdc import PrecisionRecallDensityCoverage as PrecisionRecallDensityCoverage
+    from imglab.metrics.prdc_metric import (
+        PrecisionRecallDensityCoverage as PrecisionRecallDensityCoverage,
+    )
     from imglab.modality import Extractor as Extractor
     from imglab.modality import Modality as Modality
     from imglab.modality import Spec as Spec
@@ -59,7 +61,7 @@ _HOMES = {
     "loop": ["chain_events", "run_chain"],
     "measure": ["Measure"],
     "metrics": ["prdc"],
-    "metrics.prdc": ["PrecisionRecallDensityCoverage"],
+    "metrics.prdc_metric": ["PrecisionRecallDensityCoverage"],
     "measures": ["Features", "Measures"],
     "modality": ["Extractor", "Modality", "Spec"],
     "model": ["GenerativeModel"],

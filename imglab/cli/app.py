@@ -12,6 +12,7 @@ from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.get import get
+from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.errors import InputError, Problem, Stopped
 
@@ -48,6 +49,7 @@ def main() -> None:
     """
     open_stdio()
     seal_off()
+    sleep_between_tasks()
     try:
         _check_launcher()
         app()

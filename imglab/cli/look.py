@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imglab.cli.errors import stoppable
+from imglab.cli.imports import importing
 from imglab.cli.options import AsJson, Changes, ConfigPath, Runs
 from imglab.cli.run import announce_imports
 from imglab.errors import InputError, ProblemCollector
 from imglab.safe_text import printable
+
+if TYPE_CHECKING:
+    from imglab.config.schema import RunConfig
 
 
 def metrics(
@@ -116,34 +120,46 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
 
     Example: imglab validate configs/image_digits.yaml --set model.steps=20
     """
-    from imglab.config.load import load_config
-    from imglab.config.schema import RunConfig
-    from imglab.config.yaml import read_yaml
-    from imglab.studies.decomposition.config import Decomposition, load_decomposition
-    from imglab.studies.sweeps.config import SweepConfig, load_sweep
-
-    tree = read_yaml(config)
-    loaders = {"arms": load_sweep, "factors": load_decomposition}
-    marks = [mark for mark in loaders if isinstance(tree, dict) and mark in tree]
-    load = loaders[marks[0]] if marks else load_config
-    checked: Any = load(config, changes or [])
+    configs, key = _chains_in(config, changes or [])
 
     # Only now torch is imported: a wrong key has been reported by now.
-    from imglab.run.build import check, check_each
+    with importing():
+        from imglab.run.build import check, check_each
 
-    if isinstance(checked, RunConfig):
-        unchecked = check(checked, str(config))
-    elif isinstance(checked, SweepConfig):
-        unchecked = check_each(checked.arms, str(config), "arms")
-    elif isinstance(checked, Decomposition):
-        unchecked = check_each(checked.sweep.arms, str(config), "cells")
+    if key:
+        unchecked = check_each(configs, str(config), key)
     else:
-        unchecked = check_each(checked.chains, str(config), "chains")
+        unchecked = check(configs[""], str(config))
 
     verdict = f"{config}: valid"
     if unchecked:
         verdict += f"; not imported, so not checked: {', '.join(unchecked)}"
     typer.echo(verdict)
+
+
+def _chains_in(path: Path, changes: Sequence[str]) -> tuple[Mapping[str, RunConfig], str]:
+    """Return the chains that a config file holds, by name, and the key that they stand under.
+
+    A file of one chain has no such key; the chain's name is then empty.
+    """
+    from imglab.config.load import load_config
+    from imglab.config.schema import RunConfig
+    from imglab.config.yaml import read_yaml
+
+    tree = read_yaml(path)
+    if isinstance(tree, dict) and "arms" in tree:
+        from imglab.studies.sweeps.config import load_sweep
+
+        return load_sweep(path, changes).arms, "arms"
+    if isinstance(tree, dict) and "factors" in tree:
+        from imglab.studies.decomposition.config import load_decomposition
+
+        return load_decomposition(path, changes).sweep.arms, "cells"
+
+    loaded = load_config(path, changes)
+    if isinstance(loaded, RunConfig):
+        return {"": loaded}, ""
+    return loaded.chains, "chains"
 
 
 def verify(

@@ -11,6 +11,7 @@ import typer
 
 from imglab import distributed
 from imglab.cli.errors import stoppable
+from imglab.cli.imports import importing
 from imglab.cli.options import Changes, ConfigPath, Out, Workers
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import StopRequest, interrupted_by_signals
@@ -58,7 +59,8 @@ def run(
 
 
 def _run_one(config: RunConfig, out: Path | None, where: str, live: bool) -> None:
-    from imglab.run.run import Run
+    with importing():
+        from imglab.run.run import Run
 
     announce_imports({"": config})
     chain = Run(config, out, where=where)
@@ -69,8 +71,9 @@ def _run_one(config: RunConfig, out: Path | None, where: str, live: bool) -> Non
 def _run_several(
     config: SideBySideConfig, out: Path | None, where: str, workers: int, live: bool
 ) -> None:
-    from imglab.report.results import write_results
-    from imglab.studies.side_by_side import SideBySide
+    with importing():
+        from imglab.report.results import write_results
+        from imglab.studies.side_by_side import SideBySide
 
     announce_imports({f"chains.{name}.": chain for name, chain in config.chains.items()})
     chains = SideBySide(config, out, where=where, workers=workers)
@@ -103,8 +106,9 @@ def announce_imports(configs: Mapping[str, RunConfig]) -> None:
 
 def _run_chain(chain: Run) -> None:
     """Run a chain under the eyes of the user; of several processes, only the main one shows it."""
-    from imglab.cli.progress import RunConsole
-    from imglab.report.results import write_results
+    with importing():
+        from imglab.cli.progress import RunConsole
+        from imglab.report.results import write_results
 
     with stoppable(chain.folder), StopRequest() as stop:
         events = stop.heeded(chain.events())

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from imglab.errors import InputError, Problem, first_line
 from imglab.images.diffusion.noising import Noising
 from imglab.images.latents import NAME, LatentDenoiser, Latents
 from imglab.modality import Spec
+from imglab.training.memory import is_out_of_memory
 
 PLAIN = {"use_resolution_binning": False, "clean_caption": False}
 """Arguments that ask for images of exactly the given size, and for prompts as they are."""
@@ -217,7 +217,7 @@ def _check_inputs(
         latents = tuple(inputs.keys[inputs.latents].shape[1:])
     # A pipeline of another architecture may fail in any of these ways.
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        if should_reduce_batch_size(error):
+        if is_out_of_memory(error):
             raise
         what = f"cannot be asked what it reads: {first_line(error)}"
         raise InputError(Problem(NAME, what, f"choose another pipeline, or {remedy}")) from error

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from imglab import seeds
 from imglab.metrics.damage import (
@@ -88,6 +87,8 @@ def _brighten(images: Tensor, strength: float, generator: torch.Generator) -> Te
 
 
 def _blur(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2.functional import gaussian_blur
+
     side = min(images.shape[2:])
     sigma = strength * max(1.0, side / 16)
 
@@ -96,7 +97,7 @@ def _blur(images: Tensor, strength: float, generator: torch.Generator) -> Tensor
     if reach < 1:
         return images.float()
     size = 2 * reach + 1
-    blurred: Tensor = transforms.gaussian_blur(images.float(), [size, size], [sigma, sigma])
+    blurred: Tensor = gaussian_blur(images.float(), [size, size], [sigma, sigma])
     return blurred
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torchvision.transforms.v2 import functional as transforms
 
 from imglab import seeds
 from imglab.errors import InputError, Problem, nearest
@@ -70,10 +69,14 @@ def in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledIm
     images = labelled.images
     size = settings.size
     if size is not None and tuple(images.shape[-2:]) != (size, size):
-        images = transforms.resize(images, [size, size], antialias=True)
+        from torchvision.transforms.v2.functional import resize
+
+        images = resize(images, [size, size], antialias=True)
 
     if settings.colour == "grey" and images.shape[1] == 3:
-        images = transforms.rgb_to_grayscale(images)
+        from torchvision.transforms.v2.functional import rgb_to_grayscale
+
+        images = rgb_to_grayscale(images)
     if settings.colour == "rgb" and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
     return replace(labelled, images=images.contiguous())

@@ -10,8 +10,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-from torchmetrics.image.fid import NoTrainInceptionV3
 
 from imglab import seeds
 from imglab.errors import InputError, Problem, first_line
@@ -105,6 +103,8 @@ def _inception(weights: dict[str, Tensor]) -> nn.Module:
 
     The port's loader unpickles any file that it is given, so it is given a file of our own.
     """
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
     with TemporaryDirectory() as folder, seeds.isolated("inception"):
         path = Path(folder) / "weights.pth"
         torch.save(weights, path)
@@ -113,6 +113,8 @@ def _inception(weights: dict[str, Tensor]) -> nn.Module:
 
 def _download() -> Path:
     """Return the path of the weights in torch's cache, where they are downloaded once."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
     if path.exists():
         return path

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.vq_model import VQEncoderOutput
 from torch import Tensor
 
 from imglab.images.diffusion.denoiser import PixelDenoiser
@@ -31,6 +30,8 @@ class Latents:
 
         noise  standard normal, of the latents' shape: picks one where the code is random
         """
+        from diffusers.models.autoencoders.vq_model import VQEncoderOutput
+
         with self._without_overflow():
             encoded = self._autoencoder.encode(images.to(self._autoencoder.dtype))
 

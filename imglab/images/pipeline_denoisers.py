@@ -21,7 +21,7 @@ from diffusers import (
 from imglab.errors import InputError, Problem
 from imglab.images.captured_inputs import captured_inputs_denoiser
 from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser
-from imglab.images.diffusion.drawing import FLOW_SCHEDULERS
+from imglab.images.diffusion.drawing import is_flow
 from imglab.images.diffusion.networks import hide_no_labels, shape_of
 from imglab.images.diffusion.noising import Flow, FlowOfImages, Noising, VariancePreserving
 from imglab.images.latents import NAME, LatentDenoiser, Latents
@@ -176,7 +176,7 @@ def _noising(pipeline: DiffusionPipeline) -> Noising:
     """Return how a pipeline's scheduler adds noise; InputError where the lab cannot."""
     scheduler = pipeline.scheduler
     config = dict(scheduler.config)
-    if isinstance(scheduler, FLOW_SCHEDULERS):
+    if is_flow(scheduler):
         if not config.get("invert_sigmas"):
             return Flow(config["num_train_timesteps"])
     elif config.get("use_flow_sigmas"):

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
@@ -81,7 +82,7 @@ def sampler_of(settings: PipelineSettings, pipeline: DiffusionPipeline) -> Any:
         changes |= {"clip_sample": False, "thresholding": False}
     if settings.spacing == "karras":
         changes["use_karras_sigmas"] = True
-    return SAMPLERS[settings.sampler].from_config(scheduler.config, **changes)
+    return getattr(diffusers, SAMPLERS[settings.sampler]).from_config(scheduler.config, **changes)
 
 
 def steps_of(settings: PipelineSettings, pipeline: DiffusionPipeline) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel
 
 from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import ClipSettings, DinoSettings
@@ -32,6 +31,8 @@ class HubExtractor(Extractor):
     """Name of the class of transformers that opens the network."""
 
     def __init__(self, settings: DinoSettings | ClipSettings) -> None:
+        from transformers import AutoImageProcessor, PreTrainedModel
+
         network, missing = hub.open_network(settings.name, settings.revision, WHERE, self.auto)
         if missing:
             what = (
@@ -83,6 +84,8 @@ class Clip(HubExtractor):
     auto = "CLIPModel"
 
     def __init__(self, settings: ClipSettings) -> None:
+        from transformers import AutoTokenizer
+
         super().__init__(settings)
         with hub.opening(settings.name, WHERE):
             self._tokenizer: Any = AutoTokenizer.from_pretrained(

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
 
 SMALLEST = 48
 """Pixels that an image's side takes on the grid at least."""
@@ -19,6 +18,8 @@ def draw_grid(images: Tensor, path: Path) -> None:
 
     Small images are enlarged: each pixel becomes a square whose side is a whole number of pixels.
     """
+    from torchvision.utils import make_grid
+
     times = max(1, math.ceil(SMALLEST / images.shape[-1]))
     large = images.repeat_interleave(times, -1).repeat_interleave(times, -2)
     if large.shape[1] == 1:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import datasets
 
 from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.images.arrays import channels_first, image_array, stack_images
@@ -49,6 +48,8 @@ def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImage
 
 def _open(source: TorchvisionSource) -> list[Any]:
     """Return the training and the test part, as torchvision's datasets."""
+    from torchvision import datasets
+
     parameters = _parameters(source.name)
     if not SPLIT_PARAMETERS & set(parameters):
         usable = [name for name in datasets.__all__ if SPLIT_PARAMETERS & set(_parameters(name))]
@@ -74,6 +75,8 @@ def _open(source: TorchvisionSource) -> list[Any]:
 
 def _parameters(name: str) -> Mapping[str, Any]:
     """Return the parameters of a dataset class; none where torchvision has no such class."""
+    from torchvision import datasets
+
     dataset = getattr(datasets, name, None)
     if not inspect.isclass(dataset):
         return {}

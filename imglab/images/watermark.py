@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.fft import dctn, idctn
 from torch import Tensor
 from torch.nn import functional
 
@@ -112,6 +111,8 @@ def _signs(shape: torch.Size, key: int) -> Tensor:
 
 def _pattern(signs: Tensor) -> Tensor:
     """Return the code as an image of mean 0 and mean square 1, float64 [C, H, W]."""
+    from scipy.fft import idctn
+
     pattern = torch.from_numpy(idctn(signs.numpy(), norm="ortho"))
     return pattern / pattern.square().mean().sqrt()
 
@@ -130,6 +131,8 @@ def _add(images: Tensor, pattern: Tensor, strength: float) -> Tensor:
 
 def _correlate(images: Tensor, signs: Tensor) -> Tensor:
     """Return the normalised correlation of whitened images with a code, float64 [N]."""
+    from scipy.fft import dctn
+
     # Over channels too: colours share most of their detail, so the differences between them have
     # little noise.
     spectrum = torch.from_numpy(dctn(_whiten(images).numpy(), axes=(1, 2, 3), norm="ortho"))

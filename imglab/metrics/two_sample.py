@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
+from numpy.typing import NDArray
 from torch import Tensor
 
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.undefined import check_features
 from imglab.seeds import generator
+
+Values: TypeAlias = NDArray[np.float64]
 
 FOLDS = 2
 
@@ -83,19 +85,51 @@ class _Classifier:
         self._features = _Standard(values)
         self._squares = _Standard(self._features.of(values).square())
 
-        is_synthetic = np.repeat([0, 1], [len(real), len(synthetic)])
-        self._fit: Any = LogisticRegression(
-            C=STRENGTH, class_weight="balanced", tol=1e-3, max_iter=1000
-        )
-        self._fit.fit(self._inputs(values), is_synthetic)
+        is_synthetic = np.repeat([0.0, 1.0], [len(real), len(synthetic)])
+        self._weights = _fit(self._inputs(values), is_synthetic)
 
     def scores(self, features: Tensor) -> Tensor:
         """Return how synthetic samples look, as log odds, float64 [N]."""
-        return torch.from_numpy(self._fit.decision_function(self._inputs(features)))
+        return torch.from_numpy(self._inputs(features) @ self._weights[:-1] + self._weights[-1])
 
-    def _inputs(self, features: Tensor) -> Any:
+    def _inputs(self, features: Tensor) -> Values:
         standard = self._features.of(features.double())
-        return torch.cat([standard, self._squares.of(standard.square())], 1).numpy()
+        inputs: Values = torch.cat([standard, self._squares.of(standard.square())], 1).numpy()
+        return inputs
+
+
+def _fit(inputs: Values, is_synthetic: Values) -> Values:
+    """Return the weights of a logistic regression and its intercept, float64 [D + 1].
+
+    inputs        float64 [N, D]
+    is_synthetic  float64 [N], 0 or 1; both classes weigh the same
+
+    The loss, its penalty and the limits of L-BFGS are those of scikit-learn's
+    `LogisticRegression(C=STRENGTH, class_weight="balanced", tol=1e-3, max_iter=1000)`, whose import
+    takes longer than a small chain.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    synthetic = is_synthetic.mean()
+    shares = np.where(is_synthetic == 1, synthetic, 1 - synthetic)
+    weights = 1 / (2 * len(inputs) * shares)
+    penalty = 1 / (STRENGTH * len(inputs))
+
+    def loss_and_gradient(point: Values) -> tuple[float, Values]:
+        odds = inputs @ point[:-1] + point[-1]
+        loss = weights @ (np.logaddexp(0, odds) - is_synthetic * odds)
+        loss += penalty / 2 * (point[:-1] @ point[:-1])
+
+        pull = weights * (expit(odds) - is_synthetic)
+        gradient = np.append(inputs.T @ pull + penalty * point[:-1], pull.sum())
+        return float(loss), gradient
+
+    limits = {"gtol": 1e-3, "ftol": 64 * np.finfo(float).eps, "maxiter": 1000, "maxls": 50}
+    start = np.zeros(inputs.shape[1] + 1)
+    fitted = minimize(loss_and_gradient, start, method="L-BFGS-B", jac=True, options=limits)
+    weights_and_intercept: Values = fitted.x
+    return weights_and_intercept
 
 
 class _Standard:

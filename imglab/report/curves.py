@@ -14,7 +14,8 @@ from imglab.report.survival import defined_parts
 from imglab.report.table import metric_label
 from imglab.report.values import Rows, defined_rows, standard_error
 from imglab.solvable.plots import own_style
-from imglab.store.reading import DETAILS, metric_names
+from imglab.store.metric_order import DETAILS
+from imglab.store.reading import metric_names
 
 NO_TABLE = {
     "origins",

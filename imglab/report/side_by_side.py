@@ -14,7 +14,8 @@ from imglab.report.figures import COLUMNS, PALETTE, finish_panel
 from imglab.report.table import frechet_label
 from imglab.report.values import Rows, defined_rows, standard_error
 from imglab.solvable.plots import own_style
-from imglab.store.reading import DETAILS, FIRST, is_number
+from imglab.store.metric_order import DETAILS, FIRST
+from imglab.store.reading import is_number
 
 SIGNED = {"kid", "kid_standard"}
 """Metrics that may be zero or negative, so that multiples of them mean nothing."""

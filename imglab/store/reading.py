@@ -22,54 +22,7 @@ from imglab.store.layout import (
     generation_folder,
 )
 from imglab.store.links import check_links
-
-FIRST = (
-    "fid",
-    "kid",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "variance_ratio",
-    "fid_shape",
-    "precision_shape",
-    "recall_shape",
-    "precision_bounded",
-    "recall_bounded",
-    "precision_bounded_shape",
-    "recall_bounded_shape",
-    "precision_probabilistic",
-    "recall_probabilistic",
-    "kid_standard",
-    "fid_mean",
-    "fid_variance",
-    "fid_rest",
-    "two_sample_auc",
-    "vendi",
-    "nearest_distance",
-    "memorization",
-    "duplicate_share",
-)
-"""Metrics of every modality, in the order of the table; those of one kind of data follow."""
-
-DETAILS = {
-    "kid",
-    "kid_standard",
-    "fid_mean",
-    "fid_variance",
-    "fid_rest",
-    "precision_bounded_shape",
-    "recall_bounded_shape",
-    "precision_probabilistic",
-    "recall_probabilistic",
-    "further_training",
-    "share_disparity",
-    "recall_disparity",
-    "class_accuracy",
-    "class_agreement",
-    "class_rejected_share",
-}
-"""Metrics of the table that have no panel in the figures, so that these show what matters."""
+from imglab.store.metric_order import FIRST
 
 BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "token_budget"}
 """Numbers in metrics.json that are not metrics."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from imglab import distributed
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def new_accelerator() -> Accelerator:
@@ -16,6 +18,8 @@ def new_accelerator() -> Accelerator:
 
     It leaves precision alone: a recipe says in which precision a loss is computed.
     """
+    from accelerate import Accelerator
+
     return Accelerator(mixed_precision="no")
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
 from imglab import distributed, seeds
@@ -21,6 +20,7 @@ from imglab.training.batches import Batches, check_batch
 from imglab.training.checkpoint import fit_state, restore_fit
 from imglab.training.devices import forget_compiled, join_processes, new_accelerator, unwrap
 from imglab.training.lora import Adapters, merge_adapters, with_adapters
+from imglab.training.memory import is_out_of_memory
 from imglab.training.optimizer import new_optimizer
 from imglab.training.recipe import Recipe
 from imglab.training.sharding import full_tensor, gather_model, shard_model
@@ -183,7 +183,7 @@ class Trainer:
 
     def _use_more_parts(self, error: RuntimeError, n: int) -> None:
         """Work on batches of n in more parts after an error of too little memory; raise others."""
-        if not should_reduce_batch_size(error):
+        if not is_out_of_memory(error):
             raise error
         if distributed.world_size() > 1:
             raise Stopped(f"{error}; use a smaller batch") from error
@@ -216,7 +216,7 @@ class Trainer:
             self._optimizer.step()
         except RuntimeError as error:
             # The first step makes the moments.
-            if should_reduce_batch_size(error):
+            if is_out_of_memory(error):
                 raise Stopped(NO_MOMENTS) from error
             raise
 

@@ -11,18 +11,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-import transformers
-from huggingface_hub.utils import logging as hub_logging
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.utils import logging
 
 from imglab import seeds
 from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line
 from imglab.training.folders import check_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 NO_NETWORK = (
     "give a local folder that `save_pretrained` wrote, "
@@ -42,6 +42,8 @@ def open_network(
     auto  the class of transformers that opens it
     Raises InputError at the config's key `where`, also for weights in any form but safetensors.
     """
+    import transformers
+
     name = local_name(name, where)
     check_weights(Path(name), where)
     with opening(name, where), seeds.isolated("opened"):
@@ -91,6 +93,9 @@ def quiet() -> Iterator[None]:
 
     Their remarks are meant for people who call them themselves.
     """
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     hub_verbosity = hub_logging.get_verbosity()

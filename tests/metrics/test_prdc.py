@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imglab.metrics import Undefined, neighbours, prdc
-from imglab.metrics.prdc import PrecisionRecallDensityCoverage
+from imglab.metrics.prdc_metric import PrecisionRecallDensityCoverage
 from tests.metrics.references import normal
 
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TypeAlias
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 
 from imglab import seeds
 from imglab.config.section import LoraSettings
@@ -28,6 +27,7 @@ from imglab.images.model_settings import TrainingSettings
 from imglab.model import Choice
 from imglab.samples import TrainingSet
 from imglab.training.devices import device
+from imglab.training.memory import is_out_of_memory
 from imglab.training.recipe import Recipe
 
 TIMED = 4
@@ -206,7 +206,7 @@ def _image_seconds(denoiser: Denoiser, settings: DenoiserSettings, batch: int) -
         _seconds(step)
         return statistics.median(_seconds(step) for _ in range(3)) / batch
     except RuntimeError as error:
-        if not should_reduce_batch_size(error):
+        if not is_out_of_memory(error):
             raise
         return None
 

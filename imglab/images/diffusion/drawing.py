@@ -9,15 +9,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    FlowMatchHeunDiscreteScheduler,
-    HeunDiscreteScheduler,
-)
 from torch import Tensor
 
 from imglab import seeds
@@ -30,17 +21,15 @@ from imglab.images.watermark import embed
 from imglab.samples import Samples
 from imglab.training.devices import forget_compiled
 from imglab.training.fit import NO_MEMORY
+from imglab.training.memory import is_out_of_memory
 
 SAMPLERS = {
-    "ddim": DDIMScheduler,
-    "ddpm": DDPMScheduler,
-    "dpm-solver++": DPMSolverMultistepScheduler,
-    "heun": HeunDiscreteScheduler,
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "dpm-solver++": "DPMSolverMultistepScheduler",
+    "heun": "HeunDiscreteScheduler",
 }
 """Schedulers of diffusers by the name of their sampler."""
-
-FLOW_SCHEDULERS = (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)
-"""Schedulers of rectified flow, which scale neither noise nor what a network reads."""
 
 DEFAULT_BATCH = 128
 """Images drawn at a time where `sampling_batch` is `auto` and no run has measured it."""
@@ -137,7 +126,7 @@ def _smaller_batch(error: RuntimeError, drawn: int) -> int:
 
     drawn  images in the batch for which memory ran out
     """
-    if not should_reduce_batch_size(error):
+    if not is_out_of_memory(error):
         raise error
     if drawn == 1:
         raise Stopped(NO_MEMORY) from error
@@ -181,7 +170,7 @@ def _scheduled(
 ) -> Tensor:
     """Return what a scheduler of diffusers draws with what is predicted of codes at a time."""
     scheduler.set_timesteps(steps, device=noise.device)
-    is_plain = isinstance(scheduler, FLOW_SCHEDULERS)
+    is_plain = is_flow(scheduler)
     codes = noise
     if not is_plain:
         codes = noise * scheduler.init_noise_sigma
@@ -197,6 +186,14 @@ def _scheduled(
             scaled = scheduler.scale_model_input(codes, time)
         codes = scheduler.step(predict(scaled, time), time, codes, **randomness).prev_sample
     return codes
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Say whether a scheduler is of rectified flow: it scales neither noise nor what is read."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
+
+    flows = (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)
+    return isinstance(scheduler, flows)
 
 
 def _clean(

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DDPMPipeline, ModelMixin, UNet2DModel
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -43,6 +41,9 @@ from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training.devices import device
 from imglab.training.folders import fill_network, read_object
+
+if TYPE_CHECKING:
+    from diffusers import ModelMixin
 
 
 class DiffusionModel(GenerativeModel):
@@ -170,6 +171,8 @@ class DiffusionModel(GenerativeModel):
         With a UNet it is a `DDPMPipeline` that opens with `DiffusionPipeline.from_pretrained`;
         `card` says how each draws.
         """
+        from diffusers import DDPMPipeline, UNet2DModel
+
         scheduler = new_scheduler(self._settings)
         if isinstance(self.network, UNet2DModel):
             DDPMPipeline(self.network, scheduler).save_pretrained(path)
@@ -192,6 +195,8 @@ class DiffusionModel(GenerativeModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> DiffusionModel:  # noqa: D102
+        from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
+
         fitted = DiffusionDescription.model_validate(description)
         folder = path / part_of(fitted.settings)
         saved = read_object(folder / "config.json", str(path))

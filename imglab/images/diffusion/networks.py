@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
-from diffusers import DiTTransformer2DModel, ModelMixin, UNet2DModel
-from diffusers.models.embeddings import LabelEmbedding
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
@@ -18,6 +16,9 @@ from imglab.images.diffusion.denoiser import PatchDenoiser, PixelDenoiser
 from imglab.images.diffusion.noising import Noising
 from imglab.images.diffusion.settings import DiffusionSettings, DitSettings
 from imglab.training.folders import LARGEST_SIZE
+
+if TYPE_CHECKING:
+    from diffusers import DiTTransformer2DModel, ModelMixin, UNet2DModel
 
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 
@@ -95,6 +96,8 @@ def size_problems(settings: DiffusionSettings, shape: tuple[int, ...]) -> Iterat
 def _new_unet(
     settings: DiffusionSettings, shape: tuple[int, int, int], classes: int | None
 ) -> UNet2DModel:
+    from diffusers import UNet2DModel
+
     channels, height, width = shape
     levels = len(settings.channels)
     down = ["DownBlock2D"] * levels
@@ -120,6 +123,8 @@ def _new_unet(
 def _new_dit(
     settings: DitSettings, shape: tuple[int, int, int], classes: int | None
 ) -> DiTTransformer2DModel:
+    from diffusers import DiTTransformer2DModel
+
     channels, side, _ = shape
     return DiTTransformer2DModel(
         num_attention_heads=settings.heads,
@@ -151,6 +156,8 @@ def denoiser_around(
     network: ModelMixin, settings: DiffusionSettings, noising: Noising, classes: int | None
 ) -> PixelDenoiser:
     """Return the denoiser of a network that `new_network` made."""
+    from diffusers import DiTTransformer2DModel
+
     # The network has one label more than there are classes.
     labels: dict[str, Any] = {"conditional": classes is not None, "null_label": classes}
     shape = shape_of(network)
@@ -164,6 +171,8 @@ def denoiser_around(
 
 def hide_no_labels(network: nn.Module) -> None:
     """Keep a transformer from hiding labels: `label_dropout` does, from a generator of the lab."""
+    from diffusers.models.embeddings import LabelEmbedding
+
     for part in network.modules():
         if isinstance(part, LabelEmbedding):
             part.dropout_prob = 0.0

@@ -7,12 +7,15 @@ read, gives the clean image. So one sampler draws with all of them (Karras et al
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
 from imglab.images.diffusion.settings import NoiseLevels
+
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler
 
 TAIL = 1e-6
 """Share of the noise levels at either end that is left out: the normal distribution has no end."""

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import (
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EDMDPMSolverMultistepScheduler,
-)
-
 from imglab.images.diffusion.drawing import SAMPLERS
 from imglab.images.diffusion.karras import HIGHEST, LOWEST, KarrasSampler
 from imglab.images.diffusion.noising import (
@@ -38,6 +32,8 @@ EDM_LEVELS = NoiseLevels(mean=-1.2, deviation=1.2)
 
 def new_noising(settings: DiffusionSettings) -> Noising:
     """Return how noise is added, and what the network predicts."""
+    from diffusers import DDPMScheduler
+
     if settings.prediction == "flow":
         return Flow(TIMESTEPS, FLOW_LEVELS)
     if settings.prediction == "flow_image":
@@ -49,19 +45,24 @@ def new_noising(settings: DiffusionSettings) -> Noising:
 
 def new_sampler(settings: DiffusionSettings) -> Any:
     """Return what draws: a `KarrasSampler`, or a scheduler of diffusers."""
+    import diffusers
+
     solver = settings.sampler
     if settings.on_karras_levels and (solver == "dpm-solver++" or solver == "heun"):
         return KarrasSampler(solver, clip=settings.prediction == "epsilon")
 
     schedule = {**_schedule(settings), "timestep_spacing": "trailing"}
     if solver != "dpm-solver++":
-        return SAMPLERS[solver](**schedule, clip_sample=True)
+        scheduler = getattr(diffusers, SAMPLERS[solver])
+        return scheduler(**schedule, clip_sample=True)
     if settings.prediction != "epsilon":
-        return DPMSolverMultistepScheduler(**schedule)
+        return diffusers.DPMSolverMultistepScheduler(**schedule)
 
     # The noise predicted at the last times says next to nothing about the image: without a bound,
     # the first step explodes.
-    return DPMSolverMultistepScheduler(**schedule, thresholding=True, sample_max_value=1.0)
+    return diffusers.DPMSolverMultistepScheduler(
+        **schedule, thresholding=True, sample_max_value=1.0
+    )
 
 
 def new_scheduler(settings: DiffusionSettings) -> Any:
@@ -69,6 +70,8 @@ def new_scheduler(settings: DiffusionSettings) -> Any:
 
     It is the lab's sampler where that is one of diffusers, otherwise one for the same objective.
     """
+    from diffusers import DPMSolverMultistepScheduler, EDMDPMSolverMultistepScheduler
+
     if settings.prediction in FLOWS:
         return DPMSolverMultistepScheduler(
             num_train_timesteps=TIMESTEPS,

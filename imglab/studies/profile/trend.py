@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Values = NDArray[np.float64]
 FEWEST = 5
@@ -113,5 +112,7 @@ def steadiness(values: Values) -> Estimate:
 
 
 def _interval(value: float, error: float, freedom: float) -> Estimate:
+    from scipy import special
+
     reach = float(special.stdtrit(freedom, 0.5 + LEVEL / 2)) * error
     return Estimate(value, value - reach, value + reach)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from imglab.store.reading import metric_value
 from imglab.studies.sweeps.statistics import Values, control_band, on_one_scale, pooled_spread
@@ -58,6 +57,8 @@ def alarms_of(rule: Alarm, arm: Arm, control: Arm) -> list[int | None] | None:
 
 def _from_band(row: Values, others: Values, z: float) -> Values:
     """Return by how many half widths a seed lies off the middle of the others' band."""
+    from scipy import stats
+
     low, high = control_band(others, float(1 - 2 * stats.norm.sf(z)))
     with np.errstate(invalid="ignore", divide="ignore"):
         distance: Values = (row - (low + high) / 2) / ((high - low) / 2)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Values = NDArray[np.float64]
 FEWEST = 5
@@ -104,6 +103,8 @@ def mean_interval(values: Values, level: float = LEVEL) -> Interval:
     The interval is mean +- t s / sqrt(n), with t the quantile of Student's distribution with n - 1
     degrees of freedom. With fewer than two values it is unbounded and the p-value is NaN.
     """
+    from scipy import stats
+
     n = len(values)
     if n == 0:
         return Interval(math.nan, -math.inf, math.inf, math.nan, 0)
@@ -127,6 +128,8 @@ def control_band(control: Values, level: float = LEVEL) -> tuple[Values, Values]
     Low and high are float [generations] each. It is a prediction interval,
     mean +- t s sqrt(1 + 1/n), with s pooled over generations.
     """
+    from scipy import stats
+
     spread, freedom = pooled_spread(control)
     counts = np.isfinite(control).sum(0)
     mean = np.where(counts > 0, np.nansum(control, 0) / np.maximum(counts, 1), np.nan)
@@ -170,6 +173,8 @@ def clopper_pearson(count: int, n: int, level: float = LEVEL) -> tuple[float, fl
 
     Clopper and Pearson 1934: it covers the true one with at least `level`. No trials: 0 to 1.
     """
+    from scipy import stats
+
     tail = (1 - level) / 2
     low = 0.0
     high = 1.0

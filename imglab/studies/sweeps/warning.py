@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from imglab.store.reading import metric_names
 from imglab.studies.sweeps.alarms import Arm, alarms_of, event_of
@@ -184,6 +183,8 @@ def _rate(alarms: Sequence[int | None] | None) -> dict[str, Any]:
 
 
 def _fisher(warned: int, seeds: int, false_alarms: int, control: int) -> float:
+    from scipy import stats
+
     table = [[warned, seeds - warned], [false_alarms, control - false_alarms]]
     return float(stats.fisher_exact(table, alternative="greater").pvalue)
 
