@@ -10,7 +10,8 @@ from pydantic import Field
 
 from imglab.config.section import Section
 from imglab.errors import nearest
-from imglab.store.reading import FIRST, is_number
+from imglab.store.metric_order import FIRST
+from imglab.store.reading import is_number
 
 EXCESS = "excess_"
 """Before the name of a metric: its value less the mean of its floor."""
