@@ -1,4 +1,4 @@
-"""People's folders: which files are meant, their splits, what was left out. No torch.
+"""People's folders: which files are meant, their splits, what was left out.
 
 Images, captions and texts are listed here, and nowhere else: `list_tree` passes over what systems
 leave behind, `read_layout` finds splits and classes, and `Summary` says what was found.
