@@ -57,7 +57,7 @@ PEERS = {
     "frechet": bench_frechet,
 }
 
-LIMITS = {
+LIMITS: Mapping[str, Callable[[], Rows]] = {
     **{name: partial(bench_start, name) for name in STARTS},
     "digits": bench_digits,
     "text": bench_text,
