@@ -1,12 +1,11 @@
-"""The public tools that image chains are compared with, for scripts/benchmark.py.
+"""The public tools that image chains are compared with, each as a competent user would run it.
 
-They are diffusers' example and pipeline, torchmetrics and prdc.
+They are diffusers' example, a bare training loop and a bare drawing loop on diffusers,
+torchmetrics, and precision and recall by blocks of `torch.cdist`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
@@ -15,13 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark_tools import Rows
-
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 EXAMPLE = "IMGLAB_TRAIN_UNCONDITIONAL"
-"""The environment variable with the path of the example that is the peer of three benchmarks.
+"""The environment variable with the path of the example that is the peer of a benchmark.
 
 It is diffusers' examples/unconditional_image_generation/train_unconditional.py.
 """
@@ -29,12 +27,8 @@ It is diffusers' examples/unconditional_image_generation/train_unconditional.py.
 DRAWN_AT_ONCE = 1_000
 """Images that the pipeline draws at a time: of 16 to 5,000 the cheapest."""
 
-
-def skipped(name: str) -> Rows | None:
-    """Return the result of a benchmark that needs diffusers' example, where there is none."""
-    if EXAMPLE in os.environ:
-        return None
-    return {name: {"skipped": f"{EXAMPLE} does not name diffusers' example"}}
+BLOCK = 1_000
+"""Rows whose distances are computed at a time."""
 
 
 def train_by_example(
@@ -114,6 +108,70 @@ def _seconds_of_epochs(command: list[str], epochs: int) -> float:
     return ended - began
 
 
+def train_in_bare_loop(
+    images: Tensor, new_unet: Callable[[], Any], *, batch: int, layout: torch.memory_format
+) -> Any:
+    """Train a network on images, uint8 [N, C, H, W], once through, in bf16; return its average.
+
+    It does what diffusers' example does in a step: mixed precision, random flips, the noise of
+    `DDPMScheduler`, AdamW (the fused one), clipped gradients, a schedule and an average of the
+    weights. Unlike the example it reads images from memory.
+    """
+    import torch
+    from diffusers import DDPMScheduler
+    from diffusers.optimization import get_scheduler
+    from diffusers.training_utils import EMAModel
+
+    unet = new_unet().to(memory_format=layout)
+    steps = len(images) // batch
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-4, fused=True)
+    schedule = get_scheduler("cosine", optimizer, num_warmup_steps=50, num_training_steps=steps)
+    average = EMAModel(unet.parameters(), decay=0.9999, use_ema_warmup=True, foreach=True)
+    noising = DDPMScheduler()
+
+    for rows in torch.randperm(len(images))[: steps * batch].view(steps, batch):
+        clean = images[rows].float() / 127.5 - 1
+        flipped = torch.rand(batch, 1, 1, 1) < 0.5
+        clean = torch.where(flipped, clean.flip(-1), clean).contiguous(memory_format=layout)
+        noise = torch.randn_like(clean)
+        times = torch.randint(0, noising.config.num_train_timesteps, (batch,))
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = unet(noising.add_noise(clean, noise, times), times).sample
+        loss = torch.nn.functional.mse_loss(predicted.float(), noise)
+
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        average.step(unet.parameters())
+
+    average.copy_to(unet.parameters())
+    return unet
+
+
+def draw_in_bare_loop(
+    unet: Any, scheduler: Any, n: int, *, steps: int, batch: int, layout: torch.memory_format
+) -> Tensor:
+    """Draw n images with a scheduler of diffusers in batches, in bf16; uint8 [n, C, side, side]."""
+    import torch
+
+    unet = unet.eval().to(memory_format=layout)
+    side = unet.config.sample_size
+    images = []
+    for first in range(0, n, batch):
+        shape = (min(batch, n - first), unet.config.in_channels, side, side)
+        codes = torch.randn(shape).contiguous(memory_format=layout)
+        scheduler.set_timesteps(steps)
+        codes = codes * scheduler.init_noise_sigma
+        for time_step in scheduler.timesteps:
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                predicted = unet(scheduler.scale_model_input(codes, time_step), time_step).sample
+            codes = scheduler.step(predicted.float(), time_step, codes).prev_sample
+        images.append(((codes / 2 + 0.5).clamp(0, 1) * 255).round().byte())
+    return torch.cat(images)
+
+
 def draw_by_pipeline(pipeline: Any, n: int, seed: int, **options: Any) -> Tensor:
     """Return n images that a diffusers pipeline draws to PIL, uint8 [n, C, side, side]."""
     import numpy as np
@@ -133,27 +191,50 @@ def draw_by_pipeline(pipeline: Any, n: int, seed: int, **options: Any) -> Tensor
     return torch.from_numpy(arrays.transpose(0, 3, 1, 2))
 
 
-def score_by_public_tools(
-    real: Tensor, images: Tensor, features: Callable[[Tensor], Tensor]
-) -> None:
-    """Score images by torchmetrics' FID and prdc, on the features that `features` extracts."""
-    import prdc as reference
+def frechet_by_torchmetrics(real: Tensor, synthetic: Tensor) -> float:
+    """Return the Fréchet distance of features [N, D] by torchmetrics, moments included."""
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    class Network(torch.nn.Module):
-        num_features = 64
+    class Identity(torch.nn.Module):
+        num_features = real.shape[1]
 
-        def forward(self, batch: Tensor) -> Tensor:
-            return features(batch)
+        def forward(self, features: Tensor) -> Tensor:
+            return features
 
-    network = Network()
-    score = FrechetInceptionDistance(feature=network)
-    score.update(real, real=True)
-    score.update(images, real=False)
-    score.compute()
+    score = FrechetInceptionDistance(feature=Identity(), normalize=False, antialias=False)
+    score.set_dtype(torch.float64)
+    for is_real, features in ((True, real), (False, synthetic)):
+        for part in features.split(BLOCK):
+            score.update(part, real=is_real)
+    return float(score.compute())
 
-    real_features = network(real).double().numpy()
-    image_features = network(images).double().numpy()
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference.compute_prdc(real_features, image_features, nearest_k=5)
+
+def neighbours_by_cdist(real: Tensor, synthetic: Tensor, *, k: int = 5) -> dict[str, float]:
+    """Return precision, recall, density and coverage of features [N, D] by blocks of `cdist`."""
+    import torch
+
+    def radii(features: Tensor) -> Tensor:
+        blocks = [torch.cdist(part, features) for part in features.split(BLOCK)]
+        return torch.cat([block.kthvalue(k + 1, dim=1).values for block in blocks])
+
+    real_radii = radii(real)
+    synthetic_radii = radii(synthetic)
+
+    precise = density = 0
+    recalled = torch.zeros(len(real), dtype=torch.bool)
+    nearest = torch.full((len(real),), torch.inf)
+    for part, part_radii in zip(synthetic.split(BLOCK), synthetic_radii.split(BLOCK), strict=True):
+        distances = torch.cdist(part, real)
+        inside = distances <= real_radii
+        precise += int(inside.any(1).sum())
+        density += int(inside.sum())
+        recalled |= (distances <= part_radii[:, None]).any(0)
+        nearest = torch.minimum(nearest, distances.amin(0))
+
+    return {
+        "precision": precise / len(synthetic),
+        "recall": float(recalled.float().mean()),
+        "density": density / (k * len(synthetic)),
+        "coverage": float((nearest <= real_radii).float().mean()),
+    }

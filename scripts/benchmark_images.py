@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 import json
-import statistics
+import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark_diffusers import (
-    draw_by_pipeline,
-    score_by_public_tools,
-    skipped,
+    EXAMPLE,
+    draw_in_bare_loop,
+    frechet_by_torchmetrics,
+    neighbours_by_cdist,
     train_by_example,
+    train_in_bare_loop,
 )
-from benchmark_tools import Rows, finish, in_turn, peak_memory, row, scratch, seconds
+from benchmark_tools import (
+    PAIRS,
+    Rows,
+    cheapest,
+    finish,
+    in_pairs,
+    limit_row,
+    peak_memory,
+    peer_row,
+    scratch,
+    seconds,
+    skipped_row,
+)
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-    from imglab import Modality, TrainingSet
+    from imglab import Modality, Samples, TrainingSet
     from imglab.metrics.comparison import MetricValues
 
 SIDE = 32
-BATCH = 16
-PLAN = {"batch": BATCH, "learning_rate": 1e-4}
-UNET = {
-    "channels": [32, 64, 128],
+BATCH = 32
+SEEN = 320
+"""Images that a fit sees."""
+DRAWN = 96
+STEPS = 12
+SETTINGS = {
+    "channels": [32, 64],
     "layers_per_block": 1,
     "prediction": "epsilon",
     "schedule": "linear",
+    "ema": 0.9999,
+    "flip": True,
+    "precision": "bf16",
+    "layout": "nchw",
+    "steps": STEPS,
 }
-TUNED = {"precision": "auto", "compile": False, "sampling_batch": "auto"}
+"""The lab's model: a small U-Net of 32 x 32 pixels in colour, by its fixed rule for CPUs."""
 
 
 def write_images(path: Path, sizes: dict[str, int], side: int) -> None:
@@ -64,72 +88,108 @@ def photographs(n: int) -> Modality:
 
 
 class Diffusion:
-    """A diffusion model, its training set, and the values that were measured for keys of `auto`."""
+    """The lab's model and its training set, and a peer of the same layers."""
 
-    def __init__(self, modality: Modality, images: int, **changes: Any) -> None:
-        """Make a model that is trained on so many images; `changes` are keys of its section."""
+    def __init__(self, modality: Modality, **changes: Any) -> None:
+        """Make both; `changes` are keys of the model's section."""
         from imglab import TrainingSet
         from imglab.images.diffusion.model import DiffusionModel
         from imglab.images.diffusion.settings import DiffusionSettings
 
-        plan = {"images": images, **PLAN}
-        settings = DiffusionSettings.model_validate(
-            {**UNET, **TUNED, "training": plan, "fine_tuning": plan, **changes}
-        )
+        plan = {"images": SEEN, "batch": BATCH, "learning_rate": 1e-4}
+        settings = DiffusionSettings.model_validate({**SETTINGS, "training": plan, **changes})
         self.train: TrainingSet = TrainingSet.of(modality.real("train"))
-        choices = DiffusionModel(settings, modality).choices(self.train, fits=1)
-        self.chosen = {key: choice.value for key, choice in choices.items()}
-        self._model = DiffusionModel(settings.model_copy(update=self.chosen), modality)
+        self.images: Tensor = modality.real("train").data
+        self._model = DiffusionModel(settings, modality)
 
     def fit(self) -> Any:
         """Return a model fitted from scratch."""
         return finish(self._model.fit(self.train, start=None, seed=0))
 
+    def fit_peer(self, layout: torch.memory_format) -> Any:
+        """Return a network of the same layers, fitted by a bare loop on diffusers."""
+        unet = type(self.fitted_unet)
+        new_unet = partial(unet.from_config, self.fitted_unet.config)
+        return train_in_bare_loop(self.images, new_unet, batch=BATCH, layout=layout)
+
+    @property
+    def fitted_unet(self) -> Any:
+        """A network of the lab's layers, untrained."""
+        from imglab.images.diffusion.networks import new_network
+
+        return new_network(self._model._settings, self.train.shape, None)
+
+    def best_layout(self) -> torch.memory_format:
+        """Return the memory layout in which the bare loop is faster."""
+        import torch
+
+        layouts = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+        ways = {name: partial(self.fit_peer, layout) for name, layout in layouts.items()}
+        return layouts[cheapest(ways, runs=1)]
+
 
 def bench_diffusion_fit() -> Rows:
-    """Training one UNet on 1,920 images in batches of 16, against diffusers' own example."""
-    no_peer = skipped("diffusion_fit")
-    if no_peer:
-        return no_peer
+    """Training one U-Net once through 320 images, against a bare loop and diffusers' example.
 
-    modality = photographs(1_920)
-    images = modality.real("train").data
-    diffusion = Diffusion(modality, 1_920, flip=True)
-    unet = diffusion.fit().unet
-    out = scratch()
-    train_by_example(images, unet, out, batch=BATCH)  # so that both are warm
+    All of them in bf16, with the same layers, batches and averaging; the bare loop in the layout
+    that suits it best. Of the example, only the epoch is timed.
+    """
+    diffusion = Diffusion(photographs(SEEN))
+    layout = diffusion.best_layout()
+    pairs = in_pairs(diffusion.fit, partial(diffusion.fit_peer, layout))
+    unit = f"CPU-s for {SEEN // BATCH} steps of {BATCH} images, bf16 (bare loop on diffusers)"
+    rows = {"diffusion_fit": peer_row(pairs, unit, reach=1.0)}
 
-    ours = []
-    peer = []
-    for _ in range(3):
-        ours.append(seconds(diffusion.fit))
-        peer.append(train_by_example(images, unet, out, batch=BATCH))
+    if EXAMPLE not in os.environ:
+        reason = f"{EXAMPLE} does not name diffusers' train_unconditional.py"
+        return {**rows, "diffusion_fit_example": skipped_row(reason)}
 
-    unit = f"s for 120 steps of 16 images, {diffusion.chosen['precision']} (train_unconditional.py)"
-    return {"diffusion_fit": row(statistics.median(ours), statistics.median(peer), unit)}
+    train = partial(
+        train_by_example,
+        diffusion.images,
+        diffusion.fitted_unet,
+        scratch(),
+        batch=BATCH,
+        mixed_precision="bf16",
+        dataloader_num_workers=0,
+    )
+    train()  # so that the files are in memory
+    on_the_clock = [(seconds(diffusion.fit), train()) for _ in range(PAIRS)]
+    unit = f"s for {SEEN // BATCH} steps of {BATCH} images, bf16 (train_unconditional.py)"
+    return {**rows, "diffusion_fit_example": peer_row(on_the_clock, unit, reach=1.2)}
 
 
 def bench_diffusion_draw() -> Rows:
-    """Drawing 256 images of 32 x 32 in 20 DDPM steps, against the pipeline to PIL."""
-    from diffusers import DDPMPipeline, DDPMScheduler
+    """Drawing 96 images of 32 x 32 in 12 steps of DPM-Solver++, against a bare loop on diffusers.
 
-    diffusion = Diffusion(photographs(320), 160, sampler="ddpm", steps=20)
+    Both in bf16; the bare loop in its best batch and layout.
+    """
+    diffusion = Diffusion(photographs(SEEN), training={"images": BATCH, "batch": BATCH})
     fitted = diffusion.fit()
-    pipeline = DDPMPipeline(fitted.unet, DDPMScheduler())
-    pipeline.set_progress_bar_config(disable=True)
+    best, peer = best_drawing(fitted.network)
+    pairs = in_pairs(partial(fitted.sample, DRAWN, seed=0), peer)
+    unit = f"CPU-s for {DRAWN} images, {STEPS} steps, bf16 (bare loop on diffusers, {best})"
+    return {"diffusion_draw": peer_row(pairs, unit, reach=0.98)}
 
-    def ours() -> None:
-        fitted.sample(256, seed=0)
 
-    def peer() -> None:
-        pipeline(batch_size=256, num_inference_steps=20)
+def best_drawing(unet: Any) -> tuple[str, partial[Tensor]]:
+    """Return the cheapest way to draw with a bare loop on diffusers, and its name."""
+    import copy
 
-    chosen = diffusion.chosen
-    unit = (
-        f"s for 256 images in 20 steps, {chosen['precision']}, "
-        f"batches of {chosen['sampling_batch']} (pipeline to PIL)"
+    import torch
+    from diffusers import DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler(
+        beta_schedule="linear", prediction_type="epsilon", timestep_spacing="trailing"
     )
-    return {"diffusion_draw": row(*in_turn(ours, peer, 3), unit)}
+    ways = {}
+    for name, layout in (("nchw", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        network = copy.deepcopy(unet)
+        for batch in (16, 48, 96):
+            draw = partial(draw_in_bare_loop, network, scheduler, DRAWN, steps=STEPS)
+            ways[f"batches of {batch}, {name}"] = partial(draw, batch=batch, layout=layout)
+    best = cheapest(ways, runs=1)
+    return best, ways[best]
 
 
 class Scoring:
@@ -145,66 +205,45 @@ class Scoring:
         finish(self._measure.prepare())
         self._reference = Reference(self._measure.real("test"))
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return the features of images, uint8 [N, C, H, W], as float32 [N, D]."""
-        from imglab import Samples
-
-        return self._modality.features(Samples.drawn(images))
-
-    def ours(self, images: Tensor) -> MetricValues:
+    def ours(self, samples: Samples) -> MetricValues:
         """Return imglab's metrics, all of them."""
-        from imglab import Samples
         from imglab.metrics.comparison import compare
 
-        features = finish(self._measure.features(Samples.drawn(images))).values
+        features = finish(self._measure.features(samples)).values
         return compare(
             real=self._reference, synthetic=features, precision_recall_k=5, density_coverage_k=5
         )
 
     def peer(self, images: Tensor) -> None:
-        """Compute torchmetrics' and prdc's metrics."""
-        score_by_public_tools(self._modality.real("test").data, images, self.features)
+        """Compute the Fréchet distance by torchmetrics, precision and recall by blocks of cdist."""
+        from imglab import Samples
 
-    def frechet(self, images: Tensor) -> float:
-        """Return the Fréchet distance."""
-        return self._reference.frechet(self.features(images))[0]
+        features = self._modality.features(Samples.drawn(images))
+        frechet_by_torchmetrics(self._reference.features, features)
+        neighbours_by_cdist(self._reference.features, features)
 
 
 def bench_generation() -> Rows:
-    """A generation against the public tools one after the other.
+    """A generation against the public tools, each at its best: fitted, drawn and scored.
 
-    1,920 images are seen, 480 drawn in 20 steps, and scored.
+    320 images are seen, 96 drawn in 12 steps, and scored against 320. The lab computes all its
+    metrics; the tools the Fréchet distance, precision, recall, density and coverage.
     """
-    no_peer = skipped("generation")
-    if no_peer:
-        return no_peer
-    from diffusers import DDPMPipeline
-
-    modality = photographs(1_920)
-    images = modality.real("train").data
-    diffusion = Diffusion(modality, 1_920, flip=True, sampler="ddpm", steps=20)
-    unet = diffusion.fit().unet
-    out = scratch()
-    train_by_example(images, unet, out, batch=BATCH)  # so that both are warm
+    modality = photographs(SEEN)
+    diffusion = Diffusion(modality)
+    layout = diffusion.best_layout()
+    _, draw = best_drawing(diffusion.fit().network)
     scoring = Scoring(modality)
 
     def ours() -> None:
-        scoring.ours(diffusion.fit().sample(480, seed=0).data)
+        scoring.ours(diffusion.fit().sample(DRAWN, seed=0))
 
-    def draw_and_score() -> None:
-        pipeline = DDPMPipeline.from_pretrained(out / "trained")
-        scoring.peer(draw_by_pipeline(pipeline, 480, 0, num_inference_steps=20))
+    def peer() -> None:
+        unet = diffusion.fit_peer(layout)
+        scoring.peer(draw.func(unet, *draw.args[1:], **draw.keywords))
 
-    our_times = []
-    peer_times = []
-    for _ in range(3):
-        our_times.append(seconds(ours))
-        training = train_by_example(images, unet, out, batch=BATCH)
-        peer_times.append(training + seconds(draw_and_score))
-
-    tools = "train_unconditional.py, pipeline, torchmetrics, prdc"
-    unit = f"s a generation, {diffusion.chosen['precision']} ({tools})"
-    return {"generation": row(statistics.median(our_times), statistics.median(peer_times), unit)}
+    unit = "CPU-s a generation, bf16 (bare loops on diffusers, torchmetrics, torch.cdist)"
+    return {"generation": peer_row(in_pairs(ours, peer), unit, reach=1.3)}
 
 
 def bench_image_memory() -> Rows:
@@ -243,5 +282,5 @@ def bench_image_memory() -> Rows:
             config = Path(folder) / f"{name}.yaml"
             config.write_text(json.dumps(tree))
             memory = peak_memory("run", config, "--out", Path(folder) / name)
-            rows[f"memory_{name}"] = row(memory, limit, "MB at peak (limit)")
+            rows[f"memory_{name}"] = limit_row(memory, limit, "MB at peak (limit)")
     return rows

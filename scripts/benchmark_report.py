@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark_tools import ROOT, Rows, peak_memory, row
+from benchmark_tools import ROOT, Rows, limit_row, peak_memory
 
 CHROMIUM_READY = "body[data-ready]"
 """What the page's script sets when it is done."""
@@ -59,13 +59,13 @@ def _bench_page(runs: list[Path], page: Path, case: Case) -> Rows:
 
     name = f"report_{case.arms}x{case.generations}"
     rows = {
-        f"{name}_time": row(statistics.median(times), case.seconds, "s (limit)"),
-        f"{name}_size": row(page.stat().st_size / 1e6, case.megabytes, "MB (limit)"),
-        f"{name}_memory": row(memory, 500, "MB at peak (limit)"),
+        f"{name}_time": limit_row(statistics.median(times), case.seconds, "s (limit)"),
+        f"{name}_size": limit_row(page.stat().st_size / 1e6, case.megabytes, "MB (limit)"),
+        f"{name}_memory": limit_row(memory, 500, "MB at peak (limit)"),
     }
     seconds_to_open = _seconds_to_open(page)
     if seconds_to_open is not None:
-        rows[f"{name}_open"] = row(seconds_to_open, 2, "s to open in Chromium (limit)")
+        rows[f"{name}_open"] = limit_row(seconds_to_open, 2, "s to open in Chromium (limit)")
     return rows
 
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmark_tools import ROOT, Rows, imglab_process, row, seconds
+from benchmark_tools import ROOT, Rows, imglab_process, limit_row, seconds
 
 
 def bench_text() -> Rows:
@@ -40,9 +40,9 @@ def whole_run(config: str, name: str, *, most_seconds: float, most_memory: float
     outside = max(1e-6, 1 - inside / (events[-1]["time"] - events[0]["time"]))
     unit = "of the run is outside fit, sample and measure (limit)"
     return {
-        f"{name}_seconds": row(run_seconds, most_seconds, "s (limit)"),
-        f"{name}_memory": row(memory, most_memory, "MB (limit)"),
-        f"{name}_outside": row(outside, 0.02, unit),
+        f"{name}_seconds": limit_row(run_seconds, most_seconds, "s (limit)"),
+        f"{name}_memory": limit_row(memory, most_memory, "MB (limit)"),
+        f"{name}_outside": limit_row(outside, 0.02, unit),
     }
 
 
@@ -79,7 +79,11 @@ def bench_safety() -> Rows:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", SAFETY, str(Path(folder) / "run")]
         process = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    return {"safety": row(float(process.stdout), 0.01, "of the run is hashing and syncing (limit)")}
+    return {
+        "safety": limit_row(
+            float(process.stdout), 0.01, "of the run is hashing and syncing (limit)"
+        )
+    }
 
 
 SWEEP = [
@@ -115,11 +119,13 @@ def bench_workers() -> Rows:
     one, two, both = (statistics.median(times[way]) for way in ways)
     idle = statistics.median(idle_shares)
     return {
-        "two_workers": row(two / one, 0.6, "of the time of one worker, the same bytes (limit)"),
-        "two_workers_both": row(
+        "two_workers": limit_row(
+            two / one, 0.6, "of the time of one worker, the same bytes (limit)"
+        ),
+        "two_workers_both": limit_row(
             two / both, 1.0, "of the time of one worker with both cores (limit)"
         ),
-        "between_runs": row(idle, 0.01, "of a sweep is outside its runs (limit)"),
+        "between_runs": limit_row(idle, 0.01, "of a sweep is outside its runs (limit)"),
     }
 
 
@@ -179,6 +185,6 @@ def bench_long_chain() -> Rows:
     memory_unit = f"of generation 10's {memory[10]:.0f} MB (limit)"
     time_unit = f"generations 81 to 100 over 10 to 29 ({early:.2f} s each)"
     return {
-        "memory_100": row(memory[100] / memory[10], 1.05, memory_unit),
-        "time_100": row(late / early, 1.0, time_unit),
+        "memory_100": limit_row(memory[100] / memory[10], 1.05, memory_unit),
+        "time_100": limit_row(late / early, 1.0, time_unit),
     }

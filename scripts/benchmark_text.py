@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
+import copy
+import itertools
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmark_tools import ROOT, Rows, finish, in_turn, row, scratch, seconds
+from benchmark_tools import ROOT, Rows, cheapest, finish, in_pairs, peer_row, scratch
 
 if TYPE_CHECKING:
     from imglab import Modality
 
-STEPS = 150
+STEPS = 60
 BATCH = 16
 TOKENS = 128
 """Tokens in a training window of configs/text_pydoc.yaml."""
+DRAWN = 256
 
 
 def text_chain(change: str) -> tuple[Modality, Any]:
@@ -27,9 +30,9 @@ def text_chain(change: str) -> tuple[Modality, Any]:
 
 
 def bench_text_fit() -> Rows:
-    """Training as in configs/text_pydoc.yaml, against a bare PyTorch loop.
+    """Training as in configs/text_pydoc.yaml, against a bare PyTorch loop at its best.
 
-    Network and batch are the same.
+    Network, batch and precision are the same; the bare loop takes the faster form of attention.
     """
     import torch
 
@@ -42,10 +45,11 @@ def bench_text_fit() -> Rows:
     def fit() -> Any:
         return finish(model.fit(TrainingSet.of(train), start=None, seed=0))
 
-    network = fit().network
-    network.set_attn_implementation("eager")
+    fitted = fit().network
 
-    def bare() -> None:
+    def bare(attention: str) -> None:
+        network = copy.deepcopy(fitted).train()
+        network.set_attn_implementation(attention)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
         for _ in range(STEPS):
             tokens = windows[torch.randint(len(windows), (BATCH,))]
@@ -59,14 +63,16 @@ def bench_text_fit() -> Rows:
             loss.backward()
             optimizer.step()
 
-    unit = f"s for {STEPS} steps of {BATCH} x {TOKENS} tokens (bare PyTorch loop)"
-    return {"text_fit": row(*in_turn(fit, bare, 5), unit)}
+    best = cheapest({name: partial(bare, name) for name in ("eager", "sdpa")}, runs=1)
+    pairs = in_pairs(fit, partial(bare, best))
+    unit = f"CPU-s for {STEPS} steps of {BATCH} x {TOKENS} tokens, bf16 (bare loop, {best})"
+    return {"text_fit": peer_row(pairs, unit, reach=0.97)}
 
 
 def bench_text_draw() -> Rows:
-    """Continuing 512 prompts of 64 tokens by 64, against `generate`.
+    """Continuing 256 prompts of 64 tokens by 64, against `generate` at its best.
 
-    The peer has the same settings and its best batch size.
+    The peer has the same settings, in the best of several batch sizes and number formats.
     """
     import torch
     from transformers.utils import logging
@@ -75,29 +81,33 @@ def bench_text_draw() -> Rows:
 
     logging.set_verbosity_error()
     modality, model = text_chain("model.training.tokens=2048")
-    prompts = modality.real("train").data[:512]
+    prompts = modality.real("train").data[:DRAWN]
     fitted = finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=0))
 
-    def generate(batch: int) -> None:
-        for part in prompts.split(batch):
-            fitted.network.generate(
-                part,
-                attention_mask=torch.ones_like(part),
-                max_new_tokens=64,
-                min_new_tokens=64,
-                do_sample=True,
-                temperature=0.9,
-                top_p=0.95,
-                top_k=0,
-                pad_token_id=0,
-            )
+    def generate(batch: int, in_bf16: bool) -> None:
+        precision: Any = nullcontext()
+        if in_bf16:
+            precision = torch.autocast("cpu", torch.bfloat16)
+        with precision:
+            for part in prompts.split(batch):
+                fitted.network.generate(
+                    part,
+                    attention_mask=torch.ones_like(part),
+                    max_new_tokens=64,
+                    min_new_tokens=64,
+                    do_sample=True,
+                    temperature=0.9,
+                    top_p=0.95,
+                    top_k=0,
+                    pad_token_id=0,
+                )
 
-    def median_seconds(batch: int) -> float:
-        return statistics.median(seconds(partial(generate, batch)) for _ in range(3))
+    ways = {}
+    for batch, in_bf16 in itertools.product((32, 64, 128, 256), (False, True)):
+        precision = ("fp32", "bf16")[in_bf16]
+        ways[f"batches of {batch}, {precision}"] = partial(generate, batch, in_bf16)
+    best = cheapest(ways, runs=1)
 
-    def ours() -> None:
-        fitted.sample(512, conditions=prompts, seed=0)
-
-    best = min((64, 128, 256, 512), key=median_seconds)
-    times = in_turn(ours, partial(generate, best), 7)
-    return {"text_draw": row(*times, f"s for 512 texts (transformers.generate, batches of {best})")}
+    pairs = in_pairs(partial(fitted.sample, DRAWN, conditions=prompts, seed=0), ways[best])
+    unit = f"CPU-s for {DRAWN} texts of 64 tokens (transformers.generate, {best})"
+    return {"text_draw": peer_row(pairs, unit, reach=1.5)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Rows: TypeAlias = dict[str, dict[str, Any]]
-"""The result of a benchmark: name -> {"ratio", "ours", "peer", "unit"}."""
+"""The result of a benchmark: name -> the row of `peer_row`, `limit_row` or `skipped_row`."""
+
+PAIRS = 5
+"""Pairs of runs whose median is a row's ratio."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,14 +37,46 @@ finally:
 """Runs the command line and prints its peak memory in KiB at the end."""
 
 
-def row(ours: float, peer: float, unit: str) -> dict[str, Any]:
-    """Return one measurement beside that of its peer; a ratio above 1 means that ours is better."""
+def limit_row(ours: float, most: float, unit: str) -> dict[str, Any]:
+    """Return one measurement beside the limit that the project promises.
+
+    A ratio below 1 means that the limit is passed.
+    """
     return {
-        "ratio": round(peer / ours, 3),
+        "kind": "limit",
+        "ratio": round(most / ours, 3),
+        "reach": 1.0,
         "ours": round(ours, 4),
-        "peer": round(peer, 4),
+        "peer": round(most, 4),
         "unit": unit,
     }
+
+
+def peer_row(pairs: Sequence[tuple[float, float]], unit: str, *, reach: float) -> dict[str, Any]:
+    """Return one measurement beside that of a peer: the median of the ratios peer / ours of pairs.
+
+    A ratio above 1 means that ours is faster.
+
+    pairs  seconds of ours and of the peer, taken one after the other
+    reach  the ratio that the project wants to reach
+    """
+    ratios = sorted(peer / ours for ours, peer in pairs)
+    return {
+        "kind": "peer",
+        "ratio": round(statistics.median(ratios), 3),
+        "reach": reach,
+        "ours": round(statistics.median(ours for ours, _ in pairs), 4),
+        "peer": round(statistics.median(peer for _, peer in pairs), 4),
+        "pairs": len(pairs),
+        "lowest": round(ratios[0], 3),
+        "highest": round(ratios[-1], 3),
+        "unit": unit,
+    }
+
+
+def skipped_row(reason: str) -> dict[str, Any]:
+    """Return what stands for a measurement that cannot be taken here."""
+    return {"kind": "skipped", "unit": reason}
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -51,38 +86,49 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def in_turn(
-    ours: Callable[[], object], peer: Callable[[], object], runs: int
-) -> tuple[float, float]:
-    """Return the median seconds of both, run alternately."""
-    our_times = []
-    peer_times = []
-    for _ in range(runs):
-        our_times.append(seconds(ours))
-        peer_times.append(seconds(peer))
-    return statistics.median(our_times), statistics.median(peer_times)
+def computing_seconds(work: Callable[[], object]) -> float:
+    """Return the computing time of `work`, of all threads and of processes that it waits for.
+
+    Unlike the time on the clock it hardly depends on what else the machine does.
+    """
+    began = _computing_time()
+    work()
+    return _computing_time() - began
 
 
-class Stopwatch:
-    """Measures how long pieces of work take, by their names."""
+def _computing_time() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
-    def __init__(self) -> None:
-        self.times: dict[str, list[float]] = defaultdict(list)
 
-    def run(self, name: str, work: Callable[[], T]) -> T:
-        """Do a piece of work and return its result."""
-        began = time.perf_counter()
-        result = work()
-        self.times[name].append(time.perf_counter() - began)
-        return result
+def in_pairs(
+    ours: Callable[[], object], peer: Callable[[], object], runs: int = PAIRS
+) -> list[tuple[float, float]]:
+    """Return the computing seconds of both in each of some pairs of runs.
 
-    def median(self, name: str) -> float:
-        """Return the median seconds of a piece of work that was done several times."""
-        return statistics.median(self.times[name])
+    One run of each goes before, so that both are warm. Who begins alternates.
+    """
+    ours()
+    peer()
+    pairs = []
+    for number in range(runs):
+        if number % 2:
+            peer_s = computing_seconds(peer)
+            our_s = computing_seconds(ours)
+        else:
+            our_s = computing_seconds(ours)
+            peer_s = computing_seconds(peer)
+        pairs.append((our_s, peer_s))
+    return pairs
 
-    def first(self, *names: str) -> float:
-        """Return the seconds that these pieces of work took together the first time."""
-        return sum(self.times[name][0] for name in names)
+
+def cheapest(ways: Mapping[str, Callable[[], object]], runs: int = 2) -> str:
+    """Return the name of the way that takes the least computing time, the median of some runs."""
+    times = {}
+    for name, work in ways.items():
+        work()
+        times[name] = statistics.median(computing_seconds(work) for _ in range(runs))
+    return min(times, key=times.__getitem__)
 
 
 def scratch() -> Path:

@@ -95,11 +95,29 @@ def test_compare_decoding(tmp_path, monkeypatch, capsys):
 
 
 def test_benchmark_prints_one_object(monkeypatch, capsys):
-    found = json.loads(script(monkeypatch, capsys, "benchmark.py", "help", "--json"))
-    assert set(found["help"]) == {"ratio", "ours", "peer", "unit"}
-    assert found["help"]["ours"] > 0
+    result = json.loads(script(monkeypatch, capsys, "benchmark.py", "help", "--json"))
+    assert {"processor", "threads", "versions", "commit"} <= set(result)
+    row = result["rows"]["help"]
+    assert row["kind"] == "limit"
+    assert row["ours"] > 0
     with pytest.raises(SystemExit):
         script(monkeypatch, capsys, "benchmark.py", "nonsense")
+
+
+def test_a_peer_that_is_faster_fails_the_check(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from benchmark import too_slow
+    from benchmark_tools import limit_row, peer_row, skipped_row
+
+    slower = peer_row([(2.0, 1.0), (1.0, 1.0), (2.0, 1.8)], "s", reach=1.0)
+    assert slower["ratio"] == 0.9
+    rows = {
+        "slower": slower,
+        "within noise": peer_row([(1.0, 0.96)], "s", reach=1.0),
+        "past its limit": limit_row(3.0, 2.0, "s"),
+        "absent": skipped_row("no peer here"),
+    }
+    assert too_slow(rows) == ["slower", "past its limit"]
 
 
 def test_scripts_are_short():
