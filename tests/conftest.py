@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Runs of the tests are not remembered: what they cost says nothing of those of the user.
+os.environ["IMGLAB_CACHE"] = ""
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported: tests run side by side, on small tensors

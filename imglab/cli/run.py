@@ -31,11 +31,21 @@ def run(
     live: Annotated[
         bool, typer.Option("--live", help="Serve the page of the run on 127.0.0.1 meanwhile.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what the run will cost, from a short probe; run nothing."
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --dry-run: print it as one JSON object.")
+    ] = False,
 ) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.
 
     A config with `chains` runs each in its own directory: in turn or, with --workers, as separate
-    processes.
+    processes. With --dry-run the command prints what the stages will take of time, memory and disk,
+    from an earlier run on this machine or from a probe of some seconds.
 
     Example: imglab run configs/image_digits.yaml --out runs/first --set generations=3
     """
@@ -50,6 +60,11 @@ def run(
         raise InputError(Problem(str(config), what, "run it without the launcher"))
     if workers > 1 and single:
         raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+    if as_json and not dry_run:
+        raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
+    if dry_run:
+        _show_costs(checked, out, str(config), as_json)
+        return
 
     distributed.begin()
     if isinstance(checked, RunConfig):
@@ -58,14 +73,49 @@ def run(
         _run_several(checked, out, str(config), workers, live)
 
 
+def _show_costs(
+    checked: RunConfig | SideBySideConfig, out: Path | None, where: str, as_json: bool
+) -> None:
+    """Print what the chains of a config will cost."""
+    from imglab.cli.cost import show_costs
+    from imglab.config.schema import SideBySideConfig
+    from imglab.run.resume import RUNS
+
+    configs: Mapping[str, RunConfig]
+    if isinstance(checked, SideBySideConfig):
+        configs = checked.chains
+        announce_imports({f"chains.{name}.": chain for name, chain in configs.items()})
+    else:
+        configs = {"": checked}
+        announce_imports({"": checked})
+    show_costs(configs, out or RUNS / checked.name, where, as_json=as_json)
+
+
 def _run_one(config: RunConfig, out: Path | None, where: str, live: bool) -> None:
     with importing():
+        from imglab.run.earlier_runs import remember
         from imglab.run.run import Run
 
     announce_imports({"": config})
     chain = Run(config, out, where=where)
+    _announce_cost(chain, config)
     with _live(chain.folder, live):
         _run_chain(chain)
+    if distributed.is_main():
+        remember(config, chain.folder)
+
+
+def _announce_cost(chain: Run, config: RunConfig) -> None:
+    """Say what a run that begins will cost, where an earlier run on this machine has shown it."""
+    from imglab.cli.cost import summary, warn
+    from imglab.run.cost import remembered, shortages
+
+    if not distributed.is_main() or (chain.folder / "config.yaml").exists():
+        return
+    cost = remembered(chain.experiment, config)
+    if cost is not None:
+        typer.echo(summary(cost))
+        warn(list(shortages(cost, chain.folder)))
 
 
 def _run_several(

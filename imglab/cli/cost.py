@@ -1,0 +1,81 @@
+"""What a run will cost, as the command line shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from imglab.safe_text import printable
+
+if TYPE_CHECKING:
+    from imglab.config.schema import RunConfig
+    from imglab.run.cost import RunCost
+
+
+def show_costs(
+    configs: Mapping[str, RunConfig], folder: Path, where: str, *, as_json: bool
+) -> None:
+    """Print what the chains of a config will cost, by stage, and what the machine lacks for them.
+
+    configs  by the chain's name; a single chain has none
+    """
+    from imglab.run.cost import estimate, shortages
+
+    costs = {}
+    for name, config in configs.items():
+        place = f"{where}: chains.{name}" if name else where
+        costs[name] = estimate(config, place)
+
+    missing = {name: list(shortages(cost, folder)) for name, cost in costs.items()}
+    if as_json:
+        runs = [
+            {"run": name or configs[name].name, **cost.as_json(), "missing": missing[name]}
+            for name, cost in costs.items()
+        ]
+        typer.echo(json.dumps({"runs": runs}, indent=1))
+        return
+
+    for name, cost in costs.items():
+        typer.echo(printable(f"{name or configs[name].name}: {summary(cost)}"))
+        for line in table(cost):
+            typer.echo(line)
+        warn(missing[name])
+    if len(costs) > 1:
+        from imglab.run.cost import time_text
+
+        total = sum(cost.seconds for cost in costs.values())
+        typer.echo(f"all chains, one after the other: {time_text(total)}")
+
+
+def summary(cost: RunCost) -> str:
+    """Return the cost of a run in a line."""
+    from imglab.run.cost import size_text, time_text
+
+    sizes = f"{size_text(cost.memory)} of memory, {size_text(cost.disk)} of disk"
+    return f"about {time_text(cost.seconds)}, {sizes} (from {cost.source})"
+
+
+def table(cost: RunCost) -> Iterator[str]:
+    """Yield the lines of a table of the stages."""
+    from imglab.run.cost import size_text, time_text
+
+    yield f"  {'':10}{'in all':>10}{'generation 0':>15}{'later ones':>13}{'disk':>11}"
+    for stage in cost.stages:
+        first = ""
+        later = ""
+        if stage.generation:
+            first = time_text(stage.generation[0])
+        if len(stage.generation) > 1:
+            later = time_text(sum(stage.generation[1:]) / (len(stage.generation) - 1))
+        total = time_text(stage.seconds)
+        yield f"  {stage.name:10}{total:>10}{first:>15}{later:>13}{size_text(stage.disk):>11}"
+
+
+def warn(missing: Sequence[str]) -> None:
+    """Print what a machine lacks for a run."""
+    for what in missing:
+        typer.echo(printable(f"warning: {what}"), err=True)

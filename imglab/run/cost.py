@@ -1,0 +1,174 @@
+"""What a run will cost: time, memory and disk of each stage, known before it starts.
+
+`estimate` is the one way to ask. What it knows comes from an earlier run on this machine that had
+the same settings (`earlier_runs`), or from a short probe of them (`cost_probe`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from imglab.config.schema import RunConfig
+from imglab.run.build import Experiment, build
+from imglab.run.earlier_runs import recalled
+from imglab.run.stage_costs import Measured
+
+STAGES = ("prepare", "fit", "draw", "measure", "pictures")
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """The cost of one stage in a whole run.
+
+    seconds     in all generations
+    generation  seconds in each generation, from 0; empty for what is done once
+    disk        bytes in the run directory
+    """
+
+    name: str
+    seconds: float
+    generation: tuple[float, ...]
+    disk: int
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """The cost of a run.
+
+    memory  the most bytes that it needs at a time, those of the program included
+    source  where the numbers come from: "an earlier run" or "a short probe"
+    """
+
+    stages: tuple[StageCost, ...]
+    memory: int
+    source: str
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole run."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of the finished run directory."""
+        return sum(stage.disk for stage in self.stages)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON has it."""
+        totals = {"seconds": self.seconds, "memory": self.memory, "disk": self.disk}
+        return {"source": self.source, **totals, "stages": [asdict(each) for each in self.stages]}
+
+
+def estimate(config: RunConfig, where: str = "config") -> RunCost:
+    """Return what a run of this config will cost: from an earlier run if there was one, or probed.
+
+    A probe prepares the data as the run will, takes a few seconds of steps of a fit and of samples
+    of the real model, and scores once. Raises InputError for what a run would refuse.
+    """
+    experiment = build(config, where)
+    measured = recalled(config)
+    if measured is None:
+        from imglab.run.cost_probe import probe
+
+        measured = probe(experiment)
+    return of_run(measured, config.generations, training_sizes(experiment))
+
+
+def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
+    """Return the cost of a run as an earlier one had it; None if there was none. It takes no time.
+
+    config  as the user wrote it, before `auto` had values
+    """
+    measured = recalled(config)
+    if measured is None:
+        return None
+    return of_run(measured, config.generations, training_sizes(experiment))
+
+
+def of_run(measured: Measured, generations: int, sizes: list[int]) -> RunCost:
+    """Return the cost of so many generations whose training sets have these sizes."""
+    later = generations - 1
+    growth = [size / sizes[0] if measured.grows else 1.0 for size in sizes]
+    fits = [measured.fit_first, *[measured.fit_later] * later]
+    once = (0.0,) * generations
+
+    seconds = {
+        "prepare": once,
+        "fit": tuple(fit * factor for fit, factor in zip(fits, growth, strict=True)),
+        "draw": (measured.draw,) * generations,
+        "measure": (measured.measure_first, *[measured.measure_later] * later),
+        "pictures": (measured.pictures,) * generations,
+    }
+    alone = {"prepare": measured.prepare, "pictures": measured.page}
+
+    # Disk is counted where it arises: what the runs share, models, samples, features, pictures.
+    disk = {name: measured.disk_generation.get(name, 0) * generations for name in STAGES}
+    for name, size in measured.disk_once.items():
+        disk[name] = disk.get(name, 0) + size
+
+    stages = []
+    for name in STAGES:
+        each = seconds[name]
+        total = sum(each) + alone.get(name, 0.0)
+        stages.append(StageCost(name, total, () if name == "prepare" else each, disk[name]))
+    return RunCost(tuple(stages), measured.memory, measured.source)
+
+
+def training_sizes(experiment: Experiment) -> list[int]:
+    """Return how many samples each generation is trained on."""
+    real = len(experiment.modality.real("train"))
+    sizes = [real]
+    for g in range(1, experiment.config.generations):
+        available = [real, *[experiment.samples] * g]
+        selection = experiment.regime(available, generation=g, seed=0)
+        sizes.append(len(selection))
+    return sizes
+
+
+def shortages(cost: RunCost, folder: Path) -> Iterator[str]:
+    """Yield what the machine lacks for a run: memory, or room where `folder` will be."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if cost.disk > free:
+        yield f"it needs {size_text(cost.disk)} of disk, {existing} has {size_text(free)} left"
+
+    available = available_memory()
+    if available is not None and cost.memory > available:
+        needed = size_text(cost.memory)
+        yield f"it needs {needed} of memory, the machine has {size_text(available)} left"
+
+
+def available_memory() -> int | None:
+    """Return how many bytes of memory a new program may use; None where nothing says so."""
+    path = Path("/proc/meminfo")
+    if not path.is_file():
+        return None
+    for line in path.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def size_text(size: float) -> str:
+    """Write a number of bytes for people."""
+    for unit, worth in (("GB", 1e9), ("MB", 1e6)):
+        if size >= worth:
+            return f"{size / worth:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def time_text(seconds: float) -> str:
+    """Write a time for people."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,247 @@
+"""A short probe of a config: some steps of its fit, some samples of its drawing, one scoring.
+
+Networks, sizes and settings are the real ones; only the budget of the fit is cut. Nothing is
+written but to a temporary folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from imglab.measure import Measure
+from imglab.model import GenerativeModel, call_metrics
+from imglab.progress import Progress, Stage
+from imglab.run.build import Experiment, build_model
+from imglab.run.earlier_runs import peak_memory, size_below
+from imglab.run.stage_costs import PAGE, Measured
+from imglab.samples import Samples, TrainingSet
+from imglab.store import model_folder
+
+PATIENCE = 4.0
+"""Seconds for which steps of a fit, or batches of samples, are timed."""
+
+STEPS = 2
+"""Steps of the fit that makes the model that draws."""
+
+MOST_SCORED = 4_000
+"""Samples that are scored in a probe at most; the time of more grows with their square."""
+
+PAGE_BYTES = 800_000
+"""Bytes of figures and page of such a run."""
+
+BUDGETS = ("images", "tokens")
+"""Keys of a training plan that say how much a fit sees."""
+
+clock: Callable[[], float] = time.perf_counter
+
+
+def probe(experiment: Experiment) -> Measured:
+    """Return what the stages of an experiment cost, from a short trial of each."""
+    modality = experiment.modality
+    train = TrainingSet.of(modality.real("train"))
+
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        shared = folder / "shared"
+        shared.mkdir()
+
+        began = clock()
+        modality.prepare(shared)
+        measure = experiment.measure(cache=shared)
+        finish(measure.prepare())
+        prepare = clock() - began
+
+        fitted = short_fit(experiment, train)
+        first, later = _fit_seconds(experiment, train, fitted)
+        rate, drawn = _drawing(experiment, train, fitted)
+        measures = _measure_seconds(experiment, measure, fitted, drawn)
+        pictures = _picture_seconds(experiment, measure, drawn, folder)
+        disk = _disk(experiment, fitted, drawn, measure, folder)
+
+        shown = experiment.config.shown * rate
+        scored = experiment.config.measure.samples or 0
+        return Measured(
+            prepare=prepare,
+            fit_first=first,
+            fit_later=later,
+            grows=_grows(experiment),
+            draw=(experiment.drawn + scored) * rate,
+            measure_first=measures[0],
+            measure_later=measures[1],
+            pictures=pictures + shown,
+            page=PAGE,
+            disk_generation=disk,
+            disk_once={"prepare": size_below(shared), "pictures": PAGE_BYTES},
+            memory=peak_memory(),
+            source="a short probe",
+        )
+
+
+def finish(stage: Stage[Any]) -> Any:
+    """Do all the work of a stage and return what it returns."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            return end.value
+
+
+def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
+    """Return a fitted model of the real size, after a few steps; without a budget, after all."""
+    section = shortened(experiment.config.model)
+    model = experiment.models[0]
+    if section is not experiment.config.model:
+        model = build_model(section, experiment.modality)
+    fitted: GenerativeModel = finish(model.fit(train, start=experiment.bases[0], seed=0))
+    return fitted
+
+
+def shortened(section: Any) -> Any:
+    """Return a model's section with a budget of a few steps; itself where it has no budget."""
+    update = {}
+    for name in ("training", "fine_tuning"):
+        plan = getattr(section, name, None)
+        for key in BUDGETS:
+            if hasattr(plan, key):
+                size = STEPS * _examples_of_step(section, plan, key)
+                update[name] = plan.model_copy(update={"epochs": None, key: size})
+    if not update:
+        return section
+    return section.model_copy(update=update)
+
+
+def _examples_of_step(section: Any, plan: Any, key: str) -> int:
+    """Return how much of its budget a step uses up, at least."""
+    if key == "tokens":
+        return int(plan.batch) * int(getattr(section, "window", None) or 1024)
+    return int(plan.batch)
+
+
+def _grows(experiment: Experiment) -> bool:
+    """Say whether a fit takes longer the more samples it trains on."""
+    section = experiment.config.model
+    plans = [getattr(section, name, None) for name in ("training", "fine_tuning")]
+    return not any(plans) or any(getattr(plan, "epochs", None) for plan in plans)
+
+
+def _fit_seconds(
+    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel
+) -> tuple[float, float]:
+    """Return the seconds of generation 0's fit, and of a later one."""
+    model = experiment.models[0]
+    first = _whole_fit(model.fit(train, start=experiment.bases[0], seed=0))
+    if experiment.config.start == "scratch":
+        return first, first
+    return first, _whole_fit(model.fit(train, start=fitted, seed=0))
+
+
+def _whole_fit(fitting: Iterable[Progress]) -> float:
+    """Return the seconds of a whole fit, from the steps of its first seconds."""
+    began = clock()
+    warm: tuple[float, int] | None = None
+    elapsed = 0.0
+    total = seen = 0
+
+    for progress in fitting:
+        elapsed = clock() - began
+        total = progress.total
+        seen = progress.seen
+        # The first step also sets everything up.
+        if warm is None:
+            warm = (elapsed, seen)
+        if elapsed - warm[0] > PATIENCE:
+            break
+    else:
+        return clock() - began
+
+    rate = (elapsed - warm[0]) / max(1, seen - warm[1])
+    return warm[0] + (total - warm[1]) * rate
+
+
+def _drawing(
+    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel
+) -> tuple[float, Samples]:
+    """Return the seconds that one sample takes, and the samples that were drawn."""
+    n = experiment.drawn
+    conditions = experiment.modality.conditions(train, n, seed=0)
+    began = clock()
+    warm: tuple[float, int] | None = None
+    batches: list[Samples] = []
+    seen = 0
+    elapsed = 0.0
+
+    for batch in fitted.draw(range(n), conditions=conditions, seed=0):
+        batches.append(batch)
+        seen += len(batch)
+        elapsed = clock() - began
+        if warm is not None and elapsed - warm[0] > PATIENCE:
+            break
+        warm = warm or (elapsed, seen)
+
+    samples = Samples.concatenate(batches)
+    if warm is None or seen == warm[1]:
+        return elapsed / max(1, seen), samples
+    return (elapsed - warm[0]) / (seen - warm[1]), samples
+
+
+def _measure_seconds(
+    experiment: Experiment, measure: Measure, fitted: GenerativeModel, drawn: Samples
+) -> tuple[float, float]:
+    """Return the seconds of generation 0's measures, and of a later one's.
+
+    The samples that were drawn stand for all of them, over and over.
+    """
+    wanted = experiment.config.measure.samples or experiment.drawn
+    n = min(wanted, MOST_SCORED)
+    samples = drawn[torch.arange(n) % len(drawn)].stamped(0)
+
+    seconds = []
+    for _ in range(2):
+        began = clock()
+        features = finish(measure.features(samples)).values
+        finish(measure.scores(samples, features))
+        keys = {"generation0": fitted, "seed": 0}
+        call_metrics(experiment.modality, samples, model=fitted, **keys)
+        call_metrics(fitted, samples, **keys)
+        seconds.append(clock() - began)
+
+    factor = (wanted / n) ** 2
+    return seconds[0] * factor, seconds[1] * factor
+
+
+def _picture_seconds(
+    experiment: Experiment, measure: Measure, drawn: Samples, folder: Path
+) -> float:
+    """Return the seconds of a generation's picture and of the real samples nearest to it."""
+    shown = drawn[torch.arange(experiment.config.shown) % len(drawn)].stamped(0)
+    began = clock()
+    finish(measure.nearest_real(shown))
+    experiment.modality.render([shown], folder / experiment.modality.picture)
+    return clock() - began
+
+
+def _disk(
+    experiment: Experiment, fitted: GenerativeModel, drawn: Samples, measure: Measure, folder: Path
+) -> dict[str, int]:
+    """Return the bytes that a generation adds to the run directory, by stage."""
+    model_folder.save_model(fitted, folder / "model")
+    few = drawn[torch.arange(1)].stamped(0)
+    columns = {name: column for name, column in vars(few).items() if column is not None}
+    row = sum(column.nbytes for column in columns.values())
+    feature = measure.real("test")[:1].nbytes
+
+    config = experiment.config
+    scored = config.measure.samples or 0
+    picture = size_below(folder / experiment.modality.picture)
+    return {
+        "fit": size_below(folder / "model"),
+        "draw": row * (experiment.drawn + scored),
+        "measure": feature * experiment.drawn + 10_000,
+        "pictures": picture + 4 * row * config.shown + 5_000,
+    }

@@ -1,0 +1,154 @@
+"""What a run will cost: from a probe, from an earlier run, and what the machine lacks for it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imglab.cli.cost import summary, table
+from imglab.cli.run import run as run_command
+from imglab.config.load import load_config
+from imglab.errors import InputError
+from imglab.run import cost, earlier_runs
+from imglab.run.cost import estimate, of_run, shortages, training_sizes
+from imglab.run.cost_probe import shortened
+from imglab.run.run import Run
+from imglab.run.stage_costs import Measured
+from tests.conftest import ROOT
+
+GAUSSIAN = ROOT / "configs/smoke/gaussian.yaml"
+MEASURED = Measured(
+    prepare=10.0,
+    fit_first=8.0,
+    fit_later=4.0,
+    grows=True,
+    draw=2.0,
+    measure_first=3.0,
+    measure_later=1.0,
+    pictures=0.5,
+    page=1.0,
+    disk_generation={"fit": 100, "draw": 10, "measure": 1, "pictures": 5},
+    disk_once={"prepare": 1000, "pictures": 50},
+    memory=10**9,
+    source="a short probe",
+)
+
+
+@pytest.fixture
+def gaussian():
+    return load_config(GAUSSIAN, ["regime=accumulate"])
+
+
+@pytest.fixture
+def remembering(tmp_path, monkeypatch):
+    """Let runs be remembered in a folder of the test."""
+    monkeypatch.setenv(earlier_runs.CACHE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def by_name(whole):
+    return {stage.name: stage for stage in whole.stages}
+
+
+class TestOfRun:
+    def test_each_stage_counts_as_often_as_it_is_done(self):
+        whole = of_run(replace(MEASURED, grows=False), 3, [60, 120, 180])
+        seconds = {name: stage.seconds for name, stage in by_name(whole).items()}
+        assert seconds == {"prepare": 10, "fit": 16, "draw": 6, "measure": 5, "pictures": 2.5}
+        assert whole.seconds == 39.5
+        assert by_name(whole)["prepare"].generation == ()
+        assert whole.disk == 3 * 116 + 1050
+
+    def test_a_fit_without_a_budget_grows_with_its_training_set(self):
+        assert by_name(of_run(MEASURED, 3, [60, 120, 180]))["fit"].generation == (8, 8, 12)
+
+    def test_a_chain_that_accumulates_trains_on_more_and_more(self, gaussian):
+        assert training_sizes(Run(gaussian).experiment) == [60, 120, 180]
+
+
+def test_the_probe_cuts_the_budget_and_nothing_else():
+    section = load_config(ROOT / "configs/image_digits.yaml").model
+    short = shortened(section)
+    assert short.training.images == 64
+    assert short.training.batch == section.training.batch
+    assert short.model_copy(update={"training": section.training}) != section
+    assert shortened(load_config(GAUSSIAN).model).kind == "gaussian"
+
+
+def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
+    gaussian, remembering, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    probed = estimate(gaussian)
+    assert probed.source == "a short probe"
+    assert not list(tmp_path.iterdir())
+    assert 0 < probed.seconds < 60
+
+    # Seeds and generations do not change what a stage costs.
+    run = Run(gaussian, tmp_path / "run")
+    list(run.generations())
+    earlier_runs.remember(gaussian, run.folder)
+    longer = gaussian.model_copy(update={"generations": 7, "seed": 5, "name": "other"})
+    recalled = estimate(longer)
+    assert recalled.source == "an earlier run"
+    assert len(by_name(recalled)["fit"].generation) == 7
+
+    # The disk of the run that is remembered comes out again.
+    size = earlier_runs.size_below(tmp_path / "run")
+    assert estimate(gaussian).disk == pytest.approx(size, rel=0.05)
+
+    wider = load_config(GAUSSIAN, ["modality.dimensions=3"])
+    assert earlier_runs.recalled(wider) is None
+
+
+def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp_path):
+    events = Run(gaussian, tmp_path / "run").events()
+    next(event for event in events if hasattr(event, "metrics"))
+    events.close()
+    list(Run(gaussian, tmp_path / "run").events())
+    earlier_runs.remember(gaussian, tmp_path / "run")
+    assert not remembering.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"x": 1}', "\x00"])
+def test_a_damaged_file_of_earlier_runs_says_nothing(gaussian, remembering, content):
+    remembering.mkdir()
+    (remembering / earlier_runs.COSTS).write_text(content)
+    assert earlier_runs.recalled(gaussian) is None
+
+
+def test_it_says_what_the_machine_lacks(tmp_path, monkeypatch):
+    whole = of_run(replace(MEASURED, memory=10**18), 1, [60])
+    huge = replace(whole, stages=(replace(whole.stages[0], disk=10**18), *whole.stages[1:]))
+    disk, memory = shortages(huge, tmp_path / "not" / "yet")
+    assert "of disk" in disk
+    assert str(tmp_path) in disk
+    assert "of memory" in memory
+
+    monkeypatch.setattr(cost, "available_memory", lambda: None)
+    assert not list(shortages(whole, tmp_path))
+
+
+def test_the_command_line_shows_each_stage():
+    whole = of_run(MEASURED, 3, [60, 60, 60])
+    assert summary(whole).startswith("about 40 s, 1.0 GB of memory, 1 kB of disk")
+    lines = list(table(whole))
+    assert [line.split()[0] for line in lines[1:]] == list(cost.STAGES)
+    assert lines[2].split()[1:] == ["16", "s", "8.0", "s", "4.0", "s", "0", "kB"]
+
+
+def test_a_dry_run_prints_json_and_makes_no_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_command(GAUSSIAN, dry_run=True, as_json=True)
+    (only,) = json.loads(capsys.readouterr().out)["runs"]
+    assert only["run"] == "smoke_gaussian"
+    assert only["disk"] > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_input_of_a_dry_run():
+    with pytest.raises(InputError, match=r"no_such\.yaml"):
+        run_command(Path("no_such.yaml"), dry_run=True)
+    with pytest.raises(InputError, match="is for --dry-run"):
+        run_command(GAUSSIAN, as_json=True)
