@@ -50,11 +50,29 @@ TRANSFORMER: Mapping[str, Any] = {
 
 MUON = {**COMMON["training"], "optimizer": "muon"}
 
+STOCHASTIC: Mapping[str, Any] = {
+    "sampler": "sde-dpm-solver++",
+    "highest_noise": 20,
+    "lowest_noise": 0.05,
+    "steps": 16,
+}
+
+SHIPPED: Mapping[str, Any] = {
+    **IMAGE,
+    **STOCHASTIC,
+    "noise_levels": {"mean": 0.5, "deviation": 1.0},
+    "training": {**MUON, "batch": 64, "learning_rate": 3e-3},
+}
+"""The recipe of configs/image_digits.yaml."""
+
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "image": IMAGE,
     "image, no classes": {**IMAGE, "class_conditional": False},
     "image, no patches": {**IMAGE, "patch": 1},
     "image, half the batch": {**IMAGE, "training": {**COMMON["training"], "batch": 64}},
+    "image, Muon": {**IMAGE, "training": MUON},
+    "image, stochastic": {**IMAGE, **STOCHASTIC},
+    "image_digits": SHIPPED,
     "flow": {"prediction": "flow"},
     "edm": {"prediction": "edm"},
     "v": {"prediction": "v_prediction", "spacing": "karras"},

@@ -76,8 +76,9 @@ class _Pool:
         share = min(n_real, n_synthetic) / len(features)
         self._distances = Distances.of(features, neighbours=int(3 * max(*ks.values(), 5) / share))
 
+        # In place: a copy of all pairs in float64 would be the largest thing in a run's memory.
         products = self._values @ self._values.T
-        self._kernel = (products / features.shape[1] + 1).pow_(3)
+        self._kernel = products.div_(features.shape[1]).add_(1).pow_(3)
         self._kernel.fill_diagonal_(0)
 
         self._centred: Tensor | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from imglab import distributed
 from imglab.errors import InputError, Problem
@@ -29,8 +29,9 @@ SCALED = "match_rms_adamw"
 class MuonWithAdamW(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) for matrices, AdamW for all other weights, as one optimiser.
 
-    Muon's steps are scaled to the root mean square that those of AdamW have (Liu et al. 2025,
-    2502.16982), so that both take the same learning rate.
+    A convolution's weight [C, c, h, w] counts as a matrix [C, c h w]. Muon's steps are scaled to
+    the root mean square that those of AdamW have (Liu et al. 2025, 2502.16982), so that both take
+    the same learning rate.
     """
 
     def __init__(
@@ -42,8 +43,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
         weight_decay: float,
         fused: bool,
     ) -> None:
+        # torch's Muon takes matrices alone: it sees a convolution's weight as one.
+        self._convolutions = [weight for weight in matrices if weight.ndim > 2]
+        self._views = [nn.Parameter(_as_matrix(weight.detach())) for weight in self._convolutions]
+        flat = [weight for weight in matrices if weight.ndim == 2]
         self._muon = torch.optim.Muon(
-            matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn=SCALED
+            [*flat, *self._views], lr=lr, weight_decay=weight_decay, adjust_lr_fn=SCALED
         )
         self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=fused)
         super().__init__([*self._muon.param_groups, *self._adamw.param_groups], {})
@@ -51,9 +56,19 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     def step(self, closure: Any = None) -> Any:
         """Take one step with each of the two."""
+        for weight, view in zip(self._convolutions, self._views, strict=True):
+            # The weight may have moved since: to another device, for one.
+            view.data = _as_matrix(weight.detach())
+            view.grad = None if weight.grad is None else _as_matrix(weight.grad)
         loss = self._muon.step(closure)
         self._adamw.step()
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, those of the convolutions too."""
+        super().zero_grad(set_to_none)
+        for weight in self._convolutions:
+            weight.grad = None
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
@@ -66,6 +81,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
         for part, group in ((self._muon, matrices), (self._adamw, others)):
             part.param_groups = [group]
             part.state = self.state
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """Return a view [C, c h w] of a convolution's weight or its gradient [C, c, h, w].
+
+    Where channels lie last, so do they in its rows: the order does not matter to Muon.
+    """
+    if not weight.is_contiguous():
+        weight = weight.permute(0, 2, 3, 1)
+    return weight.flatten(1)
 
 
 def new_optimizer(
@@ -89,16 +114,16 @@ def new_optimizer(
     if not matrices:
         return torch.optim.AdamW(others, fused=fused, **keys)
     # Adapters are matrices alone.
-    if not others:
+    if not others and all(weight.ndim == 2 for weight in matrices):
         return torch.optim.Muon(matrices, adjust_lr_fn=SCALED, **keys)
     return MuonWithAdamW(matrices, others, fused=fused, **keys)
 
 
 def hidden_matrices(network: nn.Module) -> set[str]:
-    """Return the names of the 2-D weights between the input and the output of a network.
+    """Return the names of the matrices, and the weights of convolutions, in a network's middle.
 
-    Embeddings, what is tied to them, and the last matrix, which makes the output, are not among
-    them: Muon is for the layers in between.
+    Embeddings, what is tied to them, a convolution that reads the input, and the last weight, which
+    makes the output, are not among them: Muon is for the layers in between.
     """
     embeddings: set[Any] = set()
     for layer in network.modules():
@@ -111,8 +136,9 @@ def hidden_matrices(network: nn.Module) -> set[str]:
         output = list(arrays)[-1]
 
     names = set()
-    for name, weight in arrays.items():
-        if weight.ndim == 2 and weight not in embeddings and name != output:
+    for place, (name, weight) in enumerate(arrays.items()):
+        is_hidden = weight.ndim == 2 or (weight.ndim == 4 and place > 0)
+        if is_hidden and weight not in embeddings and name != output:
             names.add(name)
     return names
 

@@ -152,6 +152,7 @@ class TestSamplers:
         [
             *((each, "dpm-solver++", "karras", 60) for each in PREDICTIONS),
             *((each, "heun", "karras", 60) for each in PREDICTIONS),
+            *((each, "sde-dpm-solver++", None, 60) for each in PREDICTIONS),
             ("epsilon", "dpm-solver++", "trailing", 60),
             ("v_prediction", "dpm-solver++", "trailing", 60),
             ("epsilon", "ddim", None, 200),
@@ -178,10 +179,13 @@ class TestSamplers:
         roots = sigmas[:-1].double() ** (1 / 7)
         assert torch.allclose(roots.diff(), roots.diff().mean().expand(17), rtol=1e-3)
 
-    def test_dpm_solver_draws_as_that_of_diffusers(self):
-        scheduler = EDMDPMSolverMultistepScheduler(final_sigmas_type="zero")
+    @pytest.mark.parametrize("is_stochastic", [False, True])
+    def test_dpm_solver_draws_as_that_of_diffusers(self, is_stochastic):
+        kind = "sde-dpmsolver++" if is_stochastic else "dpmsolver++"
+        scheduler = EDMDPMSolverMultistepScheduler(algorithm_type=kind, final_sigmas_type="zero")
         scheduler.set_timesteps(20)
         noise = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        theirs, ours = (torch.Generator().manual_seed(1) for _ in range(2))
 
         def clean(images, sigma):
             return (images / (1 + sigma)).tanh()
@@ -193,9 +197,13 @@ class TestSamplers:
             skip = 0.25 / (sigma**2 + 0.25)
             out = sigma * 0.5 * (sigma**2 + 0.25) ** -0.5
             predicted = (clean(images, sigma) - skip * images) / out
-            images = scheduler.step(predicted, time, images).prev_sample
-        ours = dpm_solver(clean, noise, karras_sigmas(20))
-        torch.testing.assert_close(ours, images, rtol=1e-3, atol=1e-3)
+            images = scheduler.step(predicted, time, images, generator=theirs).prev_sample
+
+        def fresh():
+            return torch.randn(noise.shape, generator=ours)
+
+        drawn = dpm_solver(clean, noise, karras_sigmas(20), fresh if is_stochastic else None)
+        torch.testing.assert_close(drawn, images, rtol=1e-3, atol=1e-3)
 
     def test_errors_of_both_solvers_fall_with_the_square_of_the_steps(self):
         """On N(0, 1): images / (1 + sigma^2) is clean, and sqrt(1 + 80^2) the variance's root."""

@@ -32,6 +32,21 @@ def new_network():
         return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.Linear(16, 2))
 
 
+def new_convolutions():
+    with seeds.isolated("convolutions"):
+        return nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 1, 1))
+
+
+def new_convolutions_of_lines():
+    with seeds.isolated("convolutions"):
+        ends = nn.Unflatten(1, (2, 1, 1)), nn.Flatten()
+        layers = nn.Conv2d(2, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 2, 1)
+        return nn.Sequential(ends[0], *layers, ends[1])
+
+
+NETWORKS = {"matrices": new_network, "convolutions": new_convolutions_of_lines}
+
+
 def training_set():
     data = torch.randn(128, 2, generator=seeds.generator("line"))
     return TrainingSet.of(Samples.real(data))
@@ -85,7 +100,35 @@ class TestMuon:
         for expected, weight in zip(alone.parameters(), network.parameters(), strict=True):
             torch.testing.assert_close(weight, expected)
 
-    def test_goes_on_from_a_checkpoint(self):
+    def test_leaves_the_convolutions_at_both_ends_out(self):
+        network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 1, 1))
+
+        assert hidden_matrices(network) == {"1.weight"}
+
+    @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+    def test_takes_a_convolution_for_a_matrix(self, layout):
+        network = new_convolutions().to(memory_format=layout)
+        matrix = nn.Parameter(network[1].weight.detach().flatten(1).clone())
+        optimizer = new_optimizer(
+            network, dict(network.named_parameters()), RECIPE, torch.device("cpu")
+        )
+        rate, decay = RECIPE.learning_rate, RECIPE.weight_decay
+        muon = torch.optim.Muon([matrix], rate, decay, adjust_lr_fn="match_rms_adamw")
+
+        for step in range(3):
+            images = torch.randn(2, 1, 8, 8, generator=seeds.generator("images", step))
+            network(images).square().mean().backward()
+            matrix.grad = network[1].weight.grad.flatten(1).clone()
+            optimizer.step()
+            muon.step()
+            optimizer.zero_grad()
+
+        assert network[1].weight.grad is None
+        torch.testing.assert_close(network[1].weight.flatten(1), matrix, rtol=1e-3, atol=1e-3)
+
+    @pytest.mark.parametrize("kind", ["matrices", "convolutions"])
+    def test_goes_on_from_a_checkpoint(self, kind):
+        new_network = NETWORKS[kind]
         whole = finish(fit(new_network(), Line(), training_set(), RECIPE, seed=0)).network
 
         stage = fit(new_network(), Line(), training_set(), RECIPE, seed=0)

@@ -148,17 +148,23 @@ def _denoise(
     labels: Tensor | None,
 ) -> Tensor:
     """Return images in [-1, 1], one for each generator."""
-    noise = [torch.randn(denoiser.shape, generator=generator) for generator in generators]
-    codes = torch.stack(noise).to(denoiser.device)
+    codes = _noise(denoiser, generators)
     if labels is not None:
         labels = labels.to(denoiser.device)
 
     predict = partial(guided, denoiser, settings, labels=labels)
     if isinstance(sampler, KarrasSampler):
-        codes = sampler.draw(partial(_clean, denoiser.noising, predict), codes, steps)
+        fresh = partial(_noise, denoiser, generators)
+        codes = sampler.draw(partial(_clean, denoiser.noising, predict), codes, steps, fresh)
     else:
         codes = _scheduled(sampler, predict, codes, steps, generators)
     return denoiser.decode(codes)
+
+
+def _noise(denoiser: Denoiser, generators: list[torch.Generator]) -> Tensor:
+    """Return standard normal noise, from each image's own generator."""
+    noise = [torch.randn(denoiser.shape, generator=generator) for generator in generators]
+    return torch.stack(noise).to(denoiser.device)
 
 
 def _scheduled(

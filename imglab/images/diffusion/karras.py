@@ -1,7 +1,7 @@
 """Samplers on the noise levels of Karras et al. 2022, for a denoiser of any objective.
 
 The images are clean + sigma * noise, float32 [N, ...]; `denoise(images, sigma)` returns what is
-clean in them.
+clean in them. `fresh()` returns standard normal noise of their shape, new in each call.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 Denoise: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Fresh: TypeAlias = Callable[[], Tensor]
 
 HIGHEST = 80.0
 LOWEST = 0.002
@@ -28,24 +29,29 @@ RHO = 7.0
 class KarrasSampler:
     """A solver on these noise levels.
 
-    clip  keep what is clean in [-1, 1]: where a network predicts the noise of what is nearly
-          noise alone, what is clean is a small difference of large numbers
+    clip     keep what is clean in [-1, 1]: where a network predicts the noise of what is nearly
+             noise alone, what is clean is a small difference of large numbers
+    highest  noise at which drawing begins; `lowest`: the last before none
     """
 
-    solver: Literal["dpm-solver++", "heun"]
+    solver: Literal["dpm-solver++", "sde-dpm-solver++", "heun"]
     clip: bool = False
+    highest: float = HIGHEST
+    lowest: float = LOWEST
 
-    def draw(self, denoise: Denoise, noise: Tensor, steps: int) -> Tensor:
+    def draw(self, denoise: Denoise, noise: Tensor, steps: int, fresh: Fresh) -> Tensor:
         """Return images made of standard normal noise in so many steps."""
-        sigmas = karras_sigmas(steps)
-        solve = {"dpm-solver++": dpm_solver, "heun": heun}[self.solver]
-        if not self.clip:
-            return solve(denoise, noise, sigmas)
+        sigmas = karras_sigmas(steps, highest=self.highest, lowest=self.lowest)
 
-        def clipped(images: Tensor, sigma: Tensor) -> Tensor:
-            return denoise(images, sigma).clamp(-1, 1)
+        def clean(images: Tensor, sigma: Tensor) -> Tensor:
+            images = denoise(images, sigma)
+            return images.clamp(-1, 1) if self.clip else images
 
-        return solve(clipped, noise, sigmas)
+        if self.solver == "heun":
+            return heun(clean, noise, sigmas)
+        if self.solver == "dpm-solver++":
+            return dpm_solver(clean, noise, sigmas)
+        return dpm_solver(clean, noise, sigmas, fresh)
 
 
 def karras_sigmas(steps: int, *, highest: float = HIGHEST, lowest: float = LOWEST) -> Tensor:
@@ -57,10 +63,16 @@ def karras_sigmas(steps: int, *, highest: float = HIGHEST, lowest: float = LOWES
     return torch.cat([sigmas, torch.zeros(1)]).float()
 
 
-def dpm_solver(denoise: Denoise, noise: Tensor, sigmas: Tensor) -> Tensor:
+def dpm_solver(
+    denoise: Denoise, noise: Tensor, sigmas: Tensor, fresh: Fresh | None = None
+) -> Tensor:
     """Draw with DPM-Solver++(2M) (Lu et al. 2022, 2211.01095, algorithm 2), in h = ln of sigma.
 
     A step extrapolates what is clean from the two last estimates; the last step returns it.
+
+    fresh  solve the stochastic equation in place of the ordinary one (SDE-DPM-Solver++(2M), ibid.,
+           appendix D): each step takes away twice the noise and adds some anew, so that later
+           steps mend the errors of earlier ones
     """
     images = noise * sigmas[0]
     before: Tensor | None = None
@@ -75,7 +87,13 @@ def dpm_solver(denoise: Denoise, noise: Tensor, sigmas: Tensor) -> Tensor:
         ahead = clean
         if before is not None:
             ahead = clean + (clean - before) * h / (2 * h_before)
-        images = following / sigma * images - torch.expm1(-h) * ahead
+
+        if fresh is None:
+            images = following / sigma * images - torch.expm1(-h) * ahead
+        else:
+            renewed = -torch.expm1(-2 * h)  # share of the variance that is new
+            images = (following / sigma) ** 2 * images + renewed * ahead
+            images = images + following * renewed.sqrt() * fresh()
         before = clean
         h_before = h
     return images

@@ -48,8 +48,13 @@ def new_sampler(settings: DiffusionSettings) -> Any:
     import diffusers
 
     solver = settings.sampler
-    if settings.on_karras_levels and (solver == "dpm-solver++" or solver == "heun"):
-        return KarrasSampler(solver, clip=settings.prediction == "epsilon")
+    if settings.on_karras_levels and solver != "ddim" and solver != "ddpm":
+        return KarrasSampler(
+            solver,
+            clip=settings.prediction == "epsilon",
+            highest=settings.highest_noise,
+            lowest=settings.lowest_noise,
+        )
 
     schedule = {**_schedule(settings), "timestep_spacing": "trailing"}
     if solver != "dpm-solver++":

@@ -23,6 +23,10 @@ CONTINUOUS = ("flow", "flow_image", "edm")
 """Objectives whose noise levels are not those of a schedule."""
 
 
+KARRAS_ONLY = ("sde-dpm-solver++", "heun")
+"""Samplers that draw on the noise levels of Karras et al. 2022 alone."""
+
+
 class NoiseLevels(Section):
     """Log-normal distribution of the noise that training adds, relative to the image.
 
@@ -138,13 +142,19 @@ class DiffusionSettings(DenoiserSettings):
     deviation 0.5)."""
     schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
     """Noise schedule of `v_prediction` and `epsilon`: cosine (`squaredcos_cap_v2`) or linear."""
-    sampler: Literal["dpm-solver++", "ddim", "ddpm", "heun"] = "dpm-solver++"
-    """Algorithm that draws images: DPM-Solver++(2M) (Lu et al. 2022), DDIM, DDPM, or Heun's method,
-    which calls the network twice in each step but the last (Karras et al. 2022)."""
+    sampler: Literal["dpm-solver++", "sde-dpm-solver++", "ddim", "ddpm", "heun"] = "dpm-solver++"
+    """Algorithm that draws images: DPM-Solver++(2M) (Lu et al. 2022), its stochastic form
+    (`sde-dpm-solver++`), whose fresh noise mends earlier errors and which needs more steps, DDIM,
+    DDPM, or Heun's method, which calls the network twice in each step but the last (Karras et al.
+    2022)."""
     spacing: Literal["trailing", "karras"] | None = newer_key(None)
     """Noise levels at which the sampler stops: evenly spaced times (`trailing`), or those of Karras
-    et al. 2022 from 80 down to 0.002 (`karras`). Default: `karras` for `heun`, and for `flow`,
+    et al. 2022 (`karras`). Default: `karras` for `heun` and `sde-dpm-solver++`, and for `flow`,
     `flow_image` and `edm`, which know no other; `trailing` otherwise."""
+    highest_noise: Annotated[float, Field(ge=1, le=1000)] = newer_key(80.0)
+    """The noise, relative to the image, at which `spacing: karras` begins."""
+    lowest_noise: Annotated[float, Field(ge=1e-4, le=0.5)] = newer_key(0.002)
+    """The last noise of `spacing: karras` before none."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 12
     """Denoising steps for each image drawn."""
     sampling_bias: SamplingBias = 1.0
@@ -155,16 +165,18 @@ class DiffusionSettings(DenoiserSettings):
     def on_karras_levels(self) -> bool:
         """Whether images are drawn on the noise levels of Karras et al. 2022."""
         if self.spacing is None:
-            return self.sampler == "heun" or self.prediction in CONTINUOUS
+            return self.sampler in KARRAS_ONLY or self.prediction in CONTINUOUS
         return self.spacing == "karras"
 
     @model_validator(mode="after")
     def _sampler_fits(self) -> DiffusionSettings:
-        has_solver = self.sampler in ("dpm-solver++", "heun")
+        has_solver = self.sampler == "dpm-solver++" or self.sampler in KARRAS_ONLY
         if self.on_karras_levels and not has_solver:
             what = f"prediction: {self.prediction}, spacing: karras is drawn"
-            raise ValueError(f"{what} with sampler: dpm-solver++ or heun, not {self.sampler}")
-        if self.spacing == "trailing" and (self.sampler == "heun" or self.prediction in CONTINUOUS):
+            solvers = f"dpm-solver++, {' or '.join(KARRAS_ONLY)}"
+            raise ValueError(f"{what} with sampler: {solvers}, not {self.sampler}")
+        needs_karras = self.sampler in KARRAS_ONLY or self.prediction in CONTINUOUS
+        if self.spacing == "trailing" and needs_karras:
             what = f"prediction: {self.prediction}, sampler: {self.sampler} is drawn"
             raise ValueError(f"{what} with spacing: karras, not trailing")
         return self
