@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+RESULT = "calibration.json"
+"""Name of the result in the directory of a calibration."""
+
+NO_FEATURES = "without features"
+"""Stands for the name of an extractor where samples are measured by their data alone."""
+
 LEGEND = (
     "A cell holds the reaction at strength 1 in standard deviations of the floor, and in brackets "
     "the smallest strength from which on a metric stays outside the floor's 95% range. A dot means "
