@@ -7,16 +7,18 @@
 Results are docs/calibration/*.json, pictures docs/images/calibration_*.png.
 """
 
+import io
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from imglab.report.figures import png
 from imglab.studies.calibration.figure import calibration_figure
-from imglab.studies.calibration.run import RESULT
-from imglab.studies.calibration.table import calibration_table
+from imglab.studies.calibration.table import RESULT, calibration_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PLACE = re.compile(r"(?<=<!-- calibration -->\n).*?(?=<!-- end of calibration -->)", re.S)
@@ -27,7 +29,10 @@ def take(folder: Path) -> None:  # numbers are rounded to four digits
     result = json.loads(text, parse_float=lambda number: float(f"{float(number):.4g}"))
     name = result["name"]
     (DOCS / "calibration" / f"{name}.json").write_text(json.dumps(result) + "\n")
-    (DOCS / "images" / f"calibration_{name}.png").write_bytes(png(calibration_figure(result)))
+
+    # Few colours are enough, and keep the repository small.
+    picture = Image.open(io.BytesIO(png(calibration_figure(result)))).convert("RGB")
+    picture.quantize(32).save(DOCS / "images" / f"calibration_{name}.png", optimize=True)
 
 
 def section(result: dict[str, Any]) -> str:

@@ -83,8 +83,8 @@ def calibrate(
     from imglab.report.figures import png
     from imglab.store import files
     from imglab.studies.calibration.figure import calibration_figure
-    from imglab.studies.calibration.run import PICTURE, RESULT, TABLE, Calibration, Sizes
-    from imglab.studies.calibration.table import format_calibration
+    from imglab.studies.calibration.run import PICTURE, TABLE, Calibration, Sizes
+    from imglab.studies.calibration.table import RESULT, format_calibration
 
     if not as_json:
         announce_imports({f"extractor {number}: ": each for number, each in enumerate(checked, 1)})

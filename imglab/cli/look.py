@@ -69,6 +69,14 @@ def report(
             "--out", metavar="FILE.html", help="Default: report.html in the first run directory."
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="DIR",
+            help="Also show what these metrics react to, from a directory of `imglab calibrate`.",
+        ),
+    ] = None,
 ) -> None:
     """Write one page that tells the story of one or many runs; it needs no network.
 
@@ -78,7 +86,7 @@ def report(
 
     page = out or runs[0] / "report.html"
     with stoppable(page.parent):
-        beside = write_report(runs, page).beside
+        beside = write_report(runs, page, calibration=calibration).beside
 
     typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
     if beside:

@@ -15,6 +15,7 @@ from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from imglab.report.arms import Arm, read_arms
+from imglab.report.calibration import calibration_tables
 from imglab.report.continued import continued
 from imglab.report.gallery import Gallery, collect
 from imglab.report.page_charts import charts, histograms
@@ -38,13 +39,15 @@ class Page:
     beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def write_report(folders: Sequence[Path], out: Path) -> Page:
+def write_report(folders: Sequence[Path], out: Path, *, calibration: Path | None = None) -> Page:
     """Write the page of these runs to `out` and return it.
+
+    calibration  directory of a calibration of the runs' extractor, which is shown as well
 
     What exceeds the size of one page goes into the folder `<name>_files/` beside it.
     """
     beside = f"{out.stem}_files"
-    page = build_page(read_arms(folders), beside=beside)
+    page = build_page(read_arms(folders), beside=beside, calibration=calibration)
     files.make_folder(out.parent)
 
     # A run directory lists the hashes of all its files, and those of a page change with it.
@@ -61,7 +64,13 @@ def write_report(folders: Sequence[Path], out: Path) -> Page:
     return page
 
 
-def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | None = None) -> Page:
+def build_page(
+    arms: Sequence[Arm],
+    *,
+    beside: str | None = None,
+    live: str | None = None,
+    calibration: Path | None = None,
+) -> Page:
     """Return the page of these arms, of which at least one has a finished generation.
 
     beside  folder, relative to the page, for pictures that exceed its size; None: they are left out
@@ -87,6 +96,7 @@ def build_page(arms: Sequence[Arm], *, beside: str | None = None, live: str | No
         **profiles(shown),
         **sweep_tables(shown),
         **tables(shown),
+        **calibration_tables(calibration, shown),
     )
     return Page(html, gallery.beside)
 

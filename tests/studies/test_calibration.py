@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -16,10 +17,13 @@ from imglab.images.damage import image_damages
 from imglab.images.metrics import measure_tone, tone_metrics
 from imglab.modality import Modality
 from imglab.samples import Samples
+from imglab.solvable.gaussian.modality import GaussianModality
+from imglab.solvable.gaussian.settings import GaussianDataSettings
 from imglab.studies.calibration.figure import calibration_figure
 from imglab.studies.calibration.reactions import Floor, agreement, floors, reaction, scalars
 from imglab.studies.calibration.run import VERSION, Calibration, Sizes
-from imglab.studies.calibration.table import calibration_table, cell
+from imglab.studies.calibration.scoring import FeatureScorer
+from imglab.studies.calibration.table import calibration_table, cell, unseen
 from tests.conftest import ROOT
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 from tests.tiny_chains import write
@@ -95,6 +99,44 @@ def test_extractors_agree_that_rank_damage_alike():
         ("one", "opposite", pytest.approx(-1)),
         ("same", "opposite", pytest.approx(-1)),
     ]
+
+
+def test_who_does_not_see_what():
+    """A metric that is undefined under a damage is not blind to it."""
+    directions = {"fid": (1, 0), "kid": (1, 0), "recall": (None, -1), "density": (0, 0)}
+    reactions = {
+        metric: {
+            name: {"direction": each} for name, each in zip(("fade", "copy"), two, strict=True)
+        }
+        for metric, two in directions.items()
+    }
+    assert unseen({"damages": ["fade", "copy"]}, {"reactions": reactions}) == {
+        ("copy",): ["fid", "kid"],
+        (): ["recall"],
+        ("fade", "copy"): ["density"],
+    }
+
+
+def test_features_of_real_samples_are_taken_once():
+    """Scores are the same whether features are looked up or not."""
+
+    class Counted(GaussianModality):
+        taken = 0
+
+        def features(self, samples):
+            self.taken += len(samples)
+            return super().features(samples)
+
+    modality = Counted(GaussianDataSettings(n_train=60, n_test=80))
+    scorer = FeatureScorer(modality, {"precision_recall_k": 3, "density_coverage_k": 5})
+    assert modality.taken == 140
+
+    held_out = modality.real("test")
+    scores = scorer.scores(held_out[:40], torch.arange(40, 80))
+    assert modality.taken == 140
+    moved = replace(held_out[:40], data=held_out.data[:40] + 1e-6)
+    assert scorer.scores(moved, torch.arange(40, 80)) == pytest.approx(scores, abs=1e-3)
+    assert modality.taken == 180
 
 
 def calibrate(tree, folder, **sizes):

@@ -21,9 +21,8 @@ from imglab.samples import hash_samples
 from imglab.store import files
 from imglab.studies.calibration.reactions import Scores, agreement, floors, reaction
 from imglab.studies.calibration.scoring import DataScorer, FeatureScorer, Scorer
-from imglab.studies.calibration.table import calibration_table
+from imglab.studies.calibration.table import RESULT, calibration_table
 
-RESULT = "calibration.json"
 TABLE = "calibration.md"
 PICTURE = "calibration.png"
 CACHE = ".cache"

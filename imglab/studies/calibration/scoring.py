@@ -18,9 +18,7 @@ from imglab.metrics.comparison import MetricValues, Reference, compare
 from imglab.modality import MatchesMoments, Modality, SampleMetrics
 from imglab.samples import Samples
 from imglab.studies.calibration.reactions import Scores, scalars
-
-NO_FEATURES = "without features"
-"""Stands for the name of an extractor where samples are measured by their data alone."""
+from imglab.studies.calibration.table import NO_FEATURES
 
 CHUNK = 1024
 """Samples whose features are taken at a time."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+RESULT = "calibration.json"
+"""Name of the result in the directory of a calibration."""
+
+NO_FEATURES = "without features"
+"""Stands for the name of an extractor where samples are measured by their data alone."""
+
 LEGEND = (
     "A cell holds the reaction at strength 1 in standard deviations of the floor, and in brackets "
     "the smallest strength from which on a metric stays outside the floor's 95% range. A dot means "
@@ -49,6 +55,7 @@ def calibration_table(result: Mapping[str, Any]) -> str:
     ]
     for scores in result["scores"]:
         lines += [*_markdown(result, scores["source"]), ""]
+        lines += [*_unseen_lines(result, scores), ""]
     lines += [f"- `{name}`: {_described(each)}" for name, each in result["damages"].items()]
     lines += ["", *_agreement_lines(result)]
     return "\n".join(lines).rstrip() + "\n"
@@ -76,6 +83,32 @@ def _markdown(result: Mapping[str, Any], source: str) -> list[str]:
         if of_source == source:
             lines.append(f"| `{metric}` | {' | '.join(cells)} |")
     return lines
+
+
+def unseen(
+    result: Mapping[str, Any], scores: Mapping[str, Any]
+) -> dict[tuple[str, ...], list[str]]:
+    """Return metrics by the damages that they do not see at any strength up to the greatest.
+
+    Metrics that are undefined under a damage do not count as blind to it.
+    """
+    metrics: dict[tuple[str, ...], list[str]] = {}
+    for metric, reactions in scores["reactions"].items():
+        blind = tuple(name for name in result["damages"] if reactions[name]["direction"] == 0)
+        metrics.setdefault(blind, []).append(metric)
+    return metrics
+
+
+def _unseen_lines(result: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[str]:
+    """Yield who does not see what, the sharpest metrics first."""
+    yield f"What these do not see, or not surely ({scores['source'].partition('@')[0]}):"
+    yield ""
+    for blind, metrics in sorted(unseen(result, scores).items(), key=lambda each: len(each[0])):
+        names = ", ".join(f"`{metric}`" for metric in metrics)
+        damages = ", ".join(blind)
+        if len(blind) == len(result["damages"]):
+            damages = "any of them"
+        yield f"- {names}: {damages or 'nothing here'}"
 
 
 def _columns(table: Sequence[tuple[str, list[str]]], width: int) -> Iterator[str]:
