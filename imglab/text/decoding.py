@@ -61,8 +61,8 @@ class Reader(Protocol):
 
 def cached_reader(network: PreTrainedModel) -> Reader:
     """Return what reads on with a key-value cache."""
-    # A static cache is slower on a CPU: 204 to 230 in place of 198 ms a token, for 32 texts and 30
-    # layers of width 576 on one thread. Newer versions of transformers call the argument `cache`.
+    # A static cache pays little or nothing on a CPU (docs/metrics.md, "Decoding"), and its logits
+    # differ in the last bits. Newer versions of transformers call the argument `cache`.
     name = "past_key_values"
     if "cache" in inspect.signature(network.forward).parameters:
         name = "cache"
