@@ -115,8 +115,10 @@ class Measure:
             seen = (end - shard.start) * distributed.world_size()
             yield Progress("measure", seen, len(samples))
 
-        features = distributed.gather(chunks, torch.cat).float().contiguous()
-        return Features(features, str(self.modality.extractor))
+        features = distributed.gather_rows(chunks)
+        if features is None:
+            raise ValueError("there are no samples to take the features of")
+        return Features(features.float().contiguous(), str(self.modality.extractor))
 
     def nearest_real(self, shown: Samples) -> Stage[NearestReal]:
         """Find the real training samples nearest to samples that a person looks at."""

@@ -15,7 +15,8 @@ from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.errors import neighbour_errors
 from imglab.metrics.frechet import Moments
 from imglab.metrics.influence import frechet_errors
-from imglab.metrics.one_pass import OnePass, Reference
+from imglab.metrics.one_pass import OnePass
+from imglab.metrics.one_pass import Reference as Reference
 from imglab.metrics.pairwise import NEIGHBOURS, SCALARS
 from imglab.metrics.prdc import PRDC, Balls, prdc_of
 from imglab.metrics.probabilistic import K
@@ -98,16 +99,36 @@ def compare(
     `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
     """
     keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+    return _compare(_Pairs(real, synthetic, **keys), errors=errors, classifier=True)
+
+
+def compare_split(
+    *, real: Tensor, synthetic: Tensor, precision_recall_k: int, density_coverage_k: int
+) -> MetricValues:
+    """Compute every metric of `BETWEEN_SPLITS` for two parts of the real data, float [N, D]."""
+    keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+    pairs = _Pairs(Reference(real), synthetic, **keys)
+    return _compare(pairs, errors=False, classifier=False)
+
+
+def _compare(pairs: _Pairs, *, errors: bool, classifier: bool) -> MetricValues:
+    """Compute the metrics; `classifier` says whether `two_sample_auc` is one of them."""
+    synthetic = pairs.synthetic
     scores = MetricValues()
-    pairs = _Pairs(real, synthetic, **keys)
     scores.add(FRECHET, pairs.frechet)
-    _add_with_errors(scores, pairs, errors=errors)
+    _add_with_errors(scores, pairs, errors=errors, classifier=classifier)
     _add_neighbours(scores, pairs)
     scores.add(("vendi",), lambda: [vendi_score(synthetic)])
 
     if errors:
         scores.add([f"{name}_se" for name in FRECHET], pairs.frechet_errors)
-        of_neighbours = partial(neighbour_errors, real=real.features, synthetic=synthetic, **keys)
+        of_neighbours = partial(
+            neighbour_errors,
+            real=pairs.real.features,
+            synthetic=synthetic,
+            precision_recall_k=pairs.narrow_k,
+            density_coverage_k=pairs.wide_k,
+        )
         names = [f"{name}_se" for name in SCALARS]
         scores.add(names, lambda: list(of_neighbours().values()))
     withhold_recall(scores)
@@ -165,7 +186,9 @@ class _Pairs:
         )
 
 
-def _add_with_errors(scores: MetricValues, pairs: _Pairs, *, errors: bool) -> None:
+def _add_with_errors(
+    scores: MetricValues, pairs: _Pairs, *, errors: bool, classifier: bool
+) -> None:
     """Add the metrics that come with their errors."""
 
     def kid() -> tuple[float, float]:
@@ -180,8 +203,9 @@ def _add_with_errors(scores: MetricValues, pairs: _Pairs, *, errors: bool) -> No
     metrics: dict[str, Callable[[], tuple[float, float]]] = {
         "kid": kid,
         "kid_standard": kid_standard,
-        "two_sample_auc": partial(two_sample_auc, **both),
     }
+    if classifier:
+        metrics["two_sample_auc"] = partial(two_sample_auc, **both)
     for name, compute in metrics.items():
         scores.add((name, f"{name}_se"), compute)
         if not errors:

@@ -56,6 +56,7 @@ class Moments:
     @cached_property
     def lower(self) -> Tensor | None:
         """The Cholesky factor L of the covariance L L', [D, D]; None where it is singular."""
+        lower: Tensor
         lower, failed = torch.linalg.cholesky_ex(self.covariance)
         if self.factor is not None or int(failed):
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -93,31 +93,21 @@ class Standard(NamedTuple):
         return rows.sub_(self.mean).div_(self.deviation)
 
 
-class StandardPoints:
-    """Distinct rows, standardised, as `tiles` takes them: without distances."""
+class StandardPoints(Points):
+    """Distinct rows, standardised, as `tiles` takes them: for their products alone."""
 
     def __init__(self, points: Points, standard: Standard) -> None:
-        self.inverse = points.inverse
-        self.weight = points.weight
-        self._points = points
+        vars(self).update(vars(points))
         self._standard = standard
-
-    def __len__(self) -> int:
-        return len(self._points)
 
     def part(self, which: slice) -> tuple[Tensor, Tensor]:
         """Return some distinct rows, [B, D], and zeros for their lengths, [B]."""
-        points = self._points
-        rows = self._standard.of_rows(points.rows[points.first[which]]).to(points.dtype)
+        rows = self._standard.of_rows(self.rows[self.first[which]]).to(self.dtype)
         return rows, rows.new_zeros(len(rows))
 
     def kernel_terms(self) -> tuple[float, Tensor]:
         """Return what `Points.kernel_terms` does."""
-        offsets = torch.full((len(self),), 0.5, dtype=torch.float64)
-        return 1 / self._points.rows.shape[1], offsets
-
-
-AnyPoints: TypeAlias = "Points | StandardPoints"
+        return 1 / self.rows.shape[1], torch.full((len(self),), 0.5, dtype=torch.float64)
 
 
 class KernelMatrix:
@@ -129,7 +119,7 @@ class KernelMatrix:
     part, and all sums, are in float64.
     """
 
-    def __init__(self, points: AnyPoints, others: AnyPoints) -> None:
+    def __init__(self, points: Points, others: Points) -> None:
         """Begin; `points` are `others`: without the diagonal, from the tiles on and above it."""
         self._points = points
         self._others = others
@@ -196,14 +186,14 @@ def _sum(values: Tensor, weights: Tensor, dim: int) -> Tensor:
     return total
 
 
-def sums_within(points: AnyPoints) -> KernelSums:
+def sums_within(points: Points) -> KernelSums:
     """Return the sums of a set's kernel with itself."""
     matrix = KernelMatrix(points, points)
     sweep(tiles(points, points, half=True), [matrix])
     return matrix.sums
 
 
-def sums_between(points: AnyPoints, others: AnyPoints) -> KernelSums:
+def sums_between(points: Points, others: Points) -> KernelSums:
     """Return the sums of the kernel between two sets."""
     matrix = KernelMatrix(points, others)
     sweep(tiles(points, others), [matrix])

@@ -110,12 +110,12 @@ def _products(a: Tensor, b: Tensor) -> Tensor:
     device = _accelerator()
     if device is not None and a.numel() > 2**16:
         # In float64, since float32 may stand for fewer bits there (TF32).
-        products = a.to(device, torch.float64) @ b.to(device, torch.float64).T
-        return products.to(a.dtype).cpu()
+        exact: Tensor = a.to(device, torch.float64) @ b.to(device, torch.float64).T
+        return exact.to(a.dtype).cpu()
 
     parts = zip(a.split(TERMS, 1), b.split(TERMS, 1), strict=True)
     first, first_other = next(parts)
-    products = first @ first_other.T
+    products: Tensor = first @ first_other.T
     for a_terms, b_terms in parts:
         products.addmm_(a_terms, b_terms.T)
     return products

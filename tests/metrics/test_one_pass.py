@@ -55,7 +55,7 @@ def in_float32(monkeypatch):
 @pytest.mark.parametrize("kind", ["normal", "lattice", "offset", "clusters", "ties", "outlier"])
 def test_float32_products_give_the_values_of_float64(kind, in_float32):
     real, synthetic = pair_of(kind)
-    both = {"real": real.double(), "synthetic": synthetic.double()}
+    both: dict[str, Any] = {"real": real.double(), "synthetic": synthetic.double()}
     one_pass = OnePass(Reference(real), synthetic, **KS)
 
     assert prdc_of(one_pass.balls, 5) == prdc(**both, **KS), "decisions are exact"
