@@ -9,14 +9,19 @@ Torch is not imported before `begin` joins several processes.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import PartialState
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -34,6 +39,9 @@ _processes: PartialState | None = None
 
 _group: Any = None
 """The group that carries messages: over the network, not through the memory of accelerators."""
+
+_folder: Path | None = None
+"""Where large tensors pass from process to process; None: the system's temporary folder."""
 
 _shards_weights = False
 """Whether each process holds a shard of the weights while they are trained."""
@@ -168,22 +176,88 @@ def all_gather(value: T) -> list[T]:
     return values
 
 
-def gather(parts: list[T], join: Callable[[list[T]], T]) -> T:
-    """Join the parts of all processes, in the order of the ranks, into one.
+def meet_in(folder: Path) -> None:
+    """Let large tensors pass from process to process through files in a folder that all see."""
+    global _folder
+    _folder = folder
 
-    The parts of this process are joined first, into a copy, because they may be views of larger
-    tensors that the other processes do not need. The list is then emptied, so that few copies are
-    in memory at a time.
+
+def gather_rows(parts: list[Tensor]) -> Tensor | None:
+    """Join the rows of all processes, in the order of the ranks; None: there are none at all.
+
+    parts  the rows of this process, tensors of one dtype, [B, ...] each; the list is emptied
+
+    Each process writes its rows into one file and maps all of it, so that it holds its own rows in
+    memory and nobody else's. The file has no name any more when this returns. Where the processes
+    do not see one folder, the rows are sent to all of them.
     """
-    joined = []
-    if parts:
-        joined.append(join(parts))
-    parts.clear()
+    if world_size() == 1:
+        return _joined(parts)
 
-    shards = [part for of_process in all_gather(joined) for part in of_process]
-    if len(shards) == 1:
-        return shards[0]
-    return join(shards)
+    path = broadcast(_temporary_file())
+    if not all(all_gather(path.exists())):
+        if is_main():
+            path.unlink()
+        arrived = [rows for rows in all_gather(_joined(parts)) if rows is not None]
+        return _joined(arrived)
+
+    # What each process has: how many rows, of which shape and dtype.
+    counts = all_gather(sum(map(len, parts)))
+    kinds = all_gather([(part.shape[1:], part.dtype) for part in parts[:1]])
+    described = [kind for of_process in kinds for kind in of_process]
+    rows = None
+    if described:
+        shape, dtype = described[0]
+        values = math.prod(shape)
+        start = sum(counts[: rank()]) * values * dtype.itemsize
+        _write_rows(path, start, parts)
+        barrier()
+        rows = _mapped(path, (sum(counts), *shape), dtype)
+
+    barrier()
+    if is_main():
+        path.unlink()
+    return rows
+
+
+def _temporary_file() -> Path:
+    """Create the file through which rows pass; the other processes are told where it is."""
+    if not is_main():
+        return Path()
+    descriptor, name = tempfile.mkstemp(prefix=".tmp-rows-", dir=_folder)
+    os.close(descriptor)
+    return Path(name)
+
+
+def _write_rows(path: Path, start: int, parts: list[Tensor]) -> None:
+    """Write rows into a file from the byte `start` on, and forget them."""
+    import torch
+
+    with path.open("r+b") as file:
+        file.seek(start)
+        while parts:
+            file.write(parts.pop(0).contiguous().view(-1).view(torch.uint8).numpy().data)
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Map the rows in a file; what is written into the tensor stays in this process."""
+    import torch
+
+    values = math.prod(shape)
+    if not values:
+        return torch.empty(shape, dtype=dtype)
+    return torch.from_file(str(path), shared=False, size=values, dtype=dtype).view(shape)
+
+
+def _joined(parts: list[Tensor]) -> Tensor | None:
+    """Join the rows of this process and empty the list."""
+    import torch
+
+    if not parts:
+        return None
+    joined = torch.cat(parts)
+    parts.clear()
+    return joined
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 import torch
@@ -113,10 +113,19 @@ def draw(
             drawn = sum(map(len, batches)) * distributed.world_size()
             yield Progress("sample", drawn, n)
 
-    samples = distributed.gather(batches, Samples.concatenate)
+    samples = _gathered(batches)
     if source is not None:
         samples = samples.drawn_by(source)
     return samples
+
+
+def _gathered(batches: list[Samples]) -> Samples:
+    """Join what all processes drew, in the order of the ranks."""
+    columns: dict[str, Any] = {}
+    for field in fields(Samples):
+        parts = [getattr(batch, field.name) for batch in batches]
+        columns[field.name] = distributed.gather_rows([each for each in parts if each is not None])
+    return Samples(**columns)
 
 
 def curate(curator: Curator, measure: Measure, store: Store, g: int, seed: int) -> Stage[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,9 +17,11 @@ from imglab.measure.gate import judge_generation0
 from imglab.measure.groups import by_class, by_source
 from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal, RealShown
-from imglab.metrics import Undefined, duplicate_share, nearest_distance, nearest_samples
+from imglab.metrics import Undefined, nearest_samples
 from imglab.metrics.comparison import MetricValues, Reference, compare
-from imglab.metrics.memorization import memorization_share
+from imglab.metrics.memorization import distances_to, mean_distance, share_of_copies
+from imglab.metrics.ranks import area_under_curve
+from imglab.metrics.rows import HashedRows
 from imglab.modality import Modality, Split
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples
@@ -113,8 +115,10 @@ class Measure:
             seen = (end - shard.start) * distributed.world_size()
             yield Progress("measure", seen, len(samples))
 
-        features = distributed.gather(chunks, torch.cat).float().contiguous()
-        return Features(features, str(self.modality.extractor))
+        features = distributed.gather_rows(chunks)
+        if features is None:
+            raise ValueError("there are no samples to take the features of")
+        return Features(features.float().contiguous(), str(self.modality.extractor))
 
     def nearest_real(self, shown: Samples) -> Stage[NearestReal]:
         """Find the real training samples nearest to samples that a person looks at."""
@@ -226,24 +230,30 @@ class Measure:
 
     def _copies(self, samples: Samples, features: Tensor) -> MetricValues:
         """Look for copies of the training data."""
-        train = self._real["train"].features
-        held_out = self._real["test"].features
-        train_data = self.modality.real("train").data
+        train = self._real["train"]
+        distances = cache(partial(distances_to, train, features))
 
         scores = MetricValues()
-        scores.add(
-            ("nearest_distance", "nearest_distance_se"),
-            partial(nearest_distance, train=train, synthetic=features),
-        )
+        scores.add(("nearest_distance", "nearest_distance_se"), lambda: mean_distance(distances()))
         scores.add(
             ("duplicate_share", "duplicate_share_se"),
-            partial(duplicate_share, train=train_data, synthetic=samples.data),
+            lambda: share_of_copies(self._train_rows, samples.data),
         )
         scores.add(
             ("memorization", "memorization_se"),
-            partial(memorization_share, train=train, held_out=held_out, synthetic=features),
+            lambda: area_under_curve(higher=self._held_out_distances, lower=distances()),
         )
         return scores
+
+    @cached_property
+    def _train_rows(self) -> HashedRows:
+        """The real training data, in which copies are looked for."""
+        return HashedRows.of(self.modality.real("train").data)
+
+    @cached_property
+    def _held_out_distances(self) -> Tensor:
+        """The distance of each held-out sample to its nearest training sample, float64 [N]."""
+        return distances_to(self._real["train"], self._real["test"].features)
 
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
         """Return the floor of each metric for so many synthetic samples."""

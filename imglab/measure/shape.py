@@ -9,8 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from imglab.measures import Features, Measures
-from imglab.metrics import prdc
-from imglab.metrics.bounded import bounded_precision_recall, why_recall_is_withheld
+from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.comparison import MetricValues, Reference
 from imglab.metrics.frechet import match_moments
 from imglab.metrics.undefined import Undefined, check_features
@@ -71,12 +70,7 @@ def _balls(
 ) -> list[float]:
     """Return what `SHAPE` names, of the matched samples."""
     features = matched()
-    scores = prdc(
-        real=reference.features, synthetic=features, precision_recall_k=precision_recall_k
-    )
-    bounded = bounded_precision_recall(
-        real=reference.features, synthetic=features, k=precision_recall_k
-    )
+    scores, bounded = reference.balls_of(features, precision_recall_k=precision_recall_k)
     distance = reference.frechet(features)[0]
     return [distance, scores.precision, scores.recall, *bounded, scores.coverage]
 

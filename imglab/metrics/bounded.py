@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imglab.metrics.neighbours import kth_squared_distance, tiles
-from imglab.metrics.points import in_one_frame
-from imglab.metrics.prdc import is_inside
+from imglab.metrics.neighbours import kth_squared_distance
+from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.tiles import Tile, is_any_inside, sweep, tiles
 from imglab.metrics.undefined import check_features
 
 BOUND = 0.9
@@ -59,19 +59,38 @@ def bounded_precision_recall(*, real: Tensor, synthetic: Tensor, k: int = 3) -> 
 
     (radii,) = kth_squared_distance(reals, (k,))
     (synthetic_radii,) = kth_squared_distance(synthetics, (k,))
-    limit = bound_of_radii(radii[reals.inverse])
-    radii.clamp_(max=limit)
-    synthetic_radii.clamp_(max=limit)
+    flags = InBoundedBalls(reals, synthetics, radii, synthetic_radii)
+    sweep(tiles(synthetics, reals), [flags])
+    return flags.scores
 
-    is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
-    is_recalled = torch.zeros(len(reals), dtype=torch.bool)
-    for tile in tiles(synthetics, reals):
-        is_precise[tile.rows] |= is_inside(tile, radii[None, tile.columns]).any(1)
-        is_recalled[tile.columns] |= is_inside(tile, synthetic_radii[tile.rows, None]).any(0)
 
-    precision = is_precise[synthetics.inverse].double().mean()
-    recall = is_recalled[reals.inverse].double().mean()
-    return BoundedPR(float(precision), float(recall))
+class InBoundedBalls:
+    """Decides who lies in a ball of the other set; a consumer of synthetic rows, real columns."""
+
+    def __init__(
+        self, reals: Points, synthetics: Points, radii: Tensor, synthetic_radii: Tensor
+    ) -> None:
+        """Cut the squared radii of distinct rows, float64 [N] and [M]."""
+        limit = bound_of_radii(radii[reals.inverse])
+        self._reals = reals
+        self._synthetics = synthetics
+        self._radii = radii.clamp(max=limit)
+        self._synthetic_radii = synthetic_radii.clamp(max=limit)
+        self._is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
+        self._is_recalled = torch.zeros(len(reals), dtype=torch.bool)
+
+    @property
+    def scores(self) -> BoundedPR:
+        """The shares of what has been decided."""
+        precision = self._is_precise[self._synthetics.inverse].double().mean()
+        recall = self._is_recalled[self._reals.inverse].double().mean()
+        return BoundedPR(float(precision), float(recall))
+
+    def add(self, tile: Tile) -> None:  # noqa: D102
+        real_balls = self._radii[None, tile.columns]
+        synthetic_balls = self._synthetic_radii[tile.rows, None]
+        self._is_precise[tile.rows] |= is_any_inside(tile, real_balls, 1)
+        self._is_recalled[tile.columns] |= is_any_inside(tile, synthetic_balls, 0)
 
 
 def bound_of_radii(radii: Tensor) -> float:

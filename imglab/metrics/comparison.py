@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from imglab.metrics.bounded import bounded_precision_recall, why_recall_is_withheld
+from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.errors import neighbour_errors
-from imglab.metrics.frechet import Moments, frechet_of_moments, frechet_parts
+from imglab.metrics.frechet import Moments
 from imglab.metrics.influence import frechet_errors
-from imglab.metrics.kernel import kernel_distance_of_both, standardised
+from imglab.metrics.one_pass import OnePass
+from imglab.metrics.one_pass import Reference as Reference
 from imglab.metrics.pairwise import NEIGHBOURS, SCALARS
-from imglab.metrics.prdc import PRDC, balls, prdc_of
-from imglab.metrics.probabilistic import probabilistic_precision_recall
+from imglab.metrics.prdc import PRDC, Balls, prdc_of
+from imglab.metrics.probabilistic import K
 from imglab.metrics.tails import tails_of
 from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.undefined import Undefined, check_features
@@ -38,28 +39,6 @@ LOW = 0.025
 
 Value = float | list[float]
 """A metric's value: a number, or one for each tenth of the real samples."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The features of real data, float32 [N, D], and their moments once they are asked for."""
-
-    features: Tensor
-
-    @cached_property
-    def moments(self) -> Moments:
-        """Mean and covariance."""
-        return Moments.of(self.features)
-
-    def frechet(self, synthetic: Tensor) -> list[float]:
-        """Return the Fréchet distance to synthetic features, and its parts.
-
-        Raises Undefined with fewer than two rows.
-        """
-        check_features(real=self.features, synthetic=synthetic, at_least=2)
-        moments = Moments.of(synthetic)
-        distance = frechet_of_moments(real=self.moments, synthetic=moments)
-        return [distance, *frechet_parts(real=self.moments, synthetic=moments)]
 
 
 @dataclass
@@ -119,27 +98,36 @@ def compare(
 
     `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
     """
+    keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+    return _compare(_Pairs(real, synthetic, **keys), errors=errors, classifier=True)
+
+
+def compare_split(
+    *, real: Tensor, synthetic: Tensor, precision_recall_k: int, density_coverage_k: int
+) -> MetricValues:
+    """Compute every metric of `BETWEEN_SPLITS` for two parts of the real data, float [N, D]."""
+    keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+    pairs = _Pairs(Reference(real), synthetic, **keys)
+    return _compare(pairs, errors=False, classifier=False)
+
+
+def _compare(pairs: _Pairs, *, errors: bool, classifier: bool) -> MetricValues:
+    """Compute the metrics; `classifier` says whether `two_sample_auc` is one of them."""
+    synthetic = pairs.synthetic
     scores = MetricValues()
-    scores.add(FRECHET, lambda: real.frechet(synthetic))
-    _add_with_errors(scores, real.features, synthetic, errors=errors)
-    _add_neighbours(
-        scores,
-        real=real.features,
-        synthetic=synthetic,
-        precision_recall_k=precision_recall_k,
-        density_coverage_k=density_coverage_k,
-    )
+    scores.add(FRECHET, pairs.frechet)
+    _add_with_errors(scores, pairs, errors=errors, classifier=classifier)
+    _add_neighbours(scores, pairs)
     scores.add(("vendi",), lambda: [vendi_score(synthetic)])
 
     if errors:
-        of_frechet = partial(frechet_errors, real=real.features, synthetic=synthetic)
-        scores.add([f"{name}_se" for name in FRECHET], lambda: list(of_frechet().values()))
+        scores.add([f"{name}_se" for name in FRECHET], pairs.frechet_errors)
         of_neighbours = partial(
             neighbour_errors,
-            real=real.features,
+            real=pairs.real.features,
             synthetic=synthetic,
-            precision_recall_k=precision_recall_k,
-            density_coverage_k=density_coverage_k,
+            precision_recall_k=pairs.narrow_k,
+            density_coverage_k=pairs.wide_k,
         )
         names = [f"{name}_se" for name in SCALARS]
         scores.add(names, lambda: list(of_neighbours().values()))
@@ -147,61 +135,98 @@ def compare(
     return scores
 
 
+class _Pairs:
+    """What the pairs of two sets say, looked at once; Undefined where a set is too small."""
+
+    def __init__(
+        self,
+        real: Reference,
+        synthetic: Tensor,
+        *,
+        precision_recall_k: int,
+        density_coverage_k: int,
+    ) -> None:
+        self.real = real
+        self.synthetic = synthetic
+        self.narrow_k = precision_recall_k
+        self.wide_k = density_coverage_k
+
+    def at_least(self, size: int) -> OnePass:
+        """Return the pass over all pairs, if both sets have so many samples."""
+        check_features(real=self.real.features, synthetic=self.synthetic, at_least=size)
+        return self._one_pass
+
+    def frechet(self) -> list[float]:
+        """Return the Fréchet distance and its parts."""
+        check_features(real=self.real.features, synthetic=self.synthetic, at_least=2)
+        return self.real.frechet_of(self._moments)
+
+    def frechet_errors(self) -> list[float]:
+        """Return their standard errors."""
+        check_features(real=self.real.features, synthetic=self.synthetic, at_least=3)
+        errors = frechet_errors(
+            real=self.real.features,
+            synthetic=self.synthetic,
+            real_moments=self.real.moments,
+            synthetic_moments=self._moments,
+        )
+        return list(errors.values())
+
+    @cached_property
+    def _moments(self) -> Moments:
+        return Moments.of(self.synthetic)
+
+    @cached_property
+    def _one_pass(self) -> OnePass:
+        return OnePass(
+            self.real,
+            self.synthetic,
+            precision_recall_k=self.narrow_k,
+            density_coverage_k=self.wide_k,
+        )
+
+
 def _add_with_errors(
-    scores: MetricValues, real: Tensor, synthetic: Tensor, *, errors: bool
+    scores: MetricValues, pairs: _Pairs, *, errors: bool, classifier: bool
 ) -> None:
     """Add the metrics that come with their errors."""
 
     def kid() -> tuple[float, float]:
-        distance = kernel_distance_of_both(real=real, synthetic=synthetic)
+        distance = pairs.at_least(2).kernel
         return distance.value, distance.of_both
 
     def kid_standard() -> tuple[float, float]:
-        check_features(real=real, synthetic=synthetic, at_least=2)
-        distance = kernel_distance_of_both(
-            real=standardised(real, by=real), synthetic=standardised(synthetic, by=real)
-        )
+        distance = pairs.at_least(2).kernel_standard
         return distance.value, distance.of_both
 
+    both = {"real": pairs.real.features, "synthetic": pairs.synthetic}
     metrics: dict[str, Callable[[], tuple[float, float]]] = {
         "kid": kid,
         "kid_standard": kid_standard,
-        "two_sample_auc": partial(two_sample_auc, real=real, synthetic=synthetic),
     }
+    if classifier:
+        metrics["two_sample_auc"] = partial(two_sample_auc, **both)
     for name, compute in metrics.items():
         scores.add((name, f"{name}_se"), compute)
         if not errors:
             scores.forget(f"{name}_se")
 
 
-def _add_neighbours(
-    scores: MetricValues,
-    *,
-    real: Tensor,
-    synthetic: Tensor,
-    precision_recall_k: int,
-    density_coverage_k: int,
-) -> None:
+def _add_neighbours(scores: MetricValues, pairs: _Pairs) -> None:
     """Add the metrics of nearest neighbours."""
-    flags = cache(
-        partial(
-            balls,
-            real=real,
-            synthetic=synthetic,
-            precision_recall_k=precision_recall_k,
-            density_coverage_k=density_coverage_k,
-        )
-    )
-    scores.add(PRDC._fields[:4], lambda: prdc_of(flags(), density_coverage_k)[:4])
-    scores.add(("recall_by_decile", "coverage_by_decile"), lambda: tails_of(flags()))
 
+    def balls() -> Balls:
+        return pairs.at_least(max(pairs.narrow_k, pairs.wide_k) + 1).balls
+
+    scores.add(PRDC._fields[:4], lambda: prdc_of(balls(), pairs.wide_k)[:4])
+    scores.add(("recall_by_decile", "coverage_by_decile"), lambda: tails_of(balls()))
     scores.add(
         ("precision_bounded", "recall_bounded"),
-        partial(bounded_precision_recall, real=real, synthetic=synthetic, k=precision_recall_k),
+        lambda: pairs.at_least(pairs.narrow_k + 1).bounded,
     )
     scores.add(
         ("precision_probabilistic", "recall_probabilistic"),
-        partial(probabilistic_precision_recall, real=real, synthetic=synthetic),
+        lambda: pairs.at_least(K + 1).support,
     )
 
 

@@ -6,12 +6,16 @@ It is called FID for Inception features (Heusel et al. 2017).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from imglab.metrics.undefined import Undefined, check_features
+
+ROWS = 1024
+"""Rows that are in memory in float64 at a time."""
 
 SINGULAR = 1e-12
 """A matrix counts as singular if its smallest eigenvalue is at most this share of the largest."""
@@ -35,15 +39,28 @@ class Moments:
     @classmethod
     def of(cls, features: Tensor) -> Moments:
         """Estimate the moments of features [N, D], N >= 2."""
-        values = features.double()
-        n, width = values.shape
-        mean = values.mean(0)
-        centred = values - mean
-
-        factor = None
+        n, width = features.shape
         if n <= width:
+            mean = features.double().mean(0)
+            centred = features.double() - mean
             factor = centred / (n - 1) ** 0.5
-        return cls(mean, centred.T @ centred / (n - 1), n, factor)
+            return cls(mean, centred.T @ centred / (n - 1), n, factor)
+
+        mean = _mean_and_variance(features)[0]
+        products = torch.zeros(width, width, dtype=torch.float64)
+        for part in features.split(ROWS):
+            rows = part.double() - mean
+            products.addmm_(rows.T, rows)
+        return cls(mean, products.div_(n - 1), n)
+
+    @cached_property
+    def lower(self) -> Tensor | None:
+        """The Cholesky factor L of the covariance L L', [D, D]; None where it is singular."""
+        lower: Tensor
+        lower, failed = torch.linalg.cholesky_ex(self.covariance)
+        if self.factor is not None or int(failed):
+            return None
+        return lower
 
 
 def frechet_distance(*, real: Tensor, synthetic: Tensor) -> float:
@@ -65,9 +82,21 @@ def frechet_distance(*, real: Tensor, synthetic: Tensor) -> float:
 
 def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
     """Return the Fréchet distance of two fitted Gaussians; never below 0."""
-    offset = (real.mean - synthetic.mean).square().sum()
-    traces = real.covariance.trace() + synthetic.covariance.trace()
-    return max(0.0, float(offset + traces - 2 * _trace_of_root(real, synthetic)))
+    return frechet_and_parts(real=real, synthetic=synthetic)[0]
+
+
+def frechet_and_parts(*, real: Moments, synthetic: Moments) -> tuple[float, FrechetParts]:
+    """Return the Fréchet distance of two fitted Gaussians, and its parts (`frechet_parts`)."""
+    root = _trace_of_root(real, synthetic)
+    mean = float((real.mean - synthetic.mean).square().sum())
+    real_variance = float(real.covariance.trace())
+    synthetic_variance = float(synthetic.covariance.trace())
+    distance = max(0.0, mean + real_variance + synthetic_variance - 2 * root)
+
+    variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
+    geometric_mean = (real_variance * synthetic_variance) ** 0.5
+    rest = max(0.0, 2 * (geometric_mean - root))
+    return distance, FrechetParts(mean, variance, rest)
 
 
 class FrechetParts(NamedTuple):
@@ -94,14 +123,7 @@ def frechet_parts(*, real: Moments, synthetic: Moments) -> FrechetParts:
     >>> frechet_parts(real=real, synthetic=Moments.of(torch.tensor([[1.0], [3.0], [5.0]])))
     FrechetParts(mean=9.0, variance=1.0, rest=0.0)
     """
-    mean = float((real.mean - synthetic.mean).square().sum())
-    real_variance = float(real.covariance.trace())
-    synthetic_variance = float(synthetic.covariance.trace())
-
-    variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
-    geometric_mean = (real_variance * synthetic_variance) ** 0.5
-    rest = max(0.0, 2 * (geometric_mean - _trace_of_root(real, synthetic)))
-    return FrechetParts(mean, variance, rest)
+    return frechet_and_parts(real=real, synthetic=synthetic)[1]
 
 
 def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
@@ -120,11 +142,8 @@ def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
     tensor([5., 9.], dtype=torch.float64)
     """
     check_features(real=to, synthetic=values, at_least=2)
-    target = to.double()
-    centred = values.double() - values.double().mean(0)
-
-    variance = _spread(centred)
-    target_variance = _spread(target - target.mean(0))
+    mean, variance = _mean_and_variance(values)
+    target_mean, target_variance = _mean_and_variance(to)
     if not bool(variance.any()) and bool(target_variance.any()):
         raise Undefined("all synthetic samples are equal: there is no spread to match")
     if not each:
@@ -133,12 +152,20 @@ def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
 
     # A constant dimension has nothing to scale: its factor only has to be finite.
     factor = (target_variance / variance.where(variance > 0, torch.ones_like(variance))).sqrt()
-    return centred * factor + target.mean(0)
+    return values.to(torch.float64, copy=True).sub_(mean).mul_(factor).add_(target_mean)
 
 
-def _spread(centred: Tensor) -> Tensor:
-    """Return the variance of each dimension of centred values, float64 [D]."""
-    return centred.square().sum(0) / (len(centred) - 1)
+def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the variance of each dimension, float64 [D]."""
+    total = torch.zeros(values.shape[1], dtype=torch.float64)
+    for rows in values.split(ROWS):
+        total += rows.double().sum(0)
+    mean = total / len(values)
+
+    squares = torch.zeros_like(mean)
+    for rows in values.split(ROWS):
+        squares += (rows.double() - mean).square().sum(0)
+    return mean, squares / (len(values) - 1)
 
 
 def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
@@ -150,21 +177,38 @@ def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
     that map does not exist (a singular covariance).
     """
     moments = Moments.of(synthetic)
-    lower, failed = torch.linalg.cholesky_ex(real.covariance)
-    values, vectors = torch.linalg.eigh(lower.T @ moments.covariance @ lower)
-    if int(failed) or moments.factor is not None or values[0] <= values[-1] * SINGULAR:
+    maps = transport_factors(real=real, synthetic=moments)
+    if maps is None:
         raise Undefined(
             "a covariance is singular: fewer samples than features, or constant features"
         )
 
-    # With S1 = L L' and L' S2 L = V diag(v) V', the map is T = L V diag(v)^(-1/2) V' L'.
-    transport = lower @ (vectors / values.sqrt()) @ vectors.T @ lower.T  # [D, D]
-    identity = torch.eye(len(values), dtype=torch.float64)
+    transport = maps[1] @ maps[1].T  # [D, D]
+    identity = torch.eye(len(transport), dtype=torch.float64)
     centred = synthetic.double() - moments.mean  # [N, D]
 
     quadratic = (centred @ (identity - transport) * centred).sum(1)  # [N]
     influence = 2 * centred @ (moments.mean - real.mean) + quadratic
     return float(influence.std() / moments.n**0.5)
+
+
+def transport_factors(*, real: Moments, synthetic: Moments) -> tuple[Tensor, Tensor] | None:
+    """Return factors F, [D, D], of the optimal maps F F' from real to synthetic, and back.
+
+    With S1 = L L' and L' S2 L = V diag(v) V', the map from the real to the synthetic Gaussian is
+    L'^-1 V diag(v)^(1/2) V' L^-1, and the one back is L V diag(v)^(-1/2) V' L'. None: a covariance
+    is singular.
+    """
+    lower = real.lower
+    if lower is None or synthetic.factor is not None:
+        return None
+    values, vectors = torch.linalg.eigh(lower.T @ synthetic.covariance @ lower)
+    if values[0] <= values[-1] * SINGULAR:
+        return None
+
+    quarter = values.pow(0.25)
+    forth = torch.linalg.solve_triangular(lower.T, vectors * quarter, upper=True)
+    return forth, lower @ (vectors / quarter)
 
 
 def _trace_of_root(real: Moments, synthetic: Moments) -> float:
@@ -174,12 +218,11 @@ def _trace_of_root(real: Moments, synthetic: Moments) -> float:
     Otherwise, with S = A' A on both sides, the trace is the sum of the singular values of A1 A2',
     which loses no digits to the square root of a rounding error.
     """
-    if real.factor is None and synthetic.factor is None:
-        lower, failed = torch.linalg.cholesky_ex(real.covariance)
-        if not int(failed):
-            values = torch.linalg.eigvalsh(lower.T @ synthetic.covariance @ lower)
-            if values[0] > values[-1] * SINGULAR:
-                return float(values.sqrt().sum())
+    lower = real.lower
+    if lower is not None and synthetic.factor is None:
+        values = torch.linalg.eigvalsh(lower.T @ synthetic.covariance @ lower)
+        if values[0] > values[-1] * SINGULAR:
+            return float(values.sqrt().sum())
 
     return float(torch.linalg.svdvals(_factor(real) @ _factor(synthetic).T).sum())
 

@@ -8,10 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.tiles import Tile, sweep, tiles
 from imglab.metrics.undefined import check_features
 
 BLOCK = 1024
-"""Rows and columns of the kernel matrix that are in memory at a time."""
+"""Rows of the kernel matrix that `rough_kernel_distance` has in memory at a time."""
+
+SUMMED = 256
+"""Elements of a kernel matrix that are added up in its own precision."""
 
 
 class KernelDistance(NamedTuple):
@@ -22,8 +27,11 @@ class KernelDistance(NamedTuple):
     of_both: float
 
 
-class _Sums(NamedTuple):
-    """Sums of a kernel matrix [N, M]: by row [N], by column [M], and of all squares."""
+class KernelSums(NamedTuple):
+    """Sums of a kernel matrix [N, M]: by row [N], by column [M], and of all squares.
+
+    Of a set with itself they leave out the diagonal, and there are no sums by column.
+    """
 
     rows: Tensor
     columns: Tensor
@@ -61,43 +69,173 @@ def kernel_distance_standardised(*, real: Tensor, synthetic: Tensor) -> tuple[fl
 def standardised(features: Tensor, *, by: Tensor) -> Tensor:
     """Return (features - mean) / deviation, float64 [N, D], both of `by` [M, D], M >= 2."""
     values = by.double()
-    mean = values.mean(0)
+    return Standard.of(values.mean(0), values.var(0)).of_rows(features)
 
-    # Rounding alone gives a constant dimension a deviation.
-    deviation = values.std(0)
-    is_constant = deviation <= 1e-12 * mean.abs()
-    return (features.double() - mean) / deviation.where(~is_constant, torch.ones_like(deviation))
+
+class Standard(NamedTuple):
+    """A mean and a deviation, float64 [D] each, by which features are standardised."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, variance: Tensor) -> Standard:
+        """Choose them from the mean and the variance of a set; a constant is only centred."""
+        deviation = variance.sqrt()
+
+        # Rounding alone gives a constant dimension a deviation.
+        is_constant = deviation <= 1e-12 * mean.abs()
+        return cls(mean, deviation.where(~is_constant, torch.ones_like(deviation)))
+
+    def of_rows(self, features: Tensor) -> Tensor:
+        """Standardise features [N, D], float64."""
+        rows = features.to(torch.float64, copy=True)
+        return rows.sub_(self.mean).div_(self.deviation)
+
+
+class StandardPoints(Points):
+    """Distinct rows, standardised, as `tiles` takes them: for their products alone."""
+
+    def __init__(self, points: Points, standard: Standard) -> None:
+        vars(self).update(vars(points))
+        self._standard = standard
+
+    def part(self, which: slice) -> tuple[Tensor, Tensor]:
+        """Return some distinct rows, [B, D], and zeros for their lengths, [B]."""
+        rows = self._standard.of_rows(self.rows[self.first[which]]).to(self.dtype)
+        return rows, rows.new_zeros(len(rows))
+
+    def kernel_terms(self) -> tuple[float, Tensor]:
+        """Return what `Points.kernel_terms` does."""
+        return 1 / self.rows.shape[1], torch.full((len(self),), 0.5, dtype=torch.float64)
+
+
+class KernelMatrix:
+    """Adds up the kernel of all pairs, tile by tile; a consumer of `tiles`.
+
+    The kernel is (x . y / D + 1)^3 of the samples themselves, whatever the frame of the products.
+    With x . y / D + 1 = l + r and a common l, it is l^3 + r (3 l^2 + r (3 l + r)). The second part
+    is small, so that rounding it to the precision of the products costs few digits; the first
+    part, and all sums, are in float64.
+    """
+
+    def __init__(self, points: Points, others: Points) -> None:
+        """Begin; `points` are `others`: without the diagonal, from the tiles on and above it."""
+        self._points = points
+        self._others = others
+        self._scale, offsets = points.kernel_terms()
+        other_offsets = others.kernel_terms()[1]
+        self._level = float(offsets.median() + other_offsets.median())
+        self._offsets = offsets - offsets.median()
+        self._other_offsets = other_offsets - other_offsets.median()
+        self._rows = torch.zeros(len(points), dtype=torch.float64)
+        self._columns = torch.zeros(len(others), dtype=torch.float64)
+        self._squares = 0.0
+
+    @property
+    def sums(self) -> KernelSums:
+        """The sums of what has been added, with a row for each sample."""
+        rows = self._rows
+        if self._points is self._others:
+            rows = rows + self._columns
+        columns = self._columns[self._others.inverse]
+        return KernelSums(rows[self._points.inverse], columns, self._squares)
+
+    def add(self, tile: Tile) -> None:  # noqa: D102
+        dtype = tile.products.dtype
+        rest = tile.products * self._scale
+        rest += self._offsets[tile.rows, None].to(dtype)
+        rest += self._other_offsets[tile.columns].to(dtype)
+        kernel = rest + 3 * self._level
+        kernel *= rest
+        kernel += 3 * self._level**2
+        kernel *= rest
+        level = self._level**3
+
+        weights = self._points.weight[tile.rows].double()
+        other_weights = self._others.weight[tile.columns].double()
+        count = float(weights.sum() * other_weights.sum())
+        repeats = 0.0
+        if tile.is_diagonal:
+            # A row's repeats count, the sample itself does not: it may exceed all else by far.
+            alone = kernel.diagonal().double() + level
+            kernel.fill_diagonal_(0)
+            self._rows[tile.rows] += (weights - 1) * alone - weights * level
+            count -= float(weights.square().sum())
+            repeats = float((weights * (weights - 1)) @ alone.square())
+
+        of_rows = _sum(kernel, other_weights, 1)
+        self._rows[tile.rows] += of_rows + level * other_weights.sum()
+        if not tile.is_diagonal:
+            self._columns[tile.columns] += _sum(kernel, weights, 0) + level * weights.sum()
+
+        squares = weights @ _sum(kernel.square_(), other_weights, 1)
+        squares += 2 * level * (weights @ of_rows)
+        squares += level**2 * count + repeats
+        is_mirrored = self._points is self._others and not tile.is_diagonal
+        self._squares += float(squares) * (1 + is_mirrored)
+
+
+def _sum(values: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Return sums over a dimension, each entry as often as its weight says, float64."""
+    if bool((weights != 1).any()):
+        return (values.double() * weights.unsqueeze(1 - dim)).sum(dim)
+    total = torch.zeros(values.shape[1 - dim], dtype=torch.float64)
+    for part in values.split(SUMMED, dim):
+        total += part.sum(dim)
+    return total
+
+
+def sums_within(points: Points) -> KernelSums:
+    """Return the sums of a set's kernel with itself."""
+    matrix = KernelMatrix(points, points)
+    sweep(tiles(points, points, half=True), [matrix])
+    return matrix.sums
+
+
+def sums_between(points: Points, others: Points) -> KernelSums:
+    """Return the sums of the kernel between two sets."""
+    matrix = KernelMatrix(points, others)
+    sweep(tiles(points, others), [matrix])
+    return matrix.sums
 
 
 def kernel_distance_of_both(*, real: Tensor, synthetic: Tensor) -> KernelDistance:
-    """Return the unbiased MMD^2 with its standard errors over one draw and over both.
+    """Return the unbiased MMD^2 with its standard errors over one draw and over both."""
+    check_features(real=real, synthetic=synthetic, at_least=2)
+    reals, synthetics = in_one_frame(real, synthetic)
+    return kernel_distance_of_sums(
+        real=sums_within(reals),
+        synthetic=sums_within(synthetics),
+        cross=sums_between(synthetics, reals),
+    )
 
-    Each is the jackknife's. A jackknife counts the spread of pairs twice, which is all there is
-    where the distributions are equal. So the error over both draws has that spread taken out once
-    and is never below it: with h the doubly centred kernel of the pooled samples, it is E h^2
+
+def kernel_distance_of_sums(
+    *, real: KernelSums, synthetic: KernelSums, cross: KernelSums
+) -> KernelDistance:
+    """Return the unbiased MMD^2 with its errors, from the sums of three kernel matrices.
+
+    cross  its rows are the synthetic samples, its columns the real ones
+
+    Each error is the jackknife's. A jackknife counts the spread of pairs twice, which is all there
+    is where the distributions are equal. So the error over both draws has that spread taken out
+    once and is never below it: with h the doubly centred kernel of the pooled samples, it is E h^2
     times 2 / M(M-1) + 2 / N(N-1) + 4 / MN (Gretton et al. 2012, section 4, for the null).
     """
-    check_features(real=real, synthetic=synthetic, at_least=2)
-    x = real.double()
-    y = synthetic.double()
-    m = len(x)
-    n = len(y)
+    m = len(real.rows)
+    n = len(synthetic.rows)
 
-    # Sums of the kernel over pairs of different samples, one for each sample.
-    real_sums = _sums(x, x, is_self=True)
-    synthetic_sums = _sums(y, y, is_self=True)
-    cross = _sums(y, x)
-
-    within = real_sums.rows.sum() / (m * (m - 1)) + synthetic_sums.rows.sum() / (n * (n - 1))
+    within = real.rows.sum() / (m * (m - 1)) + synthetic.rows.sum() / (n * (n - 1))
     value = float(within - 2 * cross.rows.sum() / (m * n))
-    of_real = _jackknife(real_sums.rows, cross.columns, n)
-    of_synthetic = _jackknife(synthetic_sums.rows, cross.rows, m)
+    of_real = _jackknife(real.rows, cross.columns, n)
+    of_synthetic = _jackknife(synthetic.rows, cross.rows, m)
 
     # E h^2 over the pooled pairs: mean square, less what the row means explain.
     pairs = (m + n) * (m + n - 1)
-    rows = torch.cat([real_sums.rows + cross.columns, synthetic_sums.rows + cross.rows])
+    rows = torch.cat([real.rows + cross.columns, synthetic.rows + cross.rows])
     row_means = rows / (m + n - 1)
-    squares = (real_sums.squares + synthetic_sums.squares + 2 * cross.squares) / pairs
+    squares = (real.squares + synthetic.squares + 2 * cross.squares) / pairs
     of_pairs = float(squares - 2 * row_means.square().mean() + row_means.mean().square())
     of_pairs *= 2 / (m * (m - 1)) + 2 / (n * (n - 1)) + 4 / (m * n)
 
@@ -133,22 +271,6 @@ def _jackknife(within: Tensor, cross: Tensor, others: int) -> float:
     without = (within.sum() - 2 * within) / ((n - 1) * (n - 2))
     without = without - 2 * (cross.sum() - cross) / ((n - 1) * others)
     return float(((n - 1) * without.var(correction=0)).sqrt())
-
-
-def _sums(a: Tensor, b: Tensor, *, is_self: bool = False) -> _Sums:
-    """Add up kernel(a_i, b_j), block by block; is_self: a is b, and i = j is left out."""
-    rows = torch.zeros(len(a), dtype=a.dtype)
-    columns = torch.zeros(len(b), dtype=b.dtype)
-    squares = 0.0
-    for i in range(0, len(a), BLOCK):
-        for j in range(0, len(b), BLOCK):
-            kernel = (a[i : i + BLOCK] @ b[j : j + BLOCK].T).div_(a.shape[1]).add_(1).pow_(3)
-            if is_self and i == j:
-                kernel.fill_diagonal_(0)
-            rows[i : i + BLOCK] += kernel.sum(1)
-            columns[j : j + BLOCK] += kernel.sum(0)
-            squares += float(kernel.square_().sum())
-    return _Sums(rows, columns, squares)
 
 
 def _sum_of_kernel(a: Tensor, b: Tensor) -> float:

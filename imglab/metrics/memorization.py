@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from imglab.metrics.neighbours import nearest_squared_distance
-from imglab.metrics.points import in_one_frame
+from imglab.metrics.one_pass import Reference
 from imglab.metrics.ranks import area_under_curve
+from imglab.metrics.rows import HashedRows
 from imglab.metrics.undefined import Undefined, check_features
 
 SPARE = 13
@@ -24,17 +24,26 @@ def nearest_distances(*, train: Tensor, synthetic: Tensor) -> Tensor:
 
     The distances are Euclidean, in feature units, float64 [M].
     """
-    check_features(real=train, synthetic=synthetic, at_least=1)
-    train_points, points = in_one_frame(train, synthetic)
+    return distances_to(Reference(train), synthetic)
 
-    distances = nearest_squared_distance(points, train_points).sqrt() / points.frame.scale
+
+def distances_to(train: Reference, synthetic: Tensor) -> Tensor:
+    """Return `nearest_distances` to a training set that is compared with again and again."""
+    check_features(real=train.features, synthetic=synthetic, at_least=1)
+    train = train.beside(synthetic)
+    points = train.seen(synthetic)
+
+    distances = nearest_squared_distance(points, train.points).sqrt() / points.frame.scale
     return distances[points.inverse]
 
 
 def nearest_distance(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
     """Return the mean of `nearest_distances` and its standard error; NaN for one sample."""
-    distances = nearest_distances(train=train, synthetic=synthetic)
+    return mean_distance(nearest_distances(train=train, synthetic=synthetic))
 
+
+def mean_distance(distances: Tensor) -> tuple[float, float]:
+    """Return the mean of distances, float64 [M], and its standard error; NaN for one sample."""
     error = float("nan")
     if len(distances) > 1:
         error = float(distances.std() / len(distances) ** 0.5)
@@ -69,11 +78,14 @@ def duplicate_share(*, train: Tensor, synthetic: Tensor) -> tuple[float, float]:
 
     The second value is the share's standard error. Raises `Undefined` without synthetic samples.
     """
+    return share_of_copies(HashedRows.of(train), synthetic)
+
+
+def share_of_copies(train: HashedRows, synthetic: Tensor) -> tuple[float, float]:
+    """Return `duplicate_share` among rows that are compared with again and again."""
     if not len(synthetic):
         raise Undefined("there are no synthetic samples")
-
-    is_copy = np.isin(_rows_as_bytes(synthetic), _rows_as_bytes(train))
-    share = float(is_copy.mean())
+    share = float(train.contain(synthetic).double().mean())
     return share, (share * (1 - share) / len(synthetic)) ** 0.5
 
 
@@ -127,9 +139,3 @@ def agreement(*, one: Tensor, other: Tensor) -> Agreement:
     corresponding = torch.cosine_similarity(first, second, dim=1)
     unrelated = torch.cosine_similarity(first, second.roll(-1, 0), dim=1)
     return Agreement(float(corresponding.median()), float(unrelated.median()))
-
-
-def _rows_as_bytes(data: Tensor) -> Any:
-    """View each row as one opaque value that numpy compares by its bytes, [N]."""
-    flat = np.ascontiguousarray(data.reshape(len(data), -1).numpy()).view(np.uint8)
-    return flat.view(f"V{flat.shape[1]}").ravel()

@@ -1,109 +1,33 @@
-"""Neighbour distances of large sets, in little memory and without rounding errors in any decision.
-
-Products are taken tile by tile in the features' own precision (float32 is twice as fast as
-float64), with a bound on their error. A comparison that the bound leaves open is decided again
-from the float64 difference of the two rows. So the answers are those of exact float64 distances,
-ties included, whatever the size of a tile. Equal rows are at distance exactly 0.
-"""
+"""Neighbours in large sets, in little memory and without rounding errors in any decision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from imglab.metrics.points import Points, squared_distances
-
-TILE = 2048
-"""Rows and columns of a tile."""
-
-TERMS = 512
-"""Terms of a product that are summed in one go: short sums have the tighter bound."""
+from imglab.metrics.tiles import Consumer, Tile, sweep, tiles
 
 SPARE = 5
 """Candidates beyond the k asked for, which make it rare that a row is compared with all others."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Squared distances of B distinct rows of `points` to C of `others`, [B, C].
-
-    rows, columns  which rows of `points` and of `others`
-    at_least       a lower bound of each distance
-    lengths        the sum of the two squared lengths, to which the error is proportional
-    """
-
-    points: Points
-    others: Points
-    rows: slice
-    columns: slice
-    at_least: Tensor
-    lengths: Tensor
-
-    @cached_property
-    def at_most(self) -> Tensor:
-        """An upper bound of each distance, [B, C]."""
-        return torch.add(self.at_least, self.lengths, alpha=2 * error_bound(self.points))
-
-    def exact(self, i: Tensor, j: Tensor) -> Tensor:
-        """Return the exact values of pairs (i, j) of the tile, int64 [P] each; float64 [P]."""
-        return squared_distances(
-            self.points, i + self.rows.start, self.others, j + self.columns.start
-        )
-
-
-def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Tile]:
-    """Yield the squared distances of `points` to `others`.
-
-    half  `others` is `points`: yield only the tiles on and above the diagonal
-    """
-    error = error_bound(points)
-
-    for i in range(0, len(points), TILE):
-        rows = slice(i, min(i + TILE, len(points)))
-        a, a_squares = points.part(rows)  # [B, D], [B]
-
-        first_column = 0
-        if half:
-            first_column = i
-        for j in range(first_column, len(others), TILE):
-            columns = slice(j, min(j + TILE, len(others)))
-            b, b_squares = others.part(columns)  # [C, D], [C]
-
-            # |a - b|^2 = |a|^2 + |b|^2 - 2 a . b, less the bound on its error.
-            lengths = a_squares[:, None] + b_squares  # [B, C]
-            distances = lengths.clone()
-            for a_terms, b_terms in zip(a.split(TERMS, 1), b.split(TERMS, 1), strict=True):
-                distances.addmm_(a_terms, b_terms.T, alpha=-2)
-            distances.add_(lengths, alpha=-error)
-
-            yield Tile(points, others, rows, columns, distances, lengths)
-
-
-def error_bound(points: Points) -> float:
-    """Return a bound on the error of a squared distance, over the sum of the two squared lengths.
-
-    A sum of n products errs by at most n u |a| |b| <= n u (|a|^2 + |b|^2) / 2 (Higham 2002,
-    section 3.1), and the distance holds it twice. Moving and rounding the rows and adding up the
-    parts cost a few u more.
-    """
-    width = points.rows.shape[1]
-    parts = -(-width // TERMS)
-    units = min(width, TERMS) + 4 * parts + 16
-    return units * torch.finfo(points.rows.dtype).eps / 2
-
-
-def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
+def kth_squared_distance(
+    points: Points, ks: tuple[int, ...], also: Sequence[Consumer] = ()
+) -> Tensor:
     """Return each distinct row's squared distance to its k-th nearest other sample.
+
+    also  who else looks at the same tiles, of which those below the diagonal are left out
 
     Equal rows count as often as they occur. Every k must be below N. The result is float64
     [len(ks), M].
     """
     size = min(max(ks) + SPARE, len(points) - 1)
-    candidates = _nearest_others(points, size)
+    candidates = _Candidates.none(len(points), size, points.dtype)
+    sweep(tiles(points, points, half=True), [candidates, *also])
     distances = candidates.distances(points, points)  # [M, size]
     radii = _radii(distances, points.weight[candidates.index], points.weight, ks)
     if size == len(points) - 1:
@@ -126,9 +50,8 @@ def kth_squared_distance(points: Points, ks: tuple[int, ...]) -> Tensor:
 def nearest_squared_distance(points: Points, others: Points) -> Tensor:
     """Return each distinct row's squared distance to the nearest row of `others`, float64 [M]."""
     size = min(1 + SPARE, len(others))
-    candidates = _Candidates.none(len(points), size, points.rows.dtype)
-    for tile in tiles(points, others):
-        candidates.add(tile.rows, tile.at_least, tile.columns.start)
+    candidates = _Candidates.none(len(points), size, points.dtype)
+    sweep(tiles(points, others), [candidates])
     nearest = candidates.distances(points, others).amin(1)  # [M]
     if size == len(others):
         return nearest
@@ -181,7 +104,16 @@ class _Candidates:
         at_least = torch.full((rows, size), torch.inf, dtype=dtype)
         return cls(at_least, torch.zeros(rows, size, dtype=torch.int64))
 
-    def add(self, rows: slice, at_least: Tensor, first: int) -> None:
+    def add(self, tile: Tile) -> None:
+        """Take in a tile; one of a set with itself stands for its mirror image, too."""
+        at_least = tile.at_least
+        if tile.is_diagonal:
+            at_least = at_least.clone().fill_diagonal_(torch.inf)
+        elif tile.points is tile.others:
+            self._take(tile.columns, at_least.T, tile.rows.start)
+        self._take(tile.rows, at_least, tile.columns.start)
+
+    def _take(self, rows: slice, at_least: Tensor, first: int) -> None:
         """Take in the lower bounds of these rows' distances to rows `first` and on, [B, C]."""
         size = self.at_least.shape[1]
         smallest, column = at_least.topk(min(size, at_least.shape[1]), largest=False)
@@ -196,15 +128,3 @@ class _Candidates:
         rows = torch.arange(len(points))[:, None].expand_as(self.index)
         flat = squared_distances(points, rows.reshape(-1), others, self.index.reshape(-1))
         return flat.view(self.index.shape)
-
-
-def _nearest_others(points: Points, size: int) -> _Candidates:
-    """Return the candidates among the other distinct rows of the same set."""
-    candidates = _Candidates.none(len(points), size, points.rows.dtype)
-    for tile in tiles(points, points, half=True):
-        if tile.rows == tile.columns:
-            tile.at_least.fill_diagonal_(torch.inf)
-        else:
-            candidates.add(tile.columns, tile.at_least.T, tile.rows.start)
-        candidates.add(tile.rows, tile.at_least, tile.columns.start)
-    return candidates

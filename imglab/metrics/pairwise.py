@@ -60,7 +60,7 @@ class Distances:
         neighbour = torch.empty(len(values), min(neighbours, len(values) - 1), dtype=torch.int64)
         for start in range(0, len(values), ROWS):
             rows = slice(start, start + ROWS)
-            matrix[rows] = rounded_distances(values[rows], values)
+            matrix[rows] = rounded_distances(values[rows], values).sqrt_()
 
             part = matrix[rows].clone()
             part.diagonal(start).fill_(torch.inf)

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imglab.metrics.rows import hash_rows
+
 PAIRS = 128
 """Rows, or pairs of rows, that are looked at in float64 at a time."""
+
+SMALL = 2**29
+"""Products of pairs and dimensions up to which float64 is used throughout: it takes no time."""
+
+HELD = 2.0**40
+"""Values up to this, in the scale of a frame, can be seen in it: no square overflows."""
 
 SMALLEST = 100
 """Sets whose largest value is below 2^-100 are scaled up no further: float32 ends soon after."""
@@ -38,23 +46,29 @@ class Frame:
             scale = 2.0 ** -max(-SMALLEST, exponent)
         return cls((sets[0] * scale).mean(0), scale)
 
+    def holds(self, points: Tensor) -> bool:
+        """Say whether a set, float [N, D], can be seen in this frame."""
+        return all(abs(float(bound)) * self.scale < HELD for bound in torch.aminmax(points))
+
 
 class Points:
     """The M distinct rows of a feature matrix [N, D], seen in a frame; equal rows are kept once.
 
     rows     the feature matrix itself, not moved into the frame, [N, D]
+    dtype    in which products are taken
     first    where each distinct row occurs first in it, int64 [M]
     inverse  which distinct row each of the N rows is, int64 [N]
     weight   how often each distinct row occurs, int64 [M]
     """
 
-    def __init__(self, rows: Tensor, frame: Frame) -> None:
+    def __init__(self, rows: Tensor, frame: Frame, dtype: torch.dtype) -> None:
         self.frame = frame
         self.rows = rows
+        self.dtype = dtype
         self.first, self.inverse, self.weight = _distinct(rows)
 
         squares = [self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]
-        self._squares = torch.cat(squares).to(rows.dtype)  # [M]
+        self._squares = torch.cat(squares).to(dtype)  # [M]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -63,19 +77,44 @@ class Points:
         """Return some distinct rows in the frame, [B, D], and their squared lengths, [B]."""
         return self._moved(self.first[which]), self._squares[which]
 
+    def float64_part(self, which: slice) -> Tensor:
+        """Return some distinct rows in the frame, without rounding them to `dtype`, [B, D]."""
+        rows = self.rows[self.first[which]].double()
+        return rows.mul_(self.frame.scale).sub_(self.frame.centre)
+
+    def kernel_terms(self) -> tuple[float, Tensor]:
+        """Return s and t, float64 [M], with x . y / D + 1 = s p + t_x + t_y for rows of any sets.
+
+        p is their product in the frame, where a row is `scale` x - `centre`.
+        """
+        scale = 1 / self.rows.shape[1] / self.frame.scale**2
+        centre = self.frame.centre.double()
+        along = [self._moved(part).double() @ centre for part in self.first.split(PAIRS)]
+        offsets = (torch.cat(along) + centre.square().sum() / 2) * scale + 0.5
+        return scale, offsets
+
     def _moved(self, which: Tensor) -> Tensor:
-        return self.rows[which].mul_(self.frame.scale).sub_(self.frame.centre)
+        rows = self.rows[which].mul_(self.frame.scale).sub_(self.frame.centre)
+        return rows.to(self.dtype)
 
 
 def in_one_frame(*sets: Tensor) -> list[Points]:
-    """Return feature sets, float [N, D] each, in one frame; float32 unless one is float64."""
-    dtype = torch.float32
-    if any(points.dtype == torch.float64 for points in sets):
-        dtype = torch.float64
-
+    """Return feature sets, float [N, D] each, in one frame and one precision."""
+    dtype = precision(*sorted(sets, key=lambda points: points.dtype != torch.float64))
     cast = [points.to(dtype) for points in sets]
     frame = Frame.of(*cast)
-    return [Points(points, frame) for points in cast]
+    return [Points(points, frame, dtype) for points in cast]
+
+
+def precision(*sets: Tensor) -> torch.dtype:
+    """Return in which precision products of these sets, float [N, D], are taken.
+
+    It is float32, which is twice as fast, unless the sets are small or the first is float64.
+    """
+    rows = max(map(len, sets))
+    if sets[0].dtype == torch.float64 or rows**2 * sets[0].shape[1] <= SMALL:
+        return torch.float64
+    return torch.float32
 
 
 def squared_distances(points: Points, i: Tensor, others: Points, j: Tensor) -> Tensor:
@@ -98,7 +137,7 @@ def squared_distances(points: Points, i: Tensor, others: Points, j: Tensor) -> T
 
 
 def rounded_distances(rows: Tensor, others: Tensor) -> Tensor:
-    """Return Euclidean distances by one product, float64 [B, C], for metrics that may round.
+    """Return squared distances by one product, float64 [B, C], for metrics that may round.
 
     rows, others  float64 [B, D], [C, D], centred, so that the products are small
 
@@ -110,7 +149,7 @@ def rounded_distances(rows: Tensor, others: Tensor) -> Tensor:
 
     error = (rows.shape[1] + 16) * torch.finfo(torch.float64).eps
     squared[squared <= error * lengths] = 0
-    return squared.sqrt_()
+    return squared
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,12 +158,7 @@ def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Rows are compared by a 64-bit hash, which is much faster than sorting the rows. Only if two
     different rows have one hash are the rows themselves sorted.
     """
-    # The hash of a row is the sum of its 32-bit words, each times a random odd number.
-    words = rows.contiguous().view(torch.int32)
-    random = torch.Generator().manual_seed(0)
-    factors = 2 * torch.randint(2**62, (words.shape[1],), generator=random) + 1
-    hashes = torch.cat([(part.long() * factors).sum(1) for part in words.split(PAIRS)])
-
+    hashes = hash_rows(rows)
     _, inverse, weight = torch.unique(hashes, return_inverse=True, return_counts=True)
     if not _is_right(rows, inverse, weight):
         _, inverse, weight = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imglab.metrics.neighbours import Tile, kth_squared_distance, tiles
-from imglab.metrics.points import in_one_frame
+from imglab.metrics.neighbours import kth_squared_distance
+from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.tiles import Tile, is_any_inside, is_inside, sweep, tiles
 from imglab.metrics.undefined import check_features
 
 
@@ -103,33 +104,59 @@ def balls(
     most = max(precision_recall_k, density_coverage_k)
     check_features(real=real, synthetic=synthetic, at_least=most + 1)
     reals, synthetics = in_one_frame(real, synthetic)
-
-    # Squared radii of the balls: narrow ones for precision and recall, wide ones for the others.
     narrow, wide = kth_squared_distance(reals, (precision_recall_k, density_coverage_k))
     (synthetic_narrow,) = kth_squared_distance(synthetics, (precision_recall_k,))
 
-    is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
-    balls_around = torch.zeros(len(synthetics), dtype=torch.int64)
-    is_recalled = torch.zeros(len(reals), dtype=torch.bool)
-    is_covered = torch.zeros(len(reals), dtype=torch.bool)
+    flags = InBalls(reals, synthetics, Radii(narrow, wide, synthetic_narrow))
+    sweep(tiles(synthetics, reals), [flags])
+    return flags.balls
 
-    for tile in tiles(synthetics, reals):
+
+class Radii(NamedTuple):
+    """Squared radii of distinct rows, in the scale of the frame, float64.
+
+    narrow, wide      real balls: for precision and recall, and for density and coverage, [N]
+    synthetic_narrow  synthetic balls for precision and recall, [M]
+    """
+
+    narrow: Tensor
+    wide: Tensor
+    synthetic_narrow: Tensor
+
+
+class InBalls:
+    """Decides what `Balls` holds; a consumer of the tiles of synthetic rows with real columns."""
+
+    def __init__(self, reals: Points, synthetics: Points, radii: Radii) -> None:
+        self._reals = reals
+        self._synthetics = synthetics
+        self._radii = radii
+        self._is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
+        self._balls_around = torch.zeros(len(synthetics), dtype=torch.int64)
+        self._is_recalled = torch.zeros(len(reals), dtype=torch.bool)
+        self._is_covered = torch.zeros(len(reals), dtype=torch.bool)
+
+    @property
+    def balls(self) -> Balls:
+        """What has been decided, with an entry for each sample."""
+        return Balls(
+            self._is_precise[self._synthetics.inverse],
+            self._balls_around[self._synthetics.inverse],
+            self._is_recalled[self._reals.inverse],
+            self._is_covered[self._reals.inverse],
+            self._radii.wide[self._reals.inverse],
+        )
+
+    def add(self, tile: Tile) -> None:  # noqa: D102
         rows = tile.rows
         columns = tile.columns
-        is_precise[rows] |= is_inside(tile, narrow[None, columns]).any(1)
-        is_recalled[columns] |= is_inside(tile, synthetic_narrow[rows, None]).any(0)
+        radii = self._radii
+        self._is_precise[rows] |= is_any_inside(tile, radii.narrow[None, columns], 1)
+        self._is_recalled[columns] |= is_any_inside(tile, radii.synthetic_narrow[rows, None], 0)
 
-        in_wide = is_inside(tile, wide[None, columns])  # [B, C]
-        is_covered[columns] |= in_wide.any(0)
-        balls_around[rows] += in_wide.float().mv(reals.weight[columns].float()).long()
-
-    return Balls(
-        is_precise[synthetics.inverse],
-        balls_around[synthetics.inverse],
-        is_recalled[reals.inverse],
-        is_covered[reals.inverse],
-        wide[reals.inverse],
-    )
+        in_wide = is_inside(tile, radii.wide[None, columns]).float()  # [B, C]
+        self._is_covered[columns] |= in_wide.amax(0) > 0
+        self._balls_around[rows] += in_wide.mv(self._reals.weight[columns].float()).long()
 
 
 def _mean(values: Tensor) -> tuple[float, float]:
@@ -137,19 +164,3 @@ def _mean(values: Tensor) -> tuple[float, float]:
     values = values.double()
     mean = values.mean()
     return float(mean), float(((values - mean).square().mean() / len(values)).sqrt())
-
-
-def is_inside(tile: Tile, ball: Tensor) -> Tensor:
-    """Decide exactly which pairs of a tile are inside a closed ball, bool [B, C].
-
-    ball  its squared radius, float64 [B, 1] or [1, C]
-    """
-    rounded = ball.to(tile.at_least.dtype)
-    inside = tile.at_most <= rounded
-    may_be_inside = tile.at_least <= rounded
-
-    # The bounds leave some pairs open: decide them by their exact distances.
-    i, j = (inside ^ may_be_inside).nonzero(as_tuple=True)
-    if len(i):
-        inside[i, j] = tile.exact(i, j) <= ball.expand(inside.shape)[i, j]
-    return inside

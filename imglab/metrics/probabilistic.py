@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from imglab.metrics.neighbours import kth_squared_distance
-from imglab.metrics.points import in_one_frame, rounded_distances
+from imglab.metrics.points import Points, in_one_frame, rounded_distances
+from imglab.metrics.tiles import Tile, sweep, tiles
 from imglab.metrics.undefined import check_features
 
 K = 4
@@ -17,8 +18,11 @@ K = 4
 STRETCH = 1.2
 """How many times the mean k-NN distance the radius is; the paper's `a`."""
 
-BLOCK = 1024
-"""Rows of the distance matrix that are in memory at a time."""
+NEAR = 1 / 16
+"""Squared distances below this share of the squared lengths lose digits to float32."""
+
+FEW = 1 / 512
+"""Up to this share of a tile's pairs are taken again one by one; beyond it, the tile as a whole."""
 
 
 class ProbabilisticPR(NamedTuple):
@@ -44,26 +48,89 @@ def probabilistic_precision_recall(*, real: Tensor, synthetic: Tensor) -> Probab
     recall     mean over real samples of the probability that the synthetic set supports them
     """
     check_features(real=real, synthetic=synthetic, at_least=K + 1)
-    centre = real.double().mean(0)
-    x = real.double() - centre
-    y = synthetic.double() - centre
-    real_radius = support_radius(real)
-    synthetic_radius = support_radius(synthetic)
-
-    unsupported = torch.ones(len(y), dtype=torch.float64)
-    missed = []
-    for rows in x.split(BLOCK):
-        distances = rounded_distances(rows, y)  # [B, M]
-        unsupported *= outside(distances, real_radius, 0)
-        missed.append(outside(distances, synthetic_radius, 1))
-    return ProbabilisticPR(1 - float(unsupported.mean()), 1 - float(torch.cat(missed).mean()))
+    reals, synthetics = in_one_frame(real, synthetic)
+    (radii,) = kth_squared_distance(reals, (K,))
+    (synthetic_radii,) = kth_squared_distance(synthetics, (K,))
+    support = Support(reals, synthetics, radii, synthetic_radii)
+    sweep(tiles(synthetics, reals), [support])
+    return support.scores
 
 
-def support_radius(features: Tensor) -> float:
-    """Return 1.2 times the mean distance to the 4th nearest other sample, in feature units."""
-    (points,) = in_one_frame(features)
-    squared = kth_squared_distance(points, (K,))[0]
-    return STRETCH * float(squared.sqrt()[points.inverse].mean()) / points.frame.scale
+class Support:
+    """Multiplies up who supports whom; a consumer of synthetic rows with real columns.
+
+    A tile's products of squared ratios are taken in the precision of its distances, those of the
+    tiles in float64. A pair so near that float32 distances have few digits is taken again.
+    """
+
+    def __init__(
+        self, reals: Points, synthetics: Points, radii: Tensor, synthetic_radii: Tensor
+    ) -> None:
+        """Take the squared distances of distinct rows to the 4th neighbour, float64 [N], [M]."""
+        self._reals = reals
+        self._synthetics = synthetics
+        self._radius = _support_radius(reals, radii)
+        self._synthetic_radius = _support_radius(synthetics, synthetic_radii)
+        self._unsupported = torch.ones(len(synthetics), dtype=torch.float64)
+        self._missed = torch.ones(len(reals), dtype=torch.float64)
+
+    @property
+    def scores(self) -> ProbabilisticPR:
+        """The means over the samples of both sets."""
+        unsupported = self._unsupported[self._synthetics.inverse].mean()
+        missed = self._missed[self._reals.inverse].mean()
+        return ProbabilisticPR(1 - float(unsupported), 1 - float(missed))
+
+    def add(self, tile: Tile) -> None:  # noqa: D102
+        squared = precise_distances(tile)
+        columns = self._reals.weight[tile.columns]
+        rows = self._synthetics.weight[tile.rows, None]
+        self._unsupported[tile.rows] *= _missing(squared, self._radius, columns, 1)
+        self._missed[tile.columns] *= _missing(squared, self._synthetic_radius, rows, 0)
+
+
+def precise_distances(tile: Tile) -> Tensor:
+    """Return squared distances whose digits are those of the products, also of near pairs."""
+    if tile.distances.dtype == torch.float64:
+        return _float64_distances(tile)
+
+    near = tile.distances < NEAR * tile.lengths
+    count = int(torch.count_nonzero(near))
+    if count > FEW * near.numel():
+        return _float64_distances(tile)
+
+    squared = tile.distances
+    if count:
+        i, j = near.nonzero(as_tuple=True)
+        squared = squared.clone()
+        squared[i, j] = tile.exact(i, j).to(squared.dtype)
+    return squared
+
+
+def _float64_distances(tile: Tile) -> Tensor:
+    """Return squared distances by one product in float64; those of equal rows are 0."""
+    return rounded_distances(
+        tile.points.float64_part(tile.rows), tile.others.float64_part(tile.columns)
+    )
+
+
+def _support_radius(points: Points, squared: Tensor) -> float:
+    """Return 1.2 times the mean distance to the 4th nearest other sample, in the frame's scale."""
+    return STRETCH * float(squared.sqrt()[points.inverse].mean())
+
+
+def _missing(squared: Tensor, radius: float, weights: Tensor, dim: int) -> Tensor:
+    """Return the probability that no sample along `dim` supports a point, float64.
+
+    weights  how often each of these samples occurs
+    """
+    if radius == 0:
+        return (squared > 0).to(torch.float64).amin(dim)
+
+    ratios = (squared / radius**2).clamp_(max=1)
+    if bool((weights > 1).any()):
+        ratios = ratios.double().pow_(weights)
+    return ratios.prod(dim).double().sqrt_()
 
 
 def outside(distances: Tensor, radius: float, dim: int) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.metrics.comparison import BETWEEN_SPLITS, MetricValues, Reference, compare
+from imglab.metrics.comparison import BETWEEN_SPLITS, MetricValues, compare_split
 from imglab.metrics.frechet import FrechetParts, Moments, frechet_parts
 from imglab.metrics.kernel import rough_kernel_distance, standardised
 from imglab.metrics.pairwise import MOST, Distances, neighbour_scores
@@ -49,8 +49,8 @@ def split_scores(
 
     if len(pool) > MOST:
         for real, synthetic in parts:
-            scores = compare(
-                real=Reference(pool[real]),
+            scores = compare_split(
+                real=pool[real],
                 synthetic=pool[synthetic],
                 precision_recall_k=precision_recall_k,
                 density_coverage_k=density_coverage_k,

@@ -38,6 +38,7 @@ class DiskStore(RunFolder, Store):
         super().__init__(root, load_model=load_model)
         self.event_log = EventLog(root / "events.jsonl")
         self._lock = FileLock(root / ".lock")
+        distributed.meet_in(root)
         self._origin: Origin | None = None
         self._run_hashes: dict[str, str] = {}
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imglab.metrics import Undefined, neighbours, prdc
+from imglab.metrics import Undefined, prdc, tiles
 from imglab.metrics.prdc_metric import PrecisionRecallDensityCoverage
 from tests.metrics.references import normal
 
@@ -72,7 +72,7 @@ class TestPRDC:
     @pytest.mark.parametrize("tile", [7, 64, 2048])
     @pytest.mark.parametrize("kind", ["normal", "lattice", "collapsed", "near", "large"])
     def test_a_set_against_itself_is_whole(self, monkeypatch, tile, kind):
-        monkeypatch.setattr(neighbours, "TILE", tile)
+        monkeypatch.setattr(tiles, "TILE", tile)
         features = {
             "normal": normal(150, 6, 1).float(),
             "lattice": torch.randint(
@@ -91,8 +91,8 @@ class TestPRDC:
         real, synthetic = normal(300, 5, 1).float(), normal(200, 5, 2).float()
         synthetic[::3] = real[:67]
         whole = prdc(real=real, synthetic=synthetic)
-        monkeypatch.setattr(neighbours, "TILE", 33)
-        monkeypatch.setattr(neighbours, "TERMS", 2)
+        monkeypatch.setattr(tiles, "TILE", 33)
+        monkeypatch.setattr(tiles, "TERMS", 2)
         assert prdc(real=real, synthetic=synthetic) == whole
 
     def test_rounding_does_not_decide(self):

@@ -1,0 +1,45 @@
+"""What passes between processes: the same rows as one process has, at the speed of raw bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from imglab import distributed
+from tests.conftest import ROOT
+from tests.run.test_processes import LAUNCHERS
+
+RENDEZVOUS = ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+
+
+def test_one_process_joins_its_rows():
+    parts = [torch.zeros(2, 3), torch.ones(1, 3)]
+    rows = distributed.gather_rows(parts)
+    assert rows is not None
+    assert rows.tolist() == [[0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    assert not parts
+    assert distributed.gather_rows([]) is None
+
+
+@pytest.mark.slow
+def test_two_processes_gather_as_fast_as_raw_bytes_and_keep_their_share(tmp_path):
+    command = [*LAUNCHERS["torchrun"], *RENDEZVOUS, "-m", "tests.run.gathering"]
+    done = subprocess.run(
+        [sys.executable, *command, str(tmp_path), "64"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    reports = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+    for report in reports:
+        assert report["ours"] < 2 * report["raw"]
+        assert report["grown"] < 0.5 * report["share"], "beyond the share that it came with"
+    assert not list(tmp_path.glob(".tmp-*"))
