@@ -131,19 +131,22 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
     # Only now torch is imported: a wrong key has been reported by now.
     from imglab.run.build import check, check_each
 
+    lines: dict[str, None] = {}
     if isinstance(checked, RunConfig):
-        unchecked = check(checked, str(config))
+        unchecked = check(checked, str(config), lines)
     elif isinstance(checked, SweepConfig):
-        unchecked = check_each(checked.arms, str(config), "arms")
+        unchecked = check_each(checked.arms, str(config), "arms", lines)
     elif isinstance(checked, Decomposition):
-        unchecked = check_each(checked.sweep.arms, str(config), "cells")
+        unchecked = check_each(checked.sweep.arms, str(config), "cells", lines)
     else:
-        unchecked = check_each(checked.chains, str(config), "chains")
+        unchecked = check_each(checked.chains, str(config), "chains", lines)
 
     verdict = f"{config}: valid"
     if unchecked:
         verdict += f"; not imported, so not checked: {', '.join(unchecked)}"
     typer.echo(verdict)
+    for line in filter(None, lines):
+        typer.echo(f"data: {printable(line)}")
 
 
 def verify(

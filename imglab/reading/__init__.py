@@ -1,6 +1,6 @@
-"""People's folders: which files are meant, which are for training, what was left out. No torch.
+"""People's folders: which files are meant, as what, and what was left out.
 
-Images, captions and texts are listed here, and nowhere else: `list_tree` passes over what systems
+It is read without torch. Images, captions and texts are listed here, and nowhere else: `list_tree` passes over what systems
 leave behind, `read_layout` finds splits and classes, and `Summary` says what was found.
 """
 
