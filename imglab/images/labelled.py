@@ -58,7 +58,10 @@ def class_names(names: Iterable[Any], where: str) -> tuple[str, ...]:
     Raises InputError, at the config's key `where`, for each name that UTF-8 cannot encode: the name
     of a folder may be such a name.
     """
-    texts = tuple(_class_name(name) for name in names)
+    several = list(names)
+    texts = tuple(_class_name(name) for name in several)
+    if len(set(texts)) < len(texts):  # of two classes, e.g. the two cranes of ImageNet
+        texts = tuple(map(_all_names, several))
 
     bad = [text for text in texts if not is_text(text)]
     if bad:
@@ -69,6 +72,12 @@ def class_names(names: Iterable[Any], where: str) -> tuple[str, ...]:
 
 def _class_name(name: Any) -> str:
     """Return a name as text; ImageNet and others give a tuple of synonyms."""
-    if isinstance(name, (tuple, list)) and name:
+    if isinstance(name, tuple | list) and name:
         name = name[0]
+    return str(name)
+
+
+def _all_names(name: Any) -> str:
+    if isinstance(name, tuple | list):
+        return ", ".join(map(str, name))
     return str(name)
