@@ -134,15 +134,18 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
     with importing():
         from imglab.run.build import check, check_each
 
+    lines: dict[str, None] = {}
     if key:
-        unchecked = check_each(configs, str(config), key)
+        unchecked = check_each(configs, str(config), key, lines)
     else:
-        unchecked = check(configs[""], str(config))
+        unchecked = check(configs[""], str(config), lines)
 
     verdict = f"{config}: valid"
     if unchecked:
         verdict += f"; not imported, so not checked: {', '.join(unchecked)}"
     typer.echo(verdict)
+    for line in filter(None, lines):
+        typer.echo(f"data: {printable(line)}")
 
 
 def _chains_in(path: Path, changes: Sequence[str]) -> tuple[Mapping[str, RunConfig], str]:

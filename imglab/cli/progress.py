@@ -72,6 +72,9 @@ class RunConsole:
 
     def __enter__(self) -> RunConsole:
         self._print(header(self._run.experiment))
+        line = self._run.experiment.modality.data_line
+        if line:
+            self._print(f"data: {printable(line)}")
         self._print(f"-> {printable(str(self._run.folder))}")
         if self._live:
             self._bars.start()

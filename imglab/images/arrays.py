@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,15 +17,43 @@ GREY_WITH_ALPHA = ("LA", "La")
 WITH_ALPHA = (*GREY_WITH_ALPHA, "PA", "RGBA", "RGBa")
 """Pillow's modes for images with a transparency channel."""
 
+CONVERT = "convert it first, e.g. magick IN -normalize -depth 8 OUT.png"
+
+
+DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes for grey pixels of more than 8 bits."""
+
+LARGEST_DEEP = (1 << 16) - 1
+ORIENTATION = 0x0112
+"""EXIF tag that says how the camera was held."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its orientation."""
+
+NOT_EXIF = (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError, struct.error)
+"""Exceptions on a damaged EXIF block, of a picture that may be whole."""
+
 
 def image_array(image: Image.Image, size: int | None) -> Any:
     """Return an image as uint8 [H, W] or [H, W, 3]; transparent parts are put on white.
 
+    Grey pixels of 16 bits are scaled to 8.
+
     size  side to which the largest centred square is resized; None: keep the image's own size
-    Raises ValueError for more than 8 bits a channel.
+    Raises ValueError for floating-point pixels and for more than 16 bits a channel.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        raise ValueError(f"it has {image.mode} pixels, not 8 bits a channel; convert it first")
+    if image.mode == "F":
+        raise ValueError(f"it has floating-point pixels; {CONVERT}")
+    if image.mode in DEEP_MODES:
+        image = _eight_bits(image)
 
     if image.mode in WITH_ALPHA or "transparency" in image.info:
         image = _on_white(image)
@@ -36,6 +65,33 @@ def image_array(image: Image.Image, size: int | None) -> Any:
     if size is not None:
         image = _centred_square(image, size)
     return np.asarray(image)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return how the camera was held, 1 to 8 as in EXIF; 1 is upright, or not known."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except NOT_EXIF:
+        return 1
+    if value in TURNS:
+        return int(value)
+    return 1
+
+
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """Return the largest centred square, averaged over blocks, at least `side` pixels wide."""
+    shorter = min(image.size)
+    factor = shorter // side
+    if factor < 2:
+        return image
+
+    left = (image.width - shorter) // 2
+    top = (image.height - shorter) // 2
+    if image.mode in DEEP_MODES:
+        image = _eight_bits(image)
+    elif image.mode in ("1", "P"):
+        image = image.convert({"1": "L", "P": "RGB"}[image.mode])
+    return image.reduce(factor, (left, top, left + shorter, top + shorter))
 
 
 def stack_images(arrays: Sequence[Any], names: Sequence[str]) -> Tensor:
@@ -68,6 +124,14 @@ def channels_first(images: Any) -> Tensor:
     elif tensor.shape[-1] in (1, 3):
         tensor = tensor.permute(0, 3, 1, 2)
     return tensor.contiguous()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return grey pixels of 16 bits scaled to 8; ValueError where they have more."""
+    deep = np.asarray(image)
+    if deep.min() < 0 or deep.max() > LARGEST_DEEP:
+        raise ValueError(f"it has more than 16 bits a channel; {CONVERT}")
+    return Image.fromarray((deep >> 8).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -1,112 +1,207 @@
-"""Captions of the images in a folder: a line of metadata.jsonl for each, as in `datasets`."""
+"""Captions of the images in a folder: a table as in `datasets`, or a text beside each image."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
-from imglab.images.image_files import IMAGE_SUFFIXES, list_images
+from imglab.images.caption_rows import (
+    NAMES,
+    OTHER_NAMES,
+    Row,
+    UnreadableRows,
+    caption_key,
+    decode,
+    parse_row,
+    read_rows,
+)
+from imglab.images.source_settings import CaptionedFolderSource
+from imglab.reading import Failure, Layout, as_problems
 from imglab.safe_text import is_text
 
-METADATA = "metadata.jsonl"
+METADATA = NAMES[0]
+REMEDY = (
+    'a line {"file_name": ..., "text": ...} for each image, or a .txt file beside each; '
+    "or use kind: folder"
+)
 
 MOST = 5
 """Problems of one folder that are reported, at most."""
 
+BESIDE = (".txt", ".caption")
+LONGEST_CAPTION = 1 << 16
+"""Bytes of a text file that is a caption."""
 
-def read_captions(folder: Path, key: str, where: str) -> dict[Path, str]:
-    """Return the images below a folder with their captions, sorted by path.
 
-    key  the key of the caption in each line
+@dataclass
+class Captions:
+    """Captions of images.
 
-    Raises InputError, at the config's key `where`, for a file that cannot be read, a line without a
-    file name or a caption, a path that leads out of the folder, a path that names no image, an
-    image that is named twice, and an image without a caption.
+    parts    image -> caption for each part, sorted by path
+    files    files that hold them
+    without  images without a caption, where some may lack it
+    notes    what a person should know of the reading, each a short phrase
     """
-    captions, problems = _parse_lines(_read_lines(folder / METADATA, where), folder, key)
 
-    images = list_images(folder)
-    for image in images:
-        if image not in captions:
-            what = f"has no caption in {METADATA}"
-            problems.append(Problem(str(image), what, "add a line for it"))
-    if not images and not problems:
-        what = f"{str(folder)!r} holds no image"
-        problems.append(Problem(where, what, "expected .png, .jpg, ..."))
+    parts: list[dict[Path, str]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    without: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
+
+def read_captions(
+    root: Path, layout: Layout, source: CaptionedFolderSource, where: str
+) -> Captions:
+    """Return the images of a folder's parts with their captions.
+
+    Raises InputError, at the config's key `where`, for a file that cannot be read, a row without a
+    file name or a caption, a path that leads out of the folder, a path that names no image, an
+    image that is named twice, and more images without a caption than `source.tolerate`.
+    """
+    captions = Captions(files=_tables(layout))
+    texts, problems = _read_tables(captions, layout, source.caption, where)
+    name = METADATA
+    if captions.files:
+        name = captions.files[0].name
+    else:
+        texts = _read_beside(captions, layout, where)
+
+    for part in (layout.train, layout.test):
+        if part is not None:
+            captions.parts.append({path: texts[path] for path in part.files if path in texts})
+            captions.without += [path for path in part.files if path not in texts]
+    if not any(captions.parts) and not captions.without and not problems:
+        problems.append(Problem(where, f"{str(root)!r} holds no image", "expected .png, .jpg, ..."))
+    if not captions.files and not problems:
+        what = f"{str(root / METADATA)!r} cannot be read: there is no such file"
+        raise InputError(Problem(where, what, REMEDY))
+
+    if len(captions.without) > source.tolerate:
+        failures = [Failure(path, f"has no caption in {name}") for path in captions.without]
+        remedy = "add a line for it, or set modality.source.tolerate"
+        problems += as_problems(failures, where, remedy)
     if problems:
         raise InputError(_first_problems(problems, where))
-    return {image: captions[image] for image in images}
+    return captions
 
 
-def _read_lines(path: Path, where: str) -> list[str]:
-    try:
-        if path.exists() and not path.is_file():  # reading a pipe would never end
-            raise OSError("it is not a regular file")
-        return path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError, MemoryError) as error:
-        what = f"{str(path)!r} cannot be read: {error}"
-        remedy = 'a line {"file_name": ..., "text": ...} for each image; or use kind: folder'
-        raise InputError(Problem(where, what, remedy)) from error
+def _tables(layout: Layout) -> list[Path]:
+    """Return the files that hold captions, one for each folder that has any."""
+    names = (*NAMES, *OTHER_NAMES)
+    by_folder: dict[Path, list[Path]] = {}
+    for path in layout.others:
+        if path.name.lower() in names:
+            by_folder.setdefault(path.parent, []).append(path)
+    return [
+        min(paths, key=lambda path: names.index(path.name.lower())) for paths in by_folder.values()
+    ]
 
 
-def _parse_lines(
-    lines: Sequence[str], folder: Path, key: str
+def _read_tables(
+    captions: Captions, layout: Layout, key: str, where: str
 ) -> tuple[dict[Path, str], list[Problem]]:
-    """Return image -> caption of all lines that are valid, and the problems of the others."""
-    captions: dict[Path, str] = {}
-    problems = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-
+    """Return image -> caption of all rows that are valid, and the problems of the others."""
+    texts: dict[Path, str] = {}
+    problems: list[Problem] = []
+    several = 0
+    images = _Images(layout)
+    for path in captions.files:
         try:
-            name, caption = _parse_line(line, key)
-            image = _image_path(folder, name)
-            if image in captions:
-                raise ValueError(f"{name!r} is listed twice")
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem(f"{folder / METADATA}, line {number}", str(error)))
-        else:
-            captions[image] = caption
-    return captions, problems
+            rows = read_rows(path)
+        except UnreadableRows as error:
+            raise InputError(Problem(where, str(error), REMEDY)) from error
+
+        key_of_file = caption_key(rows, key)
+        if key_of_file != key:
+            captions.notes.append(f"captions are the column {key_of_file!r} of {path.name}")
+        for row in rows:
+            try:
+                image, of_image = _parse(row, key_of_file, path.parent, images)
+                if image in texts:
+                    raise ValueError(f"{image.name!r} is listed twice; make its captions a list")
+            except (ValueError, RecursionError) as error:
+                problems.append(Problem(f"{path}, line {row.number}", str(error)))
+            else:
+                texts[image] = of_image[0]
+                several += len(of_image) > 1
+    if several:
+        captions.notes.append(f"{several:,} with several captions, of which the first is used")
+    return texts, problems
 
 
-def _parse_line(line: str, key: str) -> tuple[str, str]:
-    """Return file name and caption, with single spaces; ValueError where one of them is missing."""
-    entry = json.loads(line)  # raises a ValueError too
-    if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
-        raise ValueError("has no `file_name`")
-
-    caption = entry.get(key)
-    if not isinstance(caption, str) or not caption.strip():
-        what = f"has no caption under {key!r}"
-        others = [name for name in entry if name != "file_name"]
-        if others:
-            what = f"{what}; it has {', '.join(others)}"
-        raise ValueError(what)
-
-    if not is_text(caption):
-        raise ValueError("its caption contains half a surrogate pair, which UTF-8 cannot encode")
-    return entry["file_name"], " ".join(caption.split())
+def _parse(row: Row, key: str, folder: Path, images: _Images) -> tuple[Path, list[str]]:
+    name, texts = parse_row(row, key)
+    return images.find(folder, name), texts
 
 
-def _image_path(folder: Path, name: str) -> Path:
-    """Return the path of an image in the folder; ValueError where there is no such image."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"{name!r} leads out of the folder")
+class _Images:
+    """The images of a folder, as rows name them."""
 
-    image = folder / name
-    try:
-        is_file = image.is_file()
-    except OSError:  # the name is too long for any file
-        is_file = False
+    def __init__(self, layout: Layout) -> None:
+        others = set(layout.others)
+        self._paths = {path for path in layout.tree.files if path not in others}
+        self._by_name: dict[str, list[Path]] = {}
+        for path in self._paths:
+            self._by_name.setdefault(path.name, []).append(path)
 
-    if not is_file or image.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(f"there is no image {name!r}")
-    return image
+    def find(self, folder: Path, name: str) -> Path:
+        """Return the image of this name; ValueError where there is none.
+
+        Windows writes backslashes. Where the path is not that of an image, the only image of this
+        name in the whole folder is meant.
+        """
+        for spelling in (name, name.replace("\\", "/")):
+            parts = Path(spelling).parts
+            if Path(spelling).is_absolute() or ".." in parts or spelling[1:3] == ":/":
+                raise ValueError(f"{name!r} leads out of the folder")
+            if folder / spelling in self._paths:
+                return folder / spelling
+
+        same_name = self._by_name.get(Path(name.replace("\\", "/")).name, [])
+        if len(same_name) != 1:
+            raise ValueError(f"there is no image {name!r}")
+        return same_name[0]
+
+
+def _read_beside(captions: Captions, layout: Layout, where: str) -> dict[Path, str]:
+    """Return image -> caption of the texts that lie beside images, under the same name."""
+    others = set(layout.others)
+    texts = {}
+    failures = []
+    parts = [part for part in (layout.train, layout.test) if part is not None]
+    for image in (path for part in parts for path in part.files):
+        beside = [image.with_suffix(suffix) for suffix in BESIDE]
+        beside += [image.with_name(image.name + suffix) for suffix in BESIDE]
+        path = next((each for each in beside if each in others), None)
+        if path is None:
+            continue
+        captions.files.append(path)
+        try:
+            text = " ".join(_read_text(path).split())
+        except (OSError, ValueError) as error:
+            failures.append(Failure(path, f"cannot be read as a caption: {error}"))
+            continue
+        if text:
+            texts[image] = text
+
+    if failures:
+        raise InputError(as_problems(failures, where, "write the caption in UTF-8"))
+    if texts:
+        captions.notes.append("captions are text files beside the images")
+    return texts
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        raise ValueError("it is not a regular file")
+    if path.stat().st_size > LONGEST_CAPTION:
+        raise ValueError(f"it is longer than {LONGEST_CAPTION:,} bytes")
+    text = decode(path.read_bytes())
+    if not is_text(text):
+        raise ValueError("it contains half a surrogate pair")
+    return text
 
 
 def _first_problems(problems: Sequence[Problem], where: str) -> list[Problem]:

@@ -12,6 +12,7 @@ from imglab.errors import InputError, Problem, nearest
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.settings import ImageSettings
 from imglab.images.sources import read_source
+from imglab.reading import Summary
 
 TEST_SHARE = 0.221
 """Share of the images that becomes the test set if the source has none: 397 of the 1,797 digits."""
@@ -23,6 +24,7 @@ class RealImages:
 
     spare             images for training beyond `n_train` and `class_sizes`
     classes, prompts  what the labels count (`SourceImages`)
+    summary           what was found in the source, and what was left out
     """
 
     train: LabelledImages
@@ -31,6 +33,7 @@ class RealImages:
     classes: tuple[str, ...] | None
     prompts: tuple[str, ...] | None
     spare: LabelledImages
+    summary: Summary
 
     @property
     def for_training(self) -> LabelledImages:
@@ -132,7 +135,9 @@ def _only_classes(source: SourceImages, wanted: Sequence[str] | None) -> SourceI
     test = None
     if source.test is not None:
         test = _only_labels(source.test, numbers)
-    return SourceImages(_only_labels(source.train, numbers), test, tuple(wanted))
+    return replace(
+        source, train=_only_labels(source.train, numbers), test=test, classes=tuple(wanted)
+    )
 
 
 def _only_labels(labelled: LabelledImages, numbers: torch.Tensor) -> LabelledImages:
@@ -166,7 +171,29 @@ def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
         is_kept = _limit_classes(train, source.classes, settings.class_sizes)
         spare = _joined([spare, train[(~is_kept).nonzero().flatten()]])
         train = train[is_kept.nonzero().flatten()]
-    return RealImages(train, test, fresh, source.classes, source.prompts, spare)
+    summary = _summary(source, {"train": train, "test": test, "fresh": fresh})
+    return RealImages(train, test, fresh, source.classes, source.prompts, spare, summary)
+
+
+def _summary(source: SourceImages, parts: Mapping[str, LabelledImages]) -> Summary:
+    """Return what the source holds, and how many images each part has."""
+    sets = [source.train]
+    if source.test is not None:
+        sets.append(source.test)
+    total = sum(map(len, sets))
+    split = {name: len(part) for name, part in parts.items() if len(part)}
+    if sum(split.values()) < total:
+        split["not used"] = total - sum(split.values())
+
+    counts = None
+    labels = [each.labels for each in sets if each.labels is not None]
+    if source.classes is not None and labels:
+        sizes = torch.bincount(torch.cat(labels), minlength=len(source.classes)).tolist()
+        counts = dict(zip(source.classes, sizes, strict=True))
+    unsorted = "no classes"
+    if source.prompts is not None:
+        unsorted = f"{len(source.prompts):,} different captions"
+    return Summary(total, "images", counts, split, source.left_out, source.notes, unsorted)
 
 
 def _size_problems(settings: ImageSettings, pool: int, test: int, fresh: int) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from imglab import seeds
 from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.images.arrays import stack_images
-from imglab.images.image_files import open_images
+from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import EmojiSource
@@ -79,7 +79,7 @@ def read_emoji(source: EmojiSource, settings: ImageSettings) -> SourceImages:
     folder = Path(locate(source.path, WHERE))
     emoji = _wanted(_read_table(folder / TABLE), source)
     paths = [folder / PICTURES / each.file for each in emoji]
-    images = stack_images(open_images(paths, settings.size), [str(path) for path in paths])
+    images = stack_images(open_images(paths, settings.size).arrays, [str(path) for path in paths])
 
     names = _label_names(emoji, source.labels)
     numbers = {name: number for number, name in enumerate(names)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,100 +12,172 @@ from torch import Tensor
 from imglab.errors import InputError, Problem
 from imglab.images.arrays import stack_images
 from imglab.images.captions import read_captions
-from imglab.images.image_files import list_images, open_images
+from imglab.images.image_formats import NO_READER, is_image
+from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
+from imglab.reading import Layout, LeftOut, Part, by_suffix, read_layout
 
 WHERE = "modality.source.path"
 
 
 def read_folder(source: FolderSource, size: int | None) -> SourceImages:
-    """Read a folder of images, whose subfolders are the classes.
+    """Read a folder of images, whose subfolders are the classes (`imglab.reading`).
 
-    An image that lies beside the subfolders belongs to no class; then there are no classes at all.
+    Raises InputError for a folder without images, for classes in one part only, and for images that
+    cannot be read.
     """
-    parts = _parts(source.path)
-    paths = [list_images(part) for part in parts]
-    empty = [part for part, of_part in zip(parts, paths, strict=True) if not of_part]
-    if empty:
-        remedy = "expected .png, .jpg, ..."
-        raise InputError(Problem(WHERE, f"{str(part)!r} holds no image", remedy) for part in empty)
+    layout = _layout(source, classes=True)
+    parts = _parts(layout)
+    _check_classes(parts)
 
     # Name the classes before any image is opened.
-    folders = [
-        [_class_folder(path, part) for path in of_part]
-        for part, of_part in zip(parts, paths, strict=True)
-    ]
-    names = class_names(sorted({name for of_part in folders for name in of_part}), WHERE)
-    images = _open_parts(paths, size)
-    if "" in names:
-        return _source([LabelledImages(tensor, None) for tensor in images])
+    names: tuple[str, ...] | None = None
+    if all(part.labels is not None for part in parts):
+        names = class_names(sorted({name for part in parts for name in part.labels or ()}), WHERE)
 
-    sets = []
-    for tensor, of_part in zip(images, folders, strict=True):
-        labels = torch.tensor([names.index(name) for name in of_part])
-        sets.append(LabelledImages(tensor, labels))
-    return _source(sets, classes=names)
+    labels: list[list[int] | None] = [None for _ in parts]
+    if names is not None:
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = [[numbers[name] for name in part.labels or ()] for part in parts]
+    images = _read_parts([part.files for part in parts], labels, size, source.tolerate)
+    return replace(
+        images,
+        classes=names,
+        left_out=(*_left_out(layout), *images.left_out),
+        notes=(*layout.notes, *_notes_on_classes(layout, names), *images.notes),
+    )
 
 
 def read_captioned_folder(source: CaptionedFolderSource, size: int | None) -> SourceImages:
     """Read a folder of images with captions, which become the prompts."""
-    captions = [read_captions(part, source.caption, WHERE) for part in _parts(source.path)]
-    prompts = tuple(sorted({caption for of_part in captions for caption in of_part.values()}))
+    layout = _layout(source, classes=False)
+    captions = read_captions(Path(source.path), layout, source, WHERE)
+    prompts = tuple(sorted({text for part in captions.parts for text in part.values()}))
     numbers = {prompt: number for number, prompt in enumerate(prompts)}
 
-    images = _open_parts([list(of_part) for of_part in captions], size)
-    sets = []
-    for tensor, of_part in zip(images, captions, strict=True):
-        labels = torch.tensor([numbers[caption] for caption in of_part.values()])
-        sets.append(LabelledImages(tensor, labels))
-    return _source(sets, prompts=prompts)
+    labels = [[numbers[text] for text in part.values()] for part in captions.parts]
+    allowed = source.tolerate - len(captions.without)
+    images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed)
+    left_out = [*_left_out(layout, captions.files)]
+    if captions.without:
+        left_out.append(LeftOut("images", "no caption", tuple(captions.without)))
+    return replace(
+        images,
+        prompts=prompts,
+        left_out=(*left_out, *images.left_out),
+        notes=(*layout.notes, *captions.notes, *images.notes),
+    )
 
 
-def _parts(path: str) -> list[Path]:
-    """Return the folders of the training and the test images, or the one folder of all images."""
-    root = Path(path)
+def _layout(source: FolderSource | CaptionedFolderSource, *, classes: bool) -> Layout:
+    root = Path(source.path)
     if not root.is_dir():
-        raise InputError(Problem(WHERE, f"there is no folder {path!r}", "give a folder of images"))
+        what = f"there is no folder {source.path!r}"
+        raise InputError(Problem(WHERE, what, "give a folder of images"))
 
-    subfolders = [inner.name for inner in root.iterdir() if inner.is_dir()]
-    if subfolders in (["train"], ["test"]):
-        what = f"{path!r} has only one of train/ and test/"
-        raise InputError(Problem(WHERE, what, "add the other, or give the path of this one"))
-
-    parts = [root / "train", root / "test"]
-    if all(part.is_dir() for part in parts):
-        return parts
-    return [root]
-
-
-def _class_folder(path: Path, part: Path) -> str:
-    """Return the name of the subfolder of `part` that holds an image; "" if none does."""
-    if path.parent == part:
-        return ""
-    return path.relative_to(part).parts[0]
-
-
-def _open_parts(parts: Sequence[Sequence[Path]], size: int | None) -> list[Tensor]:
-    """Return the images of each part, uint8 [N, C, H, W]; InputError names all unreadable files."""
-    arrays = open_images([path for paths in parts for path in paths], size)
-
-    tensors = []
-    for paths in parts:
-        names = [str(path) for path in paths]
-        tensors.append(stack_images(arrays[: len(paths)], names))
-        del arrays[: len(paths)]  # free their memory before the next part is stacked
-    return tensors
+    layout = read_layout(root, is_image, WHERE, splits=source.splits, classes=classes)
+    if not classes:  # what holds no image may still hold captions, whose problems say more
+        return layout
+    empty = [part for part in _parts(layout) if not part.files]
+    if empty:
+        others = ", ".join(map(str, _left_out(layout)))
+        remedy = "expected .png, .jpg, ..."
+        if others:
+            remedy = f"{remedy}; there are {others}"
+        places = [root] if layout.test is None else [root / part.name for part in empty]
+        raise InputError(
+            Problem(WHERE, f"{str(place)!r} holds no image", remedy) for place in places
+        )
+    return layout
 
 
-def _source(
-    sets: Sequence[LabelledImages],
-    *,
-    classes: tuple[str, ...] | None = None,
-    prompts: tuple[str, ...] | None = None,
+def _parts(layout: Layout) -> list[Part]:
+    if layout.test is None:
+        return [layout.train]
+    return [layout.train, layout.test]
+
+
+def _check_classes(parts: Sequence[Part]) -> None:
+    """Raise InputError where the training images have classes and the test images have none."""
+    if len(parts) < 2 or parts[0].labels is None or parts[1].labels is not None:
+        return
+    train, test = parts
+    what = f"{train.name}/ holds class folders and {test.name}/ does not"
+    remedy = (
+        f"sort its images into the same folders, or give the path of {train.name}/, of which a "
+        "part is then held out"
+    )
+    raise InputError(Problem(WHERE, what, remedy))
+
+
+def _left_out(layout: Layout, used: Sequence[Path] = ()) -> tuple[LeftOut, ...]:
+    """Return what of a folder is not read.
+
+    used  files that are not images and are read all the same: those of captions
+    """
+    others = by_suffix([path for path in layout.others if path not in set(used)], NO_READER)
+    hidden = layout.tree.hidden
+    looped = layout.tree.looped
+    left_out = [*layout.left_out, *others]
+    if hidden:
+        left_out.append(LeftOut("hidden", "hidden or system files and folders", hidden))
+    if looped:
+        left_out.append(LeftOut("links", "to a folder around them", looped))
+    return tuple(left_out)
+
+
+def _notes_on_classes(layout: Layout, names: Sequence[str] | None) -> list[str]:
+    """Name class folders without images, and classes that only one part has."""
+    if names is None:
+        return []
+    parts = _parts(layout)
+    notes = []
+    folders = {part.folder for part in parts}
+    empty = {path.name for path in layout.tree.folders if path.parent in folders}
+    without = sorted(empty - set(names) - {part.name for part in parts})
+    if without:
+        notes.append(f"no image in: {', '.join(without[:3])}")
+
+    for part, other in zip(parts, parts[::-1], strict=True):
+        only = sorted(set(part.labels or ()) - set(other.labels or ()))
+        if only:
+            notes.append(f"only in {part.name}/: {', '.join(only[:3])}")
+    return notes
+
+
+def _read_parts(
+    parts: Sequence[Sequence[Path]],
+    labels: Sequence[Sequence[int] | None],
+    size: int | None,
+    tolerate: int,
 ) -> SourceImages:
-    """Return the images of one part, or of a training and a test part."""
+    """Read the images of each part; InputError names all unreadable files."""
+    opened = open_images(
+        [path for paths in parts for path in paths], size, tolerate=max(0, tolerate), where=WHERE
+    )
+    arrays = opened.arrays
+    is_read = opened.is_read
+    sets = []
+    files: list[Path] = []
+    for paths, of_part in zip(parts, labels, strict=True):
+        rows = [row for row in range(len(paths)) if is_read[row]]
+        is_read = is_read[len(paths) :]
+        names = [paths[row] for row in rows]
+        if not names:
+            raise InputError(Problem(WHERE, "no image is left of a part", "give more images"))
+
+        tensor = stack_images(arrays[: len(rows)], [str(path) for path in names])
+        del arrays[: len(rows)]  # free their memory before the next part is stacked
+        numbers: Tensor | None = None
+        if of_part is not None:
+            numbers = torch.tensor([of_part[row] for row in rows])
+        sets.append(LabelledImages(tensor, numbers))
+        files += names
+
     test = None
     if len(sets) == 2:
         test = sets[1]
-    return SourceImages(sets[0], test, classes, prompts)
+    return SourceImages(
+        sets[0], test, None, paths=tuple(files), left_out=opened.left_out, notes=opened.notes
+    )

@@ -1,25 +1,22 @@
-"""Image files from strangers: which files are images, and reading them without trusting them."""
+"""One image file from a stranger, opened without trusting it and within bounds of memory."""
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
 
-from imglab.errors import InputError, Problem, first_line
-from imglab.images.arrays import image_array
-
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-"""Formats that are tried on an image file, whatever its suffix: some of Pillow's other readers run
-programs."""
+from imglab.images.arrays import TURNS, image_array, orientation, reduced
+from imglab.images.image_formats import FORMATS, LARGE_FORMATS
 
 UNREADABLE = (
     OSError,
@@ -40,42 +37,129 @@ UNREADABLE = (
 )
 """Exceptions that readers raise on a file that is damaged or of another kind."""
 
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files below a folder, by their suffixes, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+MOST_PIXELS = 1 << 30
+"""Pixels of the largest photo that is read; above Pillow's bound, only at reduced size."""
+
+MOST_DECODED = 1 << 30
+"""Bytes that a photo above Pillow's bound may take while it is reduced."""
+
+LARGEST_RATIO = 200
+"""Unpacked size over file size that a picture may have where it matters: deflate shrinks empty
+pictures a thousandfold, and photos about tenfold."""
+
+BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "RGBA": 8, "LA": 8, "PA": 8}
+"""Bytes of a pixel in Pillow's memory while a photo is reduced, by its mode; 4 of all others."""
 
 
-def open_images(paths: Sequence[Path], size: int | None) -> list[Any]:
-    """Return the images as uint8 arrays [H, W] or [H, W, 3] (`arrays.image_array`).
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+"""Formats that may move; the further pictures of a JPEG are previews."""
 
-    Raises InputError that names every file that cannot be read.
+
+@dataclass(frozen=True)
+class Picture:
+    """An open image, upright.
+
+    is_turned  whether it was turned as its EXIF says
+    file       the file that it comes from
     """
-    arrays = []
-    problems = []
-    for path in paths:
+
+    image: Image.Image
+    is_turned: bool
+    file: Image.Image
+
+    def is_animated(self) -> bool:
+        """Say whether it is the first of several frames; ask only after it was decoded."""
         try:
-            arrays.append(_read_image(path, size))
-        except UNREADABLE as error:
-            what = f"cannot be read as an image: {first_line(error)}"
-            problems.append(Problem(str(path), what, "remove or replace it"))
-
-    if problems:
-        raise InputError(problems)
-    return arrays
-
-
-def _read_image(path: Path, size: int | None) -> Any:
-    if not path.is_file():  # reading a pipe or a device would never end
-        raise ValueError("it is not a regular file")
-    return read_image(path, size)
+            return self.file.format in ANIMATED and bool(getattr(self.file, "is_animated", False))
+        except (*UNREADABLE, IndexError):  # a later frame is damaged
+            return False
 
 
 def read_image(file: Path | BinaryIO, size: int | None) -> Any:
-    """Return the image in a file as uint8 [H, W] or [H, W, 3]; one of UNREADABLE if it has none."""
+    """Return the image in a file as uint8 [H, W] or [H, W, 3]; one of UNREADABLE if it has none.
+
+    size  side to which the largest centred square is resized; None: keep the image's own size
+    """
+    with opened(file, size) as picture:
+        return image_array(picture.image, size)
+
+
+@contextmanager
+def opened(
+    file: Path | BinaryIO, size: int | None, formats: tuple[str, ...] = FORMATS
+) -> Iterator[Picture]:
+    """Open an image file; one of UNREADABLE if it is none, or is too large.
+
+    The image is turned as its EXIF says. Where `size` is set, a photo of more pixels than Pillow
+    allows is read at a reduced size.
+    """
     with warnings.catch_warnings():
         # A file may be odd and readable all the same, but a decompression bomb is refused.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file, formats=FORMATS) as image:
-            return image_array(image, size)
+        try:
+            image = Image.open(file, formats=formats)
+        except BOMBS as error:
+            if size is None:
+                limit = Image.MAX_IMAGE_PIXELS or 0
+                what = f"it has more than {limit:,} pixels; set modality.size to read it reduced"
+                raise ValueError(what) from error
+            with _large_photo(file, size) as photo:
+                yield photo
+            return
+
+        with image:
+            yield _picture(image, image)
+
+
+@contextmanager
+def _large_photo(file: Path | BinaryIO, size: int) -> Iterator[Picture]:
+    """Open a photo above Pillow's bound at a reduced size, at least twice `size` on each side."""
+    usual = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    try:
+        if not isinstance(file, Path):
+            file.seek(0)
+        with Image.open(file, formats=LARGE_FORMATS) as image:
+            pixels = image.width * image.height
+            image.draft(image.mode, (2 * size, 2 * size))
+            needed = image.width * image.height * BYTES.get(image.mode, 4)
+            if needed > MOST_DECODED:
+                what = f"it has {pixels:,} pixels, of which reading takes {needed:,} bytes"
+                raise ValueError(f"{what}; shrink it first, e.g. magick IN -resize 4000x4000 OUT")
+            if image.format != "JPEG" and unpacked_bytes(image) > LARGEST_RATIO * file_size(file):
+                packed = file_size(file)
+                raise ValueError(f"its {packed:,} bytes would unpack to {pixels:,} pixels")
+            yield _picture(reduced(image, 2 * size), image)
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
+
+
+def _picture(pixels: Image.Image, image: Image.Image) -> Picture:
+    """Return an image's pixels, turned as its EXIF says; Pillow turns those of TIFF itself."""
+    turn = TURNS.get(orientation(image))
+    if turn is None or image.format == "TIFF":
+        return Picture(pixels, False, image)
+    return Picture(pixels.transpose(turn), True, image)
+
+
+def unpacked_bytes(image: Image.Image) -> int:
+    """Return the bytes of an image's pixels, before it is decoded."""
+    pixels = image.width * image.height
+    if image.mode == "1":
+        return pixels // 8
+    if image.mode.startswith("I;16"):
+        return 2 * pixels
+    return len(image.getbands()) * pixels
+
+
+def file_size(file: Path | BinaryIO) -> int:
+    """Return the bytes of a file."""
+    if isinstance(file, Path):
+        return file.stat().st_size
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size

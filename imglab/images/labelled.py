@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from imglab.errors import InputError, Problem
+from imglab.reading import LeftOut
 from imglab.safe_text import is_text
 
 
@@ -33,27 +35,49 @@ class LabelledImages:
 class SourceImages:
     """All images of a source, before they are brought to one form and split.
 
-    test     images of the source's own test split; None if it has none
-    classes  names of the classes that the labels count; None if there are no classes
-    prompts  captions that the labels count; None if there are no captions
+    test      images of the source's own test split; None if it has none
+    classes   names of the classes that the labels count; None if there are no classes
+    prompts   captions that the labels count; None if there are no captions
+    paths     file of each image, the training images first; empty where they have none
+    left_out  what of the source was not read
+    notes     what a person should know of the reading, each a short phrase
     """
 
     train: LabelledImages
     test: LabelledImages | None
     classes: tuple[str, ...] | None
     prompts: tuple[str, ...] | None = None
+    paths: tuple[Path, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def class_names(names: Iterable[Any], where: str) -> tuple[str, ...]:
-    """Return the names of classes as text.
+    """Return the names of classes as text; of several names for one class, the first.
 
     Raises InputError, at the config's key `where`, for each name that UTF-8 cannot encode: the name
     of a folder may be such a name.
     """
-    texts = tuple(map(str, names))
+    several = list(names)
+    texts = tuple(_class_name(name) for name in several)
+    if len(set(texts)) < len(texts):  # of two classes, e.g. the two cranes of ImageNet
+        texts = tuple(map(_all_names, several))
 
     bad = [text for text in texts if not is_text(text)]
     if bad:
         what = "cannot be the name of a class: it is not UTF-8"
         raise InputError(Problem(where, f"{text!r} {what}", "rename it") for text in bad)
     return texts
+
+
+def _class_name(name: Any) -> str:
+    """Return a name as text; ImageNet and others give a tuple of synonyms."""
+    if isinstance(name, tuple | list) and name:
+        name = name[0]
+    return str(name)
+
+
+def _all_names(name: Any) -> str:
+    if isinstance(name, tuple | list):
+        return ", ".join(map(str, name))
+    return str(name)

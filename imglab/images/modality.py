@@ -38,6 +38,7 @@ from imglab.images.moments import PixelMoments, match_moments
 from imglab.images.pretrained_features import Clip
 from imglab.images.render import draw_grid, write_png
 from imglab.images.settings import ImageSettings
+from imglab.images.source_settings import DigitsSource, Mnist5kSource
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.measures import Measures
 from imglab.modality import Damage, Extractor, Judge, Modality, Spec, Split, WatermarkDetector
@@ -57,6 +58,8 @@ class ImageModality(Modality):
     def __init__(self, settings: ImageSettings, source: SourceImages | None = None) -> None:
         """Read the source that the settings name; `source` holds images that were read already."""
         self._real = load_real_images(settings, source)
+        if not isinstance(settings.source, DigitsSource | Mnist5kSource):  # which all know
+            self.data_line = self._real.summary.line()
         self._conditions = self._real.classes or self._real.prompts
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)

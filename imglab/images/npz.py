@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +15,21 @@ from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.images.arrays import channels_first
 from imglab.images.image_files import UNREADABLE
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
+from imglab.images.npz_arrays import (
+    FORMS,
+    NotImages,
+    as_columns,
+    as_images,
+    label_problems,
+    looks_like_images,
+)
 from imglab.images.source_settings import NpzSource
+from imglab.reading import LeftOut
+
+T = TypeVar("T")
 
 WHERE = "modality.source.path"
 IMAGES = ("train_images", "test_images")
-LABELS = ("train_labels", "test_labels")
 
 LARGEST_RATIO = 200
 """Unpacked size over file size that an archive may have: deflate shrinks empty images a
@@ -29,76 +39,179 @@ ALWAYS_ALLOWED = 1 << 28
 """Bytes to which any archive may unpack, whatever its ratio."""
 
 
+SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
+"""Words for the parts, the preferred one first."""
+
+PART_IMAGES = ("{}_images", "x_{}", "{}_x", "{}_data", "{}_imgs", "images_{}", "{}")
+PART_LABELS = ("{}_labels", "y_{}", "{}_y", "{}_targets", "labels_{}", "{}_label")
+"""Names of the arrays of a part, in any case."""
+
+ALL_IMAGES = ("images", "arr_0", "samples", "x", "data", "imgs", "image")
+ALL_LABELS = ("labels", "arr_1", "y", "targets", "label", "classes")
+"""Names of the arrays of an archive without parts, in any case."""
+
+
 def read_npz(source: NpzSource) -> SourceImages:
     """Read the arrays of an archive; InputError names every array that is missing or wrong."""
-    arrays, names = _open(source.path)
-
-    problems = list(_problems(source.path, arrays, names))
-    if not problems:
-        shapes = {arrays[name].shape[1:] for name in IMAGES}
-        if len(shapes) > 1:
-            problems.append(Problem(WHERE, "train_images and test_images differ in shape"))
-    if problems:
-        raise InputError(problems)
-
-    classes, labels = _classes(arrays)
-    sets = [
-        LabelledImages(channels_first(arrays[name]), of_set)
-        for name, of_set in zip(IMAGES, labels, strict=True)
-    ]
-    return SourceImages(sets[0], sets[1], classes)
+    path = source.path
+    names = _names(path)
+    chosen = _choose(path, names)
+    arrays = _load(path, [name for pair in chosen.values() for name in pair if name])
+    return _source(path, chosen, arrays, names)
 
 
 def read_any_npz(path: str) -> SourceImages:
-    """Read an archive whose one array of images may have any name, e.g. `arr_0` or `samples`.
+    """Read an archive whose one array of images may have any name; others are read by `read_npz`.
 
-    A further array with a number or a word for each image holds the labels. An archive of
-    `train_images` and `test_images` is read as `read_npz` reads it.
+    A further array with a number or a word for each image holds the labels.
     """
-    arrays, names = _open(path, wanted=None)
-    if set(IMAGES) & set(names):
+    names = _names(path)
+    if _parts(names) or set(IMAGES) & set(names) or {"mu", "sigma"} <= set(names):
         return read_npz(NpzSource(path=path))
 
-    of_images = [name for name in names if _is_image_array(arrays[name])]
+    arrays = _load(path, names)
+    of_images = [name for name in names if looks_like_images(arrays[name])]
     if len(of_images) != 1:
         forms = [f"{name}: {array.dtype} {list(array.shape)}" for name, array in arrays.items()]
-        what = f"has {len(of_images)} arrays of images (uint8 [N, H, W] or [N, H, W, 1 or 3])"
+        what = f"has {len(of_images)} arrays of images ({FORMS})"
         remedy = "store one of them; scale floats to 0..255 and put the channels last"
         raise InputError(Problem(WHERE, f"{path!r} {what}: {', '.join(forms)}", remedy))
 
-    images = arrays[of_images[0]]
-    labels = [
-        array for name, array in arrays.items() if name not in of_images and array.ndim in (1, 2)
+    count = len(arrays[of_images[0]])
+    labels = [name for name in names if name not in of_images and arrays[name].ndim in (1, 2)]
+    of_labels = ""
+    if len(labels) == 1 and not next(label_problems("", count, arrays[labels[0]]), ""):
+        of_labels = labels[0]
+    return _source(path, {"train": (of_images[0], of_labels)}, arrays, names)
+
+
+def _choose(path: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the arrays of images and of labels of each part; InputError where there are none."""
+    parts = _parts(names)
+    if len(parts) == 2:
+        return parts
+    if {"mu", "sigma"} <= set(names):
+        what = f"{path!r} holds statistics of images (mu, sigma), not the images"
+        raise InputError(Problem(WHERE, what, "give an archive of images"))
+
+    # Without parts there is one array of images, which is then split at random.
+    images = _named(names, ALL_IMAGES)
+    if images and not parts:
+        return {"train": (images, _named(names, ALL_LABELS))}
+
+    # What is damaged, or pickled, is a better reason than what is missing.
+    _load(path, [name for name, _ in parts.values()])
+    problems = []
+    for part, wanted in zip(SPLITS, IMAGES, strict=True):
+        if part not in parts:
+            what = f"{path!r} has no array {wanted!r}"
+            problems.append(Problem(WHERE, what, nearest(wanted, names)))
+    raise InputError(problems)
+
+
+def _parts(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the arrays of images and of labels ("" if none) of the parts that names mean."""
+    parts = {}
+    for part, words in SPLITS.items():
+        for word in words:
+            images = _named(names, [form.format(word) for form in PART_IMAGES])
+            if images:
+                labels = _named(names, [form.format(word) for form in PART_LABELS])
+                parts[part] = (images, labels)
+                break
+    return parts
+
+
+def _named(names: Sequence[str], wanted: Sequence[str]) -> str:
+    """Return the first wanted name that there is, in any case; "" if there is none."""
+    lower = {name.lower(): name for name in reversed(names)}
+    return next((lower[each] for each in wanted if each in lower), "")
+
+
+def _source(
+    path: str,
+    chosen: Mapping[str, tuple[str, str]],
+    arrays: Mapping[str, Any],
+    names: Sequence[str],
+) -> SourceImages:
+    """Make images and labels of the chosen arrays; InputError names every one that is wrong."""
+    problems = []
+    images: dict[str, Any] = {}
+    notes: list[str] = []
+    try:
+        images, notes = as_images({name: arrays[name] for name, _ in chosen.values()})
+    except NotImages as error:
+        problems.append(Problem(WHERE, str(error)))
+    for name, labels in chosen.values():
+        if labels and arrays[name].ndim:
+            texts = label_problems(name, len(arrays[name]), arrays[labels])
+            problems += [Problem(WHERE, text) for text in texts]
+    if not problems and len({image.shape[1:] for image in images.values()}) > 1:
+        problems.append(Problem(WHERE, f"{' and '.join(images)} differ in shape"))
+    if problems:
+        raise InputError(problems)
+
+    classes, numbers = _labels([arrays.get(labels) for _, labels in chosen.values()])
+    sets = [
+        LabelledImages(channels_first(image), of_part)
+        for image, of_part in zip(images.values(), numbers, strict=True)
     ]
-    if len(labels) != 1 or next(_label_problems("images", len(images), labels[0]), None):
-        return SourceImages(LabelledImages(channels_first(images), None), None, None)
-    classes, numbers = _numbered(labels)
-    return SourceImages(LabelledImages(channels_first(images), numbers[0]), None, classes)
+    test = None
+    if len(sets) == 2:
+        test = sets[1]
+    left_out = _unused(path, names, {name for pair in chosen.values() for name in pair})
+    return SourceImages(sets[0], test, classes, left_out=left_out, notes=tuple(notes))
 
 
-def _open(
-    name: str, wanted: Sequence[str] | None = (*IMAGES, *LABELS)
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the wanted arrays, by name, and the names of all arrays; None: all are wanted."""
+def _labels(
+    columns: Sequence[Any | None],
+) -> tuple[tuple[str, ...] | None, Sequence[Tensor | None]]:
+    """Return the classes and the labels of each part; none unless all parts have labels."""
+    if any(column is None for column in columns):
+        return None, [None] * len(columns)
+    return _numbered(as_columns(columns))
+
+
+def _unused(path: str, names: Sequence[str], used: set[str]) -> tuple[LeftOut, ...]:
+    """Return the arrays that are not read."""
+    others = [name for name in names if name not in used]
+    if not others:
+        return ()
+    return (LeftOut("arrays", ", ".join(others), tuple(Path(path, name) for name in others)),)
+
+
+def _names(name: str) -> list[str]:
+    """Return the names of all arrays; InputError for what is not an archive of arrays."""
+    return _read(name, lambda archive: list(archive.files))
+
+
+def _load(name: str, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return arrays by name."""
+
+    def load(archive: Any) -> dict[str, Any]:
+        arrays = {key: archive[key] for key in wanted}
+        for key, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"its member {key!r} is not an array")
+        return arrays
+
+    return _read(name, load)
+
+
+def _read(name: str, step: Callable[[Any], T]) -> T:
+    """Return what a step reads of an archive."""
     path = Path(name)
     if not path.is_file():
-        raise InputError(
-            Problem(WHERE, f"there is no file {name!r}", "give the path of an .npz file")
-        )
+        what = f"there is no file {name!r}"
+        raise InputError(Problem(WHERE, what, "give the path of an .npz file"))
 
     try:
         _check_unpacked_size(path)
         with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-            keys = names if wanted is None else [key for key in wanted if key in names]
-            arrays = {key: archive[key] for key in keys}
-        for key, array in arrays.items():
-            if not isinstance(array, np.ndarray):
-                raise ValueError(f"its member {key!r} is not an array")
+            return step(archive)
     except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: a member is encrypted
         what = f"{name!r} is not a readable .npz: {first_line(error)}"
         raise InputError(Problem(WHERE, what, "write it again with numpy.savez")) from error
-    return arrays, names
 
 
 def _check_unpacked_size(path: Path) -> None:
@@ -114,59 +227,8 @@ def _check_unpacked_size(path: Path) -> None:
         )
 
 
-def _problems(path: str, arrays: Mapping[str, Any], names: list[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the images and with the labels of each part."""
-    for images_name, labels_name in zip(IMAGES, LABELS, strict=True):
-        images = arrays.get(images_name)
-        if images is None:
-            what = f"{path!r} has no array {images_name!r}"
-            yield Problem(WHERE, what, nearest(images_name, names))
-            continue
-
-        if not _is_image_array(images):
-            form = f"{images.dtype} {list(images.shape)}"
-            what = f"{images_name} must be uint8 [N, H, W] or [N, H, W, 1 or 3], not {form}"
-            yield Problem(WHERE, what)
-            continue
-
-        labels = arrays.get(labels_name)
-        if labels is not None:
-            yield from _label_problems(images_name, len(images), labels)
-
-
-def _is_image_array(images: Any) -> bool:
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        return False
-    if images.ndim == 4 and images.shape[-1] not in (1, 3):
-        return False
-    return 0 not in images.shape[1:]
-
-
-def _label_problems(name: str, count: int, labels: Any) -> Iterator[Problem]:
-    if labels.shape not in ((count,), (count, 1)):
-        what = f"{name} has {count} images but labels of shape {list(labels.shape)}"
-        yield Problem(WHERE, what)
-    elif labels.dtype.kind not in "biufSU":
-        yield Problem(WHERE, f"labels of {name} must be numbers or words, not {labels.dtype}")
-    elif labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        yield Problem(WHERE, f"labels of {name} are not all finite")
-
-
-def _classes(arrays: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, list[Tensor | None]]:
-    """Return the names of the classes, and the labels int64 [N] of the training and test images.
-
-    There are no classes unless both parts have labels.
-    """
-    columns = [arrays[name].reshape(-1) for name in LABELS if name in arrays]
-    if len(columns) < len(LABELS):
-        return None, [None, None]
-    classes, labels = _numbered(columns)
-    return classes, [*labels]
-
-
 def _numbered(columns: Sequence[Any]) -> tuple[tuple[str, ...], list[Tensor]]:
     """Return the names of the classes, and the number of the class for each label, int64 [N]."""
-    columns = [column.reshape(-1) for column in columns]
     try:
         values: Any = np.unique(np.concatenate(columns))
         names = class_names(values.tolist(), WHERE)

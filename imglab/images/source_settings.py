@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from imglab.config.section import PathName, Section, choice
+from imglab.config.section import PathName, Section, choice, newer_key
 
 
 class DigitsSource(Section):
@@ -45,35 +45,48 @@ class TorchvisionSource(Section):
 class FolderSource(Section):
     """A folder of image files, in which each subfolder is a class.
 
-    The folder either has the subfolders `train/` and `test/`, which hold the classes, or it holds
-    all images, which are then split at random (`split_seed`).
+    The folder either has subfolders named after splits, which hold the classes, or it holds all
+    images, which are then split at random (`split_seed`). A few images beside the class folders are
+    left out. `imglab inspect` says how a folder is read.
     """
 
     kind: Literal["folder"] = "folder"
     path: PathName
     """Path of the folder."""
+    splits: Literal["auto", "none"] = newer_key("auto")
+    """`auto`: subfolders that are named after splits (`train`, `val`, `test` and the like, in any
+    case) are splits; `none`: they are subfolders like all others."""
+    tolerate: Annotated[int, Field(ge=0, le=10**9)] = newer_key(0)
+    """How many images may be broken, and are then left out."""
 
 
 class CaptionedFolderSource(Section):
     """A folder of image files with captions, which are the prompts of models that read text.
 
-    The captions are in the file `metadata.jsonl`, in the form that `datasets` uses: a line
-    `{"file_name": .., "text": ..}` for each image. The folder may have the subfolders `train/` and
-    `test/`, each with a file of its own.
+    The captions are in `metadata.jsonl` or `metadata.csv`, in the form that `datasets` uses: a row
+    with `file_name` and `text` for each image; or in a text file beside each image, of the same
+    name. A folder with subfolders for splits has such a file in each, or one for all.
     """
 
     kind: Literal["captioned_folder"] = "captioned_folder"
     path: PathName
     """Path of the folder."""
     caption: Annotated[str, Field(min_length=1)] = "text"
-    """Key of the caption in each line of `metadata.jsonl`."""
+    """Key of the caption in each row. Of a list of captions the first one is used."""
+    splits: Literal["auto", "none"] = newer_key("auto")
+    """`auto`: subfolders that are named after splits (`train`, `val`, `test` and the like, in any
+    case) are splits; `none`: they are subfolders like all others."""
+    tolerate: Annotated[int, Field(ge=0, le=10**9)] = newer_key(0)
+    """How many images may be broken or lack their caption, and are then left out."""
 
 
 class NpzSource(Section):
-    """A NumPy archive with the arrays `train_images` and `test_images`.
+    """A NumPy archive with the arrays `train_images` and `test_images`, or with `images` alone.
 
-    The images are uint8 [N, H, W] or [N, H, W, C] with one or three channels. The arrays
-    `train_labels` and `test_labels` are optional: numbers or words, one for each image.
+    The images are uint8 [N, H, W] or [N, H, W, C] with one or three channels, which may also stand
+    first, or floats in [0, 1] or [-1, 1]. The arrays `train_labels` and `test_labels` (`labels`)
+    are optional: numbers or words, one for each image, or one-hot rows. The names of MedMNIST,
+    Keras (`x_train`) and guided diffusion (`arr_0`) are known too.
     """
 
     kind: Literal["npz"] = "npz"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,17 @@ def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImage
     train = _images(train_set, size)
     test = _images(test_set, size)
     assert train.labels is not None
+    assert test.labels is not None
 
+    numbers = torch.cat([train.labels, test.labels]).unique()
     names = getattr(train_set, "classes", None)
     if not names:
-        names = sorted(map(int, train.labels.unique().tolist()))
+        names = numbers.tolist()
+        train = replace(train, labels=torch.searchsorted(numbers, train.labels))
+        test = replace(test, labels=torch.searchsorted(numbers, test.labels))
+    elif int(numbers.min()) < 0 or int(numbers.max()) >= len(names):
+        what = f"{source.name} names {len(names)} classes but has the label {int(numbers.max())}"
+        raise InputError(Problem("modality.source.name", what, "use another source"))
     return SourceImages(train, test, class_names(names, "modality.source.name"))
 
 
@@ -70,17 +78,31 @@ def _open(source: TorchvisionSource) -> list[Any]:
     except UNOPENED as error:
         what = f"{source.name} could not be opened: {first_line(error)}"
         remedy = f"put the files under {source.root!r}, or set download: true if there is a network"
+        missing = {"split"} & set(parameters) - set(options) - set(splits[0])
+        if isinstance(error, TypeError) and missing:
+            remedy = f"set modality.source.options, e.g. {{{missing.pop()}: ...}}"
         raise InputError(Problem("modality.source.root", what, remedy)) from error
 
 
 def _parameters(name: str) -> Mapping[str, Any]:
-    """Return the parameters of a dataset class; none where torchvision has no such class."""
+    """Return the parameters of a dataset class; none where torchvision has no such class.
+
+    A class that passes further keywords on has those of its base classes, too: so has EMNIST, whose
+    `split` is not the part for training, the parameter `train`.
+    """
     from torchvision import datasets
 
     dataset = getattr(datasets, name, None)
     if not inspect.isclass(dataset):
         return {}
-    return inspect.signature(dataset).parameters
+
+    parameters: dict[str, Any] = {}
+    for each in inspect.getmro(dataset):
+        signature = inspect.signature(each.__init__).parameters
+        parameters = {**signature, **parameters}
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in signature.values()):
+            break
+    return parameters
 
 
 def _images(dataset: Any, size: int | None) -> LabelledImages:

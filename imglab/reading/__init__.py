@@ -1,7 +1,8 @@
-"""People's folders: which files are meant, their splits, what was left out.
+"""People's folders: which files are meant, as what, and what was left out.
 
-Images, captions and texts are listed here, and nowhere else: `list_tree` passes over what systems
-leave behind, `read_layout` finds splits and classes, and `Summary` says what was found.
+It is read without torch. Images, captions and texts are listed here, and nowhere else: `list_tree`
+passes over what systems leave behind, `read_layout` finds splits and classes, and `Summary` says
+what was found.
 """
 
 from imglab.reading.layout import read_layout

@@ -180,7 +180,8 @@ class _Reader:
             role: {path: name for name in of_class for path in of_class[name][role].files()}
             for role in ("train", chosen)
         }
-        parts = Parts(_of_classes("train", files["train"]), _of_classes(chosen, files[chosen]))
+        train, test = (_of_classes(role, base, files[role]) for role in ("train", chosen))
+        parts = Parts(train, test)
         parts.notes.append("each class folder holds its own splits")
         rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
         parts.leave_out("in other splits", rest)
@@ -214,12 +215,12 @@ class _Reader:
         is_flat = not folder.folders or len(direct) >= len(files) - len(direct)
         has_one = len(folder.folders) == 1 and bool(direct) and not has_classes
         if not self._classes or is_flat or has_one:
-            return Part(name, tuple(files), None), []
+            return Part(name, folder.path, tuple(files), None), []
 
         members = [path for path in files if path.parent != folder.path]
         depth = len(folder.path.parts)
         labels = tuple(path.parts[depth] for path in members)
-        return Part(name, tuple(members), labels), direct
+        return Part(name, folder.path, tuple(members), labels), direct
 
     def _role(self, name: str) -> Role | None:
         if self._splits == "none":
@@ -227,9 +228,9 @@ class _Reader:
         return split_role(name)
 
 
-def _of_classes(name: str, labels: Mapping[Path, str]) -> Part:
+def _of_classes(name: str, base: Folder, labels: Mapping[Path, str]) -> Part:
     files = sorted(labels)
-    return Part(name, tuple(files), tuple(labels[path] for path in files))
+    return Part(name, base.path, tuple(files), tuple(labels[path] for path in files))
 
 
 def _unwrapped_parts(folders: Mapping[Role, Folder]) -> dict[Role, Folder]:

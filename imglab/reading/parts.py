@@ -15,11 +15,13 @@ class Part:
     """The files of a split, or of the whole folder.
 
     name    of the folder that holds them
+    folder  that holds the class folders, if there are any
     files   sorted by path
     labels  name of the class folder of each file; None: the files are in no class folders
     """
 
     name: str
+    folder: Path
     files: tuple[Path, ...]
     labels: tuple[str, ...] | None
 

@@ -51,6 +51,7 @@ class Summary:
     total     samples that were read
     noun      what they are, in the plural, e.g. `images`
     counts    samples of each class; None: there are no classes
+    unsorted  what is said where there are no classes
     split     samples of each part, e.g. {"train": 16, "test": 4}
     left_out  what was not read
     notes     what else a person should know, each a short phrase
@@ -62,10 +63,13 @@ class Summary:
     split: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    unsorted: str = ""
 
     def line(self) -> str:
         """Return one line: `20 images: cat 10, dog 10; train 16, test 4; left out: 3 .avif`."""
-        parts = [_counts(self.counts)]
+        parts = [self.unsorted]
+        if self.counts is not None:
+            parts = [_counts(self.counts)]
         parts.append(", ".join(f"{name} {count:,}" for name, count in self.split.items()))
         if self.left_out:
             parts.append(f"left out: {', '.join(map(str, self.left_out))}")
@@ -94,9 +98,7 @@ class Summary:
         }
 
 
-def _counts(counts: Mapping[str, int] | None) -> str:
-    if counts is None:
-        return "no classes"
+def _counts(counts: Mapping[str, int]) -> str:
     named = [f"{name} {count:,}" for name, count in list(counts.items())[:MOST_CLASSES]]
     text = ", ".join(named)
     if len(counts) > MOST_CLASSES:

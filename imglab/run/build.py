@@ -81,13 +81,15 @@ def build(config: RunConfig, where: str) -> Experiment:
     return experiment
 
 
-def check(config: RunConfig, where: str) -> list[str]:
+def check(config: RunConfig, where: str, lines: dict[str, None] | None = None) -> list[str]:
     """Check a config's data without importing what it names of other packages.
 
-    Return what stays unchecked.
+    Return what stays unchecked; `lines` gets what there is to say of the data.
     """
     foreign = plug_ins(config)
-    _build(config, where, foreign)
+    experiment = _build(config, where, foreign)
+    if experiment is not None and lines is not None:
+        lines[experiment.modality.data_line] = None
 
     unchecked = [f"{key} ({kind})" for key, kind in foreign.items()]
     if _has_foreign_data(foreign):
@@ -95,13 +97,15 @@ def check(config: RunConfig, where: str) -> list[str]:
     return unchecked
 
 
-def check_each(configs: Mapping[str, RunConfig], where: str, key: str) -> list[str]:
+def check_each(
+    configs: Mapping[str, RunConfig], where: str, key: str, lines: dict[str, None] | None = None
+) -> list[str]:
     """Check every chain, or arm, that a config holds under `key`, as `check` does."""
     problems = SharedProblems(where, key, len(configs))
     unchecked: list[str] = []
     for name, config in configs.items():
         place = f"{where}: {key}.{name}"
-        keys = problems.run(f"{key}.{name}", place, partial(check, config, place))
+        keys = problems.run(f"{key}.{name}", place, partial(check, config, place, lines))
         unchecked += (f"{key}.{name}.{inner}" for inner in keys or ())
 
     problems.finish()

@@ -115,6 +115,8 @@ class Run(HasView):
         origin = _describe_origin(config, environment)
         with distributed.main_first():
             store.begin(config=config_hash(config), environment=environment, origin=origin)
+            if experiment.modality.data_line:
+                store.log(event="data", text=experiment.modality.data_line)
 
     def _prepare(self, store: DiskStore) -> None:
         """Fill shared/ with what all generations use, such as the extractor's weights."""

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imglab.images import image_files
+from imglab.images import image_formats
 from tests.hostile.files import encoded, load_images, refused
 from tests.hostile.fuzzing import STRANGE, Tally, spoiled, written
 
 
-def from_folder(path, **keys):
-    return load_images(
-        source={"kind": "folder", "path": str(path)}, **{"size": 8, "colour": "rgb", **keys}
-    )
+def from_folder(path, tolerate=0, **keys):
+    source = {"kind": "folder", "path": str(path), "tolerate": tolerate}
+    return load_images(source=source, **{"size": 8, "colour": "rgb", **keys})
 
 
 def picture(mode="RGB", size=(9, 8)):
@@ -66,10 +65,7 @@ class TestImages:
     @pytest.mark.parametrize("name", PICTURES)
     def test_whole_ones_open_whatever_their_name_says(self, name, folder):
         (folder / "named-otherwise.png").write_bytes(PICTURES[name])
-        if name == "deep.png":
-            assert "not 8 bits" in refused(lambda: from_folder(folder))
-        else:
-            assert from_folder(folder, n_test=1).train.images.shape == (3, 3, 8, 8)
+        assert from_folder(folder, n_test=1).train.images.shape == (3, 3, 8, 8)
 
     @pytest.mark.parametrize("mode", ["1", "L"])
     def test_bombs(self, mode, folder):
@@ -102,9 +98,10 @@ class TestImages:
         (folder / "itself.png").symlink_to(folder / "itself.png")
         (folder / "folder.png").mkdir()
         message = refused(lambda: from_folder(folder))
-        for name in ("pipe", "zero", "text", "gone", "itself", "folder"):
-            assert f"{name}.png: cannot be read as an image" in message
+        assert "4 files: each cannot be read as an image: it is not a regular file" in message
+        assert "text.png: cannot be read as an image" in message
         assert "root:" not in message
+        assert len(from_folder(folder, tolerate=5, n_test=1).train) == 2
 
     def test_a_loop_of_folders_ends(self, folder):
         (folder / "again").symlink_to(folder, target_is_directory=True)
@@ -174,4 +171,4 @@ class TestImages:
 
 
 def test_formats_that_run_programs_are_not_tried():
-    assert not {"EPS", "PDF", "WMF", "FPX", "MPEG"} & set(image_files.FORMATS)
+    assert not {"EPS", "PDF", "WMF", "FPX", "MPEG"} & set(image_formats.FORMATS)

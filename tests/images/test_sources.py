@@ -157,12 +157,18 @@ class TestFolder:
         for name in ("a", "b", "c"):
             Image.new("1", (5, 6), 1).save(folder / "cat" / f"{name}.png")
         assert load(**one).train.images.shape == (2, 1, 6, 5)
-        Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000).save(
-            folder / "cat" / "deep.png"
-        )
-        assert "deep.png: cannot be read as an image: it has I;16 pixels, not 8 bits" in refused(
-            **one
-        )
+        deep = folder / "cat" / "deep.png"
+        Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000).save(deep)
+        real = load(**one, split_seed=1)
+        assert "1 scaled from 16 bits to 8" in real.summary.notes
+        whole = torch.cat([real.train.images, real.test.images])
+        assert whole.max() == 255
+        assert (whole == 58_000 >> 8).sum() == 1
+        for path in (folder / "cat").iterdir():
+            Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5)).save(path)
+        assert "scaled to 8 bits they would be black (scale them first" in refused(**one)
+        Image.fromarray(np.zeros((6, 5), np.float32)).save(folder / "cat" / "float.tif")
+        assert "has floating-point pixels; convert it first" in refused(**one)
 
     def test_train_and_test_of_different_shape(self, folder, tmp_path):
         (tmp_path / "both" / "train").mkdir(parents=True)

@@ -264,7 +264,7 @@ class TestWrongInput:
         (tmp_path / "empty").mkdir()
         (tmp_path / "notes.txt").write_text("\n\n".join(texts(40, 0)))
         (tmp_path / "odd.csv").write_text("a,b")
-        np.savez(tmp_path / "floats.npz", samples=images(24, 1) / 255)
+        np.savez(tmp_path / "floats.npz", samples=images(24, 1) / 100)
         lines(tmp_path / "rows.jsonl", [{"txt": "a b"}])
         (tmp_path / "torn.jsonl").write_text('{"text": "a"}\n{"text"')
         save(tmp_path / "broken", images(24, 1))
@@ -292,7 +292,10 @@ class TestWrongInput:
             (["real", "notes.txt"], "holds text, and REAL holds images"),
             (["real", "grey"], "--colour grey, or --colour rgb"),
             (["real", "large"], "12 x 12 rgb, those of REAL 6 x 6 rgb (resize or convert both: "),
-            (["real", "floats.npz"], "samples: float64 [24, 6, 6, 3]"),
+            (
+                ["real", "floats.npz"],
+                "samples must be uint8, or floats that fill [0, 1] or [-1, 1]; not float64",
+            ),
             (["real", "broken"], "broken/003.png: cannot be read as an image"),
             (["real", "made", "--samples", "30"], "SYNTHETIC has 24 (at most 24)"),
             (["real", "made", "--extractor", "pixel"], "did you mean 'pixels'?"),

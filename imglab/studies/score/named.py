@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
-from imglab.images.image_files import IMAGE_SUFFIXES
+from imglab.images.image_formats import IMAGE_SUFFIXES
 
 Role = Literal["REAL", "SYNTHETIC"]
 Kind = Literal[

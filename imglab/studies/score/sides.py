@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from imglab.errors import InputError, Problem, first_line
 from imglab.images.arrays import stack_images
 from imglab.images.data import in_one_form
 from imglab.images.folders import read_folder
-from imglab.images.image_files import list_images
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.modality import ImageModality
 from imglab.images.npz import read_any_npz
@@ -86,17 +85,13 @@ def read_side(named: Named, options: Options) -> Side:
 def _of_folder(named: Named, options: Options) -> Side:
     images = _in_form(read_folder(FolderSource(path=str(named.path)), options.size), options)
 
-    # Of a folder with train/ and test/, only these two are read.
+    # What lies beside the parts or the classes is not read.
     assert named.path is not None
-    parts = [named.path]
-    if images.test is not None:
-        parts = [named.path / "train", named.path / "test"]
-    paths = [path for part in parts for path in list_images(part)]
     notes = named.notes()
-    outside = len(set(named.paths) - set(paths))
+    outside = len(set(named.paths) - set(images.paths))
     if outside:
-        notes.append(f"{named.text}: {outside:,} images beside train/ and test/ left out")
-    files = tuple(str(path.relative_to(named.path)) for path in paths)
+        notes.append(f"{named.text}: {outside:,} images beside those that are scored left out")
+    files = tuple(str(path.relative_to(named.path)) for path in images.paths)
     return Side(named, images=images, files=files, notes=notes)
 
 
@@ -108,7 +103,7 @@ def _in_form(images: SourceImages, options: Options) -> SourceImages:
     test = images.test
     if test is not None:
         test = in_one_form(test, settings)
-    return SourceImages(in_one_form(images.train, settings), test, images.classes)
+    return replace(images, train=in_one_form(images.train, settings), test=test)
 
 
 def _of_text_files(named: Named) -> Side:

@@ -1,0 +1,183 @@
+"""Many image files: read within one budget, and the broken ones named, or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from imglab.errors import InputError, Problem, first_line
+from imglab.images.arrays import DEEP_MODES, image_array
+from imglab.images.image_files import LARGEST_RATIO, UNREADABLE, opened, unpacked_bytes
+from imglab.images.image_formats import formats_of
+from imglab.reading import Failure, LeftOut, as_problems
+
+ALWAYS_ALLOWED = 1 << 28
+"""Bytes to which the images of a source may unpack, whatever their ratio (`LARGEST_RATIO`)."""
+
+TWELVE_BITS = 1 << 12
+HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Images that were read.
+
+    arrays    uint8 [H, W] or [H, W, 3] (`arrays.image_array`)
+    is_read   of each path, whether it was read
+    left_out  broken files, where some may be left out
+    notes     what a person should know of the reading, each a short phrase
+    """
+
+    arrays: list[Any]
+    is_read: list[bool]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _TooMuch(Exception):
+    """The images would unpack to more than their files can mean."""
+
+
+@dataclass
+class _Reader:
+    """Reads images one by one, and counts what is unusual about them.
+
+    allowed   bytes to which the images may unpack
+    unpacked  bytes to which they have, in memory: as arrays, and empty ones while they are decoded
+    deepest   largest pixel of the images with 16 bits
+    """
+
+    size: int | None
+    allowed: int
+    unpacked: int = 0
+    turned: int = 0
+    animated: int = 0
+    deep: int = 0
+    deepest: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    unread: list[Failure] = field(default_factory=list)
+
+    def try_to_read(self, path: Path) -> Any | None:
+        """Return the image in a file; None, and one failure more, if there is none.
+
+        A file that the system does not let us read is not broken.
+        """
+        try:
+            return self._read(path)
+        except UnidentifiedImageError:
+            self.failures.append(Failure(path, f"cannot be read as an image: {_kind(path)}"))
+        except MemoryError:
+            self.unread.append(Failure(path, "cannot be read: it does not fit into memory"))
+        except UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                self.unread.append(Failure(path, f"cannot be read: {error.strerror}"))
+            else:
+                what = f"cannot be read as an image: {first_line(error)}"
+                self.failures.append(Failure(path, what))
+        return None
+
+    def _read(self, path: Path) -> Any:
+        if not path.is_file():  # reading a pipe or a device would never end
+            raise ValueError("it is not a regular file")
+
+        with opened(path, self.size, formats_of(path)) as picture:
+            image = picture.image
+            self._count_bytes(image, path)
+            deep = image.mode in DEEP_MODES
+            if deep:
+                self.deepest = max(self.deepest, int(np.asarray(image).max()))
+            array = image_array(image, self.size)
+
+            # Only what was read is counted.
+            self.deep += deep
+            self.turned += picture.is_turned
+            self.animated += picture.is_animated()
+        return array
+
+    def _count_bytes(self, image: Image.Image, path: Path) -> None:
+        """Count an image against what is allowed, before it is decoded."""
+        unpacked = unpacked_bytes(image)
+        if self.size is None or unpacked > LARGEST_RATIO * path.stat().st_size:
+            self.unpacked += unpacked
+        if self.unpacked > self.allowed:
+            raise _TooMuch
+
+    def notes(self) -> Iterator[str]:
+        """Yield what a person should know of the images that were read."""
+        if self.turned:
+            yield f"{self.turned:,} turned upright as their EXIF says"
+        if self.animated:
+            yield f"{self.animated:,} animated, of which the first frame is read"
+        if self.deep:
+            yield f"{self.deep:,} scaled from 16 bits to 8"
+
+
+def open_images(
+    paths: Sequence[Path],
+    size: int | None,
+    *,
+    tolerate: int = 0,
+    where: str = "modality.source.path",
+) -> Opened:
+    """Read images.
+
+    size      side to which the largest centred square is resized; None: keep the images' own size
+    tolerate  how many files may be broken, which are then left out
+    where     the config's key that names the files
+
+    Raises InputError that names the files that cannot be read, the same error of many only once.
+    """
+    packed = sum(path.stat().st_size for path in paths if path.is_file())
+    reader = _Reader(size, max(ALWAYS_ALLOWED, LARGEST_RATIO * packed))
+    arrays = []
+    try:
+        for path in paths:
+            arrays.append(reader.try_to_read(path))
+    except _TooMuch as error:
+        what = f"files of {packed:,} bytes would unpack to more than {reader.allowed:,}"
+        remedy = "remove empty pictures, or give fewer of them"
+        raise InputError(Problem(where, what, remedy)) from error
+
+    _check(reader, tolerate, where)
+    left_out: tuple[LeftOut, ...] = ()
+    if reader.failures:
+        broken = tuple(failure.path for failure in reader.failures)
+        left_out = (LeftOut("broken", ", ".join(path.name for path in broken[:3]), broken),)
+    is_read = [array is not None for array in arrays]
+    return Opened(
+        [array for array in arrays if array is not None], is_read, left_out, tuple(reader.notes())
+    )
+
+
+def _check(reader: _Reader, tolerate: int, where: str) -> None:
+    """Raise InputError for files that cannot be read, and for depths that would come out black."""
+    problems = as_problems(reader.unread, where, "check its permissions and the disk")
+    if len(reader.failures) > tolerate:
+        remedy = "remove or replace it, or set modality.source.tolerate to leave some out"
+        problems += as_problems(reader.failures, where, remedy)
+
+    if reader.deep and 0 < reader.deepest < TWELVE_BITS:
+        what = (
+            f"no pixel of the {reader.deep:,} images of 16 bits is above {reader.deepest}: "
+            "scaled to 8 bits they would be black"
+        )
+        remedy = "scale them first, e.g. magick mogrify -evaluate multiply 16 *.png"
+        problems.append(Problem(where, what, remedy))
+    if problems:
+        raise InputError(problems)
+
+
+def _kind(path: Path) -> str:
+    """Say what a file is whose format is not read."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        return "it is empty"
+    if start[4:12] in HEIC:
+        return "it is HEIC, which has no reader; convert it, e.g. magick mogrify -format jpg *.heic"
+    return "it is in no format that is read, or damaged"
