@@ -12,6 +12,7 @@ from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.get import get
+from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.errors import InputError, Problem, Stopped
 
@@ -48,6 +49,11 @@ def main() -> None:
     """
     open_stdio()
     seal_off()
+    stray = distributed.forget_stray()
+    if stray:
+        print(f"note: {stray}", file=sys.stderr)
+    sys.argv[1:] = map(in_home, sys.argv[1:])
+
     try:
         _check_launcher()
         app()
