@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+
 JOINERS = "\u200c\u200d"
 """Invisible parts of words (Persian, Hindi) and of composed emoji: neither moves a cursor."""
+
+LOCAL_PATH = re.compile(
+    r"(?<![\w.:/\\~-])(?:~\w*|[A-Za-z]:)?(?:[/\\][^\s/\\'\",;:)\]}]+){2,}[/\\]?"
+)
+"""An absolute path of two names or more within other text."""
+
+
+def without_local_paths(text: str) -> str:
+    """Shorten absolute paths in what is published to their last name: `.../data`.
+
+    The others name a user's home, and the machines of an institution.
+    """
+    if is_local_path(text.strip()) and "\n" not in text.strip():
+        return _last_name(text.strip())
+    return LOCAL_PATH.sub(lambda match: _last_name(match[0]), text)
+
+
+def is_local_path(text: str) -> bool:
+    """Say whether a text is an absolute path, of this system or of Windows, or one in a home."""
+    starts = text.startswith(("~", "/")) and "/" in text[1:]
+    return starts or bool(PureWindowsPath(text).drive)
+
+
+def _last_name(path: str) -> str:
+    name = PurePosixPath(path.replace("\\", "/")).name
+    return f".../{name}"
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
+from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.errors import InputError, Problem, Stopped
 
@@ -50,6 +51,11 @@ def main() -> None:
     open_stdio()
     seal_off()
     sleep_between_tasks()
+    stray = distributed.forget_stray()
+    if stray:
+        print(f"note: {stray}", file=sys.stderr)
+    sys.argv[1:] = map(in_home, sys.argv[1:])
+
     try:
         _check_launcher()
         app()

@@ -15,7 +15,7 @@ from imglab.cli.imports import importing
 from imglab.cli.options import AsJson, Changes, ConfigPath, Runs
 from imglab.cli.run import announce_imports
 from imglab.errors import InputError, ProblemCollector
-from imglab.safe_text import printable
+from imglab.safe_text import one_line, printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
@@ -213,11 +213,11 @@ def list_kinds() -> None:
         plug_ins = kinds.installed(f"imglab.{title}")
         added = {name: f"from {value}" for name, value in plug_ins.items()}
         for kind, text in {**descriptions, **added}.items():
-            typer.echo(f"  {kind:22} {text}")
+            typer.echo(f"  {one_line(kind):22} {one_line(text)}")
 
     typer.echo("configs:")
     for path, text in _configs():
-        typer.echo(f"  {path!s:34} {text}")
+        typer.echo(f"  {one_line(str(path)):34} {one_line(text)}")
 
 
 def _shipped() -> Mapping[str, Mapping[str, str]]:

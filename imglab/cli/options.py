@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from imglab.config.section import expand_home
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")
@@ -37,3 +40,12 @@ Runs = Annotated[
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")]
+
+
+def in_home(argument: str) -> str:
+    """Return an argument with the user's home for `~`, which shells leave alone after `=`."""
+    option = re.match(r"--[\w-]+=", argument)
+    start = 0
+    if option:
+        start = option.end()
+    return argument[:start] + expand_home(argument[start:])

@@ -50,7 +50,9 @@ class RunConsole:
     def __init__(self, run: Run) -> None:
         """Show the events of this run."""
         self._run = run
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(
+            file=getattr(sys.stdout, "raw", None), highlight=False, soft_wrap=True
+        )
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),

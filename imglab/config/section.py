@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -22,7 +24,16 @@ MOST_NUMBERS = 2 * 10**8
 """How many numbers of real data may be drawn at once; all of them are in memory."""
 
 
+def expand_home(path: str) -> str:
+    """Return a path with the user's home in place of a leading `~` or `$HOME`."""
+    path = re.sub(r"^(\$HOME|\$\{HOME\})(?=/|$)", "~", path)
+    if path == "~" or path.startswith("~/"):
+        return os.path.expanduser(path)
+    return path
+
+
 def _can_be_a_path(text: str) -> str:
+    text = expand_home(text)
     if "\0" in text or len(text.encode()) > LONGEST_PATH:
         what = f"cannot be a path: a path has no zero byte and at most {LONGEST_PATH} bytes"
         raise ValueError(what)

@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from imglab.config.merge import flattened
 from imglab.errors import InputError
 from imglab.report.arms import Arm, differences
 from imglab.report.table import floor_text, gate_lines, metric_label, undefined_reasons, value_text
+from imglab.safe_text import is_local_path, without_local_paths
 from imglab.store.reading import metric_names
 
 HASH = 16
@@ -50,8 +52,8 @@ def _setting(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
-    return json.dumps(value)
+        return without_local_paths(value)
+    return without_local_paths(json.dumps(value))
 
 
 def _provenance(arm: Arm) -> dict[str, Any]:
@@ -65,15 +67,24 @@ def _provenance(arm: Arm) -> dict[str, Any]:
         cells = [_seconds(of_stage.get(stage)) for stage in stages]
         generations.append((g, cells, _manifest_hash(arm, g)))
 
-    config = arm.folder / "config.yaml"
     return {
         "name": arm.name,
-        "folder": str(arm.folder),
-        "config": config.read_text(encoding="utf-8", errors="replace"),
+        "folder": without_local_paths(str(arm.folder)),
+        "config": _config(arm),
         "environment": _environment(arm),
         "stages": stages,
         "generations": generations,
     }
+
+
+def _config(arm: Arm) -> str:
+    """Return the text of an arm's config, with the last names alone of local paths."""
+    path = arm.folder / "config.yaml"
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for _, value in flattened(arm.config.model_dump(mode="json")):
+        if isinstance(value, str) and is_local_path(value):
+            text = text.replace(value, without_local_paths(value))
+    return without_local_paths(text)
 
 
 def _seconds(value: float | None) -> str:
@@ -87,12 +98,12 @@ def _manifest_hash(arm: Arm, g: int) -> str:
     try:
         return str(arm.manifest(g)["self"])[:HASH]
     except InputError as error:
-        return str(error)
+        return without_local_paths(str(error))
 
 
 def _environment(arm: Arm) -> str:
     """Return what the arm was made with as JSON, or what is wrong with its file."""
     try:
-        return json.dumps(arm.environment(), indent=1)
+        return without_local_paths(json.dumps(arm.environment(), indent=1))
     except InputError as error:
-        return str(error)
+        return without_local_paths(str(error))

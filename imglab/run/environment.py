@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from imglab import distributed
+from imglab.errors import first_line
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
 from imglab.samples import hash_samples
@@ -23,6 +24,12 @@ from imglab.store.layout import FORMAT_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package: a repository, if the lab is installed from one."""
+
+PACKAGE = "imglab"
+"""The folder of the package in its repository."""
+
+CHANGED = "+changed"
+"""Ends the name of a commit from which the code was changed."""
 
 PACKAGES = (
     "imglab",
@@ -67,7 +74,7 @@ def describe_environment(
         "format_version": FORMAT_VERSION,
         "python": platform.python_version(),
         "packages": {name: release for name, release in releases.items() if release},
-        "git_commit": _git_commit(),
+        **_code(),
         "system": platform.platform(),
         "processor": _processor(),
         "cores": available_cores(),
@@ -101,16 +108,29 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
-    """Return the commit of the lab's code, if it runs from a repository."""
-    if not (ROOT / ".git").exists():
-        return None
+def _code() -> dict[str, str | None]:
+    """Return the commit of the lab's code, or why there is none.
 
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    `git_commit` ends in CHANGED where files of the package differ from it.
+    """
+    if not (ROOT / ".git").exists():
+        return {"git_commit": None}
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
+        commit = _git("rev-parse", "HEAD")
+        if _git("status", "--porcelain", "--", PACKAGE):
+            commit += CHANGED
+        return {"git_commit": commit}
+    except subprocess.CalledProcessError as error:
+        reason = next(iter(error.stderr.splitlines()), f"git ended with {error.returncode}")
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = first_line(error)
+    return {"git_commit": None, "git_commit_unknown": reason.replace(str(ROOT), ".")}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()
 
 

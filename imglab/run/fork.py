@@ -19,7 +19,7 @@ from imglab.run.run import Run
 from imglab.store import files, hashes, layout, reading
 from imglab.store.faults import check_run
 from imglab.store.reader import RunFolder
-from imglab.store.sealed_config import config_hash, read_sealed, write_config
+from imglab.store.sealed_config import config_hash, read_sealed, with_former_defaults, write_config
 
 SHARED_KEYS = ("modality", "measure", "shown", "seed")
 """What the generations that are shared were drawn, shown and measured with."""
@@ -119,7 +119,7 @@ def _config(
     stored: RunConfig, source: Path | RunConfig | None, changes: Sequence[str], where: str
 ) -> RunConfig:
     if not isinstance(source, Path):
-        tree = (source or stored).model_dump(mode="json")
+        tree = with_former_defaults((source or stored).model_dump(mode="json"))
         return validate_config(with_changes(tree, changes), where)
 
     config = load_config(source, changes)

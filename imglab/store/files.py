@@ -34,6 +34,9 @@ UNSYNCABLE = frozenset(
 )
 """What file systems that sync no folders answer; a failing or full disk answers otherwise."""
 
+CLOSED = 0o600
+"""Mode of a file that only its owner can read."""
+
 DAMAGED = "the file is damaged"
 MISMATCH = "content does not match its recorded hash"
 
@@ -78,10 +81,39 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.parent / f"{TEMPORARY}{path.name}"
     remove(temporary)
     _write_temporary(temporary, write)
+    follow_umask(temporary)
     _sync(temporary)
 
     os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def follow_umask(path: Path) -> None:
+    """Give a file, or all files below a folder, the mode that the umask gives to new files.
+
+    Some libraries (safetensors) write files that nobody else in a group could read.
+    """
+    paths = [path]
+    if path.is_dir():
+        paths = [inner for inner in path.rglob("*") if inner.is_file()]
+
+    mode = 0o666 & ~_umask()
+    for inner in paths:
+        if inner.stat().st_mode & 0o777 == CLOSED != mode:
+            inner.chmod(mode)
+
+
+def _umask() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = re.search(r"^Umask:\s*([0-7]+)$", status.read_text(errors="replace"), re.MULTILINE)
+        if line:
+            return int(line[1], 8)
+
+    # Elsewhere it can only be read by setting it.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_bytes(path: Path, content: bytes) -> None:

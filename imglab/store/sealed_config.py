@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from imglab.config.load import dump_config, validate_config
 from imglab.config.schema import RunConfig
@@ -36,7 +37,21 @@ def read_sealed(path: Path) -> RunConfig:
     except UnicodeDecodeError as error:
         problem = Problem(str(path), "is not UTF-8 text", "put it back from a copy")
         raise InputError(problem) from error
-    return validate_config(tree, str(path))
+    return validate_config(with_former_defaults(tree), str(path))
+
+
+def with_former_defaults(tree: Any) -> Any:
+    """Return the tree of a run's config with what a key meant that it left out.
+
+    `begin_tokens` is written where it is true: runs that began before it was are read as they were.
+    """
+    modality = tree.get("modality") if isinstance(tree, dict) else None
+    tokenizer = modality.get("tokenizer") if isinstance(modality, dict) else None
+    if not isinstance(tokenizer, dict) or tokenizer.get("kind") != "pretrained":
+        return tree
+
+    complete = {"begin_tokens": False, **tokenizer}
+    return {**tree, "modality": {**modality, "tokenizer": complete}}
 
 
 def config_hash(config: RunConfig) -> str:

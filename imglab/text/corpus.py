@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from imglab.errors import InputError, Problem, first_line
 from imglab.text.encyclopaedia.articles import articles
+from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
 WHERE = "modality.source"
 SUFFIX = ".txt"
 
-MOST_BYTES = 1 << 32
-"""Size that a text file may have: all of it is held in memory."""
+SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
+"""Files and folders that systems leave behind."""
+
+SECONDS = 5.0
+"""Processor time that the config's expressions may take, and as much again for every million
+characters: some expressions would search for years."""
 
 LONGEST_RUN = 100_000
 """Letters, spaces or other characters that may follow each other. A tokenizer takes such a run for
@@ -82,7 +90,11 @@ def _read_files(source: FilesSource) -> Corpus:
 
 
 def text_files(name: str, where: str) -> list[Path]:
-    """Return the file of this name, or the text files below the folder of this name, sorted."""
+    """Return the file of this name, or the text files below the folder of this name, sorted.
+
+    These are its plain texts or, where it has none, its files of rows. Hidden files and folders,
+    and those of systems, are passed over.
+    """
     path = Path(name)
     if path.is_file():
         return [path]
@@ -90,44 +102,47 @@ def text_files(name: str, where: str) -> list[Path]:
         what = f"there is no file or folder {name!r}"
         raise InputError(Problem(where, what, "give a text file or a folder"))
 
-    files = sorted(inner for inner in path.rglob(f"*{SUFFIX}") if inner.is_file())
+    listed = sorted(inner for inner in path.rglob("*") if inner.is_file())
+    visible = [inner for inner in listed if not _is_hidden(inner.relative_to(path))]
+    plain = [inner for inner in visible if kind_of(inner) == SUFFIX]
+    files = plain or [inner for inner in visible if kind_of(inner) in ROWS]
     if not files:
-        what = f"the folder {name!r} holds no {SUFFIX} file"
+        what = f"the folder {name!r} holds no {SUFFIX} file, nor one of {', '.join(ROWS)}"
         raise InputError(Problem(where, what, "give a folder of text files"))
     return files
 
 
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part in SYSTEM for part in path.parts)
+
+
 def _read_documents(source: FilesSource, key: str, paths: Iterable[Path]) -> list[str]:
-    texts = [read_text(path, f"{WHERE}.{key}") for path in paths]
+    where = f"{WHERE}.{key}"
+    texts = [text for path in paths for text in read_texts(path, where, source.column)]
     return _documents(texts, source)
 
 
-def read_text(path: Path, where: str) -> str:
-    """Return the text of a file; InputError, at the config's key `where`, if it cannot be used."""
-    remedy = "give a part of it"
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
-            raise InputError(Problem(where, what, remedy))
+def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
+    """Return the documents of a file; InputError, at the config's key `where`, if it is not text.
 
-        text = _decode(path.read_bytes(), path, where)
-        _check_runs(text, path, where)
-        return text
+    column  that holds the text, in a file of rows; None: the obvious one
+    """
+    try:
+        texts = read_documents(path, where, column)
+        for text in texts:
+            _check_runs(text, path, where)
+        return texts
     except OSError as error:
         what = f"{str(path)!r} cannot be read: {error.strerror}"
         raise InputError(Problem(where, what)) from error
     except MemoryError as error:
         what = f"{str(path)!r} does not fit into memory"
-        raise InputError(Problem(where, what, remedy)) from error
+        raise InputError(Problem(where, what, "give a part of it")) from error
 
 
-def _decode(content: bytes, path: Path, where: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
-        what = f"{str(path)!r} is not UTF-8: {byte}"
-        raise InputError(Problem(where, what, "save it as UTF-8")) from error
+def read_text(path: Path, where: str) -> str:
+    """Return the text of a plain file; InputError, at the config's key `where`, if it is none."""
+    return "\n".join(read_texts(path, where))
 
 
 def _check_runs(text: str, path: Path, where: str) -> None:
@@ -163,7 +178,7 @@ def _read_split(source: HubSource, key: str, split: str) -> list[str]:
         remedy = f"one of: {', '.join(rows.column_names)}"
         raise InputError(Problem(f"{WHERE}.column", what, remedy))
 
-    texts = [str(text) for text in rows[source.column] if text is not None]
+    texts = check_texts(rows[source.column], source.column, source.name, f"{WHERE}.name")
     if source.document_start:
         texts = ["".join(texts)]
     return _documents(texts, source)
@@ -205,47 +220,67 @@ def load_hub(
 def _documents(texts: Iterable[str], source: FilesSource | HubSource) -> list[str]:
     """Cut texts before each line that begins a document, and drop what the source leaves out."""
     documents = list(texts)
+    size = sum(map(len, documents))
     if source.document_start is not None:
         example = "'^ = [^=]+ = $' for WikiText"
-        begins = _compiled(source.document_start, "document_start", example)
+        begins = _Expression(source.document_start, "document_start", example, size)
         documents = [part for text in documents for part in _cut(text, begins)]
 
     if source.leave_out is not None:
-        unwanted = _compiled(source.leave_out, "leave_out", "'<unk>'")
+        unwanted = _Expression(source.leave_out, "leave_out", "'<unk>'", size)
         documents = [_without_sentences(text, unwanted) for text in documents]
     return _without_blank(documents)
 
 
-def _cut(text: str, begins: re.Pattern[str]) -> list[str]:
+def _cut(text: str, begins: _Expression) -> list[str]:
     """Cut a text before each line in which an expression matches."""
     documents: list[list[str]] = [[]]
     for line in text.splitlines(keepends=True):
-        if begins.search(line.rstrip("\r\n")):
+        if begins.matches(line.rstrip("\r\n")):
             documents.append([])
         documents[-1].append(line)
     return ["".join(lines) for lines in documents]
 
 
-def _compiled(expression: str, key: str, example: str) -> re.Pattern[str]:
-    """Return a regular expression of the config; InputError, at its key, if it is none.
+class _Expression:
+    """A regular expression of the config, which is given up if it takes too long."""
 
-    It is compiled only now: some take a tenth of a second, and a schema must be quick.
-    """
-    try:
-        return re.compile(expression)
-    except (re.error, RecursionError, OverflowError) as error:
-        what = f"{expression!r} is not a regular expression: {error}"
-        raise InputError(Problem(f"{WHERE}.{key}", what, f"e.g. {example}")) from error
+    def __init__(self, expression: str, key: str, example: str, size: int) -> None:
+        """Compile it; InputError, at its key, if it is none. `size` of the text in characters.
+
+        It is compiled only now: some take a tenth of a second, and a schema must be quick.
+        """
+        self._where = f"{WHERE}.{key}"
+        self._expression = expression
+        try:
+            re.compile(expression)
+            self._pattern = regex.compile(expression, cache_pattern=False)
+        except (re.error, regex.error, RecursionError, OverflowError) as error:
+            what = f"{expression!r} is not a regular expression: {error}"
+            raise InputError(Problem(self._where, what, f"e.g. {example}")) from error
+        self._end = time.process_time() + SECONDS * (1 + size / 10**6)
+
+    def matches(self, text: str) -> bool:
+        """Say whether it matches in a text; InputError once it has taken too long."""
+        left = self._end - time.process_time()
+        try:
+            if left > 0:
+                return self._pattern.search(text, timeout=left) is not None
+            raise TimeoutError
+        except TimeoutError as error:
+            what = f"{self._expression!r} takes too long on this text: it backtracks"
+            remedy = "avoid repetitions within repetitions, such as (a+)+"
+            raise InputError(Problem(self._where, what, remedy)) from error
 
 
-def _without_sentences(text: str, unwanted: re.Pattern[str]) -> str:
+def _without_sentences(text: str, unwanted: _Expression) -> str:
     """Return a text without the sentences in which an expression matches."""
     lines = []
     for line in text.splitlines(keepends=True):
-        if unwanted.search(line):
+        if unwanted.matches(line):
             end = line[len(line.rstrip()) :]
             sentences = SENTENCE_END.split(line.rstrip())
-            line = " ".join(each for each in sentences if not unwanted.search(each)) + end
+            line = " ".join(each for each in sentences if not unwanted.matches(each)) + end
         lines.append(line)
     return "".join(lines)
 

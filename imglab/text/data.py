@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from imglab.text.hub import make_tokenizer
 from imglab.text.openings import real_openings
 from imglab.text.settings import PretrainedTokenizerSettings, TextSettings
 from imglab.training.hub import quiet
+
+PIECES = 50
+"""Parts of a single document, of which whole ones are held out."""
+
+PARAGRAPH = re.compile(r"\n\s*\n")
+LINE = re.compile(r"\n")
+WORD = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -76,13 +84,34 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
     )
 
 
+def pieces(text: str) -> list[str]:
+    """Divide one long document into about PIECES successive parts, which end with a paragraph.
+
+    Where it has no blank lines they end with a line, and else with a word.
+    """
+    for border in PARAGRAPH, LINE, WORD:
+        parts: list[str] = []
+        begin = 0
+        for match in border.finditer(text):
+            if match.end() - begin >= len(text) / PIECES:
+                parts.append(text[begin : match.end()])
+                begin = match.end()
+        parts.append(text[begin:])
+        parts = [part for part in parts if part.strip()]
+        if len(parts) >= PIECES // 4:
+            break
+    return parts
+
+
 def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], list[str]]:
     """Divide whole documents at random into a training and a test part, each in the source's order.
 
     The test part holds at most `test_share` of the characters, but at least the shortest document.
     """
+    if len(documents) == 1:
+        documents = pieces(documents[0])
     if len(documents) < 2:
-        what = "is one document, which is not split: blocks of one document resemble each other"
+        what = "is one document, too short to be split"
         remedy = "give test_path, or document_start to say where documents begin"
         raise InputError(Problem("modality.source", what, remedy))
 

@@ -54,13 +54,18 @@ class _Documents(Section):
 
 
 class FilesSource(_Documents):
-    """Text files in UTF-8."""
+    """Text files in UTF-8: plain ones, and JSON lines, CSV or parquet with a text in each row.
+
+    In a plain file `<|endoftext|>` parts documents. Files may be compressed by gzip.
+    """
 
     kind: Literal["files"] = "files"
     path: PathName
-    """Path of a text file, or of a folder with `.txt` files."""
+    """Path of a text file, or of a folder with `.txt` files or files of rows."""
     test_path: PathName | None = None
     """Path of the test text, in the same form. Default: whole documents of `path` are held out."""
+    column: str | None = newer_key(None)
+    """Column that holds the text, in files of rows. Default: `text`, or the obvious one."""
 
 
 class HubSource(_Documents):

@@ -22,8 +22,12 @@ INDEX = "*.safetensors.index.json"
 PART = re.compile(r"[\w-][\w.-]*\.safetensors")
 """Name of a weights file that an index may refer to: in its own folder."""
 
-DEPTH = re.compile(r"layers?(_per_\w+)?$|n_layer|depths?$|num_blocks$|^order$")
-"""Keys of a config that say how often something is repeated in a network."""
+DEPTH = re.compile(
+    r"^(num_|n_)?((hidden|encoder|decoder|transformer|attention|text|single)_)?layers?$"
+    r"|^layers?_per_\w+$|^(\w+_)?depths?$|^num_blocks$|^order$"
+)
+"""Keys of a config that say how often something is repeated in a network. Bounds of them, such as
+`max_window_layers`, may lie above the number of layers."""
 
 LARGEST_SIZE = 1 << 27
 """No size in a config is larger; only the bases of angles (`theta`) are, and they are not sizes."""

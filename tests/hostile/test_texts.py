@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from imglab.text import corpus
+from imglab.text import corpus, gate
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text
 from imglab.text.settings import TextSettings
@@ -24,7 +24,7 @@ class TestText:
     def test_damaged_anywhere(self, tmp_path):
         path, tally = tmp_path / "a.txt", Tally()
         whole = (
-            "Grüße, 日本語 \u202e\x00 and words.\r\nOne \x1b[31mline\x1b[0m\u2028more\n" * 20
+            "Grüße, 日本語 \u202e and words.\r\nOne \x1b[31mline\x1b[0m\u2028more\n" * 20
         ).encode()
         for seed in range(150):
             path.write_bytes(spoiled(whole, random.Random(seed)))
@@ -40,6 +40,9 @@ class TestText:
             ("words".encode("utf-16"), "is not UTF-8"),
             (b" \n\t\r\n\x0b\x0c \xe2\x80\x83", "has no training text"),
             (b"", "has no training text"),
+            (b"words\0 and words", "1 zero bytes, the first at character 5"),
+            ("some words".encode("utf-16-le"), "as UTF-16 does (save it as UTF-8)"),
+            (b"\x1f\x8b" + b"words" * 9, "is damaged gzip"),
             (b"a" * 200_000, "100,000 letters, spaces or others in a row, from character 0 on"),
             (b"a b" + b" " * 200_000, "in a row, from character 3 on"),
             (b"a " + b"=" * 200_000, "in a row, from character 2 on"),
@@ -51,7 +54,7 @@ class TestText:
 
     @pytest.mark.parametrize(
         "text",
-        ["\0" * 500 + "x", "one\rtwo\rthree", "\u202eback\u202c", "\ufefftext", "\x1b[2J" * 99],
+        ["one\rtwo\rthree", "\u202eback\u202c", "\ufefftext", "\x1b[2J" * 99],
     )
     def test_odd_text_goes_through_the_tokenizer(self, text, tmp_path):
         for at in range(4):
@@ -73,8 +76,15 @@ class TestText:
 
     def test_a_file_larger_than_memory(self, tmp_path):
         with (tmp_path / "a.txt").open("wb") as file:
-            file.truncate(corpus.MOST_BYTES + 1)  # a hole: it takes no room
+            file.truncate(gate.MOST_BYTES + 1)  # a hole: it takes no room
         assert "is larger than" in refused(lambda: text_of(tmp_path / "a.txt"))
+
+    @pytest.mark.parametrize("key", ["document_start", "leave_out"])
+    def test_an_expression_that_searches_for_years_is_given_up(self, key, tmp_path, monkeypatch):
+        monkeypatch.setattr(corpus, "SECONDS", 0.1)
+        (tmp_path / "a.txt").write_text(("a" * 40 + "!\n") * 5)
+        message = refused(lambda: text_of(tmp_path / "a.txt", **{key: "(a|aa)+$"}))
+        assert f"source.{key}: '(a|aa)+$' takes too long on this text" in message
 
     @pytest.mark.slow
     @pytest.mark.parametrize(

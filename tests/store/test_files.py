@@ -46,3 +46,20 @@ def test_a_file_that_cannot_be_synced_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
         files.write_bytes(tmp_path / "file", b"whole")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_files_have_the_mode_that_the_umask_gives(tmp_path, mask, mode):
+    def closed(folder):
+        folder.mkdir()
+        (folder / "inner").touch(0o600)
+
+    before = os.umask(mask)
+    try:
+        files.write_atomically(tmp_path / "folder", closed)
+        files.write_atomically(tmp_path / "file", lambda path: path.touch(0o600))
+        files.write_bytes(tmp_path / "plain", b"")
+    finally:
+        os.umask(before)
+    paths = [tmp_path / name for name in ("folder/inner", "file", "plain")]
+    assert {path.stat().st_mode & 0o777 for path in paths} == {mode}

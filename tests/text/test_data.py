@@ -119,7 +119,7 @@ class TestSources:
             ({"kind": "files", "path": "blank.txt"}, r"source: has no training text: it is empty"),
             (
                 {"kind": "files", "path": "one.txt"},
-                r"source: is one document.*give test_path, or document_start",
+                r"source: is one document, too short.*give test_path, or document_start",
             ),
             (
                 {"kind": "files", "path": "latin.txt"},
@@ -139,7 +139,7 @@ class TestSources:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "empty").mkdir()
         (tmp_path / "blank.txt").write_text("\n \n")
-        (tmp_path / "one.txt").write_text("one document " * 50)
+        (tmp_path / "one.txt").write_text("one-document")
         (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
         with pytest.raises(InputError, match=message):
             load_real_text(text(source=source))

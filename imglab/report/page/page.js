@@ -72,7 +72,7 @@ const layCells = (cells, arm, number, pinned) => {
 const layTexts = (list, arm, number, pinned) => {
   const first = arm.generations.find((shown) => shown.words);
   (first ? first.words : []).forEach((_, i) => {
-    const prompt = arm.prompts ? make("span", { className: "prompt", textContent: `${arm.prompts[i]} …` }) : "";
+    const prompt = arm.prompts ? make("span", { className: "prompt", dir: "auto", textContent: `${arm.prompts[i]} …` }) : "";
     const button = make("button", { type: "button" }, prompt, make("span", { className: "body" }));
     button.addEventListener("click", () => openSample(number, i, pinned ? 0 : null));
     list.append(make("li", {}, button));
@@ -156,14 +156,14 @@ const openSample = (number, i, fixed) => {
   dialog.querySelector("h2").textContent = `${images ? "Image" : "Text"} ${i + 1} of ${arm.name}${label}`;
   const body = dialog.querySelector("div");
   body.replaceChildren();
-  if (arm.prompts) body.append(make("p", { className: "soft", textContent: `${arm.prompts[i]} …` }));
+  if (arm.prompts) body.append(make("p", { className: "soft", dir: "auto", textContent: `${arm.prompts[i]} …` }));
   body.append(make("h3", { textContent: "The same latent in every generation" }));
   if (!images) body.lastChild.textContent = "The same prompt in every generation";
   const history = make("div", { className: images ? "tiles" : "history" });
   for (const past of spread(arm.generations.length)) {
     const url = images ? sheetOf(arm, past) : null, words = arm.generations[past].words;
     if (url) history.append(figure(cut(url, arm.layout, i), `${past}`));
-    else if (!images && words) history.append(make("p", {}, make("b", { textContent: `${past}  ` }), words[i]));
+    else if (!images && words) history.append(make("p", {}, make("b", { textContent: `${past}  ` }), make("bdi", { textContent: words[i] })));
   }
   body.append(history, make("h3", { textContent: `Nearest real training samples to generation ${g}'s` }));
   const near = make("div", { className: images ? "tiles" : "history" });
@@ -173,7 +173,7 @@ const openSample = (number, i, fixed) => {
       const name = words && words.label ? `${words.label}, ${far}` : far;
       near.append(figure(cut(page.sheets[real.sheet], real.layout, real.place[row]), name));
     } else if (words && words.text) {
-      near.append(make("p", {}, make("b", { textContent: `${far}  ` }), words.text));
+      near.append(make("p", {}, make("b", { textContent: `${far}  ` }), make("bdi", { textContent: words.text })));
     }
   });
   const left = page.inline.includes(g) ? "not recorded" : "not in this page; generations beside it have it in their folders";

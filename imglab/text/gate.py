@@ -1,0 +1,226 @@
+"""What is text: plain files, JSON lines, and tables with a column of texts."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from imglab.errors import InputError, Problem, first_line
+
+MOST_BYTES = 1 << 32
+"""Size that a text file may have: all of it is held in memory."""
+
+LINES = (".jsonl", ".ndjson", ".json")
+TABLES = (".csv", ".tsv")
+PARQUET = (".parquet",)
+ROWS = (*LINES, *TABLES, *PARQUET)
+"""Suffixes of files that hold a text in each row."""
+
+OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
+"""Names of columns of texts, the first one that a file has."""
+
+SEPARATOR = re.compile(r"^<\|endoftext\|>[ \t]*\n?", re.MULTILINE)
+"""A line that parts documents within a plain file, as in TinyStories."""
+
+GZIP = b"\x1f\x8b"
+
+
+def kind_of(path: Path) -> str:
+    """Return the suffix of a file in lower case, without that of compression."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def read_documents(path: Path, where: str, column: str | None = None) -> list[str]:
+    """Return the documents in a file; InputError, at the config's key `where`, if it is not text.
+
+    column  of the texts; None: the obvious one
+    """
+    kind = kind_of(path)
+    if kind in PARQUET:
+        return _read_parquet(path, where, column)
+
+    text = decode(unpacked(path, where), path, where)
+    if kind in LINES:
+        return texts_of(_objects(text, path, where), column, str(path), where)
+    if kind in TABLES:
+        return texts_of(_table(text, kind, path, where), column, str(path), where)
+    return SEPARATOR.split(text)
+
+
+def unpacked(path: Path, where: str) -> bytes:
+    """Return the bytes of a file, decompressed if they are gzip's, within MOST_BYTES."""
+    what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
+    too_large = InputError(Problem(where, what, "give a part of it"))
+    if path.stat().st_size > MOST_BYTES:
+        raise too_large
+
+    content = path.read_bytes()
+    if not content.startswith(GZIP):
+        return content
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
+        raise InputError(Problem(where, what)) from error
+    if len(content) > MOST_BYTES:
+        raise too_large
+    return content
+
+
+def decode(content: bytes, path: Path, where: str) -> str:
+    r"""Return the text of UTF-8 bytes, with `\n` at the end of each line, as Python reads files."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        what = f"{str(path)!r} is not UTF-8: {byte}"
+        raise InputError(Problem(where, what, "save it as UTF-8")) from error
+
+    nuls = text.count("\0")
+    if nuls:
+        first = text.index("\0")
+        what = f"{str(path)!r} holds {nuls:,} zero bytes, the first at character {first:,}"
+        remedy = "is it text? Remove them"
+        if nuls * 4 > len(text):
+            what += ", as UTF-16 does"
+            remedy = "save it as UTF-8"
+        raise InputError(Problem(where, what, remedy))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
+    """Return the rows of JSON lines, or of one JSON list; a row that is a text is its `text`."""
+    try:
+        if text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, RecursionError) as error:
+        what = f"{str(path)!r} is not JSON lines: {first_line(error)}"
+        raise InputError(Problem(where, what, "one object in each line")) from error
+
+    rows = [{"text": row} if isinstance(row, str) else row for row in rows]
+    if not all(isinstance(row, dict) for row in rows):
+        what = f"{str(path)!r} holds JSON that is not an object in each line"
+        raise InputError(Problem(where, what, 'e.g. {"text": "..."}'))
+    return rows
+
+
+def _table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
+    separator = ","
+    if kind == ".tsv":
+        separator = "\t"
+    csv.field_size_limit(MOST_BYTES)
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        what = f"{str(path)!r} is not a table: {first_line(error)}"
+        raise InputError(Problem(where, what, "write it with a CSV library")) from error
+
+    if any(None in row for row in rows):
+        what = f"{str(path)!r} has rows with more cells than it has columns"
+        raise InputError(Problem(where, what, "put texts in quotes"))
+    return rows
+
+
+def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        what = "parquet is read with the package `pyarrow`"
+        raise InputError(Problem(where, what, "pip install 'imglab[hub]'")) from error
+
+    import pyarrow
+
+    try:
+        names = parquet.read_schema(path).names
+        # Only the column that holds the text is read, whatever else is in the file.
+        first = next(parquet.ParquetFile(path).iter_batches(batch_size=8), None)
+        examples: list[dict[str, Any]] = []
+        if first is not None:
+            examples = first.to_pylist()
+        name = column_of(names, examples, column, str(path), where)
+        values = parquet.read_table(path, columns=[name])[name].to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        what = f"{str(path)!r} is not readable parquet: {first_line(error)}"
+        raise InputError(Problem(where, what)) from error
+    return check_texts(values, name, str(path), where)
+
+
+def texts_of(
+    rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
+) -> list[str]:
+    """Return the texts in a column of rows; rows that lack it, or have null there, are left out."""
+    if not rows:
+        return []
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    name = column_of(names, rows[:8], column, place, where)
+    return check_texts([row.get(name) for row in rows], name, place, where)
+
+
+def column_of(
+    names: Sequence[str],
+    examples: Sequence[dict[str, Any]],
+    column: str | None,
+    place: str,
+    where: str,
+) -> str:
+    """Return the name of the column that holds the texts; InputError where it is not clear.
+
+    examples  the first rows
+    """
+    at = f"{where.rpartition('.')[0]}.column"
+    if column is not None:
+        if column not in names:
+            what = f"{place!r} has no column {column!r}"
+            raise InputError(Problem(at, what, f"one of: {', '.join(map(str, names))}"))
+        return column
+
+    for name in OBVIOUS:
+        if name in names:
+            return name
+    texts = [name for name in names if any(isinstance(row.get(name), str) for row in examples)]
+    if len(texts) == 1:
+        return texts[0]
+    if len(names) == 1:
+        return names[0]
+    what = f"{place!r} has several columns, and none is called `text`"
+    raise InputError(Problem(at, what, f"name one of: {', '.join(map(str, names))}"))
+
+
+def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
+    """Return the values of a column that are not null; InputError where one is not text."""
+    texts = []
+    for value in values:
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            at = f"{where.rpartition('.')[0]}.column"
+            raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))
+        texts.append(value)
+    return texts
+
+
+def _not_text(value: Any, column: str, at: str) -> Problem:
+    """Return the problem of a column that holds something else than texts."""
+    rows = value
+    if isinstance(value, dict):
+        rows = [value]
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+        what = f"{column} holds lists of messages, not text"
+        if not {"role", "from", "content", "value"} & set(rows[0]):
+            what = f"{column} holds lists of objects, not text"
+        remedy = "write each conversation as one text (apply_chat_template), and name that column"
+        return Problem(at, what, remedy)
+
+    what = f"{column} holds {type(value).__name__}, not text: {str(value)[:40]}"
+    return Problem(at, what, "name a column of texts")

@@ -1,0 +1,131 @@
+"""What is text: the same documents from every form that people have, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imglab.errors import InputError
+from imglab.text.corpus import read_corpus
+from imglab.text.data import PIECES, load_real_text, pieces
+from imglab.text.settings import TextSettings
+from imglab.text.source_settings import FilesSource
+
+TEXTS = ["One, two.", 'He said "three".', "línea\nand line", "天地"]
+
+
+def json_lines(path):
+    path.write_text("\n".join(json.dumps({"id": n, "text": text}) for n, text in enumerate(TEXTS)))
+
+
+def json_list(path):
+    path.write_text(json.dumps(TEXTS))
+
+
+def table(path):
+    separator = {".csv": ",", ".tsv": "\t"}[path.suffix]
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        rows = [[len(text), text] for text in TEXTS]
+        csv.writer(file, delimiter=separator).writerows([["length", "story"], *rows])
+
+
+def marked(path):
+    path.write_bytes("\r\n<|endoftext|>\r\n".join(TEXTS).encode())
+
+
+def packed(path):
+    path.write_bytes(gzip.compress(b'{"content": "One, two."}\n' * 4))
+
+
+def parquet(path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    write_table(arrow.table({"n": list(range(4)), "document": TEXTS}), path)
+
+
+def read(path, **keys):
+    return [text.rstrip("\n") for text in read_corpus(FilesSource(path=str(path), **keys)).train]
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.jsonl", json_lines),
+        ("a.NDJSON", json_lines),
+        ("a.json", json_list),
+        ("a.csv", table),
+        ("a.tsv", table),
+        ("a.txt", marked),
+        ("a.parquet", parquet),
+    ],
+)
+def test_every_form_gives_the_same_documents(name, write, tmp_path):
+    write(tmp_path / name)
+    assert read(tmp_path / name) == TEXTS
+    assert read(tmp_path) == TEXTS, "the folder that holds it"
+
+
+def test_files_may_be_compressed(tmp_path):
+    packed(tmp_path / "a.jsonl.gz")
+    assert read(tmp_path / "a.jsonl.gz") == TEXTS[:1] * 4
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "message"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}]}, None, "lists of messages, not text"),
+        ({"text": [{"from": "human", "value": "a"}]}, None, "apply_chat_template"),
+        ({"text": 3.5}, None, "holds float, not text: 3.5"),
+        ({"text": "a", "label": 1}, "label", "holds int, not text"),
+        ({"question": "a", "answer": "b"}, None, "name one of: question, answer"),
+        ({"text": "a"}, "body", "has no column 'body' (one of: text)"),
+        (3, None, "not an object in each line"),
+    ],
+)
+def test_what_is_no_column_of_texts_is_refused_with_the_way(row, column, message, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError) as refused:
+        read(tmp_path / "a.jsonl", column=column)
+    assert message in str(refused.value)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text("ab天 é", min_size=1).filter(str.strip), min_size=1, max_size=6))
+def test_the_ends_of_lines_change_nothing(lines):
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.txt"
+        for end in ("\n", "\r\n", "\r"):
+            path.write_bytes(end.join(lines).encode())
+            assert read_corpus(FilesSource(path=str(path))).train == ["\n".join(lines)]
+
+
+def test_what_systems_leave_behind_is_not_read(tmp_path):
+    for name in ("a.txt", ".ipynb_checkpoints/b.txt", "__MACOSX/c.txt", "._a.txt", "@eaDir/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert read(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "\n", " "])
+def test_one_long_document_is_divided_where_its_text_parts(separator, tmp_path):
+    text = separator.join(f"sentence {n} of the only book" for n in range(600))
+    parts = pieces(text)
+    assert "".join(parts) == text
+    assert PIECES // 2 <= len(parts) <= PIECES + 1
+    assert all(part.endswith(separator) for part in parts[:-1])
+
+    (tmp_path / "book.txt").write_text(text)
+    source = {"kind": "files", "path": str(tmp_path / "book.txt")}
+    small = {"source": source, "tokenizer": {"kind": "bpe", "vocabulary": 300}, "block": 16}
+    real = load_real_text(TextSettings.model_validate(small))
+    share = len(real.test) / (len(real.train) + len(real.test))
+    assert 0.1 < share < 0.25
