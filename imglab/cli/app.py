@@ -15,6 +15,7 @@ from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
+from imglab.distributed.launcher import forget_stray
 from imglab.errors import InputError, Problem, Stopped
 
 app = typer.Typer(
@@ -51,7 +52,7 @@ def main() -> None:
     open_stdio()
     seal_off()
     sleep_between_tasks()
-    stray = distributed.forget_stray()
+    stray = forget_stray()
     if stray:
         print(f"note: {stray}", file=sys.stderr)
     sys.argv[1:] = map(in_home, sys.argv[1:])

@@ -1,6 +1,6 @@
-"""Several processes that run one chain together, as `torchrun` or `accelerate launch` starts them.
+"""Several processes that run one chain together, and what their launcher says.
 
-Most runs have one process. Several processes go through the same steps. The main process alone
+Most runs have one process. `torchrun` or `accelerate launch` starts several. Several processes go through the same steps. The main process alone
 writes files and prints to the terminal. The samples to draw and the features to take are sharded
 by index and gathered again, so that every process has all of them.
 
@@ -18,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from imglab.distributed.launcher import launched
+
 if TYPE_CHECKING:
     import torch
     from accelerate import PartialState
@@ -30,9 +32,6 @@ FSDP = "ACCELERATE_USE_FSDP"
 
 USE_CPU = "ACCELERATE_USE_CPU"
 """The variable that accelerate's launcher sets for its option `--cpu`."""
-
-LAUNCHER = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""The variables that every launcher of several processes sets."""
 
 TIMEOUT = timedelta(days=1)
 """How long a process waits for another: the main process may prepare for an hour alone."""
@@ -54,36 +53,6 @@ _alone = False
 
 _stopping = False
 """Whether all processes have agreed to stop at the step they have reached."""
-
-
-def launched() -> int:
-    """Return how many processes a launcher has started, as the environment says.
-
-    A launcher sets all of `LAUNCHER`. Fewer of them were left behind, by a shell of a cluster or by
-    a notebook, and mean nothing.
-    """
-    size = os.environ.get("WORLD_SIZE", "")
-    if size.isdecimal() and int(size) and not _missing():
-        return int(size)
-    return 1
-
-
-def forget_stray() -> str:
-    """Remove a launcher's variables that are not complete, before a library believes them.
-
-    Return what to tell the user, or "" where there were none.
-    """
-    stray = [name for name in LAUNCHER if name in os.environ]
-    missing = _missing()
-    if not stray or not missing:
-        return ""
-
-    named = ", ".join(f"{name}={os.environ.pop(name)}" for name in stray)
-    return f"{named} in the environment, without {', '.join(missing)}: taken as one process"
-
-
-def _missing() -> list[str]:
-    return [name for name in LAUNCHER if not os.environ.get(name)]
 
 
 def begin() -> None:
