@@ -1,8 +1,8 @@
-"""Several processes that run one chain together, and what their launcher says.
+"""Several processes that run one chain together, and their launchers.
 
-Most runs have one process. `torchrun` or `accelerate launch` starts several. Several processes go through the same steps. The main process alone
-writes files and prints to the terminal. The samples to draw and the features to take are sharded
-by index and gathered again, so that every process has all of them.
+Most runs have one process; `torchrun` or `accelerate launch` starts several, which go through the
+same steps. The main process alone writes files and prints to the terminal. The samples to draw and
+the features to take are sharded by index and gathered again, so that every process has all of them.
 
 Torch is not imported before `begin` joins several processes.
 """
