@@ -9,6 +9,11 @@ import numpy as np
 from imglab.metrics.comparison import DISTRIBUTION, Reference, compare
 from tests.metrics.references import normal
 
+SHARES = ("precision", "recall", "coverage")
+"""Beginnings of the names of shares, whose intervals are taken on the logit scale: near 1, where
+most of them lie, the error falls with every sample that comes in, and value +- 1.96 errors is short
+on the side away from 1."""
+
 
 @dataclass(frozen=True)
 class Redrawn:
@@ -41,5 +46,16 @@ def redraw(draws, *, n, m, d, scale, shift):
             values = np.array([row[name] for row in rows])
             errors = np.array([row[f"{name}_se"] for row in rows])
             ratio[name] = (errors**2).mean() ** 0.5 / values.std(ddof=1)
-            inside[name] = (abs(values - values.mean()) < 1.96 * errors).mean()
+            inside[name] = covers(name, values, errors, smallest=0.5 / n).mean()
     return Redrawn(ratio, inside)
+
+
+def covers(name, values, errors, *, smallest):
+    """Say of each draw whether its 95% interval holds the mean of all, bool [draws]."""
+    mean = values.mean()
+    if not name.startswith(SHARES):
+        return abs(values - mean) < 1.96 * errors
+
+    shares = values.clip(smallest, 1 - smallest)
+    odds = np.log(shares / (1 - shares))
+    return abs(odds - np.log(mean / (1 - mean))) < 1.96 * errors / (shares * (1 - shares))

@@ -15,7 +15,7 @@ from imglab.metrics.errors import neighbour_errors
 from imglab.metrics.influence import frechet_errors
 from imglab.metrics.pairwise import SCALARS, Distances
 from imglab.metrics.splits import split_scores
-from tests.metrics.intervals import redraw
+from tests.metrics.intervals import SHARES, redraw
 from tests.metrics.references import normal
 
 KS: dict[str, Any] = {"precision_recall_k": 3, "density_coverage_k": 5}
@@ -38,6 +38,9 @@ class TestErrors:
         assert 0.9 < np.median(ratios) < 1.2
         assert min(ratios) > 0.8
         assert 0.92 < np.mean(coverages) < 0.98
+        of_shares = [each for name, each in redrawn.inside.items() if name.startswith(SHARES)]
+        assert 0.92 < np.mean(of_shares) < 0.98
+        assert redrawn.inside["coverage"] > 0.9
         assert min(coverages) > 0.87
 
     def test_the_synthetic_side_is_the_delta_method(self):
