@@ -32,6 +32,9 @@ STEPS = 2
 MOST_SCORED = 4_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
 
+SEALING = 0.1
+"""Seconds in which a generation's files are hashed, synced and listed."""
+
 PAGE_BYTES = 800_000
 """Bytes of figures and page of such a run."""
 
@@ -43,44 +46,47 @@ clock: Callable[[], float] = time.perf_counter
 
 def probe(experiment: Experiment) -> Measured:
     """Return what the stages of an experiment cost, from a short trial of each."""
-    modality = experiment.modality
-    train = TrainingSet.of(modality.real("train"))
-
+    train = TrainingSet.of(experiment.modality.real("train"))
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        shared = folder / "shared"
-        shared.mkdir()
+        prepare, measure = _prepared(experiment, folder)
 
+        # The first fit of a process also imports and builds what all of them use.
         began = clock()
-        modality.prepare(shared)
-        measure = experiment.measure(cache=shared)
-        finish(measure.prepare())
-        prepare = clock() - began
-
         fitted = short_fit(experiment, train)
+        set_up = clock() - began
         first, later = _fit_seconds(experiment, train, fitted)
+
         rate, drawn = _drawing(experiment, train, fitted)
         measures = _measure_seconds(experiment, measure, fitted, drawn)
         pictures = _picture_seconds(experiment, measure, drawn, folder)
-        disk = _disk(experiment, fitted, drawn, measure, folder)
-
-        shown = experiment.config.shown * rate
         scored = experiment.config.measure.samples or 0
         return Measured(
             prepare=prepare,
-            fit_first=first,
+            fit_first=set_up + first,
             fit_later=later,
             grows=_grows(experiment),
             draw=(experiment.drawn + scored) * rate,
             measure_first=measures[0],
             measure_later=measures[1],
-            pictures=pictures + shown,
+            pictures=pictures + experiment.config.shown * rate + SEALING,
             page=PAGE,
-            disk_generation=disk,
-            disk_once={"prepare": size_below(shared), "pictures": PAGE_BYTES},
+            disk_generation=_disk(experiment, fitted, drawn, measure, folder),
+            disk_once={"prepare": size_below(folder / "shared"), "pictures": PAGE_BYTES},
             memory=peak_memory(),
             source="a short probe",
         )
+
+
+def _prepared(experiment: Experiment, folder: Path) -> tuple[float, Measure]:
+    """Prepare the data as the run will, in `folder`; return the seconds of it, and what scores."""
+    shared = folder / "shared"
+    shared.mkdir()
+    began = clock()
+    experiment.modality.prepare(shared)
+    measure = experiment.measure(cache=shared)
+    finish(measure.prepare())
+    return clock() - began, measure
 
 
 def finish(stage: Stage[Any]) -> Any:
@@ -106,7 +112,7 @@ def shortened(section: Any) -> Any:
     """Return a model's section with a budget of a few steps; itself where it has no budget."""
     update = {}
     for name in ("training", "fine_tuning"):
-        plan = getattr(section, name, None)
+        plan: Any = getattr(section, name, None)
         for key in BUDGETS:
             if hasattr(plan, key):
                 size = STEPS * _examples_of_step(section, plan, key)

@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imglab.cli.cost import summary, table
 from imglab.cli.run import run as run_command
 from imglab.config.load import load_config
+from imglab.config.schema import RunConfig
 from imglab.errors import InputError
 from imglab.run import cost, earlier_runs
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
@@ -35,9 +37,15 @@ MEASURED = Measured(
 )
 
 
+def load(path, *changes):
+    config = load_config(path, list(changes))
+    assert isinstance(config, RunConfig)
+    return config
+
+
 @pytest.fixture
 def gaussian():
-    return load_config(GAUSSIAN, ["regime=accumulate"])
+    return load(GAUSSIAN, "regime=accumulate")
 
 
 @pytest.fixture
@@ -68,12 +76,12 @@ class TestOfRun:
 
 
 def test_the_probe_cuts_the_budget_and_nothing_else():
-    section = load_config(ROOT / "configs/image_digits.yaml").model
+    section: Any = load(ROOT / "configs/image_digits.yaml").model
     short = shortened(section)
     assert short.training.images == 64
     assert short.training.batch == section.training.batch
     assert short.model_copy(update={"training": section.training}) != section
-    assert shortened(load_config(GAUSSIAN).model).kind == "gaussian"
+    assert shortened(load(GAUSSIAN).model).kind == "gaussian"
 
 
 def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
@@ -98,7 +106,7 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     size = earlier_runs.size_below(tmp_path / "run")
     assert estimate(gaussian).disk == pytest.approx(size, rel=0.05)
 
-    wider = load_config(GAUSSIAN, ["modality.dimensions=3"])
+    wider = load(GAUSSIAN, "modality.dimensions=3")
     assert earlier_runs.recalled(wider) is None
 
 
