@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
+from imglab.config.section import PlugIn
+from imglab.errors import InputError, Problem
 from imglab.measure import Measure
 from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, Stage
-from imglab.run.build import Experiment, build_model
+from imglab.run.build import Experiment, build_models
 from imglab.run.earlier_runs import peak_memory, size_below
 from imglab.run.stage_costs import PAGE, Measured
 from imglab.samples import Samples, TrainingSet
@@ -31,6 +33,9 @@ STEPS = 2
 
 MOST_SCORED = 4_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
+
+LONGEST_FIT = 300.0
+"""Seconds after which a fit without a budget is given up."""
 
 SEALING = 0.1
 """Seconds in which a generation's files are hashed, synced and listed."""
@@ -99,24 +104,46 @@ def finish(stage: Stage[Any]) -> Any:
 
 
 def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
-    """Return a fitted model of the real size, after a few steps; without a budget, after all."""
-    section = shortened(experiment.config.model)
+    """Return a fitted model of the real size, after a few steps; without a budget, after all.
+
+    Raises InputError where that takes too long, as it may with another package's model.
+    """
+    config = experiment.config
     model = experiment.models[0]
-    if section is not experiment.config.model:
-        model = build_model(section, experiment.modality)
-    fitted: GenerativeModel = finish(model.fit(train, start=experiment.bases[0], seed=0))
-    return fitted
+    section = shortened(config.model)
+    if section is not config.model:
+        cut = config.model_copy(update={"model": section})
+        model = build_models(cut, experiment.modality)[0]
+
+    began = clock()
+    fitting = model.fit(train, start=experiment.bases[0], seed=0)
+    while True:
+        try:
+            next(fitting)
+        except StopIteration as end:
+            fitted: GenerativeModel = end.value
+            return fitted
+        if clock() - began > LONGEST_FIT:
+            what = f"a fit of {type(model).__name__} takes more than {LONGEST_FIT:.0f} s"
+            remedy = "run it once: a run that is finished is remembered"
+            raise InputError(Problem("model", f"{what}, and has no budget to cut", remedy))
 
 
 def shortened(section: Any) -> Any:
-    """Return a model's section with a budget of a few steps; itself where it has no budget."""
-    update = {}
+    """Return a model's section with a budget of a few steps; itself where it has no budget.
+
+    Of a mixed model, all members are cut.
+    """
+    update: dict[str, Any] = {}
     for name in ("training", "fine_tuning"):
         plan: Any = getattr(section, name, None)
         for key in BUDGETS:
             if hasattr(plan, key):
                 size = STEPS * _examples_of_step(section, plan, key)
                 update[name] = plan.model_copy(update={"epochs": None, key: size})
+
+    if not isinstance(section, PlugIn) and hasattr(section, "models"):
+        update["models"] = [shortened(member) for member in section.models]
     if not update:
         return section
     return section.model_copy(update=update)

@@ -12,6 +12,7 @@ from imglab.cli.run import run as run_command
 from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
+from imglab.mixed.settings import PopulationSettings
 from imglab.run import cost, earlier_runs
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
 from imglab.run.cost_probe import shortened
@@ -82,6 +83,18 @@ def test_the_probe_cuts_the_budget_and_nothing_else():
     assert short.training.batch == section.training.batch
     assert short.model_copy(update={"training": section.training}) != section
     assert shortened(load(GAUSSIAN).model).kind == "gaussian"
+
+
+def test_the_budgets_of_a_population_are_cut_too():
+    member: Any = load(ROOT / "configs/image_digits.yaml").model
+    section = PopulationSettings.model_construct(models=[member, member])
+    assert [short.training.images for short in shortened(section).models] == [64, 64]
+
+
+def test_a_fit_that_cannot_be_cut_is_given_up(gaussian, monkeypatch):
+    monkeypatch.setattr("imglab.run.cost_probe.LONGEST_FIT", -1.0)
+    with pytest.raises(InputError, match="no budget to cut"):
+        estimate(gaussian)
 
 
 def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
