@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
+from imglab.config.section import PlugIn
+from imglab.errors import InputError, Problem
 from imglab.measure import Measure
 from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, Stage
-from imglab.run.build import Experiment, build_model
+from imglab.run.build import Experiment, build_models
 from imglab.run.earlier_runs import peak_memory, size_below
 from imglab.run.stage_costs import PAGE, Measured
 from imglab.samples import Samples, TrainingSet
@@ -32,6 +34,12 @@ STEPS = 2
 MOST_SCORED = 4_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
 
+LONGEST_FIT = 300.0
+"""Seconds after which a fit without a budget is given up."""
+
+SEALING = 0.1
+"""Seconds in which a generation's files are hashed, synced and listed."""
+
 PAGE_BYTES = 800_000
 """Bytes of figures and page of such a run."""
 
@@ -43,44 +51,47 @@ clock: Callable[[], float] = time.perf_counter
 
 def probe(experiment: Experiment) -> Measured:
     """Return what the stages of an experiment cost, from a short trial of each."""
-    modality = experiment.modality
-    train = TrainingSet.of(modality.real("train"))
-
+    train = TrainingSet.of(experiment.modality.real("train"))
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        shared = folder / "shared"
-        shared.mkdir()
+        prepare, measure = _prepared(experiment, folder)
 
+        # The first fit of a process also imports and builds what all of them use.
         began = clock()
-        modality.prepare(shared)
-        measure = experiment.measure(cache=shared)
-        finish(measure.prepare())
-        prepare = clock() - began
-
         fitted = short_fit(experiment, train)
+        set_up = clock() - began
         first, later = _fit_seconds(experiment, train, fitted)
+
         rate, drawn = _drawing(experiment, train, fitted)
         measures = _measure_seconds(experiment, measure, fitted, drawn)
         pictures = _picture_seconds(experiment, measure, drawn, folder)
-        disk = _disk(experiment, fitted, drawn, measure, folder)
-
-        shown = experiment.config.shown * rate
         scored = experiment.config.measure.samples or 0
         return Measured(
             prepare=prepare,
-            fit_first=first,
+            fit_first=set_up + first,
             fit_later=later,
             grows=_grows(experiment),
             draw=(experiment.drawn + scored) * rate,
             measure_first=measures[0],
             measure_later=measures[1],
-            pictures=pictures + shown,
+            pictures=pictures + experiment.config.shown * rate + SEALING,
             page=PAGE,
-            disk_generation=disk,
-            disk_once={"prepare": size_below(shared), "pictures": PAGE_BYTES},
+            disk_generation=_disk(experiment, fitted, drawn, measure, folder),
+            disk_once={"prepare": size_below(folder / "shared"), "pictures": PAGE_BYTES},
             memory=peak_memory(),
             source="a short probe",
         )
+
+
+def _prepared(experiment: Experiment, folder: Path) -> tuple[float, Measure]:
+    """Prepare the data as the run will, in `folder`; return the seconds of it, and what scores."""
+    shared = folder / "shared"
+    shared.mkdir()
+    began = clock()
+    experiment.modality.prepare(shared)
+    measure = experiment.measure(cache=shared)
+    finish(measure.prepare())
+    return clock() - began, measure
 
 
 def finish(stage: Stage[Any]) -> Any:
@@ -93,24 +104,46 @@ def finish(stage: Stage[Any]) -> Any:
 
 
 def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
-    """Return a fitted model of the real size, after a few steps; without a budget, after all."""
-    section = shortened(experiment.config.model)
+    """Return a fitted model of the real size, after a few steps; without a budget, after all.
+
+    Raises InputError where that takes too long, as it may with another package's model.
+    """
+    config = experiment.config
     model = experiment.models[0]
-    if section is not experiment.config.model:
-        model = build_model(section, experiment.modality)
-    fitted: GenerativeModel = finish(model.fit(train, start=experiment.bases[0], seed=0))
-    return fitted
+    section = shortened(config.model)
+    if section is not config.model:
+        cut = config.model_copy(update={"model": section})
+        model = build_models(cut, experiment.modality)[0]
+
+    began = clock()
+    fitting = model.fit(train, start=experiment.bases[0], seed=0)
+    while True:
+        try:
+            next(fitting)
+        except StopIteration as end:
+            fitted: GenerativeModel = end.value
+            return fitted
+        if clock() - began > LONGEST_FIT:
+            what = f"a fit of {type(model).__name__} takes more than {LONGEST_FIT:.0f} s"
+            remedy = "run it once: a run that is finished is remembered"
+            raise InputError(Problem("model", f"{what}, and has no budget to cut", remedy))
 
 
 def shortened(section: Any) -> Any:
-    """Return a model's section with a budget of a few steps; itself where it has no budget."""
-    update = {}
+    """Return a model's section with a budget of a few steps; itself where it has no budget.
+
+    Of a mixed model, all members are cut.
+    """
+    update: dict[str, Any] = {}
     for name in ("training", "fine_tuning"):
-        plan = getattr(section, name, None)
+        plan: Any = getattr(section, name, None)
         for key in BUDGETS:
             if hasattr(plan, key):
                 size = STEPS * _examples_of_step(section, plan, key)
                 update[name] = plan.model_copy(update={"epochs": None, key: size})
+
+    if not isinstance(section, PlugIn) and hasattr(section, "models"):
+        update["models"] = [shortened(member) for member in section.models]
     if not update:
         return section
     return section.model_copy(update=update)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import LogitsProcessorList, PreTrainedTokenizerBase
 
 from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
 from imglab.progress import Progress, Stage
 from imglab.samples import TrainingSet
 from imglab.text.decoding import Reader
+from imglab.text.decoding_settings import SamplingSettings
 from imglab.text.model import TextModel
+from imglab.text.ngram_lookup import NgramLookup
 from imglab.text.ngram_network import NgramForCausalLM
 from imglab.text.settings import NgramSettings
 
@@ -59,6 +61,24 @@ class NgramModel(TextModel):
             return logits
 
         return read
+
+    def _sample(
+        self,
+        prompts: Tensor,
+        uniforms: Tensor,
+        decoding: SamplingSettings,
+        process: LogitsProcessorList,
+    ) -> Tensor:
+        """Continue prompts; where nothing changes the probabilities, without a number for each."""
+        plain = decoding.top_k is None and decoding.top_p == 1 and not process
+        if not plain or decoding.temperature * self._settings.sampling_bias != 1:
+            return super()._sample(prompts, uniforms, decoding, process)
+
+        lookup = NgramLookup(self.network)
+        text = prompts.cpu()
+        for uniform in uniforms.unbind(1):
+            text = torch.cat([text, lookup.draw(text, uniform)[:, None]], 1)
+        return text[:, prompts.shape[1] :]
 
     def fit(
         self,

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from imglab.text.ngram_lookup import NgramLookup
+from imglab.text.ngram_network import NgramForCausalLM
+
 AT_ONCE = 1 << 24
 """How many logits are held at a time."""
 
@@ -30,6 +33,9 @@ def score_tokens(network: PreTrainedModel, tokens: Tensor, last: int) -> Scores:
 
     tokens  int64 [N, L], L > last
     """
+    if isinstance(network, NgramForCausalLM):
+        return Scores(*NgramLookup(network).scores(tokens, last))
+
     batch_size = max(1, AT_ONCE // ((last + 1) * network.config.vocab_size))
     likelihoods = []
     entropies = []

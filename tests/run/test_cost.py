@@ -3,13 +3,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imglab.cli.cost import summary, table
 from imglab.cli.run import run as run_command
 from imglab.config.load import load_config
+from imglab.config.schema import RunConfig
 from imglab.errors import InputError
+from imglab.mixed.settings import PopulationSettings
 from imglab.run import cost, earlier_runs
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
 from imglab.run.cost_probe import shortened
@@ -35,9 +38,15 @@ MEASURED = Measured(
 )
 
 
+def load(path, *changes):
+    config = load_config(path, list(changes))
+    assert isinstance(config, RunConfig)
+    return config
+
+
 @pytest.fixture
 def gaussian():
-    return load_config(GAUSSIAN, ["regime=accumulate"])
+    return load(GAUSSIAN, "regime=accumulate")
 
 
 @pytest.fixture
@@ -68,12 +77,24 @@ class TestOfRun:
 
 
 def test_the_probe_cuts_the_budget_and_nothing_else():
-    section = load_config(ROOT / "configs/image_digits.yaml").model
+    section: Any = load(ROOT / "configs/image_digits.yaml").model
     short = shortened(section)
     assert short.training.images == 64
     assert short.training.batch == section.training.batch
     assert short.model_copy(update={"training": section.training}) != section
-    assert shortened(load_config(GAUSSIAN).model).kind == "gaussian"
+    assert shortened(load(GAUSSIAN).model).kind == "gaussian"
+
+
+def test_the_budgets_of_a_population_are_cut_too():
+    member: Any = load(ROOT / "configs/image_digits.yaml").model
+    section = PopulationSettings.model_construct(models=[member, member])
+    assert [short.training.images for short in shortened(section).models] == [64, 64]
+
+
+def test_a_fit_that_cannot_be_cut_is_given_up(gaussian, monkeypatch):
+    monkeypatch.setattr("imglab.run.cost_probe.LONGEST_FIT", -1.0)
+    with pytest.raises(InputError, match="no budget to cut"):
+        estimate(gaussian)
 
 
 def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
@@ -98,7 +119,7 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     size = earlier_runs.size_below(tmp_path / "run")
     assert estimate(gaussian).disk == pytest.approx(size, rel=0.05)
 
-    wider = load_config(GAUSSIAN, ["modality.dimensions=3"])
+    wider = load(GAUSSIAN, "modality.dimensions=3")
     assert earlier_runs.recalled(wider) is None
 
 
