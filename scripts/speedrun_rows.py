@@ -57,13 +57,13 @@ STOCHASTIC: Mapping[str, Any] = {
     "steps": 16,
 }
 
-SHIPPED: Mapping[str, Any] = {
+TOGETHER: Mapping[str, Any] = {
     **IMAGE,
     **STOCHASTIC,
     "noise_levels": {"mean": 0.5, "deviation": 1.0},
     "training": {**MUON, "batch": 64, "learning_rate": 3e-3},
 }
-"""The recipe of configs/image_digits.yaml."""
+"""Muon, more noise in training and the stochastic solver, together."""
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "image": IMAGE,
@@ -72,7 +72,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "image, half the batch": {**IMAGE, "training": {**COMMON["training"], "batch": 64}},
     "image, Muon": {**IMAGE, "training": MUON},
     "image, stochastic": {**IMAGE, **STOCHASTIC},
-    "image_digits": SHIPPED,
+    "image, all three": TOGETHER,
     "flow": {"prediction": "flow"},
     "edm": {"prediction": "edm"},
     "v": {"prediction": "v_prediction", "spacing": "karras"},

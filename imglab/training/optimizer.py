@@ -45,7 +45,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
     ) -> None:
         # torch's Muon takes matrices alone: it sees a convolution's weight as one.
         self._convolutions = [weight for weight in matrices if weight.ndim > 2]
-        self._views = [nn.Parameter(_as_matrix(weight.detach())) for weight in self._convolutions]
+        self._views = [nn.Parameter(_as_matrix(weight, weight)) for weight in self._convolutions]
         flat = [weight for weight in matrices if weight.ndim == 2]
         self._muon = torch.optim.Muon(
             [*flat, *self._views], lr=lr, weight_decay=weight_decay, adjust_lr_fn=SCALED
@@ -58,8 +58,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
         """Take one step with each of the two."""
         for weight, view in zip(self._convolutions, self._views, strict=True):
             # The weight may have moved since: to another device, for one.
-            view.data = _as_matrix(weight.detach())
-            view.grad = None if weight.grad is None else _as_matrix(weight.grad)
+            view.data = _as_matrix(weight, weight)
+            view.grad = None
+            if weight.grad is not None:
+                view.grad = _as_matrix(weight.grad, weight)
         loss = self._muon.step(closure)
         self._adamw.step()
         return loss
@@ -83,14 +85,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
             part.state = self.state
 
 
-def _as_matrix(weight: Tensor) -> Tensor:
-    """Return a view [C, c h w] of a convolution's weight or its gradient [C, c, h, w].
+def _as_matrix(tensor: Tensor, weight: Tensor) -> Tensor:
+    """Return a convolution's weight, or its gradient, [C, c, h, w] as [C, c h w].
 
-    Where channels lie last, so do they in its rows: the order does not matter to Muon.
+    Where the channels of the weight lie last, so do they in the rows, which makes it a view of the
+    weight: the order does not matter to Muon.
     """
+    tensor = tensor.detach()
     if not weight.is_contiguous():
-        weight = weight.permute(0, 2, 3, 1)
-    return weight.flatten(1)
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.flatten(1)
 
 
 def new_optimizer(
@@ -111,10 +115,13 @@ def new_optimizer(
     others = [weight for name, weight in weights.items() if name not in hidden]
     keys: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
 
+    # Adapters come without other weights. Those of convolutions are left to AdamW then.
+    if not others:
+        others = [weight for weight in matrices if weight.ndim > 2]
+        matrices = [weight for weight in matrices if weight.ndim == 2]
     if not matrices:
         return torch.optim.AdamW(others, fused=fused, **keys)
-    # Adapters are matrices alone.
-    if not others and all(weight.ndim == 2 for weight in matrices):
+    if not others:
         return torch.optim.Muon(matrices, adjust_lr_fn=SCALED, **keys)
     return MuonWithAdamW(matrices, others, fused=fused, **keys)
 

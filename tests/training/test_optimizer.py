@@ -79,6 +79,13 @@ class TestMuon:
         optimizer = new_optimizer(network, weights, RECIPE, torch.device("cpu"))
         assert isinstance(optimizer, torch.optim.Muon) == (frozen == "the rest")
 
+    def test_leaves_adapters_of_convolutions_to_adamw(self):
+        network = new_convolutions()
+        adapter = {"1.weight": network[1].weight}
+
+        optimizer = new_optimizer(network, adapter, RECIPE, torch.device("cpu"))
+        assert isinstance(optimizer, torch.optim.AdamW)
+
     def test_takes_the_steps_of_both(self):
         network, alone = new_network(), new_network()
         weights = dict(network.named_parameters())

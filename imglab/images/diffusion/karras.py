@@ -45,7 +45,9 @@ class KarrasSampler:
 
         def clean(images: Tensor, sigma: Tensor) -> Tensor:
             images = denoise(images, sigma)
-            return images.clamp(-1, 1) if self.clip else images
+            if self.clip:
+                return images.clamp(-1, 1)
+            return images
 
         if self.solver == "heun":
             return heun(clean, noise, sigmas)
