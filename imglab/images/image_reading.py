@@ -105,7 +105,7 @@ class _Reader:
         unpacked = unpacked_bytes(image)
         if self.size is None or unpacked > LARGEST_RATIO * packed:
             self.unpacked += unpacked
-        if self.unpacked > self.allowed:
+        if self.unpacked > self.allowed or unpacked > max(ALWAYS_ALLOWED, LARGEST_RATIO * packed):
             raise _TooMuch
 
     def notes(self) -> Iterator[str]:
@@ -140,7 +140,10 @@ def open_images(
         for path in paths:
             arrays.append(reader.try_to_read(path))
     except _TooMuch as error:
-        what = f"files of {packed:,} bytes would unpack to more than {reader.allowed:,}"
+        what = (
+            f"images in files of {packed:,} bytes would unpack to more than {LARGEST_RATIO} times "
+            f"as many, and more than {ALWAYS_ALLOWED:,}"
+        )
         remedy = "remove empty pictures, or give fewer of them"
         raise InputError(Problem(where, what, remedy)) from error
 
