@@ -13,6 +13,7 @@ from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
+from imglab.cli.inspect import inspect
 from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
@@ -36,6 +37,7 @@ app.command()(look.metrics)
 app.command()(judge.judge)
 app.command()(look.report)
 app.command("export")(look.export_samples)
+app.command()(inspect)
 app.command()(score.score)
 app.command()(look.validate)
 app.command()(look.verify)

@@ -121,7 +121,7 @@ def _left_out(layout: Layout, used: Sequence[Path] = ()) -> tuple[LeftOut, ...]:
     looped = layout.tree.looped
     left_out = [*layout.left_out, *others]
     if hidden:
-        left_out.append(LeftOut("hidden", "hidden or system files and folders", hidden))
+        left_out.append(LeftOut("hidden or system files", "", hidden))
     if looped:
         left_out.append(LeftOut("links", "to a folder around them", looped))
     return tuple(left_out)

@@ -7,7 +7,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +88,14 @@ def read_image(file: Path | BinaryIO, size: int | None) -> Any:
 
 @contextmanager
 def opened(
-    file: Path | BinaryIO, size: int | None, formats: tuple[str, ...] = FORMATS
+    file: Path | BinaryIO,
+    size: int | None,
+    formats: tuple[str, ...] = FORMATS,
+    before: Callable[[Image.Image], None] = lambda image: None,
 ) -> Iterator[Picture]:
     """Open an image file; one of UNREADABLE if it is none, or is too large.
+
+    before  is called with the image before anything of it is decoded, and may raise
 
     The image is turned as its EXIF says. Where `size` is set, a photo of more pixels than Pillow
     allows is read at a reduced size.
@@ -111,6 +116,7 @@ def opened(
             return
 
         with image:
+            before(image)
             yield _picture(image, image)
 
 

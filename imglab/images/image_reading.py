@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from imglab.images.image_files import LARGEST_RATIO, UNREADABLE, opened, unpacke
 from imglab.images.image_formats import formats_of
 from imglab.reading import Failure, LeftOut, as_problems
 
-ALWAYS_ALLOWED = 1 << 28
+ALWAYS_ALLOWED = 1 << 27
 """Bytes to which the images of a source may unpack, whatever their ratio (`LARGEST_RATIO`)."""
 
 TWELVE_BITS = 1 << 12
@@ -85,9 +86,9 @@ class _Reader:
         if not path.is_file():  # reading a pipe or a device would never end
             raise ValueError("it is not a regular file")
 
-        with opened(path, self.size, formats_of(path)) as picture:
+        count = partial(self._count_bytes, path.stat().st_size)
+        with opened(path, self.size, formats_of(path), count) as picture:
             image = picture.image
-            self._count_bytes(image, path)
             deep = image.mode in DEEP_MODES
             if deep:
                 self.deepest = max(self.deepest, int(np.asarray(image).max()))
@@ -99,12 +100,12 @@ class _Reader:
             self.animated += picture.is_animated()
         return array
 
-    def _count_bytes(self, image: Image.Image, path: Path) -> None:
-        """Count an image against what is allowed, before it is decoded."""
+    def _count_bytes(self, packed: int, image: Image.Image) -> None:
+        """Count an image in a file of `packed` bytes against what is allowed."""
         unpacked = unpacked_bytes(image)
-        if self.size is None or unpacked > LARGEST_RATIO * path.stat().st_size:
+        if self.size is None or unpacked > LARGEST_RATIO * packed:
             self.unpacked += unpacked
-        if self.unpacked > self.allowed:
+        if self.unpacked > self.allowed or unpacked > max(ALWAYS_ALLOWED, LARGEST_RATIO * packed):
             raise _TooMuch
 
     def notes(self) -> Iterator[str]:
@@ -139,7 +140,10 @@ def open_images(
         for path in paths:
             arrays.append(reader.try_to_read(path))
     except _TooMuch as error:
-        what = f"files of {packed:,} bytes would unpack to more than {reader.allowed:,}"
+        what = (
+            f"images in files of {packed:,} bytes would unpack to more than {LARGEST_RATIO} times "
+            f"as many, and more than {ALWAYS_ALLOWED:,}"
+        )
         remedy = "remove empty pictures, or give fewer of them"
         raise InputError(Problem(where, what, remedy)) from error
 

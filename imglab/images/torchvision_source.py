@@ -98,7 +98,9 @@ def _parameters(name: str) -> Mapping[str, Any]:
 
     parameters: dict[str, Any] = {}
     for each in inspect.getmro(dataset):
-        signature = inspect.signature(each.__init__).parameters
+        if "__init__" not in vars(each):
+            continue
+        signature = inspect.signature(vars(each)["__init__"]).parameters
         parameters = {**signature, **parameters}
         if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in signature.values()):
             break

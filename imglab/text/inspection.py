@@ -1,0 +1,35 @@
+"""What there is to say of a person's texts before a run reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from imglab.reading import Summary
+from imglab.reading.inspection import Inspection, duplicates
+from imglab.text.corpus import read_corpus
+from imglab.text.source_settings import FilesSource
+
+
+def inspect_texts(path: str) -> Inspection:
+    """Inspect a text file or a folder of texts; InputError where nothing is usable."""
+    keys: dict[str, Any] = {"kind": "files", "path": path}
+    corpus = read_corpus(FilesSource.model_validate(keys))
+    test = list(corpus.test or ())
+    documents = [*corpus.train, *test]
+
+    split = {"train": len(corpus.train)}
+    if test:
+        split["test"] = len(test)
+    digests = [hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in documents]
+    names = [f"document {number}" for number in range(len(documents))]
+    lengths = sorted(map(len, documents))
+    facts = {
+        "characters": f"{sum(lengths):,}; a document has {lengths[len(lengths) // 2]:,} (median)",
+        "duplicates": duplicates(names, digests, len(corpus.train)),
+    }
+    config = {
+        "modality": {"kind": "text", "source": keys},
+        "model": {"kind": "language_model"},
+    }
+    return Inspection(Summary(len(documents), "documents", None, split), facts, config)

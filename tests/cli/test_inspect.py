@@ -1,0 +1,74 @@
+"""`imglab inspect`: what it says of images, archives and texts, and of what it cannot use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import yaml
+from PIL import Image
+
+
+def pictures(folder, n, seed=0):
+    folder.mkdir(parents=True)
+    for number in range(n):
+        noise = np.random.default_rng([seed, number]).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{number}.png")
+
+
+def test_a_folder_of_images(lab, tmp_path):
+    for seed, name in enumerate(("train/cat", "train/dog", "val/cat", "val/dog")):
+        pictures(tmp_path / "d" / name, 5, seed)
+    shutil.copy(tmp_path / "d/train/cat/0.png", tmp_path / "d/val/cat/copy.png")
+    (tmp_path / "d/train/cat/x.heic").write_bytes(b"x")
+    (tmp_path / "d/train/dog/broken.png").write_bytes(b"x")
+
+    code, out, _ = lab("inspect", "d", "--json")
+    assert code == 0
+    shown = json.loads(out)
+    assert shown["classes"] == ["cat", "dog"]
+    assert shown["counts"] == {"cat": 11, "dog": 10}
+    assert shown["split"] == {"train": 10, "test": 11}
+    assert {each["what"]: each["count"] for each in shown["left_out"]} == {".heic": 1, "broken": 1}
+    assert shown["duplicates"]["between_train_and_test"] == 1
+
+    code, out, _ = lab("inspect", "d")
+    assert code == 0
+    assert "left out: 1 .heic (no reader), 1 broken (broken.png)" in out
+    config = yaml.safe_load(out.partition("reads them:")[2])
+    assert config["modality"]["source"] == {"kind": "folder", "path": "d", "tolerate": 1}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({**config, "generations": 1}))
+    code, out, err = lab("validate", "c.yaml")
+    assert (code, err) == (0, "")
+    assert "data: 21 images: cat 11, dog 10; train 10, test 11" in out
+
+
+def test_archives_texts_and_captions(lab, tmp_path):
+    np.savez(tmp_path / "a.npz", arr_0=np.zeros((10, 3, 8, 8), np.uint8))
+    shown = json.loads(lab("inspect", "a.npz", "--json")[1])
+    assert (shown["total"], shown["duplicates"]["count"]) == (10, 9)
+
+    pictures(tmp_path / "p", 5)
+    for number in range(5):
+        (tmp_path / "p" / f"{number}.txt").write_text(f"picture {number}")
+    shown = json.loads(lab("inspect", "p", "--json")[1])
+    assert shown["config"]["modality"]["source"]["kind"] == "captioned_folder"
+
+    (tmp_path / "t").mkdir()
+    for number in range(4):
+        (tmp_path / "t" / f"{number}.txt").write_text("the same words again")
+    shown = json.loads(lab("inspect", "t", "--json")[1])
+    assert (shown["noun"], shown["duplicates"]["count"]) == ("documents", 3)
+
+
+def test_nothing_usable(lab, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert lab("inspect", "none")[0] == 2
+    assert lab("inspect", "empty")[0] == 2
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("0.png", b"x")
+    code, _, err = lab("inspect", "d.zip")
+    assert code == 2
+    assert "unzip d.zip -d d" in err
