@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
+from imglab.failures import raise_if_unavailable
 from imglab.images.image_files import IMAGE_SUFFIXES, list_images
 from imglab.safe_text import is_text
 
@@ -47,6 +48,7 @@ def _read_lines(path: Path, where: str) -> list[str]:
             raise OSError("it is not a regular file")
         return path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError, MemoryError) as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} cannot be read: {error}"
         remedy = 'a line {"file_name": ..., "text": ...} for each image; or use kind: folder'
         raise InputError(Problem(where, what, remedy)) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
@@ -110,10 +111,17 @@ def read_text(path: Path, where: str) -> str:
             what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
             raise InputError(Problem(where, what, remedy))
 
-        text = _decode(path.read_bytes(), path, where)
+        # A file of /proc says that it has no bytes, and has them without end.
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError(Problem(where, f"{str(path)!r} does not end", remedy))
+
+        text = _decode(content, path, where)
         _check_runs(text, path, where)
         return text
     except OSError as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} cannot be read: {error.strerror}"
         raise InputError(Problem(where, what)) from error
     except MemoryError as error:
