@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imglab.failures import raise_if_unavailable
 from imglab.safe_text import is_text
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.json")
@@ -56,6 +57,7 @@ def read_rows(path: Path) -> list[Row]:
             return [Row(number, row) for number, row in enumerate(_json_list(text), 1)]
         return list(_table(text))
     except (OSError, ValueError, MemoryError, RecursionError, csv.Error) as error:
+        raise_if_unavailable(error, path)
         raise UnreadableRows(f"{str(path)!r} cannot be read: {error}") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
+from imglab.failures import raise_if_unavailable
 
 SYSTEM_NAMES = frozenset(
     {
@@ -156,5 +157,6 @@ def _folder_identity(entry: os.DirEntry[str]) -> tuple[int, int] | None:
 
 
 def _unlisted(folder: Path, where: str, error: OSError) -> InputError:
+    raise_if_unavailable(error, folder)
     what = f"the folder {str(folder)!r} cannot be listed: {error.strerror}"
     return InputError(Problem(where, what, "check the path and its permissions"))

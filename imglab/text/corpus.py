@@ -12,6 +12,7 @@ from typing import Any
 import regex
 
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
@@ -133,6 +134,7 @@ def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
             _check_runs(text, path, where)
         return texts
     except OSError as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} cannot be read: {error.strerror}"
         raise InputError(Problem(where, what)) from error
     except MemoryError as error:

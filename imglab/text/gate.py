@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
@@ -69,6 +70,7 @@ def unpacked(path: Path, where: str) -> bytes:
         with gzip.open(io.BytesIO(content)) as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
         raise InputError(Problem(where, what)) from error
     if len(content) > MOST_BYTES:
@@ -151,6 +153,7 @@ def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
         name = column_of(names, examples, column, str(path), where)
         values = parquet.read_table(path, columns=[name])[name].to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} is not readable parquet: {first_line(error)}"
         raise InputError(Problem(where, what)) from error
     return check_texts(values, name, str(path), where)
