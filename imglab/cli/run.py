@@ -62,12 +62,8 @@ def run(
 
     # The config is checked before torch is imported, so that a wrong key is reported at once.
     checked = load_config(config, changes or [])
-    single = isinstance(checked, RunConfig)
-    if distributed.launched() > 1 and (live or workers > 1 or not single):
-        what = "several processes can run only a single chain, without --live and --workers"
-        raise InputError(Problem(str(config), what, "run it without the launcher"))
-    if workers > 1 and single:
-        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+    one = isinstance(checked, RunConfig)
+    _check_options(str(config), one=one, live=live, workers=workers)
     if as_json and not dry_run:
         raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
     if dry_run:
@@ -82,6 +78,18 @@ def run(
         _run_one(checked, out, str(config), live_port)
     else:
         _run_several(checked, out, str(config), workers, live_port)
+
+
+def _check_options(config: str, *, one: bool, live: bool, workers: int) -> None:
+    """Raise InputError where options do not fit a config, or the launcher.
+
+    one  whether the config holds one chain
+    """
+    if distributed.launched() > 1 and (live or workers > 1 or not one):
+        what = "several processes can run only a single chain, without --live and --workers"
+        raise InputError(Problem(config, what, "run it without the launcher"))
+    if workers > 1 and one:
+        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
 
 
 def _show_costs(

@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imglab.distributed.launcher import launched
+from imglab.distributed.launcher import launched as launched
 
 if TYPE_CHECKING:
     import torch

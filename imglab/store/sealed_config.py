@@ -59,8 +59,10 @@ def with_former_defaults(tree: Any) -> Any:
 
     `begin_tokens` is written where it is true: runs that began before it was are read as they were.
     """
-    modality = tree.get("modality") if isinstance(tree, dict) else None
-    tokenizer = modality.get("tokenizer") if isinstance(modality, dict) else None
+    if not isinstance(tree, dict) or not isinstance(tree.get("modality"), dict):
+        return tree
+    modality = tree["modality"]
+    tokenizer = modality.get("tokenizer")
     if not isinstance(tokenizer, dict) or tokenizer.get("kind") != "pretrained":
         return tree
 
