@@ -87,6 +87,9 @@ class RunConsole:
 
     def show(self, event: Progress | Generation) -> None:
         """Show an event."""
+        for note in self._run.notes:
+            self._print(f"note: {printable(note)}")
+        self._run.notes.clear()
         if isinstance(event, Generation):
             self._finish_generation(event)
         elif self._live:

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,20 @@ def describe_environment(
         "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
         "base": [hash_model(base) for base in bases if base is not None] or None,
     }
+
+
+def described_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Say in a line what a run goes on with that differs from what it began with, if anything.
+
+    changes  dotted key of environment.json -> value then, value now
+    """
+    if not changes:
+        return []
+    each = [
+        f"{key.removeprefix('packages.')} {before} -> {now}"
+        for key, (before, now) in changes.items()
+    ]
+    return [f"goes on with other software or hardware than it began with: {'; '.join(each)}"]
 
 
 def available_cores() -> int:

@@ -26,6 +26,7 @@ from imglab.store.files import DAMAGED, read_json
 from imglab.store.layout import MANIFEST, generation_folder
 from imglab.store.reader import RunFolder
 from imglab.store.reading import parse_generation, read_environment
+from imglab.store.sealed_config import located
 
 ALL = "all"
 """Folder of images that have no class: torchvision's `ImageFolder` needs one."""
@@ -56,7 +57,7 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
     check_run(run)
 
     config = run / "config.yaml"
-    modality = build_modality(validate_config(read_yaml(config), str(config)))
+    modality = build_modality(located(run, validate_config(read_yaml(config), str(config))))
     exporter = modality.ability(Exporter)
     if exporter is None:
         what = f"{type(modality).__name__} has no form in which samples are exported"

@@ -19,7 +19,14 @@ from imglab.run.run import Run
 from imglab.store import files, hashes, layout, reading
 from imglab.store.faults import check_run
 from imglab.store.reader import RunFolder
-from imglab.store.sealed_config import config_hash, read_sealed, with_former_defaults, write_config
+from imglab.store.sealed_config import (
+    config_hash,
+    is_place,
+    located,
+    read_sealed,
+    with_former_defaults,
+    write_config,
+)
 
 SHARED_KEYS = ("modality", "measure", "shown", "seed")
 """What the generations that are shared were drawn, shown and measured with."""
@@ -42,7 +49,7 @@ def fork(
     where = _name(source, config)
     parent, g = reading.parse_generation(source)
     stored = read_sealed(parent / "config.yaml")
-    wanted = _config(stored, config, changes, where)
+    wanted = _config(located(parent, stored), config, changes, where)
     problems = list(_find_conflicts(stored, wanted, g, source))
     if problems:
         raise InputError(problems)
@@ -79,7 +86,7 @@ def wanted_config(
 ) -> RunConfig:
     """Return the config of the run that `fork` makes, or has made."""
     run = out if _is_fork(out) else reading.parse_generation(source)[0]
-    stored = read_sealed(run / "config.yaml")
+    stored = located(run, read_sealed(run / "config.yaml"))
     return _config(stored, config, changes, where=str(config or source))
 
 
@@ -111,7 +118,8 @@ def _reopen(source: str, out: Path, config: Path | RunConfig | None, changes: Se
         what = f"is a fork of another {source} than this"
         raise InputError(Problem(str(out), what, "choose another --out"))
 
-    wanted = _config(read_sealed(out / "config.yaml"), config, changes, where)
+    stored = located(out, read_sealed(out / "config.yaml"))
+    wanted = _config(stored, config, changes, where)
     return Run(wanted, out, where=where)
 
 
@@ -132,7 +140,7 @@ def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -
     """Find what a fork's config must not change, or must."""
     changes = differences(stored.model_dump(mode="json"), wanted.model_dump(mode="json"))
     for key, before, after in changes:
-        if key.split(".")[0] in SHARED_KEYS:
+        if key.split(".")[0] in SHARED_KEYS and not is_place(key):
             what = f"the shared generations have {before!r}, the fork {after!r}"
             yield Problem(f"{source}: {key}", what, "leave it as it was")
 
@@ -169,8 +177,12 @@ def _check_experiment(experiment: Experiment, parent: Path, g: int) -> None:
 
 
 def _check_bases(experiment: Experiment, parent: Path) -> None:
-    bases = describe_environment(experiment.modality, experiment.bases)["base"]
-    if bases != reading.read_environment(parent).get("base"):
+    present = describe_environment(experiment.modality, experiment.bases)
+    recorded = reading.read_environment(parent)
+    if present["data"] != recorded.get("data"):
+        what = "the real data are not those that the shared generations began with"
+        raise InputError(Problem("modality.source", what, "name where these lie now"))
+    if present["base"] != recorded.get("base"):
         what = "the shared generations began with another base model"
         remedy = "leave `base`, `start` and pretrained networks as they were"
         raise InputError(Problem("base", what, remedy))

@@ -18,7 +18,7 @@ from imglab.store import files
 from imglab.store.faults import check_run
 from imglab.store.layout import count_finished
 from imglab.store.reading import metric_value, read_metrics
-from imglab.store.sealed_config import read_sealed
+from imglab.store.sealed_config import located, read_sealed
 
 JUDGES = "judges.json"
 """What further extractors said of a run, in its directory."""
@@ -38,7 +38,7 @@ def judge(run: Path, sections: Sequence[JudgeChoice]) -> dict[str, Any]:
     does not hold images.
     """
     rows = read_metrics(run)
-    config = read_sealed(run / "config.yaml")
+    config = located(run, read_sealed(run / "config.yaml"))
     done = count_finished(run)
     if done < config.generations:
         what = f"{done} of {config.generations} generations are finished"

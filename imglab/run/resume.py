@@ -12,7 +12,7 @@ from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.run.autotune import layout_by_rule, settled, with_layout
 from imglab.run.build import resolved_threads
-from imglab.store.sealed_config import HARMLESS, read_sealed
+from imglab.store.sealed_config import HARMLESS, is_place, read_sealed
 
 RUNS = Path("runs")
 
@@ -101,4 +101,4 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
 
     if key == "samples" and after is None:
         return True
-    return after == AUTO or key in HARMLESS
+    return after == AUTO or key in HARMLESS or is_place(key)

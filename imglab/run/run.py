@@ -20,7 +20,7 @@ from imglab.progress import Progress, Stage
 from imglab.run.autotune import autotune
 from imglab.run.build import build, build_models, resolved_threads
 from imglab.run.cache import RunCache
-from imglab.run.environment import describe_environment
+from imglab.run.environment import describe_environment, described_changes
 from imglab.run.observers import Events, Observer, keeping_generation0, tracking, watched
 from imglab.run.resume import RUNS, resolve
 from imglab.store import files, hashes
@@ -28,7 +28,7 @@ from imglab.store.disk import DiskStore
 from imglab.store.faults import check_run
 from imglab.store.layout import count_finished
 from imglab.store.model_card import Origin
-from imglab.store.sealed_config import config_hash, write_config
+from imglab.store.sealed_config import as_begun, config_hash, write_config, write_places
 from imglab.store.views import HasView
 
 
@@ -53,6 +53,7 @@ class Run(HasView):
         cache  where runs that have something in common compute it once
         """
         self._cache = cache
+        self.notes: list[str] = []
         self.folder = out or RUNS / config.name
         self.experiment = build(resolve(config, self.folder, where), where)
 
@@ -109,6 +110,7 @@ class Run(HasView):
         """Write down what the run is made with: config.yaml and environment.json."""
         experiment = self.experiment
         config = experiment.config.model_copy(update={"samples": experiment.samples})
+        config, places = as_begun(self.folder, config)
         write_config(self.folder, config)
 
         environment = describe_environment(experiment.modality, experiment.bases)
@@ -117,6 +119,8 @@ class Run(HasView):
             store.begin(config=config_hash(config), environment=environment, origin=origin)
             if experiment.modality.data_line:
                 store.log(event="data", text=experiment.modality.data_line)
+        write_places(self.folder, places)
+        self.notes = described_changes(store.environment_changes)
 
     def _prepare(self, store: DiskStore) -> None:
         """Fill shared/ with what all generations use, such as the extractor's weights."""

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from imglab import distributed
+from imglab.config.merge import differences
 from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
@@ -40,6 +41,7 @@ class DiskStore(RunFolder, Store):
         self._lock = FileLock(root / ".lock")
         distributed.meet_in(root)
         self._origin: Origin | None = None
+        self.environment_changes: dict[str, tuple[Any, Any]] = {}
         self._run_hashes: dict[str, str] = {}
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
 
@@ -87,6 +89,8 @@ class DiskStore(RunFolder, Store):
         if fork.exists():
             self._run_hashes["fork"] = files.sha256_file(fork)
 
+        changes = differences(recorded, environment)
+        self.environment_changes = {key: (before, now) for key, before, now in changes}
         if recorded == environment:
             self.log(event="begin")
         else:
@@ -206,6 +210,9 @@ class DiskStore(RunFolder, Store):
             **self._run_hashes,
             "previous": previous,
         }
+        if self.environment_changes:
+            present = {key: now for key, (_, now) in self.environment_changes.items()}
+            manifest["made_in"] = present
 
         files.write_signed(folder / MANIFEST, manifest)
         files.remove(folder / hashes.HASH_LIST)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imglab.config.load import dump_config, validate_config
+from imglab.config.merge import differences, merged
 from imglab.config.schema import RunConfig
 from imglab.config.yaml import MAX_BYTES, parse_yaml
 from imglab.errors import InputError, Problem
@@ -14,6 +16,18 @@ from imglab.store import files
 
 HARMLESS = ("checkpoint_every", "tracker")
 """Keys that change no byte of a generation, and may change from one start of a run to the next."""
+
+
+MOVED = "places.json"
+"""Says where the data of a run lie now, if they were moved; it is not sealed."""
+
+PLACES = (
+    "modality.source.path",
+    "modality.source.test_path",
+    "modality.source.name",
+    "modality.tokenizer.name",
+)
+"""Keys that say where real data lie: what they hold is compared by its hash."""
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -52,6 +66,50 @@ def with_former_defaults(tree: Any) -> Any:
 
     complete = {"begin_tokens": False, **tokenizer}
     return {**tree, "modality": {**modality, "tokenizer": complete}}
+
+
+def is_place(key: str) -> bool:
+    """Say whether a key only says where something lies, whose content is compared by its hash."""
+    return key in PLACES
+
+
+def as_begun(folder: Path, config: RunConfig) -> tuple[RunConfig, dict[str, Any]]:
+    """Return a config with the places that the run in `folder` began with, and the present ones.
+
+    config.yaml keeps the first: its hash is in all manifests.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return config, {}
+
+    tree = config.model_dump(mode="json")
+    changes = differences(read_sealed(path).model_dump(mode="json"), tree)
+    places = {key: (before, after) for key, before, after in changes if is_place(key)}
+    before = {key: began for key, (began, _) in places.items()}
+    begun = validate_config(with_former_defaults(merged(tree, before, str(path))), str(path))
+    return begun, {key: present for key, (_, present) in places.items()}
+
+
+def write_places(folder: Path, places: Mapping[str, Any]) -> None:
+    """Write down where the data of a run lie now, if not where they lay when it began."""
+    path = folder / MOVED
+    if places:
+        files.write_json(path, {"places": dict(places)})
+    elif path.exists():
+        files.remove(path)
+
+
+def located(folder: Path, config: RunConfig) -> RunConfig:
+    """Return the config of the run in `folder` with the places where its data lie now."""
+    path = folder / MOVED
+    if not path.is_file():
+        return config
+
+    places = files.read_json(path, ("places",))["places"]
+    if not isinstance(places, dict) or not all(map(is_place, places)):
+        raise InputError(Problem(str(path), "names other keys than places", "remove it"))
+    tree = merged(config.model_dump(mode="json"), places, str(path))
+    return validate_config(with_former_defaults(tree), str(path))
 
 
 def config_hash(config: RunConfig) -> str:
