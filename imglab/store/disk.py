@@ -90,8 +90,13 @@ class DiskStore(RunFolder, Store):
         if fork.exists():
             self._run_hashes["fork"] = files.sha256_file(fork)
 
+        # What an older version of the lab did not record is not known to have changed.
         changes = differences(recorded, environment)
-        self.environment_changes = {key: (before, now) for key, before, now in changes}
+        self.environment_changes = {
+            key: (before, now)
+            for key, before, now in changes
+            if before is not None and key != "format_version"
+        }
         if recorded == environment:
             self.log(event="begin")
         else:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import regex
-
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.text.encyclopaedia.articles import articles
+from imglab.text.expressions import Expression
 from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
@@ -23,10 +22,6 @@ SUFFIX = ".txt"
 
 SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 """Files and folders that systems leave behind."""
-
-SECONDS = 5.0
-"""Processor time that the config's expressions may take, and as much again for every million
-characters: some expressions would search for years."""
 
 LONGEST_RUN = 100_000
 """Letters, spaces or other characters that may follow each other. A tokenizer takes such a run for
@@ -43,10 +38,14 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?\s?[A-Z0-9])")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents; `test` is None if the source has no test split."""
+    """Documents; `test` is None if the source has no test split.
+
+    left_out  files that were passed over, in words
+    """
 
     train: Sequence[str]
     test: Sequence[str] | None
+    left_out: str = ""
 
 
 def read_corpus(source: Source) -> Corpus:
@@ -76,7 +75,8 @@ def _read_pydoc() -> Corpus:
 def _read_files(source: FilesSource) -> Corpus:
     train_paths = text_files(source.path, f"{WHERE}.path")
     if source.test_path is None:
-        return Corpus(_read_documents(source, "path", train_paths), None)
+        documents = _read_documents(source, "path", train_paths)
+        return Corpus(documents, None, _left_out(Path(source.path), train_paths))
 
     # `path` may be the folder that holds both.
     test_paths = text_files(source.test_path, f"{WHERE}.test_path")
@@ -111,6 +111,16 @@ def text_files(name: str, where: str) -> list[Path]:
         what = f"the folder {name!r} holds no {SUFFIX} file, nor one of {', '.join(ROWS)}"
         raise InputError(Problem(where, what, "give a folder of text files"))
     return files
+
+
+def _left_out(folder: Path, read: Sequence[Path]) -> str:
+    """Say how many visible files of each kind lie in a folder and are not among those read."""
+    kinds = Counter(
+        kind_of(path) or "without a suffix"
+        for path in folder.rglob("*")
+        if path.is_file() and not _is_hidden(path.relative_to(folder)) and path not in read
+    )
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 def _is_hidden(path: Path) -> bool:
@@ -225,16 +235,16 @@ def _documents(texts: Iterable[str], source: FilesSource | HubSource) -> list[st
     size = sum(map(len, documents))
     if source.document_start is not None:
         example = "'^ = [^=]+ = $' for WikiText"
-        begins = _Expression(source.document_start, "document_start", example, size)
+        begins = Expression(source.document_start, "document_start", example, size)
         documents = [part for text in documents for part in _cut(text, begins)]
 
     if source.leave_out is not None:
-        unwanted = _Expression(source.leave_out, "leave_out", "'<unk>'", size)
+        unwanted = Expression(source.leave_out, "leave_out", "'<unk>'", size)
         documents = [_without_sentences(text, unwanted) for text in documents]
     return _without_blank(documents)
 
 
-def _cut(text: str, begins: _Expression) -> list[str]:
+def _cut(text: str, begins: Expression) -> list[str]:
     """Cut a text before each line in which an expression matches."""
     documents: list[list[str]] = [[]]
     for line in text.splitlines(keepends=True):
@@ -244,38 +254,7 @@ def _cut(text: str, begins: _Expression) -> list[str]:
     return ["".join(lines) for lines in documents]
 
 
-class _Expression:
-    """A regular expression of the config, which is given up if it takes too long."""
-
-    def __init__(self, expression: str, key: str, example: str, size: int) -> None:
-        """Compile it; InputError, at its key, if it is none. `size` of the text in characters.
-
-        It is compiled only now: some take a tenth of a second, and a schema must be quick.
-        """
-        self._where = f"{WHERE}.{key}"
-        self._expression = expression
-        try:
-            re.compile(expression)
-            self._pattern = regex.compile(expression, cache_pattern=False)
-        except (re.error, regex.error, RecursionError, OverflowError) as error:
-            what = f"{expression!r} is not a regular expression: {error}"
-            raise InputError(Problem(self._where, what, f"e.g. {example}")) from error
-        self._end = time.process_time() + SECONDS * (1 + size / 10**6)
-
-    def matches(self, text: str) -> bool:
-        """Say whether it matches in a text; InputError once it has taken too long."""
-        left = self._end - time.process_time()
-        try:
-            if left > 0:
-                return self._pattern.search(text, timeout=left) is not None
-            raise TimeoutError
-        except TimeoutError as error:
-            what = f"{self._expression!r} takes too long on this text: it backtracks"
-            remedy = "avoid repetitions within repetitions, such as (a+)+"
-            raise InputError(Problem(self._where, what, remedy)) from error
-
-
-def _without_sentences(text: str, unwanted: _Expression) -> str:
+def _without_sentences(text: str, unwanted: Expression) -> str:
     """Return a text without the sentences in which an expression matches."""
     lines = []
     for line in text.splitlines(keepends=True):

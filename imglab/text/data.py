@@ -16,6 +16,7 @@ from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.hub import make_tokenizer
 from imglab.text.openings import real_openings
 from imglab.text.settings import PretrainedTokenizerSettings, TextSettings
+from imglab.text.source_settings import FilesSource, HubSource
 from imglab.training.hub import quiet
 
 PIECES = 50
@@ -31,7 +32,7 @@ class RealText:
     """The real data of a text chain: three sets of blocks, int64 [N, block].
 
     No document is in two of the sets. `openings`, int64 [M, 2 block], is how documents of the test
-    set begin.
+    set begin. `line` says what was found in files or in a corpus of the hub.
     """
 
     train: Tensor
@@ -39,6 +40,7 @@ class RealText:
     fresh: Tensor
     openings: Tensor
     tokenizer: PreTrainedTokenizerBase
+    line: str = ""
 
 
 def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> RealText:
@@ -56,6 +58,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
     test = corpus.test
     if test is None:
         train, test = _split(train, settings)
+    line = _line(corpus, train, test, settings)
 
     tokenizer = make_tokenizer(settings.tokenizer, train)
     if len(tokenizer) < 2:
@@ -81,7 +84,22 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         blocks["fresh"][: settings.n_fresh],
         real_openings(held_out, blocks["test"]),
         tokenizer,
+        line,
     )
+
+
+def _line(corpus: Corpus, train: Sequence[str], test: Sequence[str], settings: TextSettings) -> str:
+    """Say in a line which documents a source of people's own text has; "" for the lab's texts."""
+    if not isinstance(settings.source, FilesSource | HubSource):
+        return ""
+
+    total = len(train) + len(test)
+    line = f"{total} documents: train {len(train)}, test {len(test)}"
+    if corpus.test is None and len(corpus.train) == 1:
+        line = f"1 document, divided into {total} parts: train {len(train)}, test {len(test)}"
+    if corpus.left_out:
+        line += f"; left out: {corpus.left_out}"
+    return line
 
 
 def pieces(text: str) -> list[str]:

@@ -66,6 +66,7 @@ class TextModality(TokenModality):
 
         self._settings = settings
         self._text = load_real_text(settings, corpus)
+        self.data_line = self._text.line
         self._extractor = self._make_extractor(settings)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from imglab.text import corpus, gate
+from imglab.text import expressions, gate
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text
 from imglab.text.settings import TextSettings
@@ -81,7 +81,7 @@ class TestText:
 
     @pytest.mark.parametrize("key", ["document_start", "leave_out"])
     def test_an_expression_that_searches_for_years_is_given_up(self, key, tmp_path, monkeypatch):
-        monkeypatch.setattr(corpus, "SECONDS", 0.1)
+        monkeypatch.setattr(expressions, "SECONDS", 0.1)
         (tmp_path / "a.txt").write_text(("a" * 40 + "!\n") * 5)
         message = refused(lambda: text_of(tmp_path / "a.txt", **{key: "(a|aa)+$"}))
         assert f"source.{key}: '(a|aa)+$' takes too long on this text" in message

@@ -112,7 +112,9 @@ def test_what_systems_leave_behind_is_not_read(tmp_path):
     for name in ("a.txt", ".ipynb_checkpoints/b.txt", "__MACOSX/c.txt", "._a.txt", "@eaDir/d.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
+    (tmp_path / "b.md").write_text("not read")
     assert read(tmp_path) == ["a.txt"]
+    assert read_corpus(FilesSource(path=str(tmp_path))).left_out == "1 .md"
 
 
 @pytest.mark.parametrize("separator", ["\n\n", "\n", " "])
@@ -127,5 +129,6 @@ def test_one_long_document_is_divided_where_its_text_parts(separator, tmp_path):
     source = {"kind": "files", "path": str(tmp_path / "book.txt")}
     small = {"source": source, "tokenizer": {"kind": "bpe", "vocabulary": 300}, "block": 16}
     real = load_real_text(TextSettings.model_validate(small))
+    assert real.line.startswith(f"1 document, divided into {len(parts)} parts: train ")
     share = len(real.test) / (len(real.train) + len(real.test))
     assert 0.1 < share < 0.25
