@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imglab.config import kinds
@@ -72,17 +72,22 @@ def fork(
         "manifest": files.sha256_file(layout.generation_folder(parent, g) / layout.MANIFEST),
         "config": config_hash(stored),
     }
+    _write_fork(out, lambda folder: _fill(folder, parent, g, resolved, described))
+    return run
+
+
+def _write_fork(out: Path, fill: Callable[[Path], None]) -> None:
+    """Make the directory of a fork; InputError if another process was faster."""
     files.make_folder(out.parent)
     files.remove_temporaries(out.parent)
     try:
-        files.write_atomically(out, lambda folder: _fill(folder, parent, g, resolved, described))
+        files.write_atomically(out, fill)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         remedy = "give a fork a new directory with --out"
         what = "was made by another process meanwhile"
         raise InputError(Problem(str(out), what, remedy)) from error
-    return run
 
 
 def wanted_config(

@@ -15,6 +15,9 @@ from imglab.store.relatives import heal
 DAMAGED = "damaged"
 """Folder of a run that takes what a repair sets aside, in a numbered folder for each repair."""
 
+ROUNDS = 4
+"""How often a repair looks for what it can mend."""
+
 Find = Callable[[Path], Iterator[Fault]]
 
 
@@ -35,9 +38,14 @@ def repair(folder: Path, find: Find) -> list[str]:
 
 
 def _mend(folder: Path, find: Find) -> list[str]:
-    place = _free_folder(folder / DAMAGED)
-    lines = list(heal(folder, lasting(folder, find), place))
-    moved = set_aside(folder, lasting(folder, find), place)
+    lines: list[str] = []
+    # A manifest that is mended may show that files beside it are damaged too.
+    for _ in range(ROUNDS):
+        mended = list(heal(folder, lasting(folder, find), _free_folder(folder / DAMAGED)))
+        lines += mended
+        if not mended:
+            break
+    moved = set_aside(folder, lasting(folder, find), _free_folder(folder / DAMAGED))
     return lines + [f"{folder}: set aside {path.relative_to(folder)}" for path in moved]
 
 
