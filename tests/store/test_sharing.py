@@ -10,7 +10,7 @@ from imglab.errors import InputError
 from imglab.failures import Unavailable
 from imglab.run.fork import fork
 from imglab.store import hashes as hash_lists
-from imglab.store import layout
+from imglab.store import files, layout
 from imglab.store.faults import check_run
 from imglab.store.verify import verify
 from tests.tiny_chains import hashes
@@ -67,14 +67,14 @@ def test_a_copy_that_was_cut_off_is_not_whole(plain_run):
 def test_what_cannot_be_read_now_is_not_damage(plain_run, monkeypatch):
     _, run = plain_run
     expected = hashes(run)
-    honest = hash_lists.files.sha256_file
+    honest = files.sha256_file
 
     def failing(path):
         if path.name == "samples.safetensors":
             raise OSError(5, "Input/output error", str(path))
         return honest(path)
 
-    monkeypatch.setattr(hash_lists.files, "sha256_file", failing)
+    monkeypatch.setattr(files, "sha256_file", failing)
     with pytest.raises(Unavailable, match="cannot be read now: Input/output error"):
         list(verify(run, repair=True))
     monkeypatch.undo()
@@ -83,6 +83,6 @@ def test_what_cannot_be_read_now_is_not_damage(plain_run, monkeypatch):
 
 def test_what_is_listed_is_what_was_written(tmp_path):
     with hash_lists.written(tmp_path, "a"):
-        hash_lists.files.write_bytes(tmp_path / "a", b"whole")
+        files.write_bytes(tmp_path / "a", b"whole")
         (tmp_path / "a").write_bytes(b"half")
     assert [name for name, _ in hash_lists.faults(tmp_path)] == ["a"]
