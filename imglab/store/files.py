@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from imglab import distributed
 from imglab.errors import InputError, Problem
 from imglab.failures import error_number, raise_if_unavailable
+from imglab.store.modes import current_umask
 from imglab.store.temporaries import forget, leftovers, new_temporary
 
 UNSYNCABLE = frozenset(
@@ -97,23 +97,10 @@ def follow_umask(path: Path) -> None:
     if path.is_dir():
         paths = [inner for inner in path.rglob("*") if inner.is_file()]
 
-    mode = 0o666 & ~_umask()
+    mode = 0o666 & ~current_umask()
     for inner in paths:
         if inner.stat().st_mode & 0o777 == CLOSED != mode:
             inner.chmod(mode)
-
-
-def _umask() -> int:
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = re.search(r"^Umask:\s*([0-7]+)$", status.read_text(errors="replace"), re.MULTILINE)
-        if line:
-            return int(line[1], 8)
-
-    # Elsewhere it can only be read by setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def write_bytes(path: Path, content: bytes) -> None:

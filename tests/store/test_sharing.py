@@ -9,8 +9,8 @@ import pytest
 from imglab.errors import InputError
 from imglab.failures import Unavailable
 from imglab.run.fork import fork
-from imglab.store import hashes as hash_lists
 from imglab.store import files, layout
+from imglab.store import hashes as hash_lists
 from imglab.store.faults import check_run
 from imglab.store.verify import verify
 from tests.tiny_chains import hashes
