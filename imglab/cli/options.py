@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imglab.config.section import expand_home
+from imglab.config.paths import expand_home
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")

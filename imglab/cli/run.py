@@ -70,14 +70,18 @@ def run(
         _show_costs(checked, out, str(config), as_json)
         return
 
-    live_port = None
-    if live:
-        live_port = port
     distributed.begin()
     if isinstance(checked, RunConfig):
-        _run_one(checked, out, str(config), live_port)
+        _run_one(checked, out, str(config), _port(live, port))
     else:
-        _run_several(checked, out, str(config), workers, live_port)
+        _run_several(checked, out, str(config), workers, _port(live, port))
+
+
+def _port(live: bool, port: int) -> int | None:
+    """Return the port of the live page, 0 for any; None where there is no such page."""
+    if live:
+        return port
+    return None
 
 
 def _check_options(config: str, *, one: bool, live: bool, workers: int) -> None:

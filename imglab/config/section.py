@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -16,20 +14,14 @@ from pydantic import (
     Tag,
 )
 
+from imglab.config.paths import expand_home
+
 LONGEST_PATH = 4095
 """Bytes of a path; operating systems refuse longer ones."""
 LONGEST_NAME = 255
 """Bytes of one name in a path; operating systems refuse longer ones."""
 MOST_NUMBERS = 2 * 10**8
 """How many numbers of real data may be drawn at once; all of them are in memory."""
-
-
-def expand_home(path: str) -> str:
-    """Return a path with the user's home in place of a leading `~` or `$HOME`."""
-    path = re.sub(r"^(\$HOME|\$\{HOME\})(?=/|$)", "~", path)
-    if path == "~" or path.startswith("~/"):
-        return os.path.expanduser(path)
-    return path
 
 
 def _can_be_a_path(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from imglab import distributed
 from imglab.errors import InputError, Problem
 from imglab.failures import error_number, raise_if_unavailable
-from imglab.store.modes import follow_umask
+from imglab.store.modes import current_umask
 from imglab.store.temporaries import forget, leftovers, new_temporary
 
 UNSYNCABLE = frozenset(
@@ -33,6 +33,9 @@ UNSYNCABLE = frozenset(
     }
 )
 """What file systems that sync no folders answer; a failing or full disk answers otherwise."""
+
+CLOSED = 0o600
+"""Mode of a file that only its owner can read."""
 
 DAMAGED = "the file is damaged"
 MISMATCH = "content does not match its recorded hash"
@@ -83,6 +86,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     if distributed.is_main():
         _write_and_rename(path, write, None)
+
+
+def follow_umask(path: Path) -> None:
+    """Give a file, or all files below a folder, the mode that the umask gives to new files.
+
+    Some libraries (safetensors) write files that nobody else in a group could read.
+    """
+    paths = [path]
+    if path.is_dir():
+        paths = [inner for inner in path.rglob("*") if inner.is_file()]
+
+    mode = 0o666 & ~current_umask()
+    for inner in paths:
+        if inner.stat().st_mode & 0o777 == CLOSED != mode:
+            inner.chmod(mode)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
