@@ -21,6 +21,7 @@ from torch import Tensor
 from imglab import seeds
 from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem, Stopped
+from imglab.failures import raise_if_unavailable
 from imglab.metrics import nearest_distances
 from imglab.metrics.neighbours import kth_squared_distance
 from imglab.metrics.points import in_one_frame
@@ -269,6 +270,7 @@ def _read_marks(path: Path, names: Sequence[str]) -> list[str]:
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError, csv.Error) as error:
+        raise_if_unavailable(error, path)
         problem = Problem(str(path), f"cannot be read: {error}", "remove it to get a new one")
         raise InputError(problem) from error
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from imglab.constructors import check_constructor, constructor_arguments
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 from imglab.measures import Measures
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
@@ -244,6 +245,7 @@ def naming_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
+        raise_if_unavailable(error, path)
         what = f"does not open as a model: {first_line(error)}"
         raise InputError(Problem(str(path), what, "the folder is damaged")) from error
 
@@ -254,6 +256,7 @@ def _read_description(file: Path) -> Contents:
         if not isinstance(description, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:
+        raise_if_unavailable(error, file)
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(file), what, "the file is damaged")) from error
     return Contents(description)

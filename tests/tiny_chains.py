@@ -96,7 +96,7 @@ def hashes(run: Path) -> dict[str, str]:
     """sha256 of every file that must not depend on when, where or how often the run was cut: the
     page has its times.
     """
-    others = ("events.jsonl", ".lock", "report.html")
+    others = ("events.jsonl", ".lock", ".results.lock", "report.html")
     found = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in others]
     names = [
         path for path in found if path.name != HASH_LIST or path.parent.name == "shared"

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import errno
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from imglab import distributed
 from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
-from imglab.cli.errors import complain
+from imglab.cli.errors import complain, stoppable
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
 from imglab.errors import InputError, Problem, Stopped
+from imglab.run.interrupt import interrupted_by_signals
+
+
+class _Commands(TyperGroup):
+    """All commands, each of which ends in the lab's own words when the system fails."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Typer itself would answer some failures, silently."""
+        with stoppable(), interrupted_by_signals():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="A laboratory for model collapse: train models, generation after generation, "
     "on what models generated.",
     no_args_is_help=True,
@@ -26,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(run.run)
+app.command(cls=run.RunCommand)(run.run)
 app.command()(studies.sweep)
 app.command()(studies.claims)
 app.command()(calibrate.calibrate)
@@ -58,8 +71,9 @@ def main() -> None:
     sys.argv[1:] = map(in_home, sys.argv[1:])
 
     try:
-        _check_launcher()
-        app()
+        with stoppable():
+            _check_launcher()
+            app()
     except SystemExit as ended:
         distributed.end(done=not ended.code)
         raise
@@ -67,13 +81,6 @@ def main() -> None:
     # Wrong input: a line for each problem.
     except InputError as error:
         complain([f"error: {problem}" for problem in error.problems], error)
-        raise SystemExit(2) from error
-
-    # Only paths that are too long or lead in circles: other failures are not the input's.
-    except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
-            raise
-        complain([f"error: {str(error.filename)[:80]}...: {error.strerror}"], error)
         raise SystemExit(2) from error
 
     except Stopped as stop:

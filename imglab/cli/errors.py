@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -11,25 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imglab import distributed
-from imglab.errors import InputError, Problem, Stopped
+from imglab.errors import InputError, Stopped
+from imglab.failures import explained
 from imglab.safe_text import printable
 
 DEBUG = "IMGLAB_DEBUG"
 """The environment variable that asks for tracebacks."""
-DISK_FAILED = (
-    errno.EIO,
-    errno.ESTALE,
-    errno.EBUSY,
-    errno.ETIMEDOUT,
-    errno.EFBIG,
-    errno.EMFILE,
-    errno.ENOLCK,
-)
-"""What the operating system reports when a disk, or a network's file system, fails."""
+
+MOST = 100
+"""Lines of a message that are printed; of more, their number is."""
 
 
 def complain(lines: Sequence[str], error: Exception) -> None:
     """Print the message of an error; with IMGLAB_DEBUG=1, its traceback and its causes as well."""
+    left_out = len(lines) - MOST
+    if left_out > 0:
+        lines = [*lines[:MOST], f"error: and {left_out} more like these"]
+
     for line in lines:
         print(f"{distributed.prefix()}{printable(line)}", file=sys.stderr)
     if os.environ.get(DEBUG, "") not in ("", "0"):
@@ -48,40 +45,27 @@ def _originals(error: Exception) -> Iterator[Exception]:
 
 
 @contextmanager
-def stoppable(folder: Path) -> Iterator[None]:
-    """Turn an interruption, or a disk that fails, into an error that says how to go on.
+def stoppable(folder: Path | None = None) -> Iterator[None]:
+    """Turn an interruption, or a system that fails, into an error that says how to go on.
 
-    What is finished stays, and the same command goes on from there (`Stopped`), unless the folder
-    cannot be written at all (InputError).
+    What is finished stays, and the same command goes on from there (`Stopped`), unless something
+    cannot be opened at all (InputError). An error of the code itself is raised as it is.
+
+    folder  what is being written; None: a command that only reads
     """
     try:
         yield
+    except (InputError, Stopped):
+        raise
     except KeyboardInterrupt as error:
-        raise Stopped(f"{folder} is unfinished; run the same command again to go on") from error
+        what = "interrupted"
+        if folder is not None:
+            what = f"{folder} is unfinished"
+        raise Stopped(f"{what}; run the same command again to go on") from error
 
-    except OSError as error:
-        explained = _explain(error, folder)
-        if explained is None:
+    # Also what is no Exception: the panic of a library.
+    except BaseException as error:
+        explanation = explained(error, folder)
+        if explanation is None:
             raise
-        raise explained from error
-
-
-def _explain(error: OSError, folder: Path) -> Stopped | InputError | None:
-    """Return what a failure of the disk means to the user; None if it is not a known one."""
-    place = str(error.filename or folder)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = "free some space and run the same command again"
-        return Stopped(f"the disk is full; {remedy} ({folder})")
-
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        what = f"cannot be written: {error.strerror}"
-        return InputError(Problem(place, what, "choose another --out"))
-
-    if error.errno in DISK_FAILED:
-        remedy = "finished generations are kept, run the same command again to go on"
-        return Stopped(f"{place}: {error.strerror}; {remedy}")
-
-    if error.errno == errno.ENOENT and str(error.filename).startswith(str(folder)):
-        what = "was removed while it was in use"
-        return InputError(Problem(place, what, "run the same command again"))
-    return None
+        raise explanation from error

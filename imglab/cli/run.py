@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from imglab import distributed
 from imglab.cli.errors import stoppable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from imglab.run.run import Run
     from imglab.studies.side_by_side import SideBySide
 
+LIVE_PORT = "--live-port"
+
 
 def run(
     config: ConfigPath,
@@ -29,7 +32,11 @@ def run(
     changes: Changes = None,
     workers: Workers = 1,
     live: Annotated[
-        bool, typer.Option("--live", help="Serve the page of the run on 127.0.0.1 meanwhile.")
+        bool,
+        typer.Option(
+            "--live",
+            help="Serve the page of the run on 127.0.0.1 meanwhile; --live PORT chooses the port.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool,
@@ -40,6 +47,7 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="With --dry-run: print it as one JSON object.")
     ] = False,
+    port: Annotated[int, typer.Option(LIVE_PORT, hidden=True, min=0, max=65535)] = 0,
 ) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.
 
@@ -55,22 +63,36 @@ def run(
     # The config is checked before torch is imported, so that a wrong key is reported at once.
     checked = load_config(config, changes or [])
     single = isinstance(checked, RunConfig)
-    if distributed.launched() > 1 and (live or workers > 1 or not single):
-        what = "several processes can run only a single chain, without --live and --workers"
-        raise InputError(Problem(str(config), what, "run it without the launcher"))
-    if workers > 1 and single:
-        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
-    if as_json and not dry_run:
-        raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
+    _check_options(config, single, live or workers > 1, workers, as_json and not dry_run)
     if dry_run:
         _show_costs(checked, out, str(config), as_json)
         return
 
     distributed.begin()
     if isinstance(checked, RunConfig):
-        _run_one(checked, out, str(config), live)
+        _run_one(checked, out, str(config), _port(live, port))
     else:
-        _run_several(checked, out, str(config), workers, live)
+        _run_several(checked, out, str(config), workers, _port(live, port))
+
+
+def _check_options(
+    config: Path, single: bool, several: bool, workers: int, json_alone: bool
+) -> None:
+    """Raise InputError for options that do not go together."""
+    if distributed.launched() > 1 and (several or not single):
+        what = "several processes can run only a single chain, without --live and --workers"
+        raise InputError(Problem(str(config), what, "run it without the launcher"))
+    if workers > 1 and single:
+        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+    if json_alone:
+        raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
+
+
+def _port(live: bool, port: int) -> int | None:
+    """Return the port of the live page, 0 for any; None where there is no such page."""
+    if live:
+        return port
+    return None
 
 
 def _show_costs(
@@ -91,7 +113,24 @@ def _show_costs(
     show_costs(configs, out or RUNS / checked.name, where, as_json=as_json)
 
 
-def _run_one(config: RunConfig, out: Path | None, where: str, live: bool) -> None:
+class RunCommand(TyperCommand):
+    """The command `run`, whose option `--live` may be followed by a port."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Turn `--live PORT` and `--live=PORT` into two options."""
+        parts: list[str] = []
+        for at, arg in enumerate(args):
+            follows = at > 0 and args[at - 1] == "--live"
+            if arg.startswith("--live="):
+                parts += ["--live", LIVE_PORT, arg.partition("=")[2]]
+            elif follows and arg.isdecimal():
+                parts += [LIVE_PORT, arg]
+            else:
+                parts.append(arg)
+        return super().parse_args(ctx, parts)
+
+
+def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) -> None:
     with importing():
         from imglab.run.earlier_runs import remember
         from imglab.run.run import Run
@@ -119,7 +158,7 @@ def _announce_cost(chain: Run, config: RunConfig) -> None:
 
 
 def _run_several(
-    config: SideBySideConfig, out: Path | None, where: str, workers: int, live: bool
+    config: SideBySideConfig, out: Path | None, where: str, workers: int, live: int | None
 ) -> None:
     with importing():
         from imglab.report.results import write_results
@@ -226,13 +265,13 @@ def fork(
 
 
 @contextmanager
-def _live(folder: Path, wanted: bool) -> Iterator[None]:
-    """Serve the page of a run while it goes on, if that is wanted."""
-    if not wanted:
+def _live(folder: Path, port: int | None) -> Iterator[None]:
+    """Serve the page of a run while it goes on, if there is a port for it; 0: any that is free."""
+    if port is None:
         yield
         return
     from imglab.report.live import LiveReport
 
-    with LiveReport(folder) as server:
+    with LiveReport(folder, port) as server:
         typer.echo(f"live: {server.url}")
         yield

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from imglab.errors import InputError, Problem, nearest
+from imglab.failures import raise_if_unavailable
 
 try:
     from yaml import CSafeLoader as Base
@@ -43,6 +44,7 @@ def read_yaml(path: Path) -> Any:
             raise InputError(Problem(str(path), what, "a config is a short YAML file"))
         text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
+        raise_if_unavailable(error, path)
         what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError(Problem(str(path), what, "a config is a UTF-8 text file")) from error
     return parse_yaml(text, str(path))

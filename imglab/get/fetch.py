@@ -17,6 +17,7 @@ from imglab.get.clients import Unreached, check_hash, download
 from imglab.get.disk import check_room, explain
 from imglab.get.unpack import check_tools, unpack
 from imglab.store import files
+from imglab.store.temporaries import TEMPORARY, leftovers
 
 NOTICE = "NOTICE.md"
 DOWNLOADS = "downloads"
@@ -131,7 +132,7 @@ def _writing(wish: Wish) -> Iterator[None]:
             try:
                 yield
             finally:
-                files.remove(wish.data / f"{files.TEMPORARY}{wish.item.name}")
+                _remove_leftovers(wish)
 
     except Timeout as error:
         what = "another process is fetching it"
@@ -143,12 +144,20 @@ def _writing(wish: Wish) -> Iterator[None]:
         raise explained from error
 
 
+def _remove_leftovers(wish: Wish) -> None:
+    """Remove what a process that was killed has left of an item."""
+    name = wish.item.name
+    for path in leftovers(wish.data):
+        if path.name == f"{TEMPORARY}{name}" or path.name.endswith(f"-{name}"):
+            files.remove(path)
+
+
 def _write(wish: Wish, source: Source) -> None:
     """Download and unpack a source, and put it in its place when it is whole.
 
     What was there is only moved aside until then, and moved back where that fails.
     """
-    aside = wish.data / f"{files.TEMPORARY}{wish.item.name}.replaced"
+    aside = wish.data / f"{TEMPORARY}{wish.item.name}.replaced"
     _move_back(aside, wish.folder)
 
     def fill(temporary: Path) -> None:

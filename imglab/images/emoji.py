@@ -14,6 +14,7 @@ import torch
 from imglab import seeds
 from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line, nearest
+from imglab.failures import raise_if_unavailable
 from imglab.images.arrays import stack_images
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
@@ -102,6 +103,7 @@ def _read_table(path: Path) -> list[Emoji]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         emoji = [each for number, row in enumerate(rows) for each in _pictures(row, number)]
     except (OSError, ValueError, RecursionError) as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} cannot be read: {first_line(error)}"
         remedy = "run `imglab get emoji`, or name a folder of emoji-datasource-google"
         raise InputError(Problem(WHERE, what, remedy)) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 from imglab.errors import InputError, Problem, first_line, nearest
+from imglab.failures import raise_if_unavailable
 from imglab.images.arrays import channels_first, image_array, stack_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.source_settings import TorchvisionSource
@@ -27,6 +30,7 @@ UNOPENED = (
     TypeError,
     ImportError,
     EOFError,
+    UnpicklingError,
 )
 """Exceptions of torchvision's classes for wrong options and for missing or damaged files."""
 
@@ -76,6 +80,7 @@ def _open(source: TorchvisionSource) -> list[Any]:
     try:
         return [dataset(source.root, **split, **options) for split in splits]
     except UNOPENED as error:
+        raise_if_unavailable(error, Path(source.root))
         what = f"{source.name} could not be opened: {first_line(error)}"
         remedy = f"put the files under {source.root!r}, or set download: true if there is a network"
         missing = {"split"} & set(parameters) - set(options) - set(splits[0])
@@ -128,5 +133,6 @@ def _item(dataset: Any, index: int, name: str, size: int | None) -> tuple[Any, i
         image, label = dataset[index]
         return image_array(image, size), int(label)
     except (OSError, ValueError, TypeError) as error:
+        raise_if_unavailable(error, Path(name))
         what = f"is not an image with a class: {first_line(error)}"
         raise InputError(Problem(name, what, "use another source")) from error

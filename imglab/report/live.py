@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from imglab.errors import InputError
+from imglab.errors import InputError, Problem, Stopped
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page, encoded
 from imglab.store.groups import run_folders
@@ -20,6 +21,12 @@ from imglab.store.layout import count_finished
 ADDRESS = "127.0.0.1"
 POLLED = 6.0
 """Seconds since its last question after which a page is taken to be closed."""
+CONNECTIONS = 16
+"""Connections that are open at a time."""
+SILENCE = 5.0
+"""Seconds that a connection may say nothing."""
+LONGEST = 30.0
+"""Seconds that a connection may take in all."""
 PATIENCE = 5.0
 """Seconds that the end of a run waits for an open page to fetch the last generation."""
 WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
@@ -34,19 +41,70 @@ POLICY = (
 """The page may load nothing from anywhere else, whatever a run's texts contain."""
 
 
-class _QuietServer(ThreadingHTTPServer):
+class _Server(ThreadingHTTPServer):
+    """Serves a few connections at a time, none of them for long.
+
+    Each costs the run a descriptor and a thread. A browser keeps two open; whoever opens more takes
+    the place of the connection that is open longest.
+    """
+
     daemon_threads = True
+    # `server_close` would wait for a connection that says nothing.
+    block_on_close = False
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._open: dict[Any, float] = {}
+        self._changing = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own; close the oldest if there are too many."""
+        with self._changing:
+            while len(self._open) >= CONNECTIONS:
+                _hang_up(self._open_longest())
+            self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def _open_longest(self) -> Any:
+        request = min(self._open, key=self._open.__getitem__)
+        del self._open[request]
+        return request
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection that was answered, or was given up."""
+        with self._changing:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Close what has been open for too long; the server calls this twice a second."""
+        with self._changing:
+            late = time.monotonic() - LONGEST
+            for request in [each for each, since in self._open.items() if since < late]:
+                del self._open[request]
+                _hang_up(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing if a browser went away in the middle of an answer."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """Say nothing if a browser went away in the middle of an answer, or was sent away."""
+        if not isinstance(sys.exc_info()[1], OSError | ValueError):
             super().handle_error(request, client_address)
 
 
-class LiveReport:
-    """Serves a run directory's page on a free port of 127.0.0.1; use it as a context manager."""
+def _hang_up(request: Any) -> None:
+    """End a connection under the thread that reads from it, which then closes it."""
+    try:
+        request.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # The other side was faster.
+        return
 
-    def __init__(self, folder: Path) -> None:
+
+class LiveReport:
+    """Serves a run directory's page on 127.0.0.1; use it as a context manager."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        """Listen on a port; 0: on any that is free. InputError if another program has it."""
         self._folder = folder
         self._done = False
         self._last_asked = 0.0
@@ -57,7 +115,7 @@ class LiveReport:
         self._page_state = ""
         self._page = b""
 
-        self._server = _QuietServer((ADDRESS, 0), _handler(self))
+        self._server = _listening(port, self)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -120,7 +178,8 @@ class LiveReport:
 
             try:
                 page = build_page(read_arms([self._folder]), live=state)
-            except InputError:
+            # Something is damaged, or cannot be read now: the run itself will say so.
+            except (InputError, Stopped, OSError):
                 return WAITING.encode()
 
             self._page = encoded(page.html)
@@ -132,15 +191,25 @@ class LiveReport:
         try:
             folders = [folder for folder in run_folders(self._folder) if folder.is_dir()]
             counts = {str(folder): count_finished(folder) for folder in folders}
-        except InputError:  # a file is just being written, or damaged
+        except (InputError, Stopped, OSError):  # just being written, damaged, or out of reach
             counts = {}
         return json.dumps([counts, self._done])
+
+
+def _listening(port: int, live: LiveReport) -> _Server:
+    try:
+        return _Server((ADDRESS, port), _handler(live))
+    except OSError as error:
+        what = f"port {port} of {ADDRESS} cannot be used: {error.strerror}"
+        raise InputError(Problem("--live", what, "choose another port, or none")) from error
 
 
 def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
     """Return the class whose instances answer requests, which http.server makes one for each."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = SILENCE
+
         def do_GET(self) -> None:
             live.answer(self)
 

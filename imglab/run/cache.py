@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from imglab.config.schema import RunConfig
-from imglab.errors import InputError, Problem
 from imglab.model import Choice
-from imglab.store import files, hashes
+from imglab.store import copies, files, hashes
 from imglab.store.files import read_signed
 from imglab.store.layout import generation_folder
 from imglab.store.reading import read_environment
@@ -31,8 +30,8 @@ RECORDED = ("data", "base", "packages", "git_commit", "processor")
 class RunCache:
     """Folders on one machine whose content would come out the same, byte by byte, in several runs.
 
-    Runs take it by hard links. Each folder has a subfolder for every state of the data, the bases
-    and the code that runs were begun with.
+    Runs take copies of it: what damages one of them leaves the others. Each folder has a subfolder
+    for every state of the data, the bases and the code that runs were begun with.
 
     prepared     shared by runs with the same data, measures, sizes and threads
     generation0  shared by runs that differ only in what follows generation 0
@@ -69,7 +68,7 @@ class RunCache:
             return {key: Choice(**fields) for key, fields in stored.items()}
 
     def lend(self, run: Path, experiment: Experiment) -> None:
-        """Link what is in the cache into a run that has just begun.
+        """Copy what is in the cache into a run that has just begun.
 
         What the run needs before its first fit is prepared here, if no other run has done that.
         """
@@ -84,37 +83,48 @@ class RunCache:
 
         with _locked(folder):
             if not (folder / "model").exists():
-                _link_listed(model, folder / "model")
+                _copy_listed(model, folder / "model")
 
 
 def _lend_prepared(cached: Path, shared: Path, experiment: Experiment) -> None:
-    """Link prepared files into a run's folder `shared`, unless it has them."""
+    """Copy prepared files into a run's folder `shared`, unless it has them."""
     if shared.exists():
         return
 
     prepared = cached / "shared"
     with _locked(cached):
+        files.remove_temporaries(cached)
+        if prepared.exists() and _is_damaged(prepared):
+            files.remove(prepared)
         if not prepared.exists():
             files.write_atomically(prepared, lambda folder: _prepare(folder, experiment))
-
-    _check(prepared)
-    files.write_atomically(shared, lambda folder: hashes.link(prepared, folder))
+        files.write_atomically(shared, lambda folder: hashes.copy(prepared, folder))
 
 
 def _lend_model(cached: Path, model: Path) -> None:
-    """Link generation 0's model into a run, unless it has one or there is none yet."""
+    """Copy generation 0's model into a run, unless it has one or there is none yet."""
     if model.exists() or not (cached / "model").exists():
         return
 
-    _check(cached)
-    model.parent.mkdir(exist_ok=True)
-    _link_listed(cached / "model", model)
+    with _locked(cached):
+        # A damaged one is fitted again, and kept again.
+        if _is_damaged(cached):
+            files.remove(cached / "model")
+            files.remove(cached / hashes.HASH_LIST)
+            return
+        model.parent.mkdir(exist_ok=True)
+        _copy_listed(cached / "model", model)
 
 
-def _link_listed(source: Path, target: Path) -> None:
-    """Link a folder to `target` and put it on the hash list of the folder around it."""
+def _copy_listed(source: Path, target: Path) -> None:
+    """Copy a folder to `target` and put it on the hash list of the folder around it.
+
+    InputError if the copy is not what the list of the folder around `source` says.
+    """
     with hashes.written(target.parent, target.name):
-        files.write_atomically(target, lambda folder: files.link(source, folder))
+        files.write_atomically(target, lambda folder: copies.copy_visible(source, folder))
+    expected = hashes.listed(source.parent)
+    hashes.check_copies(source.parent, hashes.listed(target.parent), expected)
 
 
 def _prepare(folder: Path, experiment: Experiment) -> None:
@@ -127,12 +137,9 @@ def _prepare(folder: Path, experiment: Experiment) -> None:
     hashes.complete(folder)
 
 
-def _check(folder: Path) -> None:
-    """Raise InputError unless every file in a folder of the cache matches its recorded hash."""
-    faults = dict(hashes.faults(folder))
-    if faults:
-        remedy = f"remove {folder}: it is made again"
-        raise InputError(Problem(str(folder / name), what, remedy) for name, what in faults.items())
+def _is_damaged(folder: Path) -> bool:
+    """Say whether a file in a folder of the cache does not match its recorded hash."""
+    return any(True for _ in hashes.faults(folder))
 
 
 def _hash_of_origin(run: Path) -> str:

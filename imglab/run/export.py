@@ -16,6 +16,7 @@ from torch import Tensor
 from imglab.config.load import validate_config
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 from imglab.modality import Exporter, Modality, Spec
 from imglab.run.build import build_modality
 from imglab.safe_text import printable
@@ -112,6 +113,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, MemoryError, SafetensorError) as error:
+        raise_if_unavailable(error, path)
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(path), what, DAMAGED)) from error
 

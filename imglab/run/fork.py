@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imglab.config import kinds
@@ -16,8 +17,9 @@ from imglab.run.autotune import former_layout, with_layout
 from imglab.run.build import Experiment
 from imglab.run.environment import describe_environment
 from imglab.run.run import Run
-from imglab.store import files, hashes, layout, reading
+from imglab.store import copies, files, hashes, layout, reading
 from imglab.store.faults import check_run
+from imglab.store.head import write_head
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import config_hash, read_sealed, with_former_defaults, write_config
 
@@ -31,8 +33,9 @@ def fork(
     """Make the run directory `out` with the generations of `source`, `RUN@G`, up to G.
 
     Return the run that goes on. Its config is `config`, or the one at this path, or else the
-    parent's, with `changes`. The shared generations are hard-linked (copied across file systems),
-    so that the fork survives the deletion of its parent. A second call returns the same run.
+    parent's, with `changes`. The shared generations are copied, so that the fork survives damage to
+    its parent, and its deletion; where the file system can, the copies share their blocks. A second
+    call returns the same run.
 
     Raises InputError if G is not finished, or the config differs in what they depend on.
     """
@@ -69,9 +72,22 @@ def fork(
         "manifest": files.sha256_file(layout.generation_folder(parent, g) / layout.MANIFEST),
         "config": config_hash(stored),
     }
-    files.make_folder(out.parent)
-    files.write_atomically(out, lambda folder: _fill(folder, parent, g, resolved, described))
+    _write_fork(out, lambda folder: _fill(folder, parent, g, resolved, described))
     return run
+
+
+def _write_fork(out: Path, fill: Callable[[Path], None]) -> None:
+    """Make the directory of a fork; InputError if another process was faster."""
+    files.make_folder(out.parent)
+    files.remove_temporaries(out.parent)
+    try:
+        files.write_atomically(out, fill)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        remedy = "give a fork a new directory with --out"
+        what = "was made by another process meanwhile"
+        raise InputError(Problem(str(out), what, remedy)) from error
 
 
 def wanted_config(
@@ -224,17 +240,32 @@ def _check_curator(experiment: Experiment, stored: RunFolder) -> None:
 def _fill(
     folder: Path, parent: Path, g: int, config: RunConfig, described: dict[str, object]
 ) -> None:
+    """Fill the folder of a fork with what it takes from its parent, and its own descriptions."""
     folder.mkdir()
+    try:
+        _copy_shared(folder, parent, g)
+    except FileNotFoundError as error:
+        what = "was moved, or changed, while the fork was made"
+        raise InputError(Problem(str(parent), what, "run the same command again")) from error
+
+    files.write_signed(folder / layout.FORK, described)
+    write_head(folder)
+    write_config(folder, config)
+
+
+def _copy_shared(folder: Path, parent: Path, g: int) -> None:
+    """Copy the generations up to g, each file compared with the hash that its manifest records."""
     # A repair may have set shared/ aside.
     if (parent / "shared").is_dir():
-        hashes.link(parent / "shared", folder / "shared")
+        hashes.copy(parent / "shared", folder / "shared")
 
     for past in range(g + 1):
         source = layout.generation_folder(parent, past)
-        files.link(source, folder / source.name)
-    files.link(parent / "environment.json", folder / "environment.json")
-    if (parent / layout.FORK).exists():
-        files.link(parent / layout.FORK, folder / layout.FORK_PARENT)
+        target = folder / source.name
+        copies.copy_visible(source, target)
+        shas = {name: files.sha256_file(target / name) for name in hashes.names(target)}
+        hashes.check_copies(source, shas, reading.read_manifest(folder, past)["files"])
 
-    files.write_signed(folder / layout.FORK, described)
-    write_config(folder, config)
+    copies.copy_file(parent / "environment.json", folder / "environment.json")
+    if (parent / layout.FORK).exists():
+        copies.copy_file(parent / layout.FORK, folder / layout.FORK_PARENT)

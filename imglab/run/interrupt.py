@@ -1,6 +1,8 @@
 """What SIGINT and SIGTERM do: a chain finishes its step, saves and stops.
 
-No library is interrupted in the middle of a call.
+A step that takes longer than `PATIENCE` is left: by an exception, or, where a library does not come
+back from a call, by the end of the process. Every file is whole or missing, so that the run goes on
+from there in any case.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -21,6 +24,10 @@ IN_STEP = "fit"
 STOPPED = 3
 """Exit code of a run that can be resumed."""
 
+PATIENCE = 1.0
+"""Seconds that a step has to come to its end after a signal; a library's call has twice as long."""
+SHOW_CURSOR = b"\x1b[?25h"
+
 
 class StopRequest:
     """Notes a signal inside a `with` block; a second signal ends the process at once."""
@@ -30,11 +37,18 @@ class StopRequest:
         self._signals = signals
         self._before: dict[int, Any] = {}
 
+        # Whether the chain has noticed by now, and saves.
+        self._heeds = False
+        self._is_overdue = False
+        self._timers: list[threading.Timer] = []
+
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.signal(number, self._note) for number in self._signals}
         return self
 
     def __exit__(self, *_: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -46,6 +60,7 @@ class StopRequest:
         for event in events:
             yield event
             if self._all_stop_at(event):
+                self._heeds = True
                 with distributed.stopping():
                     events.close()
                 raise KeyboardInterrupt
@@ -67,19 +82,55 @@ class StopRequest:
         self.asked = True
 
     def _note(self, number: int, _: Any) -> None:
+        if self._is_overdue:
+            self._is_overdue = False
+            raise KeyboardInterrupt
         if self.asked:
-            os._exit(STOPPED)  # every file is whole or missing, so that this can be resumed, too
+            _end_at_once()
+
         self.asked = True
         os.write(sys.stderr.fileno(), b"\nstopping after this step; once more to stop at once\n")
+        # Of several processes none leaves the others alone: they stop at a step.
+        if distributed.world_size() == 1:
+            self._after(PATIENCE, lambda: self._interrupt(number))
+            self._after(2 * PATIENCE, self._end)
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, act)
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    def _interrupt(self, number: int) -> None:
+        """Let the main thread leave what it is doing, unless it is saving."""
+        if not self._heeds:
+            self._is_overdue = True
+            os.kill(os.getpid(), number)
+
+    def _end(self) -> None:
+        # Still in a call of a library that does not come back.
+        if self._is_overdue and not self._heeds:
+            _end_at_once()
+
+
+def _end_at_once() -> None:
+    """End the process: every file is whole or missing, so that the run can be resumed."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    os._exit(STOPPED)
 
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt as SIGINT does, for code that only waits."""
+    """Let SIGTERM raise KeyboardInterrupt as SIGINT does, for code that only waits or reads."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    # Only the main thread may do that; what is in another one, a notebook's say, has its own ways.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

@@ -23,6 +23,7 @@ from imglab.samples import Samples
 from imglab.store import checkpoints, files, hashes, layout, reading
 from imglab.store.base import StageResult, Store
 from imglab.store.event_log import EventLog
+from imglab.store.head import write_head
 from imglab.store.layout import MANIFEST
 from imglab.store.model_card import Origin
 from imglab.store.reader import RunFolder
@@ -208,6 +209,7 @@ class DiskStore(RunFolder, Store):
         }
 
         files.write_signed(folder / MANIFEST, manifest)
+        write_head(self.root)
         files.remove(folder / hashes.HASH_LIST)
         distributed.barrier()
 

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from imglab import distributed
 from imglab.errors import InputError, Problem
+from imglab.failures import raise_if_unavailable
 from imglab.store import files, hashes, layout, links, reading
+from imglab.store.fault import Fault, exists, sources_of
+from imglab.store.head import read_head
+from imglab.store.made_again import find_faults_of_results
 from imglab.store.sealed_config import config_hash, read_sealed
 
 RECORDED = {"config": "config.yaml", "environment": "environment.json", "fork": layout.FORK}
 """The files of a run whose hashes are in each manifest, by the key of the hash."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A file that does not match its recorded hash, or should not be there, or is missing.
-
-    generation  the generation that the file belongs to; None: it belongs to the run
-    aside       what a repair sets aside; None: only a copy that is kept elsewhere helps
-    source      the error that says what is wrong, where reading the file raised one
-    """
-
-    path: Path
-    what: str
-    generation: int | None = None
-    aside: Path | None = None
-    source: InputError | None = field(default=None, compare=False)
-
-    def problem(self, repair: str) -> Problem:
-        """Return the fault as a problem of an input; `repair` is the command that repairs it."""
-        remedy = repair if self.aside else "put it back from a copy"
-        return Problem(str(self.path), self.what, remedy)
-
-
 def check_run(run: Path) -> None:
-    """Raise InputError, with every fault, unless everything that a run goes on from is intact."""
+    """Raise InputError, with every fault, unless everything that a run goes on from is intact.
+
+    Unavailable if the system does not let the run be read now, which is no fault of the run.
+    """
     if not distributed.is_main():
         return
 
@@ -50,11 +36,6 @@ def check_run(run: Path) -> None:
         raise InputError(problems, sources_of(faults))
 
 
-def sources_of(faults: Iterable[Fault]) -> list[InputError]:
-    """Return the errors that say what is wrong with the files, of those that cannot be read."""
-    return [fault.source for fault in faults if fault.source is not None]
-
-
 def find_faults(run: Path) -> Iterator[Fault]:
     """Compare every file of a run with its recorded hash. If there are links, no file is opened."""
     linked = [Fault(path, what) for path, what in links.linked(run)]
@@ -64,33 +45,6 @@ def find_faults(run: Path) -> Iterator[Fault]:
 
     yield from _Inspection(run).faults()
     yield from find_faults_of_results(run)
-
-
-def find_faults_of_results(folder: Path) -> Iterator[Fault]:
-    """Yield the faults of figures, tables and pages, which are made from the generations.
-
-    A person may remove them, so that a missing one is not a fault.
-    """
-    hash_list = folder / hashes.HASH_LIST
-    for name, what in hashes.faults(folder):
-        top = hashes.top_of(name)
-        is_result = top == hashes.HASH_LIST or _may_be_result(top)
-        if hashes.leads_outside(name) or not is_result:
-            yield Fault(hash_list, f"lists {name!r}, which is not a result", aside=hash_list)
-        elif exists(folder / name):
-            yield Fault(folder / name, what, aside=folder / top)
-
-
-def exists(path: Path) -> bool:
-    """Say whether there is a file, a folder or a link, which may lead nowhere."""
-    return path.exists() or path.is_symlink()
-
-
-def _may_be_result(name: str) -> bool:
-    results = {"summary.json", "report.html", "report_files"}
-    if name in {*links.OWN, *links.WRITTEN} - results:
-        return False
-    return not name.startswith((".", "generation_"))
 
 
 class _Inspection:
@@ -114,6 +68,7 @@ class _Inspection:
         yield from self._of_fork()
         for g in range(max(layout.generations_in(self._run), default=-1) + 1):
             yield from self._of_generation(g)
+        yield from self._of_head()
         yield from self._of_shared()
 
     def _of_config(self) -> Iterator[Fault]:
@@ -123,7 +78,23 @@ class _Inspection:
         except InputError as error:
             yield _unreadable(path, error)
         except OSError as error:
+            raise_if_unavailable(error, path)
             yield Fault(path, f"cannot be read: {error.strerror}")
+
+    def _of_head(self) -> Iterator[Fault]:
+        """Compare how many generations there are with how many the run had finished."""
+        path = self._run / layout.HEAD
+        try:
+            head = read_head(self._run)
+        except InputError as error:
+            yield replace(_unreadable(path, error), aside=path)
+            return
+
+        # Generations with a gap before them are named one by one.
+        count = self._last + 1
+        if head is not None and head > count:
+            what = f"the run had finished {head} generations, and {count} are there"
+            yield Fault(path, what, aside=path)
 
     def _of_environment(self) -> Iterator[Fault]:
         path = self._run / "environment.json"
@@ -163,14 +134,15 @@ class _Inspection:
                 self._inherited = max(self._inherited, g)
                 manifest = layout.generation_folder(self._run, g) / layout.MANIFEST
                 if _hash(manifest) != fork["manifest"]:
-                    yield Fault(manifest, "is not the one that the fork was made from", g)
+                    what = "is not the one that the fork was made from"
+                    yield Fault(manifest, what, g, sha=_text(fork["manifest"]))
 
     def _of_generation(self, g: int) -> Iterator[Fault]:
         folder = layout.generation_folder(self._run, g)
         if g in self._finished:
             yield from self._of_finished(g)
         elif g < self._last:
-            yield self._fault(g, layout.MANIFEST, "is missing")
+            yield self._fault(g, layout.MANIFEST, "is missing", self._recorded_later(g))
         elif (folder / "samples.safetensors").exists() and not (folder / hashes.HASH_LIST).exists():
             what = "is missing, and so is the list of stages that are done"
             yield self._fault(g, layout.MANIFEST, what)
@@ -185,7 +157,8 @@ class _Inspection:
         try:
             manifest = reading.read_manifest(self._run, g)
         except InputError as error:
-            yield replace(self._fault(g, layout.MANIFEST, _what(error)), source=error)
+            sha = self._recorded_later(g)
+            yield replace(self._fault(g, layout.MANIFEST, _what(error), sha), source=error)
             return
 
         if manifest["generation"] != g:
@@ -216,11 +189,11 @@ class _Inspection:
             if not is_first and key != "fork":
                 what = f"belongs to another {key} than the run's"
                 yield self._fault(g, layout.MANIFEST, what)
-            elif sha is None:
-                yield Fault(self._run / RECORDED[key], "is missing")
             else:
                 what = f"is not the one that generation {g} was made with"
-                yield Fault(self._run / RECORDED[key], what)
+                if sha is None:
+                    what = "is missing"
+                yield Fault(self._run / RECORDED[key], what, sha=_text(manifest.get(key)))
 
     def _of_predecessor(self, g: int, manifest: dict[str, object]) -> Iterator[Fault]:
         if g == 0:
@@ -232,7 +205,7 @@ class _Inspection:
     def _of_files(self, g: int, manifest: dict[str, dict[str, object]]) -> Iterator[Fault]:
         folder = layout.generation_folder(self._run, g)
         for name, what in hashes.changed(folder, manifest["files"]):
-            yield self._fault(g, name, what)
+            yield self._fault(g, name, what, _text(manifest["files"][name]))
         for name in sorted(set(hashes.names(folder)) - set(manifest["files"])):
             yield self._fault(g, name, "is not in the manifest")
 
@@ -242,20 +215,36 @@ class _Inspection:
         wrong = {**dict(hashes.changed(shared, self._shared)), **dict(hashes.faults(shared))}
         for name, what in wrong.items():
             if exists(shared / hashes.top_of(name)):
-                yield Fault(shared / name, what, aside=shared)
+                sha = _text(self._shared.get(name))
+                yield Fault(shared / name, what, aside=shared, sha=sha)
 
-    def _fault(self, g: int, name: str, what: str) -> Fault:
+    def _recorded_later(self, g: int) -> str | None:
+        """Return the hash of generation g's manifest that the next generation recorded."""
+        try:
+            return _text(reading.read_manifest(self._run, g + 1)["previous"])
+        except InputError:
+            return None
+
+    def _fault(self, g: int, name: str, what: str, sha: str | None = None) -> Fault:
         """Return a fault of a generation; a fork cannot make again what it was given."""
         folder = layout.generation_folder(self._run, g)
         aside = None if g <= self._inherited else folder
-        return Fault(folder / name, what, g, aside)
+        return Fault(folder / name, what, g, aside, sha=sha)
+
+
+def _text(value: object) -> str | None:
+    """Return a value of a file if it is a text, as hashes are."""
+    if isinstance(value, str):
+        return value
+    return None
 
 
 def _hash(path: Path) -> str | None:
-    """Return the sha256 of a file; None: it does not exist or cannot be read."""
+    """Return the sha256 of a file; None: there is no such file."""
     try:
         return files.sha256_file(path)
-    except OSError:
+    except OSError as error:
+        raise_if_unavailable(error, path)
         return None
 
 

@@ -9,17 +9,17 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from imglab import distributed
 from imglab.errors import InputError, Problem
-
-TEMPORARY = ".tmp-"
-"""Begins the name of a file or folder that is being written."""
+from imglab.failures import error_number, raise_if_unavailable
+from imglab.store.modes import current_umask
+from imglab.store.temporaries import forget, leftovers, new_temporary
 
 UNSYNCABLE = frozenset(
     {
@@ -39,6 +39,12 @@ CLOSED = 0o600
 
 DAMAGED = "the file is damaged"
 MISMATCH = "content does not match its recorded hash"
+
+MOST_JSON = 200_000_000
+"""Characters of the longest JSON file that is read."""
+
+_records: list[dict[Path, str]] = []
+"""Where the hashes of what is written are collected, the outermost collection first."""
 
 
 def make_folder(folder: Path) -> None:
@@ -74,18 +80,12 @@ def sync_file(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file or folder, make it durable, then rename it to `path`."""
-    if not distributed.is_main():
-        return
+    """Let `write` fill a temporary file or folder, make it durable, then rename it to `path`.
 
-    temporary = path.parent / f"{TEMPORARY}{path.name}"
-    remove(temporary)
-    _write_temporary(temporary, write)
-    follow_umask(temporary)
-    _sync(temporary)
-
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    The temporary name is nobody else's. If anything fails, nothing of it is left.
+    """
+    if distributed.is_main():
+        _write_and_rename(path, write, None)
 
 
 def follow_umask(path: Path) -> None:
@@ -97,28 +97,17 @@ def follow_umask(path: Path) -> None:
     if path.is_dir():
         paths = [inner for inner in path.rglob("*") if inner.is_file()]
 
-    mode = 0o666 & ~_umask()
+    mode = 0o666 & ~current_umask()
     for inner in paths:
         if inner.stat().st_mode & 0o777 == CLOSED != mode:
             inner.chmod(mode)
 
 
-def _umask() -> int:
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = re.search(r"^Umask:\s*([0-7]+)$", status.read_text(errors="replace"), re.MULTILINE)
-        if line:
-            return int(line[1], 8)
-
-    # Elsewhere it can only be read by setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, all of it or nothing."""
-    write_atomically(path, lambda temporary: _write(temporary, content))
+    if distributed.is_main():
+        sha = hashlib.sha256(content).hexdigest()
+        _write_and_rename(path, lambda temporary: _write(temporary, content), sha)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -155,6 +144,9 @@ def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     # Encoding raises ValueError for a number that JSON does not have, and for half a character.
     try:
         unchanged = signed_bytes(value) == path.read_bytes()
+    except OSError as error:
+        raise_if_unavailable(error, path)
+        raise
     except ValueError:
         unchanged = False
     if not unchanged:
@@ -163,13 +155,22 @@ def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the object in a JSON file; InputError if it cannot be read or lacks one of `keys`."""
+    """Return the object in a JSON file.
+
+    InputError if it cannot be read, lacks one of `keys` or is larger than any that a run has;
+    Unavailable if the system cannot read it now.
+    """
     try:
         # Reading a pipe would never end.
         if path.exists() and not path.is_file():
-            raise OSError("it is not a file")
-        tree = json.loads(path.read_text(encoding="utf-8"))
+            raise ValueError("it is not a file")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_JSON + 1)
+        if len(text) > MOST_JSON:
+            raise ValueError(f"it is longer than {MOST_JSON // 10**6} million characters")
+        tree = json.loads(text)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise_if_unavailable(error, path)
         raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from error
 
     missing = [key for key in keys if not isinstance(tree, dict) or key not in tree]
@@ -187,21 +188,6 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def link(source: Path, target: Path) -> None:
-    """Hard-link a file, or each file of a folder that is not hidden; copy where links fail."""
-    if source.is_dir():
-        target.mkdir()
-        for inner in sorted(source.iterdir()):
-            if not inner.name.startswith("."):
-                link(inner, target / inner.name)
-        return
-
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def remove(path: Path) -> None:
     """Remove a file or a folder if it exists."""
     if not distributed.is_main():
@@ -213,9 +199,65 @@ def remove(path: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what an interrupted `write_atomically` left in `folder`."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
+    """Remove what writers that are gone have left in `folder`."""
+    if not distributed.is_main():
+        return
+    for leftover in leftovers(folder):
         remove(leftover)
+
+
+@contextmanager
+def recorded() -> Iterator[dict[Path, str]]:
+    """Collect the sha256 of every file that this process writes meanwhile, by its path.
+
+    The hash is that of the bytes as they were handed to the system, or lay under a name that no
+    other process uses: whatever stands under the file's own name later has to match it.
+    """
+    shas: dict[Path, str] = {}
+    _records.append(shas)
+    try:
+        yield shas
+    finally:
+        _records.remove(shas)
+
+
+def _write_and_rename(path: Path, write: Callable[[Path], None], sha: str | None) -> None:
+    """Write and rename a file or a folder; `sha` is the hash of the file, if it is known."""
+    temporary = new_temporary(path)
+    try:
+        _write_temporary(temporary, write)
+        follow_umask(temporary)
+        _sync(temporary)
+        shas = {path: sha}
+        if sha is None and _records:
+            shas = _hashes_below(temporary, path)
+        os.replace(temporary, path)
+    except BaseException:
+        _discard(temporary)
+        raise
+    finally:
+        forget(temporary)
+
+    for record in _records:
+        record.update({each: digest for each, digest in shas.items() if digest is not None})
+    sync_folder(path.parent)
+
+
+def _hashes_below(temporary: Path, path: Path) -> dict[Path, str | None]:
+    """Return the hash of every file of a temporary file or folder, by its path once renamed."""
+    if not temporary.is_dir():
+        return {path: sha256_file(temporary)}
+    inner = (each for each in temporary.rglob("*") if each.is_file())
+    return {path / each.relative_to(temporary): sha256_file(each) for each in inner}
+
+
+def _discard(temporary: Path) -> None:
+    """Remove what a failed write has left, if the disk lets that happen."""
+    try:
+        remove(temporary)
+    except OSError:
+        # A later command removes it.
+        return
 
 
 def _write_temporary(temporary: Path, write: Callable[[Path], None]) -> None:
@@ -224,10 +266,9 @@ def _write_temporary(temporary: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
     except Exception as error:
         # Libraries wrap the system's error in classes of their own, and name its number.
-        number = re.search(r"os error (\d+)\)", str(error))
-        if number is None:
+        code = error_number(error)
+        if code is None or isinstance(error, OSError):
             raise
-        code = int(number[1])
         raise OSError(code, os.strerror(code), str(temporary)) from error
 
 

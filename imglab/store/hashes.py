@@ -7,14 +7,16 @@ something. No torch.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from imglab import distributed
-from imglab.errors import InputError
-from imglab.store import files
+from imglab.errors import InputError, Problem
+from imglab.failures import AGAIN, Unavailable, raise_if_unavailable
+from imglab.store import copies, files, locks
 from imglab.store.files import read_signed
 from imglab.store.layout import MANIFEST
 from imglab.store.links import LINK
@@ -50,24 +52,37 @@ def listed(folder: Path) -> dict[str, str]:
 def written(folder: Path, *changing: str, made_again: bool = False) -> Iterator[None]:
     """Let files and folders of `folder` be written: off its hash list before, on it afterwards.
 
-    made_again  start a new list if the list is damaged: all its files are made from other files
+    made_again  the files are results, made from other files: one process at a time writes them, and
+                starts a new list if the list is damaged
     """
     if not distributed.is_main():
         yield
         return
 
+    with ExitStack() as stack:
+        if made_again:
+            stack.enter_context(locks.results(folder))
+        before = _listed_before(folder, made_again=made_again)
+        unchanged = {name: sha for name, sha in before.items() if top_of(name) not in changing}
+        if unchanged != before:
+            _write(folder, unchanged)
+
+        # What this process writes is listed as it was written, and not as it is read back.
+        with files.recorded() as shas:
+            yield
+        recorded = {name: shas.get(folder / name) for name in names(folder, *changing)}
+        written_now = {name: sha for name, sha in recorded.items() if sha is not None}
+        others = [name for name in recorded if name not in written_now]
+        _write(folder, {**unchanged, **written_now, **_hashes(folder, others)})
+
+
+def _listed_before(folder: Path, *, made_again: bool) -> dict[str, str]:
     try:
-        before = listed(folder)
+        return listed(folder)
     except InputError:
         if not made_again:
             raise
-        before = {}
-
-    unchanged = {name: sha for name, sha in before.items() if top_of(name) not in changing}
-    if unchanged != before:
-        _write(folder, unchanged)
-    yield
-    _write(folder, {**unchanged, **_hashes(folder, names(folder, *changing))})
+        return {}
 
 
 def complete(folder: Path) -> None:
@@ -78,10 +93,25 @@ def complete(folder: Path) -> None:
         _write(folder, {**before, **_hashes(folder, added)})
 
 
-def link(source: Path, target: Path) -> None:
-    """Link the content of a folder into the new folder `target`, and list it there."""
-    files.link(source, target)
-    complete(target)
+def copy(source: Path, target: Path) -> None:
+    """Copy the content of a folder into the new folder `target`, and list it there.
+
+    InputError if a copy does not match the hash that the folder lists for the original.
+    """
+    expected = listed(source)
+    copies.copy_visible(source, target)
+    shas = _hashes(target, names(target))
+    check_copies(source, shas, expected)
+    _write(target, shas)
+
+
+def check_copies(source: Path, shas: Mapping[str, str], expected: Mapping[str, object]) -> None:
+    """Raise InputError unless the hashes of copies are those that are recorded for `source`."""
+    for name, sha in shas.items():
+        if expected.get(name, sha) != sha:
+            remedy = "run the same command again; if it stays so, imglab verify"
+            what = "was changed, or read wrongly, while it was copied"
+            raise InputError(Problem(str(source / name), what, remedy))
 
 
 def discard_unlisted(folder: Path) -> None:
@@ -109,10 +139,7 @@ def changed(folder: Path, expected: Mapping[str, object]) -> Iterator[tuple[str,
     opened.
     """
     for name, sha in expected.items():
-        try:
-            what = _wrong(folder, name, sha)
-        except OSError as error:
-            what = f"cannot be read: {error.strerror}"
+        what = _wrong(folder, name, sha)
         if what is not None:
             yield name, what
 
@@ -130,20 +157,40 @@ def top_of(name: str) -> str:
 
 
 def _wrong(folder: Path, name: str, sha: object) -> str | None:
+    """Say what is wrong with a listed file; None: it is as it was written.
+
+    Unavailable if the system does not let anybody know.
+    """
     if leads_outside(name):
         return "is listed, but lies outside its folder"
 
+    try:
+        return _difference(folder, name, sha)
+    except OSError as error:
+        raise_if_unavailable(error, folder / name)
+        if error.errno == errno.ENOENT:
+            what = "was there a moment ago and cannot be opened now"
+            raise Unavailable(f"{folder / name}: {what}; {AGAIN}") from error
+        return f"cannot be read: {error.strerror}"
+
+
+def _difference(folder: Path, name: str, sha: object) -> str | None:
     path = folder
     for part in PurePosixPath(name).parts:
         path = path / part
         if path.is_symlink():
             return LINK
 
-    if not path.is_file():
-        return "is missing"
-    if files.sha256_file(path) != sha:
-        return files.MISMATCH
-    return None
+    if path.is_file():
+        if files.sha256_file(path) != sha:
+            return files.MISMATCH
+        return None
+
+    # What its folder lists and cannot be looked at is not missing.
+    is_listed = path.parent.is_dir() and path.name in os.listdir(path.parent)
+    if is_listed and not path.exists():
+        raise Unavailable(f"{path}: its folder lists it, but it cannot be looked at; {AGAIN}")
+    return "is missing"
 
 
 def _hashes(folder: Path, paths: Iterable[str]) -> dict[str, str]:

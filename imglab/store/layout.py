@@ -8,6 +8,9 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 """Lists the files of a finished generation with their hashes; it is written last."""
 
+HEAD = "head.json"
+"""Says how many generations a run has finished; it is written after each manifest."""
+
 CHAINS = "chains.json"
 """Names the chains of a side-by-side run, in its directory."""
 
@@ -22,6 +25,9 @@ FORK_PARENT = "fork_parent.json"
 
 ANNOTATIONS = "marks"
 """Folder in which people are asked about samples, with a folder for each generation."""
+
+CACHE = ".cache"
+"""Folder of a sweep in which its runs find what they have in common."""
 
 MOST = 32_000
 """Generations that a run may have."""
@@ -99,6 +105,30 @@ def generations_in(run: Path) -> list[int]:
 def finished_ones(run: Path) -> list[int]:
     """Return the numbers of the finished generations in order, whether or not there are gaps."""
     return [g for g in generations_in(run) if finished(run, g)]
+
+
+def cache_entries(sweep: Path) -> list[Path]:
+    """Return the folders of a sweep's cache that hold what runs have in common."""
+    return [
+        path
+        for kind in _folders_in(sweep / CACHE)
+        for path in _folders_in(kind)
+        if not (path / "shared").is_symlink()
+    ]
+
+
+def cached_choices(sweep: Path) -> list[Path]:
+    """Return the files of a sweep's cache that hold what was measured for open keys."""
+    kinds = _folders_in(sweep / CACHE)
+    paths = [path for kind in kinds for path in sorted(kind.glob("choices-*.json"))]
+    return [path for path in paths if not path.is_symlink()]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, if it is one itself: links are left out."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
 
 
 def panel_generations(count: int) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imglab.errors import InputError, Problem
 from imglab.store.groups import all_run_folders
-from imglab.store.layout import ANNOTATIONS, CHAINS, FORK, FORK_PARENT, SWEEP
+from imglab.store.layout import ANNOTATIONS, CHAINS, FORK, FORK_PARENT, HEAD, SWEEP
 
 OWN = (
     "config.yaml",
@@ -19,6 +19,7 @@ OWN = (
     SWEEP,
     FORK,
     FORK_PARENT,
+    HEAD,
     "summary.json",
     "shared",
     ANNOTATIONS,
@@ -28,6 +29,7 @@ OWN = (
 WRITTEN = (
     ".files.json",
     ".lock",
+    ".results.lock",
     "damaged",
     "judges.json",
     "report.html",

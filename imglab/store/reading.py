@@ -11,6 +11,7 @@ from imglab.errors import InputError, Problem
 from imglab.store import files
 from imglab.store.files import DAMAGED, MISMATCH, read_json, read_signed
 from imglab.store.groups import chains_of
+from imglab.store.head import check_gaps
 from imglab.store.layout import (
     FIRST_CALIBRATED,
     KNOWN_FORMATS,
@@ -18,7 +19,6 @@ from imglab.store.layout import (
     MOST,
     SINCE_FORMAT_4,
     count_finished,
-    finished_ones,
     generation_folder,
 )
 from imglab.store.links import check_links
@@ -28,6 +28,9 @@ BOOKKEEPING = {"generation", "n_real", "n_synthetic", "n_train", "real_share", "
 """Numbers in metrics.json that are not metrics."""
 
 LARGEST = sys.float_info.max
+
+MOST_FILES = 10_000
+"""Files that a manifest may list. A model in shards and its tokenizer are some hundred."""
 
 BY_DECILE = "_by_decile"
 """How the names of metrics that are lists of ten end."""
@@ -116,17 +119,6 @@ def _name_missing(row: dict[str, Any], missing: Sequence[str]) -> None:
         row["reasons"].setdefault(name, reason)
 
 
-def check_gaps(run: Path) -> None:
-    """Raise InputError if a generation is finished and an earlier one is not, which no run does."""
-    # A run that is going on may finish more between the two looks, so the count is the later one.
-    done = finished_ones(run)
-    count = count_finished(run)
-    if done and done[-1] > count:
-        path = generation_folder(run, count) / MANIFEST
-        what = f"is missing, and generation {done[-1]} is finished"
-        raise InputError(Problem(str(path), what, f"imglab verify {run}"))
-
-
 def read_environment(run: Path) -> dict[str, Any]:
     """Return environment.json; InputError if it is damaged or its format is unknown here."""
     path = run / "environment.json"
@@ -169,6 +161,9 @@ def read_manifest(run: Path, g: int) -> dict[str, Any]:
     for key in ("files", "shared"):
         if not isinstance(manifest[key], dict):
             raise InputError(Problem(str(path), f"lists nothing under {key!r}", DAMAGED))
+        if len(manifest[key]) > MOST_FILES:
+            what = f"lists {len(manifest[key])} files, more than a generation has"
+            raise InputError(Problem(str(path), what, DAMAGED))
     return manifest
 
 

@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from imglab.errors import InputError, Problem
-from imglab.store import files, hashes, layout
-from imglab.store.faults import Fault, exists
+from imglab.store import files, hashes, layout, locks
+from imglab.store.fault import Fault, exists
+from imglab.store.head import write_head
+from imglab.store.relatives import heal
 
 DAMAGED = "damaged"
 """Folder of a run that takes what a repair sets aside, in a numbered folder for each repair."""
 
+ROUNDS = 4
+"""How often a repair looks for what it can mend."""
 
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the lock of a run directory; InputError if a process is writing the run."""
-    lock = FileLock(run / ".lock")
+Find = Callable[[Path], Iterator[Fault]]
+
+
+def repair(folder: Path, find: Find) -> list[str]:
+    """Mend what can be mended in a run or in the folder of a group; return what to say of it.
+
+    What another run has under the right hash is copied from there. The rest is set aside.
+
+    find  yields the faults of the folder
+    """
+    busy = Problem(str(folder), "another process is writing this run", "stop it, or wait for it")
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        what = "another process is writing this run"
-        raise InputError(Problem(str(run), what, "stop it, or wait for it")) from error
-
-    except OSError as error:
+        with locks.held(folder / locks.RUN, busy):
+            return _mend(folder, find)
+    except PermissionError as error:
         what = f"cannot be repaired: {error.strerror}"
-        raise InputError(Problem(str(run), what, "repair a copy that can be written")) from error
-
-    try:
-        yield
-    finally:
-        lock.release()
+        raise InputError(Problem(str(folder), what, "repair a copy that can be written")) from error
 
 
-def set_aside(run: Path, faults: Sequence[Fault]) -> Iterator[Path]:
-    """Move what is damaged, and every later generation, into `damaged/`; yield where it now is.
+def _mend(folder: Path, find: Find) -> list[str]:
+    lines: list[str] = []
+    # A manifest that is mended may show that files beside it are damaged too.
+    for _ in range(ROUNDS):
+        mended = list(heal(folder, lasting(folder, find), _free_folder(folder / DAMAGED)))
+        lines += mended
+        if not mended:
+            break
+    moved = set_aside(folder, lasting(folder, find), _free_folder(folder / DAMAGED))
+    return lines + [f"{folder}: set aside {path.relative_to(folder)}" for path in moved]
+
+
+def lasting(folder: Path, find: Find) -> list[Fault]:
+    """Return the faults that two looks find.
+
+    A run that is going on has files that are not listed yet, and a bad cable reads wrongly once.
+    """
+    faults = list(find(folder))
+    if not faults:
+        return []
+    again = set(find(folder))
+    return [fault for fault in faults if fault in again]
+
+
+def set_aside(run: Path, faults: Sequence[Fault], place: Path) -> Iterator[Path]:
+    """Move what is damaged, and every later generation, into `place`; yield where it now is.
 
     If only a copy helps against one of the faults, nothing is moved.
     """
@@ -48,18 +72,22 @@ def set_aside(run: Path, faults: Sequence[Fault]) -> Iterator[Path]:
     if not paths:
         return
 
-    place = _free_folder(run / DAMAGED)
+    has_head = exists(run / layout.HEAD)
     for path in paths:
-        files.make_folder(place)
-        path.rename(place / path.name)
-        files.sync_folder(place)
-        files.sync_folder(run)
-        yield place / path.name
+        aside = place / path.relative_to(run)
+        files.make_folder(aside.parent)
+        path.rename(aside)
+        files.sync_folder(aside.parent)
+        files.sync_folder(path.parent)
+        yield aside
+    if has_head:
+        write_head(run)
 
     # Results that were moved are listed again once they are made again.
-    if (run / hashes.HASH_LIST).exists():
-        with hashes.written(run, *(path.name for path in paths)):
-            pass
+    with locks.results(run):
+        if (run / hashes.HASH_LIST).exists():
+            with hashes.written(run, *(path.name for path in paths)):
+                pass
 
 
 def _to_move(run: Path, faults: Sequence[Fault]) -> list[Path]:

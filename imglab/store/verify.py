@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
+from imglab.failures import Unavailable
 from imglab.store import groups, layout, links
-from imglab.store.faults import Fault, find_faults, find_faults_of_results, sources_of
-from imglab.store.repair import locked, set_aside
+from imglab.store.fault import Fault, sources_of
+from imglab.store.faults import find_faults
+from imglab.store.made_again import find_faults_of_group
+from imglab.store.repair import lasting
+from imglab.store.repair import repair as repair_folder
 
 
 def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
@@ -17,64 +21,72 @@ def verify(folder: Path, *, repair: bool = False) -> Iterator[str]:
     Each run is whole, or something of it was set aside. InputError, once all runs are checked,
     holds every fault that is left.
 
-    repair  set aside what is damaged, and the generations after it, in the folder `damaged` of the
-            run, unchanged: the run goes on from the last good generation. If something is wrong
-            that only a copy mends, nothing is moved
+    repair  take what is damaged from another run that has the same bytes, or else set it aside, and
+            the generations after it, in the folder `damaged` of the run, unchanged: the run goes on
+            from the last good generation. If something is wrong that only a copy mends, nothing is
+            moved
     """
     links.check_links(folder)
-    problems: list[Problem] = []
-    sources: list[InputError] = []
+    verdicts = _Verdicts(repair)
 
     in_group = (folder / layout.CHAINS).is_file() or (folder / layout.SWEEP).is_file()
     if in_group:
-        yield from _check(folder, find_faults_of_results, problems, sources, repair=repair)
+        yield from verdicts.check(folder, find_faults_of_group)
 
     for run in groups.all_run_folders(folder):
         config = run / "config.yaml"
         if config.is_file():
-            yield from _check(run, find_faults, problems, sources, repair=repair)
+            yield from verdicts.check(run, find_faults)
         elif not in_group:
             what = "is not a run directory: it has no config.yaml"
-            problems.append(Problem(str(run), what, "give what --out named"))
+            verdicts.problems.append(Problem(str(run), what, "give what --out named"))
 
         # A run of a group that has not begun has no config.yaml either.
         elif any(run.glob("generation_*")):
-            problems.append(Problem(str(config), "is missing", "put it back from a copy"))
+            problem = Problem(str(config), "is missing", "put it back from a copy")
+            verdicts.problems.append(problem)
+    verdicts.end()
 
-    if problems:
-        raise InputError(problems, sources)
 
+class _Verdicts:
+    """What is wrong with the folders that were checked."""
 
-def _check(
-    folder: Path,
-    find: Callable[[Path], Iterator[Fault]],
-    problems: list[Problem],
-    sources: list[InputError],
-    *,
-    repair: bool,
-) -> Iterator[str]:
-    """Check one folder and yield what to say of it.
+    def __init__(self, repair: bool) -> None:
+        self._repair = repair
+        self.problems: list[Problem] = []
 
-    Its faults are added to `problems`, and the errors that some of them come from to `sources`.
-    """
-    faults = list(find(folder))
-    if faults and repair:
-        with locked(folder):
-            moved = list(set_aside(folder, list(find(folder))))
-            faults = list(find(folder))
-        for path in moved:
-            yield f"{folder}: set aside {path.relative_to(folder)}"
-    elif faults:
-        # A run that is going on has files that are not listed yet: look twice.
-        lasting = set(find(folder))
-        faults = [fault for fault in faults if fault in lasting]
+        # The errors that some of the problems come from.
+        self._sources: list[InputError] = []
+        self._unavailable: Unavailable | None = None
 
-    problems += [fault.problem(f"imglab verify {folder} --repair") for fault in faults]
-    sources += sources_of(faults)
-    if faults:
-        return
-    finished = layout.count_finished(folder)
-    if finished:
-        yield f"{folder}: whole, {finished} generations"
-    else:
-        yield f"{folder}: whole"
+    def check(self, folder: Path, find: Callable[[Path], Iterator[Fault]]) -> Iterator[str]:
+        """Check one folder, and mend it if that is wanted; yield what to say of it.
+
+        What cannot be read now is not damaged: then nothing of the folder is moved.
+        """
+        try:
+            faults = lasting(folder, find)
+            if faults and self._repair:
+                yield from repair_folder(folder, find)
+                faults = lasting(folder, find)
+        except Unavailable as error:
+            self._unavailable = error
+            yield f"{folder}: not checked to its end: {error}"
+            return
+
+        self.problems += [fault.problem(f"imglab verify {folder} --repair") for fault in faults]
+        self._sources += sources_of(faults)
+        if faults:
+            return
+        finished = layout.count_finished(folder)
+        if finished:
+            yield f"{folder}: whole, {finished} generations"
+        else:
+            yield f"{folder}: whole"
+
+    def end(self) -> None:
+        """Raise InputError with every fault; Unavailable if only something could not be read."""
+        if self.problems:
+            raise InputError(self.problems, self._sources)
+        if self._unavailable is not None:
+            raise self._unavailable

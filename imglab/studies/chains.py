@@ -12,6 +12,7 @@ from imglab.config.load import dump_config, validate_config
 from imglab.config.schema import RunConfig
 from imglab.config.yaml import parse_yaml, read_yaml
 from imglab.errors import InputError, Stopped
+from imglab.failures import explained
 from imglab.run.cache import RunCache
 from imglab.run.environment import available_cores
 from imglab.run.fork import fork
@@ -92,6 +93,12 @@ def _run(text: str, folder: Path, begin: Callable[[RunConfig], Run]) -> Outcome:
     except Stopped as stopped:
         return Outcome(STOPPED, str(stopped))
     except Exception as error:
+        explanation = explained(error, folder)
+        if isinstance(explanation, InputError):
+            return Outcome(2, str(explanation))
+        if explanation is not None:
+            return Outcome(STOPPED, str(explanation))
+
         # The config may name code of other packages. Whatever it raises, the other runs go on.
         command = f"imglab run {folder}/config.yaml --out {folder}"
         return Outcome(1, f"{type(error).__name__}: {error}; `{command}` shows where")

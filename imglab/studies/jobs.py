@@ -65,6 +65,9 @@ class Place(ABC, Generic[J]):
     def __enter__(self: P) -> P:
         """Start the workers, or prepare to."""
 
+    def check(self) -> None:
+        """Raise Stopped if no job can come to its end here any more; asked once a second."""
+
     @abstractmethod
     def submit(self, name: str, job: J) -> Future[Outcome]:
         """Start a job; its future raises BrokenExecutor if a worker died and it must be repeated.
@@ -132,6 +135,7 @@ def _run_batch(
             for future in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 outcomes[running[future]] = future.result()
                 del running[future]
+            place.check()
             watch()
     except BrokenExecutor:
         # One dead worker breaks all of them. A job that had ended by then keeps its outcome.

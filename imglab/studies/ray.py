@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from imglab.errors import InputError, Problem, first_line
+from imglab.errors import InputError, Problem, Stopped, first_line
+from imglab.failures import AGAIN
 from imglab.studies.jobs import LOST, TRIES, Job, Outcome, Place
 
 PATIENCE = 5.0
@@ -35,6 +38,14 @@ class Cluster(Place[Job]):
         self._tasks: list[Any] = []
         ray.init(address=self._address, log_to_driver=False)
         return self
+
+    def check(self) -> None:
+        """Raise Stopped if the head of the cluster is gone; Ray itself would wait for a minute."""
+        try:
+            _check_port(self._address)
+        except OSError as error:
+            what = f"the head of the Ray cluster at {self._address!r} does not answer"
+            raise Stopped(f"{what}: {error.strerror or error}; {AGAIN}") from error
 
     def submit(self, name: str, job: Job) -> Future[Outcome]:
         """Hand a job to the cluster, which repeats it elsewhere if its worker dies."""
@@ -91,12 +102,25 @@ def _check_port(address: str) -> None:
     if not address:
         raise ValueError("the address is empty")
 
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:  # a name such as `auto`, which Ray resolves
+    host, colon, port = _resolved(address).removeprefix("ray://").rpartition(":")
+    if not colon:  # a name that only Ray resolves
         return
     if not port.isdecimal():
         raise ValueError("the port is not a number")
     socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+
+
+def _resolved(address: str) -> str:
+    """Return the address that `auto` stands for, as Ray writes it down when a head starts."""
+    if address != "auto":
+        return address
+    if os.environ.get("RAY_ADDRESS"):
+        return os.environ["RAY_ADDRESS"]
+
+    current = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+    if not current.is_file():
+        return address
+    return current.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def _no_cluster(address: str, why: str) -> InputError:

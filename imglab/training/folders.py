@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -90,6 +91,7 @@ def _check_sizes(config: Path, weights: Sequence[Path], where: str) -> None:
             with safe_open(part, framework="pt") as stored:
                 tensors += len(stored.keys())
         except (OSError, SafetensorError) as error:
+            raise_if_unavailable(error, part)
             what = f"{str(part)!r} did not open: {first_line(error)}"
             raise InputError(Problem(where, what, DAMAGED)) from error
     check_numbers(config, where, tensors)
@@ -128,6 +130,7 @@ def read_object(path: Path, where: str) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("it is not an object")
     except (OSError, ValueError, RecursionError) as error:
+        raise_if_unavailable(error, path)
         what = f"{str(path)!r} is not readable JSON: {first_line(error)}"
         raise InputError(Problem(where, what, DAMAGED)) from error
     return content

@@ -62,7 +62,7 @@ def bytes_of(run):
     """sha256 of every file, but what holds times: the log and the page, with the list that names
     the page's hash.
     """
-    others = {"events.jsonl", ".lock", "report.html", HASH_LIST}
+    others = {"events.jsonl", ".lock", ".results.lock", "report.html", HASH_LIST}
     found = [path for path in sorted(run.rglob("*")) if path.is_file()]
     return {
         str(path.relative_to(run)): files.sha256_file(path)

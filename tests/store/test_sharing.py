@@ -1,0 +1,88 @@
+"""What runs share is copied: damage to one leaves the others, and they mend it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from imglab.errors import InputError
+from imglab.failures import Unavailable
+from imglab.run.fork import fork
+from imglab.store import files, layout
+from imglab.store import hashes as hash_lists
+from imglab.store.faults import check_run
+from imglab.store.verify import verify
+from tests.tiny_chains import hashes
+
+SAMPLES = "generation_000/samples.safetensors"
+
+
+def flip(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+
+
+@pytest.fixture
+def forked(plain_run, tmp_path):
+    run = plain_run[1]
+    for _ in fork(f"{run}@1", run.parent / "fork", changes=["generations=3"]).events():
+        pass
+    return run, run.parent / "fork"
+
+
+def test_an_edit_in_a_fork_leaves_its_parent_which_mends_it(forked):
+    run, child = forked
+    expected = hashes(child)
+    flip(child / SAMPLES)
+    assert list(verify(run)) == [f"{run}: whole, 3 generations"]
+
+    lines = list(verify(child, repair=True))
+    assert lines[0] == f"{child}: {SAMPLES} was taken from {run.resolve() / SAMPLES}"
+    assert lines[-1] == f"{child}: whole, 3 generations"
+    assert (child / "damaged" / "1" / SAMPLES).is_file(), "what was damaged is kept"
+    shutil.rmtree(child / "damaged")
+    assert hashes(child) == expected
+
+
+def test_a_fork_mends_its_parent_and_a_manifest_as_well(forked):
+    run, _ = forked
+    expected = hashes(run)
+    flip(run / SAMPLES)
+    (run / "generation_000" / layout.MANIFEST).write_text("{}")
+    assert list(verify(run, repair=True))[-1] == f"{run}: whole, 3 generations"
+    shutil.rmtree(run / "damaged")
+    assert hashes(run) == expected
+
+
+def test_a_copy_that_was_cut_off_is_not_whole(plain_run):
+    _, run = plain_run
+    shutil.rmtree(run / "generation_002")
+    for action in (check_run, lambda path: list(verify(path))):
+        with pytest.raises(InputError, match="had finished 3 generations, and 2 are there"):
+            action(run)
+    assert list(verify(run, repair=True))[-1] == f"{run}: whole, 2 generations"
+
+
+def test_what_cannot_be_read_now_is_not_damage(plain_run, monkeypatch):
+    _, run = plain_run
+    expected = hashes(run)
+    honest = files.sha256_file
+
+    def failing(path):
+        if path.name == "samples.safetensors":
+            raise OSError(5, "Input/output error", str(path))
+        return honest(path)
+
+    monkeypatch.setattr(files, "sha256_file", failing)
+    with pytest.raises(Unavailable, match="cannot be read now: Input/output error"):
+        list(verify(run, repair=True))
+    monkeypatch.undo()
+    assert hashes(run) == expected
+
+
+def test_what_is_listed_is_what_was_written(tmp_path):
+    with hash_lists.written(tmp_path, "a"):
+        files.write_bytes(tmp_path / "a", b"whole")
+        (tmp_path / "a").write_bytes(b"half")
+    assert [name for name, _ in hash_lists.faults(tmp_path)] == ["a"]
