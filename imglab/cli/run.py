@@ -62,10 +62,15 @@ def run(
 
     # The config is checked before torch is imported, so that a wrong key is reported at once.
     checked = load_config(config, changes or [])
+<<<<<<< HEAD
     one = isinstance(checked, RunConfig)
     _check_options(str(config), one=one, live=live, workers=workers)
     if as_json and not dry_run:
         raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
+=======
+    single = isinstance(checked, RunConfig)
+    _check_options(config, single, live or workers > 1, workers, as_json and not dry_run)
+>>>>>>> faults
     if dry_run:
         _show_costs(checked, out, str(config), as_json)
         return
@@ -77,11 +82,28 @@ def run(
         _run_several(checked, out, str(config), workers, _port(live, port))
 
 
+<<<<<<< HEAD
+=======
+def _check_options(
+    config: Path, single: bool, several: bool, workers: int, json_alone: bool
+) -> None:
+    """Raise InputError for options that do not go together."""
+    if distributed.launched() > 1 and (several or not single):
+        what = "several processes can run only a single chain, without --live and --workers"
+        raise InputError(Problem(str(config), what, "run it without the launcher"))
+    if workers > 1 and single:
+        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+    if json_alone:
+        raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
+
+
+>>>>>>> faults
 def _port(live: bool, port: int) -> int | None:
     """Return the port of the live page, 0 for any; None where there is no such page."""
     if live:
         return port
     return None
+<<<<<<< HEAD
 
 
 def _check_options(config: str, *, one: bool, live: bool, workers: int) -> None:
@@ -94,6 +116,8 @@ def _check_options(config: str, *, one: bool, live: bool, workers: int) -> None:
         raise InputError(Problem(config, what, "run it without the launcher"))
     if workers > 1 and one:
         raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
+=======
+>>>>>>> faults
 
 
 def _show_costs(
