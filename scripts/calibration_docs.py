@@ -1,10 +1,8 @@
 """Put the tables of calibrations into docs/metrics.md, and take new ones from finished runs.
 
-    python scripts/calibration_docs.py              print the tables
-    python scripts/calibration_docs.py --write      put them into docs/metrics.md
-    python scripts/calibration_docs.py --take DIR   copy a result, and draw its picture
-
-Results are docs/calibration/*.json, pictures docs/images/calibration_*.png.
+python scripts/calibration_docs.py              print the tables
+python scripts/calibration_docs.py --write      put them into docs/metrics.md
+python scripts/calibration_docs.py --take DIR   copy a result, and draw its picture
 """
 
 import io
@@ -12,7 +10,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -25,8 +22,9 @@ PLACE = re.compile(r"(?<=<!-- calibration -->\n).*?(?=<!-- end of calibration --
 
 
 def take(folder: Path) -> None:  # numbers are rounded to four digits
-    text = (folder / RESULT).read_text()
-    result = json.loads(text, parse_float=lambda number: float(f"{float(number):.4g}"))
+    result = json.loads(
+        (folder / RESULT).read_text(), parse_float=lambda number: float(f"{float(number):.4g}")
+    )
     name = result["name"]
     (DOCS / "calibration" / f"{name}.json").write_text(json.dumps(result) + "\n")
 
@@ -35,14 +33,14 @@ def take(folder: Path) -> None:  # numbers are rounded to four digits
     picture.quantize(32).save(DOCS / "images" / f"calibration_{name}.png", optimize=True)
 
 
-def section(result: dict[str, Any]) -> str:
-    picture = f"![Metric by damage](images/calibration_{result['name']}.png)"
-    return f"## Calibration of `{result['name']}`\n\n{picture}\n\n{calibration_table(result)}"
-
-
 def calibration_docs() -> str:
-    paths = sorted((DOCS / "calibration").glob("*.json"))
-    return "\n".join(section(json.loads(path.read_text())) for path in paths)
+    sections = []
+    for path in sorted((DOCS / "calibration").glob("*.json")):
+        result = json.loads(path.read_text())
+        title = f"## Calibration of `{result['name']}`"
+        picture = f"![Metric by damage](images/calibration_{result['name']}.png)"
+        sections.append(f"{title}\n\n{picture}\n\n{calibration_table(result)}")
+    return "\n".join(sections)
 
 
 if __name__ == "__main__":

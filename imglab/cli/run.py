@@ -62,15 +62,8 @@ def run(
 
     # The config is checked before torch is imported, so that a wrong key is reported at once.
     checked = load_config(config, changes or [])
-<<<<<<< HEAD
-    one = isinstance(checked, RunConfig)
-    _check_options(str(config), one=one, live=live, workers=workers)
-    if as_json and not dry_run:
-        raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
-=======
     single = isinstance(checked, RunConfig)
     _check_options(config, single, live or workers > 1, workers, as_json and not dry_run)
->>>>>>> faults
     if dry_run:
         _show_costs(checked, out, str(config), as_json)
         return
@@ -82,8 +75,6 @@ def run(
         _run_several(checked, out, str(config), workers, _port(live, port))
 
 
-<<<<<<< HEAD
-=======
 def _check_options(
     config: Path, single: bool, several: bool, workers: int, json_alone: bool
 ) -> None:
@@ -97,27 +88,11 @@ def _check_options(
         raise InputError(Problem("--json", "is for --dry-run", "see `imglab metrics RUN --json`"))
 
 
->>>>>>> faults
 def _port(live: bool, port: int) -> int | None:
     """Return the port of the live page, 0 for any; None where there is no such page."""
     if live:
         return port
     return None
-<<<<<<< HEAD
-
-
-def _check_options(config: str, *, one: bool, live: bool, workers: int) -> None:
-    """Raise InputError where options do not fit a config, or the launcher.
-
-    one  whether the config holds one chain
-    """
-    if distributed.launched() > 1 and (live or workers > 1 or not one):
-        what = "several processes can run only a single chain, without --live and --workers"
-        raise InputError(Problem(config, what, "run it without the launcher"))
-    if workers > 1 and one:
-        raise InputError(Problem("--workers", f"{config} holds one chain", "leave it out"))
-=======
->>>>>>> faults
 
 
 def _show_costs(

@@ -48,7 +48,7 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatc
 def test_the_package_itself_sets_no_variable():
     code = "import os; before = dict(os.environ); import imglab, imglab.cli.app"
     code += "; assert dict(os.environ) == before"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_collector_works_again_after_an_import():
