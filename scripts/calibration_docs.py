@@ -1,8 +1,9 @@
-"""Put the tables of calibrations into docs/metrics.md, and take new ones from finished runs.
+"""Print the tables of calibrations; --write: put them into docs/metrics.md; --take DIR: a new one.
 
-python scripts/calibration_docs.py              print the tables
-python scripts/calibration_docs.py --write      put them into docs/metrics.md
-python scripts/calibration_docs.py --take DIR   copy a result, and draw its picture
+    python scripts/calibration_docs.py --take runs/calibration
+    python scripts/calibration_docs.py --write
+
+Results are docs/calibration/*.json, pictures docs/images/calibration_*.png.
 """
 
 import io
@@ -18,6 +19,7 @@ from imglab.studies.calibration.figure import calibration_figure
 from imglab.studies.calibration.table import RESULT, calibration_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "metrics.md"
 PLACE = re.compile(r"(?<=<!-- calibration -->\n).*?(?=<!-- end of calibration -->)", re.S)
 
 
@@ -28,7 +30,6 @@ def take(folder: Path) -> None:  # numbers are rounded to four digits
     name = result["name"]
     (DOCS / "calibration" / f"{name}.json").write_text(json.dumps(result) + "\n")
 
-    # Few colours are enough, and keep the repository small.
     picture = Image.open(io.BytesIO(png(calibration_figure(result)))).convert("RGB")
     picture.quantize(32).save(DOCS / "images" / f"calibration_{name}.png", optimize=True)
 
@@ -37,9 +38,9 @@ def calibration_docs() -> str:
     sections = []
     for path in sorted((DOCS / "calibration").glob("*.json")):
         result = json.loads(path.read_text())
-        title = f"## Calibration of `{result['name']}`"
         picture = f"![Metric by damage](images/calibration_{result['name']}.png)"
-        sections.append(f"{title}\n\n{picture}\n\n{calibration_table(result)}")
+        head = f"## Calibration of `{result['name']}`\n\n{picture}"
+        sections.append(f"{head}\n\n{calibration_table(result)}")
     return "\n".join(sections)
 
 
@@ -47,7 +48,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--take"]:
         take(Path(sys.argv[2]))
     elif "--write" in sys.argv:
-        page = DOCS / "metrics.md"
-        page.write_text(PLACE.sub(lambda _: f"\n{calibration_docs()}\n", page.read_text()))
+        new = PLACE.sub(lambda _: f"\n{calibration_docs()}\n", PAGE.read_text())
+        PAGE.write_text(new)
     else:
         print(calibration_docs(), end="")
