@@ -120,7 +120,11 @@ def test_a_peer_that_is_faster_fails_the_check(monkeypatch):
     assert too_slow(rows) == ["slower", "past its limit"]
 
 
+TOOLS = ("benchmark", "calibration", "inject_errors", "same_bytes", "speedrun")
+"""Scripts that measure or maintain the lab, rather than show how to use it."""
+
+
 def test_scripts_are_short():
     for path in (ROOT / "scripts").glob("*.py"):
-        if not path.name.startswith(("benchmark", "calibration", "same_bytes", "speedrun")):
+        if not path.name.startswith(TOOLS):
             assert len(path.read_text().splitlines()) <= 50, path.name
