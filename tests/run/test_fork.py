@@ -105,6 +105,7 @@ def test_it_resumes_with_the_same_command(parent, tmp_path):
         fork(f"{parent}@0", out, None, ["regime={kind: sliding_window, window: 2}"])
 
 
+@pytest.mark.slow
 def test_a_fork_of_a_fork(parent, tmp_path):
     carried_on(f"{parent}@1", tmp_path / "one", "regime=accumulate")
     carried_on(f"{tmp_path / 'one'}@2", tmp_path / "two", "regime=replace")
