@@ -75,14 +75,19 @@ def error_number(error: BaseException) -> int | None:
     return int(number[1])
 
 
-def raise_if_unavailable(error: BaseException, path: Path) -> None:
-    """Raise Unavailable if `error` says nothing of what is in `path`: the system cannot read it."""
+def raise_if_unavailable(error: BaseException, path: Path, *, ours: bool = False) -> None:
+    """Raise Unavailable if `error` says nothing of what is in `path`: the system cannot read it.
+
+    ours  whether the lab has written the file. A right that is missing is then no reason to call it
+          damaged; of a file that a person names, it is for the person to mend
+    """
     failure = system_failure(error)
-    if failure is None:
+    is_denied = any(error_number(each) in DENIED for each in _chain(error))
+    if failure is None or (is_denied and not ours):
         return
 
     remedy = AGAIN
-    if any(error_number(each) in DENIED for each in _chain(error)):
+    if is_denied:
         remedy = "ask for the right to read it"
     raise Unavailable(f"{path}: cannot be read now: {failure}; {remedy}") from error
 

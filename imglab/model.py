@@ -245,7 +245,7 @@ def naming_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise_if_unavailable(error, path)
+        raise_if_unavailable(error, path, ours=True)
         what = f"does not open as a model: {first_line(error)}"
         raise InputError(Problem(str(path), what, "the folder is damaged")) from error
 
@@ -256,7 +256,7 @@ def _read_description(file: Path) -> Contents:
         if not isinstance(description, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        raise_if_unavailable(error, file)
+        raise_if_unavailable(error, file, ours=True)
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(file), what, "the file is damaged")) from error
     return Contents(description)

@@ -25,7 +25,8 @@ PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#7
 
 def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     """Give a panel whose x axis counts generations its title and plain looks."""
-    panel.set_title(title, fontsize=9, parse_math=False)
+    # A height of its own: matplotlib would look at all tick labels to find one.
+    panel.set_title(title, fontsize=9, parse_math=False, y=1.0)
     panel.tick_params(labelsize=7)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("generation", fontsize=7)
@@ -62,5 +63,14 @@ def _saved(figure: Figure, **options: Any) -> bytes:
     with warnings.catch_warnings():
         # Labels of ticks get their letters only now.
         warnings.filterwarnings("ignore", "Glyph")
+        _lay_out(figure)
         figure.savefig(buffer, **options)
     return buffer.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the places of the panels once; in saving, matplotlib would do it three times."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")

@@ -114,7 +114,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, MemoryError, SafetensorError) as error:
-        raise_if_unavailable(error, path)
+        raise_if_unavailable(error, path, ours=True)
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(path), what, DAMAGED)) from error
 

@@ -78,7 +78,7 @@ class _Inspection:
         except InputError as error:
             yield _unreadable(path, error)
         except OSError as error:
-            raise_if_unavailable(error, path)
+            raise_if_unavailable(error, path, ours=True)
             yield Fault(path, f"cannot be read: {error.strerror}")
 
     def _of_head(self) -> Iterator[Fault]:
@@ -244,7 +244,7 @@ def _hash(path: Path) -> str | None:
     try:
         return files.sha256_file(path)
     except OSError as error:
-        raise_if_unavailable(error, path)
+        raise_if_unavailable(error, path, ours=True)
         return None
 
 

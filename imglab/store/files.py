@@ -145,7 +145,7 @@ def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
         unchanged = signed_bytes(value) == path.read_bytes()
     except OSError as error:
-        raise_if_unavailable(error, path)
+        raise_if_unavailable(error, path, ours=True)
         raise
     except ValueError:
         unchanged = False
@@ -170,7 +170,7 @@ def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
             raise ValueError(f"it is longer than {MOST_JSON // 10**6} million characters")
         tree = json.loads(text)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise_if_unavailable(error, path)
+        raise_if_unavailable(error, path, ours=True)
         raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from error
 
     missing = [key for key in keys if not isinstance(tree, dict) or key not in tree]

@@ -167,7 +167,7 @@ def _wrong(folder: Path, name: str, sha: object) -> str | None:
     try:
         return _difference(folder, name, sha)
     except OSError as error:
-        raise_if_unavailable(error, folder / name)
+        raise_if_unavailable(error, folder / name, ours=True)
         if error.errno == errno.ENOENT:
             what = "was there a moment ago and cannot be opened now"
             raise Unavailable(f"{folder / name}: {what}; {AGAIN}") from error

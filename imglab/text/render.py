@@ -76,7 +76,7 @@ def wrap_cells(text: str, width: int) -> list[str]:
 
     A character stays with its marks. Text of one cell a letter is broken as `textwrap` breaks it.
     """
-    if cell_len(text) == len(text):
+    if all(cell_len(character) == 1 for character in text):
         return textwrap.wrap(text, width)
 
     lines = [""]

@@ -91,7 +91,7 @@ def _check_sizes(config: Path, weights: Sequence[Path], where: str) -> None:
             with safe_open(part, framework="pt") as stored:
                 tensors += len(stored.keys())
         except (OSError, SafetensorError) as error:
-            raise_if_unavailable(error, part)
+            raise_if_unavailable(error, part, ours=True)
             what = f"{str(part)!r} did not open: {first_line(error)}"
             raise InputError(Problem(where, what, DAMAGED)) from error
     check_numbers(config, where, tensors)
@@ -130,7 +130,7 @@ def read_object(path: Path, where: str) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("it is not an object")
     except (OSError, ValueError, RecursionError) as error:
-        raise_if_unavailable(error, path)
+        raise_if_unavailable(error, path, ours=True)
         what = f"{str(path)!r} is not readable JSON: {first_line(error)}"
         raise InputError(Problem(where, what, DAMAGED)) from error
     return content

@@ -185,9 +185,8 @@ def test_who_reads_the_output_may_go(config, expected, tmp_path):
     assert numbers(tmp_path / "run") == expected
 
 
-@pytest.mark.parametrize(
-    "name", [ODD, *(pytest.param(name, marks=pytest.mark.slow) for name in FOLDERS)], ids=ascii
-)
+@pytest.mark.parametrize("name", [ODD, *FOLDERS], ids=ascii)
+@pytest.mark.slow
 def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

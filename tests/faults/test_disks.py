@@ -15,6 +15,10 @@ from imglab.store import files, stage_files
 from imglab.store.faults import find_faults
 from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
+SLOW = pytest.mark.slow
+
+REFUSED = (errno.EFBIG, errno.EIO, errno.ESTALE)
+
 
 @pytest.fixture
 def small_disk(tmp_path):
@@ -52,7 +56,11 @@ def test_a_disk_that_fills_at_any_point_costs_nothing(lab, tmp_path, small_disk,
 
 @pytest.mark.parametrize(
     ("number", "told"),
-    [(errno.EIO, "Input/output error"), (errno.ESTALE, "Stale file handle"), (errno.EBUSY, "busy")],
+    [
+        (errno.EIO, "Input/output error"),
+        pytest.param(errno.ESTALE, "Stale file handle", marks=SLOW),
+        pytest.param(errno.EBUSY, "busy", marks=SLOW),
+    ],
 )
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 def test_a_file_system_that_fails_stops_the_run_resumably(
@@ -78,7 +86,9 @@ def test_a_file_system_that_fails_stops_the_run_resumably(
     assert generations.items() <= hashes(tmp_path / "run").items()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, *(pytest.param(each, marks=SLOW) for each in REFUSED)]
+)
 def test_a_disk_that_fails_inside_a_library_does_too(lab, tmp_path, monkeypatch, number):
     config = write(tmp_path, TINY_GAUSSIAN)
 

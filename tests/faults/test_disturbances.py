@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, finish, hashes, write
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_back_changes_nothing(lab, tmp_path, monkeypatch):
     config, clock = write(tmp_path, TINY_GAUSSIAN), itertools.count(2_000_000_000, -3600)
     finish(config, tmp_path / "whole")
@@ -173,6 +174,7 @@ def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_
         assert best[1] <= 2 * best[0], f"{log.parent.parent.name}: seconds of a generation, {best}"
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_the_temporary_folder(lab, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

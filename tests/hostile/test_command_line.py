@@ -25,6 +25,7 @@ def same(sizes, *, generation, seed):
 """
 
 
+@pytest.mark.slow
 class TestAnotherPackagesClasses:
     """A config that names `module:Class` runs code: `run` alone does, and says so before."""
 

@@ -114,6 +114,7 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(plain_run, 
     }.items() <= hashes(run).items()
 
 
+@pytest.mark.slow
 def test_a_damaged_list_of_results_is_begun_anew(plain_run):
     _, run = plain_run
     write_results(run)

@@ -36,6 +36,7 @@ def values(modality, samples):
     return measures.values, measures.floor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [torch.clone, faded])
 def test_the_true_counts_lie_within_the_intervals(modality, change):
     real = modality.real("test")

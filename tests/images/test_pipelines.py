@@ -12,7 +12,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
-from imglab import Run, check_modality, distributed
+from imglab import Run, check_modality
 from imglab.images import captured_inputs
 from imglab.images.captured_inputs import plain_keys
 from imglab.images.diffusion.fitting import Denoising
@@ -22,7 +22,6 @@ from imglab.images.pipeline_drawing import sampler_of
 from imglab.images.pipelines import PipelineModel
 from imglab.run.build import build, build_modality
 from imglab.samples import TrainingSet
-from imglab.stages import draw
 from tests.images.pipeline_chains import captions, chain, model_of, saved_unet
 from tests.images.test_diffusion import finish
 from tests.tiny_chains import hashes
@@ -228,34 +227,6 @@ def test_dropout_is_drawn_from_generators_of_ours(pipelines, tmp_path):
     assert torch.equal(before, torch.random.get_rng_state())
     one, two = (fit.network.state_dict() for fit in fits)
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_what_processes_give_one_another_is_no_more_than_what_was_drawn(pipelines, monkeypatch):
-    """A part's labels are a view of all labels, and what is sent of a view is all that it is one
-    of.
-    """
-    built, sent = build(chain(pipelines, "by_class"), "test"), []
-
-    def all_gather(value):
-        sent.append(value)
-        return [value]
-
-    monkeypatch.setattr(distributed, "all_gather", all_gather)
-    finish(
-        draw(
-            built.modality,
-            built.models[0],
-            TrainingSet.of(built.modality.real("train")),
-            20,
-            source=None,
-            seed=1,
-        )
-    )
-    ((only,),) = sent
-    assert [each.untyped_storage().nbytes() for each in (only.data, only.condition)] == [
-        20 * 64,
-        20 * 8,
-    ]
 
 
 def test_a_pipelines_own_guidance_is_the_default(pipelines):

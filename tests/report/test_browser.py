@@ -233,6 +233,7 @@ def test_accessibility(page):
         assert serious == []
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_that_goes_on_follows_it(browser, finished_runs, tmp_path, monkeypatch):
     from playwright import sync_api
 

@@ -80,6 +80,7 @@ def assert_agrees(found, predict):
         )
 
 
+@pytest.mark.slow
 def test_loop_replace_mle_follows_theory():
     found = fitted_parameters(regimes.replace)
     assert_agrees(found, gaussian.replace_mle)
@@ -103,6 +104,7 @@ def accumulated():
     return fitted_parameters(regimes.accumulate)
 
 
+@pytest.mark.slow
 def test_loop_accumulate_follows_theory(accumulated):
     assert_agrees(accumulated, gaussian.accumulate_mle)
 
