@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,7 +205,7 @@ class _Inspection:
     def _of_files(self, g: int, manifest: dict[str, dict[str, object]]) -> Iterator[Fault]:
         folder = layout.generation_folder(self._run, g)
         for name, what in hashes.changed(folder, manifest["files"]):
-            yield self._fault(g, name, what, _text(manifest["files"][name]))
+            yield self._fault(g, name, what, _hash_of(name, manifest["files"]))
         for name in sorted(set(hashes.names(folder)) - set(manifest["files"])):
             yield self._fault(g, name, "is not in the manifest")
 
@@ -215,7 +215,7 @@ class _Inspection:
         wrong = {**dict(hashes.changed(shared, self._shared)), **dict(hashes.faults(shared))}
         for name, what in wrong.items():
             if exists(shared / hashes.top_of(name)):
-                sha = _text(self._shared.get(name))
+                sha = _hash_of(name, self._shared)
                 yield Fault(shared / name, what, aside=shared, sha=sha)
 
     def _recorded_later(self, g: int) -> str | None:
@@ -237,6 +237,13 @@ def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
     return None
+
+
+def _hash_of(name: str, recorded: Mapping[str, object]) -> str | None:
+    """Return the hash of a listed file; None for one outside its folder, which is never mended."""
+    if hashes.leads_outside(name):
+        return None
+    return _text(recorded.get(name))
 
 
 def _hash(path: Path) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from imglab.store import files, layout
 from imglab.store.copies import copy_file
 from imglab.store.fault import Fault
-from imglab.store.hashes import HASH_LIST
+from imglab.store.hashes import HASH_LIST, leads_outside
 
 MOST_FOLDERS = 2_000
 """Folders that are looked at beside a run."""
@@ -29,10 +29,15 @@ def heal(run: Path, faults: list[Fault], place: Path) -> Iterator[str]:
         if fault.sha is None or not fault.path.is_relative_to(run):
             continue
 
-        source = _same(fault.path.relative_to(run), fault.sha, folders)
+        # A stranger's manifest may name any file: one that lies outside is nobody's to mend.
+        name = fault.path.relative_to(run)
+        if leads_outside(name.as_posix()):
+            continue
+
+        source = _same(name, fault.sha, folders)
         if source is not None:
-            _replace(fault, source, place / fault.path.relative_to(run))
-            yield f"{run}: {fault.path.relative_to(run)} was taken from {source}"
+            _replace(fault, source, place / name)
+            yield f"{run}: {name} was taken from {source}"
 
 
 def _replace(fault: Fault, source: Path, aside: Path) -> None:

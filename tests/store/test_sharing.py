@@ -11,7 +11,9 @@ from imglab.failures import Unavailable
 from imglab.run.fork import fork
 from imglab.store import files, layout
 from imglab.store import hashes as hash_lists
+from imglab.store.fault import Fault
 from imglab.store.faults import check_run
+from imglab.store.relatives import heal
 from imglab.store.verify import verify
 from tests.tiny_chains import hashes
 
@@ -86,3 +88,28 @@ def test_what_is_listed_is_what_was_written(tmp_path):
         files.write_bytes(tmp_path / "a", b"whole")
         (tmp_path / "a").write_bytes(b"half")
     assert [name for name, _ in hash_lists.faults(tmp_path)] == ["a"]
+
+
+@pytest.mark.parametrize("where", ["files", "shared"])
+def test_a_repair_of_a_stranger_s_sweep_writes_nothing_outside_it(tmp_path, where):
+    sweep, victim = tmp_path / "sweep", tmp_path / "victim"
+    folder = sweep / "arm" / "seed-0" / "generation_000"
+    cached = sweep / ".cache" / "kind" / "key" / "generation_000"
+    for path in (folder, cached):
+        path.mkdir(parents=True)
+    (folder.parent / "shared").mkdir()
+    victim.write_text("the person's\n")
+    (sweep / "victim").write_text("the stranger's\n")
+    sha = files.sha256_file(sweep / "victim")
+    (cached / layout.MANIFEST).write_text(sha)
+
+    files.write_signed(sweep / layout.SWEEP, {"arms": ["arm"], "seeds": [0], "contrasts": []})
+    (folder.parent / "config.yaml").write_text("x")
+    listed = {"files": {}, "shared": {}, where: {"../../../../victim": sha}}
+    rest = {"generation": 0, "config": "", "environment": "", "previous": None}
+    files.write_signed(folder / layout.MANIFEST, {**rest, **listed})
+    with pytest.raises(InputError):
+        list(verify(sweep, repair=True))
+    fault = Fault(folder / "../../../../victim", "is wrong", sha=sha)
+    assert not list(heal(folder.parent, [fault], tmp_path / "aside"))
+    assert victim.read_text() == "the person's\n"
