@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from imglab.errors import InputError
 from imglab.failures import Unavailable
+from imglab.run.cache import RunCache
 from imglab.run.fork import fork
 from imglab.store import files, layout
 from imglab.store import hashes as hash_lists
@@ -113,3 +115,18 @@ def test_a_repair_of_a_stranger_s_sweep_writes_nothing_outside_it(tmp_path, wher
     fault = Fault(folder / "../../../../victim", "is wrong", sha=sha)
     assert not list(heal(folder.parent, [fault], tmp_path / "aside"))
     assert victim.read_text() == "the person's\n"
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink])
+def test_a_damaged_model_is_not_kept_for_other_runs(plain_run, tmp_path, damage):
+    run, cache = plain_run[1], RunCache(tmp_path / "prepared", tmp_path / "generation0")
+    path = max((run / "generation_000" / "model").iterdir())
+    content = path.read_bytes()
+    damage(path)
+    with pytest.raises(InputError, match="was changed, or read wrongly"):
+        cache.keep_first(run)
+    assert not list(cache.generation0.rglob("model"))
+
+    path.write_bytes(content)
+    cache.keep_first(run)
+    assert next(cache.generation0.rglob(path.name)).read_bytes() == content
