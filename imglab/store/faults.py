@@ -90,8 +90,9 @@ class _Inspection:
             yield replace(_unreadable(path, error), aside=path)
             return
 
+        # A run that is going on writes a manifest before its head, so the count is the later look.
         # Generations with a gap before them are named one by one.
-        count = self._last + 1
+        count = max(layout.finished_ones(self._run), default=-1) + 1
         if head is not None and head > count:
             what = f"the run had finished {head} generations, and {count} are there"
             yield Fault(path, what, aside=path)
@@ -143,7 +144,7 @@ class _Inspection:
             yield from self._of_finished(g)
         elif g < self._last:
             yield self._fault(g, layout.MANIFEST, "is missing", self._recorded_later(g))
-        elif (folder / "samples.safetensors").exists() and not (folder / hashes.HASH_LIST).exists():
+        elif self._lacks_both_lists(g):
             what = "is missing, and so is the list of stages that are done"
             yield self._fault(g, layout.MANIFEST, what)
 
@@ -151,6 +152,16 @@ class _Inspection:
         else:
             for name, what in hashes.faults(folder):
                 yield self._fault(g, name, what)
+
+    def _lacks_both_lists(self, g: int) -> bool:
+        """Say whether a generation that has samples has neither its hash list nor a manifest.
+
+        A run that is going on writes the manifest before it removes the list.
+        """
+        folder = layout.generation_folder(self._run, g)
+        is_drawn = (folder / "samples.safetensors").exists()
+        has_list = (folder / hashes.HASH_LIST).exists()
+        return is_drawn and not has_list and not layout.finished(self._run, g)
 
     def _of_finished(self, g: int) -> Iterator[Fault]:
         """Check the manifest of a finished generation, and its files by the manifest."""

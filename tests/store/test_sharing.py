@@ -14,7 +14,8 @@ from imglab.run.fork import fork
 from imglab.store import files, layout
 from imglab.store import hashes as hash_lists
 from imglab.store.fault import Fault
-from imglab.store.faults import check_run
+from imglab.store.faults import _Inspection, check_run
+from imglab.store.head import write_head
 from imglab.store.relatives import heal
 from imglab.store.verify import verify
 from tests.tiny_chains import hashes
@@ -130,3 +131,21 @@ def test_a_damaged_model_is_not_kept_for_other_runs(plain_run, tmp_path, damage)
     path.write_bytes(content)
     cache.keep_first(run)
     assert next(cache.generation0.rglob(path.name)).read_bytes() == content
+
+
+def test_a_run_that_finishes_a_generation_meanwhile_is_whole(plain_run, monkeypatch):
+    _, run = plain_run
+    folder, environment = run / "generation_002", _Inspection._of_environment
+    manifest = (folder / layout.MANIFEST).read_bytes()
+    (folder / layout.MANIFEST).unlink()
+    hash_lists.complete(folder)
+    write_head(run)
+
+    def slow(inspection):
+        (folder / layout.MANIFEST).write_bytes(manifest)
+        write_head(run)
+        (folder / hash_lists.HASH_LIST).unlink()
+        yield from environment(inspection)
+
+    monkeypatch.setattr(_Inspection, "_of_environment", slow)
+    check_run(run)
