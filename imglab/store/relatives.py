@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from imglab.failures import AGAIN, Unavailable
 from imglab.store import files, layout
 from imglab.store.copies import copy_file
 from imglab.store.fault import Fault
@@ -50,9 +51,10 @@ def _replace(fault: Fault, source: Path, aside: Path) -> None:
 
 
 def _copy(source: Path, target: Path, sha: str | None) -> None:
+    """Copy a file whose hash was right a moment ago; Unavailable if it is not in the copy."""
     copy_file(source, target)
     if files.sha256_file(target) != sha:
-        raise OSError(f"{source} was read wrongly; run the same command again")
+        raise Unavailable(f"{source}: was read wrongly; {AGAIN}")
 
 
 def _same(name: Path, sha: str, folders: list[Path]) -> Path | None:

@@ -11,7 +11,7 @@ from imglab.errors import InputError
 from imglab.failures import Unavailable
 from imglab.run.cache import RunCache
 from imglab.run.fork import fork
-from imglab.store import files, layout
+from imglab.store import files, layout, relatives
 from imglab.store import hashes as hash_lists
 from imglab.store.fault import Fault
 from imglab.store.faults import _Inspection, check_run
@@ -84,6 +84,14 @@ def test_what_cannot_be_read_now_is_not_damage(plain_run, monkeypatch):
         list(verify(run, repair=True))
     monkeypatch.undo()
     assert hashes(run) == expected
+
+
+def test_a_copy_that_is_read_wrongly_is_no_mistake_of_the_code(forked, monkeypatch):
+    _, child = forked
+    flip(child / SAMPLES)
+    monkeypatch.setattr(relatives, "copy_file", lambda source, target: target.write_bytes(b""))
+    with pytest.raises(Unavailable, match=r"samples.safetensors: was read wrongly"):
+        list(verify(child, repair=True))
 
 
 def test_what_is_listed_is_what_was_written(tmp_path):
