@@ -86,6 +86,31 @@ def test_what_cannot_be_read_now_is_not_damage(plain_run, monkeypatch):
     assert hashes(run) == expected
 
 
+def test_a_neighbour_that_cannot_be_read_has_nothing(forked, monkeypatch):
+    run, child = forked
+    (run.parent / "another").mkdir()
+    honest, hashed = Path.is_file, files.sha256_file
+
+    def is_file(path):
+        if path.parent.name == "another":
+            raise PermissionError(13, "Permission denied", str(path))
+        return honest(path)
+
+    def sha256_file(path):
+        if path == run.resolve() / SAMPLES:
+            raise OSError(5, "Input/output error", str(path))
+        return hashed(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    flip(child / SAMPLES)
+    assert "was taken from" in next(verify(child, repair=True))
+
+    flip(child / SAMPLES)
+    monkeypatch.setattr(files, "sha256_file", sha256_file)
+    with pytest.raises(InputError, match=r"samples.safetensors: .*put it back from a copy"):
+        list(verify(child, repair=True))
+
+
 def test_a_copy_that_is_read_wrongly_is_no_mistake_of_the_code(forked, monkeypatch):
     _, child = forked
     flip(child / SAMPLES)
