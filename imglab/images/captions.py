@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
+from imglab.failures import raise_if_unavailable
 from imglab.images.caption_rows import (
     NAMES,
     OTHER_NAMES,
@@ -181,6 +182,7 @@ def _read_beside(captions: Captions, layout: Layout, where: str) -> dict[Path, s
         try:
             text = " ".join(_read_text(path).split())
         except (OSError, ValueError) as error:
+            raise_if_unavailable(error, path)
             failures.append(Failure(path, f"cannot be read as a caption: {error}"))
             continue
         if text:

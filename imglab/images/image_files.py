@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import warnings
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from imglab.failures import error_number, raise_if_unavailable
 from imglab.images.arrays import TURNS, image_array, orientation, reduced
 from imglab.images.image_formats import FORMATS, LARGE_FORMATS
 
@@ -75,6 +77,15 @@ class Picture:
             return self.file.format in ANIMATED and bool(getattr(self.file, "is_animated", False))
         except (*UNREADABLE, IndexError):  # a later frame is damaged
             return False
+
+
+def raise_unless_content(error: BaseException, path: Path) -> None:
+    """Raise Unavailable if an error, one of UNREADABLE, says nothing of what is in a file.
+
+    Damage may lead a reader to a place before the file's start: an invalid argument to the system.
+    """
+    if error_number(error) != errno.EINVAL:
+        raise_if_unavailable(error, path)
 
 
 def read_image(file: Path | BinaryIO, size: int | None) -> Any:

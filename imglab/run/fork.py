@@ -86,7 +86,7 @@ def fork(
 def _write_fork(out: Path, fill: Callable[[Path], None]) -> None:
     """Make the directory of a fork; InputError if another process was faster."""
     files.make_folder(out.parent)
-    files.remove_temporaries(out.parent)
+    files.remove_temporaries(out.parent, of=out.name)
     try:
         files.write_atomically(out, fill)
     except OSError as error:

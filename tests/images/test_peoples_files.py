@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from imglab.errors import InputError
+from imglab.failures import Unavailable
 from imglab.images.image_files import read_image
 from imglab.images.npz_arrays import NotImages, as_images
 from tests.images.loading import load, refused
@@ -84,8 +85,8 @@ class TestPictures:
             raise OSError(5, "Input/output error")
 
         monkeypatch.setattr(Image, "open", fail)
-        message = refused(**from_folder(tmp_path, tolerate=9))
-        assert "cannot be read: Input/output error (check its permissions and the disk)" in message
+        with pytest.raises(Unavailable, match=r"0.png: cannot be read now: Input/output error"):
+            load(**from_folder(tmp_path, tolerate=9))
 
 
 class TestCaptions:
@@ -136,6 +137,16 @@ class TestCaptions:
                 file.write(json.dumps({"file_name": f"{number}.png", "text": f"a {number}"}) + "\n")
         real = load(**from_folder(folder, "captioned_folder"))
         assert (len(real.train), len(real.test)) == (4, 2)
+
+    def test_one_on_a_disk_that_fails(self, folder, monkeypatch):
+        (folder / "in" / "1.txt").write_text("a 1")
+
+        def fail(path):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr("imglab.images.captions._read_text", fail)
+        with pytest.raises(Unavailable, match=r"1.txt: cannot be read now: Input/output error"):
+            load(**from_folder(folder, "captioned_folder"))
 
     def test_images_without_one(self, folder):
         (folder / "metadata.csv").write_text("file_name,text\nin/0.png,x\nin/1.png,y\nin/2.png,z")
@@ -216,6 +227,17 @@ class TestArchives:
         np.savez(tmp_path / "a.npz", mu=np.zeros(3), sigma=np.eye(3))
         message = refused(source={"kind": "npz", "path": str(tmp_path / "a.npz")})
         assert "holds statistics of images" in message
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_an_archive_that_the_system_cannot_read_is_not_broken(tmp_path, monkeypatch, error):
+    def fail(*args, **keys):
+        raise error
+
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8))
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(Unavailable, match=r"a.npz: cannot be read now"):
+        load(source={"kind": "npz", "path": str(tmp_path / "a.npz")})
 
 
 def test_a_flat_test_part_does_not_cost_the_classes(tmp_path):
