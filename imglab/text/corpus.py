@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
-from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
+from imglab.text.gate import ROWS, check_texts, decode, kind_of, read_documents, unpacked
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
@@ -138,11 +139,18 @@ def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
 
     column  that holds the text, in a file of rows; None: the obvious one
     """
-    try:
+    with _readable(path, where):
         texts = read_documents(path, where, column)
         for text in texts:
             _check_runs(text, path, where)
-        return texts
+    return texts
+
+
+@contextmanager
+def _readable(path: Path, where: str) -> Iterator[None]:
+    """Raise InputError, at the config's key `where`, where a file is not there or too large."""
+    try:
+        yield
     except OSError as error:
         raise_if_unavailable(error, path)
         what = f"{str(path)!r} cannot be read: {error.strerror}"
@@ -150,6 +158,12 @@ def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
     except MemoryError as error:
         what = f"{str(path)!r} does not fit into memory"
         raise InputError(Problem(where, what, "give a part of it")) from error
+
+
+def read_lines(path: Path, where: str) -> list[str]:
+    """Return the lines of a file as they stand; InputError, at `where`, if it is not text."""
+    with _readable(path, where):
+        return decode(unpacked(path, where), path, where).split("\n")
 
 
 def read_text(path: Path, where: str) -> str:
