@@ -162,7 +162,7 @@ def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
 def texts_of(
     rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
 ) -> list[str]:
-    """Return the texts in a column of rows; rows that lack it, or have null there, are left out."""
+    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
     if not rows:
         return []
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -201,11 +201,11 @@ def column_of(
 
 
 def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
-    """Return the values of a column that are not null; InputError where one is not text."""
+    """Return the values of a column, "" for null; InputError where one is not text."""
     texts = []
     for value in values:
         if value is None:
-            continue
+            value = ""
         if not isinstance(value, str):
             at = f"{where.rpartition('.')[0]}.column"
             raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))
