@@ -14,6 +14,7 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
+from imglab.reading import delimiter_of
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
@@ -118,7 +119,7 @@ def _objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
 
 
 def _table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
-    separator = ","
+    separator = delimiter_of(text)
     if kind == ".tsv":
         separator = "\t"
     csv.field_size_limit(MOST_BYTES)

@@ -126,6 +126,19 @@ class TestCaptions:
         (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": rows}))
         assert load(**from_folder(folder, "captioned_folder")).prompts[5] == "a 5"
 
+    def test_a_table_may_have_several_rows_for_an_image(self, folder):
+        """As captions.txt of Flickr8k has."""
+        rows = [f"{number}.png,a {number}\n{number}.png,another" for number in range(6)]
+        (folder / "captions.txt").write_text("\n".join(["image,caption", *rows]))
+        real = load(**from_folder(folder, "captioned_folder"))
+        assert real.prompts == tuple(f"a {number}" for number in range(6))
+        assert "6 with several captions, of which the first is used" in real.summary.line()
+
+    def test_a_comma_in_a_caption_asks_for_quotes(self, folder):
+        (folder / "metadata.csv").write_text("file_name,text\n0.png,a cat, on a red mat\n")
+        message = refused(**from_folder(folder, "captioned_folder"))
+        assert "line 2 has more cells than the header: put captions" in message
+
     def test_each_part_has_its_own(self, folder):
         for name in ("train", "validation"):
             (folder / name).mkdir()

@@ -174,3 +174,8 @@ def test_one_long_document_is_divided_where_its_text_parts(separator, tmp_path):
     assert real.line.startswith(f"1 document, divided into {len(parts)} parts: train ")
     share = len(real.test) / (len(real.train) + len(real.test))
     assert 0.1 < share < 0.25
+
+
+def test_a_table_is_parted_as_its_header_is(tmp_path):
+    (tmp_path / "x.csv").write_text("id;text\n1;Hello, there.\n2;Good day.\n")
+    assert read(tmp_path / "x.csv") == ["Hello, there.", "Good day."]
