@@ -19,6 +19,12 @@ from imglab.reading import delimiter_of
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
 
+MOST_UNPACKED = 1 << 28
+"""Bytes to which a packed file may grow, whatever its ratio."""
+
+LARGEST_RATIO = 100
+"""Unpacked size over packed size of a larger one: gzip shrinks text to a third or a tenth."""
+
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = (".csv", ".tsv")
 PARQUET = (".parquet",)
@@ -58,7 +64,7 @@ def read_documents(path: Path, where: str, column: str | None = None) -> list[st
 
 
 def unpacked(path: Path, where: str) -> bytes:
-    """Return the bytes of a file, decompressed if they are gzip's, within MOST_BYTES."""
+    """Return the bytes of a file, decompressed if they are gzip's, within bounds."""
     what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
     too_large = InputError(Problem(where, what, "give a part of it"))
     if path.stat().st_size > MOST_BYTES:
@@ -69,13 +75,15 @@ def unpacked(path: Path, where: str) -> bytes:
         return content
     try:
         with gzip.open(io.BytesIO(content)) as file:
-            content = file.read(MOST_BYTES + 1)
+            most = min(MOST_BYTES, max(MOST_UNPACKED, LARGEST_RATIO * len(content)))
+            content = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise_if_unavailable(error, path)
         what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
         raise InputError(Problem(where, what)) from error
-    if len(content) > MOST_BYTES:
-        raise too_large
+    if len(content) > most:
+        what = f"{str(path)!r} would unpack to more than {most:,} bytes"
+        raise InputError(Problem(where, what, "give a part of it, or unpack it"))
     return content
 
 

@@ -58,6 +58,16 @@ class TestPictures:
         with pytest.raises(ValueError, match=r"set modality\.size"):
             read_image(path, None)
 
+    def test_a_progressive_photo_is_counted_whole(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("imglab.images.image_files.MOST_DECODED", 10**7)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
+        for is_progressive in (False, True):
+            path = tmp_path / f"{is_progressive}.jpg"
+            Image.new("RGB", (1600, 1600)).save(path, progressive=is_progressive)
+        assert read_image(tmp_path / "False.jpg", 16).shape == (16, 16, 3)
+        with pytest.raises(ValueError, match="of which reading takes"):
+            read_image(tmp_path / "True.jpg", 16)
+
     def test_pictures_that_add_up(self, tmp_path, monkeypatch):
         monkeypatch.setattr("imglab.images.image_reading.ALWAYS_ALLOWED", 1 << 23)
         for number in range(3):

@@ -179,3 +179,10 @@ def test_one_long_document_is_divided_where_its_text_parts(separator, tmp_path):
 def test_a_table_is_parted_as_its_header_is(tmp_path):
     (tmp_path / "x.csv").write_text("id;text\n1;Hello, there.\n2;Good day.\n")
     assert read(tmp_path / "x.csv") == ["Hello, there.", "Good day."]
+
+
+def test_a_packed_file_unpacks_within_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("imglab.text.gate.MOST_UNPACKED", 10_000)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"a b " * 50_000))
+    with pytest.raises(InputError, match="would unpack to more than"):
+        read(tmp_path / "a.txt.gz")
