@@ -143,6 +143,9 @@ def _large_photo(file: Path | BinaryIO, size: int) -> Iterator[Picture]:
             pixels = image.width * image.height
             image.draft(image.mode, (2 * size, 2 * size))
             needed = image.width * image.height * BYTES.get(image.mode, 4)
+            if image.info.get("progressive"):
+                # libjpeg holds a coefficient of two bytes for every value of the whole photo.
+                needed += 2 * len(image.getbands()) * pixels
             if needed > MOST_DECODED:
                 what = f"it has {pixels:,} pixels, of which reading takes {needed:,} bytes"
                 raise ValueError(f"{what}; shrink it first, e.g. magick IN -resize 4000x4000 OUT")

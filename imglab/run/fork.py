@@ -26,7 +26,6 @@ from imglab.store.sealed_config import (
     is_place,
     located,
     read_sealed,
-    with_former_defaults,
     write_config,
 )
 
@@ -143,7 +142,7 @@ def _config(
     stored: RunConfig, source: Path | RunConfig | None, changes: Sequence[str], where: str
 ) -> RunConfig:
     if not isinstance(source, Path):
-        tree = with_former_defaults((source or stored).model_dump(mode="json"))
+        tree = (source or stored).model_dump(mode="json")
         return validate_config(with_changes(tree, changes), where)
 
     config = load_config(source, changes)

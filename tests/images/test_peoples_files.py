@@ -59,6 +59,16 @@ class TestPictures:
         with pytest.raises(ValueError, match=r"set modality\.size"):
             read_image(path, None)
 
+    def test_a_progressive_photo_is_counted_whole(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("imglab.images.image_files.MOST_DECODED", 10**7)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
+        for is_progressive in (False, True):
+            path = tmp_path / f"{is_progressive}.jpg"
+            Image.new("RGB", (1600, 1600)).save(path, progressive=is_progressive)
+        assert read_image(tmp_path / "False.jpg", 16).shape == (16, 16, 3)
+        with pytest.raises(ValueError, match="of which reading takes"):
+            read_image(tmp_path / "True.jpg", 16)
+
     def test_pictures_that_add_up(self, tmp_path, monkeypatch):
         monkeypatch.setattr("imglab.images.image_reading.ALWAYS_ALLOWED", 1 << 23)
         for number in range(3):
@@ -126,6 +136,19 @@ class TestCaptions:
         rows = [{"image_id": 9 - number, "caption": f"a {number}"} for number in range(6)]
         (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": rows}))
         assert load(**from_folder(folder, "captioned_folder")).prompts[5] == "a 5"
+
+    def test_a_table_may_have_several_rows_for_an_image(self, folder):
+        """As captions.txt of Flickr8k has."""
+        rows = [f"{number}.png,a {number}\n{number}.png,another" for number in range(6)]
+        (folder / "captions.txt").write_text("\n".join(["image,caption", *rows]))
+        real = load(**from_folder(folder, "captioned_folder"))
+        assert real.prompts == tuple(f"a {number}" for number in range(6))
+        assert "6 with several captions, of which the first is used" in real.summary.line()
+
+    def test_a_comma_in_a_caption_asks_for_quotes(self, folder):
+        (folder / "metadata.csv").write_text("file_name,text\n0.png,a cat, on a red mat\n")
+        message = refused(**from_folder(folder, "captioned_folder"))
+        assert "line 2 has more cells than the header: put captions" in message
 
     def test_each_part_has_its_own(self, folder):
         for name in ("train", "validation"):
