@@ -148,9 +148,10 @@ class KernelMatrix:
         rest += self._other_offsets[tile.columns].to(dtype)
         kernel = rest + 3 * self._level
         kernel *= rest
-        kernel += 3 * self._level**2
+        kernel += 3 * self._level * self._level
         kernel *= rest
-        level = self._level**3
+        # Products, since a power that leaves float64 is an error, not infinite.
+        level = self._level * self._level * self._level
 
         weights = self._points.weight[tile.rows].double()
         other_weights = self._others.weight[tile.columns].double()
@@ -171,7 +172,7 @@ class KernelMatrix:
 
         squares = weights @ _sum(kernel.square_(), other_weights, 1)
         squares += 2 * level * (weights @ of_rows)
-        squares += level**2 * count + repeats
+        squares += level * level * count + repeats
         is_mirrored = self._points is self._others and not tile.is_diagonal
         self._squares += float(squares) * (1 + is_mirrored)
 
