@@ -21,7 +21,7 @@ from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.run.build import Experiment, build_models
 from imglab.run.earlier_runs import peak_memory, size_below
-from imglab.run.stage_costs import PAGE, Measured
+from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
 
@@ -70,7 +70,7 @@ def probe(experiment: Experiment) -> Measured:
             prepare=prepare,
             fit_first=set_up + first,
             fit_later=later,
-            grows=_grows(experiment),
+            grows=grows(experiment.config),
             draw=(experiment.drawn + scored) * rate,
             measure_first=measures[0],
             measure_later=measures[1],
@@ -154,13 +154,6 @@ def _examples_of_step(section: Any, plan: Any, key: str) -> int:
     if key == "tokens":
         return int(plan.batch) * int(getattr(section, "window", None) or 1024)
     return int(plan.batch)
-
-
-def _grows(experiment: Experiment) -> bool:
-    """Say whether a fit takes longer the more samples it trains on."""
-    section = experiment.config.model
-    plans = [getattr(section, name, None) for name in ("training", "fine_tuning")]
-    return not any(plans) or any(getattr(plan, "epochs", None) for plan in plans)
 
 
 def _fit_seconds(

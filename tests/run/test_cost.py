@@ -109,7 +109,7 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     # Seeds and generations do not change what a stage costs.
     run = Run(gaussian, tmp_path / "run")
     list(run.generations())
-    earlier_runs.remember(gaussian, run.folder)
+    earlier_runs.remember(gaussian, run.folder, training_sizes(run.experiment))
     longer = gaussian.model_copy(update={"generations": 7, "seed": 5, "name": "other"})
     recalled = estimate(longer)
     assert recalled.source == "an earlier run"
@@ -120,7 +120,30 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     assert estimate(gaussian).disk == pytest.approx(size, rel=0.05)
 
     wider = load(GAUSSIAN, "modality.dimensions=3")
-    assert earlier_runs.recalled(wider) is None
+    assert earlier_runs.recalled(wider, 60) is None
+
+    # Other data, another program and another machine are not the same.
+    assert earlier_runs.recalled(gaussian, 60) is not None
+    assert earlier_runs.recalled(gaussian, 61) is None
+    for name, value in (("__version__", "0"), ("accelerator", lambda: "H100"), ("launched", int)):
+        with monkeypatch.context() as other:
+            other.setattr(earlier_runs, name, value)
+            assert earlier_runs.recalled(gaussian, 60) is None
+
+
+def test_remembered_fits_are_those_of_the_first_training_set(gaussian, tmp_path):
+    run = Run(gaussian, tmp_path / "run")
+    list(run.generations())
+    log = run.folder / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    for event in events:
+        if event.get("stage") == "model":
+            event["seconds"] = 2.0 * (1 + event["generation"])
+    log.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+
+    measured = earlier_runs.measured_of(gaussian, run.folder, [60, 120, 180])
+    assert measured is not None
+    assert (measured.grows, measured.fit_first, measured.fit_later) == (True, 2, 2)
 
 
 def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp_path):
@@ -128,7 +151,7 @@ def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp
     next(event for event in events if hasattr(event, "metrics"))
     events.close()
     list(Run(gaussian, tmp_path / "run").events())
-    earlier_runs.remember(gaussian, tmp_path / "run")
+    earlier_runs.remember(gaussian, tmp_path / "run", [60, 120, 180])
     assert not remembering.exists()
 
 
@@ -136,7 +159,7 @@ def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp
 def test_a_damaged_file_of_earlier_runs_says_nothing(gaussian, remembering, content):
     remembering.mkdir()
     (remembering / earlier_runs.COSTS).write_text(content)
-    assert earlier_runs.recalled(gaussian) is None
+    assert earlier_runs.recalled(gaussian, 60) is None
 
 
 def test_it_says_what_the_machine_lacks(tmp_path, monkeypatch):
