@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -138,8 +139,17 @@ def measured_of(config: RunConfig, run: Path, sizes: Sequence[int]) -> Measured 
     )
 
 
+def forget_peak() -> None:
+    """Let the peak of memory begin anew, where the system can (Linux): at what is in use now."""
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
 def peak_memory() -> int:
-    """Return the most bytes of memory that this process has had at a time."""
+    """Return the most bytes of memory that this process has had at a time since `forget_peak`."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * UNITS.get(sys.platform, 1)
 

@@ -1,11 +1,15 @@
 """What a run will cost: from a probe, from an earlier run, and what the machine lacks for it."""
 
+import itertools
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from imglab.cli.cost import summary, table
 from imglab.cli.run import run as run_command
@@ -13,11 +17,12 @@ from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
 from imglab.mixed.settings import PopulationSettings
-from imglab.run import cost, earlier_runs
+from imglab.run import cost, cost_probe, earlier_runs
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
-from imglab.run.cost_probe import shortened
 from imglab.run.run import Run
+from imglab.run.short_plans import shortened
 from imglab.run.stage_costs import Measured
+from imglab.samples import TrainingSet
 from tests.conftest import ROOT
 
 GAUSSIAN = ROOT / "configs/smoke/gaussian.yaml"
@@ -89,6 +94,49 @@ def test_the_budgets_of_a_population_are_cut_too():
     member: Any = load(ROOT / "configs/image_digits.yaml").model
     section = PopulationSettings.model_construct(models=[member, member])
     assert [short.training.images for short in shortened(section).models] == [64, 64]
+
+
+class TestProbe:
+    def test_samples_that_stand_for_others_are_scored_as_different_ones(self):
+        features = torch.arange(6.0).view(3, 2)[torch.arange(50) % 3]
+        distinct = cost_probe.spread(features, 3)
+        assert torch.equal(distinct[:3], features[:3])
+        assert len(distinct.unique(dim=0)) == 50
+
+    def test_only_the_scores_grow_with_the_square_of_the_samples(self, gaussian, monkeypatch):
+        experiment = Run(gaussian).experiment
+        measure = experiment.measure(cache=None)
+        cost_probe.finish(measure.prepare())
+        drawn = experiment.modality.real("train")[torch.arange(10)]
+        fitted = cost_probe.short_fit(experiment, TrainingSet.of(experiment.modality.real("train")))
+
+        # Each look at the clock is a second after the one before: scores take one, the rest two.
+        monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
+        monkeypatch.setattr(cost_probe, "MOST_SCORED", experiment.drawn // 2)
+        seconds = cost_probe._measure_seconds(experiment, measure, fitted, drawn)
+        assert seconds == (2 * 2 + 1 * 4, 2 * 2 + 1 * 4)
+
+    @pytest.mark.parametrize(("loss", "seconds"), [(1.5, 3), (None, 0)])
+    def test_the_gate_fits_once_more(self, loss, seconds, monkeypatch):
+        monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
+        judge = SimpleNamespace(held_out_loss=lambda model: loss)
+        model = SimpleNamespace(fit=lambda train, start, seed: iter(()))
+        modality = SimpleNamespace(ability=lambda kind: judge)
+        experiment: Any = SimpleNamespace(modality=modality, models=[model])
+        everything: Any = SimpleNamespace(gate={"further_training": 0.1})
+        nothing: Any = SimpleNamespace(gate={})
+
+        model_and_data: Any = (None, None)
+        assert cost_probe._gate_seconds(experiment, everything, *model_and_data) == seconds
+        assert cost_probe._gate_seconds(experiment, nothing, *model_and_data) == 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="peaks begin anew on Linux alone")
+    def test_the_peak_of_a_chain_is_its_own(self):
+        large = torch.ones(50_000_000)
+        del large
+        before = earlier_runs.peak_memory()
+        earlier_runs.forget_peak()
+        assert earlier_runs.peak_memory() < before - 10**8
 
 
 def test_a_fit_that_cannot_be_cut_is_given_up(gaussian, monkeypatch):
