@@ -246,7 +246,7 @@ def test_begin_tokens_are_handed_on_as_they_were_asked_for():
     tree = merged(PRETRAINED, {"modality.tokenizer.begin_tokens": False}, "a.yaml")
     config = validate_config(tree, "a.yaml")
     again = validate_config(parse_yaml(dump_config(config), "dump"), "dump")
-    assert not again.modality.tokenizer.begin_tokens
+    assert not again.modality.model_dump()["tokenizer"]["begin_tokens"]
     assert config_hash(again) == config_hash(config)
 
 
@@ -259,7 +259,7 @@ def test_a_run_from_before_begin_tokens_goes_on_without_them(tmp_path):
     (tmp_path / "config.yaml").write_bytes(sealed + text)
 
     resumed = resolve(now, tmp_path, "a.yaml")
-    assert not resumed.modality.tokenizer.begin_tokens
+    assert not resumed.modality.model_dump()["tokenizer"]["begin_tokens"]
     assert config_hash(resumed) == config_hash(read_sealed(tmp_path / "config.yaml"))
     asked = merged(PRETRAINED, {"modality.tokenizer.begin_tokens": True}, "a.yaml")
     with pytest.raises(InputError, match="begin_tokens"):

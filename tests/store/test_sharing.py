@@ -182,3 +182,4 @@ def test_a_run_that_finishes_a_generation_meanwhile_is_whole(plain_run, monkeypa
 
     monkeypatch.setattr(_Inspection, "_of_environment", slow)
     check_run(run)
+    assert (folder / layout.MANIFEST).is_file()
