@@ -73,7 +73,8 @@ def _read_pydoc() -> Corpus:
 def _read_files(source: FilesSource) -> Corpus:
     if source.test_path is None:
         files = text_files(source.path, f"{WHERE}.path", source.splits)
-        train, test = files.train, files.test
+        train = files.train
+        test = files.test
     else:
         # `path` may be the folder that holds both.
         test = text_files(source.test_path, f"{WHERE}.test_path", "none").train

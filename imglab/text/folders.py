@@ -90,7 +90,8 @@ def _of_layout(layout: Layout, others: list[Path], *, is_held_out: bool) -> Text
         aside = [path for each in layout.left_out for path in each.paths]
         return TextFiles(sorted([*layout.train.files, *aside]), None, tuple(after))
 
-    train, test = list(layout.train.files), list(layout.test.files)
+    train = list(layout.train.files)
+    test = list(layout.test.files)
     left_out = (*layout.left_out, *after)
     if not is_held_out:
         return TextFiles(train, test, left_out, layout.notes)
