@@ -21,13 +21,18 @@ HARMLESS = ("checkpoint_every", "tracker")
 MOVED = "places.json"
 """Says where the data of a run lie now, if they were moved; it is not sealed."""
 
+SPLITS = "modality.source.splits"
+
 PLACES = (
     "modality.source.path",
     "modality.source.test_path",
     "modality.source.name",
+    "modality.source.root",
+    SPLITS,
     "modality.tokenizer.name",
+    "base",
 )
-"""Keys that say where real data lie: what they hold is compared by its hash."""
+"""Keys that say where real data and a base model lie: what they hold is compared by its hash."""
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -87,9 +92,16 @@ def as_begun(folder: Path, config: RunConfig) -> tuple[RunConfig, dict[str, Any]
     tree = config.model_dump(mode="json")
     changes = differences(read_sealed(path).model_dump(mode="json"), tree)
     places = {key: (before, after) for key, before, after in changes if is_place(key)}
-    before = {key: began for key, (began, _) in places.items()}
+    before = {key: _filled(key, began) for key, (began, _) in places.items()}
     begun = validate_config(merged(tree, before, str(path)), str(path))
-    return begun, {key: present for key, (_, present) in places.items()}
+    return begun, {key: _filled(key, present) for key, (_, present) in places.items()}
+
+
+def _filled(key: str, value: Any) -> Any:
+    """Return the value of a key, which is None where a dump leaves out the default."""
+    if value is None and key == SPLITS:
+        return "auto"
+    return value
 
 
 def write_places(folder: Path, places: Mapping[str, Any]) -> None:
