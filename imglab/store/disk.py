@@ -28,6 +28,7 @@ from imglab.store.head import write_head
 from imglab.store.layout import MANIFEST
 from imglab.store.model_card import Origin
 from imglab.store.reader import RunFolder
+from imglab.store.temporaries import temporary_beside
 
 
 class DiskStore(RunFolder, Store):
@@ -40,7 +41,7 @@ class DiskStore(RunFolder, Store):
         super().__init__(root, load_model=load_model)
         self.event_log = EventLog(root / "events.jsonl")
         self._lock = FileLock(root / ".lock")
-        distributed.meet_in(root)
+        distributed.meet_in(partial(temporary_beside, root / "rows"))
         self._origin: Origin | None = None
         self.environment_changes: dict[str, tuple[Any, Any]] = {}
         self._run_hashes: dict[str, str] = {}

@@ -12,6 +12,8 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -59,6 +61,16 @@ def new_temporary(path: Path) -> Path:
 def forget(temporary: Path) -> None:
     """Note that a temporary path is not written any more."""
     _writing.discard(temporary.name)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Lend a path as of `new_temporary`, which nobody sweeps away meanwhile."""
+    temporary = new_temporary(path)
+    try:
+        yield temporary
+    finally:
+        forget(temporary)
 
 
 def leftovers(folder: Path, of: str | None = None) -> list[Path]:
