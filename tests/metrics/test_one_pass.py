@@ -86,7 +86,7 @@ def test_a_narrow_set_far_from_the_real_mean_leaves_no_row_open(
         synthetic[0] = 1e4
 
     sizes = []
-    exact = points_module.squared_distances
+    exact = points.squared_distances
 
     def counted(points, i, others, j):
         sizes.append(len(i))
