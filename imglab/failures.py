@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import URLError
 
 from imglab.errors import InputError, Problem, Stopped, first_line
 
@@ -54,8 +56,11 @@ def system_failure(error: BaseException) -> str | None:
     """Say in words in what the system failed; None: the error is one of content, or of a name.
 
     The errors that an error comes from count as well: libraries wrap the system's in their own.
+    A network that is not reached says nothing of what lies on this machine.
     """
     for each in _chain(error):
+        if isinstance(each, URLError):
+            return None
         if isinstance(each, MemoryError) or NO_MEMORY.search(str(each)):
             return MEMORY
 
@@ -67,6 +72,9 @@ def system_failure(error: BaseException) -> str | None:
 
 def error_number(error: BaseException) -> int | None:
     """Return the number of the system's error that an exception is, or names; None: neither."""
+    # The resolver of names counts its errors by itself.
+    if isinstance(error, socket.gaierror | socket.herror):
+        return None
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     number = NUMBER.search(str(error))

@@ -34,11 +34,11 @@ BLOCK = 1_000
 def train_by_example(
     images: Tensor, unet: Any, out: Path, *, flip: bool = True, batch: int, **changes: Any
 ) -> float:
-    """Run diffusers' example as its README does and return the seconds of its epochs.
+    """Run diffusers' example as its README does and return the seconds of its last epoch.
 
-    It trains a network of the same layers as `unet` on images, uint8 [N, C, H, W]. Its start and
-    its saving are not counted. The trained pipeline is in out / "trained". Names in `changes` are
-    options of the example.
+    It trains a network of the same layers as `unet` on images, uint8 [N, C, H, W]. Its start, its
+    earlier epochs and its saving are not counted. The trained pipeline is in out / "trained". Names
+    in `changes` are options of the example.
     """
     folder = out / "images"
     if not folder.exists():
@@ -67,7 +67,7 @@ def train_by_example(
     if flip:
         command.append("--random_flip")
     command += [f"--{key}={value}" for key, value in options.items()]
-    return _seconds_of_epochs(command, epochs)
+    return _seconds_of_last_epoch(command, epochs)
 
 
 def _write_folder(images: Tensor, folder: Path) -> None:
@@ -79,9 +79,9 @@ def _write_folder(images: Tensor, folder: Path) -> None:
         write_png(image, folder / f"{number:05d}.png")
 
 
-def _seconds_of_epochs(command: list[str], epochs: int) -> float:
-    """Run the example and return how long its epochs take, by its progress bars."""
-    first = b"Epoch 0:   0%"
+def _seconds_of_last_epoch(command: list[str], epochs: int) -> float:
+    """Run the example and return how long its last epoch takes, by its progress bars."""
+    first = b"Epoch %d:   0%%" % (epochs - 1)
     last = b"Epoch %d: 100%%" % (epochs - 1)
     printed = b""
     began = 0.0
@@ -193,6 +193,11 @@ def draw_by_pipeline(pipeline: Any, n: int, seed: int, **options: Any) -> Tensor
 
 def frechet_by_torchmetrics(real: Tensor, synthetic: Tensor) -> float:
     """Return the Fréchet distance of features [N, D] by torchmetrics, moments included."""
+    return new_frechet_by_torchmetrics(real)(synthetic)
+
+
+def new_frechet_by_torchmetrics(real: Tensor) -> Callable[[Tensor], float]:
+    """Return the Fréchet distance to these features [N, D], by torchmetrics, which keeps them."""
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -202,24 +207,42 @@ def frechet_by_torchmetrics(real: Tensor, synthetic: Tensor) -> float:
         def forward(self, features: Tensor) -> Tensor:
             return features
 
-    score = FrechetInceptionDistance(feature=Identity(), normalize=False, antialias=False)
+    score = FrechetInceptionDistance(
+        feature=Identity(), reset_real_features=False, normalize=False, antialias=False
+    )
     score.set_dtype(torch.float64)
-    for is_real, features in ((True, real), (False, synthetic)):
-        for part in features.split(BLOCK):
-            score.update(part, real=is_real)
-    return float(score.compute())
+    for part in real.split(BLOCK):
+        score.update(part, real=True)
+
+    def frechet(synthetic: Tensor) -> float:
+        score.reset()
+        for part in synthetic.split(BLOCK):
+            score.update(part, real=False)
+        return float(score.compute())
+
+    return frechet
 
 
-def neighbours_by_cdist(real: Tensor, synthetic: Tensor, *, k: int = 5) -> dict[str, float]:
-    """Return precision, recall, density and coverage of features [N, D] by blocks of `cdist`."""
+def radii_by_cdist(features: Tensor, k: int = 5) -> Tensor:
+    """Return each row's distance to its k-th nearest other one, by blocks of `cdist`, [N]."""
     import torch
 
-    def radii(features: Tensor) -> Tensor:
-        blocks = [torch.cdist(part, features) for part in features.split(BLOCK)]
-        return torch.cat([block.kthvalue(k + 1, dim=1).values for block in blocks])
+    blocks = [torch.cdist(part, features) for part in features.split(BLOCK)]
+    return torch.cat([block.kthvalue(k + 1, dim=1).values for block in blocks])
 
-    real_radii = radii(real)
-    synthetic_radii = radii(synthetic)
+
+def neighbours_by_cdist(
+    real: Tensor, synthetic: Tensor, *, k: int = 5, real_radii: Tensor | None = None
+) -> dict[str, float]:
+    """Return precision, recall, density and coverage of features [N, D] by blocks of `cdist`.
+
+    real_radii  `radii_by_cdist` of the real features, where they are kept
+    """
+    import torch
+
+    if real_radii is None:
+        real_radii = radii_by_cdist(real, k)
+    synthetic_radii = radii_by_cdist(synthetic, k)
 
     precise = density = 0
     recalled = torch.zeros(len(real), dtype=torch.bool)

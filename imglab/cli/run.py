@@ -132,6 +132,7 @@ class RunCommand(TyperCommand):
 
 def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) -> None:
     with importing():
+        from imglab.run.cost import training_sizes
         from imglab.run.earlier_runs import remember
         from imglab.run.run import Run
 
@@ -141,7 +142,7 @@ def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) 
     with _live(chain.folder, live):
         _run_chain(chain)
     if distributed.is_main():
-        remember(config, chain.folder)
+        remember(config, chain.folder, training_sizes(chain.experiment))
 
 
 def _announce_cost(chain: Run, config: RunConfig) -> None:

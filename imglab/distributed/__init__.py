@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,8 +42,8 @@ _processes: PartialState | None = None
 _group: Any = None
 """The group that carries messages: over the network, not through the memory of accelerators."""
 
-_folder: Path | None = None
-"""Where large tensors pass from process to process; None: the system's temporary folder."""
+_lend: Callable[[], AbstractContextManager[Path]] | None = None
+"""Lends a file for large tensors to pass through; None: the system's temporary folder does."""
 
 _shards_weights = False
 """Whether each process holds a shard of the weights while they are trained."""
@@ -170,10 +170,13 @@ def all_gather(value: T) -> list[T]:
     return values
 
 
-def meet_in(folder: Path) -> None:
-    """Let large tensors pass from process to process through files in a folder that all see."""
-    global _folder
-    _folder = folder
+def meet_in(lend: Callable[[], AbstractContextManager[Path]]) -> None:
+    """Let large tensors pass from process to process through files that all processes see.
+
+    lend  lends the path of such a file, which does not exist yet, to the main process
+    """
+    global _lend
+    _lend = lend
 
 
 def gather_rows(parts: list[Tensor]) -> Tensor | None:
@@ -188,10 +191,15 @@ def gather_rows(parts: list[Tensor]) -> Tensor | None:
     if world_size() == 1:
         return _joined(parts)
 
-    path = broadcast(_temporary_file())
+    with _file_of_rows() as path:
+        rows = _passed_through(path, parts)
+        barrier()
+    return rows
+
+
+def _passed_through(path: Path, parts: list[Tensor]) -> Tensor | None:
+    """Join the rows of all processes through an empty file."""
     if not all(all_gather(path.exists())):
-        if is_main():
-            path.unlink()
         arrived = [rows for rows in all_gather(_joined(parts)) if rows is not None]
         return _joined(arrived)
 
@@ -207,20 +215,29 @@ def gather_rows(parts: list[Tensor]) -> Tensor | None:
         _write_rows(path, start, parts)
         barrier()
         rows = _mapped(path, (sum(counts), *shape), dtype)
-
-    barrier()
-    if is_main():
-        path.unlink()
     return rows
 
 
-def _temporary_file() -> Path:
-    """Create the file through which rows pass; the other processes are told where it is."""
+@contextmanager
+def _file_of_rows() -> Iterator[Path]:
+    """Create the file through which rows pass, tell all processes where it is, and remove it."""
     if not is_main():
-        return Path()
-    descriptor, name = tempfile.mkstemp(prefix=".tmp-rows-", dir=_folder)
-    os.close(descriptor)
-    return Path(name)
+        yield broadcast(Path())
+        return
+
+    lend = _lend or _in_a_folder_of_its_own
+    with lend() as path:
+        path.touch(0o600)
+        try:
+            yield broadcast(path)
+        finally:
+            path.unlink()
+
+
+@contextmanager
+def _in_a_folder_of_its_own() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, "rows")
 
 
 def _write_rows(path: Path, start: int, parts: list[Tensor]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.failures import raise_if_unavailable
+from imglab.reading import delimiter_of
 from imglab.safe_text import is_text
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.json")
@@ -24,6 +25,7 @@ FILE_KEYS = ("file_name", "filename", "file", "image", "image_path", "path", "im
 CAPTION_KEYS = ("text", "caption", "captions", "prompt", "description", "sentence", "sentences")
 """Keys under which a row has its caption where the config leaves it open."""
 
+QUOTE = 'put captions that hold the delimiter in quotes, as in a.png,"a cat, on a mat"'
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 MOST_BYTES = 1 << 31
 
@@ -98,10 +100,10 @@ def _json_list(text: str) -> Sequence[Any]:
 
 def _table(text: str) -> Iterator[Row]:
     """Yield the rows of a table whose first line names the columns."""
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     for row in reader:
+        if None in row:
+            raise ValueError(f"line {reader.line_num} has more cells than the header: {QUOTE}")
         yield Row(reader.line_num, dict(row))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
+from imglab.failures import raise_if_unavailable
 from imglab.images.caption_rows import (
     NAMES,
     OTHER_NAMES,
@@ -29,6 +30,9 @@ REMEDY = (
 
 MOST = 5
 """Problems of one folder that are reported, at most."""
+
+JSON = (".json", ".jsonl")
+"""Suffixes of files that can hold a list of captions in one row."""
 
 BESIDE = (".txt", ".caption")
 LONGEST_CAPTION = 1 << 16
@@ -116,16 +120,20 @@ def _read_tables(
         key_of_file = caption_key(rows, key)
         if key_of_file != key:
             captions.notes.append(f"captions are the column {key_of_file!r} of {path.name}")
+        of_file: dict[Path, list[str]] = {}
         for row in rows:
             try:
                 image, of_image = _parse(row, key_of_file, path.parent, images)
-                if image in texts:
+                if image in texts or (image in of_file and path.suffix.lower() in JSON):
                     raise ValueError(f"{image.name!r} is listed twice; make its captions a list")
             except (ValueError, RecursionError) as error:
                 problems.append(Problem(f"{path}, line {row.number}", str(error)))
             else:
-                texts[image] = of_image[0]
-                several += len(of_image) > 1
+                of_file[image] = [*of_file.get(image, []), *of_image]
+
+        # A table, as that of Flickr8k, has a row for each of several captions.
+        texts.update({image: of_image[0] for image, of_image in of_file.items()})
+        several += sum(len(of_image) > 1 for of_image in of_file.values())
     if several:
         captions.notes.append(f"{several:,} with several captions, of which the first is used")
     return texts, problems
@@ -181,6 +189,7 @@ def _read_beside(captions: Captions, layout: Layout, where: str) -> dict[Path, s
         try:
             text = " ".join(_read_text(path).split())
         except (OSError, ValueError) as error:
+            raise_if_unavailable(error, path)
             failures.append(Failure(path, f"cannot be read as a caption: {error}"))
             continue
         if text:

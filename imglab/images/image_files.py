@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import warnings
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from imglab.failures import error_number, raise_if_unavailable
 from imglab.images.arrays import TURNS, image_array, orientation, reduced
 from imglab.images.image_formats import FORMATS, LARGE_FORMATS
 
@@ -77,6 +79,15 @@ class Picture:
             return False
 
 
+def raise_unless_content(error: BaseException, path: Path) -> None:
+    """Raise Unavailable if an error, one of UNREADABLE, says nothing of what is in a file.
+
+    Damage may lead a reader to a place before the file's start: an invalid argument to the system.
+    """
+    if error_number(error) != errno.EINVAL:
+        raise_if_unavailable(error, path)
+
+
 def read_image(file: Path | BinaryIO, size: int | None) -> Any:
     """Return the image in a file as uint8 [H, W] or [H, W, 3]; one of UNREADABLE if it has none.
 
@@ -132,6 +143,9 @@ def _large_photo(file: Path | BinaryIO, size: int) -> Iterator[Picture]:
             pixels = image.width * image.height
             image.draft(image.mode, (2 * size, 2 * size))
             needed = image.width * image.height * BYTES.get(image.mode, 4)
+            if image.info.get("progressive"):
+                # libjpeg holds a coefficient of two bytes for every value of the whole photo.
+                needed += 2 * len(image.getbands()) * pixels
             if needed > MOST_DECODED:
                 what = f"it has {pixels:,} pixels, of which reading takes {needed:,} bytes"
                 raise ValueError(f"{what}; shrink it first, e.g. magick IN -resize 4000x4000 OUT")

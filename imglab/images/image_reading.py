@@ -12,8 +12,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from imglab.errors import InputError, Problem, first_line
+from imglab.failures import NAMES
 from imglab.images.arrays import DEEP_MODES, image_array
-from imglab.images.image_files import LARGEST_RATIO, UNREADABLE, opened, unpacked_bytes
+from imglab.images.image_files import (
+    LARGEST_RATIO,
+    UNREADABLE,
+    opened,
+    raise_unless_content,
+    unpacked_bytes,
+)
 from imglab.images.image_formats import formats_of
 from imglab.reading import Failure, LeftOut, as_problems
 
@@ -66,16 +73,16 @@ class _Reader:
     def try_to_read(self, path: Path) -> Any | None:
         """Return the image in a file; None, and one failure more, if there is none.
 
-        A file that the system does not let us read is not broken.
+        A file that has lost its name is not broken. Unavailable for one that the system does not
+        let us read.
         """
         try:
             return self._read(path)
         except UnidentifiedImageError:
             self.failures.append(Failure(path, f"cannot be read as an image: {_kind(path)}"))
-        except MemoryError:
-            self.unread.append(Failure(path, "cannot be read: it does not fit into memory"))
         except UNREADABLE as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            raise_unless_content(error, path)
+            if isinstance(error, OSError) and error.errno in NAMES:
                 self.unread.append(Failure(path, f"cannot be read: {error.strerror}"))
             else:
                 what = f"cannot be read as an image: {first_line(error)}"
@@ -160,7 +167,7 @@ def open_images(
 
 def _check(reader: _Reader, tolerate: int, where: str) -> None:
     """Raise InputError for files that cannot be read, and for depths that would come out black."""
-    problems = as_problems(reader.unread, where, "check its permissions and the disk")
+    problems = as_problems(reader.unread, where, "put it back, or run the same command again")
     if len(reader.failures) > tolerate:
         remedy = "remove or replace it, or set modality.source.tolerate to leave some out"
         problems += as_problems(reader.failures, where, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.images.arrays import channels_first
-from imglab.images.image_files import UNREADABLE
+from imglab.images.image_files import UNREADABLE, raise_unless_content
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.npz_arrays import (
     FORMS,
@@ -205,17 +206,31 @@ def _read(name: str, step: Callable[[Any], T]) -> T:
         what = f"there is no file {name!r}"
         raise InputError(Problem(WHERE, what, "give the path of an .npz file"))
 
+    unpacked = 0
     try:
-        _check_unpacked_size(path)
+        unpacked = _checked_size(path)
         with np.load(path, allow_pickle=False) as archive:
             return step(archive)
     except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: a member is encrypted
+        if not _asks_for_more(error, unpacked):
+            raise_unless_content(error, path)
         what = f"{name!r} is not a readable .npz: {first_line(error)}"
         raise InputError(Problem(WHERE, what, "write it again with numpy.savez")) from error
 
 
-def _check_unpacked_size(path: Path) -> None:
-    """Raise ValueError for a decompression bomb, before anything is unpacked."""
+def _asks_for_more(error: BaseException, unpacked: int) -> bool:
+    """Say whether memory is too little only because a header names more than its archive holds."""
+    if not isinstance(error, MemoryError) or len(error.args) != 2:
+        return False
+
+    # As numpy's own MemoryError names them.
+    shape, dtype = error.args
+    asked: int = math.prod(shape) * dtype.itemsize
+    return asked > unpacked
+
+
+def _checked_size(path: Path) -> int:
+    """Return the bytes of all arrays; ValueError for a bomb, before anything is unpacked."""
     packed = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
@@ -225,6 +240,7 @@ def _check_unpacked_size(path: Path) -> None:
             f"its {packed:,} bytes would unpack to {unpacked:,}, more than {LARGEST_RATIO} times "
             "as many"
         )
+    return unpacked
 
 
 def _numbered(columns: Sequence[Any]) -> tuple[tuple[str, ...], list[Tensor]]:

@@ -58,7 +58,7 @@ def bounded_precision_recall(*, real: Tensor, synthetic: Tensor, k: int = 3) -> 
     reals, synthetics = in_one_frame(real, synthetic)
 
     (radii,) = kth_squared_distance(reals, (k,))
-    (synthetic_radii,) = kth_squared_distance(synthetics, (k,))
+    (synthetic_radii,) = kth_squared_distance(synthetics.around_own_middle(), (k,))
     flags = InBoundedBalls(reals, synthetics, radii, synthetic_radii)
     sweep(tiles(synthetics, reals), [flags])
     return flags.scores

@@ -28,7 +28,7 @@ class KernelDistance(NamedTuple):
 
 
 class KernelSums(NamedTuple):
-    """Sums of a kernel matrix [N, M]: by row [N], by column [M], and of all squares.
+    """Sums of a kernel matrix [N, M]: by row [N], by column [M], and of squares about a level.
 
     Of a set with itself they leave out the diagonal, and there are no sums by column.
     """
@@ -36,6 +36,13 @@ class KernelSums(NamedTuple):
     rows: Tensor
     columns: Tensor
     squares: float
+    level: float
+
+    def squares_about(self, level: float, count: int) -> float:
+        """Return the sum of the squares of `count` entries about another level."""
+        shift = self.level - level
+        rest = float(self.rows.sum()) - self.level * count
+        return self.squares + 2 * shift * rest + shift * shift * count
 
 
 def kernel_distance(*, real: Tensor, synthetic: Tensor) -> tuple[float, float]:
@@ -126,6 +133,8 @@ class KernelMatrix:
         self._scale, offsets = points.kernel_terms()
         other_offsets = others.kernel_terms()[1]
         self._level = float(offsets.median() + other_offsets.median())
+        # A product, since a power that leaves float64 is an error, not infinite.
+        self._cube = self._level * self._level * self._level
         self._offsets = offsets - offsets.median()
         self._other_offsets = other_offsets - other_offsets.median()
         self._rows = torch.zeros(len(points), dtype=torch.float64)
@@ -139,7 +148,7 @@ class KernelMatrix:
         if self._points is self._others:
             rows = rows + self._columns
         columns = self._columns[self._others.inverse]
-        return KernelSums(rows[self._points.inverse], columns, self._squares)
+        return KernelSums(rows[self._points.inverse], columns, self._squares, self._cube)
 
     def add(self, tile: Tile) -> None:  # noqa: D102
         dtype = tile.products.dtype
@@ -148,20 +157,18 @@ class KernelMatrix:
         rest += self._other_offsets[tile.columns].to(dtype)
         kernel = rest + 3 * self._level
         kernel *= rest
-        kernel += 3 * self._level**2
+        kernel += 3 * self._level * self._level
         kernel *= rest
-        level = self._level**3
+        level = self._cube
 
         weights = self._points.weight[tile.rows].double()
         other_weights = self._others.weight[tile.columns].double()
-        count = float(weights.sum() * other_weights.sum())
         repeats = 0.0
         if tile.is_diagonal:
             # A row's repeats count, the sample itself does not: it may exceed all else by far.
-            alone = kernel.diagonal().double() + level
+            alone = kernel.diagonal().to(torch.float64, copy=True)
             kernel.fill_diagonal_(0)
-            self._rows[tile.rows] += (weights - 1) * alone - weights * level
-            count -= float(weights.square().sum())
+            self._rows[tile.rows] += (weights - 1) * alone - level
             repeats = float((weights * (weights - 1)) @ alone.square())
 
         of_rows = _sum(kernel, other_weights, 1)
@@ -169,9 +176,7 @@ class KernelMatrix:
         if not tile.is_diagonal:
             self._columns[tile.columns] += _sum(kernel, weights, 0) + level * weights.sum()
 
-        squares = weights @ _sum(kernel.square_(), other_weights, 1)
-        squares += 2 * level * (weights @ of_rows)
-        squares += level**2 * count + repeats
+        squares = weights @ _sum(kernel.square_(), other_weights, 1) + repeats
         is_mirrored = self._points is self._others and not tile.is_diagonal
         self._squares += float(squares) * (1 + is_mirrored)
 
@@ -221,7 +226,9 @@ def kernel_distance_of_sums(
     Each error is the jackknife's. A jackknife counts the spread of pairs twice, which is all there
     is where the distributions are equal. So the error over both draws has that spread taken out
     once and is never below it: with h the doubly centred kernel of the pooled samples, it is E h^2
-    times 2 / M(M-1) + 2 / N(N-1) + 4 / MN (Gretton et al. 2012, section 4, for the null).
+    times 2 / M(M-1) + 2 / N(N-1) + 4 / MN (Gretton et al. 2012, section 4, for the null). E h^2 is
+    estimated without bias by U-centring (Székely and Rizzo 2014), since plain means leave in it
+    a part of the spread of row means, which is large where features share a large mean.
     """
     m = len(real.rows)
     n = len(synthetic.rows)
@@ -231,12 +238,17 @@ def kernel_distance_of_sums(
     of_real = _jackknife(real.rows, cross.columns, n)
     of_synthetic = _jackknife(synthetic.rows, cross.rows, m)
 
-    # E h^2 over the pooled pairs: mean square, less what the row means explain.
-    pairs = (m + n) * (m + n - 1)
+    # E h^2 over the pooled pairs: squares, less what the sums of rows explain. All is about one
+    # level, since the rest may be small beside it.
+    total = m + n
+    level = cross.level
     rows = torch.cat([real.rows + cross.columns, synthetic.rows + cross.rows])
-    row_means = rows / (m + n - 1)
-    squares = (real.squares + synthetic.squares + 2 * cross.squares) / pairs
-    of_pairs = float(squares - 2 * row_means.square().mean() + row_means.mean().square())
+    rows -= level * (total - 1)
+    squares = real.squares_about(level, m * (m - 1)) + 2 * cross.squares
+    squares += synthetic.squares_about(level, n * (n - 1))
+    squares -= 2 / (total - 2) * float(rows.square().sum())
+    squares += float(rows.sum().square()) / ((total - 1) * (total - 2))
+    of_pairs = squares / (total * (total - 3))
     of_pairs *= 2 / (m * (m - 1)) + 2 / (n * (n - 1)) + 4 / (m * n)
 
     jackknife = of_real**2 + of_synthetic**2

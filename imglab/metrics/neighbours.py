@@ -22,8 +22,8 @@ def kth_squared_distance(
 
     also  who else looks at the same tiles, of which those below the diagonal are left out
 
-    Equal rows count as often as they occur. Every k must be below N. The result is float64
-    [len(ks), M].
+    Equal rows count as often as they occur. Every k must be below N. It is fast for points that
+    lie about the centre of their frame (`around_own_middle`). The result is float64 [len(ks), M].
     """
     size = min(max(ks) + SPARE, len(points) - 1)
     candidates = _Candidates.none(len(points), size, points.dtype)

@@ -118,7 +118,8 @@ class Reference:
         real = self.beside(synthetic)
         points = real.seen(synthetic)
         real.prepare((precision_recall_k, density_coverage_k))
-        (synthetic_narrow,) = kth_squared_distance(points, (precision_recall_k,))
+        alone = points.around_own_middle()
+        (synthetic_narrow,) = kth_squared_distance(alone, (precision_recall_k,))
 
         narrow = real.radii(precision_recall_k)
         radii = Radii(narrow, real.radii(density_coverage_k), synthetic_narrow)
@@ -161,13 +162,14 @@ class OnePass:
         fewest = min(len(reference.features), len(synthetic))
 
         # Radii come first, each set by itself; the tiles of both sets are compared with them.
-        of_points = KernelMatrix(self._points, self._points)
+        alone = self._points.around_own_middle()
+        of_points = KernelMatrix(alone, alone)
         synthetic_ks = tuple(sorted({k for k in (precision_recall_k, K) if k < fewest}))
         if synthetic_ks:
-            radii = kth_squared_distance(self._points, synthetic_ks, [of_points])
+            radii = kth_squared_distance(alone, synthetic_ks, [of_points])
             self._radii = dict(zip(synthetic_ks, radii, strict=True))
         else:
-            sweep(tiles(self._points, self._points, half=True), [of_points])
+            sweep(tiles(alone, alone, half=True), [of_points])
         self._real.prepare(tuple(sorted({k for k in (*self._ks, K) if k < fewest})))
 
         self._in_balls, self._in_bounded, self._support = self._consumers(fewest)

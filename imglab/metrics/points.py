@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -67,8 +68,21 @@ class Points:
         self.dtype = dtype
         self.first, self.inverse, self.weight = _distinct(rows)
 
-        squares = [self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]
-        self._squares = torch.cat(squares).to(dtype)  # [M]
+        self._squares = self._squared_lengths()
+
+    def around_own_middle(self) -> Points:
+        """Return the same rows about their own middle, in the same scale: exact distances stay.
+
+        Far from the centre of a frame, the products of a narrow set say nothing of its distances.
+        The middle is the median of some rows, which outliers do not move.
+        """
+        some = self.first[:: -(-len(self) // PAIRS)]
+        middle = (self.rows[some] * self.frame.scale).median(0).values
+
+        points = copy.copy(self)
+        points.frame = Frame(middle, self.frame.scale)
+        points._squares = points._squared_lengths()
+        return points
 
     def __len__(self) -> int:
         return len(self.first)
@@ -92,6 +106,10 @@ class Points:
         along = [self._moved(part).double() @ centre for part in self.first.split(PAIRS)]
         offsets = (torch.cat(along) + centre.square().sum() / 2) * scale + 0.5
         return scale, offsets
+
+    def _squared_lengths(self) -> Tensor:
+        squares = [self._moved(part).double().square_().sum(1) for part in self.first.split(PAIRS)]
+        return torch.cat(squares).to(self.dtype)  # [M]
 
     def _moved(self, which: Tensor) -> Tensor:
         rows = self.rows[which].mul_(self.frame.scale).sub_(self.frame.centre)

@@ -105,7 +105,8 @@ def balls(
     check_features(real=real, synthetic=synthetic, at_least=most + 1)
     reals, synthetics = in_one_frame(real, synthetic)
     narrow, wide = kth_squared_distance(reals, (precision_recall_k, density_coverage_k))
-    (synthetic_narrow,) = kth_squared_distance(synthetics, (precision_recall_k,))
+    alone = synthetics.around_own_middle()
+    (synthetic_narrow,) = kth_squared_distance(alone, (precision_recall_k,))
 
     flags = InBalls(reals, synthetics, Radii(narrow, wide, synthetic_narrow))
     sweep(tiles(synthetics, reals), [flags])

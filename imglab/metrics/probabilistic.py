@@ -50,7 +50,7 @@ def probabilistic_precision_recall(*, real: Tensor, synthetic: Tensor) -> Probab
     check_features(real=real, synthetic=synthetic, at_least=K + 1)
     reals, synthetics = in_one_frame(real, synthetic)
     (radii,) = kth_squared_distance(reals, (K,))
-    (synthetic_radii,) = kth_squared_distance(synthetics, (K,))
+    (synthetic_radii,) = kth_squared_distance(synthetics.around_own_middle(), (K,))
     support = Support(reals, synthetics, radii, synthetic_radii)
     sweep(tiles(synthetics, reals), [support])
     return support.scores

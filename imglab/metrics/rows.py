@@ -13,11 +13,11 @@ PART = 128
 
 @dataclass(frozen=True)
 class HashedRows:
-    """Data [N, ...], and a hash of each row's bytes, ascending.
+    """Data [N, ...], and a hash of each distinct row's bytes, ascending.
 
     data    the rows themselves
-    hashes  int64 [N]
-    order   which row each hash is of, int64 [N]
+    hashes  int64 [M]
+    order   which row each hash is of, int64 [M]; equal rows count once
     """
 
     data: Tensor
@@ -27,8 +27,11 @@ class HashedRows:
     @classmethod
     def of(cls, data: Tensor) -> HashedRows:
         """Hash the rows of data of any dtype."""
-        hashes, order = hash_rows(data).sort()
-        return cls(data, hashes, order)
+        hashes, order = hash_rows(data).sort(stable=True)
+        is_first = torch.ones(len(data), dtype=torch.bool)
+        later = (hashes[1:] == hashes[:-1]).nonzero().flatten() + 1
+        is_first[later] = ~_are_equal(data, order[later], data, order[later - 1])
+        return cls(data, hashes[is_first], order[is_first])
 
     def contain(self, data: Tensor) -> Tensor:
         """Say which rows of `data` equal some row of these, byte by byte, bool [M]."""
@@ -38,12 +41,12 @@ class HashedRows:
 
         # An equal hash is looked into: two different rows may have one.
         is_contained = torch.zeros(len(data), dtype=torch.bool)
-        for row in (last > first).nonzero().flatten().tolist():
-            alike = self.order[first[row] : last[row]].tolist()
-            bytes_of_row = _bytes(data[row])
-            is_contained[row] = any(
-                torch.equal(_bytes(self.data[other]), bytes_of_row) for other in alike
-            )
+        is_open = first < last
+        while bool(is_open.any()):
+            rows = is_open.nonzero().flatten()
+            is_contained[rows] = _are_equal(data, rows, self.data, self.order[first[rows]])
+            first += 1
+            is_open = ~is_contained & (first < last)
         return is_contained
 
 
@@ -54,17 +57,30 @@ def hash_rows(data: Tensor) -> Tensor:
     """
     if not len(data):
         return torch.zeros(0, dtype=torch.int64)
-    width = -(-_bytes(data[0]).numel() // 4)
+    width = -(-_bytes(data[:1]).shape[1] // 4)
     random = torch.Generator().manual_seed(0)
     factors = 2 * torch.randint(2**62, (width,), generator=random) + 1
 
     parts = []
     for rows in data.split(PART):
-        flat = rows.reshape(len(rows), -1).contiguous().view(torch.uint8)
+        flat = _bytes(rows)
         padded = torch.nn.functional.pad(flat, (0, 4 * width - flat.shape[1]))
         parts.append((padded.view(torch.int32).long() * factors).sum(1))
     return torch.cat(parts)
 
 
-def _bytes(row: Tensor) -> Tensor:
-    return row.reshape(-1).contiguous().view(torch.uint8)
+def _are_equal(data: Tensor, i: Tensor, others: Tensor, j: Tensor) -> Tensor:
+    """Say of pairs of rows, int64 [P] each, whether they are equal byte by byte, bool [P]."""
+    is_equal = torch.zeros(len(i), dtype=torch.bool)
+    for first in range(0, len(i), PART):
+        part = slice(first, first + PART)
+        rows = _bytes(data[i[part]])
+        other_rows = _bytes(others[j[part]])
+        if rows.shape == other_rows.shape:
+            is_equal[part] = (rows == other_rows).all(1)
+    return is_equal
+
+
+def _bytes(rows: Tensor) -> Tensor:
+    """Return the bytes of each row, uint8 [N, B]."""
+    return rows.reshape(len(rows), -1).contiguous().view(torch.uint8)

@@ -10,6 +10,7 @@ from imglab.reading.parts import Layout, Part
 from imglab.reading.problems import Failure, as_problems
 from imglab.reading.splits import split_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
+from imglab.reading.tables import delimiter_of
 from imglab.reading.tree import Tree, is_system, list_tree
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Tree",
     "as_problems",
     "by_suffix",
+    "delimiter_of",
     "is_system",
     "list_tree",
     "read_layout",

@@ -35,7 +35,11 @@ SYSTEM_PREFIXES = (".", "~$")
 """Hidden names, with them `.ipynb_checkpoints`, `._x.png` and `.DS_Store`; locks of Office."""
 
 MOST_FILES = 10_000_000
-"""Files below one folder that are listed: links may multiply a few folders without end."""
+"""Files below one folder that are listed."""
+
+MOST_REPEATED = 100_000
+"""Files and folders that are listed a second time, through links: they may multiply a few folders
+without end."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,14 @@ class _Walk:
     looped: list[Path] = field(default_factory=list)
     read_twice: list[Path] = field(default_factory=list)
     entered: set[tuple[int, int]] = field(default_factory=set)
+    repeated: int = 0
 
-    def enter(self, folder: Path, around: frozenset[tuple[int, int]]) -> Iterator[_Step]:
-        """List a folder; yield the folders in it that are to be entered.
-
-        around  identities of the folders that hold it, and its own
-        """
-        for entry in _entries(folder, self.where):
-            path = folder / entry.name
+    def enter(self, step: _Step) -> Iterator[_Step]:
+        """List a folder; yield the folders in it that are to be entered."""
+        around = step.around
+        for entry in _entries(step.folder, self.where):
+            self._count(step)
+            path = step.folder / entry.name
             if is_system(entry.name):
                 self.hidden.append(path)
                 continue
@@ -87,11 +91,18 @@ class _Walk:
                 self.looped.append(path)
             else:
                 self.folders.append(path)
-                if identity in self.entered:
+                is_repeated = identity in self.entered
+                if is_repeated:
                     self.read_twice.append(path)
                 self.entered.add(identity)
-                yield _Step(path, around | {identity})
+                yield _Step(path, around | {identity}, is_repeated)
 
+    def _count(self, step: _Step) -> None:
+        """Count an entry of a folder; InputError for too many."""
+        self.repeated += step.is_repeated
+        if self.repeated > MOST_REPEATED:
+            what = f"more than {MOST_REPEATED:,} files and folders lie in it twice, through links"
+            raise InputError(Problem(self.where, what, "remove the links"))
         if len(self.files) + len(self.folders) > MOST_FILES:
             what = f"more than {MOST_FILES:,} files and folders lie below it"
             raise InputError(Problem(self.where, what, "give a smaller folder"))
@@ -99,8 +110,15 @@ class _Walk:
 
 @dataclass(frozen=True)
 class _Step:
+    """A folder to enter.
+
+    around       identities of the folders that hold it, and its own
+    is_repeated  whether it was met before, under another name
+    """
+
     folder: Path
     around: frozenset[tuple[int, int]]
+    is_repeated: bool = False
 
 
 def is_system(name: str) -> bool:
@@ -125,7 +143,7 @@ def list_tree(root: Path, where: str) -> Tree:
     steps = [_Step(root, frozenset({identity}))]
     while steps:
         step = steps.pop()
-        steps += walk.enter(step.folder, step.around)
+        steps += walk.enter(step)
 
     return Tree(
         root,

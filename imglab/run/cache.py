@@ -16,7 +16,7 @@ from imglab.config.schema import RunConfig
 from imglab.model import Choice
 from imglab.store import copies, files, hashes
 from imglab.store.files import read_signed
-from imglab.store.layout import generation_folder
+from imglab.store.layout import MANIFEST, generation_folder
 from imglab.store.reading import read_environment
 
 if TYPE_CHECKING:
@@ -119,12 +119,30 @@ def _lend_model(cached: Path, model: Path) -> None:
 def _copy_listed(source: Path, target: Path) -> None:
     """Copy a folder to `target` and put it on the hash list of the folder around it.
 
-    InputError if the copy is not what the list of the folder around `source` says.
+    InputError, and no copy, unless each file is what is recorded in the folder around `source`.
     """
+    recorded = _recorded(source.parent)
+    expected = {name: sha for name, sha in recorded.items() if hashes.top_of(name) == source.name}
+
+    def copy(folder: Path) -> None:
+        copies.copy_visible(source, folder)
+        names = hashes.names(folder)
+        shas = {f"{source.name}/{name}": files.sha256_file(folder / name) for name in names}
+
+        # A file that is on one side alone differs from nothing on the other.
+        either = dict.fromkeys([*expected, *shas], "")
+        hashes.check_copies(source.parent, either | shas, either | expected)
+
     with hashes.written(target.parent, target.name):
-        files.write_atomically(target, lambda folder: copies.copy_visible(source, folder))
-    expected = hashes.listed(source.parent)
-    hashes.check_copies(source.parent, hashes.listed(target.parent), expected)
+        files.write_atomically(target, copy)
+
+
+def _recorded(folder: Path) -> dict[str, object]:
+    """Return the hashes of a folder's files; a generation that is finished has a manifest."""
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        return dict(read_signed(manifest, ("files",))["files"])
+    return dict(hashes.listed(folder))
 
 
 def _prepare(folder: Path, experiment: Experiment) -> None:

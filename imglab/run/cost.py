@@ -70,12 +70,13 @@ def estimate(config: RunConfig, where: str = "config") -> RunCost:
     of the real model, and scores once. Raises InputError for what a run would refuse.
     """
     experiment = build(config, where)
-    measured = recalled(config)
+    sizes = training_sizes(experiment)
+    measured = recalled(config, sizes[0])
     if measured is None:
         from imglab.run.cost_probe import probe
 
         measured = probe(experiment)
-    return of_run(measured, config.generations, training_sizes(experiment))
+    return of_run(measured, config.generations, sizes)
 
 
 def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
@@ -83,10 +84,11 @@ def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
 
     config  as the user wrote it, before `auto` had values
     """
-    measured = recalled(config)
+    sizes = training_sizes(experiment)
+    measured = recalled(config, sizes[0])
     if measured is None:
         return None
-    return of_run(measured, config.generations, training_sizes(experiment))
+    return of_run(measured, config.generations, sizes)
 
 
 def of_run(measured: Measured, generations: int, sizes: list[int]) -> RunCost:

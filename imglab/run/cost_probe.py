@@ -13,23 +13,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from imglab.config.section import PlugIn
+from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.measure import Measure
+from imglab.modality import HeldOutLoss
 from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.run.build import Experiment, build_models
-from imglab.run.earlier_runs import peak_memory, size_below
-from imglab.run.stage_costs import PAGE, Measured
+from imglab.run.earlier_runs import forget_peak, peak_memory, size_below
+from imglab.run.short_plans import shortened
+from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
 
 PATIENCE = 4.0
 """Seconds for which steps of a fit, or batches of samples, are timed."""
-
-STEPS = 2
-"""Steps of the fit that makes the model that draws."""
 
 MOST_SCORED = 4_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
@@ -43,14 +43,12 @@ SEALING = 0.1
 PAGE_BYTES = 800_000
 """Bytes of figures and page of such a run."""
 
-BUDGETS = ("images", "tokens")
-"""Keys of a training plan that say how much a fit sees."""
-
 clock: Callable[[], float] = time.perf_counter
 
 
 def probe(experiment: Experiment) -> Measured:
     """Return what the stages of an experiment cost, from a short trial of each."""
+    forget_peak()
     train = TrainingSet.of(experiment.modality.real("train"))
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -61,24 +59,27 @@ def probe(experiment: Experiment) -> Measured:
         fitted = short_fit(experiment, train)
         set_up = clock() - began
         first, later = _fit_seconds(experiment, train, fitted)
+        gate = _gate_seconds(experiment, measure, train, fitted)
 
         rate, drawn = _drawing(experiment, train, fitted)
         measures = _measure_seconds(experiment, measure, fitted, drawn)
         pictures = _picture_seconds(experiment, measure, drawn, folder)
         scored = experiment.config.measure.samples or 0
+        disk = _disk(experiment, fitted, drawn, measure, folder)
         return Measured(
             prepare=prepare,
             fit_first=set_up + first,
             fit_later=later,
-            grows=_grows(experiment),
+            grows=grows(experiment.config),
             draw=(experiment.drawn + scored) * rate,
-            measure_first=measures[0],
+            measure_first=measures[0] + gate,
             measure_later=measures[1],
             pictures=pictures + experiment.config.shown * rate + SEALING,
             page=PAGE,
-            disk_generation=_disk(experiment, fitted, drawn, measure, folder),
+            disk_generation=disk,
             disk_once={"prepare": size_below(folder / "shared"), "pictures": PAGE_BYTES},
-            memory=peak_memory(),
+            # A run holds all samples and features, of which the probe has seen few.
+            memory=peak_memory() + disk["draw"] + disk["measure"],
             source="a short probe",
         )
 
@@ -129,40 +130,6 @@ def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
             raise InputError(Problem("model", f"{what}, and has no budget to cut", remedy))
 
 
-def shortened(section: Any) -> Any:
-    """Return a model's section with a budget of a few steps; itself where it has no budget.
-
-    Of a mixed model, all members are cut.
-    """
-    update: dict[str, Any] = {}
-    for name in ("training", "fine_tuning"):
-        plan: Any = getattr(section, name, None)
-        for key in BUDGETS:
-            if hasattr(plan, key):
-                size = STEPS * _examples_of_step(section, plan, key)
-                update[name] = plan.model_copy(update={"epochs": None, key: size})
-
-    if not isinstance(section, PlugIn) and hasattr(section, "models"):
-        update["models"] = [shortened(member) for member in section.models]
-    if not update:
-        return section
-    return section.model_copy(update=update)
-
-
-def _examples_of_step(section: Any, plan: Any, key: str) -> int:
-    """Return how much of its budget a step uses up, at least."""
-    if key == "tokens":
-        return int(plan.batch) * int(getattr(section, "window", None) or 1024)
-    return int(plan.batch)
-
-
-def _grows(experiment: Experiment) -> bool:
-    """Say whether a fit takes longer the more samples it trains on."""
-    section = experiment.config.model
-    plans = [getattr(section, name, None) for name in ("training", "fine_tuning")]
-    return not any(plans) or any(getattr(plan, "epochs", None) for plan in plans)
-
-
 def _fit_seconds(
     experiment: Experiment, train: TrainingSet, fitted: GenerativeModel
 ) -> tuple[float, float]:
@@ -172,6 +139,21 @@ def _fit_seconds(
     if experiment.config.start == "scratch":
         return first, first
     return first, _whole_fit(model.fit(train, start=fitted, seed=0))
+
+
+def _gate_seconds(
+    experiment: Experiment, measure: Measure, train: TrainingSet, fitted: GenerativeModel
+) -> float:
+    """Return the seconds in which the gate trains generation 0's model once more and judges it."""
+    judge = experiment.modality.ability(HeldOutLoss)
+    if "further_training" not in measure.gate or judge is None:
+        return 0.0
+
+    began = clock()
+    if judge.held_out_loss(fitted) is None:
+        return 0.0
+    judging = clock() - began
+    return 2 * judging + _whole_fit(experiment.models[0].fit(train, start=fitted, seed=0))
 
 
 def _whole_fit(fitting: Iterable[Progress]) -> float:
@@ -228,24 +210,40 @@ def _measure_seconds(
 ) -> tuple[float, float]:
     """Return the seconds of generation 0's measures, and of a later one's.
 
-    The samples that were drawn stand for all of them, over and over.
+    The samples that were drawn stand for all of them, over and over. Features and the metrics of
+    modality and model take longer in proportion to the samples, the scores with their square.
     """
     wanted = experiment.config.measure.samples or experiment.drawn
     n = min(wanted, MOST_SCORED)
     samples = drawn[torch.arange(n) % len(drawn)].stamped(0)
 
-    seconds = []
+    linear = []
+    pairs = []
     for _ in range(2):
         began = clock()
-        features = finish(measure.features(samples)).values
+        features = spread(finish(measure.features(samples)).values, len(drawn))
+        extracted = clock()
         finish(measure.scores(samples, features))
+        scored = clock()
         keys = {"generation0": fitted, "seed": 0}
         call_metrics(experiment.modality, samples, model=fitted, **keys)
         call_metrics(fitted, samples, **keys)
-        seconds.append(clock() - began)
+        pairs.append(scored - extracted)
+        linear.append(clock() - began - pairs[-1])
 
-    factor = (wanted / n) ** 2
-    return seconds[0] * factor, seconds[1] * factor
+    factor = wanted / n
+    first, later = (a * factor + b * factor**2 for a, b in zip(linear, pairs, strict=True))
+    return first, later
+
+
+def spread(features: Tensor, distinct: int) -> Tensor:
+    """Return features [N, D] whose rows after the first `distinct` do not repeat those before.
+
+    Equal rows are scored as one, in less time than the samples of a run.
+    """
+    noise = torch.randn(features.shape, generator=seeds.generator("probe"))
+    noise[:distinct] = 0
+    return features + noise * features.std(0, correction=0)
 
 
 def _picture_seconds(

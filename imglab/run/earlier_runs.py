@@ -1,10 +1,12 @@
-"""What earlier runs on this machine cost: a small file in the user's cache folder. No torch."""
+"""What earlier runs on this machine cost: a small file in the user's cache folder."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import platform
 import resource
 import statistics
 import sys
@@ -16,9 +18,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from imglab.config.schema import RunConfig
+from imglab.distributed import launched
 from imglab.errors import InputError
-from imglab.run.stage_costs import PAGE, Measured
+from imglab.run.environment import accelerator
+from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.store import files, layout
+from imglab.version import __version__
 
 CACHE = "IMGLAB_CACHE"
 """The variable that names the cache folder of the lab; set but empty: nothing is remembered."""
@@ -46,22 +51,26 @@ def cache_folder() -> Path | None:
     return Path(root).expanduser() / "imglab"
 
 
-def recalled(config: RunConfig) -> Measured | None:
-    """Return what the latest run with the same relevant settings cost here; None: there is none."""
-    entry = _entries().get(key_of(config))
+def recalled(config: RunConfig, real: int) -> Measured | None:
+    """Return what the latest run with the same relevant settings cost here; None: there is none.
+
+    real  how many real training samples there are
+    """
+    entry = _entries().get(key_of(config, real))
     names = {field.name for field in fields(Measured)}
     if not isinstance(entry, dict) or set(entry) != names:
         return None
     return Measured(**entry)
 
 
-def remember(config: RunConfig, run: Path) -> None:
+def remember(config: RunConfig, run: Path, sizes: Sequence[int]) -> None:
     """Remember what a finished run cost, unless it was interrupted, or there is no such folder.
 
     config  as the user wrote it, before `auto` had values
+    sizes   how many samples each generation was trained on; generation 0 on the real ones
     """
     folder = cache_folder()
-    measured = measured_of(run)
+    measured = measured_of(config, run, sizes)
     if folder is None or measured is None:
         return
 
@@ -69,25 +78,29 @@ def remember(config: RunConfig, run: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".costs.lock", timeout=5):
-            entries = {**_entries(), key_of(config): asdict(measured)}
+            entries = {**_entries(), key_of(config, sizes[0]): asdict(measured)}
             newest = dict(list(entries.items())[-MOST:])
             files.write_json(folder / COSTS, newest)
     except (OSError, Timeout):
         return
 
 
-def key_of(config: RunConfig) -> str:
-    """Return a hash of the settings on which the cost of the stages depends."""
+def key_of(config: RunConfig, real: int) -> str:
+    """Return a hash of what the cost of the stages depends on: settings, data, machine, program."""
     tree = config.model_dump(mode="json")
     relevant = {name: value for name, value in tree.items() if name not in IRRELEVANT}
     relevant["threads"] = f"{config.threads} {os.environ.get('OMP_NUM_THREADS', '')}"
+    relevant["machine"] = [platform.node(), accelerator(), launched()]
+    relevant["imglab"] = __version__
+    relevant["real"] = real
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def measured_of(run: Path) -> Measured | None:
+def measured_of(config: RunConfig, run: Path, sizes: Sequence[int]) -> Measured | None:
     """Return what the log of a finished run says that its stages cost.
 
-    None for a run that was not made in one go, or whose log cannot be read.
+    Where fits grow with their training sets, `sizes`, they are scaled to the first one's. None for
+    a run that was not made in one go, or whose log cannot be read.
     """
     events = _events(run / "events.jsonl")
     begun = [event for event in events if event.get("event") == "begin"]
@@ -100,21 +113,20 @@ def measured_of(run: Path) -> Measured | None:
     measures = _seconds(events, generations, MEASURE)
     draws = _seconds(events, generations, DRAW)
     stages = [sum(parts) for parts in zip(fits, measures, draws, strict=True)]
-    prepare = sum(
-        event.get("seconds", 0.0)
-        for event in events
-        if event.get("stage") in ("prepare", "reference")
-    )
+    once = [event for event in events if event.get("stage") in ("prepare", "reference")]
+    prepare = sum(event.get("seconds", 0.0) for event in once)
 
     # All that no stage accounts for: pictures, sealing, and what is read anew.
     whole = float(ended[0]["time"]) - float(begun[0]["time"]) - prepare
     pictures = max(0.0, (whole - sum(stages)) / generations)
     disk_generation, disk_once = _disk(run, generations)
+    if grows(config):
+        fits = [fit * sizes[0] / size for fit, size in zip(fits, sizes, strict=False)]
     return Measured(
         prepare=prepare,
         fit_first=fits[0],
         fit_later=_usual(fits),
-        grows=False,
+        grows=grows(config),
         draw=statistics.fmean(draws),
         measure_first=measures[0],
         measure_later=_usual(measures),
@@ -127,8 +139,17 @@ def measured_of(run: Path) -> Measured | None:
     )
 
 
+def forget_peak() -> None:
+    """Let the peak of memory begin anew, where the system can (Linux): at what is in use now."""
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
 def peak_memory() -> int:
-    """Return the most bytes of memory that this process has had at a time."""
+    """Return the most bytes of memory that this process has had at a time since `forget_peak`."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * UNITS.get(sys.platform, 1)
 

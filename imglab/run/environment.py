@@ -68,8 +68,6 @@ def describe_environment(
 ) -> dict[str, Any]:
     """Return what environment.json records; the same machine, code and data give the same value."""
     releases = {name: _version(name) for name in PACKAGES}
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
     return {
         "format_version": FORMAT_VERSION,
         "python": platform.python_version(),
@@ -79,7 +77,7 @@ def describe_environment(
         "processor": _processor(),
         "cores": available_cores(),
         "processes": distributed.world_size(),
-        "accelerator": accelerator,
+        "accelerator": accelerator(),
         "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
         "base": [hash_model(base) for base in bases if base is not None] or None,
     }
@@ -97,6 +95,13 @@ def described_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
         for key, (before, now) in changes.items()
     ]
     return [f"goes on with other software or hardware than it began with: {'; '.join(each)}"]
+
+
+def accelerator() -> str | None:
+    """Return the name of the GPU; None where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return None
 
 
 def available_cores() -> int:

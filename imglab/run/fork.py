@@ -26,7 +26,6 @@ from imglab.store.sealed_config import (
     is_place,
     located,
     read_sealed,
-    with_former_defaults,
     write_config,
 )
 
@@ -86,7 +85,7 @@ def fork(
 def _write_fork(out: Path, fill: Callable[[Path], None]) -> None:
     """Make the directory of a fork; InputError if another process was faster."""
     files.make_folder(out.parent)
-    files.remove_temporaries(out.parent)
+    files.remove_temporaries(out.parent, of=out.name)
     try:
         files.write_atomically(out, fill)
     except OSError as error:
@@ -143,7 +142,7 @@ def _config(
     stored: RunConfig, source: Path | RunConfig | None, changes: Sequence[str], where: str
 ) -> RunConfig:
     if not isinstance(source, Path):
-        tree = with_former_defaults((source or stored).model_dump(mode="json"))
+        tree = (source or stored).model_dump(mode="json")
         return validate_config(with_changes(tree, changes), where)
 
     config = load_config(source, changes)

@@ -13,6 +13,7 @@ from imglab.images.extractor_settings import ClassifierSettings
 from imglab.run.autotune import layout_by_rule, settled, with_layout
 from imglab.run.build import resolved_threads
 from imglab.store.sealed_config import HARMLESS, is_place, read_sealed
+from imglab.text.settings import PretrainedTokenizerSettings
 
 RUNS = Path("runs")
 
@@ -72,16 +73,23 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
 def _with_former_defaults(config: RunConfig, stored: RunConfig) -> RunConfig:
     """Take from a stored config what it began with, where the config at hand leaves it open.
 
-    Defaults of how samples are compared have changed since: the number of splits behind a floor,
-    the extractor of text, and the network of the classifier of images.
+    Defaults have changed since: the number of splits behind a floor, the extractor of text, the
+    network of the classifier of images, and the tokens that begin a document.
     """
     if "floor_splits" not in config.measure.model_fields_set:
         former = {"floor_splits": stored.measure.floor_splits}
         config = config.model_copy(update={"measure": config.measure.model_copy(update=former)})
 
-    before = getattr(stored.modality, "extractor", None)
-    if before is None or type(config.modality) is not type(stored.modality):
+    if type(config.modality) is not type(stored.modality):
         return config
+    former = {**_former_extractor(config, stored), **_former_tokenizer(config, stored)}
+    return config.model_copy(update={"modality": config.modality.model_copy(update=former)})
+
+
+def _former_extractor(config: RunConfig, stored: RunConfig) -> dict[str, Any]:
+    before = getattr(stored.modality, "extractor", None)
+    if before is None:
+        return {}
 
     section: Any = getattr(config.modality, "extractor", None)
     if "extractor" not in config.modality.model_fields_set:
@@ -90,8 +98,20 @@ def _with_former_defaults(config: RunConfig, stored: RunConfig) -> RunConfig:
         left_open = {"network", "images"} - section.model_fields_set
         of_classifier = {key: getattr(before, key) for key in left_open}
         section = section.model_copy(update=of_classifier)
-    modality = config.modality.model_copy(update={"extractor": section})
-    return config.model_copy(update={"modality": modality})
+    return {"extractor": section}
+
+
+def _former_tokenizer(config: RunConfig, stored: RunConfig) -> dict[str, Any]:
+    section = getattr(config.modality, "tokenizer", None)
+    before = getattr(stored.modality, "tokenizer", None)
+    if not isinstance(section, PretrainedTokenizerSettings) or not isinstance(
+        before, PretrainedTokenizerSettings
+    ):
+        return {}
+    if "begin_tokens" in section.model_fields_set:
+        return {}
+    former = {"begin_tokens": before.begin_tokens}
+    return {"tokenizer": section.model_copy(update=former)}
 
 
 def _harmless(key: str, before: Any, after: Any) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from imglab.config.schema import RunConfig
+
 PAGE = 2.5
 """Seconds that figures and page take at the end of a run of a few generations."""
 
@@ -39,3 +41,9 @@ class Measured:
     disk_once: Mapping[str, int]
     memory: int
     source: str
+
+
+def grows(config: RunConfig) -> bool:
+    """Say whether a fit takes longer the more samples it trains on."""
+    plans = [getattr(config.model, name, None) for name in ("training", "fine_tuning")]
+    return not any(plans) or any(getattr(plan, "epochs", None) for plan in plans)

@@ -28,6 +28,7 @@ from imglab.store.head import write_head
 from imglab.store.layout import MANIFEST
 from imglab.store.model_card import Origin
 from imglab.store.reader import RunFolder
+from imglab.store.temporaries import temporary_beside
 
 
 class DiskStore(RunFolder, Store):
@@ -40,7 +41,7 @@ class DiskStore(RunFolder, Store):
         super().__init__(root, load_model=load_model)
         self.event_log = EventLog(root / "events.jsonl")
         self._lock = FileLock(root / ".lock")
-        distributed.meet_in(root)
+        distributed.meet_in(partial(temporary_beside, root / "rows"))
         self._origin: Origin | None = None
         self.environment_changes: dict[str, tuple[Any, Any]] = {}
         self._run_hashes: dict[str, str] = {}
@@ -103,12 +104,19 @@ class DiskStore(RunFolder, Store):
             self.log(event="begin", environment=environment)
 
     def _check_inputs(self, recorded: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+        """Raise InputError if the real data or a base model are not those that are recorded."""
         for key, what in (
             ("data", "the real data are not those that this run began with"),
             ("base", "the base model is not the one that this run began with"),
         ):
             if recorded.get(key) != present.get(key):
-                raise InputError(Problem(str(self.root), what, "put it back"))
+                remedy = "put it back"
+                if _code_of(recorded) != _code_of(present):
+                    remedy += (
+                        f", or go on with imglab {' '.join(_code_of(recorded))}: this version may "
+                        "read the same data otherwise"
+                    )
+                raise InputError(Problem(str(self.root), what, remedy))
 
     def check_shared(self, g: int) -> None:
         """Raise InputError if a file of shared/ differs from what generations before g used."""
@@ -235,3 +243,9 @@ class DiskStore(RunFolder, Store):
             folder.mkdir(exist_ok=True)
             files.sync_folder(self.root)
         return folder
+
+
+def _code_of(environment: Mapping[str, Any]) -> list[str]:
+    """Return the version and the commit of imglab in an environment, as far as it says them."""
+    both = (environment.get("packages", {}).get("imglab"), environment.get("git_commit"))
+    return [str(each) for each in both if each]

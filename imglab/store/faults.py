@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,8 +90,9 @@ class _Inspection:
             yield replace(_unreadable(path, error), aside=path)
             return
 
+        # A run that is going on writes a manifest before its head, so the count is the later look.
         # Generations with a gap before them are named one by one.
-        count = self._last + 1
+        count = max(layout.finished_ones(self._run), default=-1) + 1
         if head is not None and head > count:
             what = f"the run had finished {head} generations, and {count} are there"
             yield Fault(path, what, aside=path)
@@ -143,7 +144,7 @@ class _Inspection:
             yield from self._of_finished(g)
         elif g < self._last:
             yield self._fault(g, layout.MANIFEST, "is missing", self._recorded_later(g))
-        elif (folder / "samples.safetensors").exists() and not (folder / hashes.HASH_LIST).exists():
+        elif self._lacks_both_lists(g):
             what = "is missing, and so is the list of stages that are done"
             yield self._fault(g, layout.MANIFEST, what)
 
@@ -151,6 +152,16 @@ class _Inspection:
         else:
             for name, what in hashes.faults(folder):
                 yield self._fault(g, name, what)
+
+    def _lacks_both_lists(self, g: int) -> bool:
+        """Say whether a generation that has samples has neither its hash list nor a manifest.
+
+        A run that is going on writes the manifest before it removes the list.
+        """
+        folder = layout.generation_folder(self._run, g)
+        is_drawn = (folder / "samples.safetensors").exists()
+        has_list = (folder / hashes.HASH_LIST).exists()
+        return is_drawn and not has_list and not layout.finished(self._run, g)
 
     def _of_finished(self, g: int) -> Iterator[Fault]:
         """Check the manifest of a finished generation, and its files by the manifest."""
@@ -205,7 +216,7 @@ class _Inspection:
     def _of_files(self, g: int, manifest: dict[str, dict[str, object]]) -> Iterator[Fault]:
         folder = layout.generation_folder(self._run, g)
         for name, what in hashes.changed(folder, manifest["files"]):
-            yield self._fault(g, name, what, _text(manifest["files"][name]))
+            yield self._fault(g, name, what, _hash_of(name, manifest["files"]))
         for name in sorted(set(hashes.names(folder)) - set(manifest["files"])):
             yield self._fault(g, name, "is not in the manifest")
 
@@ -215,7 +226,7 @@ class _Inspection:
         wrong = {**dict(hashes.changed(shared, self._shared)), **dict(hashes.faults(shared))}
         for name, what in wrong.items():
             if exists(shared / hashes.top_of(name)):
-                sha = _text(self._shared.get(name))
+                sha = _hash_of(name, self._shared)
                 yield Fault(shared / name, what, aside=shared, sha=sha)
 
     def _recorded_later(self, g: int) -> str | None:
@@ -237,6 +248,13 @@ def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
     return None
+
+
+def _hash_of(name: str, recorded: Mapping[str, object]) -> str | None:
+    """Return the hash of a listed file; None for one outside its folder, which is never mended."""
+    if hashes.leads_outside(name):
+        return None
+    return _text(recorded.get(name))
 
 
 def _hash(path: Path) -> str | None:

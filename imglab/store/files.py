@@ -198,11 +198,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what writers that are gone have left in `folder`."""
+def remove_temporaries(folder: Path, of: str | None = None) -> None:
+    """Remove what writers that are gone have left in `folder`; outside a run, only of one name."""
     if not distributed.is_main():
         return
-    for leftover in leftovers(folder):
+    for leftover in leftovers(folder, of):
         remove(leftover)
 
 

@@ -6,14 +6,15 @@ belongs to the same sweep, is looked at, and believed by its hash alone. No torc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from imglab.failures import AGAIN, Unavailable
 from imglab.store import files, layout
 from imglab.store.copies import copy_file
 from imglab.store.fault import Fault
-from imglab.store.hashes import HASH_LIST
+from imglab.store.hashes import HASH_LIST, leads_outside
 
 MOST_FOLDERS = 2_000
 """Folders that are looked at beside a run."""
@@ -29,10 +30,15 @@ def heal(run: Path, faults: list[Fault], place: Path) -> Iterator[str]:
         if fault.sha is None or not fault.path.is_relative_to(run):
             continue
 
-        source = _same(fault.path.relative_to(run), fault.sha, folders)
+        # A stranger's manifest may name any file: one that lies outside is nobody's to mend.
+        name = fault.path.relative_to(run)
+        if leads_outside(name.as_posix()):
+            continue
+
+        source = _same(name, fault.sha, folders)
         if source is not None:
-            _replace(fault, source, place / fault.path.relative_to(run))
-            yield f"{run}: {fault.path.relative_to(run)} was taken from {source}"
+            _replace(fault, source, place / name)
+            yield f"{run}: {name} was taken from {source}"
 
 
 def _replace(fault: Fault, source: Path, aside: Path) -> None:
@@ -45,9 +51,10 @@ def _replace(fault: Fault, source: Path, aside: Path) -> None:
 
 
 def _copy(source: Path, target: Path, sha: str | None) -> None:
+    """Copy a file whose hash was right a moment ago; Unavailable if it is not in the copy."""
     copy_file(source, target)
     if files.sha256_file(target) != sha:
-        raise OSError(f"{source} was read wrongly; run the same command again")
+        raise Unavailable(f"{source}: was read wrongly; {AGAIN}")
 
 
 def _same(name: Path, sha: str, folders: list[Path]) -> Path | None:
@@ -59,11 +66,19 @@ def _same(name: Path, sha: str, folders: list[Path]) -> Path | None:
 
     for folder in folders:
         for place in places:
-            path = folder / place
-            may_have = _lists(path, place, sha) and _is_plain(folder, place)
-            if may_have and files.sha256_file(path) == sha:
-                return path
+            if _has(folder, place, sha):
+                return folder / place
     return None
+
+
+def _has(folder: Path, place: Path, sha: str) -> bool:
+    """Say whether a folder has a file with this hash; one that cannot be read has none."""
+    path = folder / place
+    try:
+        may_have = _lists(path, place, sha) and _is_plain(folder, place)
+        return may_have and files.sha256_file(path) == sha
+    except OSError:
+        return False
 
 
 def _lists(path: Path, place: Path, sha: str) -> bool:
@@ -86,15 +101,40 @@ def _is_plain(folder: Path, place: Path) -> bool:
 
 def _relatives(run: Path) -> Iterator[Path]:
     """Yield folders laid out as a run that may have files in common with it."""
-    # An arm of a sweep lies two folders below it.
-    sweep = run.resolve().parent.parent
-    if (sweep / layout.SWEEP).is_file():
-        yield from (path for path in sorted(sweep.glob("*/seed-*")) if _is_other(path, run))
-        yield from layout.cache_entries(sweep)
     beside = run.resolve().parent
-    yield from (path for path in sorted(beside.iterdir()) if _is_other(path, run))
+
+    # An arm of a sweep lies two folders below it.
+    arms = _seen(beside.parent, _arms)
+    yield from (path for path in arms if _is_other(path, run))
+    yield from _seen(beside.parent, _cached)
+    neighbours = _seen(beside, lambda folder: sorted(folder.iterdir()))
+    yield from (path for path in neighbours if _is_other(path, run))
+
+
+def _seen(folder: Path, look: Callable[[Path], list[Path]]) -> list[Path]:
+    """Return what a look at a folder shows; nothing if the folder cannot be read."""
+    try:
+        return look(folder)
+    except OSError:
+        return []
+
+
+def _arms(sweep: Path) -> list[Path]:
+    if not (sweep / layout.SWEEP).is_file():
+        return []
+    return sorted(sweep.glob("*/seed-*"))
+
+
+def _cached(sweep: Path) -> list[Path]:
+    if not (sweep / layout.SWEEP).is_file():
+        return []
+    return layout.cache_entries(sweep)
 
 
 def _is_other(path: Path, run: Path) -> bool:
-    is_run = (path / "config.yaml").is_file()
-    return is_run and path.resolve() != run.resolve() and not path.is_symlink()
+    """Say whether a path is that of another run, as far as it can be looked at."""
+    try:
+        is_run = (path / "config.yaml").is_file() and not path.is_symlink()
+        return is_run and path.resolve() != run.resolve()
+    except OSError:
+        return False

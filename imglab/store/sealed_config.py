@@ -21,13 +21,18 @@ HARMLESS = ("checkpoint_every", "tracker")
 MOVED = "places.json"
 """Says where the data of a run lie now, if they were moved; it is not sealed."""
 
+SPLITS = "modality.source.splits"
+
 PLACES = (
     "modality.source.path",
     "modality.source.test_path",
     "modality.source.name",
+    "modality.source.root",
+    SPLITS,
     "modality.tokenizer.name",
+    "base",
 )
-"""Keys that say where real data lie: what they hold is compared by its hash."""
+"""Keys that say where real data and a base model lie: what they hold is compared by its hash."""
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -51,13 +56,13 @@ def read_sealed(path: Path) -> RunConfig:
     except UnicodeDecodeError as error:
         problem = Problem(str(path), "is not UTF-8 text", "put it back from a copy")
         raise InputError(problem) from error
-    return validate_config(with_former_defaults(tree), str(path))
+    return validate_config(_with_former_defaults(tree), str(path))
 
 
-def with_former_defaults(tree: Any) -> Any:
+def _with_former_defaults(tree: Any) -> Any:
     """Return the tree of a run's config with what a key meant that it left out.
 
-    `begin_tokens` is written where it is true: runs that began before it was are read as they were.
+    Runs that began before `begin_tokens` was a key, or true by default, did without it.
     """
     if not isinstance(tree, dict) or not isinstance(tree.get("modality"), dict):
         return tree
@@ -87,9 +92,16 @@ def as_begun(folder: Path, config: RunConfig) -> tuple[RunConfig, dict[str, Any]
     tree = config.model_dump(mode="json")
     changes = differences(read_sealed(path).model_dump(mode="json"), tree)
     places = {key: (before, after) for key, before, after in changes if is_place(key)}
-    before = {key: began for key, (began, _) in places.items()}
-    begun = validate_config(with_former_defaults(merged(tree, before, str(path))), str(path))
-    return begun, {key: present for key, (_, present) in places.items()}
+    before = {key: _filled(key, began) for key, (began, _) in places.items()}
+    begun = validate_config(merged(tree, before, str(path)), str(path))
+    return begun, {key: _filled(key, present) for key, (_, present) in places.items()}
+
+
+def _filled(key: str, value: Any) -> Any:
+    """Return the value of a key, which is None where a dump leaves out the default."""
+    if value is None and key == SPLITS:
+        return "auto"
+    return value
 
 
 def write_places(folder: Path, places: Mapping[str, Any]) -> None:
@@ -111,12 +123,18 @@ def located(folder: Path, config: RunConfig) -> RunConfig:
     if not isinstance(places, dict) or not all(map(is_place, places)):
         raise InputError(Problem(str(path), "names other keys than places", "remove it"))
     tree = merged(config.model_dump(mode="json"), places, str(path))
-    return validate_config(with_former_defaults(tree), str(path))
+    return validate_config(tree, str(path))
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return the sha256 of every key that a generation's bytes depend on."""
+    """Return the sha256 of every key that a generation's bytes depend on.
+
+    `begin_tokens: false` is not among them: manifests of runs hold hashes from before it was a key.
+    """
     tree = config.model_dump(mode="json", exclude={"generations", *HARMLESS})
+    tokenizer = getattr(config.modality, "tokenizer", None)
+    if getattr(tokenizer, "begin_tokens", None) is False:
+        del tree["modality"]["tokenizer"]["begin_tokens"]
     return hashlib.sha256(files.json_bytes(tree)).hexdigest()
 
 

@@ -12,6 +12,8 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -21,10 +23,28 @@ LONGEST = 100
 """Characters of a file's name that its temporary name repeats: the last ones, with the suffix."""
 
 ABANDONED = 24 * 3600.0
-"""Seconds after which what another machine was writing counts as a leftover."""
+"""Seconds after which what another machine was writing, or this one before it was started anew,
+counts as a leftover."""
 
 _PATTERN = re.compile(rf"{re.escape(TEMPORARY)}([0-9a-f]{{6}})-(\d+)-[0-9a-f]{{8}}-")
-_HOST = hashlib.sha256(socket.gethostname().encode("utf-8", "replace")).hexdigest()[:6]
+
+
+def _system() -> str:
+    """Return six digits for the system whose process numbers this process sees.
+
+    Containers of one machine, and machines that share a folder, may have one name in common.
+    """
+    name = socket.gethostname()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+        name += f" {boot} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        # Systems other than Linux have no such files.
+        pass
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:6]
+
+
+_HOST = _system()
 
 _writing: set[str] = set()
 """The temporary names that this process is writing to at the moment."""
@@ -43,12 +63,39 @@ def forget(temporary: Path) -> None:
     _writing.discard(temporary.name)
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Return what processes that are gone have left in a folder."""
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Lend a path as of `new_temporary`, which nobody sweeps away meanwhile."""
+    temporary = new_temporary(path)
+    try:
+        yield temporary
+    finally:
+        forget(temporary)
+
+
+def leftovers(folder: Path, of: str | None = None) -> list[Path]:
+    """Return what processes that are gone have left in a folder.
+
+    of  the name that they were writing, in a folder that is not the lab's own, where other names
+        that begin like temporary ones may be a person's; None: any name
+    """
     if not folder.is_dir():
         return []
     names = [name for name in os.listdir(folder) if name.startswith(TEMPORARY)]
+    if of is not None:
+        names = [name for name in names if _written(name) == of[-LONGEST:]]
     return [folder / name for name in names if _is_left(folder / name)]
+
+
+def _written(name: str) -> str | None:
+    """Return the end of the name that is written under a temporary one; None: it is no such name.
+
+    Names of version 0.1, without a process, count as none.
+    """
+    parts = _PATTERN.match(name)
+    if parts is None:
+        return None
+    return name[parts.end() :]
 
 
 def _is_left(path: Path) -> bool:

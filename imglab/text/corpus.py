@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,12 @@ from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
-from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
+from imglab.text.folders import text_files
+from imglab.text.gate import ROWS, check_texts, decode, kind_of, read_documents, unpacked
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
 WHERE = "modality.source"
-SUFFIX = ".txt"
-
-SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
-"""Files and folders that systems leave behind."""
-
 LONGEST_RUN = 100_000
 """Letters, spaces or other characters that may follow each other. A tokenizer takes such a run for
 one word, and needs seconds to learn from it."""
@@ -40,12 +36,14 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?\s?[A-Z0-9])")
 class Corpus:
     """Documents; `test` is None if the source has no test split.
 
-    left_out  files that were passed over, in words
+    left_out  files and rows that were passed over, in words
+    notes     what else a person should know of the reading, each a short phrase
     """
 
     train: Sequence[str]
     test: Sequence[str] | None
     left_out: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def read_corpus(source: Source) -> Corpus:
@@ -73,64 +71,53 @@ def _read_pydoc() -> Corpus:
 
 
 def _read_files(source: FilesSource) -> Corpus:
-    train_paths = text_files(source.path, f"{WHERE}.path")
     if source.test_path is None:
-        documents = _read_documents(source, "path", train_paths)
-        return Corpus(documents, None, _left_out(Path(source.path), train_paths))
+        files = text_files(source.path, f"{WHERE}.path", source.splits)
+        train = files.train
+        test = files.test
+    else:
+        # `path` may be the folder that holds both.
+        test = text_files(source.test_path, f"{WHERE}.test_path", "none").train
+        held_out = {path.resolve() for path in test}
+        files = text_files(source.path, f"{WHERE}.path", source.splits, held_out)
+        train = files.train
+        if not train:
+            what = f"holds nothing but what {WHERE}.test_path names"
+            raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
 
-    # `path` may be the folder that holds both.
-    test_paths = text_files(source.test_path, f"{WHERE}.test_path")
-    held_out = {path.resolve() for path in test_paths}
-    train_paths = [path for path in train_paths if path.resolve() not in held_out]
-    if not train_paths:
-        what = f"holds nothing but what {WHERE}.test_path names"
-        raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
-
-    train = _read_documents(source, "path", train_paths)
-    return Corpus(train, _read_documents(source, "test_path", test_paths))
-
-
-def text_files(name: str, where: str) -> list[Path]:
-    """Return the file of this name, or the text files below the folder of this name, sorted.
-
-    These are its plain texts or, where it has none, its files of rows. Hidden files and folders,
-    and those of systems, are passed over.
-    """
-    path = Path(name)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        what = f"there is no file or folder {name!r}"
-        raise InputError(Problem(where, what, "give a text file or a folder"))
-
-    listed = sorted(inner for inner in path.rglob("*") if inner.is_file())
-    visible = [inner for inner in listed if not _is_hidden(inner.relative_to(path))]
-    plain = [inner for inner in visible if kind_of(inner) == SUFFIX]
-    files = plain or [inner for inner in visible if kind_of(inner) in ROWS]
-    if not files:
-        what = f"the folder {name!r} holds no {SUFFIX} file, nor one of {', '.join(ROWS)}"
-        raise InputError(Problem(where, what, "give a folder of text files"))
-    return files
+    left_out = list(map(str, files.left_out))
+    documents = _read_documents(source, "path", train, left_out)
+    if test is None:
+        return Corpus(documents, None, ", ".join(left_out), files.notes)
+    key = "path"
+    if source.test_path is not None:
+        key = "test_path"
+    held_out_documents = _read_documents(source, key, test, left_out)
+    return Corpus(documents, held_out_documents, ", ".join(left_out), files.notes)
 
 
-def _left_out(folder: Path, read: Sequence[Path]) -> str:
-    """Say how many visible files of each kind lie in a folder and are not among those read."""
-    kinds = Counter(
-        kind_of(path) or "without a suffix"
-        for path in folder.rglob("*")
-        if path.is_file() and not _is_hidden(path.relative_to(folder)) and path not in read
-    )
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+def _read_documents(
+    source: FilesSource, key: str, paths: Iterable[Path], left_out: list[str]
+) -> list[str]:
+    """Return the documents of files, and add the rows without text to what was left out."""
+    texts: list[str] = []
+    blank = 0
+    for path in paths:
+        of_file = read_texts(path, f"{WHERE}.{key}", source.column)
+        texts += of_file
+        if kind_of(path) in ROWS:
+            blank += sum(not text.strip() for text in of_file)
 
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part in SYSTEM for part in path.parts)
-
-
-def _read_documents(source: FilesSource, key: str, paths: Iterable[Path]) -> list[str]:
-    where = f"{WHERE}.{key}"
-    texts = [text for path in paths for text in read_texts(path, where, source.column)]
+    left_out += _blank_rows(blank)
     return _documents(texts, source)
+
+
+def _blank_rows(count: int) -> list[str]:
+    if count == 0:
+        return []
+    if count == 1:
+        return ["1 row without text"]
+    return [f"{count:,} rows without text"]
 
 
 def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
@@ -138,11 +125,18 @@ def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
 
     column  that holds the text, in a file of rows; None: the obvious one
     """
-    try:
+    with _readable(path, where):
         texts = read_documents(path, where, column)
         for text in texts:
             _check_runs(text, path, where)
-        return texts
+    return texts
+
+
+@contextmanager
+def _readable(path: Path, where: str) -> Iterator[None]:
+    """Raise InputError, at the config's key `where`, where a file is not there or too large."""
+    try:
+        yield
     except OSError as error:
         raise_if_unavailable(error, path)
         what = f"{str(path)!r} cannot be read: {error.strerror}"
@@ -150,6 +144,12 @@ def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
     except MemoryError as error:
         what = f"{str(path)!r} does not fit into memory"
         raise InputError(Problem(where, what, "give a part of it")) from error
+
+
+def read_lines(path: Path, where: str) -> list[str]:
+    """Return the lines of a file as they stand; InputError, at `where`, if it is not text."""
+    with _readable(path, where):
+        return decode(unpacked(path, where), path, where).split("\n")
 
 
 def read_text(path: Path, where: str) -> str:
@@ -170,13 +170,15 @@ def _check_runs(text: str, path: Path, where: str) -> None:
 
 
 def _read_hub(source: HubSource) -> Corpus:
-    train = _read_split(source, "train_split", source.train_split)
-    if source.test_split is None:
-        return Corpus(train, None)
-    return Corpus(train, _read_split(source, "test_split", source.test_split))
+    left_out: list[str] = []
+    train = _read_split(source, "train_split", source.train_split, left_out)
+    test = None
+    if source.test_split is not None:
+        test = _read_split(source, "test_split", source.test_split, left_out)
+    return Corpus(train, test, ", ".join(left_out))
 
 
-def _read_split(source: HubSource, key: str, split: str) -> list[str]:
+def _read_split(source: HubSource, key: str, split: str, left_out: list[str]) -> list[str]:
     """Return the documents of a split; `key` is the config's key that names it."""
     rows = load_hub(
         source.name,
@@ -193,6 +195,8 @@ def _read_split(source: HubSource, key: str, split: str) -> list[str]:
     texts = check_texts(rows[source.column], source.column, source.name, f"{WHERE}.name")
     if source.document_start:
         texts = ["".join(texts)]
+    else:
+        left_out += _blank_rows(sum(not text.strip() for text in texts))
     return _documents(texts, source)
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.safe_text import one_line
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.hub import make_tokenizer
 from imglab.text.openings import real_openings
@@ -99,7 +100,7 @@ def _line(corpus: Corpus, train: Sequence[str], test: Sequence[str], settings: T
         line = f"1 document, divided into {total} parts: train {len(train)}, test {len(test)}"
     if corpus.left_out:
         line += f"; left out: {corpus.left_out}"
-    return line
+    return one_line("; ".join([line, *corpus.notes]))
 
 
 def pieces(text: str) -> list[str]:

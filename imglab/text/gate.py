@@ -14,9 +14,16 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
+from imglab.reading import delimiter_of
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
+
+MOST_UNPACKED = 1 << 28
+"""Bytes to which a packed file may grow, whatever its ratio."""
+
+LARGEST_RATIO = 100
+"""Unpacked size over packed size of a larger one: gzip shrinks text to a third or a tenth."""
 
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = (".csv", ".tsv")
@@ -57,7 +64,7 @@ def read_documents(path: Path, where: str, column: str | None = None) -> list[st
 
 
 def unpacked(path: Path, where: str) -> bytes:
-    """Return the bytes of a file, decompressed if they are gzip's, within MOST_BYTES."""
+    """Return the bytes of a file, decompressed if they are gzip's, within bounds."""
     what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
     too_large = InputError(Problem(where, what, "give a part of it"))
     if path.stat().st_size > MOST_BYTES:
@@ -68,13 +75,15 @@ def unpacked(path: Path, where: str) -> bytes:
         return content
     try:
         with gzip.open(io.BytesIO(content)) as file:
-            content = file.read(MOST_BYTES + 1)
+            most = min(MOST_BYTES, max(MOST_UNPACKED, LARGEST_RATIO * len(content)))
+            content = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise_if_unavailable(error, path)
         what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
         raise InputError(Problem(where, what)) from error
-    if len(content) > MOST_BYTES:
-        raise too_large
+    if len(content) > most:
+        what = f"{str(path)!r} would unpack to more than {most:,} bytes"
+        raise InputError(Problem(where, what, "give a part of it, or unpack it"))
     return content
 
 
@@ -118,7 +127,7 @@ def _objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
 
 
 def _table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
-    separator = ","
+    separator = delimiter_of(text)
     if kind == ".tsv":
         separator = "\t"
     csv.field_size_limit(MOST_BYTES)
@@ -162,7 +171,7 @@ def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
 def texts_of(
     rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
 ) -> list[str]:
-    """Return the texts in a column of rows; rows that lack it, or have null there, are left out."""
+    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
     if not rows:
         return []
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -201,11 +210,11 @@ def column_of(
 
 
 def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
-    """Return the values of a column that are not null; InputError where one is not text."""
+    """Return the values of a column, "" for null; InputError where one is not text."""
     texts = []
     for value in values:
         if value is None:
-            continue
+            value = ""
         if not isinstance(value, str):
             at = f"{where.rpartition('.')[0]}.column"
             raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))

@@ -32,4 +32,8 @@ def inspect_texts(path: str) -> Inspection:
         "modality": {"kind": "text", "source": keys},
         "model": {"kind": "language_model"},
     }
-    return Inspection(Summary(len(documents), "documents", None, split), facts, config)
+    notes = corpus.notes
+    if corpus.left_out:
+        notes = (f"left out: {corpus.left_out}", *notes)
+    summary = Summary(len(documents), "documents", None, split, notes=notes)
+    return Inspection(summary, facts, config)

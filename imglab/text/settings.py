@@ -60,7 +60,7 @@ class PretrainedTokenizerSettings(OfTheHub):
     """The tokenizer of a model, from the Hugging Face hub or a local folder."""
 
     kind: Literal["pretrained"] = "pretrained"
-    begin_tokens: bool = Field(default=True, exclude_if=lambda value: value is False)
+    begin_tokens: bool = True
     """Begin each document with the tokens that the tokenizer puts before any text that it is called
     on (OPT and Llama have one such token, GPT-2 and SmolLM2 have none). Such networks
     are not themselves without it. Runs that began before this was the default go on without."""

@@ -63,9 +63,13 @@ class FilesSource(_Documents):
     path: PathName
     """Path of a text file, or of a folder with `.txt` files or files of rows."""
     test_path: PathName | None = None
-    """Path of the test text, in the same form. Default: whole documents of `path` are held out."""
+    """Path of the test text, in the same form. Default: the test part of `path`, or whole documents
+    of it."""
     column: str | None = newer_key(None)
     """Column that holds the text, in files of rows. Default: `text`, or the obvious one."""
+    splits: Literal["auto", "none"] = newer_key("auto")
+    """Whether folders named after splits (train, test, val and the like) are the parts (`auto`), or
+    are read like all others (`none`)."""
 
 
 class HubSource(_Documents):

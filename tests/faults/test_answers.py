@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
+from urllib.error import URLError
 
 import pytest
 
@@ -27,6 +29,15 @@ def test_a_wrapped_error_is_the_system_s():
     assert system_failure(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert system_failure(ValueError("invalid header")) is None
     assert explained(ValueError("a mistake of the code")) is None
+
+
+@pytest.mark.parametrize("reason", [socket.gaierror(-2, "unknown"), OSError(111, "refused")])
+def test_a_network_that_is_not_reached_is_no_failure_of_what_is_read(reason):
+    error = RuntimeError("Error downloading")
+    error.__cause__ = URLError(reason)
+    error.__cause__.__context__ = reason
+    assert system_failure(error) is None
+    assert system_failure(socket.gaierror(-2, "unknown")) is None
 
 
 def test_the_panic_of_a_library_is_an_input_s():

@@ -283,6 +283,8 @@ class TestVariants:
             ({"prediction": "flow", "sampler": "ddim"}, "drawn with sampler: dpm-solver"),
             ({"prediction": "edm", "spacing": "trailing"}, "drawn with spacing: karras"),
             ({"sampler": "heun", "spacing": "trailing"}, "drawn with spacing: karras"),
+            ({"highest_noise": 20.0}, "highest_noise is of spacing: karras"),
+            ({"sampler": "ddim", "lowest_noise": 0.05}, "or set spacing: karras"),
             ({"network": {"kind": "dit", "width": 64, "heads": 5}}, "not a multiple of heads 5"),
         ],
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from imglab.errors import InputError
+from imglab.failures import Unavailable
 from imglab.images.image_files import read_image
 from imglab.images.npz_arrays import NotImages, as_images
 from tests.images.loading import load, refused
@@ -58,6 +59,16 @@ class TestPictures:
         with pytest.raises(ValueError, match=r"set modality\.size"):
             read_image(path, None)
 
+    def test_a_progressive_photo_is_counted_whole(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("imglab.images.image_files.MOST_DECODED", 10**7)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
+        for is_progressive in (False, True):
+            path = tmp_path / f"{is_progressive}.jpg"
+            Image.new("RGB", (1600, 1600)).save(path, progressive=is_progressive)
+        assert read_image(tmp_path / "False.jpg", 16).shape == (16, 16, 3)
+        with pytest.raises(ValueError, match="of which reading takes"):
+            read_image(tmp_path / "True.jpg", 16)
+
     def test_pictures_that_add_up(self, tmp_path, monkeypatch):
         monkeypatch.setattr("imglab.images.image_reading.ALWAYS_ALLOWED", 1 << 23)
         for number in range(3):
@@ -84,8 +95,8 @@ class TestPictures:
             raise OSError(5, "Input/output error")
 
         monkeypatch.setattr(Image, "open", fail)
-        message = refused(**from_folder(tmp_path, tolerate=9))
-        assert "cannot be read: Input/output error (check its permissions and the disk)" in message
+        with pytest.raises(Unavailable, match=r"0.png: cannot be read now: Input/output error"):
+            load(**from_folder(tmp_path, tolerate=9))
 
 
 class TestCaptions:
@@ -126,6 +137,19 @@ class TestCaptions:
         (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": rows}))
         assert load(**from_folder(folder, "captioned_folder")).prompts[5] == "a 5"
 
+    def test_a_table_may_have_several_rows_for_an_image(self, folder):
+        """As captions.txt of Flickr8k has."""
+        rows = [f"{number}.png,a {number}\n{number}.png,another" for number in range(6)]
+        (folder / "captions.txt").write_text("\n".join(["image,caption", *rows]))
+        real = load(**from_folder(folder, "captioned_folder"))
+        assert real.prompts == tuple(f"a {number}" for number in range(6))
+        assert "6 with several captions, of which the first is used" in real.summary.line()
+
+    def test_a_comma_in_a_caption_asks_for_quotes(self, folder):
+        (folder / "metadata.csv").write_text("file_name,text\n0.png,a cat, on a red mat\n")
+        message = refused(**from_folder(folder, "captioned_folder"))
+        assert "line 2 has more cells than the header: put captions" in message
+
     def test_each_part_has_its_own(self, folder):
         for name in ("train", "validation"):
             (folder / name).mkdir()
@@ -136,6 +160,16 @@ class TestCaptions:
                 file.write(json.dumps({"file_name": f"{number}.png", "text": f"a {number}"}) + "\n")
         real = load(**from_folder(folder, "captioned_folder"))
         assert (len(real.train), len(real.test)) == (4, 2)
+
+    def test_one_on_a_disk_that_fails(self, folder, monkeypatch):
+        (folder / "in" / "1.txt").write_text("a 1")
+
+        def fail(path):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr("imglab.images.captions._read_text", fail)
+        with pytest.raises(Unavailable, match=r"1.txt: cannot be read now: Input/output error"):
+            load(**from_folder(folder, "captioned_folder"))
 
     def test_images_without_one(self, folder):
         (folder / "metadata.csv").write_text("file_name,text\nin/0.png,x\nin/1.png,y\nin/2.png,z")
@@ -216,6 +250,17 @@ class TestArchives:
         np.savez(tmp_path / "a.npz", mu=np.zeros(3), sigma=np.eye(3))
         message = refused(source={"kind": "npz", "path": str(tmp_path / "a.npz")})
         assert "holds statistics of images" in message
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_an_archive_that_the_system_cannot_read_is_not_broken(tmp_path, monkeypatch, error):
+    def fail(*args, **keys):
+        raise error
+
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8))
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(Unavailable, match=r"a.npz: cannot be read now"):
+        load(source={"kind": "npz", "path": str(tmp_path / "a.npz")})
 
 
 def test_a_flat_test_part_does_not_cost_the_classes(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from torchmetrics.image.kid import poly_mmd
 
 from imglab.metrics import kernel_distance
+from imglab.metrics.kernel import kernel_distance_of_both
 from tests.metrics.references import normal
 
 
@@ -42,6 +43,19 @@ class TestKernel:
         ]
         mean, spread = np.mean(values), np.std(values)
         assert abs(mean) < 4 * spread / math.sqrt(300)
+
+    @pytest.mark.parametrize("shift", [0, 30])
+    def test_error_over_both_draws_is_their_spread_wherever_the_mean_is(self, shift):
+        distances = [
+            kernel_distance_of_both(
+                real=normal(100, 8, s, shift=shift), synthetic=normal(100, 8, 1000 + s, shift=shift)
+            )
+            for s in range(150)
+        ]
+        spread = np.std([distance.value for distance in distances])
+        errors = [distance.of_both for distance in distances]
+        # The larger of two estimates is a little too large.
+        assert np.mean(errors) / spread == pytest.approx(1.15, abs=0.2)
 
     def test_standard_error_matches_repeated_draws(self):
         real = normal(800, 3, 1)

@@ -12,6 +12,7 @@ from imglab.metrics import (
     nearest_distances,
     vendi_score,
 )
+from imglab.metrics.rows import HashedRows
 from tests.metrics.references import normal
 
 
@@ -56,6 +57,21 @@ class TestMemorization:
         share, error = duplicate_share(train=train, synthetic=synthetic)
         assert share == pytest.approx(0.25)
         assert error == pytest.approx((0.25 * 0.75 / 40) ** 0.5)
+
+
+def test_copies_among_many_duplicates_are_looked_for_once(monkeypatch):
+    train = torch.arange(4000)[:, None] % 10
+    synthetic = torch.arange(3000)[:, None] % 12
+    rows = HashedRows.of(train)
+    assert len(rows.order) == 10
+    assert torch.equal(rows.contain(synthetic), synthetic[:, 0] < 10)
+
+    # Rows of one hash are told apart, whichever comes first.
+    monkeypatch.setattr("imglab.metrics.rows.hash_rows", lambda data: torch.zeros(len(data)).long())
+    rows = HashedRows.of(train[:30])
+    assert torch.equal(rows.contain(synthetic[:24]), synthetic[:24, 0] < 10)
+    assert not rows.contain(synthetic[:24].int()).any(), "rows of other widths are others"
+    assert not HashedRows.of(train[:0]).contain(synthetic).any()
 
 
 def test_copies_among_near_twins_are_at_distance_zero():

@@ -11,6 +11,7 @@ from imglab.metrics import (
     bounded_precision_recall,
     kernel_distance_standardised,
     nearest_distances,
+    neighbours,
     points,
     prdc,
     probabilistic_precision_recall,
@@ -72,6 +73,30 @@ def test_float32_products_give_the_values_of_float64(kind, in_float32):
 
     nearest = nearest_distances(train=both["real"], synthetic=both["synthetic"])
     assert torch.equal(distances_to(Reference(real), synthetic), nearest)
+
+
+@pytest.mark.parametrize("outlier", [False, True])
+@pytest.mark.parametrize("width", [1.0, 3e-3, 1e-5])
+def test_a_narrow_set_far_from_the_real_mean_leaves_no_row_open(
+    width, outlier, in_float32, monkeypatch
+):
+    real = normal(150, 64, 1).float() + 1
+    synthetic = real[:1] + width * normal(130, 64, 2).float()
+    if outlier:
+        synthetic[0] = 1e4
+
+    sizes = []
+    exact = points.squared_distances
+
+    def counted(points, i, others, j):
+        sizes.append(len(i))
+        return exact(points, i, others, j)
+
+    monkeypatch.setattr(neighbours, "squared_distances", counted)
+    OnePass(Reference(real), synthetic, **KS)
+
+    # Each set's candidates, and beyond them the outlier at most, but no other row by itself.
+    assert len(sizes) <= 2 + outlier
 
 
 def test_the_real_side_is_computed_once(monkeypatch):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from imglab.errors import InputError
+from imglab.failures import Unavailable
 from imglab.reading import Failure, LeftOut, Summary, as_problems, by_suffix, is_system, split_role
 from imglab.reading.layout import read_layout
 from imglab.reading.tree import list_tree
@@ -180,7 +181,8 @@ class TestLinks:
             return scandir(path)
 
         monkeypatch.setattr(os, "scandir", denied)
-        assert "dog' cannot be listed: Permission denied" in refused(tmp_path)
+        with pytest.raises(Unavailable, match="dog: cannot be read now: Permission denied"):
+            read(tmp_path)
 
 
 NAMES = some.sampled_from(["cat", "Dog", "eel fish", "été", "x.png", "a-b", "a"])
@@ -276,3 +278,13 @@ class TestWords:
             "the first are 0.png, 1.png, 2.png (remove it)"
         )
         assert len(as_problems(failures[:3], "here", "remove it")) == 3
+
+
+def test_folders_that_link_to_each_other_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("imglab.reading.tree.MOST_REPEATED", 500)
+    for number in range(8):
+        (tmp_path / str(number)).mkdir()
+        for other in {*range(8)} - {number}:
+            (tmp_path / str(number) / f"link{other}").symlink_to(tmp_path / str(other))
+    with pytest.raises(InputError, match="in it twice, through links"):
+        list_tree(tmp_path, "here")

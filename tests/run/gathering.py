@@ -6,11 +6,13 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from imglab import distributed
+from imglab.store.temporaries import temporary_beside
 
 MIB = 2**20
 
@@ -32,7 +34,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     size = int(sys.argv[2]) * MIB
     distributed.begin()
-    distributed.meet_in(folder)
+    distributed.meet_in(partial(temporary_beside, folder / "rows"))
     rank = distributed.rank()
     rows = rows_of(rank, size)
     everything = torch.empty(2 * len(rows), 1024, dtype=torch.uint8)

@@ -1,11 +1,15 @@
 """What a run will cost: from a probe, from an earlier run, and what the machine lacks for it."""
 
+import itertools
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from imglab.cli.cost import summary, table
 from imglab.cli.run import run as run_command
@@ -13,11 +17,12 @@ from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
 from imglab.mixed.settings import PopulationSettings
-from imglab.run import cost, earlier_runs
+from imglab.run import cost, cost_probe, earlier_runs
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
-from imglab.run.cost_probe import shortened
 from imglab.run.run import Run
+from imglab.run.short_plans import shortened
 from imglab.run.stage_costs import Measured
+from imglab.samples import TrainingSet
 from tests.conftest import ROOT
 
 GAUSSIAN = ROOT / "configs/smoke/gaussian.yaml"
@@ -91,6 +96,49 @@ def test_the_budgets_of_a_population_are_cut_too():
     assert [short.training.images for short in shortened(section).models] == [64, 64]
 
 
+class TestProbe:
+    def test_samples_that_stand_for_others_are_scored_as_different_ones(self):
+        features = torch.arange(6.0).view(3, 2)[torch.arange(50) % 3]
+        distinct = cost_probe.spread(features, 3)
+        assert torch.equal(distinct[:3], features[:3])
+        assert len(distinct.unique(dim=0)) == 50
+
+    def test_only_the_scores_grow_with_the_square_of_the_samples(self, gaussian, monkeypatch):
+        experiment = Run(gaussian).experiment
+        measure = experiment.measure(cache=None)
+        cost_probe.finish(measure.prepare())
+        drawn = experiment.modality.real("train")[torch.arange(10)]
+        fitted = cost_probe.short_fit(experiment, TrainingSet.of(experiment.modality.real("train")))
+
+        # Each look at the clock is a second after the one before: scores take one, the rest two.
+        monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
+        monkeypatch.setattr(cost_probe, "MOST_SCORED", experiment.drawn // 2)
+        seconds = cost_probe._measure_seconds(experiment, measure, fitted, drawn)
+        assert seconds == (2 * 2 + 1 * 4, 2 * 2 + 1 * 4)
+
+    @pytest.mark.parametrize(("loss", "seconds"), [(1.5, 3), (None, 0)])
+    def test_the_gate_fits_once_more(self, loss, seconds, monkeypatch):
+        monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
+        judge = SimpleNamespace(held_out_loss=lambda model: loss)
+        model = SimpleNamespace(fit=lambda train, start, seed: iter(()))
+        modality = SimpleNamespace(ability=lambda kind: judge)
+        experiment: Any = SimpleNamespace(modality=modality, models=[model])
+        everything: Any = SimpleNamespace(gate={"further_training": 0.1})
+        nothing: Any = SimpleNamespace(gate={})
+
+        model_and_data: Any = (None, None)
+        assert cost_probe._gate_seconds(experiment, everything, *model_and_data) == seconds
+        assert cost_probe._gate_seconds(experiment, nothing, *model_and_data) == 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="peaks begin anew on Linux alone")
+    def test_the_peak_of_a_chain_is_its_own(self):
+        large = torch.ones(50_000_000)
+        del large
+        before = earlier_runs.peak_memory()
+        earlier_runs.forget_peak()
+        assert earlier_runs.peak_memory() < before - 10**8
+
+
 def test_a_fit_that_cannot_be_cut_is_given_up(gaussian, monkeypatch):
     monkeypatch.setattr("imglab.run.cost_probe.LONGEST_FIT", -1.0)
     with pytest.raises(InputError, match="no budget to cut"):
@@ -109,7 +157,7 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     # Seeds and generations do not change what a stage costs.
     run = Run(gaussian, tmp_path / "run")
     list(run.generations())
-    earlier_runs.remember(gaussian, run.folder)
+    earlier_runs.remember(gaussian, run.folder, training_sizes(run.experiment))
     longer = gaussian.model_copy(update={"generations": 7, "seed": 5, "name": "other"})
     recalled = estimate(longer)
     assert recalled.source == "an earlier run"
@@ -120,7 +168,30 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     assert estimate(gaussian).disk == pytest.approx(size, rel=0.05)
 
     wider = load(GAUSSIAN, "modality.dimensions=3")
-    assert earlier_runs.recalled(wider) is None
+    assert earlier_runs.recalled(wider, 60) is None
+
+    # Other data, another program and another machine are not the same.
+    assert earlier_runs.recalled(gaussian, 60) is not None
+    assert earlier_runs.recalled(gaussian, 61) is None
+    for name, value in (("__version__", "0"), ("accelerator", lambda: "H100"), ("launched", int)):
+        with monkeypatch.context() as other:
+            other.setattr(earlier_runs, name, value)
+            assert earlier_runs.recalled(gaussian, 60) is None
+
+
+def test_remembered_fits_are_those_of_the_first_training_set(gaussian, tmp_path):
+    run = Run(gaussian, tmp_path / "run")
+    list(run.generations())
+    log = run.folder / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    for event in events:
+        if event.get("stage") == "model":
+            event["seconds"] = 2.0 * (1 + event["generation"])
+    log.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+
+    measured = earlier_runs.measured_of(gaussian, run.folder, [60, 120, 180])
+    assert measured is not None
+    assert (measured.grows, measured.fit_first, measured.fit_later) == (True, 2, 2)
 
 
 def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp_path):
@@ -128,7 +199,7 @@ def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp
     next(event for event in events if hasattr(event, "metrics"))
     events.close()
     list(Run(gaussian, tmp_path / "run").events())
-    earlier_runs.remember(gaussian, tmp_path / "run")
+    earlier_runs.remember(gaussian, tmp_path / "run", [60, 120, 180])
     assert not remembering.exists()
 
 
@@ -136,7 +207,7 @@ def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp
 def test_a_damaged_file_of_earlier_runs_says_nothing(gaussian, remembering, content):
     remembering.mkdir()
     (remembering / earlier_runs.COSTS).write_text(content)
-    assert earlier_runs.recalled(gaussian) is None
+    assert earlier_runs.recalled(gaussian, 60) is None
 
 
 def test_it_says_what_the_machine_lacks(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from imglab import distributed
+from imglab.store.disk import DiskStore
 from tests.conftest import ROOT
 from tests.run.test_processes import LAUNCHERS
 
@@ -24,6 +25,16 @@ def test_one_process_joins_its_rows():
     assert rows.tolist() == [[0, 0, 0], [0, 0, 0], [1, 1, 1]]
     assert not parts
     assert distributed.gather_rows([]) is None
+
+
+def test_another_process_leaves_the_file_of_rows_alone(tmp_path):
+    DiskStore(tmp_path, load_model=lambda path: pytest.fail("nothing is loaded"))
+    sweep = "import sys; from imglab.store.files import *; remove_temporaries(Path(sys.argv[1]))"
+    with distributed._file_of_rows() as path:
+        subprocess.run([sys.executable, "-c", sweep, str(tmp_path)], check=True, cwd=ROOT)
+        assert path.parent == tmp_path
+        assert path.exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from imglab.errors import InputError
 from imglab.run.run import Run
 from imglab.store import files
 from imglab.store.temporaries import TEMPORARY
+from imglab.store.verify import verify
 from tests.tiny_chains import TINIES, TINY_IMAGE, finish, hashes, write
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINIES if name != "gaussian"]
@@ -152,7 +153,7 @@ def test_another_config_is_refused_with_a_diff(whole, tmp_path):
     assert hashes(out) == before
 
 
-def test_other_data_are_refused(tmp_path):
+def test_other_data_are_refused(tmp_path, monkeypatch):
     """The same config, but somebody exchanged the file behind it."""
     import numpy as np
 
@@ -165,7 +166,11 @@ def test_other_data_are_refused(tmp_path):
     config = write(tmp_path, tree)
     finish(config, tmp_path / "run", ["generations=1"])
     np.savez(tmp_path / "a.npz", train_images=images(2), test_images=images(1))
-    with pytest.raises(InputError, match="the real data are not those that this run began with"):
+    with pytest.raises(InputError, match=r"not those that this run began with [(]put it back[)]"):
+        finish(config, tmp_path / "run")
+
+    monkeypatch.setattr("imglab.run.environment._code", lambda: {"git_commit": "0123abc"})
+    with pytest.raises(InputError, match="this version may read the same data otherwise"):
         finish(config, tmp_path / "run")
 
 
@@ -226,3 +231,17 @@ def test_a_directory_with_other_things_is_left_alone(whole, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="not empty and not a run directory"):
         finish(whole[0], tmp_path)
+
+
+def test_a_run_goes_on_where_another_key_names_the_same_data(tmp_path):
+    """Older versions read folders named after splits like all others, and had no such key."""
+    (tmp_path / "texts").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "texts" / f"{name}.txt").write_text(f"{name} few words. " * 2000)
+    source = {"kind": "files", "path": str(tmp_path / "texts")}
+    tree = {**TINIES["text"], "modality": {**TINIES["text"]["modality"], "source": source}}
+    config = write(tmp_path, tree)
+    finish(config, tmp_path / "run", ["generations=1"])
+    finish(config, tmp_path / "run", ["generations=2", "modality.source.splits=none"])
+    finish(config, tmp_path / "run", ["generations=2"])
+    assert list(verify(tmp_path / "run")) == [f"{tmp_path / 'run'}: whole, 2 generations"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from imglab.store import files
+from imglab.store import files, temporaries
 
 
 def refuse_folders(monkeypatch, number):
@@ -63,3 +66,32 @@ def test_files_have_the_mode_that_the_umask_gives(tmp_path, mask, mode):
         os.umask(before)
     paths = [tmp_path / name for name in ("folder/inner", "file", "plain")]
     assert {path.stat().st_mode & 0o777 for path in paths} == {mode}
+
+
+def test_beside_a_new_directory_only_its_own_leftovers_are_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ours = temporaries.new_temporary(tmp_path / "fork").name
+    temporaries.forget(tmp_path / ours)
+    host, _, rest = ours.removeprefix(temporaries.TEMPORARY).split("-", 2)
+    left = f".tmp-{host}-{gone.pid}-{rest}"
+    others = [
+        ".tmp-thesis",
+        ".tmp-fork",
+        ".tmp-my-fork",
+        left.replace("fork", "another-fork"),
+        f".tmp-{host}-{os.getppid()}-{rest}",
+        f".tmp-{'0' * 6}-{gone.pid}-{rest}",
+    ]
+    for name in [left, *others]:
+        (tmp_path / name).mkdir()
+    files.remove_temporaries(tmp_path, of="fork")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_machine_of_the_same_name_is_another_one(monkeypatch):
+    first = temporaries._system()
+    assert first == temporaries._system()
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding: "another boot")
+    assert temporaries._system() != first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
@@ -10,12 +11,15 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from imglab.config.load import validate_config
+from imglab.config.load import dump_config, validate_config
+from imglab.config.merge import merged
+from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page
 from imglab.run.export import export
 from imglab.run.fork import fork
+from imglab.run.resume import resolve
 from imglab.run.run import Run
 from imglab.store import files, layout, reading
 from imglab.store.reader import RunFolder
@@ -229,3 +233,34 @@ def test_a_run_of_before_goes_on_with_its_own_config(tmp_path):
     assert list(verify(tmp_path / "run")) == [f"{tmp_path / 'run'}: whole, 2 generations"]
     stored = read_sealed(tmp_path / "run" / "config.yaml")
     assert stored.measure.floor_splits == 20
+
+
+PRETRAINED = {
+    "name": "before",
+    "modality": {"kind": "text", "tokenizer": {"kind": "pretrained", "name": "a"}},
+    "model": "ngram",
+}
+
+
+def test_begin_tokens_are_handed_on_as_they_were_asked_for():
+    tree = merged(PRETRAINED, {"modality.tokenizer.begin_tokens": False}, "a.yaml")
+    config = validate_config(tree, "a.yaml")
+    again = validate_config(parse_yaml(dump_config(config), "dump"), "dump")
+    assert not again.modality.model_dump()["tokenizer"]["begin_tokens"]
+    assert config_hash(again) == config_hash(config)
+
+
+def test_a_run_from_before_begin_tokens_goes_on_without_them(tmp_path):
+    now = validate_config(PRETRAINED, "a.yaml")
+    tree = yaml.safe_load(dump_config(resolve(now, tmp_path / "new", "a.yaml")))
+    del tree["modality"]["tokenizer"]["begin_tokens"]
+    text = yaml.safe_dump(tree, sort_keys=False).encode()
+    sealed = f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
+    (tmp_path / "config.yaml").write_bytes(sealed + text)
+
+    resumed = resolve(now, tmp_path, "a.yaml")
+    assert not resumed.modality.model_dump()["tokenizer"]["begin_tokens"]
+    assert config_hash(resumed) == config_hash(read_sealed(tmp_path / "config.yaml"))
+    asked = merged(PRETRAINED, {"modality.tokenizer.begin_tokens": True}, "a.yaml")
+    with pytest.raises(InputError, match="begin_tokens"):
+        resolve(validate_config(asked, "a.yaml"), tmp_path, "a.yaml")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from imglab.errors import InputError
 from imglab.images.extractor_settings import SelfSupervisedSettings
 from imglab.report.score_text import reading
 from imglab.run.export import export
@@ -325,3 +326,12 @@ class TestWrongInput:
         assert score("real", "large", "--size", 6, *PIXELS)["n_real"] == 12
         row = score("real", "grey", "--colour", "grey", *PIXELS)
         assert torch.tensor(row["variance_ratio"]).isfinite()
+
+
+def test_references_lie_in_the_labs_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("IMGLAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert references.folder() == tmp_path / "imglab/references"
+    monkeypatch.setenv("IMGLAB_CACHE", "")
+    with pytest.raises(InputError, match="nothing is kept"):
+        references.listed()

@@ -114,7 +114,49 @@ def test_what_systems_leave_behind_is_not_read(tmp_path):
         (tmp_path / name).write_text(name)
     (tmp_path / "b.md").write_text("not read")
     assert read(tmp_path) == ["a.txt"]
-    assert read_corpus(FilesSource(path=str(tmp_path))).left_out == "1 .md"
+    assert (
+        read_corpus(FilesSource(path=str(tmp_path))).left_out == "1 .md, 4 hidden or system files"
+    )
+
+
+def corpus_of(root, *names, **keys):
+    """Write texts that hold their own names, and read the folder."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    return read_corpus(FilesSource(path=str(root), **keys))
+
+
+SPLITS = ("train/a.txt", "val/b.txt", "test/c.txt")
+
+
+def test_folders_named_after_splits_are_the_parts(tmp_path):
+    corpus = corpus_of(tmp_path, *SPLITS, "about.txt")
+    assert (corpus.train, corpus.test) == (["train/a.txt"], ["test/c.txt"])
+    assert corpus.left_out == "1 file (in val/), 1 file (beside train/ and test/)"
+    assert len(corpus_of(tmp_path, splits="none").train) == 4
+
+
+def test_the_test_path_comes_before_the_test_part(tmp_path):
+    corpus = corpus_of(tmp_path / "in", *SPLITS, test_path=str(tmp_path / "in/val"))
+    assert (corpus.train, corpus.test) == (["train/a.txt"], ["val/b.txt"])
+    assert "1 file (in test/, since test_path names the test text)" in corpus.left_out
+    books = corpus_of(tmp_path, "x/a.txt", "x/test/b.txt", test_path=str(tmp_path / "x/test"))
+    assert books.test == ["x/test/b.txt"]
+
+
+def test_linked_folders_are_read_and_other_texts_lie_where_they_did(tmp_path):
+    corpus_of(tmp_path / "elsewhere", "b.txt")
+    corpus_of(tmp_path / "in", "intro.txt", "part/one/a.txt", "part/two/b.txt")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    corpus = corpus_of(tmp_path / "in")
+    assert corpus.train == ["intro.txt", "b.txt", "part/one/a.txt", "part/two/b.txt"]
+
+
+def test_rows_without_text_are_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": null}\n{"id": 1}\n{"text": "b"}')
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (corpus.train, corpus.left_out) == (["a", "b"], "2 rows without text")
 
 
 @pytest.mark.parametrize("separator", ["\n\n", "\n", " "])
@@ -132,3 +174,15 @@ def test_one_long_document_is_divided_where_its_text_parts(separator, tmp_path):
     assert real.line.startswith(f"1 document, divided into {len(parts)} parts: train ")
     share = len(real.test) / (len(real.train) + len(real.test))
     assert 0.1 < share < 0.25
+
+
+def test_a_table_is_parted_as_its_header_is(tmp_path):
+    (tmp_path / "x.csv").write_text("id;text\n1;Hello, there.\n2;Good day.\n")
+    assert read(tmp_path / "x.csv") == ["Hello, there.", "Good day."]
+
+
+def test_a_packed_file_unpacks_within_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("imglab.text.gate.MOST_UNPACKED", 10_000)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"a b " * 50_000))
+    with pytest.raises(InputError, match="would unpack to more than"):
+        read(tmp_path / "a.txt.gz")

@@ -182,6 +182,15 @@ class DiffusionSettings(DenoiserSettings):
         return self
 
     @model_validator(mode="after")
+    def _noise_has_levels(self) -> DiffusionSettings:
+        for name in ("highest_noise", "lowest_noise"):
+            is_default = getattr(self, name) == type(self).model_fields[name].default
+            if not (is_default or self.on_karras_levels):
+                remedy = "leave it out, or set spacing: karras and a sampler that draws on it"
+                raise ValueError(f"{name} is of spacing: karras, which does not apply: {remedy}")
+        return self
+
+    @model_validator(mode="after")
     def _bias_needs_classes(self) -> DiffusionSettings:
         if self.sampling_bias < 1 and not self.class_conditional:
             raise ValueError("sampling_bias below 1 is guidance: it needs class_conditional: true")

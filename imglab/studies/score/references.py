@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.labelled import LabelledImages, SourceImages
+from imglab.run.earlier_runs import CACHE, cache_folder
 from imglab.store import files, hashes
 from imglab.store.files import read_json
 from imglab.studies.score.named import REFERENCE, Named
@@ -32,11 +32,12 @@ STORED = ("extractor", "size", "colour", "column", "block")
 
 
 def folder() -> Path:
-    """Return where references lie: $IMGLAB_CACHE/references, or ~/.cache/imglab/references."""
-    cache = os.environ.get("IMGLAB_CACHE")
-    if cache:
-        return Path(cache) / "references"
-    return Path.home() / ".cache" / "imglab" / "references"
+    """Return where references lie, in the lab's cache; raise InputError if the user wants none."""
+    cache = cache_folder()
+    if cache is None:
+        what = "it is set to nothing, so nothing is kept"
+        raise InputError(Problem(CACHE, what, "set it to a folder, or unset it"))
+    return cache / "references"
 
 
 def listed() -> list[dict[str, Any]]:

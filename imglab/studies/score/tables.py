@@ -13,7 +13,7 @@ from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.failures import raise_if_unavailable
 from imglab.images.image_files import UNREADABLE, read_image
 from imglab.studies.score.named import HUB, Named
-from imglab.text.corpus import load_hub, read_text
+from imglab.text.corpus import load_hub, read_lines
 
 TEXT = "text"
 NAMED = 5
@@ -41,7 +41,7 @@ def read_jsonl(named: Named, column: str | None) -> Table:
     texts: list[str] = []
     blank = 0
     for path in named.paths:
-        for number, line in enumerate(read_text(path, named.role).splitlines(), 1):
+        for number, line in enumerate(read_lines(path, named.role), 1):
             if not line.strip():
                 continue
             text = _text_of_line(line, key, f"{path}:{number}")

@@ -1,0 +1,13 @@
+"""What parts the columns of a table in text."""
+
+from __future__ import annotations
+
+
+def delimiter_of(text: str) -> str:
+    r"""Return the delimiter of a table by its header: a comma, a semicolon or a tab.
+
+    >>> delimiter_of("id;text\n1;Hello, there")
+    ';'
+    """
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
