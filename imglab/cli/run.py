@@ -15,7 +15,7 @@ from imglab.cli.errors import stoppable
 from imglab.cli.imports import importing
 from imglab.cli.options import Changes, ConfigPath, Out, Workers
 from imglab.errors import InputError, Problem
-from imglab.run.interrupt import StopRequest, interrupted_by_signals
+from imglab.run.interrupt import STOPPED, StopRequest, interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
@@ -231,8 +231,19 @@ def _run_apart(chains: SideBySide) -> None:
     if failed:
         each = ", ".join(f"{name} (exit code {code})" for name, code in failed.items())
         typer.echo(f"not finished: {each}", err=True)
-        first = next(iter(failed.values()))
-        raise typer.Exit(first if first in (1, 2, 3) else 1)
+        raise typer.Exit(_code_of_all(next(iter(failed.values()))))
+
+
+def _code_of_all(first: int) -> int:
+    """Return the exit code of a command whose first unfinished chain ended with the code `first`.
+
+    A chain that a signal has killed, a code below 0, goes on by the same command.
+    """
+    if first < 0:
+        return STOPPED
+    if first in (1, 2, 3):
+        return first
+    return 1
 
 
 def fork(

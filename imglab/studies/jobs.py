@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from imglab.run.interrupt import STOPPED
+
 J = TypeVar("J")
 P = TypeVar("P", bound="Place[Any]")
 
@@ -108,7 +110,7 @@ def run_jobs(
         losses.update(lost)
         for name in lost:
             if losses[name] == TRIES:
-                outcomes[name] = Outcome(1, f"{LOST} {TRIES} times")
+                outcomes[name] = Outcome(STOPPED, f"{LOST} {TRIES} times")
 
     return {name: outcomes[name] for name in jobs}
 

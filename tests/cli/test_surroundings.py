@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
 from imglab.cli import main
+from imglab.cli.run import _run_apart
 from imglab.store.reading import read_metrics
 from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, finish, write
@@ -213,3 +216,12 @@ def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys)
     kept = numbers(run)
     call("run", str(config), f"--out={name}", "--set", "generations=2")
     assert numbers(run) == kept
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, -9), 3), ((2, -9), 2), ((17,), 1), ((-15, 1), 3)])
+def test_a_chain_that_a_signal_kills_can_go_on(tmp_path, codes, code):
+    ended = {str(at): each for at, each in enumerate(codes)}
+    chains: Any = SimpleNamespace(folder=tmp_path, run_apart=lambda show: ended)
+    with pytest.raises(typer.Exit) as raised:
+        _run_apart(chains)
+    assert raised.value.exit_code == code

@@ -121,7 +121,7 @@ def test_a_job_that_always_loses_its_worker_is_given_up(tmp_path, monkeypatch):
         "after": job(plain, "run2"),
     }
     outcomes = run_jobs(jobs, Pool(2))
-    assert outcomes.pop("bad") == Outcome(1, "its worker died 3 times")
+    assert outcomes.pop("bad") == Outcome(3, "its worker died 3 times")
     assert outcomes == dict.fromkeys(("good", "beside", "after"), Outcome(0)), (
         "nobody is given up for a neighbour"
     )
