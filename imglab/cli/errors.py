@@ -55,7 +55,8 @@ def stoppable(folder: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, Stopped):
+    # An exit that somebody has decided on is no failure, whatever it follows from.
+    except (InputError, Stopped, SystemExit):
         raise
     except KeyboardInterrupt as error:
         what = "interrupted"
