@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem
 from imglab.report.values import Rows, defined_rows, standard_error
 from imglab.solvable.theory.predict import predict
+from imglab.store.event_log import read_events
 from imglab.store.files import read_json
 from imglab.store.groups import chains_of
 from imglab.store.layout import FORK, MANIFEST, SWEEP, count_finished, finished, generation_folder
@@ -124,21 +124,13 @@ class Arm:
         return read_json(generation_folder(self.folder, g) / MANIFEST, ("files", "self"))
 
     def seconds(self) -> dict[int, dict[str, float]]:
-        """Return how long each stage of each generation took, from events.jsonl.
-
-        Lines that are torn, because a process was killed while it wrote them, are passed over.
-        """
+        """Return how long each stage of each generation took, from events.jsonl."""
         path = self.folder / "events.jsonl"
         if not path.exists():
             return {}
 
         seconds: dict[int, dict[str, float]] = {}
-        for line in path.read_text(errors="replace").splitlines():
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-
+        for event in read_events(path):
             if _is_stage(event):
                 stages = seconds.setdefault(event["generation"], {})
                 stages[str(event.get("stage"))] = float(event["seconds"])
@@ -194,13 +186,9 @@ def comparable(arms: Sequence[Arm]) -> list[list[Arm]]:
     return list(groups.values())
 
 
-def _is_stage(event: Any) -> bool:
-    """Say whether a line of the event log tells how long a stage of a generation took."""
-    return (
-        isinstance(event, dict)
-        and is_number(event.get("seconds"))
-        and type(event.get("generation")) is int
-    )
+def _is_stage(event: Mapping[str, Any]) -> bool:
+    """Say whether an event tells how long a stage of a generation took."""
+    return is_number(event.get("seconds")) and type(event.get("generation")) is int
 
 
 def _arms_of(folder: Path) -> list[Arm]:

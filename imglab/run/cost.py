@@ -70,13 +70,13 @@ def estimate(config: RunConfig, where: str = "config") -> RunCost:
     of the real model, and scores once. Raises InputError for what a run would refuse.
     """
     experiment = build(config, where)
-    sizes = training_sizes(experiment)
-    measured = recalled(config, sizes[0])
-    if measured is None:
-        from imglab.run.cost_probe import probe
+    cost = remembered(experiment, config)
+    if cost is not None:
+        return cost
 
-        measured = probe(experiment)
-    return of_run(measured, config.generations, sizes)
+    from imglab.run.cost_probe import probe
+
+    return of_run(probe(experiment), config.generations, training_sizes(experiment))
 
 
 def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:

@@ -23,6 +23,7 @@ from imglab.errors import InputError
 from imglab.run.environment import accelerator
 from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.store import files, layout
+from imglab.store.event_log import read_events
 from imglab.version import __version__
 
 CACHE = "IMGLAB_CACHE"
@@ -102,7 +103,7 @@ def measured_of(config: RunConfig, run: Path, sizes: Sequence[int]) -> Measured 
     Where fits grow with their training sets, `sizes`, they are scaled to the first one's. None for
     a run that was not made in one go, or whose log cannot be read.
     """
-    events = _events(run / "events.jsonl")
+    events = read_events(run / "events.jsonl")
     begun = [event for event in events if event.get("event") == "begin"]
     ended = [event for event in events if event.get("event") == "finished"]
     generations = layout.count_finished(run)
@@ -201,16 +202,3 @@ def _entries() -> dict[str, Any]:
         return files.read_json(folder / COSTS, ())
     except InputError:
         return {}
-
-
-def _events(path: Path) -> list[dict[str, Any]]:
-    """Return the events of a log; a line that a crash has torn is left out."""
-    events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events

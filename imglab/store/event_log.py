@@ -61,6 +61,22 @@ class _Warnings(logging.Handler):
         self._log.append(event="note", text=record.getMessage())
 
 
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Return the events of a log, in the order in which they happened.
+
+    Lines that are torn, because a process was killed while it wrote them, are passed over.
+    """
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
 def _ends_line(file: BinaryIO) -> bool:
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"
