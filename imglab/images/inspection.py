@@ -19,7 +19,8 @@ from imglab.images.npz import read_any_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
 from imglab.reading import Tree, list_tree
-from imglab.reading.inspection import Inspection, digest_of_file, duplicates, groups
+from imglab.reading.inspection import Inspection, duplicates, groups
+from imglab.store.files import sha256_file
 
 USUAL_SIZE = 64
 """Side that is proposed for images of several sizes, unless they are smaller."""
@@ -35,7 +36,7 @@ def inspect_npz(path: str) -> Inspection:
     """Inspect an archive; InputError where it holds no images."""
     source = read_any_npz(path)
     rows = [image for part in _parts(source) for image in part.images]
-    digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in rows]
+    digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in rows]
     names = [f"image {number}" for number in range(len(rows))]
     shape = " x ".join(map(str, source.train.images.shape[1:]))
     facts = {
@@ -65,7 +66,7 @@ def inspect_images(path: str) -> Inspection:
     if unusable:
         keys["tolerate"] = unusable
     names = [str(each.relative_to(path)) for each in source.paths]
-    digests = [digest_of_file(each) for each in source.paths]
+    digests = [sha256_file(each) for each in source.paths]
     facts: dict[str, Any] = {
         "sizes": _sizes_fact(sizes),
         "orientation": f"{orientations:,} are to be turned upright",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,12 +43,12 @@ class Inspection:
         return {**self.summary.as_json(), **self.facts, "config": self.config}
 
 
-def duplicates(names: Sequence[str], digests: Sequence[bytes], n_train: int) -> dict[str, Any]:
+def duplicates(names: Sequence[str], digests: Sequence[str], n_train: int) -> dict[str, Any]:
     """Return how many samples repeat an earlier one, and how many of the test part the training.
 
     n_train  samples of the training part, which come first; all, if there is no test part
     """
-    first: dict[bytes, int] = {}
+    first: dict[str, int] = {}
     repeated = []
     for number, digest in enumerate(digests):
         if digest in first:
@@ -89,12 +88,3 @@ def groups(paths: Iterable[Path]) -> dict[str, Any] | None:
         "groups into train/ and test/"
     )
     return {"line": line, "count": len(several), "largest": largest}
-
-
-def digest_of_file(path: Path) -> bytes:
-    """Return the SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()

@@ -21,7 +21,7 @@ def inspect_texts(path: str) -> Inspection:
     split = {"train": len(corpus.train)}
     if test:
         split["test"] = len(test)
-    digests = [hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in documents]
+    digests = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in documents]
     names = [f"document {number}" for number in range(len(documents))]
     lengths = sorted(map(len, documents))
     facts = {
