@@ -84,7 +84,7 @@ class TestOfRun:
 def test_the_probe_cuts_the_budget_and_nothing_else():
     section: Any = load(ROOT / "configs/image_digits.yaml").model
     short = shortened(section)
-    assert short.training.images == 64
+    assert short.training.images == 128
     assert short.training.batch == section.training.batch
     assert short.model_copy(update={"training": section.training}) != section
     assert shortened(load(GAUSSIAN).model).kind == "gaussian"
@@ -93,7 +93,7 @@ def test_the_probe_cuts_the_budget_and_nothing_else():
 def test_the_budgets_of_a_population_are_cut_too():
     member: Any = load(ROOT / "configs/image_digits.yaml").model
     section = PopulationSettings.model_construct(models=[member, member])
-    assert [short.training.images for short in shortened(section).models] == [64, 64]
+    assert [short.training.images for short in shortened(section).models] == [128, 128]
 
 
 class TestProbe:
