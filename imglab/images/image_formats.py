@@ -6,8 +6,6 @@ from pathlib import Path
 
 from PIL import features
 
-from imglab.reading import list_tree
-
 ALWAYS = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -88,11 +86,6 @@ NO_READER = {
 def is_image(path: Path) -> bool:
     """Say whether a file is read as an image, by its suffix."""
     return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files below a folder, by their suffixes, sorted by path."""
-    return [path for path in list_tree(folder, str(folder)).files if is_image(path)]
 
 
 def formats_of(path: Path) -> tuple[str, ...]:
