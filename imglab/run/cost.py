@@ -15,7 +15,7 @@ from typing import Any
 from imglab.config.schema import RunConfig
 from imglab.run.build import Experiment, build
 from imglab.run.earlier_runs import recalled
-from imglab.run.stage_costs import Measured
+from imglab.run.stage_costs import Measured, grows
 
 STAGES = ("prepare", "fit", "draw", "measure", "pictures")
 
@@ -84,11 +84,10 @@ def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
 
     config  as the user wrote it, before `auto` had values
     """
-    sizes = training_sizes(experiment)
-    measured = recalled(config, sizes[0])
+    measured = recalled(config, len(experiment.modality.real("train")))
     if measured is None:
         return None
-    return of_run(measured, config.generations, sizes)
+    return of_run(measured, config.generations, training_sizes(experiment))
 
 
 def of_run(measured: Measured, generations: int, sizes: list[int]) -> RunCost:
@@ -121,8 +120,14 @@ def of_run(measured: Measured, generations: int, sizes: list[int]) -> RunCost:
 
 
 def training_sizes(experiment: Experiment) -> list[int]:
-    """Return how many samples each generation is trained on."""
+    """Return how many samples each generation is trained on.
+
+    Where a fit of more samples takes no longer, generation 0's number stands for all of them.
+    """
     real = len(experiment.modality.real("train"))
+    if not grows(experiment.config):
+        return [real] * experiment.config.generations
+
     sizes = [real]
     for g in range(1, experiment.config.generations):
         available = [real, *[experiment.samples] * g]
