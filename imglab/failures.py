@@ -117,9 +117,6 @@ def explained(error: BaseException, folder: Path | None = None) -> InputError | 
 
     if _is_lost_peer(error):
         return Stopped(f"another process of the run has ended; {AGAIN}")
-    # Whoever read the output has gone, which the command line takes in silence.
-    if isinstance(error, BrokenPipeError):
-        return None
     if isinstance(error, OSError) and error.errno is not None:
         return _explained_number(error, error.errno, folder)
 

@@ -55,8 +55,9 @@ def stoppable(folder: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    # An exit that somebody has decided on is no failure, whatever it follows from.
-    except (InputError, Stopped, SystemExit):
+    # An exit that somebody has decided on is no failure, whatever it follows from; where whoever
+    # read the output has gone, click ends the program in silence.
+    except (InputError, Stopped, SystemExit, BrokenPipeError):
         raise
     except KeyboardInterrupt as error:
         what = "interrupted"
