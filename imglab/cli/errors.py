@@ -55,9 +55,8 @@ def stoppable(folder: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    # An exit that somebody has decided on is no failure, whatever it follows from; where whoever
-    # read the output has gone, click ends the program in silence.
-    except (InputError, Stopped, SystemExit, BrokenPipeError):
+    # An exit that somebody has decided on is no failure, whatever it follows from.
+    except (InputError, Stopped, SystemExit):
         raise
     except KeyboardInterrupt as error:
         what = "interrupted"
@@ -67,6 +66,9 @@ def stoppable(folder: Path | None = None) -> Iterator[None]:
 
     # Also what is no Exception: the panic of a library.
     except BaseException as error:
+        # Whoever read the output has gone, which click takes in silence. Files have names.
+        if isinstance(error, BrokenPipeError) and error.filename is None:
+            raise
         explanation = explained(error, folder)
         if explanation is None:
             raise

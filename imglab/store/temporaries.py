@@ -26,6 +26,9 @@ ABANDONED = 24 * 3600.0
 """Seconds after which what another machine was writing, or this one before it was started anew,
 counts as a leftover."""
 
+LIBRARY = re.compile(r"\.tmp[A-Za-z0-9]{6}")
+"""The names under which safetensors writes, beside the path that it is given."""
+
 _PATTERN = re.compile(rf"{re.escape(TEMPORARY)}([0-9a-f]{{6}})-(\d+)-[0-9a-f]{{8}}-")
 
 
@@ -81,8 +84,10 @@ def leftovers(folder: Path, of: str | None = None) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    names = [name for name in os.listdir(folder) if name.startswith(TEMPORARY)]
-    if of is not None:
+    names = os.listdir(folder)
+    if of is None:
+        names = [name for name in names if name.startswith(TEMPORARY) or LIBRARY.fullmatch(name)]
+    else:
         names = [name for name in names if _written(name) == of[-LONGEST:]]
     return [folder / name for name in names if _is_left(folder / name)]
 
@@ -102,7 +107,7 @@ def _is_left(path: Path) -> bool:
     """Say whether nobody writes to a temporary path any more."""
     parts = _PATTERN.match(path.name)
 
-    # Version 0.1 had no process in its names.
+    # Version 0.1 had no process in its names, and the library has none.
     if parts is None:
         return True
     if parts[1] != _HOST:

@@ -153,8 +153,14 @@ def read_lines(path: Path, where: str) -> list[str]:
 
 
 def read_text(path: Path, where: str) -> str:
-    """Return the text of a plain file; InputError, at the config's key `where`, if it is none."""
-    return "\n".join(read_texts(path, where))
+    """Return the text of a plain file; InputError, at the config's key `where`, if it is none.
+
+    Models draw zero bytes too, so the text may hold some.
+    """
+    with _readable(path, where):
+        text = decode(unpacked(path, where), path, where, is_drawn=True)
+        _check_runs(text, path, where)
+    return text
 
 
 def _check_runs(text: str, path: Path, where: str) -> None:

@@ -87,8 +87,11 @@ def unpacked(path: Path, where: str) -> bytes:
     return content
 
 
-def decode(content: bytes, path: Path, where: str) -> str:
-    r"""Return the text of UTF-8 bytes, with `\n` at the end of each line, as Python reads files."""
+def decode(content: bytes, path: Path, where: str, *, is_drawn: bool = False) -> str:
+    r"""Return the text of UTF-8 bytes, with `\n` at the end of each line, as Python reads files.
+
+    is_drawn  whether a model may have written it: a few zero bytes are then its own
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -97,11 +100,12 @@ def decode(content: bytes, path: Path, where: str) -> str:
         raise InputError(Problem(where, what, "save it as UTF-8")) from error
 
     nuls = text.count("\0")
-    if nuls:
+    is_utf16 = nuls * 4 > len(text)
+    if is_utf16 or (nuls and not is_drawn):
         first = text.index("\0")
         what = f"{str(path)!r} holds {nuls:,} zero bytes, the first at character {first:,}"
         remedy = "is it text? Remove them"
-        if nuls * 4 > len(text):
+        if is_utf16:
             what += ", as UTF-16 does"
             remedy = "save it as UTF-8"
         raise InputError(Problem(where, what, remedy))

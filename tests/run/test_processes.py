@@ -19,6 +19,7 @@ import yaml
 from safetensors.torch import load_file
 
 from imglab import distributed
+from imglab.distributed.launcher import LAUNCHER
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -277,7 +278,8 @@ def test_a_signal_to_one_stops_all_and_the_run_can_go_on(divided, tmp_path):
 
 
 def test_what_only_one_process_can_do(lab, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in LAUNCHER:
+        monkeypatch.setenv(name, "2")
     config = write(tmp_path, CHAIN)
     for arguments in (["metrics", tmp_path], ["sweep", config]):
         code, _, error = lab(*arguments)
