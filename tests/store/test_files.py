@@ -68,6 +68,16 @@ def test_files_have_the_mode_that_the_umask_gives(tmp_path, mask, mode):
     assert {path.stat().st_mode & 0o777 for path in paths} == {mode}
 
 
+def test_what_the_library_was_writing_is_swept_up_in_a_folder_of_the_lab(tmp_path):
+    for name in (".tmpy39hMi", ".tmp", ".tmpfile.txt"):
+        (tmp_path / name).touch()
+    files.remove_temporaries(tmp_path, of="fork")
+    assert (tmp_path / ".tmpy39hMi").exists()
+
+    files.remove_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".tmp", ".tmpfile.txt"}
+
+
 def test_beside_a_new_directory_only_its_own_leftovers_are_removed(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
