@@ -30,7 +30,7 @@ def asked_for(*extras: str) -> set[str]:
         *(line for extra in extras for line in project["optional-dependencies"][extra]),
     ]
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines}
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"imglab"}
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"imglab-collapse"}
 
 
 def installed(names: set[str]) -> dict[str, str]:

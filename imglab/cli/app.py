@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -20,6 +20,7 @@ from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
 from imglab.errors import InputError, Problem, Stopped
 from imglab.run.interrupt import interrupted_by_signals
+from imglab.version import __version__
 
 
 class _Commands(TyperGroup):
@@ -36,10 +37,30 @@ app = typer.Typer(
     help="A laboratory for model collapse: train models, generation after generation, "
     "on what models generated.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(asked: bool) -> None:
+    """Print the version and end, where it was asked for."""
+    if asked:
+        typer.echo(f"imglab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that need no command."""
+
+
 app.command(cls=run.RunCommand)(run.run)
 app.command()(studies.sweep)
 app.command()(studies.claims)
@@ -55,6 +76,7 @@ app.command()(score.score)
 app.command()(look.validate)
 app.command()(look.verify)
 app.command("list")(look.list_kinds)
+app.command()(look.show)
 app.command()(get)
 
 

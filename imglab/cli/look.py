@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -154,10 +154,10 @@ def _chains_in(path: Path, changes: Sequence[str]) -> tuple[Mapping[str, RunConf
     A file of one chain has no such key; the chain's name is then empty.
     """
     from imglab.config.load import load_config
+    from imglab.config.presets import read_config
     from imglab.config.schema import RunConfig
-    from imglab.config.yaml import read_yaml
 
-    tree = read_yaml(path)
+    tree = read_config(path)
     if isinstance(tree, dict) and "arms" in tree:
         from imglab.studies.sweeps.config import load_sweep
 
@@ -202,11 +202,12 @@ def verify(
 
 
 def list_kinds() -> None:
-    """List modalities, models, regimes, curators (plug-ins included), and the configs in configs/.
+    """List modalities, models, regimes and curators, plug-ins included, and the presets.
 
     Example: imglab list
     """
     from imglab.config import kinds
+    from imglab.config.presets import list_presets, question_of
 
     for title, descriptions in _shipped().items():
         typer.echo(f"{title}:")
@@ -215,9 +216,22 @@ def list_kinds() -> None:
         for kind, text in {**descriptions, **added}.items():
             typer.echo(f"  {one_line(kind):22} {one_line(text)}")
 
-    typer.echo("configs:")
-    for path, text in _configs():
-        typer.echo(f"  {one_line(str(path)):34} {one_line(text)}")
+    typer.echo("presets:")
+    for name, preset in list_presets().items():
+        typer.echo(f"  {name:22} {question_of(preset)}")
+
+
+def show(config: ConfigPath) -> None:
+    """Print a config as it stands in its file, comments included: a start for one's own.
+
+    Example: imglab show digits > mine.yaml
+    """
+    from imglab.config.presets import find_config
+    from imglab.config.yaml import read_yaml
+
+    file = find_config(config)
+    read_yaml(file)
+    typer.echo(printable(file.read_text(encoding="utf-8")), nl=False)
 
 
 def _shipped() -> Mapping[str, Mapping[str, str]]:
@@ -235,30 +249,6 @@ def _shipped() -> Mapping[str, Mapping[str, str]]:
         title: {section.model_fields["kind"].default: _first_line(section) for section in sections}
         for title, sections in shipped.items()
     }
-
-
-def _configs() -> Iterator[tuple[Path, str]]:
-    """Yield the configs in configs/, each with the modalities that it names."""
-    from imglab.config.yaml import read_yaml
-
-    for path in sorted(Path("configs").rglob("*.yaml")):
-        try:
-            yield path, ", ".join(_modalities(read_yaml(path)))
-        except InputError as error:
-            yield path, f"unreadable: {printable(str(error))}"
-
-
-def _modalities(tree: Any) -> list[str]:
-    """Return the modalities that a config names, of one chain or of several."""
-    if not isinstance(tree, dict):
-        return []
-    chains = tree.get("chains")
-    if isinstance(chains, dict):
-        return [kind for chain in chains.values() for kind in _modalities(chain)]
-
-    section = tree.get("modality")
-    kind = section.get("kind") if isinstance(section, dict) else section
-    return [kind] if isinstance(kind, str) else []
 
 
 def _first_line(section: type) -> str:

@@ -10,8 +10,21 @@ import typer
 
 from imglab.config.paths import expand_home
 
+
+def _configs_for_shell(incomplete: str) -> list[str]:
+    """Return what a shell may complete the name of a config to."""
+    from imglab.config.presets import preset_names
+
+    return list(preset_names(incomplete))
+
+
 ConfigPath = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="A config, e.g. configs/image_digits.yaml.")
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A config file, or the name of a preset, e.g. digits (see `imglab list`).",
+        autocompletion=_configs_for_shell,
+    ),
 ]
 
 

@@ -12,11 +12,12 @@ from pydantic import ValidationError, create_model
 
 from imglab.config import kinds
 from imglab.config.merge import changed_tree, check_number
+from imglab.config.presets import read_config
 from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
 from imglab.config.schema import InstalledPlugIn, Named, RunConfig, SideBySideConfig, is_chain_name
 from imglab.config.section import PlugIn, Section, is_plug_in, spell_out
 from imglab.config.shared_problems import SharedProblems
-from imglab.config.yaml import dump_yaml, read_yaml
+from imglab.config.yaml import dump_yaml
 from imglab.errors import InputError, Problem, nearest
 
 BUILT = {
@@ -31,7 +32,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySi
 
     Raises InputError with every problem.
     """
-    tree = read_yaml(path)
+    tree = read_config(path)
     if isinstance(tree, dict):
         tree.setdefault("name", path.stem)
 

@@ -44,7 +44,7 @@ def check_tools(item: Item, source: Source) -> None:
         return
     if importlib.util.find_spec("gguf") is None:
         what = f"{source} holds a GGUF file, which is read with the package `gguf`"
-        raise InputError(Problem(item.name, what, "pip install 'imglab[get]'"))
+        raise InputError(Problem(item.name, what, "pip install 'imglab-collapse[get]'"))
 
 
 def unpack(item: Item, source: Source, downloaded: Path, folder: Path) -> None:

@@ -81,7 +81,9 @@ def check_ray(address: str) -> None:
     Ray itself tries for minutes and then ends the process that asks, so another process asks.
     """
     if importlib.util.find_spec("ray") is None:
-        raise InputError(Problem("--ray", "needs the package `ray`", "pip install 'imglab[ray]'"))
+        raise InputError(
+            Problem("--ray", "needs the package `ray`", "pip install 'imglab-collapse[ray]'")
+        )
 
     try:
         _check_port(address)

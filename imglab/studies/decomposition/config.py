@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from imglab.config.load import validate_config
 from imglab.config.merge import changed_tree, merged
+from imglab.config.presets import find_config
 from imglab.config.problems import problems_of
 from imglab.config.schema import RunConfig
 from imglab.config.shared_problems import SharedProblems
@@ -86,15 +87,16 @@ def load_decomposition(path: Path, changes: Sequence[str] = ()) -> Decomposition
 
     Raises InputError with every problem.
     """
-    tree = read_yaml(path)
+    file = find_config(path)
+    tree = read_yaml(file)
     if not isinstance(tree, dict) or "factors" not in tree:
         remedy = "see configs/decompose_gaussian.yaml, or `imglab sweep`"
         raise InputError(Problem(f"{path}: factors", "a decomposition has factors", remedy))
 
     # The base is read before the changes, so that they reach its keys.
     tree = {"name": path.stem, **tree}
-    tree = changed_tree(_with_base(tree, path), changes, str(path))
-    return validate_decomposition(_with_base(tree, path), str(path))
+    tree = changed_tree(_with_base(tree, file), changes, str(path))
+    return validate_decomposition(_with_base(tree, file), str(path))
 
 
 def validate_decomposition(tree: Mapping[str, Any], where: str) -> Decomposition:

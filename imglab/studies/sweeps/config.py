@@ -17,11 +17,11 @@ from pydantic import Field, ValidationError, field_validator
 
 from imglab.config.load import validate_config
 from imglab.config.merge import changed_tree, check_number, merged
+from imglab.config.presets import read_config
 from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
 from imglab.config.schema import Named, RunConfig, is_chain_name
 from imglab.config.section import Section, Seed
 from imglab.config.shared_problems import SharedProblems
-from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem, nearest
 from imglab.studies.sweeps.warning_config import EarlyWarning
 
@@ -98,7 +98,7 @@ def load_sweep(path: Path, changes: Sequence[str] = ()) -> SweepConfig:
 
     Raises InputError with every problem.
     """
-    tree = read_yaml(path)
+    tree = read_config(path)
     if not isinstance(tree, dict) or "arms" not in tree:
         remedy = "see configs/sweep_digits.yaml, or `imglab run`"
         raise InputError(Problem(f"{path}: arms", "a sweep has arms", remedy))
