@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,9 +11,33 @@ from torch import Tensor
 from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.modality import FreshData, Modality
-from imglab.regimes import Regime
-from imglab.samples import FRESH, Samples, Selection, TrainingSet
+from imglab.regimes import PoolSizes, Regime
+from imglab.samples import FRESH, GIVEN, Samples, Selection, TrainingSet
 from imglab.store.base import Store
+
+
+@runtime_checkable
+class GivesSynthetic(Protocol):
+    """The ability of a modality to give synthetic data of the user's own, beside the real data."""
+
+    def synthetic(self) -> Mapping[str, Samples]:
+        """Return the samples of each set by its label, in one order (`Samples.given`)."""
+        ...
+
+
+def given_samples(modality: Modality) -> Mapping[str, Samples]:
+    """Return the synthetic data that the user gave with a kind of data, by label."""
+    giver = modality.ability(GivesSynthetic)
+    return {} if giver is None else giver.synthetic()
+
+
+def pool_sizes(modality: Modality, drawn: Sequence[int]) -> PoolSizes:
+    """Return the sizes of all that a regime can choose from.
+
+    drawn  how many samples each generation left in the pool
+    """
+    sets = {label: len(samples) for label, samples in given_samples(modality).items()}
+    return PoolSizes((len(modality.real("train")), *drawn), sets)
 
 
 def training_set(
@@ -23,7 +48,8 @@ def training_set(
     Raises InputError where the regime asks for more than there is, or returns no selection.
     """
     real = modality.real("train")
-    sizes = [len(real), *(store.size(past) for past in range(g))]
+    sets = given_samples(modality)
+    sizes = pool_sizes(modality, [store.size(past) for past in range(g)])
     selection = _selection(regime, sizes, g, seed=seeds.derive(seed, "regime"))
 
     pool: dict[int, Samples] = {}
@@ -31,6 +57,9 @@ def training_set(
     for entry in torch.unique(selection.entry).tolist():
         if entry == FRESH:
             selection, pool[FRESH] = _fresh(selection, modality, g, seed=seed)
+            continue
+        if entry <= GIVEN:
+            pool[entry] = list(sets.values())[GIVEN - entry]
             continue
 
         # Entry 0 is the real training set, entry k + 1 what generation k drew.
@@ -42,10 +71,10 @@ def training_set(
         if rows is not None:
             accepted[entry] = rows
 
-    return TrainingSet(pool, selection.through(accepted))
+    return TrainingSet(pool, selection.through(accepted), list(sets))
 
 
-def _selection(regime: Regime, sizes: Sequence[int], g: int, *, seed: int) -> Selection:
+def _selection(regime: Regime, sizes: PoolSizes, g: int, *, seed: int) -> Selection:
     """Return what the regime chooses, checked: it may be a third party's."""
     try:
         selection = regime(sizes, generation=g, seed=seed)
@@ -58,7 +87,7 @@ def _selection(regime: Regime, sizes: Sequence[int], g: int, *, seed: int) -> Se
         what = f"returned {type(selection).__name__}, expected imglab.Selection"
         raise InputError(Problem("regime", what))
     try:
-        selection.check(sizes)
+        selection.check(sizes, list(sizes.sets.values()))
     except ValueError as error:
         what = f"returned a selection that does not fit the pool: {error}"
         raise InputError(Problem("regime", what)) from error

@@ -15,6 +15,10 @@ REAL = -1
 FRESH = -1
 """The `Selection.entry` of real data that no generation has seen (the ability `FreshData`)."""
 
+GIVEN = -2
+"""The `Selection.entry` and the `origin` of the first set of synthetic data that the user gave; the
+second has -3, and so on down."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -23,9 +27,9 @@ class Samples:
     data       images uint8 [N, C, H, W]; text int64 [N, T]; vectors float32 [N, D]; memory-mapped
                where large
     condition  a class label or a prompt for each sample, int64 [N, ...], or None
-    origin     the generation that drew each sample, int16 [N], -1 for real ones; it survives
-               every mix
-    source     which model of a mixed chain drew each sample, int16 [N], -1 for real ones
+    origin     the generation that drew each sample, int16 [N], -1 for real ones, `GIVEN` and below
+               for synthetic ones that the user gave; it survives every mix
+    source     which model of a mixed chain drew each sample, int16 [N], -1 where none of them did
     """
 
     data: Tensor
@@ -52,6 +56,12 @@ class Samples:
         """Make samples that a model drew; the loop stamps the generation on them (`stamped`)."""
         column = torch.zeros(len(data), dtype=torch.int16)
         return cls(data, condition, column, column.clone())
+
+    @classmethod
+    def given(cls, data: Tensor, condition: Tensor | None, number: int) -> Samples:
+        """Make samples of the synthetic data that the user gave as set `number`, from 0."""
+        real = cls.real(data, condition)
+        return replace(real, origin=torch.full_like(real.origin, GIVEN - number))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Samples]) -> Samples:
@@ -95,7 +105,7 @@ class Selection:
     """Which samples make a training set, as pairs of a pool entry and an index, int64 [N] each.
 
     entry  0 is the real training set, g + 1 what generation g left in the pool, `FRESH` real data
-           that no generation has seen
+           that no generation has seen, `GIVEN` and below synthetic data that the user gave
     index  a sample of that entry; for fresh data its position in the stream
 
     >>> real, drawn = Samples.real(torch.arange(4)), Samples.drawn(torch.arange(10, 13))
@@ -111,10 +121,11 @@ class Selection:
         if self.entry.shape != self.index.shape or self.entry.dim() != 1:
             raise ValueError("Selection needs two vectors of one length")
 
-    def check(self, sizes: Sequence[int]) -> None:
+    def check(self, sizes: Sequence[int], sets: Sequence[int] = ()) -> None:
         """Raise ValueError unless every pair names fresh data or a sample of the pool.
 
         sizes  how many samples each entry of the pool has
+        sets   how many samples each set of synthetic data has that the user gave
         """
         if self.entry.dtype != torch.int64 or self.index.dtype != torch.int64:
             raise ValueError(
@@ -122,11 +133,13 @@ class Selection:
             )
         if not len(self):
             return
-        if int(self.entry.min()) < FRESH or int(self.entry.max()) >= len(sizes):
+        lowest = FRESH - len(sets)
+        if int(self.entry.min()) < lowest or int(self.entry.max()) >= len(sizes):
             raise ValueError(f"an entry is beyond the pool's {len(sizes)}")
 
-        # The last of the limits is that of entry -1, fresh data, which has no end here.
-        limits = torch.tensor([*sizes, torch.iinfo(torch.int64).max])[self.entry]
+        # Negative entries count limits from the end; fresh data, entry -1, have no end here.
+        endless = torch.iinfo(torch.int64).max
+        limits = torch.tensor([*sizes, *reversed(sets), endless])[self.entry]
         if bool(((self.index < 0) | (self.index >= limits)).any()):
             raise ValueError("an index is beyond its entry's samples")
 
@@ -152,13 +165,18 @@ class TrainingSet:
     choosing copies no data.
     """
 
-    def __init__(self, entries: Mapping[int, Samples], selection: Selection) -> None:
+    def __init__(
+        self, entries: Mapping[int, Samples], selection: Selection, labels: Sequence[str] = ()
+    ) -> None:
         """Choose from the entries of a pool, by number.
 
         Entries that the selection does not use may be left out.
+
+        labels  the names of the sets of synthetic data that the user gave, in their order
         """
         self._entries = dict(entries)
         self._selection = selection
+        self._labels = labels
 
     @classmethod
     def of(cls, samples: Samples) -> TrainingSet:
@@ -202,13 +220,20 @@ class TrainingSet:
 
     @property
     def origin_counts(self) -> dict[str, int]:
-        """How many rows are real ("real"), and how many each generation drew, by its number."""
+        """How many rows are real ("real"), given (by label), and drawn (by generation)."""
         origins, counts = torch.unique(self.origin, return_counts=True)
 
         by_origin = {}
         for origin, count in zip(origins.tolist(), counts.tolist(), strict=True):
-            by_origin[_origin_name(origin)] = count
+            by_origin[self._origin_name(origin)] = count
         return by_origin
+
+    def _origin_name(self, origin: int) -> str:
+        if origin <= GIVEN:
+            return self._labels[GIVEN - origin]
+        if origin == REAL:
+            return "real"
+        return str(origin)
 
     def all(self) -> Samples:
         """Gather every row, in the order of the selection."""
@@ -261,12 +286,6 @@ class _Places:
 
         by_entry = torch.cat(parts)
         return torch.empty_like(by_entry).index_copy_(0, self.order, by_entry)
-
-
-def _origin_name(origin: int) -> str:
-    if origin == REAL:
-        return "real"
-    return str(origin)
 
 
 def hash_samples(samples: Samples) -> str:

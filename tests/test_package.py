@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
+def source(tmp_path_factory):
     """What git keeps of the working tree, in a folder of its own: building leaves files behind."""
     folder = tmp_path_factory.mktemp("source")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]

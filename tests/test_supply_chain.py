@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 
 from imglab.run.environment import PACKAGES
+from imglab.version import __version__
 from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, finish, write
 
@@ -62,10 +63,10 @@ def unknown(audit: str) -> list[str]:
 
 def test_a_run_records_the_version_of_every_package_that_the_lab_asks_for(tmp_path):
     names = asked_for(*AT_RUN_TIME)
-    assert set(PACKAGES) == {"imglab", *names}
+    assert set(PACKAGES) == names
     finish(write(tmp_path, TINY_GAUSSIAN), tmp_path / "run", ["generations=1"])
     recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["packages"]
-    assert recorded == installed({"imglab", *names})
+    assert recorded == {"imglab": __version__, **installed(names)}
 
 
 def test_an_audit_names_only_what_a_newer_version_mends():

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from imglab.config.given import with_given
 from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.images.class_counting import ClassCounting
@@ -23,6 +24,7 @@ from imglab.images.extractor_settings import (
     JudgeChoice,
     SelfSupervisedSettings,
 )
+from imglab.images.given import read_given
 from imglab.images.judges import Judges, build_extractor
 from imglab.images.labelled import SourceImages
 from imglab.images.metrics import (
@@ -61,6 +63,9 @@ class ImageModality(Modality):
         if not isinstance(settings.source, DigitsSource | Mnist5kSource):  # which all know
             self.data_line = self._real.summary.line()
         self._conditions = self._real.classes or self._real.prompts
+        self._given = read_given(settings, self._real, self.spec)
+        sizes = {label: len(samples) for label, samples in self._given.items()}
+        self.data_line = with_given(self.data_line, sizes, "images")
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)
         self._counting = self._make_counting(settings)
@@ -188,6 +193,10 @@ class ImageModality(Modality):
     @cached_property
     def _real_colour(self) -> Colour:
         return measure_colour(self._real.train.images)
+
+    def synthetic(self) -> Mapping[str, Samples]:
+        """Return the synthetic images that the settings name, by label."""
+        return self._given
 
     def watermark_scores(self, samples: Samples, *, key: int) -> Tensor:
         """Return the z-score of the watermark of `key` in each image, float64 [N]."""

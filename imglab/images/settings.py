@@ -12,11 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from imglab.config.section import (
-    Count,
-    Section,
-    Seed,
-)
+from imglab.config.given import SyntheticSets
+from imglab.config.section import Count, Section, Seed, newer_key
 from imglab.images.extractor_settings import ExtractorChoice, JudgeChoice
 from imglab.images.model_settings import ImageWatermarkSettings, SamplingBias, TrainingSettings
 from imglab.images.source_settings import DigitsSource, Source
@@ -50,6 +47,9 @@ class ImageSettings(Section):
     generations."""
     split_seed: Seed = 0
     """Seed of the random split into training, test and fresh images."""
+    synthetic: SyntheticSets = newer_key([])
+    """Synthetic data of your own beside the real data: one set or several, each with a label, by
+    which the regime `mixture` gives it a share of the training sets."""
     extractor: ExtractorChoice | None = None
     """What turns images into the features that all distribution metrics compare. Default:
     `classifier` where the data have two classes or more, else `self_supervised`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from imglab.errors import Problem
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 
 CALL = ("sizes", "generation", "seed")
 """What every regime is called with; its other parameters are its keys in a config."""
+
+
+@dataclass(frozen=True)
+class PoolSizes(Sequence[int]):
+    """The sizes of a pool's entries, as a sequence, and of what the user gave beside it.
+
+    entries  the size of the real training set, then what each generation left
+    sets     how many samples each set of the user's own synthetic data has, by its label, in order
+    """
+
+    entries: tuple[int, ...]
+    sets: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.entries[number]
 
 
 class Regime(Protocol):
@@ -32,12 +50,14 @@ class RunSizes:
     left         how many samples each generation leaves in the pool
     generations  how many generations the run has
     available    how many fresh real samples are set aside; None if there is no end of them
+    sets         how many samples each set of the user's own synthetic data has, by its label
     """
 
     real: int
     left: int
     generations: int
     available: int | None
+    sets: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def later(self) -> range:
@@ -64,6 +84,7 @@ Function: TypeAlias = Callable[..., "Selection"]
 Needs: TypeAlias = Callable[..., Iterable[Problem] | None]
 Fresh: TypeAlias = Callable[..., int]
 Compose: TypeAlias = Callable[..., Composition | None]
+Begin: TypeAlias = Callable[..., bool]
 
 REGIMES: dict[str, Function] = {}
 """The regimes that ship, by name."""
@@ -75,6 +96,7 @@ def register(
     needs: Needs | None = None,
     fresh: Fresh | None = None,
     composition: Compose | None = None,
+    begins_with_real: Begin | None = None,
 ) -> None:
     """Offer a regime under its function's name, with what can be asked of it before a run.
 
@@ -85,8 +107,10 @@ def register(
     needs        (run: RunSizes, **keys) -> problems; see `BoundRegime.needs`
     fresh        (left, *, generation, **keys) -> a number; see `BoundRegime.fresh`
     composition  (n, **keys) -> a Composition, or None; see `BoundRegime.composition`
+    begins_with_real  (**keys) -> whether generation 0 is trained on the real training set
     """
-    for name, answer in (("needs", needs), ("fresh", fresh), ("composition", composition)):
+    answers = {"needs": needs, "fresh": fresh, "composition": composition}
+    for name, answer in {**answers, "begins_with_real": begins_with_real}.items():
         setattr(function, name, answer)
     REGIMES[function.__name__] = function
 
@@ -124,6 +148,14 @@ class BoundRegime:
         if composition is None:
             return None
         return composition(n, **self.keys)
+
+    def begins_with_real(self) -> bool:
+        """Say whether generation 0 is trained on the whole real training set, and nothing else.
+
+        Chains whose regimes begin so have generation 0 in common.
+        """
+        begins: Begin | None = self._attribute("begins_with_real")
+        return begins is None or begins(**self.keys)
 
     def _attribute(self, name: str) -> Any:
         """Return what the function says of itself; another package's function may say nothing."""

@@ -29,6 +29,9 @@ FEW = 8
 LAYERS = 12
 """Generations with a layer of their own in a training set; older ones share one."""
 
+EARLIER = "earlier"
+"""What is not real in rows of old runs, which do not say where it comes from."""
+
 
 def charts(arms: Sequence[Arm], last: int) -> dict[str, Any]:
     """Return the charts' part of the template's values, over generations 0 to `last`."""
@@ -115,12 +118,14 @@ def _points(values: Iterator[tuple[int, float | None]]) -> list[Point]:
 def _origins(arm: Arm, last: int) -> Markup:
     """Return the chart of what each training set of an arm consisted of."""
     shares = _training_shares(arm)
-    generations = {key for of_row in shares for key in of_row} - {"real"}
-    keys = sorted(generations, key=lambda key: (len(key), key))
+    origins = {key for of_row in shares for key in of_row} - {"real"}
+    keys = sorted(filter(_is_drawn, origins), key=lambda key: (len(key), key))
     older = keys[:-LAYERS]
     recent = keys[-LAYERS:]
 
     layers = [("real", [of_row.get("real", 0.0) for of_row in shares])]
+    for label in sorted(origins.difference(keys)):
+        layers.append((f"given: {label}", [of_row.get(label, 0.0) for of_row in shares]))
     if older:
         together = [sum(of_row.get(key, 0.0) for key in older) for of_row in shares]
         layers.append((f"generations {older[0]} to {older[-1]}", together))
@@ -139,7 +144,12 @@ def _training_shares(arm: Arm) -> list[dict[str, float]]:
             {key: count / row["n_train"] for key, count in row["origins"].items()}
             for row in arm.rows
         ]
-    return [{"real": row["real_share"], "earlier": 1 - row["real_share"]} for row in arm.rows]
+    return [{"real": row["real_share"], EARLIER: 1 - row["real_share"]} for row in arm.rows]
+
+
+def _is_drawn(key: str) -> bool:
+    """Say whether an origin is a generation's number, and not the label of given data."""
+    return key.isdigit() or key == EARLIER
 
 
 def _layer_name(key: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from imglab.config import kinds
 from imglab.config.schema import RunConfig
 from imglab.model import Choice
 from imglab.store import copies, files, hashes
@@ -47,6 +48,8 @@ class RunCache:
         prepared = {key: tree[key] for key in ("modality", "measure", "samples", "curate")}
         fitted = {key: tree[key] for key in ("modality", "model", "base", "seed")}
         fitted["scratch"] = config.start == "scratch"
+        if not kinds.bound_regime(config.regime).begins_with_real():
+            fitted["regime"] = tree["regime"]
 
         return cls(
             prepared=(root / _hash_of_values(prepared, threads)).resolve(),

@@ -17,6 +17,7 @@ from imglab.config.sections import (
 from imglab.errors import InputError, Problem
 from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel
+from imglab.pool import given_samples
 from imglab.regimes.registry import BoundRegime, RunSizes
 
 
@@ -51,8 +52,10 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
         left=left,
         generations=config.generations,
         available=_fresh_available(modality),
+        sets={label: len(samples) for label, samples in given_samples(modality).items()},
     )
     problems += _check_regime(regime, sizes)
+    problems += _check_given(config, modality)
     if problems:
         raise InputError(problems)
 
@@ -86,6 +89,24 @@ def _check_regime(regime: BoundRegime | None, run: RunSizes) -> Iterable[Problem
     if regime is None:
         return ()
     return regime.needs(run)
+
+
+def _check_given(config: RunConfig, modality: Modality) -> Iterator[Problem]:
+    """Find synthetic data of the user's without the classes or captions that the model learns."""
+    spec = modality.spec
+    if not (spec.prompts or getattr(config.model, "class_conditional", False)):
+        return
+
+    for label, samples in given_samples(modality).items():
+        if samples.condition is not None or spec.conditions is None:
+            continue
+        where = f"modality.synthetic.{label}"
+        if spec.prompts:
+            yield Problem(where, "has no captions, and the model learns from captions")
+            continue
+        what = "has no classes, and the model is class-conditional"
+        remedy = "sort it into one folder for each class, or set model.class_conditional to false"
+        yield Problem(where, what, remedy)
 
 
 def _fresh_available(modality: Modality) -> int | None:

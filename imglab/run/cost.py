@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.config.schema import RunConfig
+from imglab.pool import pool_sizes
 from imglab.run.build import Experiment, build
 from imglab.run.earlier_runs import recalled
 from imglab.run.stage_costs import Measured, grows
@@ -128,9 +129,9 @@ def training_sizes(experiment: Experiment) -> list[int]:
     if not grows(experiment.config):
         return [real] * experiment.config.generations
 
-    sizes = [real]
-    for g in range(1, experiment.config.generations):
-        available = [real, *[experiment.samples] * g]
+    sizes = []
+    for g in range(experiment.config.generations):
+        available = pool_sizes(experiment.modality, [experiment.samples] * g)
         selection = experiment.regime(available, generation=g, seed=0)
         sizes.append(len(selection))
     return sizes

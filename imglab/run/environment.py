@@ -10,17 +10,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from imglab import distributed
 from imglab.errors import first_line
-from imglab.modality import Modality
+from imglab.modality import Modality, Split
 from imglab.model import GenerativeModel
+from imglab.pool import given_samples
 from imglab.samples import hash_samples
 from imglab.store.files import sha256_file
 from imglab.store.layout import FORMAT_VERSION
+from imglab.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package: a repository, if the lab is installed from one."""
@@ -32,7 +34,6 @@ CHANGED = "+changed"
 """Ends the name of a commit from which the code was changed."""
 
 PACKAGES = (
-    "imglab",
     "torch",
     "torchvision",
     "diffusers",
@@ -60,14 +61,14 @@ PACKAGES = (
     "datasets",
     "ray",
 )
-"""imglab and every package that pyproject.toml asks for at run time; recorded if installed."""
+"""Every package that pyproject.toml asks for at run time; recorded if installed."""
 
 
 def describe_environment(
     modality: Modality, bases: Sequence[GenerativeModel | None] = ()
 ) -> dict[str, Any]:
     """Return what environment.json records; the same machine, code and data give the same value."""
-    releases = {name: _version(name) for name in PACKAGES}
+    releases = {"imglab": __version__} | {name: _version(name) for name in PACKAGES}
     return {
         "format_version": FORMAT_VERSION,
         "python": platform.python_version(),
@@ -78,7 +79,7 @@ def describe_environment(
         "cores": available_cores(),
         "processes": distributed.world_size(),
         "accelerator": accelerator(),
-        "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
+        "data": _hash_data(modality),
         "base": [hash_model(base) for base in bases if base is not None] or None,
     }
 
@@ -109,6 +110,14 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _hash_data(modality: Modality) -> dict[str, str]:
+    """Return the hash of each part of the real data, and of synthetic data that the user gave."""
+    hashes = {split: hash_samples(modality.real(split)) for split in get_args(Split)}
+    for label, samples in given_samples(modality).items():
+        hashes[f"synthetic {label}"] = hash_samples(samples)
+    return hashes
 
 
 def hash_model(model: GenerativeModel) -> str:

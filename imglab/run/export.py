@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from imglab.config.load import validate_config
 from imglab.config.yaml import read_yaml
-from imglab.errors import InputError, Problem, first_line
-from imglab.failures import raise_if_unavailable
+from imglab.errors import InputError, Problem
 from imglab.modality import Exporter, Modality, Spec
 from imglab.run.build import build_modality
 from imglab.safe_text import printable
 from imglab.samples import Samples
 from imglab.store import files
+from imglab.store.drawn import are_below, check_samples, reading
 from imglab.store.faults import check_run
-from imglab.store.files import DAMAGED, read_json
+from imglab.store.files import read_json
 from imglab.store.layout import MANIFEST, generation_folder
 from imglab.store.reader import RunFolder
 from imglab.store.reading import parse_generation, read_environment
@@ -88,7 +85,7 @@ def _read(run: Path, g: int, modality: Modality, *, accepted: bool) -> tuple[Sam
 
     rows = torch.arange(len(samples))
     if accepted:
-        with _reading(stored.path(g, "accepted")):
+        with reading(stored.path(g, "accepted")):
             curated = stored.accepted(g)
             if curated is not None:
                 _check_rows(curated, len(samples))
@@ -102,51 +99,18 @@ def read_samples(run: Path, g: int, modality: Modality, stage: str = "samples") 
     stage  `samples`, or `evaluation` for the draw that `measure.samples` asks for
     """
     stored = RunFolder(run)
-    with _reading(stored.path(g, stage)):
+    with reading(stored.path(g, stage)):
         samples = stored.samples(g, stage)
-        _check_samples(modality, samples)
+        check_samples(modality.spec, samples)
     return samples
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what a damaged file raises while it is read into an InputError that names it."""
-    try:
-        yield
-    except (OSError, ValueError, MemoryError, SafetensorError) as error:
-        raise_if_unavailable(error, path, ours=True)
-        what = f"cannot be read: {first_line(error)}"
-        raise InputError(Problem(str(path), what, DAMAGED)) from error
-
-
-def _check_samples(modality: Modality, samples: Samples) -> None:
-    """Raise ValueError unless samples from a file are of the kind of data of a modality."""
-    spec = modality.spec
-    data = samples.data
-    if data.dtype != spec.dtype or tuple(data.shape[1:]) != tuple(spec.shape):
-        raise ValueError("its samples are not of the kind of data in config.yaml")
-    if data.dtype == torch.int64 and bool(((data < 0) | (data >= 2**31)).any()):
-        raise ValueError("it has tokens that no tokenizer has")
-
-    condition = samples.condition
-    if condition is None:
-        return
-    if condition.dtype != torch.int64:
-        raise ValueError("its conditions are not whole numbers")
-    if spec.conditions is not None and not _are_below(len(spec.conditions), condition):
-        raise ValueError("it has samples of classes or prompts that the data do not have")
 
 
 def _check_rows(rows: Tensor, samples: int) -> None:
     """Raise ValueError unless the accepted rows in a file are rows of the samples."""
     if rows.dtype != torch.int64 or rows.dim() != 1:
         raise ValueError("the accepted samples are not a list of rows")
-    if not _are_below(samples, rows):
+    if not are_below(samples, rows):
         raise ValueError("samples were accepted that do not exist")
-
-
-def _are_below(bound: int, numbers: Tensor) -> bool:
-    return bool(((numbers >= 0) & (numbers < bound)).all())
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from imglab.config.schema import RunConfig
 from imglab.config.sections import DensityCuration
 from imglab.errors import InputError, Problem
 from imglab.model import Density
+from imglab.pool import pool_sizes
 from imglab.run.autotune import former_layout, with_layout
 from imglab.run.build import Experiment
 from imglab.run.environment import describe_environment
@@ -229,8 +230,7 @@ def _check_models(experiment: Experiment, stored: RunFolder, g: int) -> None:
 
 
 def _check_regime(experiment: Experiment, stored: RunFolder, g: int) -> None:
-    real = len(experiment.modality.real("train"))
-    sizes = [real, *(stored.size(past) for past in range(g + 1))]
+    sizes = pool_sizes(experiment.modality, [stored.size(past) for past in range(g + 1)])
     try:
         experiment.regime(sizes, generation=g + 1, seed=0)
     except ValueError as error:

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
+from imglab.config.given import with_given
 from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
@@ -25,6 +26,7 @@ from imglab.text.corpus import Corpus
 from imglab.text.damage import text_damages
 from imglab.text.data import load_real_text
 from imglab.text.features import BagOfTokens, SentenceEncoder
+from imglab.text.given import read_given
 from imglab.text.hub import save_tokenizer
 from imglab.text.likelihood import held_out_nats, likelihood_metrics
 from imglab.text.mauve import mauve_metrics
@@ -66,7 +68,9 @@ class TextModality(TokenModality):
 
         self._settings = settings
         self._text = load_real_text(settings, corpus)
-        self.data_line = self._text.line
+        self._given = read_given(settings, self._text.tokenizer)
+        sizes = {label: len(samples) for label, samples in self._given.items()}
+        self.data_line = with_given(self._text.line, sizes, "blocks of text")
         self._extractor = self._make_extractor(settings)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget
@@ -104,6 +108,10 @@ class TextModality(TokenModality):
         if split == "train":
             return Samples.real(self._text.train)
         return Samples.real(self._text.test)
+
+    def synthetic(self) -> Mapping[str, Samples]:
+        """Return the blocks of the synthetic text that the settings name, by label."""
+        return self._given
 
     def damages(self) -> list[Damage]:
         """Return the damages of text."""

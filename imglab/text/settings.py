@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from imglab.config.given import SyntheticSets
 from imglab.config.section import (
     BatchSize,
     Count,
@@ -151,6 +152,9 @@ class TextSettings(Section):
     """Share of the text held out as the test split (whole documents), if the source has none."""
     split_seed: Seed = 0
     """Seed of the random choice of the documents that are held out."""
+    synthetic: SyntheticSets = newer_key([])
+    """Synthetic data of your own beside the real data: one set or several, each with a label, by
+    which the regime `mixture` gives it a share of the training sets."""
     extractor: ExtractorChoice = SequenceEncoderSettings()
     """What turns text into the features that all distribution metrics compare."""
     token_budget: Annotated[int, Field(ge=16, le=10**9)] = 32_768

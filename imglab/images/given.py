@@ -1,0 +1,136 @@
+"""Synthetic images of one's own, read and brought to the form of the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from imglab.config.given import SyntheticSettings, place_of, placed
+from imglab.errors import InputError, Problem, nearest
+from imglab.images.data import RealImages, in_one_form
+from imglab.images.labelled import LabelledImages, SourceImages
+from imglab.images.settings import ImageSettings
+from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource, Source
+from imglab.images.sources import read_source
+from imglab.modality import Spec
+from imglab.samples import Samples
+from imglab.store.drawn import read_drawn
+
+ALIKE = ("source", "size", "colour", "classes")
+"""Keys of two image sections that must agree for a class to have the same number in both."""
+
+
+def read_given(settings: ImageSettings, real: RealImages, spec: Spec) -> dict[str, Samples]:
+    """Return each set of `modality.synthetic` by its label, in the form that `spec` describes.
+
+    Raises InputError with every problem.
+    """
+    sets: dict[str, Samples] = {}
+    problems: list[Problem] = []
+    for number, section in enumerate(settings.synthetic):
+        where = place_of(section)
+        try:
+            images = _as_counted(_read(section, settings, spec, where), real, where)
+        except InputError as error:
+            problems += error.problems
+            continue
+        sets[section.label] = Samples.given(images.images, images.labels, number)
+
+    if problems:
+        raise InputError(problems)
+    return sets
+
+
+def _read(
+    section: SyntheticSettings, settings: ImageSettings, spec: Spec, where: str
+) -> SourceImages:
+    if section.hub is not None or section.column is not None:
+        remedy = "save the images into a folder, and give its path"
+        raise InputError(Problem(where, "images are not read from the hub or from rows", remedy))
+    if section.run is not None:
+        return _of_run(section.run, settings, spec, where)
+
+    assert section.path is not None
+    source = _source_at(section.path, settings)
+    try:
+        images = read_source(settings.model_copy(update={"source": source}))
+    except InputError as error:
+        raise InputError(placed(error.problems, where), [error]) from error
+
+    joined = _all(images)
+    shape = tuple(joined.images.shape[1:])
+    joined = in_one_form(joined, settings)
+    if tuple(joined.images.shape[1:]) != spec.shape:
+        what = f"images are {_form(shape)}, the real ones {_form(spec.shape)}"
+        remedy = "set modality.size, and modality.colour to grey or rgb"
+        raise InputError(Problem(where, what, remedy))
+    return SourceImages(joined, None, images.classes, images.prompts)
+
+
+def _source_at(path: str, settings: ImageSettings) -> Source:
+    """Return the source that reads what lies at a path: an archive, a folder like the real one."""
+    if Path(path).suffix.lower() == ".npz":
+        return NpzSource(path=path)
+    if isinstance(settings.source, CaptionedFolderSource):
+        return settings.source.model_copy(update={"path": path})
+    return FolderSource(path=path)
+
+
+def _of_run(run: str, settings: ImageSettings, spec: Spec, where: str) -> SourceImages:
+    """Return what a generation of a run on the same real images drew."""
+    drawn = read_drawn(run)
+    other = drawn.config.modality
+    changed = [
+        key
+        for key in ALIKE
+        if not isinstance(other, ImageSettings) or getattr(other, key) != getattr(settings, key)
+    ]
+    shape = tuple(drawn.samples.data.shape[1:])
+    if changed or shape != spec.shape:
+        what = f"{run} is a run on other images ({', '.join(changed) or _form(shape)})"
+        remedy = f"imglab export {run} --to DIR, and give DIR as path"
+        raise InputError(Problem(where, what, remedy))
+
+    images = LabelledImages(drawn.samples.data, drawn.samples.condition)
+    if spec.prompts:
+        return SourceImages(images, None, None, spec.conditions)
+    return SourceImages(images, None, spec.conditions)
+
+
+def _as_counted(images: SourceImages, real: RealImages, where: str) -> LabelledImages:
+    """Number the classes or captions of given images as the real ones are, by name.
+
+    Images without classes stay without.
+    """
+    names = images.classes or images.prompts
+    labels = images.train.labels
+    if labels is None or names is None or (real.classes is None and real.prompts is None):
+        return LabelledImages(images.train.images, None)
+
+    known_names = real.classes or real.prompts or ()
+    if images.prompts is not None and real.prompts is None:
+        raise InputError(Problem(where, "has captions, the real images have classes"))
+    unknown = sorted(set(names) - set(known_names))
+    if unknown:
+        what = f"has the class {unknown[0]!r}, which the real images do not have"
+        if real.prompts is not None:
+            what = f"has the caption {unknown[0]!r}, which no real image has"
+        raise InputError(Problem(where, what, nearest(unknown[0], known_names)))
+    numbers = torch.tensor([known_names.index(name) for name in names])
+    return LabelledImages(images.train.images, numbers[labels])
+
+
+def _all(source: SourceImages) -> LabelledImages:
+    """Join the parts of a source: all of it is training data here."""
+    if source.test is None:
+        return source.train
+    labels = None
+    if source.train.labels is not None and source.test.labels is not None:
+        labels = torch.cat([source.train.labels, source.test.labels])
+    return LabelledImages(torch.cat([source.train.images, source.test.images]), labels)
+
+
+def _form(shape: tuple[int, ...]) -> str:
+    colour = "grey" if shape[0] == 1 else "rgb"
+    return f"{shape[2]} x {shape[1]} {colour}"
