@@ -4,12 +4,14 @@ can go on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,10 @@ def command(launcher, config, out):
             "c10d",
             "--rdzv-endpoint",
             "localhost:0",
+            # Else the processes look for each other under the name of the machine, which a busy
+            # server of names may take minutes to answer.
+            "--local-addr",
+            "127.0.0.1",
         ]
     return [sys.executable, *launched, "-m", "imglab", "run", str(config), "--out", str(out)]
 
@@ -211,38 +217,85 @@ def test_other_kinds_run_too(name, tmp_path):
     assert (tmp_path / "run/generation_001/manifest.json").is_file()
 
 
+@dataclass
+class Launched:
+    """A run of two processes by torchrun, and the file that takes what they print."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def until(self, condition, seconds=240):
+        """Wait for a condition; AssertionError with the output if it cannot come any more."""
+        began = time.monotonic()
+        while not condition():
+            code = self.process.poll()
+            assert code is None, f"it has ended with {code}:\n{self.printed()}"
+            if time.monotonic() - began > seconds:
+                self.fail(f"nothing after {seconds} s")
+            time.sleep(0.05)
+
+    def end(self, seconds=240):
+        """Return the exit code of the launcher; AssertionError with the stacks if it hangs."""
+        try:
+            return self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.fail(f"it does not end in {seconds} s")
+
+    def ranks(self):
+        return [
+            child
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if "imglab" in child.cmdline() and "torch.distributed.run" not in child.cmdline()
+        ]
+
+    def fail(self, what):
+        """Let every process print where it stands, and end."""
+        times = [child.cpu_times() for child in self.ranks()]
+        for child in self.ranks():
+            child.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=20)
+        pytest.fail(f"{what}; CPU times {times}:\n{self.printed()}")
+
+    def printed(self):
+        lines = self.output.read_text(errors="replace").splitlines()
+        shown = [line for line in lines if not line.startswith("Extension modules:")]
+        return "\n".join(shown)[-8000:]
+
+
+@contextlib.contextmanager
 def started(config, out, **environment):
-    return subprocess.Popen(
-        command("torchrun", config, out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
-
-
-def ranks_of(process):
-    return [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "imglab" in child.cmdline() and "torch.distributed.run" not in child.cmdline()
-    ]
-
-
-def until(condition, seconds=120):
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it takes too long"
-        time.sleep(0.05)
+    output = config.with_name("output.txt")
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", **environment}
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command("torchrun", config, out),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+        )
+    family = [psutil.Process(process.pid)]
+    try:
+        yield Launched(process, output)
+        process.wait(timeout=240)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += family[0].children(recursive=True)
+        for each in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path):
     config, out = write(tmp_path, CHAIN), tmp_path / "run"
     with started(config, out) as one:
-        until(lambda: (out / "shared/classifier.safetensors").exists())
-        children = sorted(ranks_of(one), key=lambda child: int(child.environ()["RANK"]))
+        one.until(lambda: (out / "shared/classifier.safetensors").exists())
+        children = sorted(one.ranks(), key=lambda child: int(child.environ()["RANK"]))
         children[rank].send_signal(signal.SIGKILL)
-        assert one.wait(timeout=90) != 0
+        assert one.end() != 0
     assert not [
         child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
     ]
@@ -255,11 +308,11 @@ def test_what_fails_in_one_ends_all(tmp_path):
     """The main process cannot write: the other, which waits for it, does not wait for ever."""
     config, out = write(tmp_path, CHAIN), tmp_path / "run"
     with started(config, out) as one:
-        until(lambda: (out / "shared/reference.safetensors").exists())
+        one.until(lambda: (out / "shared/reference.safetensors").exists())
         # In one step: the run goes on writing.
         out.rename(tmp_path / "aside")
         out.write_text("in the way")
-        assert one.wait(timeout=90) == 1
+        assert one.end() == 1
 
 
 @pytest.mark.parametrize("divided", ["false", "true"])
@@ -267,10 +320,10 @@ def test_a_signal_to_one_stops_all_and_the_run_can_go_on(divided, tmp_path):
     tree = {**CHAIN, "model": {**CHAIN["model"], "training": {"images": 500_000, "batch": 50}}}
     config, out = write(tmp_path, tree), tmp_path / "run"
     with started(config, out, ACCELERATE_USE_FSDP=divided) as one:
-        until(lambda: (out / "shared/reference.safetensors").exists())
+        one.until(lambda: (out / "shared/reference.safetensors").exists())
         time.sleep(2)
-        ranks_of(one)[1].send_signal(signal.SIGTERM)
-        assert one.wait(timeout=90) == 1, "a launcher's own code"
+        one.ranks()[1].send_signal(signal.SIGTERM)
+        assert one.end() == 1, "a launcher's own code"
     last = json.loads((out / "events.jsonl").read_text().splitlines()[-1])
     assert last["event"] == "stopped"
     assert last["resumable"] is True
