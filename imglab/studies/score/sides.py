@@ -22,13 +22,12 @@ from imglab.images.npz import read_any_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import FolderSource
 from imglab.modality import Modality
-from imglab.run.build import build_modality
-from imglab.samples import Samples, hash_samples
+from imglab.run.places import config_of, modality_of
+from imglab.samples import Samples
 from imglab.store.faults import check_run
 from imglab.store.files import DAMAGED
 from imglab.store.reader import RunFolder
-from imglab.store.reading import parse_generation, read_environment
-from imglab.store.sealed_config import read_sealed
+from imglab.store.reading import parse_generation
 from imglab.studies.score.named import Named
 from imglab.studies.score.options import Options, as_options, validated
 from imglab.studies.score.tables import Table, holds_images, read_hub, read_image_tables
@@ -156,10 +155,9 @@ def _of_run(named: Named) -> Side:
         run, g = parse_generation(named.text)
     check_run(run)
 
-    config = read_sealed(run / "config.yaml")
-    modality = build_modality(config)
+    config = config_of(run)
+    modality = modality_of(run, config)
     if g is None:
-        _check_data(run, modality)
         return Side(named, modality=modality)
 
     stage = "samples" if config.measure.samples is None else "evaluation"
@@ -180,15 +178,6 @@ def _of_generation(named: Named, samples: Samples, modality: Modality) -> Side:
     elif isinstance(modality, TokenModality):
         texts = Corpus(modality.tokenizer.batch_decode(samples.data), None)
     return Side(named, images=images, texts=texts, samples=samples, modality=modality)
-
-
-def _check_data(run: Path, modality: Modality) -> None:
-    """Raise InputError where a run's config no longer leads to the data that the run had."""
-    recorded = read_environment(run)["data"]
-    for split in ("train", "test"):
-        if recorded.get(split) != hash_samples(modality.real(split)):
-            what = f"the real data of its config are not those of the run any more ({split})"
-            raise InputError(Problem(str(run), what, "give the real data themselves as REAL"))
 
 
 @contextmanager
