@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -106,3 +108,14 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if it has none."""
     message = str(error) or type(error).__name__
     return message.splitlines()[0]
+
+
+def silence_libraries() -> None:
+    """Keep the warnings of libraries out of the terminal, and leave the lab's own.
+
+    They are meant for those who call the library. All are shown if Python is asked for them, by -W
+    or PYTHONWARNINGS.
+    """
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore")
+        warnings.filterwarnings("default", module=r"imglab\b")

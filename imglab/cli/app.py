@@ -96,6 +96,7 @@ def main() -> None:
 
     try:
         with stoppable():
+            _check_platform()
             _check_launcher()
             app()
     except SystemExit as ended:
@@ -111,6 +112,17 @@ def main() -> None:
         complain([f"stopped: {stop}"], stop)
         distributed.end(done=False)
         raise SystemExit(3) from stop
+
+
+def _check_platform() -> None:
+    """Raise InputError on Windows, whose files keep other promises.
+
+    A run directory needs folders that can be synced, names that differ by their case, and files
+    that can be replaced while others read them.
+    """
+    if sys.platform in ("win32", "cygwin", "msys"):
+        what = "Windows is not supported: runs are written for the file systems of Linux and macOS"
+        raise InputError(Problem("imglab", what, "use the Windows Subsystem for Linux (WSL 2)"))
 
 
 def _check_launcher() -> None:

@@ -17,7 +17,6 @@ from imglab.safe_text import printable
 if TYPE_CHECKING:
     from imglab.reading.inspection import Inspection
 
-TEXT_SUFFIXES = (".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")
 FORMS = "give a folder of images or texts, an .npz archive, or a text file"
 
 
@@ -53,6 +52,8 @@ def _inspection(path: Path, data: str) -> Inspection:
     if not path.is_file():
         raise InputError(Problem(data, "there is no such file or folder", FORMS))
 
+    from imglab.text.gate import is_text
+
     suffix = path.suffix.lower()
     if suffix == ".npz":
         from imglab.images.inspection import inspect_npz
@@ -61,7 +62,7 @@ def _inspection(path: Path, data: str) -> Inspection:
     if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
         what = "is a packed folder, which a run does not read"
         raise InputError(Problem(data, what, f"unpack it, and inspect the folder: {_unpack(path)}"))
-    if suffix in TEXT_SUFFIXES:
+    if suffix == ".md" or is_text(path):
         from imglab.text.inspection import inspect_texts
 
         return inspect_texts(data)
@@ -77,20 +78,22 @@ def _unpack(path: Path) -> str:
 def _of_folder(path: Path, data: str) -> Inspection:
     """Inspect a folder as what most of its files are; captions lie beside images."""
     from imglab.images.image_formats import NO_READER, is_image
-    from imglab.reading import list_tree
+    from imglab.reading import kind_of_files, list_tree
+    from imglab.text.gate import is_text
 
     files = list_tree(path, data).files
-    images = sum(map(is_image, files))
-    texts = sum(each.suffix.lower() in TEXT_SUFFIXES for each in files)
-    if images and images * 2 >= texts:
+    kind = kind_of_files(files, is_image, is_text)
+    if kind == "images":
         from imglab.images.inspection import inspect_images
 
         return inspect_images(data)
-    if texts and not images:
+    if kind == "texts":
         from imglab.text.inspection import inspect_texts
 
         return inspect_texts(data)
 
+    images = sum(map(is_image, files))
+    texts = sum(map(is_text, files))
     what = f"holds {images:,} images and {texts:,} texts, which is not clear"
     if not images:
         unread = sum(each.suffix.lower() in NO_READER for each in files)

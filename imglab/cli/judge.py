@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import AsJson
+from imglab.cli.options import AsJson, Changes
 from imglab.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ def judge(
             "lenet. Repeatable. Default: lenet and small.",
         ),
     ] = None,
+    changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a finished run's images with further networks, and say whether they agree.
 
-    Each judge's FID, precision and recall of each generation go to RUN/judges.json.
+    Each judge's FID, precision and recall of each generation go to RUN/judges.json. Of the config
+    only places can be set, for data that have moved: modality.source.path=FOLDER.
 
     Example: imglab judge runs/image_digits --judge lenet --judge dinov2
     """
@@ -49,7 +51,7 @@ def judge(
     from imglab.run.judge import judge as judge_run
 
     with stoppable(run):
-        result = judge_run(run, sections)
+        result = judge_run(run, sections, changes or [])
     if as_json:
         typer.echo(json.dumps(result, indent=1))
     else:

@@ -103,10 +103,12 @@ def export_samples(
     accepted: Annotated[
         bool, typer.Option("--accepted", help="Only samples that curation accepted.")
     ] = False,
+    changes: Changes = None,
 ) -> None:
     """Write the samples of a generation as files, with a manifest.
 
-    Images become PNGs in a folder for each class; text becomes text files.
+    Images become PNGs in a folder for each class; text becomes text files. Of the config only
+    places can be set, for data that have moved: modality.source.path=FOLDER.
 
     Example: imglab export runs/image_digits@3 --to digits_3
     """
@@ -116,7 +118,7 @@ def export_samples(
 
     announce_imports({"": read_sealed(parse_generation(source)[0] / "config.yaml")})
     with stoppable(to):
-        count = export(source, to, accepted=accepted)
+        count = export(source, to, accepted=accepted, changes=changes or [])
     typer.echo(f"{printable(str(to))} ({count} samples)")
 
 

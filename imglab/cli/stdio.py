@@ -6,10 +6,10 @@ import io
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from imglab.errors import silence_libraries
 from imglab.safe_text import printable
 
 STDERR = 2
@@ -66,10 +66,8 @@ def seal_off() -> None:
     """Keep the user's settings of matplotlib, and the remarks of libraries, out of a run.
 
     A notebook leaves MPLBACKEND set for the programs that it starts, whose environment may lack
-    that backend. Warnings are shown if Python is asked for them, by -W or PYTHONWARNINGS.
+    that backend.
     """
     os.environ["MPLBACKEND"] = "agg"
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    if not sys.warnoptions:
-        warnings.filterwarnings("ignore")
-        warnings.filterwarnings("default", module=r"imglab\b")
+    silence_libraries()

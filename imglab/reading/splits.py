@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 Role = Literal["train", "validation", "test"]
@@ -28,7 +29,7 @@ ROLES: dict[str, Role] = {
 FILLERS = frozenset(
     {
         *("all", "batch", "csv", "data", "dataset", "datasets", "file", "files", "folder"),
-        *("image", "images", "img", "imgs", "jpg", "part", "parts", "photo", "photos"),
+        *("image", "images", "img", "imgs", "jpg", "of", "part", "parts", "photo", "photos"),
         *("pic", "pics", "picture", "pictures", "png", "sample", "samples", "seg", "set"),
         *("sets", "split", "splits", "text", "texts", "the", "txt"),
     }
@@ -37,6 +38,11 @@ FILLERS = frozenset(
 
 ALSO_CLASSES = frozenset({"train", "trains", "valid", "valids", "dev", "devs", "eval"})
 """Names of splits that are as likely names of classes: vehicles are `train`, answers `valid`."""
+
+ABOUT = frozenset(
+    {"readme", "license", "licence", "citation", "changelog", "notice", "about", "description"}
+)
+"""Names of files that say something of a data set, in lower case."""
 
 WORD = re.compile(r"[^\W\d_]+")
 JOINED = re.compile(
@@ -53,7 +59,7 @@ def split_role(name: str) -> Role | None:
     ['train', 'test', 'validation', 'validation', None]
     """
     roles = []
-    for word in _separated(WORD.findall(SEVERAL_WORDS.sub("_", name))):
+    for word in _words(name):
         role = ROLES.get(word) or ROLES.get(word.removesuffix("s"))
         if role is not None:
             roles.append(role)
@@ -63,6 +69,36 @@ def split_role(name: str) -> Role | None:
     if len(roles) != 1:
         return None
     return roles[0]
+
+
+def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
+    """Return the splits that the names of all files mean; None unless they mean several.
+
+    Words that all names share are passed over; files that only describe the others have no split.
+
+    >>> file_roles(["stories-train", "stories-valid", "README"])
+    {'stories-train': 'train', 'stories-valid': 'validation', 'README': None}
+    >>> file_roles(["train", "ship"]) is None
+    True
+    """
+    words = {stem: _words(stem) for stem in stems if stem.lower() not in ABOUT}
+    if len(words) < 2:
+        return None
+    shared = set.intersection(*map(set, words.values())) - set(ROLES)
+
+    roles: dict[str, Role | None] = dict.fromkeys(stems)
+    for stem, each in words.items():
+        role = split_role(" ".join(word for word in each if word not in shared))
+        if role is None:
+            return None
+        roles[stem] = role
+    if len(set(roles.values()) - {None}) < 2 or "train" not in roles.values():
+        return None
+    return roles
+
+
+def _words(name: str) -> list[str]:
+    return _separated(WORD.findall(SEVERAL_WORDS.sub("_", name)))
 
 
 def _separated(words: list[str]) -> list[str]:

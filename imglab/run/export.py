@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.config.load import validate_config
-from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem
 from imglab.modality import Exporter, Modality, Spec
-from imglab.run.build import build_modality
+from imglab.run.places import config_of, modality_of
 from imglab.safe_text import printable
 from imglab.samples import Samples
 from imglab.store import files
@@ -24,7 +23,6 @@ from imglab.store.files import read_json
 from imglab.store.layout import MANIFEST, generation_folder
 from imglab.store.reader import RunFolder
 from imglab.store.reading import parse_generation, read_environment
-from imglab.store.sealed_config import located
 
 ALL = "all"
 """Folder of images that have no class: torchvision's `ImageFolder` needs one."""
@@ -38,7 +36,7 @@ LONGEST = 60
 and the number before them are a valid file name."""
 
 
-def export(source: str, to: Path, *, accepted: bool = False) -> int:
+def export(source: str, to: Path, *, accepted: bool = False, changes: Sequence[str] = ()) -> int:
     """Write the samples of `RUN@G` into the new folder `to` and return how many there are.
 
     Images lie in a folder for each class, which torchvision's `ImageFolder` reads, with a
@@ -47,6 +45,7 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
     manifest.json says where they come from, with the sha256 and the row of every file.
 
     accepted  export only the samples that curation accepted
+    changes   say where the run's data lie now (`places.config_of`)
     """
     run, g = parse_generation(source)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -54,8 +53,7 @@ def export(source: str, to: Path, *, accepted: bool = False) -> int:
         raise InputError(Problem(str(to), what, "choose another --to"))
     check_run(run)
 
-    config = run / "config.yaml"
-    modality = build_modality(located(run, validate_config(read_yaml(config), str(config))))
+    modality = modality_of(run, config_of(run, changes))
     exporter = modality.ability(Exporter)
     if exporter is None:
         what = f"{type(modality).__name__} has no form in which samples are exported"

@@ -17,6 +17,7 @@ from imglab.pool import pool_sizes
 from imglab.run.autotune import former_layout, with_layout
 from imglab.run.build import Experiment
 from imglab.run.environment import describe_environment
+from imglab.run.resume import with_former_defaults
 from imglab.run.run import Run
 from imglab.store import copies, files, hashes, layout, reading
 from imglab.store.faults import check_run
@@ -149,7 +150,7 @@ def _config(
     config = load_config(source, changes)
     if not isinstance(config, RunConfig):
         raise InputError(Problem(where, "holds several chains", "give a config of one"))
-    return config
+    return with_former_defaults(config, stored)
 
 
 def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -> Iterator[Problem]:

@@ -12,23 +12,25 @@ from imglab.images.extractor_settings import JudgeChoice
 from imglab.images.modality import ImageModality
 from imglab.metrics import Undefined
 from imglab.metrics.rank_correlation import spearman
-from imglab.run.build import build_modality
 from imglab.run.export import read_samples
+from imglab.run.places import config_of, modality_of
 from imglab.store import files
 from imglab.store.faults import check_run
 from imglab.store.layout import count_finished
 from imglab.store.reading import metric_value, read_metrics
-from imglab.store.sealed_config import located, read_sealed
 
 JUDGES = "judges.json"
 """What further extractors said of a run, in its directory."""
 WHERE = "--judge"
 
 
-def judge(run: Path, sections: Sequence[JudgeChoice]) -> dict[str, Any]:
+def judge(
+    run: Path, sections: Sequence[JudgeChoice], changes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Score every generation of a finished run; write judges.json and return what it holds.
 
     sections     extractors as in `modality.judges`; those that train do so on the real training set
+    changes      say where the run's data lie now (`places.config_of`)
 
     generations  for each generation the run's own `fid`, and what each judge says
     agreement    Spearman's correlation of the run's FID and each judge's over the generations
@@ -38,14 +40,14 @@ def judge(run: Path, sections: Sequence[JudgeChoice]) -> dict[str, Any]:
     does not hold images.
     """
     rows = read_metrics(run)
-    config = located(run, read_sealed(run / "config.yaml"))
+    config = config_of(run, changes)
     done = count_finished(run)
     if done < config.generations:
         what = f"{done} of {config.generations} generations are finished"
         raise InputError(Problem(str(run), what, "run the same command again to finish it"))
     check_run(run)
 
-    modality = build_modality(config)
+    modality = modality_of(run, config)
     if not isinstance(modality, ImageModality):
         what = f"judges score images; this run has {type(modality).__name__}"
         raise InputError(Problem(str(run), what, "give a run of the modality image"))

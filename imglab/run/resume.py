@@ -45,7 +45,7 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
         return config.model_copy(update={"threads": resolved_threads(config), "model": model})
 
     stored = read_sealed(path)
-    config = _with_former_defaults(config, stored)
+    config = with_former_defaults(config, stored)
     model = with_layout(config.model, stored.model, layout_by_rule)
     config = config.model_copy(update={"model": model})
     changes = differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
@@ -70,7 +70,7 @@ def resolve(config: RunConfig, folder: Path, where: str) -> RunConfig:
     return config.model_copy(update=fixed)
 
 
-def _with_former_defaults(config: RunConfig, stored: RunConfig) -> RunConfig:
+def with_former_defaults(config: RunConfig, stored: RunConfig) -> RunConfig:
     """Take from a stored config what it began with, where the config at hand leaves it open.
 
     Defaults have changed since: the number of splits behind a floor, the extractor of text, the

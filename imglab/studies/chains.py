@@ -17,8 +17,10 @@ from imglab.run.cache import RunCache
 from imglab.run.environment import available_cores
 from imglab.run.fork import fork
 from imglab.run.interrupt import STOPPED, StopRequest
+from imglab.run.resume import with_former_defaults
 from imglab.run.run import Run
 from imglab.store import layout
+from imglab.store.sealed_config import read_sealed
 from imglab.studies.jobs import Job, Outcome
 
 _STOPPING = threading.Event()
@@ -37,13 +39,24 @@ def with_threads(config: RunConfig, folder: Path, threads: int) -> RunConfig:
     return config.model_copy(update={"threads": threads})
 
 
+def _as_begun(config: RunConfig, folder: Path) -> RunConfig:
+    """Return the config with the defaults that the run in `folder` began with, if there is one.
+
+    The text that goes to a worker spells every key out, so that no default is left open in it.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return config
+    return with_former_defaults(config, read_sealed(path))
+
+
 def chain_job(config: RunConfig, folder: Path, threads: int, cache: Path) -> Job:
     """Return the job of running `config` in `folder`.
 
     threads  is used unless the config, or the run in `folder`, fixes another number
     cache    folder in which runs share what is the same in them
     """
-    config = with_threads(config, folder, threads)
+    config = _as_begun(with_threads(config, folder, threads), folder)
     used = _stored_threads(folder)
     if used is None:
         used = threads if config.threads == "auto" else config.threads
@@ -60,6 +73,7 @@ def fork_job(config: RunConfig, folder: Path, parent: Path, threads: int) -> Job
     threads  as for `chain_job`; a fork computes with the threads of its parent
     """
     used = _stored_threads(parent) or threads
+    config = _as_begun(config, parent)
     return Job(run_fork, (dump_config(config), folder.resolve(), parent.resolve()), used)
 
 

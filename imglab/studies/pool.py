@@ -11,6 +11,7 @@ import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 
+from imglab.errors import silence_libraries
 from imglab.studies.jobs import Job, Outcome, Place
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -55,6 +56,7 @@ def _begin_worker(threads: int) -> None:
     """Set what must be set before a worker imports its first job."""
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
+    silence_libraries()
 
     # A Ctrl-C in the terminal reaches the parent process, which stops each worker once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -14,7 +14,7 @@ from imglab.failures import raise_if_unavailable
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
-from imglab.text.gate import ROWS, check_texts, decode, kind_of, read_documents, unpacked
+from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
@@ -46,10 +46,13 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
 
-def read_corpus(source: Source) -> Corpus:
-    """Read a source; InputError where it has no text."""
+def read_corpus(source: Source, *, is_drawn: bool = False) -> Corpus:
+    """Read a source; InputError where it has no text.
+
+    is_drawn  whether a model may have written the texts of files (`gate.decode`)
+    """
     if isinstance(source, FilesSource):
-        corpus = _read_files(source)
+        corpus = _read_files(source, is_drawn)
     elif isinstance(source, HubSource):
         corpus = _read_hub(source)
     elif isinstance(source, EncyclopaediaSource):
@@ -70,7 +73,7 @@ def _read_pydoc() -> Corpus:
     return Corpus(_without_blank(topics[name] for name in sorted(topics)), None)
 
 
-def _read_files(source: FilesSource) -> Corpus:
+def _read_files(source: FilesSource, is_drawn: bool = False) -> Corpus:
     if source.test_path is None:
         files = text_files(source.path, f"{WHERE}.path", source.splits)
         train = files.train
@@ -86,24 +89,28 @@ def _read_files(source: FilesSource) -> Corpus:
             raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
 
     left_out = list(map(str, files.left_out))
-    documents = _read_documents(source, "path", train, left_out)
+    documents = _read_documents(source, "path", train, left_out, is_drawn)
     if test is None:
         return Corpus(documents, None, ", ".join(left_out), files.notes)
     key = "path"
     if source.test_path is not None:
         key = "test_path"
-    held_out_documents = _read_documents(source, key, test, left_out)
+    held_out_documents = _read_documents(source, key, test, left_out, is_drawn)
     return Corpus(documents, held_out_documents, ", ".join(left_out), files.notes)
 
 
 def _read_documents(
-    source: FilesSource, key: str, paths: Iterable[Path], left_out: list[str]
+    source: FilesSource,
+    key: str,
+    paths: Iterable[Path],
+    left_out: list[str],
+    is_drawn: bool,
 ) -> list[str]:
     """Return the documents of files, and add the rows without text to what was left out."""
     texts: list[str] = []
     blank = 0
     for path in paths:
-        of_file = read_texts(path, f"{WHERE}.{key}", source.column)
+        of_file = read_texts(path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn)
         texts += of_file
         if kind_of(path) in ROWS:
             blank += sum(not text.strip() for text in of_file)
@@ -120,13 +127,16 @@ def _blank_rows(count: int) -> list[str]:
     return [f"{count:,} rows without text"]
 
 
-def read_texts(path: Path, where: str, column: str | None = None) -> list[str]:
+def read_texts(
+    path: Path, where: str, column: str | None = None, *, is_drawn: bool = False
+) -> list[str]:
     """Return the documents of a file; InputError, at the config's key `where`, if it is not text.
 
-    column  that holds the text, in a file of rows; None: the obvious one
+    column    that holds the text, in a file of rows; None: the obvious one
+    is_drawn  whether a model may have written them
     """
     with _readable(path, where):
-        texts = read_documents(path, where, column)
+        texts = read_documents(path, where, column, is_drawn=is_drawn)
         for text in texts:
             _check_runs(text, path, where)
     return texts
@@ -144,23 +154,6 @@ def _readable(path: Path, where: str) -> Iterator[None]:
     except MemoryError as error:
         what = f"{str(path)!r} does not fit into memory"
         raise InputError(Problem(where, what, "give a part of it")) from error
-
-
-def read_lines(path: Path, where: str) -> list[str]:
-    """Return the lines of a file as they stand; InputError, at `where`, if it is not text."""
-    with _readable(path, where):
-        return decode(unpacked(path, where), path, where).split("\n")
-
-
-def read_text(path: Path, where: str) -> str:
-    """Return the text of a plain file; InputError, at the config's key `where`, if it is none.
-
-    Models draw zero bytes too, so the text may hold some.
-    """
-    with _readable(path, where):
-        text = decode(unpacked(path, where), path, where, is_drawn=True)
-        _check_runs(text, path, where)
-    return text
 
 
 def _check_runs(text: str, path: Path, where: str) -> None:

@@ -31,6 +31,8 @@ PARQUET = (".parquet",)
 ROWS = (*LINES, *TABLES, *PARQUET)
 """Suffixes of files that hold a text in each row."""
 
+PLAIN = ".txt"
+
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
 """Names of columns of texts, the first one that a file has."""
 
@@ -46,16 +48,24 @@ def kind_of(path: Path) -> str:
     return Path(name).suffix
 
 
-def read_documents(path: Path, where: str, column: str | None = None) -> list[str]:
+def is_text(path: Path) -> bool:
+    """Say whether a file is read as text, by its suffix."""
+    return kind_of(path) in (PLAIN, *ROWS)
+
+
+def read_documents(
+    path: Path, where: str, column: str | None = None, *, is_drawn: bool = False
+) -> list[str]:
     """Return the documents in a file; InputError, at the config's key `where`, if it is not text.
 
-    column  of the texts; None: the obvious one
+    column    of the texts; None: the obvious one
+    is_drawn  whether a model may have written them (`decode`)
     """
     kind = kind_of(path)
     if kind in PARQUET:
         return _read_parquet(path, where, column)
 
-    text = decode(unpacked(path, where), path, where)
+    text = decode(unpacked(path, where), path, where, is_drawn=is_drawn)
     if kind in LINES:
         return texts_of(_objects(text, path, where), column, str(path), where)
     if kind in TABLES:
@@ -114,13 +124,21 @@ def decode(content: bytes, path: Path, where: str, *, is_drawn: bool = False) ->
 
 def _objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
     """Return the rows of JSON lines, or of one JSON list; a row that is a text is its `text`."""
+    number = 0
     try:
         if text.lstrip().startswith("["):
             rows = json.loads(text)
         else:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = []
+            for line in text.split("\n"):
+                number += 1
+                if line.strip():
+                    rows.append(json.loads(line))
     except (ValueError, RecursionError) as error:
-        what = f"{str(path)!r} is not JSON lines: {first_line(error)}"
+        place = str(path)
+        if number:
+            place = f"{path}:{number}"
+        what = f"{place!r} is not JSON lines: {first_line(error)}"
         raise InputError(Problem(where, what, "one object in each line")) from error
 
     rows = [{"text": row} if isinstance(row, str) else row for row in rows]

@@ -182,11 +182,12 @@ class TextModality(TokenModality):
 
     def read(self, samples: Samples) -> list[dict[str, str]]:
         """Return the texts as a reader sees them, and the prompts that they continue."""
-        texts = [readable(tokens, self.tokenizer) for tokens in samples.data]
+        end = self.tokenizer.eos_token
+        texts = [readable(tokens, self.tokenizer, end) for tokens in samples.data]
         if samples.condition is None:
             return [{"text": text} for text in texts]
 
-        prompts = [readable(tokens, self.tokenizer) for tokens in samples.condition]
+        prompts = [readable(tokens, self.tokenizer, end) for tokens in samples.condition]
         return [
             {"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)
         ]
@@ -209,7 +210,8 @@ class TextModality(TokenModality):
     def render(self, shown: Sequence[Samples], path: Path) -> None:
         """Write the sheet: prompts, and how each generation continued them."""
         pairs = [(samples.condition, samples.data) for samples in shown]
-        path.write_text(write_sheet(pairs, self.tokenizer), encoding="utf-8")
+        sheet = write_sheet(pairs, self.tokenizer, self.tokenizer.eos_token)
+        path.write_text(sheet, encoding="utf-8")
 
     def render_panel(
         self, shown: Sequence[Samples], panel: Mapping[int, Continuation], path: Path

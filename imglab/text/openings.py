@@ -76,10 +76,11 @@ def continue_opening(
 
     opening, real = openings[row].chunk(2)
     text = model.sample(1, conditions=opening[None], seed=seed).data[0]
+    end = tokenizer.eos_token
     return Continuation(
-        opening=readable(opening, tokenizer),
-        real=readable(real, tokenizer),
-        text=readable(text, tokenizer),
+        opening=readable(opening, tokenizer, end),
+        real=readable(real, tokenizer, end),
+        text=readable(text, tokenizer, end),
         row=row,
         among=len(openings),
         perplexity=perplexity,

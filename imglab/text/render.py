@@ -36,11 +36,14 @@ EXPLANATION = (
 
 
 def write_sheet(
-    shown: Sequence[tuple[Tensor | None, Tensor]], tokenizer: PreTrainedTokenizerBase
+    shown: Sequence[tuple[Tensor | None, Tensor]],
+    tokenizer: PreTrainedTokenizerBase,
+    end: str | None = None,
 ) -> str:
     """Return the text of a sheet: each prompt above its continuations, in columns.
 
     shown  for each generation, the prompts, int64 [N, P], and their continuations, int64 [N, T]
+    end    text of the token that ends a document; None: no token does
     """
     generations = spread_generations(range(len(shown)), COLUMNS)
     head = SEPARATOR.join(f"generation {g}".ljust(WIDTH) for g in generations).rstrip()
@@ -50,10 +53,10 @@ def write_sheet(
     prompts, continuations = shown[-1]
     for row in range(len(continuations)):
         if prompts is not None:
-            prompt = " ".join(readable(prompts[row], tokenizer).split())
+            prompt = " ".join(readable(prompts[row], tokenizer, end).split())
             lines += wrap_cells(f"{row + 1}. {printable(prompt)} ...", WIDTH * 3)
 
-        texts = [readable(shown[g][1][row], tokenizer) for g in generations]
+        texts = [readable(shown[g][1][row], tokenizer, end) for g in generations]
         lines += ["", head, *_side_by_side(texts), "", rule, ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -113,10 +116,9 @@ def mark_repeats(text: str, n: int = REPEATED) -> str:
     return " ".join(words)
 
 
-def readable(tokens: Tensor, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Decode a text for a reader, with a sign in place of the token that ends a document."""
+def readable(tokens: Tensor, tokenizer: PreTrainedTokenizerBase, end: str | None) -> str:
+    """Decode a text for a reader, with a sign in place of `end`, the token that ends a document."""
     text = str(tokenizer.decode(tokens))
-    end = tokenizer.eos_token
     if not end:
         return text
     return re.sub(f" ?{re.escape(end)} ?", f" {DOCUMENT_END} ", text)

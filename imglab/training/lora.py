@@ -24,6 +24,9 @@ WHERE = "model.lora"
 TARGETS = f"{WHERE}.targets"
 WEIGHTS = "adapter_model.safetensors"
 
+MOST_LAYERS = 16
+"""Names of layers that a message holds, at most."""
+
 
 @dataclass(frozen=True)
 class Adapters:
@@ -136,14 +139,52 @@ def _target_problems(lora: LoraSettings, network: nn.Module) -> list[Problem]:
     if lora.targets == "all-linear":
         return []
     names = [name for name, _ in network.named_modules()]
-    layers = {name.rpartition(".")[2] for name in names}
-
     problems = []
     for target in sorted(set(lora.targets)):
         if not any(name == target or name.endswith(f".{target}") for name in names):
             what = f"no layer is called {target!r}"
-            problems.append(Problem(TARGETS, what, nearest(target, layers)))
+            problems.append(Problem(TARGETS, what, _suggestion(target, network)))
     return problems
+
+
+def _suggestion(target: str, network: nn.Module) -> str:
+    """Return the remedy for a target that a network does not have: the layers that it has."""
+    layers = adaptable_layers(network)
+    usual = usual_targets(network)
+    if usual:
+        remedy = f"this architecture usually takes {', '.join(usual)}"
+    else:
+        remedy = nearest(target, layers)
+    others = [name for name in layers if name not in usual]
+    if others and len(layers) <= MOST_LAYERS:
+        remedy += f"; its layers are called {', '.join(layers)}"
+    return f"{remedy}; or all-linear"
+
+
+def adaptable_layers(network: nn.Module) -> list[str]:
+    """Return the names of the layers that adapters are made for, each once, in their order."""
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, Conv1D)
+    layers = [name for name, layer in network.named_modules() if isinstance(layer, kinds)]
+    # A number stands for a place in a list of layers: its list's name belongs to it.
+    short = (".".join(name.split(".")[-1 - name.split(".")[-1].isdigit() :]) for name in layers)
+    return list(dict.fromkeys(short))
+
+
+def usual_targets(network: nn.Module) -> list[str]:
+    """Return the layers that `peft` adapts by default in networks of this kind; [] if unknown.
+
+    Layers that the network does not have are left out.
+    """
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TABLE
+
+    model_type = getattr(getattr(network, "config", None), "model_type", None)
+    targets = TABLE.get(str(model_type), [])
+    if isinstance(targets, str):  # an expression, not names
+        return []
+    layers = set(adaptable_layers(network))
+    return [target for target in targets if target in layers]
 
 
 def _placement_problems(lora: LoraSettings, network: nn.Module) -> list[Problem]:
@@ -153,5 +194,6 @@ def _placement_problems(lora: LoraSettings, network: nn.Module) -> list[Problem]
             with_adapters(copy.deepcopy(network).to("meta"), lora, 0)
     except ValueError as error:
         what = f"adapters cannot be put there: {first_line(error)}"
-        return [Problem(TARGETS, what, "name linear or convolutional layers")]
+        names = ", ".join(adaptable_layers(network)[:MOST_LAYERS])
+        return [Problem(TARGETS, what, f"name linear or convolutional layers: {names}")]
     return []

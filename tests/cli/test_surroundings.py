@@ -225,3 +225,13 @@ def test_a_chain_that_a_signal_kills_can_go_on(tmp_path, codes, code):
     with pytest.raises(typer.Exit) as raised:
         _run_apart(chains)
     assert raised.value.exit_code == code
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["run", "a.yaml"], ["--help"], []])
+def test_windows_is_refused_by_name(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["imglab", *arguments])
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "Windows is not supported" in capsys.readouterr().err

@@ -23,8 +23,9 @@ from imglab.run.resume import resolve
 from imglab.run.run import Run
 from imglab.store import files, layout, reading
 from imglab.store.reader import RunFolder
-from imglab.store.sealed_config import config_hash, read_sealed
+from imglab.store.sealed_config import config_hash, read_sealed, write_config
 from imglab.store.verify import verify
+from imglab.studies.chains import chain_job
 from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
@@ -264,3 +265,20 @@ def test_a_run_from_before_begin_tokens_goes_on_without_them(tmp_path):
     asked = merged(PRETRAINED, {"modality.tokenizer.begin_tokens": True}, "a.yaml")
     with pytest.raises(InputError, match="begin_tokens"):
         resolve(validate_config(asked, "a.yaml"), tmp_path, "a.yaml")
+
+
+def test_a_worker_is_told_what_an_older_run_began_with(tmp_path):
+    """A worker gets every key spelled out, so that it could not see which were left open."""
+    now = validate_config(PRETRAINED, "a.yaml")
+    tree = merged(
+        PRETRAINED,
+        {"modality.tokenizer.begin_tokens": False, "measure.floor_splits": 70, "threads": 1},
+        "a.yaml",
+    )
+    write_config(tmp_path, validate_config(tree, "a.yaml"))
+
+    job = chain_job(now, tmp_path, 1, tmp_path / "cache")
+    of_worker = validate_config(parse_yaml(job.arguments[0], "job"), "job")
+    assert not of_worker.modality.model_dump()["tokenizer"]["begin_tokens"]
+    assert of_worker.measure.floor_splits == 70
+    resolve(of_worker, tmp_path, "job")

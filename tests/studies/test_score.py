@@ -139,14 +139,28 @@ class TestWhatItSays:
         row = score(tmp_path / "real", synthetic, "--column", "words", "--block", 16)
         assert "encoder@" in row["extractor"]
         assert {"distinct_2", "gzip_ratio", "repetition"} <= set(row)
-        assert f"{synthetic}: 1 rows without text left out" in row["notes"]
+        assert f"{synthetic}: left out: 1 row without text" in row["notes"]
+
+    @pytest.mark.parametrize("names", [["train/a", "val/b"], ["train", "val"]])
+    def test_parts_are_those_that_a_run_would_have(self, score, tmp_path, names):
+        """Folders and files are read as everywhere: hidden files are not, parts are by name."""
+        real = tmp_path / "real"
+        for number, name in enumerate([*names, ".ipynb_checkpoints/c"]):
+            path = real / f"{name}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(["text", *texts(40, number)]))
+        synthetic = tmp_path / "made.txt"
+        synthetic.write_text("\n\n".join(texts(30, 4)))
+        row = score(real, synthetic, "--block", 16)
+        assert "its own test part" in " ".join(row["notes"])
+        assert "1 hidden or system files" in " ".join(row["notes"])
 
     def test_the_page_and_the_table(self, lab, tmp_path):  # noqa: F811
         real = save(tmp_path / "real", images(40, 0))
         (real / "readme.md").write_text("about")
         code, out, _ = lab("score", real, save(tmp_path / "made", images(40, 1)), *PIXELS)
         assert code == 0
-        assert "1 file left out (readme.md)" in out
+        assert "left out: 1 .md" in out
         assert "compared with 20 held-out samples" in out
         assert "FID (pixels)" in out
         page = (tmp_path / "scores/real__made/report.html").read_text()
@@ -264,9 +278,12 @@ class TestWrongInput:
         save(tmp_path / "large", images(24, 1).repeat(2, 1).repeat(2, 2))
         (tmp_path / "empty").mkdir()
         (tmp_path / "notes.txt").write_text("\n\n".join(texts(40, 0)))
-        (tmp_path / "odd.csv").write_text("a,b")
+        (tmp_path / "odd.xml").write_text("a,b")
         np.savez(tmp_path / "floats.npz", samples=images(24, 1) / 100)
-        lines(tmp_path / "rows.jsonl", [{"txt": "a b"}])
+        lines(tmp_path / "rows.jsonl", [{"txt": "a b", "tag": "c"}])
+        save(tmp_path / "both", images(2, 1))
+        for number in range(5):
+            (tmp_path / "both" / f"{number}.txt").write_text("a b")
         (tmp_path / "torn.jsonl").write_text('{"text": "a"}\n{"text"')
         save(tmp_path / "broken", images(24, 1))
         (tmp_path / "broken" / "003.png").write_bytes(b"no image")
@@ -286,7 +303,7 @@ class TestWrongInput:
             ([".", "made"], "lie one inside the other"),
             (["real", "nowhere"], "there is no file or folder 'nowhere'"),
             (["real", "empty"], "'empty' is an empty folder"),
-            (["real", "odd.csv"], "'odd.csv' is not a kind of file that can be scored"),
+            (["real", "odd.xml"], "'odd.xml' is not a kind of file that can be scored"),
             (["real", "real/000.png"], "is a single image"),
             (["real", "few"], "4 samples are too few"),
             (["few", "real"], "2 training and 2 held-out samples are too few"),
@@ -305,8 +322,9 @@ class TestWrongInput:
             (["real", "made", "--device", "gpu"], "there is no device 'gpu'"),
             (["real", "made", "--size", "1"], "--size: must be greater than or equal to 4"),
             (["real", "made", "--save-reference", "a/b"], "cannot be a name"),
-            (["notes.txt", "rows.jsonl"], "rows.jsonl:1: has no column 'text'"),
-            (["notes.txt", "torn.jsonl"], "torn.jsonl:2: is not JSON"),
+            (["notes.txt", "rows.jsonl"], "--column: 'rows.jsonl' has several columns"),
+            (["notes.txt", "torn.jsonl"], "torn.jsonl:2' is not JSON"),
+            (["notes.txt", "both"], "'both' holds 2 images and 5 texts"),
             (["real", "reference:x"], "is a reference of real data"),
             (["reference:x", "made"], "there is no reference 'x'"),
             (["real", "none@3"], "is not a run directory"),

@@ -153,6 +153,30 @@ def test_linked_folders_are_read_and_other_texts_lie_where_they_did(tmp_path):
     assert corpus.train == ["intro.txt", "b.txt", "part/one/a.txt", "part/two/b.txt"]
 
 
+@pytest.mark.parametrize(
+    ("names", "train", "test"),
+    [
+        (("train.txt", "val.txt"), ["train.txt"], ["val.txt"]),
+        (("a_train.txt", "a_dev.txt", "a_test.txt"), ["a_train.txt"], ["a_test.txt"]),
+        (("tiny-train-00000-of-00002.txt", "tiny-train-00001-of-00002.txt",
+          "tiny-test-00000-of-00001.txt"),
+         ["tiny-train-00000-of-00002.txt", "tiny-train-00001-of-00002.txt"],
+         ["tiny-test-00000-of-00001.txt"]),
+        (("train.txt", "valid.txt", "README.txt"), ["train.txt"], ["valid.txt"]),
+        # Names of things, not of splits.
+        (("train.txt", "ship.txt"), ["ship.txt", "train.txt"], None),
+        (("exam-test.txt", "steam-train.txt"), ["exam-test.txt", "steam-train.txt"], None),
+        (("test.txt", "val.txt"), ["test.txt", "val.txt"], None),
+    ],
+)  # fmt: skip
+def test_files_named_after_splits_are_the_parts(names, train, test, tmp_path):
+    """Karpathy's nanoGPT, TinyStories and the shards of the hub keep each part in a file."""
+    corpus = corpus_of(tmp_path / "in", *names)
+    assert (corpus.train, corpus.test) == (train, test)
+    whole = corpus_of(tmp_path / "in", splits="none")
+    assert (whole.train, whole.test) == (sorted(names), None)
+
+
 def test_rows_without_text_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": null}\n{"id": 1}\n{"text": "b"}')
     corpus = read_corpus(FilesSource(path=str(tmp_path)))

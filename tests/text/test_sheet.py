@@ -14,8 +14,6 @@ from imglab.text.render import COLUMNS, SEPARATOR, WIDTH, mark_repeats, wrap_cel
 class Letters:
     """A tokenizer whose token n is the n-th sign."""
 
-    eos_token = "<end>"
-
     def decode(self, tokens):
         return "".join(chr(number) for number in tokens.tolist())
 
@@ -53,7 +51,7 @@ def test_of_many_generations_the_first_and_the_last_are_there():
 
 
 def test_documents_are_parted_by_a_sign_that_the_first_line_explains():
-    sheet = write_sheet([(tokens("a<end>b"), tokens("one. <end> Two.<end>"))], Letters())
+    sheet = write_sheet([(tokens("a<end>b"), tokens("one. <end> Two.<end>"))], Letters(), "<end>")
     assert "¶ ends a document" in sheet.splitlines()[0]
     assert "1. a ¶ b ..." in sheet
     assert "one. ¶ Two. ¶" in sheet

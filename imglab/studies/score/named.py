@@ -8,51 +8,36 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
-from imglab.images.image_formats import IMAGE_SUFFIXES
+from imglab.images.image_formats import is_image
+from imglab.reading import kind_of_files, list_tree
+from imglab.text.gate import is_text
 
 Role = Literal["REAL", "SYNTHETIC"]
-Kind = Literal[
-    "images", "npz", "texts", "jsonl", "parquet", "hub", "run", "generation", "reference"
-]
+Kind = Literal["images", "npz", "texts", "hub", "run", "generation", "reference"]
 
 REFERENCE = "reference:"
 HUB = "hub:"
 GENERATION = re.compile(r".+@\d+")
 RUN_MARKS = ("config.yaml", "environment.json")
 
-SUFFIXES: dict[str, Kind] = {
-    ".npz": "npz",
-    ".txt": "texts",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    **dict.fromkeys(sorted(IMAGE_SUFFIXES), "images"),
-}
-
 FORMS = (
-    "give a folder of images or of .txt files, an .npz, .txt, .jsonl or .parquet file, "
+    "give a folder of images or texts, an .npz, .txt, .jsonl, .csv or .parquet file, "
     "hub:owner/name[:split], or RUN@G"
 )
-
-MOST_NAMED = 5
-"""Files left out that are named one by one."""
 
 
 @dataclass(frozen=True)
 class Named:
     """What one side names.
 
-    text      as the user wrote it
-    path      the file or folder; of a generation its run; None of hub data sets and references
-    paths     the files that are read, in their order
-    left_out  files of a folder that are not read: they are of another kind
+    text  as the user wrote it
+    path  the file or folder; of a generation its run; None of hub data sets and references
     """
 
     role: Role
     text: str
     kind: Kind
     path: Path | None = None
-    paths: tuple[Path, ...] = ()
-    left_out: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,19 +55,6 @@ class Named:
             folder, sign, number = self.text.rpartition("@")
             return f"{Path(folder).resolve()}{sign}{number}" if sign and self.path else self.text
         return str(self.path.resolve())
-
-    def notes(self) -> list[str]:
-        """Say which files of a folder are left out."""
-        if not self.left_out:
-            return []
-        names = ", ".join(path.name for path in self.left_out[:MOST_NAMED])
-        more = len(self.left_out) - MOST_NAMED
-        if more > 0:
-            names += f" and {more:,} more"
-        number = f"{len(self.left_out):,} files"
-        if len(self.left_out) == 1:
-            number = "1 file"
-        return [f"{self.text}: {number} left out ({names}), not of the kind that is scored"]
 
 
 def parse(text: str, role: Role) -> Named:
@@ -111,38 +83,30 @@ def parse(text: str, role: Role) -> Named:
 
 
 def _file(text: str, path: Path, role: Role) -> Named:
-    kind = SUFFIXES.get(path.suffix.lower())
-    if kind == "images":
+    if is_image(path):
         raise InputError(Problem(role, f"{text!r} is a single image", "give a folder of images"))
-    if kind is None:
+    if path.suffix.lower() == ".npz":
+        return Named(role, text, "npz", path)
+    if not is_text(path):
         what = f"{text!r} is not a kind of file that can be scored"
         raise InputError(Problem(role, what, FORMS))
-    return Named(role, text, kind, path, (path,))
+    return Named(role, text, "texts", path)
 
 
 def _folder(text: str, path: Path, role: Role) -> Named:
-    """Take the kind that most files of a folder have, and leave out the others."""
-    by_kind: dict[Kind | None, list[Path]] = {}
-    for file in sorted(path.rglob("*")):
-        if not file.is_dir():
-            by_kind.setdefault(SUFFIXES.get(file.suffix.lower()), []).append(file)
+    """Take a folder for what most of its files are."""
+    files = list_tree(path, role).files
+    kind = kind_of_files(files, is_image, is_text)
+    if kind is not None:
+        return Named(role, text, kind, path)
 
-    usable = {kind: files for kind, files in by_kind.items() if kind not in (None, "npz")}
-    if not usable:
-        what = f"{text!r} holds no images, texts, JSON lines or parquet files"
-        if not by_kind:
-            what = f"{text!r} is an empty folder"
-        raise InputError(Problem(role, what, FORMS))
-
-    kind = max(usable, key=lambda each: len(usable[each]))
-    if sum(len(files) == len(usable[kind]) for files in usable.values()) > 1:
-        what = (
-            f"{text!r} holds as many files of one kind as of another: {', '.join(map(str, usable))}"
-        )
-        raise InputError(Problem(role, what, "give a folder with one kind of data"))
-    others = [file for each, files in by_kind.items() if each != kind for file in files]
-    assert kind is not None
-    return Named(role, text, kind, path, tuple(usable[kind]), tuple(sorted(others)))
+    images = sum(map(is_image, files))
+    what = f"{text!r} holds {images:,} images and {sum(map(is_text, files)):,} texts"
+    if not images:
+        what = f"{text!r} holds no images, texts, JSON lines or tables"
+    if not files:
+        what = f"{text!r} is an empty folder"
+    raise InputError(Problem(role, what, FORMS))
 
 
 def check_apart(real: Named, synthetic: Named) -> None:

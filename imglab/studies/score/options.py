@@ -144,12 +144,14 @@ def as_options(problems: Iterable[Problem], source: str = "REAL") -> list[Proble
     words = {
         "score: ": "--",
         "modality.source.path": source,
+        "modality.source.column": "--column",
         "modality.source": source,
         "modality.extractor": "--extractor",
         "modality.size": "--size",
         "modality.colour": "--colour",
         "modality.block": "--block",
         "modality.n_test": "--samples",
+        "set modality.source.splits to none": "give one part",
         "give test_path, or document_start to say where documents begin": (
             "give a folder of files, JSON lines or a table with a text in each row"
         ),

@@ -22,18 +22,23 @@ from imglab.images.npz import read_any_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import FolderSource
 from imglab.modality import Modality
-from imglab.run.build import build_modality
-from imglab.samples import Samples, hash_samples
+from imglab.run.places import config_of, modality_of
+from imglab.samples import Samples
 from imglab.store.faults import check_run
 from imglab.store.files import DAMAGED
 from imglab.store.reader import RunFolder
-from imglab.store.reading import parse_generation, read_environment
-from imglab.store.sealed_config import read_sealed
+from imglab.store.reading import parse_generation
 from imglab.studies.score.named import Named
 from imglab.studies.score.options import Options, as_options, validated
-from imglab.studies.score.tables import Table, read_hub, read_jsonl, read_parquet
-from imglab.text.corpus import Corpus, read_text
+from imglab.studies.score.tables import Table, holds_images, read_hub, read_image_tables
+from imglab.text.corpus import Corpus, read_corpus
+from imglab.text.folders import text_files
+from imglab.text.gate import PARQUET, kind_of
 from imglab.text.model import TokenModality
+from imglab.text.source_settings import FilesSource
+
+WHERE = "modality.source.path"
+"""The key that problems of files name; the command names its argument instead."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +80,19 @@ def read_side(named: Named, options: Options) -> Side:
             return _of_folder(named, options)
         if named.kind == "npz":
             images = _in_form(read_any_npz(str(named.path)), options)
-            return Side(named, images=images, notes=named.notes())
+            return Side(named, images=images)
         if named.kind == "texts":
-            return _of_text_files(named)
-        return _of_table(named, options)
+            return _of_text_files(named, options)
+        return _of_table(named, read_hub(named, options.column, options.size), options)
     except InputError as error:
         raise InputError(as_options(error.problems, named.role), [error]) from error
 
 
 def _of_folder(named: Named, options: Options) -> Side:
-    images = _in_form(read_folder(FolderSource(path=str(named.path)), options.size), options)
-
-    # What lies beside the parts or the classes is not read.
     assert named.path is not None
-    notes = named.notes()
-    outside = len(set(named.paths) - set(images.paths))
-    if outside:
-        notes.append(f"{named.text}: {outside:,} images beside those that are scored left out")
+    images = _in_form(read_folder(FolderSource(path=str(named.path)), options.size), options)
+    notes = [f"{named.text}: left out: {each}" for each in images.left_out]
+    notes += [f"{named.text}: {note}" for note in images.notes]
     files = tuple(str(path.relative_to(named.path)) for path in images.paths)
     return Side(named, images=images, files=files, notes=notes)
 
@@ -107,45 +108,33 @@ def _in_form(images: SourceImages, options: Options) -> SourceImages:
     return replace(images, train=in_one_form(images.train, settings), test=test)
 
 
-def _of_text_files(named: Named) -> Side:
-    """Read text files; of a single file each paragraph is a document."""
+def _of_text_files(named: Named, options: Options) -> Side:
+    """Read a text file or a folder of texts; of a single plain file each paragraph is a document.
+
+    Models may have drawn the texts.
+    """
     assert named.path is not None
-    notes = named.notes()
-    texts = {path: read_text(path, named.role) for path in named.paths}
-    if len(texts) == 1:
-        paragraphs = [each for each in next(iter(texts.values())).split("\n\n") if each.strip()]
+    source = FilesSource(path=str(named.path), column=options.column)
+    files = text_files(source.path, WHERE)
+    if kind_of(files.train[0]) in PARQUET and holds_images(files.train[0], options.column):
+        table = read_image_tables(named, files, options.column, options.size)
+        return _of_table(named, table, options)
+
+    corpus = read_corpus(source, is_drawn=True)
+    notes = [f"{named.text}: {note}" for note in corpus.notes]
+    if corpus.left_out:
+        notes.append(f"{named.text}: left out: {corpus.left_out}")
+    if named.path.is_file() and len(corpus.train) == 1:
+        paragraphs = [each for each in corpus.train[0].split("\n\n") if each.strip()]
+        corpus = replace(corpus, train=paragraphs)
         notes.append(f"{named.text}: one file, of which each paragraph is a document")
-        return Side(named, texts=Corpus(paragraphs, None), notes=notes)
-
-    blank = [path for path, text in texts.items() if not text.strip()]
-    if blank:
-        names = ", ".join(path.name for path in blank[:5])
-        notes.append(f"{named.text}: {len(blank):,} files without text left out ({names})")
-    parts = [_below(texts, named.path / part) for part in ("train", "test")]
-    if all(parts):
-        outside = len(texts) - len(blank) - sum(map(len, parts))
-        if outside:
-            notes.append(f"{named.text}: {outside:,} texts beside train/ and test/ left out")
-        return Side(named, texts=Corpus(parts[0], parts[1]), notes=notes)
-    return Side(named, texts=Corpus(_below(texts, named.path), None), notes=notes)
+    return Side(named, texts=corpus, notes=notes)
 
 
-def _below(texts: dict[Path, str], folder: Path) -> list[str]:
-    return [text for path, text in texts.items() if text.strip() and folder in path.parents]
-
-
-def _of_table(named: Named, options: Options) -> Side:
-    if named.kind == "jsonl":
-        table = read_jsonl(named, options.column)
-    elif named.kind == "parquet":
-        table = read_parquet(named, options.column, options.size)
-    else:
-        table = read_hub(named, options.column, options.size)
-
-    notes = [*named.notes(), *table.notes]
+def _of_table(named: Named, table: Table, options: Options) -> Side:
     if table.is_images:
-        return Side(named, images=_in_form(_stacked(table), options), notes=notes)
-    return Side(named, texts=Corpus(table.train, table.test), notes=notes)
+        return Side(named, images=_in_form(_stacked(table), options), notes=table.notes)
+    return Side(named, texts=Corpus(table.train, table.test), notes=table.notes)
 
 
 def _stacked(table: Table) -> SourceImages:
@@ -166,10 +155,9 @@ def _of_run(named: Named) -> Side:
         run, g = parse_generation(named.text)
     check_run(run)
 
-    config = read_sealed(run / "config.yaml")
-    modality = build_modality(config)
+    config = config_of(run)
+    modality = modality_of(run, config)
     if g is None:
-        _check_data(run, modality)
         return Side(named, modality=modality)
 
     stage = "samples" if config.measure.samples is None else "evaluation"
@@ -190,15 +178,6 @@ def _of_generation(named: Named, samples: Samples, modality: Modality) -> Side:
     elif isinstance(modality, TokenModality):
         texts = Corpus(modality.tokenizer.batch_decode(samples.data), None)
     return Side(named, images=images, texts=texts, samples=samples, modality=modality)
-
-
-def _check_data(run: Path, modality: Modality) -> None:
-    """Raise InputError where a run's config no longer leads to the data that the run had."""
-    recorded = read_environment(run)["data"]
-    for split in ("train", "test"):
-        if recorded.get(split) != hash_samples(modality.real(split)):
-            what = f"the real data of its config are not those of the run any more ({split})"
-            raise InputError(Problem(str(run), what, "give the real data themselves as REAL"))
 
 
 @contextmanager

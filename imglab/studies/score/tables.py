@@ -1,9 +1,8 @@
-"""Texts and images from tables: JSON lines, parquet, data sets of the hub."""
+"""Images in tables of parquet, and texts and images in data sets of the hub."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,12 @@ from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.failures import raise_if_unavailable
 from imglab.images.image_files import UNREADABLE, read_image
 from imglab.studies.score.named import HUB, Named
-from imglab.text.corpus import load_hub, read_lines
+from imglab.text.corpus import load_hub
+from imglab.text.folders import TextFiles
 
 TEXT = "text"
-NAMED = 5
-"""Rows that a message names."""
+IMAGES = ("image", "img")
+"""Usual names of columns."""
 
 
 @dataclass(frozen=True)
@@ -35,56 +35,61 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def read_jsonl(named: Named, column: str | None) -> Table:
-    """Read the texts of JSON lines; InputError names the line that is not a row with the column."""
-    key = column or TEXT
-    texts: list[str] = []
-    blank = 0
-    for path in named.paths:
-        for number, line in enumerate(read_lines(path, named.role), 1):
-            if not line.strip():
-                continue
-            text = _text_of_line(line, key, f"{path}:{number}")
-            texts += [text] if text.strip() else []
-            blank += not text.strip()
-    return Table(texts, notes=_blank_note(named, blank))
+def holds_images(path: Path, column: str | None) -> bool:
+    """Say whether a parquet file holds images, as `datasets` stores them.
+
+    column  to look at; None: the usual ones
+    """
+    schema = _schema(path)
+    for name in [column] if column is not None else IMAGES:
+        if name in schema.names and {"bytes", "path"} <= _fields(schema.field(name).type):
+            return True
+    return False
 
 
-def _text_of_line(line: str, key: str, where: str) -> str:
+def _schema(path: Path) -> Any:
+    """Return the schema of a parquet file."""
+    from pyarrow import parquet
+
+    return parquet.read_schema(path)
+
+
+def _fields(kind: Any) -> set[str]:
+    """Return the names of the fields of a column's type; none of a plain one."""
+    from pyarrow import types
+
+    if not types.is_struct(kind):
+        return set()
+    return {field.name for field in kind}
+
+
+def read_image_tables(
+    named: Named, files: TextFiles, column: str | None, size: int | None
+) -> Table:
+    """Read the images in parquet files, by part."""
+    parts = [files.train]
+    if files.test is not None:
+        parts.append(files.test)
+    values = [
+        [value for path in paths for value in _column_of_file(named, path, column)]
+        for paths in parts
+    ]
+    table = _table(named, values, size)
+    table.notes.extend(f"{named.text}: left out: {each}" for each in files.left_out)
+    return table
+
+
+def _column_of_file(named: Named, path: Path, column: str | None) -> list[Any]:
+    from pyarrow import ArrowException, parquet
+
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(Problem(where, f"is not JSON: {first_line(error)}")) from error
-    if not isinstance(row, dict):
-        raise InputError(Problem(where, "is not an object", 'e.g. {"text": "..."}'))
-    if key not in row:
-        remedy = f"--column: {nearest(key, row)}" if row else "--column NAME"
-        raise InputError(Problem(where, f"has no column {key!r}", remedy))
-    if not isinstance(row[key], str):
-        raise InputError(Problem(where, f"{key!r} is not a text", "choose another --column"))
-    return str(row[key])
-
-
-def read_parquet(named: Named, column: str | None, size: int | None) -> Table:
-    """Read texts, or images as `datasets` stores them, from parquet files."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        what = "parquet files are read with the package `pyarrow`"
-        remedy = "pip install pyarrow, or save the data as JSON lines or image files"
-        raise InputError(Problem(named.role, what, remedy)) from error
-
-    values: list[Any] = []
-    for path in named.paths:
-        try:
-            names = parquet.read_schema(path).names
-            key = _column(named, column, names)
-            values += parquet.read_table(path, columns=[key]).column(key).to_pylist()
-        except (ArrowException, OSError) as error:
-            raise_if_unavailable(error, path)
-            what = f"cannot be read as parquet: {first_line(error)}"
-            raise InputError(Problem(str(path), what)) from error
-    return _table(named, [values], size)
+        key = _column(named, column, _schema(path).names, IMAGES)
+        values: list[Any] = parquet.read_table(path, columns=[key]).column(key).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise_if_unavailable(error, path)
+        what = f"cannot be read as parquet: {first_line(error)}"
+        raise InputError(Problem(str(path), what)) from error
+    return values
 
 
 def read_hub(named: Named, column: str | None, size: int | None) -> Table:
@@ -122,16 +127,18 @@ def _hub_column(named: Named, rows: Any, column: str | None) -> list[Any]:
     return list(rows[key])
 
 
-def _column(named: Named, column: str | None, names: Sequence[str]) -> str:
-    """Return the column to read: the one asked for, or `text`, `image` or `img`."""
+def _column(
+    named: Named, column: str | None, names: Sequence[str], usual: Sequence[str] = (TEXT, *IMAGES)
+) -> str:
+    """Return the column to read: the one asked for, or the first of the usual ones."""
     if column is not None:
         if column not in names:
             what = f"{named.text!r} has no column {column!r}"
             raise InputError(Problem("--column", what, nearest(column, names)))
         return column
-    for usual in (TEXT, "image", "img"):
-        if usual in names:
-            return usual
+    for name in usual:
+        if name in names:
+            return name
     what = f"{named.text!r} has no column {TEXT!r} or 'image'"
     raise InputError(Problem("--column", what, f"one of: {', '.join(names)}"))
 
