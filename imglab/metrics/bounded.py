@@ -95,8 +95,13 @@ class InBoundedBalls:
 
 def bound_of_radii(radii: Tensor) -> float:
     """Return the radius at which balls are cut, given those of all real samples, [N]."""
-    position = max(1, round(BOUND * len(radii)))
-    return float(radii.kthvalue(position).values)
+    return float(bounds_of_radii(radii))
+
+
+def bounds_of_radii(radii: Tensor) -> Tensor:
+    """Return the radius of each row, [..., 1], given those of all real samples, [..., N]."""
+    position = max(1, round(BOUND * radii.shape[-1]))
+    return radii.kthvalue(position, dim=-1, keepdim=True).values
 
 
 def why_recall_is_withheld(*, precision: float, coverage: float) -> str | None:

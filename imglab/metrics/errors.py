@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -51,35 +51,37 @@ def neighbour_errors(
     distances = Distances.of(pool, neighbours=LIST)
 
     squares: dict[str, list[float]] = {name: [] for name in SCALARS}
-    for first, second in _halves(n, m):
-        scores = [
-            neighbour_scores(
-                distances,
-                real=part[0],
-                synthetic=part[1],
-                precision_recall_k=precision_recall_k,
-                density_coverage_k=density_coverage_k,
-            )
-            for part in (first, second)
-        ]
+    keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
+    halves = (
+        neighbour_scores(distances, real=real, synthetic=synthetic, **keys)
+        for real, synthetic in _halves(n, m)
+    )
+    for pair in zip(*halves, strict=True):
         for name in SCALARS:
-            one, other = (each[name] for each in scores)
+            one, other = (each[name] for each in pair)
             if one is not None and other is not None:
                 squares[name].append((one - other) ** 2)
 
     return {name: _error(each, share) for name, each in squares.items()}
 
 
-def _halves(n: int, m: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
-    """Yield pairs of disjoint halves of n real samples and of m synthetic ones after them."""
+@lru_cache(maxsize=4)
+def _halves(n: int, m: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return `PARTITIONS` pairs of disjoint halves of n real samples and of m synthetic ones.
+
+    Each of the two has its real samples and its synthetic ones, int64 [PARTITIONS, n // 2] and
+    [PARTITIONS, m // 2]; the synthetic ones count from n.
+    """
+    reals = []
+    synthetics = []
     for number in range(PARTITIONS):
         random = generator("halves", number)
-        real = torch.randperm(n, generator=random)
-        synthetic = n + torch.randperm(m, generator=random)
-        yield (
-            (real[: n // 2], synthetic[: m // 2]),
-            (real[n // 2 : 2 * (n // 2)], synthetic[m // 2 : 2 * (m // 2)]),
-        )
+        reals.append(torch.randperm(n, generator=random))
+        synthetics.append(n + torch.randperm(m, generator=random))
+
+    real = torch.stack(reals).split(n // 2, dim=1)
+    synthetic = torch.stack(synthetics).split(m // 2, dim=1)
+    return (real[0], synthetic[0]), (real[1], synthetic[1])
 
 
 def _thinned(features: Tensor, size: int, name: str) -> Tensor:

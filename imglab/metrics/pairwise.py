@@ -7,22 +7,29 @@ P^2 bytes. A score from them can differ by the few comparisons that float32 leav
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from imglab.metrics.bounded import bound_of_radii, why_recall_is_withheld
+from imglab.metrics.bounded import bounds_of_radii, why_recall_is_withheld
 from imglab.metrics.points import rounded_distances
 from imglab.metrics.probabilistic import STRETCH, K, outside
-from imglab.metrics.tails import TENTHS, tenths, thinnest_first
+from imglab.metrics.tails import TENTHS
 
 MOST = 6000
 """Samples whose distances are kept: 144 MB."""
 
 ROWS = 512
 """Rows whose distances are taken at a time."""
+
+ENTRIES = 1 << 18
+"""Distances of pairs of subsets that are looked at together: 1 MB."""
+
+LONG = 3
+"""How many times as long as a list of neighbours with k members is on average."""
 
 SCALARS = (
     "precision",
@@ -68,29 +75,47 @@ class Distances:
             neighbour[rows] = nearest.indices
         return cls(matrix, neighbour)
 
-    def radii(self, members: Tensor, ks: tuple[int, ...]) -> Tensor:
-        """Return each member's distance to its k-th nearest other member, [len(ks), N].
+    def between(self, members: Tensor, others: Tensor) -> Tensor:
+        """Return the distances of B sets of members to B sets of others, float32 [B, N, M].
 
-        members  which samples, int64 [N], each once; N > max(ks)
+        members, others  which samples, int64 [B, N], [B, M]
         """
-        is_member = torch.zeros(len(self.matrix), dtype=torch.bool)
-        is_member[members] = True
+        pairs = zip(members, others, strict=True)
+        blocks = [self.matrix.index_select(0, row).index_select(1, column) for row, column in pairs]
+        return torch.stack(blocks)
 
-        # Count members along each list of neighbours. A list may end before the last k.
-        neighbour = self.neighbour[members]
-        counts = is_member[neighbour].cumsum(1)  # [N, L]
-        radii = torch.empty(len(ks), len(members))
+    def radii(self, members: Tensor, ks: tuple[int, ...]) -> Tensor:
+        """Return each member's distance to its k-th nearest other member, [len(ks), B, N].
+
+        members  which samples belong to each of B sets, int64 [B, N], each once; N > max(ks)
+        """
+        is_member = torch.zeros(len(members), len(self.matrix), dtype=torch.bool)
+        is_member.scatter_(1, members, True)
+
+        # Count members along each list of neighbours. A list may end before the last k: three times
+        # what it takes on average is enough, with few exceptions.
+        length = 1 + LONG * max(ks) * len(self.matrix) // members.shape[1]
+        neighbour = self.neighbour[:, :length][members]  # [B, N, L]
+        flags = is_member.gather(1, neighbour.flatten(1)).view_as(neighbour)
+        counts = flags.cumsum(2, dtype=torch.int16)
+        radii = torch.empty(len(ks), *members.shape)
         for row, k in enumerate(ks):
-            position = (counts < k).sum(1, keepdim=True).clamp_(max=neighbour.shape[1] - 1)
-            nearest = neighbour.gather(1, position).squeeze(1)
+            position = (counts < k).sum(2, keepdim=True).clamp_(max=neighbour.shape[2] - 1)
+            nearest = neighbour.gather(2, position).squeeze(2)
             radii[row] = self.matrix[members, nearest]
 
-        is_short = counts[:, -1] < max(ks)
-        if bool(is_short.any()):
-            distances = self.matrix[members[is_short]].index_select(1, members)
-            nearest_first = distances.topk(max(ks) + 1, largest=False).values
-            radii[:, is_short] = nearest_first[:, list(ks)].T  # the sample itself is the first
+        self._search_all(radii, members, ks, counts[:, :, -1] < max(ks))
         return radii
+
+    def _search_all(
+        self, radii: Tensor, members: Tensor, ks: tuple[int, ...], is_short: Tensor
+    ) -> None:
+        """Fill in the radii of members whose lists are too short, [B, N] flags of them."""
+        for number in is_short.any(1).nonzero().flatten().tolist():
+            short = is_short[number]
+            distances = self.matrix[members[number][short]].index_select(1, members[number])
+            nearest_first = distances.topk(max(ks) + 1, largest=False).values
+            radii[:, number, short] = nearest_first[:, list(ks)].T  # the first is the sample itself
 
 
 def neighbour_scores(
@@ -100,44 +125,63 @@ def neighbour_scores(
     synthetic: Tensor,
     precision_recall_k: int,
     density_coverage_k: int,
-) -> dict[str, Any]:
-    """Return the metrics of `NEIGHBOURS` for two disjoint subsets.
+) -> Iterator[dict[str, Any]]:
+    """Yield the metrics of `NEIGHBOURS` for each of B pairs of disjoint subsets.
 
-    real, synthetic  which samples, int64 [N], [M]
+    real, synthetic  which samples, int64 [B, N], [B, M]
 
     All are None if one of them is undefined at these sizes (fewer than 10 real samples, no more
     than k of either kind). A recall that must be withheld is None.
     """
     most = max(precision_recall_k, density_coverage_k, K)
-    if len(real) <= max(most, TENTHS - 1) or len(synthetic) <= most:
-        return dict.fromkeys(NEIGHBOURS)
+    if real.shape[1] <= max(most, TENTHS - 1) or synthetic.shape[1] <= most:
+        yield from (dict.fromkeys(NEIGHBOURS) for _ in real)
+        return
 
-    # Sorted indices are gathered several times faster.
-    real = real.sort().values
-    synthetic = synthetic.sort().values
-    cross = distances.matrix.index_select(0, real).index_select(1, synthetic)  # [N, M]
-    narrow, wide, support = distances.radii(real, (precision_recall_k, density_coverage_k, K))
-    other_narrow, other_support = distances.radii(synthetic, (precision_recall_k, K))
-    limit = bound_of_radii(narrow)
+    # As many pairs at a time as fit into a processor's cache. Sorted indices are gathered faster.
+    at_once = max(1, ENTRIES // (real.shape[1] * synthetic.shape[1]))
+    reals = real.sort(1).values.split(at_once)
+    synthetics = synthetic.sort(1).values.split(at_once)
+    ks = (precision_recall_k, density_coverage_k)
+    for pair in zip(reals, synthetics, strict=True):
+        yield from _scores(distances, *pair, *ks)
 
-    is_recalled = _reached(cross, other_narrow, 1)
-    is_covered = cross.amin(1) <= wide
-    order = thinnest_first(wide)
-    scores: dict[str, Any] = {
-        "precision": _share(_reached(cross, narrow[:, None], 0)),
-        "recall": _share(is_recalled),
-        "precision_bounded": _share(_reached(cross, narrow.clamp(max=limit)[:, None], 0)),
-        "recall_bounded": _share(_reached(cross, other_narrow.clamp(max=limit), 1)),
-        "precision_probabilistic": _supported(cross, support, 0),
-        "recall_probabilistic": _supported(cross, other_support, 1),
-        "density": _count(cross, wide) / (density_coverage_k * len(synthetic)),
-        "coverage": _share(is_covered),
-        "recall_by_decile": tenths(is_recalled, order),
-        "coverage_by_decile": tenths(is_covered, order),
+
+def _scores(
+    distances: Distances, real: Tensor, synthetic: Tensor, narrow_k: int, wide_k: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what `neighbour_scores` does for pairs that are looked at together."""
+    cross = distances.between(real, synthetic)  # [B, N, M]
+    narrow, wide, support = distances.radii(real, (narrow_k, wide_k, K))
+    other_narrow, other_support = distances.radii(synthetic, (narrow_k, K))
+    limits = bounds_of_radii(narrow)
+
+    is_recalled = _reached(cross, other_narrow[:, None, :], 2)
+    is_covered = cross.amin(2) <= wide
+    order = wide.argsort(dim=1, descending=True, stable=True)
+    bounded = narrow.minimum(limits)[:, :, None]
+    other_bounded = other_narrow.minimum(limits)[:, None, :]
+    pairs = wide_k * synthetic.shape[1]
+    scores: dict[str, list[Any]] = {
+        "precision": _shares(_reached(cross, narrow[:, :, None], 1)),
+        "recall": _shares(is_recalled),
+        "precision_bounded": _shares(_reached(cross, bounded, 1)),
+        "recall_bounded": _shares(_reached(cross, other_bounded, 2)),
+        "precision_probabilistic": _supported(cross, support, 1),
+        "recall_probabilistic": _supported(cross, other_support, 2),
+        "density": [count / pairs for count in _counts(cross, wide)],
+        "coverage": _shares(is_covered),
+        "recall_by_decile": _tenths(is_recalled, order),
+        "coverage_by_decile": _tenths(is_covered, order),
     }
+    for values in zip(*scores.values(), strict=True):
+        yield _without_outliers(dict(zip(scores, values, strict=True)))
+
+
+def _without_outliers(scores: dict[str, Any]) -> dict[str, Any]:
+    """Take out a recall that must be withheld."""
     if why_recall_is_withheld(precision=scores["precision"], coverage=scores["coverage"]):
-        scores["recall"] = None
-        scores["recall_by_decile"] = None
+        return {**scores, "recall": None, "recall_by_decile": None}
     return scores
 
 
@@ -146,16 +190,33 @@ def _reached(cross: Tensor, radii: Tensor, dim: int) -> Tensor:
     return (cross - radii).amin(dim) <= 0
 
 
-def _share(flags: Tensor) -> float:
-    return float(flags.double().mean())
+def _shares(flags: Tensor) -> list[float]:
+    """Return the mean of each row of flags [B, N]."""
+    shares: list[float] = flags.double().mean(1).tolist()
+    return shares
 
 
-def _supported(cross: Tensor, radii: Tensor, dim: int) -> float:
-    """Return the mean probability that the samples along `dim` support one of the others."""
-    radius = STRETCH * float(radii.double().mean())
-    return 1 - float(outside(cross, radius, dim).double().mean())
+def _tenths(flags: Tensor, order: Tensor) -> list[list[float]]:
+    """Return the means of each row of flags [B, N], in each tenth of the samples in its order."""
+    parts = torch.tensor_split(flags.gather(1, order), TENTHS, dim=1)
+    tenths: list[list[float]] = torch.stack([part.double().mean(1) for part in parts], 1).tolist()
+    return tenths
 
 
-def _count(cross: Tensor, radii: Tensor) -> int:
-    """Count the pairs inside a ball of a row."""
-    return int(torch.count_nonzero(cross <= radii[:, None]))
+def _supported(cross: Tensor, radii: Tensor, dim: int) -> list[float]:
+    """Return the mean probabilities that the samples along `dim` support one of the others."""
+    radius = STRETCH * radii.double().mean(1)
+    if not bool(radius.all()):
+        # A set whose radius is 0 has a rule of its own.
+        blocks = zip(cross, radius.tolist(), strict=True)
+        missing = torch.stack([outside(block, each, dim - 1) for block, each in blocks])
+    else:
+        ratios = cross / radius[:, None, None].float()
+        missing = ratios.clamp_(max=1).prod(dim)
+    return [1 - mean for mean in missing.double().mean(1).tolist()]
+
+
+def _counts(cross: Tensor, radii: Tensor) -> list[int]:
+    """Count the pairs inside a ball of a row, in each block."""
+    counts: list[int] = (cross <= radii[:, :, None]).sum((1, 2)).tolist()
+    return counts

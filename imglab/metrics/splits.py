@@ -89,13 +89,18 @@ class _Pool:
     def scores(self, batch: list[tuple[Tensor, Tensor]]) -> Iterator[dict[str, Any]]:
         """Yield the metrics of each pair of parts."""
         distances = self._kernel_distances(batch)
-        for (real, synthetic), kernel_distance in zip(batch, distances, strict=True):
+        neighbours = neighbour_scores(
+            self._distances,
+            real=torch.stack([real for real, _ in batch]),
+            synthetic=torch.stack([synthetic for _, synthetic in batch]),
+            **self._ks,
+        )
+        for (real, synthetic), kernel_distance, of_neighbours in zip(
+            batch, distances, neighbours, strict=True
+        ):
             scores = MetricValues()
             self._add_others(scores, real, synthetic)
             scores.add(("kid",), partial(list, [kernel_distance]))
-            of_neighbours = neighbour_scores(
-                self._distances, real=real, synthetic=synthetic, **self._ks
-            )
             yield {name: (scores.values | of_neighbours)[name] for name in BETWEEN_SPLITS}
 
     def _add_others(self, scores: MetricValues, real: Tensor, synthetic: Tensor) -> None:

@@ -78,7 +78,7 @@ class TestDistances:
             features[:30] += 1e4
         members = torch.randperm(90, generator=seeds.generator("members"))[:40]
 
-        radii = Distances.of(features, neighbours=neighbours).radii(members, (3, 5))
+        radii = Distances.of(features, neighbours=neighbours).radii(members[None], (3, 5))[:, 0]
         differences = features[members][:, None] - features[members]
         expected = differences.norm(dim=2).sort(1).values[:, [3, 5]].T
         assert torch.allclose(radii.double(), expected, rtol=1e-5, atol=1e-4)
