@@ -152,6 +152,9 @@ class TrainingSet:
     choosing copies no data.
     """
 
+    weights: Tensor | None = None
+    """How much each row counts in a fit, float64 [N] of mean 1; None: all alike."""
+
     def __init__(self, entries: Mapping[int, Samples], selection: Selection) -> None:
         """Choose from the entries of a pool, by number.
 
@@ -159,6 +162,12 @@ class TrainingSet:
         """
         self._entries = dict(entries)
         self._selection = selection
+
+    def weighted(self, weights: Tensor) -> TrainingSet:
+        """Return the same rows with these weights."""
+        weighted = TrainingSet(self._entries, self._selection)
+        weighted.weights = weights
+        return weighted
 
     @classmethod
     def of(cls, samples: Samples) -> TrainingSet:

@@ -47,6 +47,8 @@ class RunCache:
         prepared = {key: tree[key] for key in ("modality", "measure", "samples", "curate")}
         fitted = {key: tree[key] for key in ("modality", "model", "base", "seed")}
         fitted["scratch"] = config.start == "scratch"
+        if any(remedy.get("first", 1) == 0 for remedy in tree.get("remedy", ())):
+            fitted["remedy"] = tree["remedy"]
 
         return cls(
             prepared=(root / _hash_of_values(prepared, threads)).resolve(),
