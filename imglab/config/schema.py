@@ -33,7 +33,7 @@ class RunConfig(Named):
     curate: choice(*CURATIONS, plug_in=True) | None = None  # type: ignore[valid-type]
     """Which of the samples drawn go on to the pool. Default: all of them."""
     remedy: Annotated[
-        list[choice(*REMEDIES, plug_in=True)],  # type: ignore[misc]
+        list[choice(*REMEDIES, plug_in=True)],  # type: ignore[valid-type]
         BeforeValidator(listed),
         Field(max_length=16),
     ] = newer_key([])

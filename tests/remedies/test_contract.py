@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from imglab import regimes
 from imglab.check import check_remedy
 from imglab.config import kinds
 from imglab.config.load import dump_config, validate_config
@@ -128,12 +129,18 @@ def test_another_packages_remedy_is_named_by_its_class():
 
 def test_remedies_apply_in_order_and_leave_generation_0_alone():
     store = MemoryStore()
-    keys = {"generations": 3, "samples": 4, "store": store}
-    from imglab.regimes import replace
-
-    for _ in run_chain(Counter(), Adder(), replace, remedies=[Doubled(2), Doubled(5)], **keys):
-        pass
-    values = [store.model(g).value for g in range(3)]
+    remedies = [Doubled(2), Doubled(5)]
+    chain = run_chain(
+        Counter(),
+        Adder(),
+        regimes.replace,
+        generations=3,
+        samples=4,
+        store=store,
+        remedies=remedies,
+    )
+    assert len(list(chain)) == 3
+    values = [vars(store.model(g))["value"] for g in range(3)]
     assert values == [1, 2 * 10, 21 * 10]
 
 
