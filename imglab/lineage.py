@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 from imglab.model import GenerativeModel
+from imglab.progress import Stage
+from imglab.remedies import Fit, Remedy, remedied
+from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
 
 Start: TypeAlias = Literal["previous", "base", "scratch"]
@@ -21,11 +25,13 @@ class Lineage:
             its `base`, the same each time; or from nowhere (`scratch`)
     bases   for each model, the weights of its first turn, and with `start="base"` of every turn;
             None: its first turn starts from scratch, and is the base of the later ones
+    remedies  what changes fits, or the models that come out of them, in this order
     """
 
     models: Sequence[GenerativeModel]
     start: Start
     bases: Sequence[GenerativeModel | None]
+    remedies: Sequence[Remedy] = ()
 
     @classmethod
     def of(
@@ -34,6 +40,7 @@ class Lineage:
         *,
         start: Start = "previous",
         base: GenerativeModel | Sequence[GenerativeModel | None] | None = None,
+        remedies: Sequence[Remedy] = (),
     ) -> Lineage:
         """Return the lineage of one model or of several; one `base` counts for all of them."""
         models: Sequence[GenerativeModel]
@@ -47,7 +54,7 @@ class Lineage:
             bases = list(base)
         else:
             bases = [base] * len(models)
-        return cls(models, start, bases)
+        return cls(models, start, bases, remedies)
 
     def turn(self, generation: int) -> int:
         """Return which of the models a generation is."""
@@ -78,6 +85,31 @@ class Lineage:
         if self.bases[turn] is None:
             return turn
         return None
+
+    def fit(
+        self,
+        generation: int,
+        store: Store,
+        train: TrainingSet,
+        *,
+        seed: int,
+        draw: Callable[..., Stage[Samples]],
+    ) -> Stage[GenerativeModel]:
+        """Return the fit of a generation's model with its remedies, from its checkpoint if any.
+
+        draw  draws for a remedy (`Fit.draw`)
+        """
+        fit = Fit(
+            model=self.model(generation),
+            train=train,
+            start=self.weights(generation, store),
+            generation=generation,
+            seed=seed,
+            resume=store.checkpoint(generation),
+            draw=draw,
+            generation0=partial(store.model, 0),
+        )
+        return remedied(fit, self.remedies)
 
     def weights(self, generation: int, store: Store) -> GenerativeModel | None:
         """Return the fitted model that a generation starts from; None: from scratch."""

@@ -21,6 +21,7 @@ from imglab.model import GenerativeModel
 from imglab.pool import training_set
 from imglab.progress import Progress
 from imglab.regimes import Regime
+from imglab.remedies import Remedy
 from imglab.samples import TrainingSet
 from imglab.seeds import derive
 from imglab.stages import Observer
@@ -61,8 +62,8 @@ class Chain:
         train = training_set(self.regime, self.modality, store, g, seed=self.seed)
 
         # Fit this generation's model, from the weights that its lineage names.
-        fitting = stages.fit(self.lineage, store, g, train, self.seed, self.checkpoint_every)
-        yield from do("model", fitting)
+        fitting = stages.fit(self.modality, self.lineage, store, g, train, self.seed)
+        yield from do("model", stages.checkpointed(fitting, store, g, self.checkpoint_every))
 
         # Draw what is scored and trained on; and for the eye a few from the same noise each time.
         model = store.model(g)
@@ -93,6 +94,7 @@ def chain_events(
     curator: Curator | None = None,
     start: Start = "previous",
     base: GenerativeModel | Sequence[GenerativeModel | None] | None = None,
+    remedies: Sequence[Remedy] = (),
     shown: int = 64,
     seed: int = 0,
     checkpoint_every: int | None = None,
@@ -107,7 +109,7 @@ def chain_events(
     generations  how many generations there are, generation 0 included
     samples      how many samples a generation draws; default: the size of the real training set
     curator      chooses which of the samples go on to the pool; default: all of them
-    start, base  whose weights a generation is fine-tuned from (`Lineage`)
+    start, base, remedies  whose weights a fit starts from, and what changes it (`Lineage`)
     shown        how many more samples to draw for the eye, from the same noise in each generation
     checkpoint_every  samples seen between two checkpoints of a fit; default: no checkpoints
     measure      scores samples against real data; default: `Measure` with its defaults
@@ -115,10 +117,9 @@ def chain_events(
     """
     store = store or MemoryStore()
     measure = measure or Measure(modality)
-    lineage = Lineage.of(model, start=start, base=base)
     samples = samples or len(modality.real("train"))
+    lineage = Lineage.of(model, start=start, base=base, remedies=remedies)
     observers = [Pictures(measure, derive(seed, "panel"))] if store.shows else []
-
     parts = (modality, lineage, regime, measure, curator, observers)
     return Chain(*parts, generations, samples, shown, seed, checkpoint_every).events(store)
 

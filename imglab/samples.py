@@ -16,8 +16,7 @@ FRESH = -1
 """The `Selection.entry` of real data that no generation has seen (the ability `FreshData`)."""
 
 GIVEN = -2
-"""The `Selection.entry` and the `origin` of the first set of synthetic data that the user gave; the
-second has -3, and so on down."""
+"""The `Selection.entry` and the `origin` of the user's first synthetic set; the second has -3."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,8 @@ class Samples:
         for name in ("condition", "origin", "source"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.data):
-                raise ValueError(
-                    f"Samples.{name} has {len(column)} rows, data has {len(self.data)}"
-                )
+                what = f"has {len(column)} rows, data has {len(self.data)}"
+                raise ValueError(f"Samples.{name} {what}")
 
     @classmethod
     def real(cls, data: Tensor, condition: Tensor | None = None) -> Samples:
@@ -94,9 +92,7 @@ class Samples:
         return len(self.data)
 
     def __getitem__(self, rows: Tensor | slice) -> Samples:
-        condition = self.condition
-        if condition is not None:
-            condition = condition[rows]
+        condition = None if self.condition is None else self.condition[rows]
         return Samples(self.data[rows], condition, self.origin[rows], self.source[rows])
 
 
@@ -128,9 +124,8 @@ class Selection:
         sets   how many samples each set of synthetic data has that the user gave
         """
         if self.entry.dtype != torch.int64 or self.index.dtype != torch.int64:
-            raise ValueError(
-                f"entries and indices must be int64, not {self.entry.dtype} and {self.index.dtype}"
-            )
+            dtypes = f"{self.entry.dtype} and {self.index.dtype}"
+            raise ValueError(f"entries and indices must be int64, not {dtypes}")
         if not len(self):
             return
         lowest = FRESH - len(sets)
@@ -165,18 +160,25 @@ class TrainingSet:
     choosing copies no data.
     """
 
+    weights: Tensor | None = None
+    """How much each row counts in a fit, float64 [N] of mean 1; None: all alike."""
+
     def __init__(
         self, entries: Mapping[int, Samples], selection: Selection, labels: Sequence[str] = ()
     ) -> None:
-        """Choose from the entries of a pool, by number.
-
-        Entries that the selection does not use may be left out.
+        """Choose from the entries of a pool, by number; those that are not used may be left out.
 
         labels  the names of the sets of synthetic data that the user gave, in their order
         """
         self._entries = dict(entries)
         self._selection = selection
         self._labels = labels
+
+    def weighted(self, weights: Tensor) -> TrainingSet:
+        """Return the same rows with these weights."""
+        weighted = TrainingSet(self._entries, self._selection, self._labels)
+        weighted.weights = weights
+        return weighted
 
     @classmethod
     def of(cls, samples: Samples) -> TrainingSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -41,25 +42,19 @@ def keep(store: Store, g: int, name: str, work: Stage[Any]) -> Iterator[Progress
 
 
 def fit(
-    lineage: Lineage, store: Store, g: int, train: TrainingSet, seed: int, every: int | None
+    modality: Modality, lineage: Lineage, store: Store, g: int, train: TrainingSet, seed: int
 ) -> Stage[GenerativeModel]:
-    """Fit generation g's model, or the rest of a fit of which a checkpoint is kept.
-
-    every  samples seen between two checkpoints; None: only when the caller stops
-    """
-    fitting = lineage.model(g).fit(
-        train,
-        start=lineage.weights(g, store),
-        seed=seeds.derive(seed, g, "fit"),
-        resume=store.checkpoint(g),
-    )
-    return (yield from _checkpointed(fitting, store, g, every))
+    """Return the fit of generation g's model, or the rest of one of which a checkpoint is kept."""
+    draws = partial(draw, modality, source=None)
+    return lineage.fit(g, store, train, seed=seeds.derive(seed, g, "fit"), draw=draws)
 
 
-def _checkpointed(
+def checkpointed(
     fitting: Stage[GenerativeModel], store: Store, g: int, every: int | None
 ) -> Stage[GenerativeModel]:
     """Pass a fit's progress on, and keep its state now and then and when the caller stops.
+
+    every  samples seen between two checkpoints; None: only when the caller stops
 
     Raises Stopped where the loss is not finite.
     """

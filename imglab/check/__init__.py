@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from imglab.check import abilities, data, fits
+from imglab.check.remedies import check_remedy as check_remedy
 from imglab.check.watch import Subject, still
 from imglab.modality import Modality
 from imglab.model import GenerativeModel

@@ -82,6 +82,7 @@ def finish(fitting: Stage[GenerativeModel]) -> tuple[GenerativeModel, dict[int, 
     many samples had been seen.
     """
     seen = -1
+    stage = ""
     checkpoints: dict[int, State] = {}
 
     while True:
@@ -89,6 +90,10 @@ def finish(fitting: Stage[GenerativeModel]) -> tuple[GenerativeModel, dict[int, 
             progress = next(fitting)
         except StopIteration as end:
             return _fitted(end.value), checkpoints
+        # A remedy draws samples, or trains on them, beside the fit.
+        if progress.stage != stage:
+            stage = progress.stage
+            seen = -1
         assert seen <= progress.seen <= progress.total, "progress must rise from 0 to total"
         seen = progress.seen
 

@@ -204,7 +204,7 @@ def verify(
 
 
 def list_kinds() -> None:
-    """List modalities, models, regimes and curators, plug-ins included, and the presets.
+    """List modalities, models, regimes, curators and remedies, plug-ins included, and presets.
 
     Example: imglab list
     """
@@ -239,6 +239,7 @@ def show(config: ConfigPath) -> None:
 def _shipped() -> Mapping[str, Mapping[str, str]]:
     """Return the kinds that ship, each with one line, by what they are kinds of."""
     from imglab.config import kinds
+    from imglab.config.remedy_sections import REMEDIES
     from imglab.config.sections import CURATIONS, REGIMES
 
     shipped = {
@@ -246,6 +247,7 @@ def _shipped() -> Mapping[str, Mapping[str, str]]:
         "models": [kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS],
         "regimes": REGIMES,
         "curators": CURATIONS,
+        "remedies": REMEDIES,
     }
     return {
         title: {section.model_fields["kind"].default: _first_line(section) for section in sections}

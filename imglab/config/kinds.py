@@ -84,6 +84,12 @@ MODELS: Mapping[str, Kind] = {
 }
 
 
+REMEDIES: Mapping[str, str] = {
+    "neon": "imglab.remedies.neon:Neon",
+    "weights": "imglab.remedies.weights:Weights",
+}
+"""The class of each remedy that ships; its settings are in `imglab.config.remedy_sections`."""
+
 MIXED = ("population", "alternating")
 """Models that consist of other models."""
 

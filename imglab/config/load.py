@@ -191,6 +191,7 @@ def plug_ins(config: RunConfig) -> dict[str, str]:
     sections["model"] = config.model
     sections["regime"] = config.regime
     sections["curate"] = config.curate
+    sections |= {f"remedy.{number}": section for number, section in enumerate(config.remedy)}
     if not isinstance(config.model, PlugIn):
         for number, member in enumerate(getattr(config.model, "models", ())):
             sections[f"model.models.{number}"] = member

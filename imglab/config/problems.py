@@ -114,6 +114,10 @@ def _keys_as_written(
     sections = [model]
     inner = [model]
     for part in loc:
+        # One value may stand for a list of one, which has no places.
+        if isinstance(part, int) and isinstance(tree, dict):
+            continue
+
         fields = [section.model_fields[part] for section in inner if part in section.model_fields]
 
         # A word of pydantic's own may be the tag of a choice: it says which section follows.

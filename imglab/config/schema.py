@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from imglab.config.section import FILE_NAME, PathName, PlugIn, Section, choice
+from imglab.config.remedy_sections import REMEDIES, listed
+from imglab.config.section import FILE_NAME, PathName, PlugIn, Section, choice, newer_key
 from imglab.config.sections import CURATIONS, DEFAULT_REGIME, REGIMES, MeasureSettings
 
 
@@ -31,6 +32,13 @@ class RunConfig(Named):
     """Which real and synthetic samples make the next training set."""
     curate: choice(*CURATIONS, plug_in=True) | None = None  # type: ignore[valid-type]
     """Which of the samples drawn go on to the pool. Default: all of them."""
+    remedy: Annotated[
+        list[choice(*REMEDIES, plug_in=True)],  # type: ignore[valid-type]
+        BeforeValidator(listed),
+        Field(max_length=16),
+    ] = newer_key([])
+    """What changes how generations are fitted or drawn: one remedy, or a list that is applied in
+    order. Default: none."""
     start: Literal["previous", "base", "scratch"] = "previous"
     """Whose weights each fit starts from: those of the previous generation, those of `base` (or of
     a pretrained model), or new ones."""

@@ -40,6 +40,7 @@ from imglab.samples import Samples, TrainingSet
 from imglab.training import hub
 from imglab.training.devices import device
 from imglab.training.lora import adapter_problems
+from imglab.training.moving import joined_training, moved_network
 
 
 class PipelineModel(GenerativeModel):
@@ -164,6 +165,16 @@ class PipelineModel(GenerativeModel):
         if shapes != expected:
             raise ValueError("architecture differs: its weights have other names or shapes")
         return start
+
+    def moved_away(self, other: GenerativeModel, w: float) -> PipelineModel:
+        """Return a pipeline with the weights (1 + w) self - w other (`imglab.remedies.neon`)."""
+        network = moved_network(self.network, self.check_start(other).network, w)
+        pipeline = _with_network(self._pipeline, network)
+        training = joined_training(self.training, other.training)
+        return PipelineModel(self._settings, pipeline=pipeline, spec=self._spec, training=training)
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     @torch.inference_mode()
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
 from imglab.model import GenerativeModel, naming_damage
 from imglab.regimes import BoundRegime
+from imglab.remedies import Remedy
+from imglab.run.build_remedies import build_remedies
 from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
 from imglab.run.tracking import check_tracker
@@ -44,11 +46,12 @@ class Experiment:
     bases: Sequence[GenerativeModel | None]
     regime: BoundRegime
     curator: curation.Curator | None
+    remedies: Sequence[Remedy] = ()
 
     @property
     def lineage(self) -> Lineage:
         """Which model each generation is, and whose weights it starts from."""
-        return Lineage(self.models, self.config.start, self.bases)
+        return Lineage(self.models, self.config.start, self.bases, self.remedies)
 
     @property
     def samples(self) -> int:
@@ -124,6 +127,7 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
     modality: Modality | None = None
     models: list[GenerativeModel] | None = None
     bases: list[GenerativeModel | None] | None = None
+    remedies: list[Remedy] | None = None
 
     # What depends on nothing else is built first, so that all its problems are found.
     if "regime" not in foreign:
@@ -141,11 +145,12 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
     if modality is not None and models is not None:
         bases = collector.run(partial(_load_bases, config, models))
         collector.run(partial(check_curator, config, modality, models))
+        remedies = collector.run(partial(build_remedies, config.remedy, foreign, models))
     collector.finish()
 
     if modality is None or models is None or bases is None or regime is None:
         return None
-    return Experiment(config, modality, models, bases, regime, curator)
+    return Experiment(config, modality, models, bases, regime, curator, remedies or ())
 
 
 def _has_foreign_data(foreign: Mapping[str, str]) -> bool:
@@ -198,12 +203,8 @@ def build_members(
 def _of_member(error: InputError, number: int) -> InputError:
     """Return the error of a member, which then names the member as the config does."""
     problems = [
-        Problem(
-            problem.where.replace("model", f"model.models.{number}", 1),
-            problem.what,
-            problem.remedy,
-        )
-        for problem in error.problems
+        replace(each, where=each.where.replace("model", f"model.models.{number}", 1))
+        for each in error.problems
     ]
     return InputError(problems, [error])
 

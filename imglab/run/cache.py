@@ -50,6 +50,8 @@ class RunCache:
         fitted["scratch"] = config.start == "scratch"
         if not kinds.bound_regime(config.regime).begins_with_real():
             fitted["regime"] = tree["regime"]
+        if any(remedy.get("first", 1) == 0 for remedy in tree.get("remedy", ())):
+            fitted["remedy"] = tree["remedy"]
 
         return cls(
             prepared=(root / _hash_of_values(prepared, threads)).resolve(),

@@ -147,6 +147,7 @@ class Run(HasView):
             curator=experiment.curator,
             start=config.start,
             base=experiment.bases,
+            remedies=experiment.remedies,
             shown=config.shown,
             seed=config.seed,
             checkpoint_every=config.checkpoint_every,

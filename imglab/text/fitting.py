@@ -13,8 +13,10 @@ from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.text.dropout import dropout
 from imglab.text.settings import TextTrainingSettings
+from imglab.training.batches import WEIGHT
 from imglab.training.devices import device
 from imglab.training.fit import Batch, Fitted, fit
+from imglab.training.moving import weighted_mean
 from imglab.training.recipe import Recipe
 
 
@@ -34,7 +36,12 @@ class NextToken:
         tokens = batch["tokens"]
         logits = network(input_ids=tokens, use_cache=False).logits
         predicted = logits[:, :-1].float().flatten(0, 1)
-        return nn.functional.cross_entropy(predicted, tokens[:, 1:].flatten())
+        weights = batch.get(WEIGHT)
+        if weights is None:
+            return nn.functional.cross_entropy(predicted, tokens[:, 1:].flatten())
+
+        surprise = nn.functional.cross_entropy(predicted, tokens[:, 1:].flatten(), reduction="none")
+        return weighted_mean(surprise.view(len(tokens), -1), weights)
 
 
 def fit_network(

@@ -35,6 +35,7 @@ from imglab.text.settings import (
 )
 from imglab.training.fit import Fitted
 from imglab.training.lora import Adapters, adapter_problems
+from imglab.training.moving import joined_training, moved_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -130,6 +131,22 @@ class LanguageModel(TextModel):
             model._base = start._described_base()
             model._adapters = fitted.adapters
         return model
+
+    def moved_away(self, other: GenerativeModel, w: float) -> LanguageModel:
+        """Return a model with the weights (1 + w) self - w other (`imglab.remedies.neon`).
+
+        It is stored whole, whatever its adapters were.
+        """
+        return LanguageModel(
+            self._settings,
+            network=moved_network(self.network, self.check_start(other).network, w),
+            tokenizer=self.tokenizer,
+            block=self._block,
+            training=joined_training(self.training, other.training),
+        )
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     def _described_base(self) -> Base | None:
         """Name the pretrained network that this model is; None for a model that was fitted."""

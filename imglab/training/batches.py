@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ HELD = 1 / 8
 """Largest share of a device's memory that a training set may take there as one tensor.
 
 Larger sets stay where they are, memory-mapped, and are read batch by batch."""
+
+WEIGHT = "weight"
+"""Name of the column that says how much each example of a batch counts, where some are weighted."""
 
 
 def check_batch(n: int) -> None:
@@ -54,6 +58,23 @@ class Batches:
 
     def __getitem__(self, step: int) -> Samples:
         """Return the samples of a step's examples; a batch may reach into the next epochs."""
+        rows = self._rows(step)
+        if self._held is None:
+            return self._train.rows(rows.flatten())
+        return self._held[rows.flatten()]
+
+    def weighted(self, batch: Mapping[str, Tensor], step: int) -> Mapping[str, Tensor]:
+        """Add the weights of a step's examples where the training set has some, float32 [size].
+
+        An example of several samples has the mean of their weights.
+        """
+        if self._train.weights is None:
+            return batch
+        weights = self._train.weights[self._rows(step)].mean(1).float()
+        return {**batch, WEIGHT: weights.to(device())}
+
+    def _rows(self, step: int) -> Tensor:
+        """Return the rows of a step's examples, int64 [size, join]."""
         first = step * self._size
         places = torch.arange(first, first + self._size)
         epochs = places // self.examples
@@ -61,11 +82,7 @@ class Batches:
         starts = []
         for epoch in torch.unique(epochs).tolist():
             starts.append(self._order(epoch)[places[epochs == epoch] % self.examples])
-        rows = (torch.cat(starts)[:, None] + torch.arange(self._join)) % len(self._train)
-
-        if self._held is None:
-            return self._train.rows(rows.flatten())
-        return self._held[rows.flatten()]
+        return (torch.cat(starts)[:, None] + torch.arange(self._join)) % len(self._train)
 
     def _order(self, epoch: int) -> Tensor:
         """Return the first rows of the examples of an epoch, int64 [examples]."""

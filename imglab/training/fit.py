@@ -54,7 +54,7 @@ class Objective(Protocol):
         ...
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean loss over the rows of a batch, a scalar.
+        """Return the mean loss over the rows of a batch, a scalar; a column `WEIGHT` weighs them.
 
         network  the one that is trained, perhaps with a wrapper around it: call it as a function
         """
@@ -109,7 +109,7 @@ def fit(
         first = trainer.restore(resume)
 
     for step in range(first, steps):
-        batch = objective.batch(batches[step], step)
+        batch = batches.weighted(objective.batch(batches[step], step), step)
         loss = trainer.backward(objective, batch, step)
         trainer.clip_gradient(loss, seen=step * samples)
         trainer.update(recipe.learning_rate_at(step / steps))

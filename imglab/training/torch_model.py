@@ -18,9 +18,11 @@ from imglab.constructors import check_constructor
 from imglab.model import WEIGHTS, GenerativeModel, read_weights
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.training.batches import WEIGHT
 from imglab.training.devices import device
 from imglab.training.fit import Batch, fit
 from imglab.training.folders import LARGEST_SIZE, check_layout, layout
+from imglab.training.moving import joined_training, moved_network
 from imglab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -174,6 +176,15 @@ class TorchModel(GenerativeModel, Generic[Network]):
                 data = self.sample_batch(network, noise, None)
                 yield Samples.drawn(data.cpu())
 
+    def moved_away(self, other: GenerativeModel, w: float) -> Self:
+        """Return a model with the weights (1 + w) self - w other (`imglab.remedies.neon`)."""
+        network = moved_network(self.network, self.check_start(other).network, w)
+        training = joined_training(self.training, other.training)
+        return self._around(network, self._shape, training)
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
+
     def weights(self) -> Mapping[str, Tensor]:
         """Return the tensors of the network, and those that the constructor takes."""
         tensors = dict(self.network.state_dict())
@@ -259,4 +270,15 @@ class _Objective:
             for name, column in batch.items()
             if name.startswith(NOISE)
         }
-        return self.model.loss(network, samples, noise)
+        weights = batch.get(WEIGHT)
+        if weights is None:
+            return self.model.loss(network, samples, noise)
+
+        # The loss is a mean over samples: those of equal weight are taken together.
+        total = torch.zeros((), device=self.device)
+        for weight in weights.unique():
+            rows = (weights == weight).nonzero().flatten()
+            columns = {name: column[rows] for name, column in noise.items()}
+            share = weight * len(rows) / len(weights)
+            total = total + share * self.model.loss(network, samples[rows], columns)
+        return total

@@ -17,6 +17,7 @@ from imglab.images.diffusion.settings import DenoiserSettings
 from imglab.images.model_settings import TrainingSettings
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
+from imglab.training.batches import WEIGHT
 from imglab.training.devices import device
 from imglab.training.fit import Batch, Fitted, fit
 from imglab.training.recipe import Recipe
@@ -138,6 +139,14 @@ class Denoising:
         weights = noising.weights(times)
         if self.settings.loss_weight == "min_snr":
             weights = noising.min_snr(times, most=MIN_SNR)
+        weights = _product(weights, batch.get(WEIGHT))
         if weights is None:
             return nn.functional.mse_loss(predicted.float(), target)
         return (wide(weights, target) * (predicted.float() - target) ** 2).mean()
+
+
+def _product(one: Tensor | None, two: Tensor | None) -> Tensor | None:
+    """Return the product of the weights that there are; None: there are none."""
+    if one is None or two is None:
+        return two if one is None else one
+    return one * two

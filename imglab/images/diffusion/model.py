@@ -41,6 +41,7 @@ from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training.devices import device
 from imglab.training.folders import fill_network, read_object
+from imglab.training.moving import joined_training, moved_network
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
@@ -151,6 +152,17 @@ class DiffusionModel(GenerativeModel):
         if different:
             raise ValueError(f"architecture differs: {', '.join(different)}")
         return start
+
+    def moved_away(self, other: GenerativeModel, w: float) -> DiffusionModel:
+        """Return a model with the weights (1 + w) self - w other (`imglab.remedies.neon`)."""
+        network = moved_network(self.network, self.check_start(other).network, w)
+        training = joined_training(self.training, other.training)
+        return DiffusionModel(
+            self._settings, network=network, classes=self._classes, training=training
+        )
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield images: noise of (seed, i), denoised in `steps` steps, rounded once to uint8."""

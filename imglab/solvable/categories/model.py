@@ -59,7 +59,7 @@ class FrequenciesModel(GenerativeModel):
 
     @property
     def counts(self) -> Tensor:
-        """How often the training set had each category, int64 [K]."""
+        """How often the training set had each category, int64 [K], or weighted, float64 [K]."""
         if self._counts is None:
             raise ValueError("the model has not been fitted")
         return self._counts
@@ -72,7 +72,7 @@ class FrequenciesModel(GenerativeModel):
     @property
     def training(self) -> Mapping[str, Any]:
         """Return that each sample was seen once, since the fit is exact."""
-        return {"samples_seen": int(self.counts.sum()), "budget": "exact"}
+        return {"samples_seen": round(float(self.counts.sum())), "budget": "exact"}
 
     def fit(
         self,
@@ -82,10 +82,23 @@ class FrequenciesModel(GenerativeModel):
         seed: int,
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
-        """Count the categories; the weights of `start` make no difference."""
-        counts = torch.bincount(train.all().data[:, 0], minlength=len(self._true))
+        """Count the categories, weighted where the training set is; `start` makes no difference."""
+        counts = torch.bincount(train.all().data[:, 0], train.weights, minlength=len(self._true))
         yield Progress("fit", len(train), len(train))
         return FrequenciesModel(self._settings, true=self._true, counts=counts)
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
+
+    def moved_away(self, other: GenerativeModel, w: float) -> FrequenciesModel:
+        """Return a model with the frequencies (1 + w) self - w other (`imglab.remedies.neon`).
+
+        What would be negative is 0.
+        """
+        if not isinstance(other, FrequenciesModel) or len(other.counts) != len(self.counts):
+            raise ValueError("architecture differs: it has no frequencies of as many categories")
+        moved = (self.frequencies + w * (self.frequencies - other.frequencies)).clamp(min=0)
+        return FrequenciesModel(self._settings, true=self._true, counts=moved * self.counts.sum())
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield categories, each by inversion of a uniform number that comes from (seed, i)."""

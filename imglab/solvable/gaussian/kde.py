@@ -30,8 +30,9 @@ class KdeModel(VectorModel):
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and covariance (divided by n) of the training set, plus h^2 I."""
         points = self.tensors["points"].double()
-        mean = points.mean(0)
-        covariance = (points - mean).T @ (points - mean) / len(points)
+        weights = self._weights[:, None]
+        mean = (weights * points).mean(0)
+        covariance = (weights * (points - mean)).T @ (points - mean) / len(points)
         covariance.diagonal().add_(self._settings.bandwidth**2)
         return mean, covariance
 
@@ -45,23 +46,35 @@ class KdeModel(VectorModel):
     ) -> Stage[GenerativeModel]:
         """Keep the training set; the weights of `start` make no difference."""
         points = train.all().data.contiguous()
+        tensors = {"points": points}
+        if train.weights is not None:
+            tensors["weights"] = train.weights
         yield Progress("fit", len(points), len(points))
-        return self._fitted({"points": points}, len(points))
+        return self._fitted(tensors, len(points))
+
+    @property
+    def _weights(self) -> Tensor:
+        """How much each point counts, float64 [n] of mean 1."""
+        points = self.tensors["points"]
+        return self.tensors.get("weights", torch.ones(len(points), dtype=torch.float64))
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield x_j + h z, where j and z come from (seed, i)."""
         points = self.tensors["points"]
-        equal = torch.ones(len(points))
+        weights = self._weights
 
         for start in range(0, len(indices), BATCH):
             batch = indices[start : start + BATCH]
             uniforms = seeds.uniform(batch, seed=seeds.derive(seed, "point"))
-            centres = points[seeds.invert(equal, uniforms)]  # [B, D]
+            centres = points[seeds.invert(weights, uniforms)]  # [B, D]
             noise = seeds.normal(points.shape[1:], batch, seed=seed)
             yield Samples.drawn(centres + self._settings.bandwidth * noise)
 
     def log_density(self, samples: Samples) -> Tensor:
-        """Return log (1/n) sum_j N(x; x_j, h^2 I), float64 [N]."""
+        """Return log (1/n) sum_j w_j N(x; x_j, h^2 I), float64 [N], where each w_j is mostly 1."""
         points = self.tensors["points"].double()
         h = self._settings.bandwidth
         n, width = points.shape
@@ -69,5 +82,6 @@ class KdeModel(VectorModel):
         parts = []
         for batch in samples.data.double().split(max(1, PAIRS // n)):
             distances = torch.cdist(batch, points, compute_mode="donot_use_mm_for_euclid_dist")
-            parts.append((-0.5 * (distances / h).square()).logsumexp(1))
+            exponents = -0.5 * (distances / h).square() + self._weights.log()
+            parts.append(exponents.logsumexp(1))
         return torch.cat(parts) - math.log(n) - width * math.log(h * math.sqrt(2 * math.pi))

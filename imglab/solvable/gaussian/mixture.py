@@ -18,7 +18,15 @@ from imglab.model import GenerativeModel
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.settings import MixtureSettings
-from imglab.solvable.gaussian.vector_model import BATCH, VectorModel, normal_log_density, root
+from imglab.solvable.gaussian.vector_model import (
+    BATCH,
+    VectorModel,
+    normal_log_density,
+    root,
+    vector_tensors,
+    without_negative,
+)
+from imglab.training.moving import moved_tensors
 
 
 class MixtureModel(VectorModel):
@@ -110,6 +118,18 @@ class MixtureModel(VectorModel):
             "covariances": mixture.covariances_,
         }
         return {name: torch.from_numpy(array).contiguous() for name, array in fitted.items()}
+
+    def moved_away(self, other: GenerativeModel, w: float) -> MixtureModel:
+        """Return a mixture with the parameters (1 + w) self - w other (`imglab.remedies.neon`).
+
+        Component k of `other` stands for component k of this one, as it does where a fit started
+        from this one. What would be negative of a weight or a covariance is 0.
+        """
+        tensors = moved_tensors(self.tensors, vector_tensors(other, self.kind), w)
+        positive = tensors["weights"].clamp(min=0)
+        tensors["weights"] = positive / positive.sum()
+        tensors["covariances"] = without_negative(tensors["covariances"])
+        return self._fitted(tensors, self._seen + other.training["samples_seen"])
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield mean_k + root(covariance_k) z, where k and z come from (seed, i)."""

@@ -12,7 +12,15 @@ from imglab.model import GenerativeModel
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.settings import GaussianModelSettings
-from imglab.solvable.gaussian.vector_model import BATCH, VectorModel, normal_log_density, root
+from imglab.solvable.gaussian.vector_model import (
+    BATCH,
+    VectorModel,
+    normal_log_density,
+    root,
+    vector_tensors,
+    without_negative,
+)
+from imglab.training.moving import moved_tensors
 
 
 class GaussianModel(VectorModel):
@@ -39,6 +47,11 @@ class GaussianModel(VectorModel):
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
         """Estimate mean and covariance; the weights of `start` make no difference."""
+        if train.weights is not None:
+            tensors = self._weighted(train.all().data.double(), train.weights)
+            yield Progress("fit", len(train), len(train))
+            return self._fitted(tensors, len(train))
+
         n = len(train)
         divisor = n if self._settings.estimator == "mle" else n - 1
 
@@ -57,6 +70,33 @@ class GaussianModel(VectorModel):
 
         yield Progress("fit", n, n)
         return self._fitted({"mean": mean, "covariance": scatter / divisor}, n)
+
+    def _weighted(self, values: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        """Return weighted mean and covariance of values [N, D], whose weights [N] have mean 1.
+
+        The unbiased divisor is that of weights which say how much a sample counts: the sum of the
+        weights less sum w^2 / sum w.
+        """
+        total = weights.sum()
+        divisor = total
+        if self._settings.estimator == "unbiased":
+            divisor = total - weights.square().sum() / total
+
+        mean = weights @ values / total
+        centred = values - mean
+        return {"mean": mean, "covariance": (weights * centred.T) @ centred / divisor}
+
+    def moved_away(self, other: GenerativeModel, w: float) -> GaussianModel:
+        """Return a model with the parameters (1 + w) self - w other (`imglab.remedies.neon`).
+
+        A covariance that would be negative in some direction is 0 there.
+        """
+        tensors = moved_tensors(self.tensors, vector_tensors(other, self.kind), w)
+        tensors["covariance"] = without_negative(tensors["covariance"])
+        return self._fitted(tensors, self._seen + other.training["samples_seen"])
+
+    def check_weights(self) -> None:
+        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield mean + root(lambda covariance) z, where z comes from (seed, i)."""

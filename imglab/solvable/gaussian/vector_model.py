@@ -139,6 +139,20 @@ def moment_measures(mean: Tensor, covariance: Tensor, *, between: float = 0.0) -
     }
 
 
+def vector_tensors(model: GenerativeModel, kind: str) -> Mapping[str, Tensor]:
+    """Return the fitted parameters of a model; ValueError unless it is one of this kind."""
+    if not isinstance(model, VectorModel) or model.kind != kind:
+        raise ValueError(f"architecture differs: it is a {type(model).__name__}, not a {kind}")
+    return model.tensors
+
+
+def without_negative(covariance: Tensor) -> Tensor:
+    """Return symmetric matrices [..., D, D] with their negative eigenvalues set to 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    positive: Tensor = (vectors * values.clamp(min=0)[..., None, :]) @ vectors.mT
+    return positive
+
+
 def root(covariance: Tensor) -> Tensor:
     """Return R with R R' = covariance, which may be singular; both [..., D, D]."""
     values, vectors = torch.linalg.eigh(covariance)

@@ -26,10 +26,11 @@ from imglab.errors import InputError, Problem, nearest
 from imglab.studies.sweeps.warning_config import EarlyWarning
 
 CONTROL = "control"
-"""The arm that every sweep has: real data alone, at the same budget, not curated."""
+"""The arm that every sweep has: real data alone, at the same budget, not curated, no remedy."""
 CONTROL_CHANGES: Mapping[str, Any] = {
     "regime": {"kind": "real_only", "size": "last"},
     "curate": None,
+    "remedy": None,
 }
 
 

@@ -1,0 +1,53 @@
+"""The sections of `remedy:`, by which a fit, its model or its drawing changes. Without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from imglab.config.section import Section
+
+
+class RemedySection(Section):
+    """The keys of `remedy:` that every kind of remedy has."""
+
+    first: Annotated[int, Field(ge=0, le=32_000)] = 1
+    """First generation that it changes. From 1 on generation 0 is the one of chains without it."""
+
+
+class SelfTrainingSection(RemedySection):
+    """A remedy that trains each generation's model further on samples that it drew itself."""
+
+    samples: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """How many samples it draws for that. Default: as many as its training set has."""
+
+
+class NeonRemedy(SelfTrainingSection):
+    """Move the weights away from those of the model trained on its own samples (Neon)."""
+
+    kind: Literal["neon"] = "neon"
+    w: Annotated[float, Field(ge=-10, le=10)]
+    """How far: the weights become (1 + w) reference - w self-trained. 0 changes nothing; below 0
+    is for samplers that seek diversity."""
+
+
+class WeightsRemedy(RemedySection):
+    """Give the real part of each training set a share of the loss (golden ratio: 0.618)."""
+
+    kind: Literal["weights"] = "weights"
+    real: Annotated[float, Field(gt=0, le=1)]
+    """Share of the loss that real samples have, however many they are. Their share of the training
+    set changes nothing."""
+
+
+REMEDIES = (NeonRemedy, WeightsRemedy)
+
+
+def listed(value: Any) -> Any:
+    """Let one remedy stand for a list of one, and nothing for none."""
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [value]

@@ -1,0 +1,34 @@
+"""What remedies ask of models: optional abilities, each a small Protocol.
+
+Models have the methods and need not import this file.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from imglab.model import GenerativeModel
+
+
+@runtime_checkable
+class MovesAway(Protocol):
+    """The ability of a fitted model to move its weights away from those of another."""
+
+    def moved_away(self, other: GenerativeModel, w: float) -> GenerativeModel:
+        """Return a new model with the weights (1 + w) self - w other.
+
+        Raises ValueError where `other` has another architecture.
+        """
+        ...
+
+
+@runtime_checkable
+class WeighsSamples(Protocol):
+    """The ability of a model to give each training sample the weight that the set has for it."""
+
+    def check_weights(self) -> None:
+        """Raise ValueError, with the reason, where its settings do not allow weights.
+
+        A fit reads `TrainingSet.weights`.
+        """
+        ...

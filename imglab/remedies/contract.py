@@ -1,0 +1,113 @@
+"""What a remedy is: it may change a fit before it is done, and the model that comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from torch import Tensor
+
+from imglab.model import GenerativeModel
+from imglab.progress import Stage
+from imglab.samples import Samples, TrainingSet
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a chain, before it is done.
+
+    model        the model's settings; no weights are read from it
+    train        the training set
+    start        whose weights it starts from; None: from scratch
+    generation   the generation whose model it makes
+    seed         of the fit; what a remedy draws takes a seed derived from it
+    resume       the state of a checkpoint in the middle of this fit, if there is one
+    draw         (model, train, n, seed=) -> samples that a fitted model draws, as the chain draws
+                 them: under conditions as `train` has them, shared out to all processes
+    generation0  returns the model of generation 0, once there is one
+    """
+
+    model: GenerativeModel
+    train: TrainingSet
+    start: GenerativeModel | None
+    generation: int
+    seed: int
+    resume: dict[str, Tensor] | None
+    draw: Callable[..., Stage[Samples]]
+    generation0: Callable[[], GenerativeModel]
+
+    def run(self) -> Stage[GenerativeModel]:
+        """Return the fit itself, which trains as `GenerativeModel.fit` does."""
+        return self.model.fit(self.train, start=self.start, seed=self.seed, resume=self.resume)
+
+
+class Remedy:
+    """Changes fits of a chain, from generation `first` on. By itself it changes nothing.
+
+    A class named in a config as `module:Class` is made with the keys of its section. Everything
+    that it does follows from its keys and the fit: the same fit gives the same bytes, interrupted
+    or not. At its neutral strength it leaves model, training set and drawing exactly as they are.
+    """
+
+    first: int = 1
+    """First generation that it changes. From 1 on generation 0 is shared by all chains."""
+
+    def problems(self, model: GenerativeModel) -> Iterable[tuple[str, str, str]]:
+        """Yield (key, what, remedy) for what a model of a chain cannot take; asked before a run."""
+        return ()
+
+    def before(self, fit: Fit) -> Stage[Fit]:
+        """Return the fit that is done in place of `fit`: other settings, or another training set.
+
+        It is asked again where a fit goes on from a checkpoint.
+        """
+        yield from ()
+        return fit
+
+    def after(self, fit: Fit, fitted: GenerativeModel) -> Stage[GenerativeModel]:
+        """Return the model that the generation has in place of the one just fitted."""
+        yield from ()
+        return fitted
+
+
+def remedied(fit: Fit, remedies: Sequence[Remedy]) -> Stage[GenerativeModel]:
+    """Do a fit with remedies, each of which takes what those before it leave."""
+    active = [remedy for remedy in remedies if fit.generation >= remedy.first]
+    for remedy in active:
+        fit = yield from _without_state(remedy.before(fit))
+
+    fitted = yield from fit.run()
+    for remedy in active:
+        fitted = yield from _without_state(remedy.after(fit, fitted))
+    return fitted
+
+
+def _without_state(work: Stage[Result]) -> Stage[Result]:
+    """Pass progress on without the checkpoints that it offers.
+
+    The checkpoints of a generation are those of its fit; what stands beside it is done again.
+    """
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield replace(progress, state=None)
+
+
+def required(
+    model: GenerativeModel, ability: type, name: str, remedy: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield a problem unless each member of a model has an ability.
+
+    name    what the ability is, in words that go on from "needs a model "
+    remedy  what to do about it
+    """
+    for member in model.members:
+        if member.ability(ability) is None:
+            yield "kind", f"needs a model {name}; {type(member).__name__} does not", remedy
+            return

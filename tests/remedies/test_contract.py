@@ -1,0 +1,171 @@
+"""Remedies keep their promises with every kind of model that takes them, and are refused early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from imglab import regimes
+from imglab.check import check_remedy
+from imglab.config import kinds
+from imglab.config.load import dump_config, validate_config
+from imglab.config.remedy_sections import REMEDIES
+from imglab.errors import InputError
+from imglab.loop import run_chain
+from imglab.progress import Progress
+from imglab.remedies import Remedy
+from imglab.remedies.neon import Neon
+from imglab.remedies.weights import Weights, origin_weights
+from imglab.run.build import build, build_modality, build_models
+from imglab.store.base import MemoryStore
+from tests.test_check import DIGITS, QUICK_UNET, QUICK_VAE
+from tests.test_loop import Adder, Counter, gaussian
+from tests.text_fixtures import TINY_MODEL, TINY_TEXT
+
+VECTORS = {"kind": "gaussian", "n_train": 40, "n_test": 30, "components": 2}
+DATA: dict[str, Any] = {
+    "gaussian": VECTORS,
+    "kde": VECTORS,
+    "mixture": VECTORS,
+    "categories": {"kind": "categories", "n_train": 40, "n_test": 30, "categories": 5},
+    "vae": DIGITS,
+    "diffusion": DIGITS,
+    "language_model": {**TINY_TEXT, "n_fresh": 0},
+}
+MODELS: dict[str, Any] = {
+    "vae": QUICK_VAE,
+    "diffusion": QUICK_UNET,
+    "language_model": TINY_MODEL,
+}
+NEON = (Neon(w=0.5, samples=8), Neon(w=0.0))
+WEIGHTS = (Weights(real=0.618), Weights(real=0.5))
+CASES = [
+    *[(kind, *NEON) for kind in ("gaussian", "mixture", "categories")],
+    *[(kind, *WEIGHTS) for kind in ("gaussian", "kde", "categories")],
+]
+SLOWER = [
+    *[(kind, *NEON) for kind in ("vae", "diffusion", "language_model")],
+    *[(kind, *WEIGHTS) for kind in ("vae", "diffusion", "language_model")],
+]
+
+
+def subject(kind):
+    tree = {"name": "check", "modality": DATA[kind], "model": MODELS.get(kind, kind)}
+    config = validate_config(tree, "config")
+    modality = build_modality(config)
+    (model,) = build_models(config, modality)
+    return modality, model
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy", "neutral"),
+    [*CASES, *[pytest.param(*case, marks=pytest.mark.slow) for case in SLOWER]],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_remedy_keeps_its_promises(kind, remedy, neutral):
+    check_remedy(remedy, *subject(kind), neutral=neutral)
+
+
+def config(**changes):
+    tree = {"name": "x", "modality": VECTORS, "model": "gaussian", "generations": 2, **changes}
+    return validate_config(tree, "config")
+
+
+def test_a_config_without_a_remedy_is_written_as_before():
+    assert "remedy" not in dump_config(config())
+    assert "remedy" not in dump_config(config(remedy=None))
+    assert config(remedy={"kind": "neon", "w": 1.0}) == config(remedy=[{"kind": "neon", "w": 1.0}])
+
+
+def problems(**changes):
+    with pytest.raises(InputError) as caught:
+        build(config(**changes), "config")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "model", "message"),
+    [
+        ({"kind": "neon", "w": 11.0}, "gaussian", "remedy.w: must be less than or equal to 10"),
+        ({"kind": "weights", "real": 0.0}, "gaussian", "remedy.real: must be greater than 0"),
+        ({"kind": "neon"}, "gaussian", "remedy.w: this key is missing"),
+        ({"kind": "neom", "w": 1.0}, "gaussian", "remedy.kind: 'neom' is not a known kind"),
+        ([{"kind": "neon", "w": "1"}], "gaussian", "remedy.0.w: must be a valid number"),
+        ({"kind": "neon", "w": 1.0}, "kde", "remedy.kind: neon needs a model with named weights"),
+        ({"kind": "weights", "real": 0.5}, "mixture", "remedy.kind: weights needs a model whose"),
+        ({"kind": "nowhere:Remedy"}, "gaussian", "remedy.kind: cannot import 'nowhere:Remedy'"),
+        ({"kind": "tests.test_loop:Adder"}, "gaussian", "is not a Remedy"),
+    ],
+)
+def test_bad_input_names_the_key(remedy, model, message):
+    assert message in problems(remedy=remedy, model=model)
+
+
+def test_of_several_remedies_the_place_is_named():
+    remedies = [{"kind": "weights", "real": 0.5}, {"kind": "neon", "w": 1.0}]
+    assert "remedy.1.kind: neon needs" in problems(remedy=remedies, model="kde")
+
+
+class Doubled(Remedy):
+    """Another package's remedy: fits twice as far away."""
+
+    def __init__(self, times: int = 2):
+        self.times = times
+
+    def after(self, fit, fitted):
+        yield Progress("fit", 1, 1)
+        return Adder(fitted.value * self.times)
+
+
+def test_another_packages_remedy_is_named_by_its_class():
+    section = {"kind": "tests.remedies.test_contract:Doubled", "times": 3}
+    (remedy,) = build(config(remedy=section), "config").remedies
+    assert isinstance(remedy, Doubled)
+    assert remedy.times == 3
+    assert "has no such key" in problems(remedy={**section, "time": 3})
+
+
+def test_remedies_apply_in_order_and_leave_generation_0_alone():
+    store = MemoryStore()
+    remedies = [Doubled(2), Doubled(5)]
+    chain = run_chain(
+        Counter(),
+        Adder(),
+        regimes.replace,
+        generations=3,
+        samples=4,
+        store=store,
+        remedies=remedies,
+    )
+    assert len(list(chain)) == 3
+    values = [vars(store.model(g))["value"] for g in range(3)]
+    assert values == [1, 2 * 10, 21 * 10]
+
+
+def test_all_remedies_have_a_class_and_a_paper():
+    import inspect
+
+    names = {section.model_fields["kind"].default for section in REMEDIES}
+    assert names == set(kinds.REMEDIES)
+    for target in kinds.REMEDIES.values():
+        remedy = kinds.resolve(target)
+        assert issubclass(remedy, Remedy)
+        assert "2" in (inspect.getmodule(remedy).__doc__ or "")
+
+
+def test_neon_refuses_weights_of_another_architecture():
+    _, two = gaussian()
+    model = two._fitted({"mean": torch.zeros(2), "covariance": torch.eye(2)}, 4)
+    other = two._fitted({"mean": torch.zeros(3), "covariance": torch.eye(3)}, 4)
+    with pytest.raises(ValueError, match="architecture differs: mean is float32"):
+        model.moved_away(other, 1.0)
+
+
+def test_weights_of_a_training_set_have_mean_1():
+    origin = torch.tensor([-1, 0, 0, 1], dtype=torch.int16)
+    weights = origin_weights(origin, 0.5)
+    torch.testing.assert_close(weights, torch.tensor([2, 2 / 3, 2 / 3, 2 / 3]).double())
+    assert origin_weights(origin, 0.25) is None
+    assert origin_weights(origin[:1], 0.5) is None
