@@ -26,8 +26,8 @@ def _are_a_whole(shares: dict[str, float]) -> dict[str, float]:
     total = sum(shares.values())
     if abs(total - 1) > ROUNDING:
         raise ValueError(f"the shares add up to {total:g}, expected 1")
-    if not any(share for name, share in shares.items() if name != LAST):
-        raise ValueError("generation 0 has no last generation: give `real` or a label a share")
+    if set(shares) == {LAST}:
+        raise ValueError("generation 0 has no last generation: name `real` or a label, too")
     return shares
 
 
@@ -36,8 +36,9 @@ Shares = Annotated[
     AfterValidator(_are_a_whole),
     Field(
         description="Share of each training set by where it comes from: `real`, the label of a set "
-        "in modality.synthetic, and `last`, the samples of the last generation. Generation 0, "
-        "which has none before it, shares out that of `last` among the others."
+        "in modality.synthetic, and `last`, the samples of the last generation. In generation 0, "
+        "which has none before it, the labels take that of `last`; `real` does where no label is "
+        "named."
     ),
 ]
 Size = Annotated[
@@ -116,11 +117,15 @@ def share_sizes(shares: Mapping[str, float], total: int, generation: int) -> dic
 
     >>> share_sizes({"real": 1 / 3, "web": 2 / 3}, 10, 0)
     {'real': 3, 'web': 7}
-    >>> share_sizes({"real": 0.25, "web": 0.25, "last": 0.5}, 10, 0)
-    {'real': 5, 'web': 5}
+    >>> share_sizes({"real": 0.2, "web": 0.2, "books": 0.1, "last": 0.5}, 10, 0)
+    {'real': 2, 'web': 5, 'books': 3}
+    >>> share_sizes({"real": 0.2, "web": 0, "last": 0.8}, 10, 0)
+    {'real': 2, 'web': 8}
     """
-    present = {name: share for name, share in shares.items() if generation or name != LAST}
-    whole = sum(present.values())
+    present = dict(shares)
+    if generation == 0:
+        present = _without_last(shares)
+    whole = sum(present.values())  # 1, but for rounding
     exact = {name: total * share / whole for name, share in present.items()}
 
     counts = {name: int(amount + ROUNDING) for name, amount in exact.items()}
@@ -128,6 +133,20 @@ def share_sizes(shares: Mapping[str, float], total: int, generation: int) -> dic
     for name in order[: total - sum(counts.values())]:
         counts[name] += 1
     return counts
+
+
+def _without_last(shares: Mapping[str, float]) -> dict[str, float]:
+    """Return the shares of generation 0, where the labels take that of `last` in proportion."""
+    present = {name: share for name, share in shares.items() if name != LAST}
+    heirs = [name for name in present if name != REAL] or [REAL]
+    weights = {name: present[name] for name in heirs}
+    if not any(weights.values()):
+        weights = dict.fromkeys(heirs, 1.0)
+
+    whole = sum(weights.values())
+    for name, weight in weights.items():
+        present[name] += shares.get(LAST, 0) * weight / whole
+    return present
 
 
 def _needs(
