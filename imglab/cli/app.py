@@ -15,6 +15,7 @@ from imglab.cli.errors import complain, stoppable
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.inspect import inspect
+from imglab.cli.mix import mix
 from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
@@ -66,6 +67,7 @@ app.command()(studies.sweep)
 app.command()(studies.claims)
 app.command()(calibrate.calibrate)
 app.command()(decompose)
+app.command()(mix)
 app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(judge.judge)

@@ -1,0 +1,154 @@
+"""The command that asks how much real data a mixture needs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imglab.cli.errors import stoppable
+from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
+from imglab.errors import InputError, Problem
+from imglab.run.interrupt import interrupted_by_signals
+from imglab.safe_text import printable
+
+if TYPE_CHECKING:
+    from imglab.studies.mixing.plan import Plan
+    from imglab.studies.mixing.request import Request
+
+
+Synthetic = Annotated[
+    str,
+    typer.Option(
+        "--synthetic",
+        metavar="DATA",
+        help="The synthetic data: a folder, an archive, text files, RUN@G, or hub:NAME.",
+    ),
+]
+Real = Annotated[
+    str | None,
+    typer.Option("--real", metavar="DATA", help="The real data. Default: the config's."),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        "--label", metavar="NAME", help="What to call the synthetic data. Default: its file's name."
+    ),
+]
+CriterionName = Annotated[
+    str,
+    typer.Option(
+        "--criterion",
+        metavar="NAME",
+        help="When a chain holds: `gate`, `control`, or a definition of collapse.",
+    ),
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", metavar="N", min=2, help="Searches. Default: 3.")
+]
+Halvings = Annotated[
+    int | None,
+    typer.Option(
+        "--halvings",
+        metavar="N",
+        min=1,
+        max=10,
+        help="How often each search halves the range of shares. Default: 4.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Choose seeds, halvings, generations and training to fit, e.g. 30m.",
+    ),
+]
+
+
+def mix(
+    config: ConfigPath,
+    synthetic: Synthetic,
+    real: Real = None,
+    label: Label = None,
+    criterion: CriterionName = "gate",
+    seeds: Seeds = None,
+    halvings: Halvings = None,
+    budget: Budget = None,
+    out: Out = None,
+    changes: Changes = None,
+    workers: Workers = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Find the smallest share of real data with which a mixture of real and synthetic data holds.
+
+    Each chain's generation 0 learns from the mixture, and each later one from as many real data and
+    what the last generation drew. A search for each seed halves the range of shares, beside a chain
+    on real data alone; the same command goes on where it stopped.
+
+    Example: imglab mix digits --synthetic runs/image_digits@3 --budget 2h
+    """
+    from imglab.studies.mixing.request import read_request
+
+    if budget is not None and (seeds, halvings) != (None, None):
+        what = "chooses the number of seeds and of halvings"
+        raise InputError(Problem("--budget", what, "leave out --seeds and --halvings"))
+
+    request = read_request(
+        config, synthetic, real=real, label=label, criterion=criterion, changes=changes or []
+    )
+    request = request.sized(_plan(request, seeds, halvings, budget, silent=as_json))
+    _search(request, out, workers, as_json=as_json)
+
+
+def _plan(
+    request: Request, seeds: int | None, halvings: int | None, budget: str | None, *, silent: bool
+) -> Plan:
+    """Return the size of the search: as asked, or as the budget allows, which is said."""
+    from imglab.run.cost import estimate, time_text
+    from imglab.studies.mixing.plan import Plan, plan_for, seconds_of
+
+    generations = request.plan.generations
+    if budget is None:
+        return Plan(seeds or 3, generations, halvings or 4)
+
+    limit = seconds_of(budget)
+    cost = estimate(request.config(0.5), request.where)
+    plan = plan_for(limit, cost, generations)
+    if not silent:
+        typer.echo(
+            f"{budget} allow {plan.seeds} seeds of at most {plan.chains // plan.seeds} chains with "
+            f"{plan.generations} generations, shares to {2.0**-plan.halvings:g}, training at "
+            f"{plan.training:g} of the config's budgets: about {time_text(plan.seconds(cost))}"
+        )
+    return plan
+
+
+def _search(request: Request, out: Out, workers: int, *, as_json: bool) -> None:
+    """Run the search, and write and print what it answers."""
+    from imglab.report.mixing import write_mixing
+    from imglab.studies.mixing.run import RESULT, Mixing
+    from imglab.studies.mixing.sentences import sentences
+
+    search = Mixing(request, out, workers)
+    if not as_json:
+        typer.echo(printable(f"{request.name} -> {search.folder}"))
+        if search.data_line:
+            typer.echo(printable(search.data_line))
+
+    def tell(line: str) -> None:
+        if not as_json:
+            typer.echo(printable(line))
+
+    with stoppable(search.folder), interrupted_by_signals():
+        result = search.run(tell)
+        pictures = write_mixing(search.folder, result)
+    if as_json:
+        typer.echo(json.dumps(result, indent=1))
+        return
+
+    for sentence in sentences(result):
+        typer.echo(printable(sentence))
+    for path in (search.folder / RESULT, *pictures):
+        typer.echo(printable(str(path)))

@@ -1,0 +1,106 @@
+"""What a budget of time allows: how many seeds, generations and halvings, and how much training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from imglab.errors import InputError, Problem
+from imglab.run.cost import RunCost, time_text
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+FEWEST_SEEDS = 2
+SEEDS = (5, 3, 2)
+HALVINGS = (4, 3, 2)
+TRAINING = (1.0, 0.5, 0.25)
+"""Shares of the config's training budgets."""
+ENDS = 2
+"""Chains of a seed beside those of its halvings: real data alone, and none."""
+
+
+def seconds_of(budget: str) -> float:
+    """Return the seconds that a budget names.
+
+    >>> seconds_of("30m")
+    1800.0
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", budget.strip())
+    if match is None or not float(match[1]):
+        raise InputError(Problem("--budget", f"{budget!r} is no time", "e.g. 90s, 30m or 2h"))
+    return float(match[1]) * UNITS[match[2]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a search.
+
+    training  by what share of the config's budgets fits are trained
+    """
+
+    seeds: int
+    generations: int
+    halvings: int
+    training: float = 1.0
+
+    @property
+    def chains(self) -> int:
+        """Return how many chains there are at most."""
+        return self.seeds * (ENDS + self.halvings)
+
+    def seconds(self, cost: RunCost) -> float:
+        """Return how long it takes, one chain after the other; `cost` is that of one as it is."""
+        once = 0.0
+        chain = 0.0
+        for stage in cost.stages:
+            share = self.training if stage.name == "fit" else 1.0
+            chain += sum(stage.generation[: self.generations]) * share
+            # What is done once is shared by all chains, but for their pages.
+            rest = stage.seconds - sum(stage.generation)
+            if stage.generation:
+                chain += rest
+            else:
+                once += rest
+        return once + self.chains * chain
+
+    def changes(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changes of the model's section that shorten its fits."""
+        if self.training == 1.0:
+            return {}
+        changed: dict[str, Any] = {}
+        for plan in ("training", "fine_tuning"):
+            changed[plan] = dict(self._shortened(model.get(plan) or {}))
+        return {name: keys for name, keys in changed.items() if keys}
+
+    def _shortened(self, keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for unit in ("images", "tokens", "samples"):
+            if isinstance(keys.get(unit), int):
+                yield unit, max(1, round(keys[unit] * self.training))
+        if keys.get("epochs"):
+            yield "epochs", keys["epochs"] * self.training
+
+
+def plan_for(budget: float, cost: RunCost, generations: int) -> Plan:
+    """Return the best plan that takes at most `budget` seconds.
+
+    Training is shortened last, since a poor model says little; before it come halvings, seeds and
+    generations. Raises InputError where the smallest plan takes longer.
+
+    cost         of one chain of the config
+    generations  those of the config
+    """
+    fewest = min(2, generations)
+    lengths = sorted({generations, min(generations, 3), fewest}, reverse=True)
+    smallest = Plan(SEEDS[-1], fewest, HALVINGS[-1], TRAINING[-1])
+
+    for training, length, seeds, halvings in product(TRAINING, lengths, SEEDS, HALVINGS):
+        plan = Plan(seeds, length, halvings, training)
+        if plan.seconds(cost) <= budget:
+            return plan
+
+    needed = smallest.seconds(cost)
+    what = f"{time_text(budget)} do not suffice: the smallest search takes {time_text(needed)}"
+    remedy = "raise it, or choose a config with a smaller network or fewer samples"
+    raise InputError(Problem("--budget", what, remedy))

@@ -1,0 +1,142 @@
+"""What `imglab mix` is asked: a config with its real data, a synthetic set, and a search."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imglab.config.given import TAKEN
+from imglab.config.load import load_config, validate_config
+from imglab.config.merge import merged
+from imglab.config.schema import RunConfig
+from imglab.errors import InputError, Problem, nearest
+from imglab.regimes.mixture import LAST, REAL
+from imglab.studies.mixing.criterion import CRITERIA, GATE
+from imglab.studies.mixing.plan import FEWEST_SEEDS, Plan
+
+HUB = "hub:"
+GENERATION = re.compile(r".+@\d+")
+MOST = 64
+"""Characters of a label."""
+TEXT = "text"
+IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question: how much real data does this mixture need.
+
+    tree   the config of a chain with its real data and the synthetic set; its regime is open
+    label  of the synthetic set
+    """
+
+    tree: Mapping[str, Any]
+    label: str
+    plan: Plan
+    criterion: str = GATE
+    where: str = "config"
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return f"mix_{self.tree['name']}"
+
+    def config(self, share: float, seed: int = 0) -> RunConfig:
+        """Return the chain whose training sets have this share of real data.
+
+        In generation 0 the rest is the synthetic set, later what the last generation drew, which is
+        as much as the real training set, so that it can take its place.
+        """
+        rest = 0.0 if share == 1.0 else 1.0 - share
+        shares = {REAL: share, self.label: 0.0, LAST: rest}
+        changes = {
+            "seed": seed,
+            "name": arm_name(share),
+            "generations": self.plan.generations,
+            "samples": None,
+            "regime": {"kind": "mixture", "shares": shares},
+            "model": self.plan.changes(self.tree["model"]),
+        }
+        return validate_config(merged(self.tree, changes, self.where), self.where)
+
+    def sized(self, plan: Plan) -> Request:
+        """Return the same question with another plan."""
+        return replace(self, plan=plan)
+
+
+def arm_name(share: float) -> str:
+    """Return the name of the chains of a real share, e.g. `real_0_25`."""
+    return f"real_{share:g}".replace(".", "_")
+
+
+def read_request(
+    path: Path,
+    synthetic: str,
+    *,
+    real: str | None = None,
+    label: str | None = None,
+    criterion: str = GATE,
+    changes: Sequence[str] = (),
+) -> Request:
+    """Read what is asked; InputError with every problem that needs no data.
+
+    The plan of the answer is the smallest: `sized` gives it another.
+
+    synthetic  path of the synthetic data, RUN@G, or hub:NAME
+    real       path of the real data; None: those of the config
+    label      of the synthetic set; None: the name of its file or run
+    """
+    if criterion not in CRITERIA:
+        what = f"{criterion!r} is not known"
+        raise InputError(Problem("--criterion", what, nearest(criterion, CRITERIA)))
+    config = load_config(path, changes)
+    if not isinstance(config, RunConfig):
+        raise InputError(Problem(str(path), "holds several chains", "give a config of one chain"))
+
+    tree = config.model_dump(mode="json")
+    kind = tree["modality"].get("kind")
+    if kind not in (IMAGE, TEXT):
+        what = f"{kind!r} data take no synthetic set of one's own"
+        raise InputError(Problem(f"{path}: modality.kind", what, "choose images or text"))
+    if real is not None:
+        tree["modality"]["source"] = _source(kind, tree["modality"]["source"], real)
+    label = label or _label_of(synthetic)
+    tree["modality"]["synthetic"] = [{"label": label, **_place(synthetic)}]
+
+    smallest = Plan(FEWEST_SEEDS, config.generations, 1)
+    request = Request(tree, label, smallest, criterion, str(path))
+    for share in (0.0, 1.0):
+        request.config(share)
+    return request
+
+
+def _source(kind: str, source: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return the source of real data at a path: that of the config, if it has a path."""
+    if "path" in source and source.get("kind") != "emoji":
+        return {**source, "path": path}
+    if kind == TEXT:
+        return {"kind": "files", "path": path}
+    if Path(path).suffix.lower() == ".npz":
+        return {"kind": "npz", "path": path}
+    return {"kind": "folder", "path": path}
+
+
+def _label_of(synthetic: str) -> str:
+    """Return a label made of the name of the synthetic data."""
+    name = re.sub(r"[^\w.-]", "_", Path(synthetic.replace("@", "_")).stem)
+    name = name.removeprefix(HUB.replace(":", "_"))
+    if not name[:1].isalpha() or not name.isascii() or name in TAKEN:
+        name = f"set_{name}"
+    return name[:MOST]
+
+
+def _place(synthetic: str) -> dict[str, str]:
+    """Return the keys that name a synthetic set."""
+    if synthetic.startswith(HUB):
+        return {"hub": synthetic.removeprefix(HUB)}
+    if GENERATION.fullmatch(synthetic) and not Path(synthetic).exists():
+        return {"run": synthetic}
+    return {"path": synthetic}

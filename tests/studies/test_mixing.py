@@ -1,0 +1,210 @@
+"""The smallest real share that holds: bisection, its interval, criteria, budgets, the command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imglab.errors import InputError
+from imglab.run.cost import RunCost, StageCost
+from imglab.studies.mixing.criterion import Criterion
+from imglab.studies.mixing.plan import Plan, plan_for, seconds_of
+from imglab.studies.mixing.request import read_request
+from imglab.studies.mixing.search import Search, threshold
+from imglab.studies.mixing.sentences import sentences
+from tests.tiny_chains import TINY_IMAGE, write
+
+
+def searched(holds, halvings=4) -> Any:
+    """Search where `holds(share)` says what comes out."""
+    held: dict[float, bool | None] = {}
+    while (share := Search(halvings, held).next_share()) is not None:
+        assert share not in held
+        held[share] = holds(share)
+    return Search(halvings, held)
+
+
+class TestSearch:
+    @given(limit=st.floats(0.001, 1), halvings=st.integers(1, 8))
+    def test_it_brackets_the_limit(self, limit, halvings):
+        search = searched(lambda share: share >= limit, halvings)
+        low, high = search.bracket()
+        assert low < limit <= high
+        assert high - low == 2.0**-halvings
+        assert len(search.held) == 2 + halvings
+
+    def test_no_real_data_needed(self):
+        search = searched(lambda share: True)
+        assert search.bracket() == (0, 0)
+        assert set(search.held) == {0, 1}
+
+    def test_real_data_alone_do_not_hold(self):
+        search = searched(lambda share: False)
+        assert search.bracket() is None
+        assert set(search.held) == {1}
+
+    def test_what_cannot_be_decided_ends_it(self):
+        assert searched(lambda share: None).bracket() is None
+        search = searched(lambda share: {0.0: False, 1.0: True}.get(share))
+        assert search.bracket() == (0, 1)
+        assert set(search.held) == {0, 0.5, 1}
+
+
+class TestThreshold:
+    def test_the_interval_covers_the_mean_over_seeds(self):
+        """Limits vary from seed to seed: 95% of the intervals hold their mean, or more."""
+        rng = np.random.default_rng(0)
+        covered = 0
+        for _ in range(400):
+            limits = np.clip(rng.normal(0.4, 0.1, 4), 0.01, 1)
+            brackets = [
+                searched(lambda share, limit=limit: bool(share >= limit)).bracket()
+                for limit in limits
+            ]
+            answer: Any = threshold(brackets)
+            covered += answer.low <= 0.4 <= answer.high
+        assert 0.93 <= covered / 400 <= 1
+
+    def test_one_seed_has_no_interval(self):
+        assert threshold([(0.25, 0.5)]) is None
+
+
+def row(**values):
+    floor = {"fid": {"mean": 1.0, "sd": 0.1}, "precision": {"mean": 0.9, "sd": 0.01}}
+    return {"floor": floor, **values}
+
+
+GATE = {"variance_ratio": 0.95, "excess_fid": 1.0, "precision": 0.05, "further_training": 0.02}
+
+
+class TestCriterion:
+    def judged(self, name, last, control=None):
+        criterion = Criterion(name, GATE)
+        return criterion.judge([row(), last], [row(), control or last])
+
+    def test_the_gate_asks_the_last_generation(self):
+        good = row(variance_ratio=0.97, fid=1.05, precision=0.88)
+        assert self.judged("gate", good) == (True, "")
+        holds, reason = self.judged("gate", row(variance_ratio=0.9, fid=1.05, precision=0.88))
+        assert holds is False
+        assert "variance_ratio is 0.9" in reason
+
+    def test_beside_the_control(self):
+        """A poor network has a poor control, and a mixture is asked to be no worse than it."""
+        control = row(variance_ratio=0.8, fid=3.0, precision=0.6)
+        assert self.judged("gate", control)[0] is False
+        assert self.judged("control", control, control)[0] is True
+        near = row(variance_ratio=0.78, fid=3.09, precision=0.58)
+        assert self.judged("control", near, control)[0] is True
+        far = row(variance_ratio=0.78, fid=3.2, precision=0.58)
+        assert self.judged("control", far, control)[0] is False
+
+    def test_a_definition_of_collapse(self):
+        rows = [row(generation=g, fid=1.0 + 10 * g, fid_se=0.01, n_train=10) for g in range(6)]
+        criterion = Criterion("risk rises catastrophically", {})
+        holds, reason = criterion.judge(rows, rows)
+        assert holds is False, reason
+
+
+COST = RunCost(
+    (
+        StageCost("prepare", 10.0, (), 0),
+        StageCost("fit", 60.0, (20.0, 10.0, 10.0, 10.0, 10.0), 0),
+        StageCost("measure", 15.0, (3.0,) * 5, 0),
+    ),
+    0,
+    "a test",
+)
+
+
+class TestPlan:
+    def test_seconds_are_those_of_its_chains(self):
+        assert Plan(5, 5, 4).seconds(COST) == 10 + 5 * 6 * 75
+        assert Plan(2, 2, 2, 0.5).seconds(COST) == 10 + 2 * 4 * (15 + 6)
+
+    @given(budget=st.floats(150, 5000))
+    def test_a_plan_stays_within_its_budget(self, budget):
+        plan = plan_for(budget, COST, 5)
+        assert plan.seconds(COST) <= budget
+
+    def test_training_is_shortened_last(self):
+        assert plan_for(3000, COST, 5) == Plan(5, 5, 4)
+        assert plan_for(400, COST, 5).training == 1.0
+        assert plan_for(150, COST, 5).training < 1.0
+
+    def test_an_impossible_budget_says_what_would_do(self):
+        with pytest.raises(InputError, match="30 s do not suffice: the smallest search takes"):
+            plan_for(30, COST, 5)
+
+    def test_budgets_are_times(self):
+        assert seconds_of("1.5h") == 5400
+        with pytest.raises(InputError, match="is no time"):
+            seconds_of("soon")
+
+
+class TestCommand:
+    @pytest.fixture
+    def web(self, tmp_path):
+        rng = np.random.default_rng(0)
+        path = tmp_path / "web.npz"
+        np.savez(path, images=rng.integers(0, 256, (60, 8, 8), dtype=np.uint8))
+        return path
+
+    @pytest.mark.slow
+    def test_a_search_from_end_to_end(self, lab, web, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        config = write(tmp_path, {**TINY_IMAGE, "name": "tiny"})
+        arguments = ["mix", config, "--synthetic", web, "--seeds", "2", "--halvings", "1"]
+        arguments += ["--criterion", "control"]
+        code, out, err = lab(*arguments)
+        assert code == 0, err
+        result = json.loads((tmp_path / "runs/mix_tiny/mixing.json").read_text())
+        shares = {(chain["seed"], chain["share"]) for chain in result["chains"]}
+        assert {(0, 1.0), (1, 1.0)} <= shares
+        assert (tmp_path / "runs/mix_tiny/mixing.html").is_file()
+        assert sentences(result)[0] in out
+
+        # The same command finds everything done, and gives the same answer.
+        again = json.loads((tmp_path / "runs/mix_tiny/mixing.json").read_text())
+        assert lab(*arguments)[0] == 0
+        assert json.loads((tmp_path / "runs/mix_tiny/mixing.json").read_text()) == again
+        assert lab(*arguments, "--label", "other")[0] == 2
+
+    def test_wrong_input(self, lab, web, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        config = write(tmp_path, {**TINY_IMAGE, "name": "tiny"})
+
+        def said(*arguments):
+            code, _, error = lab("mix", *arguments)
+            assert code == 2
+            return error
+
+        assert "modality.synthetic.nowhere" in said(config, "--synthetic", "nowhere")
+        assert "did you mean 'gate'" in said(config, "--synthetic", web, "--criterion", "gat")
+        assert "take no synthetic set" in said("gaussian", "--synthetic", web)
+        assert "is no time" in said(config, "--synthetic", web, "--budget", "soon")
+        assert "--budget" in said(config, "--synthetic", web, "--budget", "1m", "--seeds", "3")
+        assert not (tmp_path / "runs").exists()
+
+
+def test_real_data_of_another_place(tmp_path):
+    config = write(tmp_path, {**TINY_IMAGE, "name": "tiny"})
+    request = read_request(config, "runs/x@3", real="photos", label="own")
+    assert request.tree["modality"]["source"] == {"kind": "folder", "path": "photos"}
+    assert request.tree["modality"]["synthetic"][0]["run"] == "runs/x@3"
+    assert request.label == "own"
+    half: Any = request.config(0.5, 3)
+    assert half.regime.shares == {"real": 0.5, "own": 0.0, "last": 0.5}
+    assert half.seed == 3
+
+
+def test_labels_come_from_names(tmp_path):
+    config = write(tmp_path, {**TINY_IMAGE, "name": "tiny"})
+    names = {"drawn/web.npz": "web", "runs/x@3": "x_3", "./real": "set_real", "hub:a/b-c": "b-c"}
+    for synthetic, label in names.items():
+        assert read_request(config, synthetic).label == label
