@@ -1,1 +1,1 @@
-"""How much real data a mixture with synthetic data needs, found by bisection."""
+"""How much real data a mixture with synthetic data needs, by bisection."""
