@@ -149,6 +149,7 @@ class Run(HasView):
             base=experiment.bases,
             shown=config.shown,
             seed=config.seed,
+            pictures=config.pictures,
             checkpoint_every=config.checkpoint_every,
             measure=experiment.measure(cache=self.folder / "shared"),
             store=store,
