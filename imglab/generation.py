@@ -48,15 +48,20 @@ class Generation(HasView):
 
 
 class Pictures:
-    """Observes a chain: keeps each generation's picture, and the real samples nearest to it."""
+    """Observes a chain: keeps the pictures, and the real samples nearest to each generation."""
 
-    def __init__(self, measure: Measure, seed: int = 0) -> None:
+    def __init__(
+        self, measure: Measure, seed: int = 0, *, each: bool = True, last: int | None = None
+    ) -> None:
         """Draw pictures as the modality renders them; `measure` finds the nearest real samples.
 
         seed  of the noise with which all generations continue one opening
+        each  whether each generation has a picture; if not, only generation `last` of the chain
         """
         self._measure = measure
         self._seed = seed
+        self._each = each
+        self._last = last
 
     def __call__(self, store: Store, g: int) -> Iterator[Progress]:
         """Make what a person looks at in generation g; beside generation 0 stand real samples."""
@@ -76,7 +81,11 @@ class Pictures:
             panel = _panel(store, g + 1)
             if panel:
                 draw = partial(continues.render_panel, shown, panel)
-        store.picture(g, modality.picture, draw)
+
+        if self._each:
+            store.picture(g, modality.picture, draw)
+        elif g == self._last:
+            store.last_picture(modality.picture, draw)
 
     def _continue(self, continues: ContinuesOpenings, store: Store, g: int) -> Iterator[Progress]:
         """Let generation g continue the opening that generation 0 chose.

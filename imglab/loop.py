@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import ParamSpec
+from typing import Literal, ParamSpec
 
 from imglab import stages
 from imglab.curation import Curator
@@ -97,6 +97,7 @@ def chain_events(
     remedies: Sequence[Remedy] = (),
     shown: int = 64,
     seed: int = 0,
+    pictures: Literal["each", "last"] | None = None,
     checkpoint_every: int | None = None,
     measure: Measure | None = None,
     store: Store | None = None,
@@ -111,6 +112,7 @@ def chain_events(
     curator      chooses which of the samples go on to the pool; default: all of them
     start, base, remedies  whose weights a fit starts from, and what changes it (`Lineage`)
     shown        how many more samples to draw for the eye, from the same noise in each generation
+    pictures     of which generations there are pictures on disk; default: `Modality.pictures`
     checkpoint_every  samples seen between two checkpoints of a fit; default: no checkpoints
     measure      scores samples against real data; default: `Measure` with its defaults
     store        keeps the generations; what it holds is not made again. Default: in memory
@@ -119,7 +121,11 @@ def chain_events(
     measure = measure or Measure(modality)
     samples = samples or len(modality.real("train"))
     lineage = Lineage.of(model, start=start, base=base, remedies=remedies)
-    observers = [Pictures(measure, derive(seed, "panel"))] if store.shows else []
+
+    observers = []
+    if store.shows:
+        each = (pictures or modality.pictures) == "each"
+        observers.append(Pictures(measure, derive(seed, "panel"), each=each, last=generations - 1))
     parts = (modality, lineage, regime, measure, curator, observers)
     return Chain(*parts, generations, samples, shown, seed, checkpoint_every).events(store)
 

@@ -207,6 +207,7 @@ class Modality(ABC, HasAbilities):
 
     picture: ClassVar[str] = "grid.png"
     """Name of the file that `render` writes for each generation."""
+    pictures: ClassVar[Literal["each", "last"]] = "each"  # which generations have a picture
     data_line: str = ""  # what was found in the source of real data, and what was left out
 
     headline: ClassVar[tuple[str, ...]] = (

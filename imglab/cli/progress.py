@@ -116,11 +116,16 @@ class RunConsole:
         if event.index == 0:
             self._print(titles)
         self._print(line)
-        self._latest = f"{escape(printable(str(self._picture(event.index))))}\n"
+        picture = self._picture(event.index)
+        if picture.exists():
+            self._latest = f"{escape(printable(str(picture)))}\n"
 
     def _picture(self, generation: int) -> Path:
-        folder = generation_folder(self._run.folder, generation)
-        return folder / self._run.experiment.modality.picture
+        experiment = self._run.experiment
+        folder = self._run.folder
+        if (experiment.config.pictures or experiment.modality.pictures) == "each":
+            folder = generation_folder(folder, generation)
+        return folder / experiment.modality.picture
 
     def _move_bar(self, event: Progress) -> None:
         now = time.perf_counter()

@@ -49,6 +49,10 @@ class RunConfig(Named):
     set."""
     shown: Annotated[int, Field(ge=1, le=1024)] = 64
     """How many samples are drawn to be looked at, from the same noise in every generation."""
+    pictures: Literal["each", "last"] | None = newer_key(None)
+    """Whether every generation has its picture, in its folder, or only the last one, in the run's.
+    Default: `last` for vectors and categories, whose picture costs more than a generation; `each`
+    for anything else."""
     checkpoint_every: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """A fit writes a checkpoint whenever it has seen this many samples. Without it, a fit that is
     interrupted starts again."""

@@ -56,9 +56,10 @@ def neighbour_errors(
         neighbour_scores(distances, real=real, synthetic=synthetic, **keys)
         for real, synthetic in _halves(n, m)
     )
-    for pair in zip(*halves, strict=True):
+    for first, second in zip(*halves, strict=True):
         for name in SCALARS:
-            one, other = (each[name] for each in pair)
+            one = first[name]
+            other = second[name]
             if one is not None and other is not None:
                 squares[name].append((one - other) ** 2)
 

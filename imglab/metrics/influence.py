@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -81,13 +82,20 @@ class _Set:
     def centred(self) -> Iterator[Tensor]:
         """Yield the centred samples, float64 [B, D]."""
         for features, centre in self.parts:
-            for rows in features.split(ROWS):
+            for rows in _blocks(features):
                 yield rows.double() - centre
 
     def chosen(self, rows: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return some of the samples, int64 [M], as `parts` of another set."""
         ((features, centre),) = self.parts
         return [(features[rows], centre)]
+
+
+def _blocks(features: Tensor) -> Sequence[Tensor]:
+    """Return the rows of features in blocks; few rows need no call of the library."""
+    if len(features) <= ROWS:
+        return (features,)
+    return features.split(ROWS)
 
 
 def _variances_without_difference(x: _Set, y: _Set) -> dict[str, float]:
@@ -99,7 +107,7 @@ def _variances_without_difference(x: _Set, y: _Set) -> dict[str, float]:
 
     means = dict.fromkeys(PARTS, 0.0)
     for number in range(cuts):
-        order = torch.randperm(n + y.moments.n, generator=generator("cut", number))
+        order = _cut(n + y.moments.n, number)
         mixed = []
         for rows in (order[:n], order[n:]):
             is_first = rows < n
@@ -110,12 +118,18 @@ def _variances_without_difference(x: _Set, y: _Set) -> dict[str, float]:
     return means
 
 
+@lru_cache(maxsize=2 * CUTS)
+def _cut(size: int, number: int) -> Tensor:
+    """Return the order of so many samples in a cut, which is the same for every generation."""
+    return torch.randperm(size, generator=generator("cut", number))
+
+
 def _centred_set(parts: list[tuple[Tensor, Tensor]], n: int) -> _Set:
     """Return the set of these samples, centred as a whole."""
     width = parts[0][0].shape[1]
     total = torch.zeros(width, dtype=torch.float64)
     for features, centre in parts:
-        for rows in features.split(ROWS):
+        for rows in _blocks(features):
             total += (rows.double() - centre).sum(0)
     moved = [(features, centre + total / n) for features, centre in parts]
 

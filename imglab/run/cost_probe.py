@@ -63,7 +63,7 @@ def probe(experiment: Experiment) -> Measured:
 
         rate, drawn = _drawing(experiment, train, fitted)
         measures = _measure_seconds(experiment, measure, fitted, drawn)
-        pictures = _picture_seconds(experiment, measure, drawn, folder)
+        pictures, picture = _picture_seconds(experiment, measure, drawn, folder)
         scored = experiment.config.measure.samples or 0
         disk = _disk(experiment, fitted, drawn, measure, folder)
         return Measured(
@@ -75,7 +75,7 @@ def probe(experiment: Experiment) -> Measured:
             measure_first=measures[0] + gate,
             measure_later=measures[1],
             pictures=pictures + experiment.config.shown * rate + SEALING,
-            page=PAGE,
+            page=PAGE + picture,
             disk_generation=disk,
             disk_once={"prepare": size_below(folder / "shared"), "pictures": PAGE_BYTES},
             # A run holds all samples and features, of which the probe has seen few.
@@ -248,13 +248,20 @@ def spread(features: Tensor, distinct: int) -> Tensor:
 
 def _picture_seconds(
     experiment: Experiment, measure: Measure, drawn: Samples, folder: Path
-) -> float:
-    """Return the seconds of a generation's picture and of the real samples nearest to it."""
+) -> tuple[float, float]:
+    """Return the seconds of what each generation shows, and of a picture of only the last one."""
+    modality = experiment.modality
     shown = drawn[torch.arange(experiment.config.shown) % len(drawn)].stamped(0)
     began = clock()
     finish(measure.nearest_real(shown))
-    experiment.modality.render([shown], folder / experiment.modality.picture)
-    return clock() - began
+    nearest = clock() - began
+
+    modality.render([shown], folder / modality.picture)
+    picture = clock() - began - nearest
+    if (experiment.config.pictures or modality.pictures) == "each":
+        return nearest + picture, 0.0
+    (folder / modality.picture).unlink(missing_ok=True)
+    return nearest, picture
 
 
 def _disk(

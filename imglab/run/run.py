@@ -150,6 +150,7 @@ class Run(HasView):
             remedies=experiment.remedies,
             shown=config.shown,
             seed=config.seed,
+            pictures=config.pictures,
             checkpoint_every=config.checkpoint_every,
             measure=experiment.measure(cache=self.folder / "shared"),
             store=store,

@@ -96,6 +96,12 @@ class Store(StoredChain):
     def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:
         """Let `write` draw the picture of generation g, if the store has pictures."""
 
+    def last_picture(self, name: str, write: Callable[[Path], None]) -> None:
+        """Let `write` draw the one picture of a chain, that of its last generation.
+
+        It belongs to no generation: those of a chain that goes on are the same as of a longer one.
+        """
+
     def finish(self, g: int) -> None:
         """Declare generation g complete."""
 

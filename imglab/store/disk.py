@@ -45,6 +45,7 @@ class DiskStore(RunFolder, Store):
         self._origin: Origin | None = None
         self.environment_changes: dict[str, tuple[Any, Any]] = {}
         self._run_hashes: dict[str, str] = {}
+        self._list: hashes.OpenList | None = None
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
 
     def __enter__(self) -> DiskStore:
@@ -65,8 +66,13 @@ class DiskStore(RunFolder, Store):
                 files.remove(hash_list)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            # After a failure, such as that of a full disk, nothing more is written.
+            if self._list is not None and (kind is None or not issubclass(kind, Exception)):
+                self._list.flush()
+        finally:
+            self._lock.release()
 
     def begin(
         self, *, config: str, environment: Mapping[str, Any], origin: Origin | None = None
@@ -143,7 +149,7 @@ class DiskStore(RunFolder, Store):
         path = self.path(g, stage)
         if not path.exists():
             return False
-        if path.name not in map(hashes.top_of, hashes.listed(path.parent)):
+        if path.name not in map(hashes.top_of, self._list_of(g).hashes):
             return False
 
         # In format 2 the file exists before the accepted rows are in it.
@@ -177,16 +183,19 @@ class DiskStore(RunFolder, Store):
         folder = self._writable_folder(g)
         files.remove_temporaries(folder)
         stage_files = self._stages[stage]
-        with hashes.written(folder, *stage_files.names):
+        with self._list_of(g).written(*stage_files.names):
             stage_files.write(folder / stage_files.main, value, g, self._origin)
 
         checkpoints.remove_checkpoints(folder)
         distributed.barrier()
 
     def picture(self, g: int, name: str, write: Callable[[Path], None]) -> None:  # noqa: D102
-        folder = self._folder(g)
-        with hashes.written(folder, name):
-            files.write_atomically(folder / name, write)
+        with self._list_of(g).written(name):
+            files.write_atomically(self._folder(g) / name, write)
+
+    def last_picture(self, name: str, write: Callable[[Path], None]) -> None:  # noqa: D102
+        with hashes.written(self.root, name, made_again=True):
+            files.write_atomically(self.root / name, write)
 
     def keep_checkpoint(self, g: int, state: Mapping[str, Tensor]) -> None:  # noqa: D102
         if distributed.is_main():
@@ -219,7 +228,7 @@ class DiskStore(RunFolder, Store):
             previous = files.sha256_file(self._folder(g - 1) / MANIFEST)
         manifest = {
             "generation": g,
-            "files": hashes.listed(folder),
+            "files": dict(sorted(self._list_of(g).hashes.items())),
             "shared": hashes.listed(self.root / "shared"),
             **self._run_hashes,
             "previous": previous,
@@ -229,13 +238,23 @@ class DiskStore(RunFolder, Store):
             manifest["made_in"] = present
 
         files.write_signed(folder / MANIFEST, manifest)
-        write_head(self.root)
+        write_head(self.root, after=g)
+        self._list = None
         files.remove(folder / hashes.HASH_LIST)
         distributed.barrier()
 
     def log(self, **event: Any) -> None:
         """Append an event to events.jsonl."""
         self.event_log.append(**event)
+
+    def _list_of(self, g: int) -> hashes.OpenList:
+        """Return the hash list of generation g, which stays open until it is finished."""
+        folder = self._folder(g)
+        if self._list is None or self._list.folder != folder:
+            if self._list is not None:
+                self._list.flush()
+            self._list = hashes.OpenList(folder)
+        return self._list
 
     def _writable_folder(self, g: int) -> Path:
         folder = self._folder(g)

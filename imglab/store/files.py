@@ -18,6 +18,8 @@ from typing import Any
 from imglab import distributed
 from imglab.errors import InputError, Problem
 from imglab.failures import error_number, raise_if_unavailable
+from imglab.store.encoding import json_bytes as json_bytes
+from imglab.store.encoding import signed_bytes as signed_bytes
 from imglab.store.modes import current_umask
 from imglab.store.temporaries import forget, leftovers, new_temporary
 
@@ -97,9 +99,12 @@ def follow_umask(path: Path) -> None:
     if path.is_dir():
         paths = [inner for inner in path.rglob("*") if inner.is_file()]
 
+    closed = [inner for inner in paths if inner.stat().st_mode & 0o777 == CLOSED]
+    if not closed:
+        return
     mode = 0o666 & ~current_umask()
-    for inner in paths:
-        if inner.stat().st_mode & 0o777 == CLOSED != mode:
+    if mode != CLOSED:
+        for inner in closed:
             inner.chmod(mode)
 
 
@@ -123,30 +128,17 @@ def write_signed(path: Path, value: Mapping[str, Any]) -> None:
     write_bytes(path, signed_bytes(value))
 
 
-def signed_bytes(value: Mapping[str, Any]) -> bytes:
-    """Encode an object as the bytes that `write_signed` writes."""
-    return json_bytes({**value, "self": hashlib.sha256(json_bytes(value)).hexdigest()})
-
-
-def json_bytes(value: Any) -> bytes:
-    """Encode `value` as the bytes that `write_json` writes."""
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def read_signed(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     """Return the object in a file that `write_signed` wrote, without the key `self`.
 
     InputError if the file cannot be read, lacks one of `keys`, or does not match its hash.
     """
-    tree = read_json(path, (*keys, "self"))
+    text, tree = _read_json(path, (*keys, "self"))
     value = {key: entry for key, entry in tree.items() if key != "self"}
 
     # Encoding raises ValueError for a number that JSON does not have, and for half a character.
     try:
-        unchanged = signed_bytes(value) == path.read_bytes()
-    except OSError as error:
-        raise_if_unavailable(error, path, ours=True)
-        raise
+        unchanged = signed_bytes(value) == text.encode()
     except ValueError:
         unchanged = False
     if not unchanged:
@@ -160,11 +152,16 @@ def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     InputError if it cannot be read, lacks one of `keys` or is larger than any that a run has;
     Unavailable if the system cannot read it now.
     """
+    return _read_json(path, keys)[1]
+
+
+def _read_json(path: Path, keys: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """Return the text of a JSON file, as it stands in the file, and the object in it."""
     try:
         # Reading a pipe would never end.
         if path.exists() and not path.is_file():
             raise ValueError("it is not a file")
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             text = file.read(MOST_JSON + 1)
         if len(text) > MOST_JSON:
             raise ValueError(f"it is longer than {MOST_JSON // 10**6} million characters")
@@ -176,7 +173,7 @@ def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(tree, dict) or key not in tree]
     if missing:
         raise InputError(Problem(str(path), f"lacks the key {missing[0]!r}", DAMAGED))
-    return dict(tree)
+    return text, dict(tree)
 
 
 def sha256_file(path: Path) -> str:

@@ -8,7 +8,9 @@ something. No torch.
 from __future__ import annotations
 
 import errno
+import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,9 @@ from imglab.store.links import LINK
 
 HASH_LIST = ".files.json"
 """File name of a hash list."""
+
+QUICK = 1.0
+"""Seconds of work that may be lost because it is not listed at once."""
 
 
 def names(folder: Path, *within: str) -> list[str]:
@@ -67,13 +72,63 @@ def written(folder: Path, *changing: str, made_again: bool = False) -> Iterator[
         if unchanged != before:
             _write(folder, unchanged)
 
-        # What this process writes is listed as it was written, and not as it is read back.
         with files.recorded() as shas:
             yield
-        recorded = {name: shas.get(folder / name) for name in names(folder, *changing)}
-        written_now = {name: sha for name, sha in recorded.items() if sha is not None}
-        others = [name for name in recorded if name not in written_now]
-        _write(folder, {**unchanged, **written_now, **_hashes(folder, others)})
+        _write(folder, {**unchanged, **_hashes_now(folder, changing, shas)})
+
+
+class OpenList:
+    """The hash list of a folder in which one process works; quick changes are listed together.
+
+    The file is written at the first change, and then at those that come a second or more after it
+    was last written. Who is killed makes again what is not listed: the work of a second.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Go on with the list that is in the folder; InputError if it is damaged."""
+        self.folder = folder
+        self._in_file: Mapping[str, str] = {}
+        if distributed.is_main():
+            self._in_file = listed(folder)
+        self.hashes = dict(self._in_file)
+        """What is complete: name -> sha256."""
+        self._written_at = -math.inf
+
+    @contextmanager
+    def written(self, *changing: str) -> Iterator[None]:
+        """Let files and folders be written, as the function `written` does."""
+        if not distributed.is_main():
+            yield
+            return
+
+        unchanged = {n: sha for n, sha in self.hashes.items() if top_of(n) not in changing}
+        self.hashes = unchanged
+        if any(top_of(name) in changing for name in self._in_file):
+            self.flush()
+
+        with files.recorded() as shas:
+            yield
+        self.hashes |= _hashes_now(self.folder, changing, shas)
+        if time.monotonic() - self._written_at >= QUICK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the list, if it is not in the file yet."""
+        if self.hashes != self._in_file:
+            _write(self.folder, self.hashes)
+            self._in_file = dict(self.hashes)
+            self._written_at = time.monotonic()
+
+
+def _hashes_now(folder: Path, changed: Iterable[str], shas: Mapping[Path, str]) -> dict[str, str]:
+    """Return the hashes of files that were written, and of those in folders that were.
+
+    What this process wrote is listed as it was written (`shas`), and not as it is read back.
+    """
+    recorded = {name: shas.get(folder / name) for name in names(folder, *changed)}
+    written_now = {name: sha for name, sha in recorded.items() if sha is not None}
+    others = [name for name in recorded if name not in written_now]
+    return {**written_now, **_hashes(folder, others)}
 
 
 def _listed_before(folder: Path, *, made_again: bool) -> dict[str, str]:

@@ -35,9 +35,9 @@ def read_head(run: Path) -> int | None:
     return count
 
 
-def write_head(run: Path) -> None:
-    """Write down how many generations of a run are finished."""
-    files.write_signed(run / HEAD, {"finished": count_finished(run)})
+def write_head(run: Path, *, after: int = -1) -> None:
+    """Write down how many generations of a run are finished; all up to `after` are."""
+    files.write_signed(run / HEAD, {"finished": count_finished(run, after + 1)})
 
 
 def check_gaps(run: Path) -> None:

@@ -79,9 +79,9 @@ def finished(run: Path, g: int) -> bool:
     return (generation_folder(run, g) / MANIFEST).is_file()
 
 
-def count_finished(run: Path) -> int:
-    """Return how many generations are finished, counted from 0 up to the first gap."""
-    g = 0
+def count_finished(run: Path, first: int = 0) -> int:
+    """Return how many generations are finished up to the first gap; those before `first` are."""
+    g = first
     while finished(run, g):
         g += 1
     return g

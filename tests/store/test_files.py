@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imglab.store import files, temporaries
+from imglab.store import files, hashes, temporaries
 
 
 def refuse_folders(monkeypatch, number):
@@ -105,3 +107,61 @@ def test_a_machine_of_the_same_name_is_another_one(monkeypatch):
     assert first == temporaries._system()
     monkeypatch.setattr(Path, "read_text", lambda self, encoding: "another boot")
     assert temporaries._system() != first
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        {"a": {}, "b": [[], ()], "": [""]},
+        {"text": 'é\n"\\\x00', "numbers": [0, -1, 2.5, -0.0, 1e300, 5e-324, 10**30]},
+        {"others": [None, True, False], 1: 2, None: 3},
+    ],
+)
+def test_values_are_encoded_as_the_library_does(value):
+    expected = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    assert files.json_bytes(value) == expected.encode()
+
+    signature = hashlib.sha256(expected.encode()).hexdigest()
+    if isinstance(value, dict):
+        signed = files.signed_bytes(value)
+        assert signed == files.json_bytes({**value, "self": signature})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_json_lacks_are_refused(number):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.json_bytes({"a": [number]})
+
+
+class TestOpenList:
+    def write(self, listing, name):
+        with listing.written(name):
+            files.write_bytes(listing.folder / name, name.encode())
+
+    def test_quick_changes_are_listed_together(self, tmp_path):
+        listing = hashes.OpenList(tmp_path)
+        self.write(listing, "first")
+        self.write(listing, "second")
+        assert set(listing.hashes) == {"first", "second"}
+        assert set(hashes.listed(tmp_path)) == {"first"}
+
+        listing.flush()
+        assert hashes.listed(tmp_path) == listing.hashes
+        assert not list(hashes.faults(tmp_path))
+
+    def test_slow_ones_are_listed_at_once(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(hashes, "QUICK", 0)
+        listing = hashes.OpenList(tmp_path)
+        self.write(listing, "first")
+        self.write(listing, "second")
+        assert set(hashes.listed(tmp_path)) == {"first", "second"}
+
+    def test_what_is_written_again_is_off_the_list_meanwhile(self, tmp_path):
+        listing = hashes.OpenList(tmp_path)
+        self.write(listing, "first")
+        with pytest.raises(OSError, match="full"), listing.written("first"):
+            assert not hashes.listed(tmp_path)
+            raise OSError(errno.ENOSPC, "full")
+        assert not hashes.OpenList(tmp_path).hashes

@@ -14,7 +14,7 @@ from imglab.store.reader import RunFolder
 from imglab.store.reading import read_metrics
 from tests.conftest import load_chain
 from tests.text_fixtures import TINY_TEXT
-from tests.tiny_chains import finish, hashes
+from tests.tiny_chains import TINY_GAUSSIAN, finish, hashes, write
 
 
 def test_layout(whole):
@@ -23,7 +23,7 @@ def test_layout(whole):
     names = {path.name for path in folder.iterdir()}
     own = {
         "image": {"grid.png", "exhibit.json"},
-        "gaussian": {"scatter.png"},
+        "gaussian": set(),
         "text": {"sheet.txt", "per_sample.safetensors", "exhibit.json", "panel.json"},
     }
     config = load_chain(run / "config.yaml")
@@ -38,9 +38,10 @@ def test_layout(whole):
     }
     curated = {"accepted.safetensors"} if config.curate else set()
     assert names == common | own[config.modality.model_dump()["kind"]] | curated
-    assert {"config.yaml", "environment.json", "events.jsonl", "shared"} <= {
-        path.name for path in run.iterdir()
-    }
+    beside = {"config.yaml", "environment.json", "events.jsonl", "shared"}
+    if not own[config.modality.model_dump()["kind"]]:
+        beside.add("scatter.png")
+    assert beside <= {path.name for path in run.iterdir()}
 
 
 def test_manifest_seals_every_file(whole):
@@ -109,3 +110,10 @@ def test_a_floor_that_the_text_is_too_short_for_says_why(tmp_path):
         pass
     (row,) = read_metrics(tmp_path / "run")
     assert row["floor"]["text_reason"].startswith("a floor needs 120 real blocks")
+
+
+def test_each_generation_has_its_picture_where_the_config_asks_for_it(tmp_path):
+    changes = ["pictures=each", "generations=2"]
+    finish(write(tmp_path, TINY_GAUSSIAN), tmp_path / "run", changes)
+    pictures = sorted(path.parent.name for path in (tmp_path / "run").rglob("scatter.png"))
+    assert pictures == ["generation_000", "generation_001"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class CategoriesModality(Modality):
     """
 
     picture: ClassVar[str] = "bars.png"
+    pictures: ClassVar[Literal["each", "last"]] = "last"
     extractor = "one-hot"
     headline: ClassVar[tuple[str, ...]] = (
         "categories_alive",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class GaussianModality(Modality):
     """Draws real vectors, float32 [D], from N(0, I), or from such components in a row."""
 
     picture: ClassVar[str] = "scatter.png"
+    pictures: ClassVar[Literal["each", "last"]] = "last"
     extractor = Identity()
 
     def __init__(self, settings: GaussianDataSettings) -> None:
