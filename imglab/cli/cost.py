@@ -53,7 +53,8 @@ def show_costs(
 
 def summary(cost: RunCost) -> str:
     """Return the cost of a run in a line."""
-    from imglab.run.cost import size_text, time_text
+    from imglab.config.machine import size_text
+    from imglab.run.cost import time_text
 
     sizes = f"{size_text(cost.memory)} of memory, {size_text(cost.disk)} of disk"
     return f"about {time_text(cost.seconds)}, {sizes} (from {cost.source})"
@@ -61,7 +62,8 @@ def summary(cost: RunCost) -> str:
 
 def table(cost: RunCost) -> Iterator[str]:
     """Yield the lines of a table of the stages."""
-    from imglab.run.cost import size_text, time_text
+    from imglab.config.machine import size_text
+    from imglab.run.cost import time_text
 
     yield f"  {'':10}{'in all':>10}{'generation 0':>15}{'later ones':>13}{'disk':>11}"
     for stage in cost.stages:

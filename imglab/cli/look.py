@@ -130,7 +130,11 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
 
     Example: imglab validate configs/image_digits.yaml --set model.steps=20
     """
+    from imglab.run.memory import check_memory
+
     configs, key = _chains_in(config, changes or [])
+    prefix = f"{key}.{{}}." if key else "{}"
+    check_memory({prefix.format(name): each for name, each in configs.items()}, str(config))
 
     # Only now torch is imported: a wrong key has been reported by now.
     with importing():

@@ -63,6 +63,7 @@ def run(
     # The config is checked before torch is imported, so that a wrong key is reported at once.
     checked = load_config(config, changes or [])
     single = isinstance(checked, RunConfig)
+    _check_sizes(checked, str(config))
     _check_options(config, single, live or workers > 1, workers, as_json and not dry_run)
     if dry_run:
         _show_costs(checked, out, str(config), as_json)
@@ -73,6 +74,13 @@ def run(
         _run_one(checked, out, str(config), _port(live, port))
     else:
         _run_several(checked, out, str(config), workers, _port(live, port))
+
+
+def _check_sizes(checked: RunConfig | SideBySideConfig, where: str) -> None:
+    from imglab.config.schema import by_prefix
+    from imglab.run.memory import check_memory
+
+    check_memory(by_prefix(checked), where)
 
 
 def _check_options(
@@ -100,16 +108,15 @@ def _show_costs(
 ) -> None:
     """Print what the chains of a config will cost."""
     from imglab.cli.cost import show_costs
-    from imglab.config.schema import SideBySideConfig
+    from imglab.config.schema import SideBySideConfig, by_prefix
     from imglab.run.resume import RUNS
 
+    announce_imports(by_prefix(checked))
     configs: Mapping[str, RunConfig]
     if isinstance(checked, SideBySideConfig):
         configs = checked.chains
-        announce_imports({f"chains.{name}.": chain for name, chain in configs.items()})
     else:
         configs = {"": checked}
-        announce_imports({"": checked})
     show_costs(configs, out or RUNS / checked.name, where, as_json=as_json)
 
 
@@ -162,10 +169,11 @@ def _run_several(
     config: SideBySideConfig, out: Path | None, where: str, workers: int, live: int | None
 ) -> None:
     with importing():
+        from imglab.config.schema import by_prefix
         from imglab.report.results import write_results
         from imglab.studies.side_by_side import SideBySide
 
-    announce_imports({f"chains.{name}.": chain for name, chain in config.chains.items()})
+    announce_imports(by_prefix(config))
     chains = SideBySide(config, out, where=where, workers=workers)
     with _live(chains.folder, live):
         if workers > 1:

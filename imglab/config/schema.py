@@ -86,3 +86,10 @@ class InstalledPlugIn(PlugIn):
 def is_chain_name(name: object) -> bool:
     """Say whether this can name a chain, and so its directory."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name) is not None
+
+
+def by_prefix(config: RunConfig | SideBySideConfig) -> Mapping[str, RunConfig]:
+    """Return the chains of a config by what stands before their keys in its file."""
+    if isinstance(config, SideBySideConfig):
+        return {f"chains.{name}.": chain for name, chain in config.chains.items()}
+    return {"": config}

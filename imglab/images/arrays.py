@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from imglab.config.machine import machine_memory, size_text
 from imglab.errors import InputError, Problem
 
 GREY_WITH_ALPHA = ("LA", "La")
@@ -159,3 +160,18 @@ def _in_colour(array: Any) -> Any:
     if array.ndim == 2:
         return np.stack([array] * 3, -1)
     return array
+
+
+def check_fits(count: int, channels: int, size: int) -> None:
+    """Raise InputError where so many images of this size do not fit into memory as uint8."""
+    needed = count * channels * size**2
+    limit = machine_memory()
+    if limit is None or needed <= limit:
+        return
+    what = (
+        f"{count:,} images of {size} x {size} pixels in {channels} channels need "
+        f"{size_text(needed)} of memory; the machine has {size_text(limit)}"
+    )
+    fitting = int(size * (limit / needed) ** 0.5)
+    remedy = f"at most {fitting}, or give a part of the images"
+    raise InputError(Problem("modality.size", what, remedy))

@@ -9,6 +9,7 @@ import torch
 
 from imglab import seeds
 from imglab.errors import InputError, Problem, nearest
+from imglab.images.arrays import check_fits
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.settings import ImageSettings
 from imglab.images.sources import read_source
@@ -72,6 +73,7 @@ def in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledIm
     images = labelled.images
     size = settings.size
     if size is not None and tuple(images.shape[-2:]) != (size, size):
+        check_fits(len(images), images.shape[1], size)
         from torchvision.transforms.v2.functional import resize
 
         images = resize(images, [size, size], antialias=True)

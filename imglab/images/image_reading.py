@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import NAMES
-from imglab.images.arrays import DEEP_MODES, image_array
+from imglab.images.arrays import DEEP_MODES, check_fits, image_array
 from imglab.images.image_files import (
     LARGEST_RATIO,
     UNREADABLE,
@@ -146,6 +146,8 @@ def open_images(
     try:
         for path in paths:
             arrays.append(reader.try_to_read(path))
+            if size is not None and len(arrays) == 1:
+                check_fits(len(paths), _channels(arrays[0]), size)
     except _TooMuch as error:
         what = (
             f"images in files of {packed:,} bytes would unpack to more than {LARGEST_RATIO} times "
@@ -163,6 +165,13 @@ def open_images(
     return Opened(
         [array for array in arrays if array is not None], is_read, left_out, tuple(reader.notes())
     )
+
+
+def _channels(array: Any | None) -> int:
+    """Return how many channels an image has; 1 if it could not be read."""
+    if array is None or array.ndim == 2:
+        return 1
+    return int(array.shape[2])
 
 
 def _check(reader: _Reader, tolerate: int, where: str) -> None:

@@ -7,10 +7,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from diffusers import pipelines as diffusers_pipelines
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
@@ -26,6 +29,7 @@ from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.latents import NAME
 from imglab.training import hub
 from imglab.training.folders import check_numbers, check_weights
+from imglab.training.sizes import check_described
 
 AVERAGED = "_ema"
 """How diffusers' own training example ends the name of a folder with averaged weights."""
@@ -61,6 +65,7 @@ def open_pipeline(settings: PipelineSettings, where: str = NAME) -> DiffusionPip
 def _open_folder(folder: Path, settings: PipelineSettings, where: str) -> DiffusionPipeline:
     """Open a pipeline's local folder, with averaged weights in place of its own where they lie."""
     part, reads = _check_folder(folder, settings.name, where)
+    _check_sizes(folder, where)
     averaged = _averaged_weights(folder / f"{part}{AVERAGED}", where)
 
     dtype: str = settings.dtype
@@ -145,6 +150,28 @@ def _check_folder(folder: Path, name: str, where: str) -> tuple[str, bool]:
             return trained, "tokenizer" in parts
     what = f"{name!r} has neither a unet nor a transformer"
     raise InputError(Problem(where, what, "name a diffusion pipeline"))
+
+
+def _check_sizes(folder: Path, where: str) -> None:
+    """Raise InputError where a part of a pipeline describes more weights than lie in its folder."""
+    for key, value in json.loads((folder / "model_index.json").read_text()).items():
+        path = folder / key
+        if not isinstance(value, list) or not (path / "config.json").is_file():
+            continue
+        library = {"diffusers": diffusers, "transformers": transformers}.get(value[0])
+        kind = getattr(library, str(value[1]), None)
+        if isinstance(kind, type) and issubclass(kind, nn.Module):
+            check_described(path, where, partial(_described, kind, path))
+
+
+def _described(kind: Any, folder: Path) -> nn.Module:
+    """Return the network that a part's config describes, with new weights."""
+    network: nn.Module
+    if issubclass(kind, transformers.PreTrainedModel):
+        network = kind(kind.config_class.from_pretrained(folder))
+    else:
+        network = kind.from_config(kind.load_config(folder))
+    return network
 
 
 def _is_known(component: list[Any]) -> bool:

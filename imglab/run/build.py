@@ -29,6 +29,7 @@ from imglab.remedies import Remedy
 from imglab.run.build_remedies import build_remedies
 from imglab.run.checks import check_curator, check_sizes, drawn_samples
 from imglab.run.environment import available_cores
+from imglab.run.memory import check_memory
 from imglab.run.tracking import check_tracker
 from imglab.store import model_folder
 
@@ -120,6 +121,7 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
 
     foreign  keys of the config that name something of another package, with what they name
     """
+    check_memory({"": config}, where)
     torch.set_num_threads(resolved_threads(config))
     collector = ProblemCollector(where)
     regime: BoundRegime | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import prod
 
 from imglab import curation
+from imglab.config.machine import machine_memory, size_text
 from imglab.config.schema import RunConfig
 from imglab.config.sections import (
     ConfidenceCuration,
@@ -46,6 +48,7 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
     if left == 0:
         what = f"keeps none of {drawn} samples"
         problems.append(Problem("curate.keep", what, "keep more, or raise samples"))
+    problems += _check_draw(drawn, modality)
     problems += _check_measure(config, real, len(modality.real("test")), drawn)
     sizes = RunSizes(
         real=real,
@@ -58,6 +61,20 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
     problems += _check_given(config, modality)
     if problems:
         raise InputError(problems)
+
+
+def _check_draw(drawn: int, modality: Modality) -> Iterator[Problem]:
+    """Find a draw that does not fit into memory: all samples of a generation are held at once."""
+    spec = modality.spec
+    each = prod(spec.shape) * spec.dtype.itemsize
+    limit = machine_memory()
+    if limit is None or drawn * each <= limit:
+        return
+    what = (
+        f"{drawn:,} samples of {size_text(each)} need {size_text(drawn * each)} of memory; the "
+        f"machine has {size_text(limit)}"
+    )
+    yield Problem("samples", what, f"at most {limit // each:,}")
 
 
 def _check_measure(config: RunConfig, real: int, test: int, drawn: int) -> Iterator[Problem]:

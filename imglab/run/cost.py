@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from imglab.config.machine import size_text
 from imglab.config.schema import RunConfig
 from imglab.pool import pool_sizes
 from imglab.run.build import Experiment, build
@@ -161,14 +162,6 @@ def available_memory() -> int | None:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
-
-
-def size_text(size: float) -> str:
-    """Write a number of bytes for people."""
-    for unit, worth in (("GB", 1e9), ("MB", 1e6)):
-        if size >= worth:
-            return f"{size / worth:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"
 
 
 def time_text(seconds: float) -> str:

@@ -10,6 +10,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from imglab import seeds
 from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line
 from imglab.training.folders import check_weights
+from imglab.training.sizes import check_described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,6 +49,8 @@ def open_network(
     name = local_name(name, where)
     check_weights(Path(name), where)
     with opening(name, where), seeds.isolated("opened"):
+        if Path(name).is_dir():
+            check_described(Path(name), where, partial(_described, name, auto))
         opened, loading = getattr(transformers, auto).from_pretrained(
             name,
             revision=revision or "main",
@@ -58,6 +62,19 @@ def open_network(
 
     network: PreTrainedModel = opened.eval()
     return network, sorted(loading["missing_keys"])
+
+
+def _described(name: str, auto: str) -> nn.Module:
+    """Return the network that the config in a folder describes, with new weights."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    kind = getattr(transformers, auto)
+    if auto.startswith("Auto"):
+        network: nn.Module = kind.from_config(config, trust_remote_code=False)
+    else:
+        network = kind(config)
+    return network
 
 
 def local_name(name: str, where: str) -> str:

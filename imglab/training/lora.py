@@ -149,16 +149,11 @@ def _target_problems(lora: LoraSettings, network: nn.Module) -> list[Problem]:
 
 def _suggestion(target: str, network: nn.Module) -> str:
     """Return the remedy for a target that a network does not have: the layers that it has."""
-    layers = adaptable_layers(network)
+    parts = [nearest(target, adaptable_layers(network))]
     usual = usual_targets(network)
     if usual:
-        remedy = f"this architecture usually takes {', '.join(usual)}"
-    else:
-        remedy = nearest(target, layers)
-    others = [name for name in layers if name not in usual]
-    if others and len(layers) <= MOST_LAYERS:
-        remedy += f"; its layers are called {', '.join(layers)}"
-    return f"{remedy}; or all-linear"
+        parts.append(f"this architecture usually takes {', '.join(usual)}")
+    return "; ".join([*parts, "or all-linear"])
 
 
 def adaptable_layers(network: nn.Module) -> list[str]:
