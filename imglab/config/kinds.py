@@ -85,6 +85,8 @@ MODELS: Mapping[str, Kind] = {
 
 
 REMEDIES: Mapping[str, str] = {
+    "anneal": "imglab.remedies.anneal:Anneal",
+    "negative_guidance": "imglab.remedies.negative_guidance:NegativeGuidance",
     "neon": "imglab.remedies.neon:Neon",
     "weights": "imglab.remedies.weights:Weights",
 }
