@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from imglab.model import GenerativeModel
+from imglab.samples import Samples
 
 
 @runtime_checkable
@@ -63,4 +64,22 @@ class StopsEarly(Protocol):
 
         x  what this one draws; z is standard normal
         """
+        ...
+
+
+@runtime_checkable
+class TruncatesLoss(Protocol):
+    """The ability of a model's settings to leave likely tokens out of the loss of its fits."""
+
+    def truncating(self, threshold: float) -> GenerativeModel:
+        """Return the same settings with this loss; 1 leaves out none."""
+        ...
+
+
+@runtime_checkable
+class EditsTokens(Protocol):
+    """The ability of a fitted model to draw again the tokens of which it is all too sure."""
+
+    def edited(self, samples: Samples, threshold: float, *, seed: int) -> Samples:
+        """Return the same texts, where each token above this probability is drawn again."""
         ...

@@ -28,13 +28,13 @@ from imglab.text.decoding import (
     reads_with_cache,
     whole_reader,
 )
-from imglab.text.decoding_settings import BeamSettings
 from imglab.text.fitting import fit_network
 from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
-from imglab.text.model import TextDescription, TextModel
+from imglab.text.model import TextDescription
 from imglab.text.network_settings import PretrainedSettings
 from imglab.text.networks import architecture, dropout_rate, new_network
 from imglab.text.pretrained import Base, describe_base, open_adapted, open_pretrained
+from imglab.text.remedied import RemediedText
 from imglab.text.settings import (
     LanguageModelSettings,
     TextTrainingSettings,
@@ -43,8 +43,6 @@ from imglab.text.windows import check_sizes, needed_tokens, too_short
 from imglab.training.devices import device
 from imglab.training.fit import Fitted
 from imglab.training.hub import quiet
-from imglab.training.lora import Adapters
-from imglab.training.moving import joined_training, moved_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,18 +52,12 @@ NEGATIVE = "negative"
 """Folder of the network that drawing is led away from, in a model folder that has one."""
 
 
-class LanguageModel(TextModel):
+class LanguageModel(RemediedText):
     """Learns text by predicting each token from those before it."""
 
     kind = "language_model"
     _settings: LanguageModelSettings
     settings_class = LanguageModelSettings
-    _adapters: Adapters | None = None
-    _base: Base | None = None
-    """The pretrained network that the adapters belong to; None: none is stored elsewhere."""
-    _negative: PreTrainedModel | None = None
-    """A network that drawing is led away from, with strength `_w`."""
-    _w: float = 0.0
 
     @staticmethod
     def _open_network(
@@ -135,6 +127,7 @@ class LanguageModel(TextModel):
             lora=lora,
             bf16=settings.precision == "bf16",
             drop=dropout_rate(settings.network),
+            truncate=self._truncate,
             resume=resume,
         )
         return self._around(fitted, start)
@@ -153,35 +146,6 @@ class LanguageModel(TextModel):
             model._base = start._described_base()
             model._adapters = fitted.adapters
         return model
-
-    def moved_away(self, other: GenerativeModel, w: float) -> LanguageModel:
-        """Return a model with the weights (1 + w) self - w other (`imglab.remedies.neon`).
-
-        It is stored whole, whatever its adapters were.
-        """
-        return LanguageModel(
-            self._settings,
-            network=moved_network(self.network, self.check_start(other).network, w),
-            tokenizer=self.tokenizer,
-            block=self._block,
-            training=joined_training(self.training, other.training),
-        )
-
-    def check_guidance(self) -> None:
-        """Raise ValueError where text is drawn by beam search, which reads one network."""
-        if isinstance(self._settings.decoding, BeamSettings):
-            raise ValueError("beam search reads one network: set model.decoding to sampling")
-
-    def guided_away(self, other: GenerativeModel, w: float) -> LanguageModel:
-        """Return the same model, led away from `other` (`imglab.remedies.negative_guidance`)."""
-        model = copy.copy(self)
-        model._training = joined_training(self.training, other.training)
-        model._negative = self.check_start(other).network
-        model._w = w
-        return model
-
-    def check_weights(self) -> None:
-        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     def _described_base(self) -> Base | None:
         """Name the pretrained network that this model is; None for a model that was fitted."""

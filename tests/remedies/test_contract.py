@@ -19,6 +19,8 @@ from imglab.remedies import Remedy
 from imglab.remedies.anneal import Anneal
 from imglab.remedies.negative_guidance import NegativeGuidance
 from imglab.remedies.neon import Neon
+from imglab.remedies.token_editing import TokenEditing
+from imglab.remedies.truncated_loss import TruncatedLoss
 from imglab.remedies.weights import Weights, origin_weights
 from imglab.run.build import build, build_modality, build_models
 from imglab.store.base import MemoryStore
@@ -51,6 +53,8 @@ CASES = [
     *[(kind, *WEIGHTS) for kind in ("gaussian", "kde", "categories")],
 ]
 SLOWER = [
+    ("language_model", TruncatedLoss(threshold=0.05), TruncatedLoss(threshold=1.0)),
+    ("language_model", TokenEditing(threshold=0.05), TokenEditing(threshold=1.0)),
     ("diffusion", *ANNEAL),
     *[(kind, *GUIDANCE) for kind in ("diffusion", "language_model")],
     *[(kind, *NEON) for kind in ("vae", "diffusion", "language_model")],
@@ -106,6 +110,9 @@ def problems(**changes):
         ({"kind": "anneal", "start": -1.0}, "gaussian", "remedy.start: must be greater than or"),
         ({"kind": "anneal", "start": 0.1}, "categories", "remedy.kind: anneal needs a model"),
         ({"kind": "negative_guidance", "w": 1.0}, "kde", "remedy.kind: negative_guidance needs"),
+        ({"kind": "truncated_loss"}, "gaussian", "remedy.kind: truncated_loss needs a model"),
+        ({"kind": "token_editing"}, "gaussian", "remedy.kind: token_editing needs a model"),
+        ({"kind": "token_editing", "threshold": 1.5}, "gaussian", "remedy.threshold: must be less"),
         ({"kind": "nowhere:Remedy"}, "gaussian", "remedy.kind: cannot import 'nowhere:Remedy'"),
         ({"kind": "tests.test_loop:Adder"}, "gaussian", "is not a Remedy"),
     ],
