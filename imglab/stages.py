@@ -134,6 +134,7 @@ def curate(curator: Curator, measure: Measure, store: Store, g: int, seed: int) 
         generation=g,
         seed=seeds.derive(seed, g, "curate"),
         annotations=store.annotations_folder(g),
+        drawer=partial(store.model, g),
     )
 
     accepted = curator(samples, context)

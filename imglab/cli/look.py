@@ -243,8 +243,9 @@ def show(config: ConfigPath) -> None:
 def _shipped() -> Mapping[str, Mapping[str, str]]:
     """Return the kinds that ship, each with one line, by what they are kinds of."""
     from imglab.config import kinds
+    from imglab.config.curation_sections import CURATIONS
     from imglab.config.remedy_sections import REMEDIES
-    from imglab.config.sections import CURATIONS, REGIMES
+    from imglab.config.sections import REGIMES
 
     shipped = {
         "modalities": [kinds.settings_class(kind, kinds.MODALITIES) for kind in kinds.MODALITIES],

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from imglab.config.sections import RankingSection
+from imglab.config.curation_sections import kept_share
 from imglab.curation import kept_size
 from imglab.generation import Generation
 from imglab.progress import Progress
@@ -183,8 +183,9 @@ def _drawn(experiment: Experiment) -> str:
     curate = experiment.config.curate
     if curate is None:
         return f"{experiment.drawn} drawn"
-    if isinstance(curate, RankingSection):
-        return f"{experiment.drawn} drawn and {kept_size(experiment.drawn, curate.keep)} kept"
+    share = kept_share(curate)
+    if share is not None:
+        return f"{experiment.drawn} drawn and {kept_size(experiment.drawn, share)} kept"
     return f"{experiment.drawn} drawn and then curated"
 
 

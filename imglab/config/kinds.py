@@ -85,7 +85,11 @@ MODELS: Mapping[str, Kind] = {
 
 
 REMEDIES: Mapping[str, str] = {
+    "anneal": "imglab.remedies.anneal:Anneal",
+    "negative_guidance": "imglab.remedies.negative_guidance:NegativeGuidance",
     "neon": "imglab.remedies.neon:Neon",
+    "token_editing": "imglab.remedies.token_editing:TokenEditing",
+    "truncated_loss": "imglab.remedies.truncated_loss:TruncatedLoss",
     "weights": "imglab.remedies.weights:Weights",
 }
 """The class of each remedy that ships; its settings are in `imglab.config.remedy_sections`."""

@@ -32,6 +32,41 @@ class NeonRemedy(SelfTrainingSection):
     is for samplers that seek diversity."""
 
 
+class NegativeGuidanceRemedy(SelfTrainingSection):
+    """Lead drawing away from the model trained on its own samples (SIMS)."""
+
+    kind: Literal["negative_guidance"] = "negative_guidance"
+    w: Annotated[float, Field(ge=0, le=10)]
+    """Strength of the guidance; 0 changes nothing."""
+
+
+class AnnealRemedy(RemedySection):
+    """Stop the sampler early, by a time that shrinks over generations."""
+
+    kind: Literal["anneal"] = "anneal"
+    start: Annotated[float, Field(ge=0, le=3)]
+    """Time at which generation `first` stops: noise of variance 1 - e^(-2 start) stays in what it
+    draws. 0 changes nothing."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of that time from each generation to the next; 1 stops at the same time for ever."""
+
+
+class TruncatedLossRemedy(RemedySection):
+    """Leave tokens that the network is already sure of out of the loss (ForTIFAI)."""
+
+    kind: Literal["truncated_loss"] = "truncated_loss"
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Tokens of a higher probability are left out. 1 leaves out none."""
+
+
+class TokenEditingRemedy(RemedySection):
+    """Draw again the tokens of a training set that generation 0's model is too sure of."""
+
+    kind: Literal["token_editing"] = "token_editing"
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.99
+    """Tokens of a higher probability are drawn again. 1 changes nothing."""
+
+
 class WeightsRemedy(RemedySection):
     """Give the real part of each training set a share of the loss (golden ratio: 0.618)."""
 
@@ -41,7 +76,14 @@ class WeightsRemedy(RemedySection):
     set changes nothing."""
 
 
-REMEDIES = (NeonRemedy, WeightsRemedy)
+REMEDIES = (
+    NeonRemedy,
+    NegativeGuidanceRemedy,
+    AnnealRemedy,
+    WeightsRemedy,
+    TruncatedLossRemedy,
+    TokenEditingRemedy,
+)
 
 
 def listed(value: Any) -> Any:

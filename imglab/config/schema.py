@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from imglab.config.curation_sections import CURATIONS
 from imglab.config.remedy_sections import REMEDIES, listed
 from imglab.config.section import FILE_NAME, PathName, PlugIn, Section, choice, newer_key
-from imglab.config.sections import CURATIONS, DEFAULT_REGIME, REGIMES, MeasureSettings
+from imglab.config.sections import DEFAULT_REGIME, REGIMES, MeasureSettings
 
 
 class Named(Section):

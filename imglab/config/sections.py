@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
 from imglab import regimes
-from imglab.config.section import WATERMARK_KEY, Section, Seed
+from imglab.config.section import Section
 from imglab.regimes.registry import CALL
 
 
@@ -41,90 +41,6 @@ REGIME_SECTIONS = {
 """The sections of the regimes that ship, by name."""
 REGIMES = tuple(REGIME_SECTIONS.values())
 DEFAULT_REGIME = REGIME_SECTIONS["replace"]()
-
-
-class CurationSection(Section):
-    """The keys of `curate:` that every kind of curator has."""
-
-    oversample: Annotated[float, Field(ge=1, le=1000)] | None = None
-    """How many times `samples` a generation draws. Left out, a curator that keeps a fixed share
-    draws as many as leave `samples`; any other curator draws `samples`."""
-
-
-class RankingSection(CurationSection):
-    """A curator that keeps the best share."""
-
-    keep: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of the samples drawn that is kept."""
-
-
-class RandomCuration(RankingSection):
-    """Keep a share at random: the control of the other curators."""
-
-    kind: Literal["random"] = "random"
-
-
-class ConfidenceCuration(RankingSection):
-    """Keep the share of which the data's own classifier is most certain."""
-
-    kind: Literal["confidence"] = "confidence"
-
-
-class OracleCuration(RankingSection):
-    """Keep the share whose features are nearest to real training samples."""
-
-    kind: Literal["oracle"] = "oracle"
-
-
-class DensityCuration(RankingSection):
-    """Keep the share most likely under generation 0's model (text: of lowest perplexity)."""
-
-    kind: Literal["density"] = "density"
-
-
-class DiversityCuration(RankingSection):
-    """Keep a share spread as far as possible over the feature space."""
-
-    kind: Literal["diversity"] = "diversity"
-
-
-class DuplicatesCuration(CurationSection):
-    """Drop near-duplicates of samples accepted before."""
-
-    kind: Literal["duplicates"] = "duplicates"
-    distance: Annotated[float, Field(ge=0, le=1000)] = 0.5
-    """Samples closer than this are duplicates. The unit is the median distance of a real sample to
-    the nearest other one."""
-
-
-class DropWatermarkedCuration(CurationSection):
-    """Drop the samples that a detector attributes to a model that marks its samples."""
-
-    kind: Literal["drop_watermarked"] = "drop_watermarked"
-    key: Seed = WATERMARK_KEY
-    """The secret number with which the model marks its samples (`model.watermark.key`)."""
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of real samples in which the detector sees a mark; this sets its threshold."""
-    error_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of the detector's verdicts that are reversed, which simulates a worse detector."""
-
-
-class HumanCuration(CurationSection):
-    """Export the samples, stop (exit code 3) and go on when a person has marked them."""
-
-    kind: Literal["human"] = "human"
-
-
-CURATIONS = (
-    RandomCuration,
-    ConfidenceCuration,
-    OracleCuration,
-    DensityCuration,
-    DiversityCuration,
-    DuplicatesCuration,
-    DropWatermarkedCuration,
-    HumanCuration,
-)
 
 
 class GateSettings(Section):

@@ -14,9 +14,14 @@ from imglab.curation.duplicates import duplicates as duplicates
 from imglab.curation.human import MARKS as MARKS
 from imglab.curation.human import NAMES as NAMES
 from imglab.curation.human import human as human
+from imglab.curation.latent import latent_filter as latent_filter
+from imglab.curation.likelihood import likelihood_rank as likelihood_rank
+from imglab.curation.preference import preference as preference
 from imglab.curation.ranking import confidence as confidence
 from imglab.curation.ranking import density as density
 from imglab.curation.ranking import diversity as diversity
 from imglab.curation.ranking import oracle as oracle
 from imglab.curation.ranking import random as random
+from imglab.curation.spread import entropy as entropy
+from imglab.curation.verifier import label_verifier as label_verifier
 from imglab.curation.watermark import drop_watermarked as drop_watermarked

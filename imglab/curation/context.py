@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -29,6 +30,7 @@ class Context:
     generation   the number of the generation that drew the samples
     seed         of this curation: the same samples and seed give the same choice
     annotations  folder where a person is asked, or None where there is none
+    drawer       returns the model that drew the samples
     """
 
     features: Tensor
@@ -38,6 +40,14 @@ class Context:
     generation: int
     seed: int
     annotations: Path | None = None
+    drawer: Callable[[], GenerativeModel] | None = None
+
+    @property
+    def model(self) -> GenerativeModel:
+        """The model that drew the samples."""
+        if self.drawer is None:
+            raise ValueError("this context does not say which model drew the samples")
+        return self.drawer()
 
     @property
     def first(self) -> GenerativeModel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from imglab.model import GenerativeModel
+from imglab.samples import Samples
 
 
 @runtime_checkable
@@ -31,4 +32,54 @@ class WeighsSamples(Protocol):
 
         A fit reads `TrainingSet.weights`.
         """
+        ...
+
+
+@runtime_checkable
+class GuidesAway(Protocol):
+    """The ability of a fitted model to be led away from another one as it draws."""
+
+    def check_guidance(self) -> None:
+        """Raise ValueError, with the reason, where its settings do not allow guidance."""
+        ...
+
+    def guided_away(self, other: GenerativeModel, w: float) -> GenerativeModel:
+        """Return a new model with the same weights whose drawing is led away from `other`.
+
+        Saved, it holds both. Raises ValueError where `other` has another architecture.
+        """
+        ...
+
+
+@runtime_checkable
+class StopsEarly(Protocol):
+    """The ability of a fitted model to stop early as it takes noise away."""
+
+    def check_stop(self) -> None:
+        """Raise ValueError, with the reason, where its settings do not allow that."""
+        ...
+
+    def stopped(self, time: float) -> GenerativeModel:
+        """Return a new model that draws e^(-time) x + sqrt(1 - e^(-2 time)) z.
+
+        x  what this one draws; z is standard normal
+        """
+        ...
+
+
+@runtime_checkable
+class TruncatesLoss(Protocol):
+    """The ability of a model's settings to leave likely tokens out of the loss of its fits."""
+
+    def truncating(self, threshold: float) -> GenerativeModel:
+        """Return the same settings with this loss; 1 leaves out none."""
+        ...
+
+
+@runtime_checkable
+class EditsTokens(Protocol):
+    """The ability of a fitted model to draw again the tokens of which it is all too sure."""
+
+    def edited(self, samples: Samples, threshold: float, *, seed: int) -> Samples:
+        """Return the same texts, where each token above this probability is drawn again."""
         ...

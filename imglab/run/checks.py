@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
 from imglab import curation
-from imglab.config.machine import machine_memory, size_text
-from imglab.config.schema import RunConfig
-from imglab.config.sections import (
+from imglab.config.curation_sections import (
     ConfidenceCuration,
     CurationSection,
     DensityCuration,
     DropWatermarkedCuration,
     HumanCuration,
-    RankingSection,
+    LabelVerifierCuration,
+    LikelihoodRankCuration,
+    PreferenceCuration,
+    kept_share,
 )
+from imglab.config.machine import machine_memory, size_text
+from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel
@@ -31,8 +34,9 @@ def drawn_samples(config: RunConfig, samples: int) -> int:
     section = config.curate
     if isinstance(section, CurationSection) and section.oversample is not None:
         return round(samples * section.oversample)
-    if isinstance(section, RankingSection):
-        return curation.drawn_size(samples, section.keep)
+    share = kept_share(section)
+    if share is not None:
+        return curation.drawn_size(samples, share)
     return samples
 
 
@@ -41,8 +45,9 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
     real = len(modality.real("train"))
     left = config.samples or real
     drawn = drawn_samples(config, left)
-    if isinstance(config.curate, RankingSection):
-        left = curation.kept_size(drawn, config.curate.keep)
+    share = kept_share(config.curate)
+    if share is not None:
+        left = curation.kept_size(drawn, share)
 
     problems: list[Problem] = []
     if left == 0:
@@ -137,9 +142,12 @@ def check_curator(config: RunConfig, modality: Modality, models: Sequence[Genera
     section = config.curate
     needed: dict[type, tuple[type, str]] = {
         ConfidenceCuration: (Judge, "a judge of its samples"),
+        LabelVerifierCuration: (Judge, "a judge of its samples"),
         DropWatermarkedCuration: (WatermarkDetector, "a watermark detector"),
         HumanCuration: (Exporter, "a form in which samples are exported"),
     }
+    if isinstance(section, PreferenceCuration) and section.reward == "confidence":
+        needed[PreferenceCuration] = needed[ConfidenceCuration]
 
     if type(section) in needed:
         ability, name = needed[type(section)]
@@ -147,9 +155,21 @@ def check_curator(config: RunConfig, modality: Modality, models: Sequence[Genera
             what = f"needs a modality that has {name}; {type(modality).__name__} does not"
             raise InputError(Problem("curate.kind", what, "choose oracle, diversity or duplicates"))
 
-    if isinstance(section, DensityCuration) and models[0].ability(Density) is None:
-        names = [
-            type(member).__name__ for member in models[0].members if member.ability(Density) is None
-        ]
-        what = f"needs a model that provides log_density; {', '.join(names)} does not"
-        raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))
+    if isinstance(section, LabelVerifierCuration) and not models[0].conditional:
+        what = "verifies labels, which the samples of this model do not have"
+        raise InputError(Problem("curate.kind", what, "set model.class_conditional"))
+    _check_density(section, models)
+
+
+def _check_density(section: object, models: Sequence[GenerativeModel]) -> None:
+    """Raise InputError where a curator ranks by a density that the models do not provide."""
+    ranks = isinstance(section, DensityCuration | LikelihoodRankCuration)
+    prefers = isinstance(section, PreferenceCuration) and section.reward == "density"
+    if not (ranks or prefers) or models[0].ability(Density) is not None:
+        return
+
+    names = [
+        type(member).__name__ for member in models[0].members if member.ability(Density) is None
+    ]
+    what = f"needs a model that provides log_density; {', '.join(names)} does not"
+    raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))

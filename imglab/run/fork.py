@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imglab.config import kinds
+from imglab.config.curation_sections import DensityCuration
 from imglab.config.load import load_config, validate_config
 from imglab.config.merge import differences, with_changes
 from imglab.config.schema import RunConfig
-from imglab.config.sections import DensityCuration
 from imglab.errors import InputError, Problem
 from imglab.model import Density
 from imglab.pool import pool_sizes

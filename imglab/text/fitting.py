@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,10 +23,14 @@ from imglab.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class NextToken:
-    """Trains a network to predict each token of a window from those before it."""
+    """Trains a network to predict each token of a window from those before it.
+
+    truncate  tokens of a higher probability are left out (`imglab.remedies.truncated_loss`)
+    """
 
     window: int
     device: torch.device
+    truncate: float = 1.0
 
     def batch(self, samples: Samples, step: int) -> Batch:
         """Return the windows of a batch, int64 [B, window]; nothing in it is random."""
@@ -37,10 +42,12 @@ class NextToken:
         logits = network(input_ids=tokens, use_cache=False).logits
         predicted = logits[:, :-1].float().flatten(0, 1)
         weights = batch.get(WEIGHT)
-        if weights is None:
+        if weights is None and self.truncate == 1:
             return nn.functional.cross_entropy(predicted, tokens[:, 1:].flatten())
 
         surprise = nn.functional.cross_entropy(predicted, tokens[:, 1:].flatten(), reduction="none")
+        if self.truncate < 1:
+            surprise = surprise * (surprise >= -math.log(self.truncate))
         return weighted_mean(surprise.view(len(tokens), -1), weights)
 
 
@@ -54,15 +61,17 @@ def fit_network(
     lora: LoraSettings | None = None,
     bf16: bool = False,
     drop: float = 0.0,
+    truncate: float = 1.0,
     resume: dict[str, Tensor] | None = None,
 ) -> Stage[Fitted]:
     """Train `network` in place on windows of `join` successive samples.
 
     The budget of the plan counts tokens.
 
-    drop  dropout rate of networks that have none of their own
+    drop      dropout rate of networks that have none of their own
+    truncate  tokens of a higher probability are left out of the loss
     """
-    objective = NextToken(window=join * train.shape[0], device=device())
+    objective = NextToken(join * train.shape[0], device(), truncate)
     recipe = Recipe.from_plan(plan, examples=plan.tokens / objective.window, unit="tokens")
     recipe = replace(
         recipe, weight_decay=plan.weight_decay, bf16=bf16, lora=lora, lora_task="CAUSAL_LM"

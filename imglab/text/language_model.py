@@ -17,39 +17,47 @@ from transformers import (
 )
 
 from imglab import seeds
-from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
 from imglab.progress import Stage
 from imglab.samples import TrainingSet
+from imglab.text.away import away_reader
 from imglab.text.cards import text_card
-from imglab.text.decoding import Reader, cached_reader, reads_with_cache, whole_reader
+from imglab.text.decoding import (
+    Reader,
+    cached_reader,
+    reads_with_cache,
+    whole_reader,
+)
 from imglab.text.fitting import fit_network
-from imglab.text.hub import open_tokenizer, reads_at_most, save_tokenizer
-from imglab.text.model import TextDescription, TextModel
+from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
+from imglab.text.model import TextDescription
 from imglab.text.network_settings import PretrainedSettings
 from imglab.text.networks import architecture, dropout_rate, new_network
-from imglab.text.pretrained import NETWORK, Base, describe_base, open_adapted, open_pretrained
+from imglab.text.pretrained import Base, describe_base, open_adapted, open_pretrained
+from imglab.text.remedied import RemediedText
 from imglab.text.settings import (
     LanguageModelSettings,
     TextTrainingSettings,
 )
+from imglab.text.windows import check_sizes, needed_tokens, too_short
+from imglab.training.devices import device
 from imglab.training.fit import Fitted
-from imglab.training.lora import Adapters, adapter_problems
-from imglab.training.moving import joined_training, moved_network
+from imglab.training.hub import quiet
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class LanguageModel(TextModel):
+NEGATIVE = "negative"
+"""Folder of the network that drawing is led away from, in a model folder that has one."""
+
+
+class LanguageModel(RemediedText):
     """Learns text by predicting each token from those before it."""
 
     kind = "language_model"
     _settings: LanguageModelSettings
     settings_class = LanguageModelSettings
-    _adapters: Adapters | None = None
-    _base: Base | None = None
-    """The pretrained network that the adapters belong to; None: none is stored elsewhere."""
 
     @staticmethod
     def _open_network(
@@ -58,7 +66,7 @@ class LanguageModel(TextModel):
         network = None
         if isinstance(settings.network, PretrainedSettings):
             network = open_pretrained(settings.network, tokenizer)
-        _check_sizes(settings, network, tokenizer, block)
+        check_sizes(settings, network, tokenizer, block)
         return network
 
     @property
@@ -80,9 +88,15 @@ class LanguageModel(TextModel):
 
     def reader(self) -> Reader:
         """Return what reads with a key-value cache, where the network has one."""
+        read = self._reader_of(self.network)
+        if self._negative is None:
+            return read
+        return away_reader(read, self._reader_of(self._negative), self._w)
+
+    def _reader_of(self, network: PreTrainedModel) -> Reader:
         if self.cached:
-            return cached_reader(self.network)
-        return whole_reader(self.network)
+            return cached_reader(network)
+        return whole_reader(network)
 
     def fit(
         self,
@@ -113,6 +127,7 @@ class LanguageModel(TextModel):
             lora=lora,
             bf16=settings.precision == "bf16",
             drop=dropout_rate(settings.network),
+            truncate=self._truncate,
             resume=resume,
         )
         return self._around(fitted, start)
@@ -132,22 +147,6 @@ class LanguageModel(TextModel):
             model._adapters = fitted.adapters
         return model
 
-    def moved_away(self, other: GenerativeModel, w: float) -> LanguageModel:
-        """Return a model with the weights (1 + w) self - w other (`imglab.remedies.neon`).
-
-        It is stored whole, whatever its adapters were.
-        """
-        return LanguageModel(
-            self._settings,
-            network=moved_network(self.network, self.check_start(other).network, w),
-            tokenizer=self.tokenizer,
-            block=self._block,
-            training=joined_training(self.training, other.training),
-        )
-
-    def check_weights(self) -> None:
-        """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
-
     def _described_base(self) -> Base | None:
         """Name the pretrained network that this model is; None for a model that was fitted."""
         network = self._settings.network
@@ -159,15 +158,22 @@ class LanguageModel(TextModel):
         """Write the network and its tokenizer, or adapters where their base lies elsewhere."""
         if self._adapters is None or self._base is None:
             super().write_weights(path)
-            return
-        path.mkdir()
-        self._adapters.save(path, self._base.name, self._base.revision)
-        save_tokenizer(self.tokenizer, path)
+        else:
+            path.mkdir()
+            self._adapters.save(path, self._base.name, self._base.revision)
+            save_tokenizer(self.tokenizer, path)
+
+        if self._negative is not None:
+            with quiet():
+                self._negative.save_pretrained(path / NEGATIVE)
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
-        if self._base is None:
-            return super().description()
-        return {**super().description(), "base": self._base.model_dump()}
+        described = dict(super().description())
+        if self._base is not None:
+            described["base"] = self._base.model_dump()
+        if self._negative is not None:
+            described["negative"] = self._w
+        return described
 
     def card(self) -> str:  # noqa: D102
         base = None
@@ -177,6 +183,17 @@ class LanguageModel(TextModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
+        model = cls._restore_alone(description, path)
+        w = description.get("negative")
+        if isinstance(w, float):
+            folder = str(path / NEGATIVE)
+            model._negative = open_model(folder, None, folder).to(device())
+            model._w = w
+        return model
+
+    @classmethod
+    def _restore_alone(cls, description: Mapping[str, Any], path: Path) -> Self:
+        """Return the model without what its drawing is led away from."""
         fitted = TextDescription.model_validate(description)
         settings = LanguageModelSettings.model_validate(fitted.settings)
         if "base" not in description or settings.lora is None:
@@ -206,7 +223,7 @@ class LanguageModel(TextModel):
         if start.tokenizer.get_vocab() != self.tokenizer.get_vocab():
             raise ValueError("tokenizer differs: name its folder as modality.tokenizer")
 
-        short = _too_short(start.network, _needed_tokens(self._settings, self._block))
+        short = too_short(start.network, needed_tokens(self._settings, self._block))
         if short:
             raise ValueError(f"its network {short}")
 
@@ -225,60 +242,9 @@ class LanguageModel(TextModel):
         network = self._settings.network
         with seeds.isolated(seed, "weights"):
             if not isinstance(network, PretrainedSettings):
-                positions = _needed_tokens(self._settings, self._block)
+                positions = needed_tokens(self._settings, self._block)
                 return new_network(network, self.tokenizer, positions)
             new: PreTrainedModel = AutoModelForCausalLM.from_config(
                 self.network.config, dtype=torch.float32
             )
             return new
-
-
-def _check_sizes(
-    settings: LanguageModelSettings,
-    network: PreTrainedModel | None,
-    tokenizer: PreTrainedTokenizerBase,
-    block: int,
-) -> None:
-    """Raise InputError unless network, tokenizer, windows and blocks fit together."""
-    problems = []
-    window = settings.window
-    if window % block:
-        whole = max(1, round(window / block)) * block
-        what = f"{window} is not a multiple of modality.block, {block}: a window is whole samples"
-        problems.append(Problem("model.window", what, f"e.g. {whole}"))
-
-    if network is None and window < 2 * block:
-        what = (
-            f"a window of {window} tokens never trains the places where a continuation of a "
-            f"{block}-token prompt stands"
-        )
-        problems.append(Problem("model.window", what, f"at least {2 * block}"))
-
-    needed = _needed_tokens(settings, block)
-    if network is not None:
-        short = _too_short(network, needed)
-        if short:
-            remedy = "use a smaller modality.block or model.window"
-            problems.append(Problem(NETWORK, f"the network {short}", remedy))
-
-    if settings.lora is not None:
-        adapted = network
-        if adapted is None and not problems:
-            with torch.device("meta"):
-                adapted = new_network(settings.network, tokenizer, needed)
-        problems += adapter_problems(settings.lora, adapted)
-    if problems:
-        raise InputError(problems)
-
-
-def _needed_tokens(settings: LanguageModelSettings, block: int) -> int:
-    """Return how many tokens a network must read: a window, or a prompt and its continuation."""
-    return max(settings.window, 2 * block)
-
-
-def _too_short(network: PreTrainedModel, needed: int) -> str | None:
-    """Say that a network cannot read as many tokens as are needed, if it cannot."""
-    bound = reads_at_most(network)
-    if bound is None or bound >= needed:
-        return None
-    return f"reads {bound} tokens at most, {needed} are needed"

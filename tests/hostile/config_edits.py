@@ -8,7 +8,8 @@ from functools import cache
 import yaml
 from hypothesis import strategies as st
 
-from imglab.config.sections import CURATIONS, REGIMES
+from imglab.config.curation_sections import CURATIONS
+from imglab.config.sections import REGIMES
 from tests.conftest import ROOT
 from tests.hostile.config_trees import anything, signs, words
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from imglab.config.curation_sections import CURATIONS
 from imglab.config.load import load_config
 from imglab.config.merge import merged
 from imglab.config.schema import RunConfig
-from imglab.config.sections import CURATIONS
 from imglab.errors import InputError
 from imglab.studies.sweeps.config import SweepConfig, load_sweep
 from tests.hostile.config_edits import as_yaml, at, changed, places

@@ -11,13 +11,15 @@ import torch
 
 from imglab import seeds
 from imglab.progress import Progress
-from imglab.remedies import Fit
+from imglab.remedies import Fit, remedied
+from imglab.remedies.anneal import Anneal
 from imglab.remedies.neon import self_trained
 from imglab.remedies.weights import origin_weights
 from imglab.samples import Samples, TrainingSet
+from imglab.solvable.gaussian.kde import KdeModel
 from imglab.solvable.gaussian.mixture import MixtureModel
 from imglab.solvable.gaussian.modality import GaussianModality
-from imglab.solvable.gaussian.settings import GaussianDataSettings, MixtureSettings
+from imglab.solvable.gaussian.settings import GaussianDataSettings, KdeSettings, MixtureSettings
 from tests.test_loop import gaussian
 
 N = 50
@@ -99,6 +101,10 @@ class DiversitySeeking(Sampler):
     bias = 1.4
 
 
+def never(*arguments, **keys):
+    raise AssertionError("this remedy draws nothing")
+
+
 def replica(model):
     return model
 
@@ -130,3 +136,45 @@ def best_w(kind, *, sets=6, n=60):
 def test_neons_best_w_has_the_sign_that_the_sampler_asks_for():
     assert best_w(ModeSeeking) > 0
     assert best_w(DiversitySeeking) < 0
+
+
+def hermite4(values):
+    """The 4th Hermite coefficient, E He_4(x), of [N]: 0 for a standard normal distribution."""
+    return float((values**4 - 6 * values**2 + 3).double().mean())
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.7])
+def test_a_chain_that_stops_early_is_khelifas_low_pass_filter(decay):
+    """Two modes of variance 1 in all; perfect models, which draw their training set again."""
+    n, alpha, delta, generations = 100_000, 0.1, 0.05, 6
+    remedy = Anneal(start=delta, decay=decay)
+    model = KdeModel(KdeSettings(bandwidth=1e-4))
+    generator = seeds.generator("khelifa")
+
+    def real(size):
+        signs = torch.randint(2, (size, 1), generator=generator) * 2.0 - 1
+        return 0.9 * signs + math.sqrt(1 - 0.81) * torch.randn(size, 1, generator=generator)
+
+    c_real = -2 * 0.9**4
+    data = real(n)
+    expected = c_real
+    for t in range(1, generations + 1):
+        fresh = round(alpha * n)
+        train = TrainingSet.of(Samples.real(torch.cat([real(fresh), data[fresh:]])))
+        fit = Fit(model, train, None, t, t, None, never, partial(replica, model))
+        fitted = run(remedied(fit, [remedy]))
+
+        # Each point once, with the kernel's noise: what a perfect model draws, in less time.
+        noise = torch.randn(n, 1, generator=generator)
+        data = fitted.tensors["points"] + fitted._settings.bandwidth * noise
+        data = data[torch.randperm(n, generator=generator)]
+        q = math.exp(-4 * delta * decay ** (t - 1))
+        expected = q * (alpha * c_real + (1 - alpha) * expected)
+    # The standard deviation of He_4 is at most that of a normal distribution, 24^(1/2), and each
+    # generation leaves a share of its error to the next.
+    left = (1 - alpha) * math.exp(-4 * delta * decay ** (generations - 1))
+    assert abs(hermite4(data) - expected) < 4 * (24 / n / (1 - left**2)) ** 0.5
+    if decay == 1.0:
+        q = math.exp(-4 * delta)
+        law = q * alpha * (1 - left**t) / (1 - left) + left**t
+        assert expected == pytest.approx(c_real * law)

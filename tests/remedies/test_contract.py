@@ -16,7 +16,11 @@ from imglab.errors import InputError
 from imglab.loop import run_chain
 from imglab.progress import Progress
 from imglab.remedies import Remedy
+from imglab.remedies.anneal import Anneal
+from imglab.remedies.negative_guidance import NegativeGuidance
 from imglab.remedies.neon import Neon
+from imglab.remedies.token_editing import TokenEditing
+from imglab.remedies.truncated_loss import TruncatedLoss
 from imglab.remedies.weights import Weights, origin_weights
 from imglab.run.build import build, build_modality, build_models
 from imglab.store.base import MemoryStore
@@ -36,16 +40,23 @@ DATA: dict[str, Any] = {
 }
 MODELS: dict[str, Any] = {
     "vae": QUICK_VAE,
-    "diffusion": QUICK_UNET,
+    "diffusion": {**QUICK_UNET, "spacing": "karras"},
     "language_model": TINY_MODEL,
 }
 NEON = (Neon(w=0.5, samples=8), Neon(w=0.0))
 WEIGHTS = (Weights(real=0.618), Weights(real=0.5))
+ANNEAL = (Anneal(start=0.2, decay=0.5), Anneal(start=0.0))
+GUIDANCE = (NegativeGuidance(w=0.5, samples=8), NegativeGuidance(w=0.0))
 CASES = [
+    *[(kind, *ANNEAL) for kind in ("gaussian", "kde", "mixture")],
     *[(kind, *NEON) for kind in ("gaussian", "mixture", "categories")],
     *[(kind, *WEIGHTS) for kind in ("gaussian", "kde", "categories")],
 ]
 SLOWER = [
+    ("language_model", TruncatedLoss(threshold=0.05), TruncatedLoss(threshold=1.0)),
+    ("language_model", TokenEditing(threshold=0.05), TokenEditing(threshold=1.0)),
+    ("diffusion", *ANNEAL),
+    *[(kind, *GUIDANCE) for kind in ("diffusion", "language_model")],
     *[(kind, *NEON) for kind in ("vae", "diffusion", "language_model")],
     *[(kind, *WEIGHTS) for kind in ("vae", "diffusion", "language_model")],
 ]
@@ -69,7 +80,8 @@ def test_a_remedy_keeps_its_promises(kind, remedy, neutral):
 
 
 def config(**changes):
-    tree = {"name": "x", "modality": VECTORS, "model": "gaussian", "generations": 2, **changes}
+    model = changes.get("model", "gaussian")
+    tree = {"name": "x", "modality": DATA[model], "model": model, "generations": 2, **changes}
     return validate_config(tree, "config")
 
 
@@ -95,6 +107,12 @@ def problems(**changes):
         ([{"kind": "neon", "w": "1"}], "gaussian", "remedy.0.w: must be a valid number"),
         ({"kind": "neon", "w": 1.0}, "kde", "remedy.kind: neon needs a model with named weights"),
         ({"kind": "weights", "real": 0.5}, "mixture", "remedy.kind: weights needs a model whose"),
+        ({"kind": "anneal", "start": -1.0}, "gaussian", "remedy.start: must be greater than or"),
+        ({"kind": "anneal", "start": 0.1}, "categories", "remedy.kind: anneal needs a model"),
+        ({"kind": "negative_guidance", "w": 1.0}, "kde", "remedy.kind: negative_guidance needs"),
+        ({"kind": "truncated_loss"}, "gaussian", "remedy.kind: truncated_loss needs a model"),
+        ({"kind": "token_editing"}, "gaussian", "remedy.kind: token_editing needs a model"),
+        ({"kind": "token_editing", "threshold": 1.5}, "gaussian", "remedy.threshold: must be less"),
         ({"kind": "nowhere:Remedy"}, "gaussian", "remedy.kind: cannot import 'nowhere:Remedy'"),
         ({"kind": "tests.test_loop:Adder"}, "gaussian", "is not a Remedy"),
     ],

@@ -138,6 +138,10 @@ def test_the_manifest_seals_the_accepted(tmp_path):
         (["curate={kind: oracle, kep: 0.5}"], r"curate.kep: unknown key \(did you mean 'keep'"),
         (["curate=orakel"], "curate.kind: 'orakel' is not a known kind .*oracle"),
         (["curate=confidence"], "curate.kind: needs a modality that has a judge"),
+        (["curate=label_verifier"], "curate.kind: needs a modality that has a judge"),
+        (["curate=preference"], "curate.kind: needs a modality that has a judge"),
+        (["curate={kind: preference, choices: 1}"], "curate.choices: must be greater than or"),
+        (["curate={kind: likelihood_rank, end: lest}"], r"curate.end: .*did you mean 'least'"),
         (
             ["curate=human"],
             "curate.kind: needs a modality that has a form in which samples are exported",

@@ -6,6 +6,7 @@ clean in them. `fresh()` returns standard normal noise of their shape, new in ea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,16 +33,22 @@ class KarrasSampler:
     clip     keep what is clean in [-1, 1]: where a network predicts the noise of what is nearly
              noise alone, what is clean is a small difference of large numbers
     highest  noise at which drawing begins; `lowest`: the last before none
+    stop     time at which it ends early: e^(-stop) clean + sqrt(1 - e^(-2 stop)) noise is drawn
     """
 
     solver: Literal["dpm-solver++", "sde-dpm-solver++", "heun"]
     clip: bool = False
     highest: float = HIGHEST
     lowest: float = LOWEST
+    stop: float = 0.0
 
     def draw(self, denoise: Denoise, noise: Tensor, steps: int, fresh: Fresh) -> Tensor:
         """Return images made of standard normal noise in so many steps."""
         sigmas = karras_sigmas(steps, highest=self.highest, lowest=self.lowest)
+        signal = math.exp(-self.stop)
+        if self.stop:
+            last = math.sqrt(1 / signal**2 - 1)  # noise relative to the image
+            sigmas = karras_sigmas(steps + 1, highest=self.highest, lowest=last)[:-1]
 
         def clean(images: Tensor, sigma: Tensor) -> Tensor:
             images = denoise(images, sigma)
@@ -50,10 +57,12 @@ class KarrasSampler:
             return images
 
         if self.solver == "heun":
-            return heun(clean, noise, sigmas)
-        if self.solver == "dpm-solver++":
-            return dpm_solver(clean, noise, sigmas)
-        return dpm_solver(clean, noise, sigmas, fresh)
+            images = heun(clean, noise, sigmas)
+        elif self.solver == "dpm-solver++":
+            images = dpm_solver(clean, noise, sigmas)
+        else:
+            images = dpm_solver(clean, noise, sigmas, fresh)
+        return images * signal
 
 
 def karras_sigmas(steps: int, *, highest: float = HIGHEST, lowest: float = LOWEST) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,18 +16,19 @@ from imglab import seeds
 from imglab.config.section import auto_keys
 from imglab.errors import InputError, Problem
 from imglab.images.diffusion.autotune import choices
+from imglab.images.diffusion.away import AwayDenoiser
 from imglab.images.diffusion.cards import diffusion_card
-from imglab.images.diffusion.denoiser import PixelDenoiser
+from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser
 from imglab.images.diffusion.drawing import draw_images
 from imglab.images.diffusion.fitting import fit_denoiser
 from imglab.images.diffusion.networks import (
-    NetworkConfig,
     Size,
     config_differences,
     denoiser_around,
     empty_network,
     new_network,
     of_patches,
+    open_network,
     part_of,
     plain_config,
     shape_of,
@@ -39,12 +41,14 @@ from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
-from imglab.training.devices import device
-from imglab.training.folders import fill_network, read_object
 from imglab.training.moving import joined_training, moved_network
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
+
+
+NEGATIVE = "negative"
+"""Folder of the network that drawing is led away from, in a model folder that has one."""
 
 
 class DiffusionModel(GenerativeModel):
@@ -62,16 +66,21 @@ class DiffusionModel(GenerativeModel):
         network: ModelMixin | None = None,
         classes: int | None = None,
         training: Mapping[str, Any] | None = None,
+        negative: ModelMixin | None = None,
+        w: float = 0.0,
     ) -> None:
         """Make a model for `modality`, or around a fitted network.
 
-        network  the fitted network
-        classes  how many classes it knows, if it is class-conditional
+        network   the fitted network
+        classes   how many classes it knows, if it is class-conditional
+        negative  a network of the same layers that drawing is led away from, with strength `w`
         """
         self._settings = settings
         self._network = network
         self._classes = classes
         self._training = dict(training or {})
+        self._negative = negative
+        self._w = w
         self._shape: tuple[int, ...] | None = None
 
         if modality is not None:
@@ -161,14 +170,38 @@ class DiffusionModel(GenerativeModel):
             self._settings, network=network, classes=self._classes, training=training
         )
 
+    def check_guidance(self) -> None:
+        """Do nothing: what is predicted can be led away, whatever the settings are."""
+
+    def guided_away(self, other: GenerativeModel, w: float) -> DiffusionModel:
+        """Return the same model, led away from `other` (`imglab.remedies.negative_guidance`)."""
+        training = joined_training(self.training, other.training)
+        negative = self.check_start(other).network
+        keys = {"network": self.network, "classes": self._classes, "training": training}
+        return DiffusionModel(self._settings, **keys, negative=negative, w=w)
+
+    def check_stop(self) -> None:
+        """Raise ValueError unless images are drawn on noise levels that can end anywhere."""
+        if not self._settings.on_karras_levels:
+            raise ValueError("the sampler stops at whole times: set model.spacing: karras")
+
+    def stopped(self, time: float) -> DiffusionModel:
+        """Return the same model, whose sampler stops at a time (`imglab.remedies.anneal`)."""
+        model = copy.copy(self)
+        model._settings = self._settings.model_copy(update={"stop": self._settings.stop + time})
+        return model
+
     def check_weights(self) -> None:
         """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield images: noise of (seed, i), denoised in `steps` steps, rounded once to uint8."""
         settings = self._settings
+        denoiser: Denoiser = self._denoiser(self.network)
+        if self._negative is not None:
+            denoiser = AwayDenoiser(denoiser, self._negative, self._w)
         yield from draw_images(
-            self._denoiser(self.network),
+            denoiser,
             new_sampler(settings),
             settings,
             settings.steps,
@@ -186,6 +219,8 @@ class DiffusionModel(GenerativeModel):
         from diffusers import DDPMPipeline, UNet2DModel
 
         scheduler = new_scheduler(self._settings)
+        if self._negative is not None:
+            self._negative.save_pretrained(path / NEGATIVE)
         if isinstance(self.network, UNet2DModel):
             DDPMPipeline(self.network, scheduler).save_pretrained(path)
             return
@@ -193,11 +228,15 @@ class DiffusionModel(GenerativeModel):
         scheduler.save_pretrained(path / "scheduler")
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
+        guidance = {}
+        if self._negative is not None:
+            guidance["negative"] = self._w
         return {
             "kind": "diffusion",
             "settings": self._settings.model_dump(),
             "classes": self._classes,
             "training": self._training,
+            **guidance,
         }
 
     def card(self) -> str:  # noqa: D102
@@ -207,30 +246,30 @@ class DiffusionModel(GenerativeModel):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> DiffusionModel:  # noqa: D102
-        from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
-
         fitted = DiffusionDescription.model_validate(description)
-        folder = path / part_of(fitted.settings)
-        saved = read_object(folder / "config.json", str(path))
-        shape = of_patches(NetworkConfig.model_validate(saved).shape, fitted.settings.patch)
-
-        # Not `from_pretrained`: it would record the path in the config, and so in the next save.
-        network = empty_network(fitted.settings, shape, fitted.classes)
-        different = config_differences(saved, plain_config(network.config))
-        if different:
-            raise ValueError(f"its network differs from its settings: {different[0]}")
-        network = fill_network(network, folder / SAFETENSORS_WEIGHTS_NAME).to(device())
+        negative = None
+        if fitted.negative is not None:
+            negative = open_network(fitted.settings, fitted.classes, path / NEGATIVE)
         return cls(
-            fitted.settings, network=network, classes=fitted.classes, training=fitted.training
+            fitted.settings,
+            network=open_network(fitted.settings, fitted.classes, path / part_of(fitted.settings)),
+            classes=fitted.classes,
+            training=fitted.training,
+            negative=negative,
+            w=fitted.negative or 0.0,
         )
 
 
 class DiffusionDescription(BaseModel):
-    """What imglab.json says of a diffusion model."""
+    """What imglab.json says of a diffusion model.
+
+    negative  strength of the guidance away from another network, if there is one
+    """
 
     settings: DiffusionSettings
     classes: Size | None
     training: dict[str, Any]
+    negative: float | None = None
 
 
 def _check_spec(settings: DiffusionSettings, spec: Spec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -15,7 +16,8 @@ from imglab.errors import Problem
 from imglab.images.diffusion.denoiser import PatchDenoiser, PixelDenoiser
 from imglab.images.diffusion.noising import Noising
 from imglab.images.diffusion.settings import DiffusionSettings, DitSettings
-from imglab.training.folders import LARGEST_SIZE
+from imglab.training.devices import device
+from imglab.training.folders import LARGEST_SIZE, fill_network, read_object
 
 if TYPE_CHECKING:
     from diffusers import DiTTransformer2DModel, ModelMixin, UNet2DModel
@@ -211,3 +213,18 @@ def config_differences(expected: Mapping[str, Any], config: Mapping[str, Any]) -
         if not key.startswith("_") and config.get(key) != value:
             different.append(f"{key} is {config.get(key)}, expected {value}")
     return different
+
+
+def open_network(settings: DiffusionSettings, classes: int | None, folder: Path) -> ModelMixin:
+    """Open the network in a folder; ValueError if it is not the one of these settings."""
+    from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
+
+    saved = read_object(folder / "config.json", str(folder))
+    shape = of_patches(NetworkConfig.model_validate(saved).shape, settings.patch)
+
+    # Not `from_pretrained`: it would record the path in the config, and so in the next save.
+    network = empty_network(settings, shape, classes)
+    different = config_differences(saved, plain_config(network.config))
+    if different:
+        raise ValueError(f"its network differs from its settings: {different[0]}")
+    return fill_network(network, folder / SAFETENSORS_WEIGHTS_NAME).to(device())

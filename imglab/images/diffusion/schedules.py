@@ -54,6 +54,7 @@ def new_sampler(settings: DiffusionSettings) -> Any:
             clip=settings.prediction == "epsilon",
             highest=settings.highest_noise,
             lowest=settings.lowest_noise,
+            stop=settings.stop,
         )
 
     schedule = {**_schedule(settings), "timestep_spacing": "trailing"}

@@ -155,6 +155,9 @@ class DiffusionSettings(DenoiserSettings):
     """The noise, relative to the image, at which `spacing: karras` begins."""
     lowest_noise: Annotated[float, Field(ge=1e-4, le=0.5)] = newer_key(0.002)
     """The last noise of `spacing: karras` before none."""
+    stop: Annotated[float, Field(ge=0, le=3)] = newer_key(0.0)
+    """Time at which drawing on `spacing: karras` stops early: noise of variance 1 - e^(-2 stop)
+    stays in the images. 0 draws to the end."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 12
     """Denoising steps for each image drawn."""
     sampling_bias: SamplingBias = 1.0
@@ -188,6 +191,8 @@ class DiffusionSettings(DenoiserSettings):
             if not (is_default or self.on_karras_levels):
                 remedy = "leave it out, or set spacing: karras and a sampler that draws on it"
                 raise ValueError(f"{name} is of spacing: karras, which does not apply: {remedy}")
+        if self.stop and not self.on_karras_levels:
+            raise ValueError("stop is of spacing: karras, which does not apply")
         return self
 
     @model_validator(mode="after")

@@ -58,6 +58,13 @@ class KdeModel(VectorModel):
         points = self.tensors["points"]
         return self.tensors.get("weights", torch.ones(len(points), dtype=torch.float64))
 
+    def _diffused(self, signal: float, noise: float) -> KdeModel:
+        """Return the model of signal x + z: other points, under a wider kernel."""
+        bandwidth = math.sqrt((signal * self._settings.bandwidth) ** 2 + noise)
+        settings = self._settings.model_copy(update={"bandwidth": bandwidth})
+        tensors = {**self.tensors, "points": self.tensors["points"] * signal}
+        return KdeModel(settings, fitted=tensors, seen=self._seen, between=self._between)
+
     def check_weights(self) -> None:
         """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 

@@ -131,6 +131,16 @@ class MixtureModel(VectorModel):
         tensors["covariances"] = without_negative(tensors["covariances"])
         return self._fitted(tensors, self._seen + other.training["samples_seen"])
 
+    def _diffused(self, signal: float, noise: float) -> MixtureModel:
+        weights, means, covariances = self.components
+        blur = noise * torch.eye(means.shape[1], dtype=torch.float64)
+        tensors = {
+            "weights": weights,
+            "means": means * signal,
+            "covariances": covariances * signal**2 + blur,
+        }
+        return self._fitted(tensors, self._seen)
+
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield mean_k + root(covariance_k) z, where k and z come from (seed, i)."""
         weights, means, covariances = self.components

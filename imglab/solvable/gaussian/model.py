@@ -95,6 +95,11 @@ class GaussianModel(VectorModel):
         tensors["covariance"] = without_negative(tensors["covariance"])
         return self._fitted(tensors, self._seen + other.training["samples_seen"])
 
+    def _diffused(self, signal: float, noise: float) -> GaussianModel:
+        mean, covariance = self.moments
+        blurred = covariance * signal**2 + noise * torch.eye(len(mean), dtype=torch.float64)
+        return self._fitted({"mean": mean * signal, "covariance": blurred}, self._seen)
+
     def check_weights(self) -> None:
         """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 

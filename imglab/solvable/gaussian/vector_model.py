@@ -114,6 +114,18 @@ class VectorModel(GenerativeModel):
             between=description["between"],
         )
 
+    def check_stop(self) -> None:
+        """Do nothing: diffusion of what it draws is solved exactly, whatever the settings are."""
+
+    def stopped(self, time: float) -> Self:
+        """Return the model of e^(-time) x + sqrt(1 - e^(-2 time)) z (`imglab.remedies.anneal`)."""
+        signal = math.exp(-time)
+        return self._diffused(signal, 1 - signal**2)
+
+    @abstractmethod
+    def _diffused(self, signal: float, noise: float) -> Self:
+        """Return the model of signal x + z, where z is normal with the variance `noise`."""
+
     def _fitted(self, tensors: Mapping[str, Tensor], seen: int) -> Self:
         return type(self)(self._settings, fitted=tensors, seen=seen, between=self._between)
 

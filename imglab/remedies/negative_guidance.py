@@ -1,0 +1,63 @@
+"""SIMS: guidance by the model fine-tuned on its own samples (Alemohammad et al. 2024, 2408.16333).
+
+The fitted model is trained further on samples that it drew itself, and drawing is led away from
+what came out: for diffusion models by the scores, for language models by the log-probabilities,
+
+    s = (1 + w) s_reference - w s_self
+
+The weights stay as they were: the next generation starts from the reference. Each sample costs two
+calls of a network in place of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imglab.errors import InputError, Problem
+from imglab.model import GenerativeModel
+from imglab.progress import Stage
+from imglab.remedies.abilities import GuidesAway
+from imglab.remedies.contract import Fit, Remedy, required
+from imglab.remedies.neon import self_trained
+
+
+@dataclass(frozen=True)
+class NegativeGuidance(Remedy):
+    """Leads the drawing of each generation away from the model trained on its samples.
+
+    w        strength of the guidance; 0 leaves everything as it is
+    samples  how many samples the model draws to train on; None: as many as its training set has
+    """
+
+    w: float
+    samples: int | None = None
+    first: int = 1
+
+    def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
+        """Yield a problem of a model whose drawing cannot be guided."""
+        name = "whose drawing can be led away from another"
+        yield from required(model, GuidesAway, name, "leave it out, or use neon")
+        for member in model.members:
+            guided = member.ability(GuidesAway)
+            if guided is not None:
+                try:
+                    guided.check_guidance()
+                except ValueError as error:
+                    yield "kind", f"cannot be: {error}", "change that, or use neon"
+
+    def after(self, fit: Fit, fitted: GenerativeModel) -> Stage[GenerativeModel]:
+        """Return the same model, which draws with guidance."""
+        if self.w == 0:
+            return fitted
+
+        trained = yield from self_trained(fit, fitted, self.samples)
+        reference = fitted.ability(GuidesAway)
+        if reference is None:
+            what = f"the drawing of a fitted {type(fitted).__name__} cannot be guided"
+            raise InputError(Problem("remedy.kind", what, "choose another remedy"))
+        try:
+            return reference.guided_away(trained, self.w)
+        except ValueError as error:
+            what = f"negative_guidance cannot use these weights: {error}"
+            raise InputError(Problem("remedy.kind", what, "choose another remedy")) from error
