@@ -67,6 +67,10 @@ MODELS: Mapping[str, Kind] = {
     "kde": Kind(
         "imglab.solvable.gaussian.settings:KdeSettings", "imglab.solvable.gaussian.kde:KdeModel"
     ),
+    "stopped_diffusion": Kind(
+        "imglab.solvable.gaussian.settings:StoppedDiffusionSettings",
+        "imglab.solvable.gaussian.stopped_diffusion:StoppedDiffusionModel",
+    ),
     "mixture": Kind(
         "imglab.solvable.gaussian.settings:MixtureSettings",
         "imglab.solvable.gaussian.mixture:MixtureModel",

@@ -13,8 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
+from imglab.solvable.theory.case import Case
 from imglab.solvable.theory.gaussian import Prediction
+
+
+class Fit(Protocol):
+    """How a model's moments follow from those of its training set."""
+
+    @property
+    def sampling_bias(self) -> float:
+        """Factor by which the variance of draws differs from the fitted one."""
+        ...
+
+    def fit(self, size: int, second_moment: float, mean_variance: float) -> Prediction:
+        """Return what is fitted to `size` samples with these expectations."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,7 @@ class Estimator:
 def last_generation(
     n: int,
     parts: Iterable[tuple[int, int]],
-    estimator: Estimator,
+    estimator: Fit,
     *,
     shared: float | None = None,
     true: float = 1.0,
@@ -81,7 +96,7 @@ def last_generation(
         yield fitted
 
 
-def accumulated(n: int, estimator: Estimator, *, true: float = 1.0) -> Iterator[Prediction]:
+def accumulated(n: int, estimator: Fit, *, true: float = 1.0) -> Iterator[Prediction]:
     """Train on all draws so far: M_{t+1} = M_t + D_t / (n (t+1)^2).
 
     The second moment is Q_{t+1} = Q_t + (M_t + D_t - Q_t) / (t+1).
@@ -98,9 +113,7 @@ def accumulated(n: int, estimator: Estimator, *, true: float = 1.0) -> Iterator[
         mean_variance += drawn / (n * (t + 1) ** 2)
 
 
-def accumulated_subsample(
-    n: int, estimator: Estimator, *, true: float = 1.0
-) -> Iterator[Prediction]:
+def accumulated_subsample(n: int, estimator: Fit, *, true: float = 1.0) -> Iterator[Prediction]:
     """Train on n of the N = t n draws so far, without replacement.
 
     The subsample's mean varies by W (N-n) / (n (N-1)) more than the pool's, where W is the pool's
@@ -118,3 +131,18 @@ def accumulated_subsample(
         drawn = estimator.sampling_bias * fitted.variance  # D_t
         second_moment += (fitted.mean_variance + drawn - second_moment) / (t + 1)
         pool_mean_variance += (added + drawn / n) / (t + 1) ** 2
+
+
+def moments(case: Case, estimator: Fit, true: float) -> Iterator[Prediction]:
+    """Yield the moments of generations 0, 1, ... of an even chain.
+
+    true  the variance of the real data
+    """
+    n = case.real
+    if case.composition.trains_on == "all":
+        return accumulated(n, estimator, true=true)
+    if case.composition.trains_on == "subsample":
+        return accumulated_subsample(n, estimator, true=true)
+    return last_generation(
+        n, case.parts or (), estimator, shared=case.composition.shared, true=true
+    )
