@@ -44,6 +44,10 @@ MODALITIES: Mapping[str, Kind] = {
         "imglab.solvable.categories.settings:CategoriesSettings",
         "imglab.solvable.categories.modality:CategoriesModality",
     ),
+    "counts": Kind(
+        "imglab.solvable.counts.settings:CountsSettings",
+        "imglab.solvable.counts.modality:CountsModality",
+    ),
 }
 
 
@@ -78,6 +82,17 @@ MODELS: Mapping[str, Kind] = {
     "categories": Kind(
         "imglab.solvable.categories.settings:FrequenciesSettings",
         "imglab.solvable.categories.model:FrequenciesModel",
+    ),
+    "memorizer": Kind(
+        "imglab.solvable.categories.settings:MemorizerSettings",
+        "imglab.solvable.categories.memorizer:MemorizerModel",
+    ),
+    "preferences": Kind(
+        "imglab.solvable.categories.settings:PreferencesSettings",
+        "imglab.solvable.categories.preferences:PreferencesModel",
+    ),
+    "rate": Kind(
+        "imglab.solvable.counts.settings:RateSettings", "imglab.solvable.counts.model:RateModel"
     ),
     "population": Kind(
         "imglab.mixed.settings:PopulationSettings", "imglab.mixed.population:Population"

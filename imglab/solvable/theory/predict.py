@@ -9,7 +9,13 @@ from typing import Any
 from imglab.config import kinds
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn
-from imglab.solvable.categories.settings import CategoriesSettings, FrequenciesSettings
+from imglab.solvable.categories.settings import (
+    CategoriesSettings,
+    FrequenciesSettings,
+    MemorizerSettings,
+    PreferencesSettings,
+)
+from imglab.solvable.counts.settings import CountsSettings, RateSettings
 from imglab.solvable.gaussian.settings import (
     GaussianDataSettings,
     GaussianModelSettings,
@@ -18,9 +24,12 @@ from imglab.solvable.gaussian.settings import (
     StoppedDiffusionSettings,
 )
 from imglab.solvable.theory.case import Case, Curve
+from imglab.solvable.theory.counts import predict_counts
 from imglab.solvable.theory.diffusion import predict_stopped_diffusion
 from imglab.solvable.theory.gaussian import wasserstein_replace
+from imglab.solvable.theory.memory import predict_memorizer
 from imglab.solvable.theory.moments import Estimator, moments
+from imglab.solvable.theory.preferences import predict_preferences
 
 
 def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
@@ -122,6 +131,9 @@ LAWS: Mapping[tuple[type, type], Callable[[Case], dict[str, Curve]]] = {
     (GaussianDataSettings, KdeSettings): _vectors,
     (GaussianDataSettings, MixtureSettings): _vectors,
     (GaussianDataSettings, StoppedDiffusionSettings): predict_stopped_diffusion,
+    (CountsSettings, RateSettings): predict_counts,
     (CategoriesSettings, FrequenciesSettings): _categories,
+    (CategoriesSettings, MemorizerSettings): predict_memorizer,
+    (CategoriesSettings, PreferencesSettings): predict_preferences,
 }
 """What theory says, by the settings of the data and of the model."""

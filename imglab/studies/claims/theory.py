@@ -20,6 +20,9 @@ from imglab.studies.claims.catalog import TheoryStatement
 from imglab.studies.claims.evaluate import Finding, find_z
 from imglab.studies.jobs import Job, Outcome
 
+SHARES = ("collapsed",)
+"""Metrics that are the share of independent dimensions in which something has happened."""
+
 Rows = Sequence[dict[str, Any]]
 """The metrics of a chain's generations, from 0 on."""
 
@@ -55,6 +58,10 @@ def theory_finding(statement: TheoryStatement) -> Finding:
 
             mean, error = _mean([rows[g][name] for rows in chains])
             law = value * statement.shifted
+            if name in SHARES and 0 < law < 1:
+                # A rare event may occur in no chain at all, which then do not vary.
+                units = len(chains) * getattr(experiment.config.modality, "dimensions", 1)
+                error = max(error, math.sqrt(law * (1 - law) / units))
             score = _z(mean - law, error)
             scores.append(score)
             comparisons.append(
