@@ -48,6 +48,10 @@ MODALITIES: Mapping[str, Kind] = {
         "imglab.solvable.counts.settings:CountsSettings",
         "imglab.solvable.counts.modality:CountsModality",
     ),
+    "regression": Kind(
+        "imglab.solvable.regression.settings:RegressionDataSettings",
+        "imglab.solvable.regression.modality:RegressionModality",
+    ),
 }
 
 
@@ -93,6 +97,10 @@ MODELS: Mapping[str, Kind] = {
     ),
     "rate": Kind(
         "imglab.solvable.counts.settings:RateSettings", "imglab.solvable.counts.model:RateModel"
+    ),
+    "ridge": Kind(
+        "imglab.solvable.regression.settings:RidgeSettings",
+        "imglab.solvable.regression.model:RidgeModel",
     ),
     "population": Kind(
         "imglab.mixed.settings:PopulationSettings", "imglab.mixed.population:Population"

@@ -23,6 +23,7 @@ from imglab.solvable.gaussian.settings import (
     MixtureSettings,
     StoppedDiffusionSettings,
 )
+from imglab.solvable.regression.settings import RegressionDataSettings, RidgeSettings
 from imglab.solvable.theory.case import Case, Curve
 from imglab.solvable.theory.counts import predict_counts
 from imglab.solvable.theory.diffusion import predict_stopped_diffusion
@@ -30,6 +31,7 @@ from imglab.solvable.theory.gaussian import wasserstein_replace
 from imglab.solvable.theory.memory import predict_memorizer
 from imglab.solvable.theory.moments import Estimator, moments
 from imglab.solvable.theory.preferences import predict_preferences
+from imglab.solvable.theory.regression import predict_regression
 
 
 def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
@@ -132,6 +134,7 @@ LAWS: Mapping[tuple[type, type], Callable[[Case], dict[str, Curve]]] = {
     (GaussianDataSettings, MixtureSettings): _vectors,
     (GaussianDataSettings, StoppedDiffusionSettings): predict_stopped_diffusion,
     (CountsSettings, RateSettings): predict_counts,
+    (RegressionDataSettings, RidgeSettings): predict_regression,
     (CategoriesSettings, FrequenciesSettings): _categories,
     (CategoriesSettings, MemorizerSettings): predict_memorizer,
     (CategoriesSettings, PreferencesSettings): predict_preferences,
