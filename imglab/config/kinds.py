@@ -48,6 +48,10 @@ MODALITIES: Mapping[str, Kind] = {
         "imglab.solvable.counts.settings:CountsSettings",
         "imglab.solvable.counts.modality:CountsModality",
     ),
+    "labels": Kind(
+        "imglab.solvable.labels.settings:LabelsSettings",
+        "imglab.solvable.labels.modality:LabelsModality",
+    ),
     "regression": Kind(
         "imglab.solvable.regression.settings:RegressionDataSettings",
         "imglab.solvable.regression.modality:RegressionModality",
@@ -97,6 +101,10 @@ MODELS: Mapping[str, Kind] = {
     ),
     "rate": Kind(
         "imglab.solvable.counts.settings:RateSettings", "imglab.solvable.counts.model:RateModel"
+    ),
+    "labeller": Kind(
+        "imglab.solvable.labels.settings:LabellerSettings",
+        "imglab.solvable.labels.model:LabellerModel",
     ),
     "ridge": Kind(
         "imglab.solvable.regression.settings:RidgeSettings",

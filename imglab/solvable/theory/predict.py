@@ -23,11 +23,13 @@ from imglab.solvable.gaussian.settings import (
     MixtureSettings,
     StoppedDiffusionSettings,
 )
+from imglab.solvable.labels.settings import LabellerSettings, LabelsSettings
 from imglab.solvable.regression.settings import RegressionDataSettings, RidgeSettings
 from imglab.solvable.theory.case import Case, Curve
 from imglab.solvable.theory.counts import predict_counts
 from imglab.solvable.theory.diffusion import predict_stopped_diffusion
 from imglab.solvable.theory.gaussian import wasserstein_replace
+from imglab.solvable.theory.labels import predict_labels
 from imglab.solvable.theory.memory import predict_memorizer
 from imglab.solvable.theory.moments import Estimator, moments
 from imglab.solvable.theory.preferences import predict_preferences
@@ -135,6 +137,7 @@ LAWS: Mapping[tuple[type, type], Callable[[Case], dict[str, Curve]]] = {
     (GaussianDataSettings, StoppedDiffusionSettings): predict_stopped_diffusion,
     (CountsSettings, RateSettings): predict_counts,
     (RegressionDataSettings, RidgeSettings): predict_regression,
+    (LabelsSettings, LabellerSettings): predict_labels,
     (CategoriesSettings, FrequenciesSettings): _categories,
     (CategoriesSettings, MemorizerSettings): predict_memorizer,
     (CategoriesSettings, PreferencesSettings): predict_preferences,
