@@ -22,6 +22,7 @@ class Case:
     real         size of the real training set
     left         how many samples each generation leaves
     generations  how many generations to predict
+    weight       share of the loss that the remedy `weights` gives to real data; None: no remedy
     """
 
     data: Any
@@ -30,6 +31,7 @@ class Case:
     real: int
     left: int
     generations: int
+    weight: float | None = None
 
     @property
     def is_even(self) -> bool:

@@ -57,6 +57,7 @@ def last_generation(
     estimator: Fit,
     *,
     shared: float | None = None,
+    weight: float | None = None,
     true: float = 1.0,
 ) -> Iterator[Prediction]:
     """Train on real data and the last generation's draws.
@@ -66,10 +67,12 @@ def last_generation(
     shared  what two generations' real parts have in common: the covariance of their means, in real
             variances. None: nothing, they are fresh; 1/k where all have the same k samples; 1/n
             where each has another k of the same n. In the last two cases k must stay the same.
+    weight  share of the loss that the real part has where there are both; None: its share of the
+            samples. Only for an estimator with ddof 0
 
     C_t is the covariance of mu_t with the mean of the real part to come: C_1 = 1/n,
     C_t = a shared + (1-a) C_{t-1}, and M_t = a^2/k + (1-a)^2 (M_{t-1} + D_{t-1}/s)
-    + 2 a (1-a) C_{t-1} for k real and s synthetic samples, a = k/(k+s).
+    + 2 a (1-a) C_{t-1} for k real and s synthetic samples, with a = k/(k+s), or the weight.
     """
     covariance = 0.0  # C_t
     if shared is not None:
@@ -80,15 +83,16 @@ def last_generation(
     for real, synthetic in parts:
         size = real + synthetic
         a = real / size
-        b = synthetic / size
+        if weight is not None and real and synthetic:
+            a = weight
+        b = 1 - a
         drawn = estimator.sampling_bias * fitted.variance  # D_{t-1}
 
-        mean_variance = (
-            a * true / size
-            + b**2 * fitted.mean_variance
-            + b * drawn / size
-            + 2 * a * b * covariance
-        )
+        mean_variance = b**2 * fitted.mean_variance + 2 * a * b * covariance
+        if real:
+            mean_variance += a**2 * true / real
+        if synthetic:
+            mean_variance += b**2 * drawn / synthetic
         second_moment = a * true + b * (fitted.mean_variance + drawn)
         if shared is not None:
             covariance = a * shared * true + b * covariance

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from imglab.config import kinds
+from imglab.config.remedy_sections import WeightsRemedy
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn
 from imglab.solvable.categories.settings import (
@@ -35,6 +37,8 @@ from imglab.solvable.theory.moments import Estimator, moments
 from imglab.solvable.theory.preferences import predict_preferences
 from imglab.solvable.theory.regression import predict_regression
 
+Law = Callable[[Case], dict[str, Curve]]
+
 
 def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
     """Return the expected value of each metric that theory knows in generations 0, 1, ...
@@ -60,7 +64,22 @@ def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
     if composition is None:
         return {}
     case = Case(config.modality, config.model, composition, real, left, generations)
-    return law(case)
+    if not config.remedy:
+        return law(case)
+    return _remedied(law, case, config.remedy)
+
+
+def _remedied(law: Law, case: Case, remedies: Sequence[Any]) -> dict[str, Curve]:
+    """Return what a law says of a chain with remedies: only loss weights have a closed form."""
+    remedy = remedies[0]
+    weighs = len(remedies) == 1 and isinstance(remedy, WeightsRemedy) and remedy.first <= 1
+    estimator = _estimator(case.model)
+    follows = law == _categories or (law == _vectors and estimator is not None)
+    if not (weighs and follows) or case.parts is None:
+        return {}
+    if isinstance(case.model, MixtureSettings) or (estimator is not None and estimator.ddof):
+        return {}
+    return law(replace(case, weight=remedy.real))
 
 
 def _vectors(case: Case) -> dict[str, Curve]:
@@ -130,7 +149,7 @@ def _survivors(frequencies: Sequence[float], n: int) -> Iterator[float]:
     return (surviving_categories(probabilities, n, t) for t in range(1, n // RARE + 1))
 
 
-LAWS: Mapping[tuple[type, type], Callable[[Case], dict[str, Curve]]] = {
+LAWS: Mapping[tuple[type, type], Law] = {
     (GaussianDataSettings, GaussianModelSettings): _vectors,
     (GaussianDataSettings, KdeSettings): _vectors,
     (GaussianDataSettings, MixtureSettings): _vectors,
