@@ -58,9 +58,8 @@ def theory_finding(statement: TheoryStatement) -> Finding:
 
     other = validate_config(merged(_tree(statement, 0, generations), statement.wrong, "wrong"), "")
     wrong = _comparisons(statement, chains, predict(other, real, generations), config)
-    return with_null(
-        finding, wrong, statement.least_z, "; ".join(map(_change, statement.wrong.items()))
-    )
+    changes = ", ".join(f"{key} {value}" for key, value in statement.wrong.items())
+    return with_null(finding, wrong, statement.least_z, changes)
 
 
 def _comparisons(
