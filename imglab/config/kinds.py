@@ -44,6 +44,18 @@ MODALITIES: Mapping[str, Kind] = {
         "imglab.solvable.categories.settings:CategoriesSettings",
         "imglab.solvable.categories.modality:CategoriesModality",
     ),
+    "counts": Kind(
+        "imglab.solvable.counts.settings:CountsSettings",
+        "imglab.solvable.counts.modality:CountsModality",
+    ),
+    "labels": Kind(
+        "imglab.solvable.labels.settings:LabelsSettings",
+        "imglab.solvable.labels.modality:LabelsModality",
+    ),
+    "regression": Kind(
+        "imglab.solvable.regression.settings:RegressionDataSettings",
+        "imglab.solvable.regression.modality:RegressionModality",
+    ),
 }
 
 
@@ -67,6 +79,10 @@ MODELS: Mapping[str, Kind] = {
     "kde": Kind(
         "imglab.solvable.gaussian.settings:KdeSettings", "imglab.solvable.gaussian.kde:KdeModel"
     ),
+    "stopped_diffusion": Kind(
+        "imglab.solvable.gaussian.settings:StoppedDiffusionSettings",
+        "imglab.solvable.gaussian.stopped_diffusion:StoppedDiffusionModel",
+    ),
     "mixture": Kind(
         "imglab.solvable.gaussian.settings:MixtureSettings",
         "imglab.solvable.gaussian.mixture:MixtureModel",
@@ -74,6 +90,25 @@ MODELS: Mapping[str, Kind] = {
     "categories": Kind(
         "imglab.solvable.categories.settings:FrequenciesSettings",
         "imglab.solvable.categories.model:FrequenciesModel",
+    ),
+    "memorizer": Kind(
+        "imglab.solvable.categories.settings:MemorizerSettings",
+        "imglab.solvable.categories.memorizer:MemorizerModel",
+    ),
+    "preferences": Kind(
+        "imglab.solvable.categories.settings:PreferencesSettings",
+        "imglab.solvable.categories.preferences:PreferencesModel",
+    ),
+    "rate": Kind(
+        "imglab.solvable.counts.settings:RateSettings", "imglab.solvable.counts.model:RateModel"
+    ),
+    "labeller": Kind(
+        "imglab.solvable.labels.settings:LabellerSettings",
+        "imglab.solvable.labels.model:LabellerModel",
+    ),
+    "ridge": Kind(
+        "imglab.solvable.regression.settings:RidgeSettings",
+        "imglab.solvable.regression.model:RidgeModel",
     ),
     "population": Kind(
         "imglab.mixed.settings:PopulationSettings", "imglab.mixed.population:Population"

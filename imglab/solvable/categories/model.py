@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.config.section import Section
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
 from imglab.modality import Modality
@@ -18,6 +19,9 @@ from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.categories.modality import CategoriesModality
 from imglab.solvable.categories.settings import FrequenciesSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 BATCH = 1 << 16
 """Samples that are drawn at a time."""
@@ -32,9 +36,12 @@ class FrequenciesModel(GenerativeModel):
     Each category is one allele.
     """
 
+    settings_class: ClassVar[type[Section]] = FrequenciesSettings
+    """The keys of its section in a config."""
+
     def __init__(
         self,
-        settings: FrequenciesSettings,
+        settings: Section,
         modality: Modality | None = None,
         *,
         true: Tensor | None = None,
@@ -47,14 +54,15 @@ class FrequenciesModel(GenerativeModel):
         """
         if modality is not None:
             if not isinstance(modality, CategoriesModality):
-                what = "`categories` draws categories"
+                what = f"`{settings.kind}` draws categories"  # type: ignore[attr-defined]
                 remedy = "use it with modality.kind: categories"
                 raise InputError(Problem("model.kind", what, remedy))
             true = modality.frequencies
         assert true is not None
 
         self._settings = settings
-        self._true = true
+        self.true = true
+        """The true frequencies, float64 [K]."""
         self._counts = counts
 
     @property
@@ -83,14 +91,14 @@ class FrequenciesModel(GenerativeModel):
         resume: dict[str, Tensor] | None = None,
     ) -> Stage[GenerativeModel]:
         """Count the categories, weighted where the training set is; `start` makes no difference."""
-        counts = torch.bincount(train.all().data[:, 0], train.weights, minlength=len(self._true))
+        counts = torch.bincount(train.all().data[:, 0], train.weights, minlength=len(self.true))
         yield Progress("fit", len(train), len(train))
-        return FrequenciesModel(self._settings, true=self._true, counts=counts)
+        return type(self)(self._settings, true=self.true, counts=counts)
 
     def check_weights(self) -> None:
         """Do nothing: a fit reads the weights of its training set, whatever the settings are."""
 
-    def moved_away(self, other: GenerativeModel, w: float) -> FrequenciesModel:
+    def moved_away(self, other: GenerativeModel, w: float) -> Self:
         """Return a model with the frequencies (1 + w) self - w other (`imglab.remedies.neon`).
 
         What would be negative is 0.
@@ -98,7 +106,7 @@ class FrequenciesModel(GenerativeModel):
         if not isinstance(other, FrequenciesModel) or len(other.counts) != len(self.counts):
             raise ValueError("architecture differs: it has no frequencies of as many categories")
         moved = (self.frequencies + w * (self.frequencies - other.frequencies)).clamp(min=0)
-        return FrequenciesModel(self._settings, true=self._true, counts=moved * self.counts.sum())
+        return type(self)(self._settings, true=self.true, counts=moved * self.counts.sum())
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield categories, each by inversion of a uniform number that comes from (seed, i)."""
@@ -117,8 +125,8 @@ class FrequenciesModel(GenerativeModel):
         is_alive = self.counts > 0  # [K]
 
         # A category's band follows from how many are rarer.
-        rarer = torch.searchsorted(self._true.sort().values, self._true)
-        bands = rarer * BANDS // len(self._true)
+        rarer = torch.searchsorted(self.true.sort().values, self.true)
+        bands = rarer * BANDS // len(self.true)
         survival = {}
         for band in bands.unique().tolist():
             survival[str(band + 1)] = float(is_alive[bands == band].double().mean())
@@ -135,13 +143,14 @@ class FrequenciesModel(GenerativeModel):
         return self.frequencies.log()[samples.data[:, 0]]
 
     def weights(self) -> Mapping[str, Tensor]:  # noqa: D102
-        return {"counts": self.counts, "true": self._true}
+        return {"counts": self.counts, "true": self.true}
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
-        return {"kind": "categories", "settings": self._settings.model_dump()}
+        settings = self._settings.model_dump()
+        return {"kind": settings["kind"], "settings": settings}
 
     @classmethod
-    def restore(cls, description: Mapping[str, Any], path: Path) -> FrequenciesModel:  # noqa: D102
-        settings = FrequenciesSettings.model_validate(description["settings"])
+    def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
+        settings = cls.settings_class.model_validate(description["settings"])
         tensors = read_weights(path)
         return cls(settings, true=tensors["true"], counts=tensors["counts"])

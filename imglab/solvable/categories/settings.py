@@ -47,3 +47,23 @@ class FrequenciesSettings(Section):
     """`model:` of a chain of categories."""
 
     kind: Literal["categories"] = "categories"
+
+
+class MemorizerSettings(Section):
+    """`model:` that knows exactly the categories it has seen ("A Tale of Tails")."""
+
+    kind: Literal["memorizer"] = "memorizer"
+
+
+class PreferencesSettings(Section):
+    """`model:` whose user sees several draws and keeps one, by its reward."""
+
+    kind: Literal["preferences"] = "preferences"
+    choices: Annotated[int, Field(ge=1, le=64)] = 4
+    """K: of so many draws the user keeps one, x with a chance in proportion to e^r(x)."""
+    reward: Annotated[float, Field(ge=-20, le=20)] = 1.0
+    """Reward of the last category; it rises in equal steps from 0, that of the first category."""
+
+    def rewards(self, categories: int) -> list[float]:
+        """Return r(x) of each category."""
+        return [self.reward * number / (categories - 1) for number in range(categories)]

@@ -24,16 +24,26 @@ class KdeModel(VectorModel):
 
     kind = "kde"
     settings_class = KdeSettings
-    _settings: KdeSettings
+
+    @property
+    def _scale(self) -> float:
+        """What the points are multiplied by: 1."""
+        return 1.0
+
+    @property
+    def _bandwidth(self) -> float:
+        """h, the standard deviation of the kernel."""
+        assert isinstance(self._settings, KdeSettings)
+        return self._settings.bandwidth
 
     @property
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and covariance (divided by n) of the training set, plus h^2 I."""
-        points = self.tensors["points"].double()
+        """Mean and covariance (divided by n) of the points that are blurred, plus h^2 I."""
+        points = self._scale * self.tensors["points"].double()
         weights = self._weights[:, None]
         mean = (weights * points).mean(0)
         covariance = (weights * (points - mean)).T @ (points - mean) / len(points)
-        covariance.diagonal().add_(self._settings.bandwidth**2)
+        covariance.diagonal().add_(self._bandwidth**2)
         return mean, covariance
 
     def fit(
@@ -70,7 +80,7 @@ class KdeModel(VectorModel):
 
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield x_j + h z, where j and z come from (seed, i)."""
-        points = self.tensors["points"]
+        points = self._scale * self.tensors["points"]
         weights = self._weights
 
         for start in range(0, len(indices), BATCH):
@@ -78,12 +88,12 @@ class KdeModel(VectorModel):
             uniforms = seeds.uniform(batch, seed=seeds.derive(seed, "point"))
             centres = points[seeds.invert(weights, uniforms)]  # [B, D]
             noise = seeds.normal(points.shape[1:], batch, seed=seed)
-            yield Samples.drawn(centres + self._settings.bandwidth * noise)
+            yield Samples.drawn(centres + self._bandwidth * noise)
 
     def log_density(self, samples: Samples) -> Tensor:
         """Return log (1/n) sum_j w_j N(x; x_j, h^2 I), float64 [N], where each w_j is mostly 1."""
-        points = self.tensors["points"].double()
-        h = self._settings.bandwidth
+        points = self._scale * self.tensors["points"].double()
+        h = self._bandwidth
         n, width = points.shape
 
         parts = []

@@ -70,6 +70,17 @@ class KdeSettings(Section):
     """Standard deviation of the kernel in every dimension."""
 
 
+class StoppedDiffusionSettings(Section):
+    """`model:` that is a perfect diffusion model of its training set, stopped early."""
+
+    kind: Literal["stopped_diffusion"] = "stopped_diffusion"
+    stop: Annotated[float, Field(gt=0, le=10)] = 0.05
+    """delta: the time at which drawing stops, in units of an Ornstein-Uhlenbeck process.
+
+    Noise of variance 1 - exp(-2 delta) is left in the samples.
+    """
+
+
 class MixtureSettings(Section):
     """`model:` of several normal components, fitted by expectation maximization."""
 

@@ -13,8 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
+from imglab.solvable.theory.case import Case
 from imglab.solvable.theory.gaussian import Prediction
+
+
+class Fit(Protocol):
+    """How a model's moments follow from those of its training set."""
+
+    @property
+    def sampling_bias(self) -> float:
+        """Factor by which the variance of draws differs from the fitted one."""
+        ...
+
+    def fit(self, size: int, second_moment: float, mean_variance: float) -> Prediction:
+        """Return what is fitted to `size` samples with these expectations."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,10 @@ class Estimator:
 def last_generation(
     n: int,
     parts: Iterable[tuple[int, int]],
-    estimator: Estimator,
+    estimator: Fit,
     *,
     shared: float | None = None,
+    weight: float | None = None,
     true: float = 1.0,
 ) -> Iterator[Prediction]:
     """Train on real data and the last generation's draws.
@@ -51,10 +67,12 @@ def last_generation(
     shared  what two generations' real parts have in common: the covariance of their means, in real
             variances. None: nothing, they are fresh; 1/k where all have the same k samples; 1/n
             where each has another k of the same n. In the last two cases k must stay the same.
+    weight  share of the loss that the real part has where there are both; None: its share of the
+            samples. Only for an estimator with ddof 0
 
     C_t is the covariance of mu_t with the mean of the real part to come: C_1 = 1/n,
     C_t = a shared + (1-a) C_{t-1}, and M_t = a^2/k + (1-a)^2 (M_{t-1} + D_{t-1}/s)
-    + 2 a (1-a) C_{t-1} for k real and s synthetic samples, a = k/(k+s).
+    + 2 a (1-a) C_{t-1} for k real and s synthetic samples, with a = k/(k+s), or the weight.
     """
     covariance = 0.0  # C_t
     if shared is not None:
@@ -65,15 +83,16 @@ def last_generation(
     for real, synthetic in parts:
         size = real + synthetic
         a = real / size
-        b = synthetic / size
+        if weight is not None and real and synthetic:
+            a = weight
+        b = 1 - a
         drawn = estimator.sampling_bias * fitted.variance  # D_{t-1}
 
-        mean_variance = (
-            a * true / size
-            + b**2 * fitted.mean_variance
-            + b * drawn / size
-            + 2 * a * b * covariance
-        )
+        mean_variance = b**2 * fitted.mean_variance + 2 * a * b * covariance
+        if real:
+            mean_variance += a**2 * true / real
+        if synthetic:
+            mean_variance += b**2 * drawn / synthetic
         second_moment = a * true + b * (fitted.mean_variance + drawn)
         if shared is not None:
             covariance = a * shared * true + b * covariance
@@ -81,7 +100,7 @@ def last_generation(
         yield fitted
 
 
-def accumulated(n: int, estimator: Estimator, *, true: float = 1.0) -> Iterator[Prediction]:
+def accumulated(n: int, estimator: Fit, *, true: float = 1.0) -> Iterator[Prediction]:
     """Train on all draws so far: M_{t+1} = M_t + D_t / (n (t+1)^2).
 
     The second moment is Q_{t+1} = Q_t + (M_t + D_t - Q_t) / (t+1).
@@ -98,9 +117,7 @@ def accumulated(n: int, estimator: Estimator, *, true: float = 1.0) -> Iterator[
         mean_variance += drawn / (n * (t + 1) ** 2)
 
 
-def accumulated_subsample(
-    n: int, estimator: Estimator, *, true: float = 1.0
-) -> Iterator[Prediction]:
+def accumulated_subsample(n: int, estimator: Fit, *, true: float = 1.0) -> Iterator[Prediction]:
     """Train on n of the N = t n draws so far, without replacement.
 
     The subsample's mean varies by W (N-n) / (n (N-1)) more than the pool's, where W is the pool's
@@ -118,3 +135,18 @@ def accumulated_subsample(
         drawn = estimator.sampling_bias * fitted.variance  # D_t
         second_moment += (fitted.mean_variance + drawn - second_moment) / (t + 1)
         pool_mean_variance += (added + drawn / n) / (t + 1) ** 2
+
+
+def moments(case: Case, estimator: Fit, true: float) -> Iterator[Prediction]:
+    """Yield the moments of generations 0, 1, ... of an even chain.
+
+    true  the variance of the real data
+    """
+    n = case.real
+    if case.composition.trains_on == "all":
+        return accumulated(n, estimator, true=true)
+    if case.composition.trains_on == "subsample":
+        return accumulated_subsample(n, estimator, true=true)
+    return last_generation(
+        n, case.parts or (), estimator, shared=case.composition.shared, true=true
+    )

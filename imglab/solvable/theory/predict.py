@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice, repeat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from imglab.config import kinds
+from imglab.config.remedy_sections import WeightsRemedy
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn
-from imglab.regimes.composition import Composition
-from imglab.solvable.categories.settings import CategoriesSettings, FrequenciesSettings
+from imglab.solvable.categories.settings import (
+    CategoriesSettings,
+    FrequenciesSettings,
+    MemorizerSettings,
+    PreferencesSettings,
+)
+from imglab.solvable.counts.settings import CountsSettings, RateSettings
 from imglab.solvable.gaussian.settings import (
     GaussianDataSettings,
     GaussianModelSettings,
     KdeSettings,
     MixtureSettings,
+    StoppedDiffusionSettings,
 )
-from imglab.solvable.theory.gaussian import Prediction, wasserstein_replace
-from imglab.solvable.theory.moments import (
-    Estimator,
-    accumulated,
-    accumulated_subsample,
-    last_generation,
-)
+from imglab.solvable.labels.settings import LabellerSettings, LabelsSettings
+from imglab.solvable.regression.settings import RegressionDataSettings, RidgeSettings
+from imglab.solvable.theory.case import Case, Curve
+from imglab.solvable.theory.counts import predict_counts
+from imglab.solvable.theory.diffusion import predict_stopped_diffusion
+from imglab.solvable.theory.gaussian import wasserstein_replace
+from imglab.solvable.theory.labels import predict_labels
+from imglab.solvable.theory.memory import predict_memorizer
+from imglab.solvable.theory.moments import Estimator, moments
+from imglab.solvable.theory.preferences import predict_preferences
+from imglab.solvable.theory.regression import predict_regression
 
-Curve = list[float | None]
-"""A value for each of generations 0, 1, ...; None where theory gives none."""
+Law = Callable[[Case], dict[str, Curve]]
 
 
 def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
     """Return the expected value of each metric that theory knows in generations 0, 1, ...
 
     The result is empty where theory knows nothing, and a curve ends in None where theory ends
-    earlier than the chain. Every generation must draw as many samples as there are real ones.
+    earlier than the chain. Most laws ask that every generation draws as many samples as there are
+    real ones.
 
     The expectation is over the draw of the real data, too: chains that share theirs scatter around
     another value. `variance`, `mean_error` and `heterozygosity` are exact (moments.py), and so is
@@ -43,62 +55,74 @@ def predict(config: RunConfig, real: int, generations: int) -> dict[str, Curve]:
     real         size of the real training set
     generations  how many generations to predict
     """
-    if config.samples not in (None, real) or config.curate is not None:
-        return {}
-    if isinstance(config.regime, PlugIn):
+    law = LAWS.get((type(config.modality), type(config.model)))
+    if law is None or config.curate is not None or isinstance(config.regime, PlugIn):
         return {}  # reading a run imports no code of other packages
 
-    composition = kinds.bound_regime(config.regime).composition(real)
+    left = config.samples or real
+    composition = kinds.bound_regime(config.regime).composition(left)
     if composition is None:
         return {}
-
-    data = config.modality
-    if isinstance(data, GaussianDataSettings):
-        return _vectors(composition, data, config.model, real, generations)
-    if isinstance(data, CategoriesSettings) and isinstance(config.model, FrequenciesSettings):
-        return _categories(composition, data, real, generations)
-    return {}
+    case = Case(config.modality, config.model, composition, real, left, generations)
+    if not config.remedy:
+        return law(case)
+    return _remedied(law, case, config.remedy)
 
 
-def _vectors(
-    composition: Composition, data: GaussianDataSettings, model: Any, n: int, generations: int
-) -> dict[str, Curve]:
-    estimator = _estimator(model)
-    if estimator is None:
+def _remedied(law: Law, case: Case, remedies: Sequence[Any]) -> dict[str, Curve]:
+    """Return what a law says of a chain with remedies: only loss weights have a closed form."""
+    remedy = remedies[0]
+    weighs = len(remedies) == 1 and isinstance(remedy, WeightsRemedy) and remedy.first <= 1
+    estimator = _estimator(case.model)
+    follows = law == _categories or (law == _vectors and estimator is not None)
+    if not (weighs and follows) or case.parts is None:
+        return {}
+    if isinstance(case.model, MixtureSettings) or (estimator is not None and estimator.ddof):
+        return {}
+    return law(replace(case, weight=remedy.real))
+
+
+def _vectors(case: Case) -> dict[str, Curve]:
+    estimator = _estimator(case.model)
+    if estimator is None or not case.is_even:
         return {}
 
+    data: GaussianDataSettings = case.data
+    n = case.real
     true_variance = 1 + data.between / data.dimensions
-    fits = list(islice(_moments(composition, n, estimator, true_variance), generations))
+    fits = list(islice(moments(case, estimator, true_variance), case.generations))
     curves: dict[str, Curve] = {
         "mean_error": [data.dimensions * fit.mean_variance for fit in fits],
         "variance": [fit.variance for fit in fits],
     }
 
     # The distance needs the whole distribution to be known, not only its moments.
-    normal = isinstance(model, GaussianModelSettings) and data.dimensions == data.components == 1
-    if normal and estimator.sampling_bias == 1 and composition.trains_on == "last":
-        fit_numbers = range(1, generations + 1)
+    one_normal = data.dimensions == data.components == 1
+    normal = isinstance(case.model, GaussianModelSettings) and one_normal
+    if normal and estimator.sampling_bias == 1 and case.composition.trains_on == "last":
+        fit_numbers = range(1, case.generations + 1)
         curves["w2"] = [wasserstein_replace(n, t, estimator.ddof) for t in fit_numbers]
     return curves
 
 
-def _categories(
-    composition: Composition, data: CategoriesSettings, n: int, generations: int
-) -> dict[str, Curve]:
-    frequencies = data.frequencies
+def _categories(case: Case) -> dict[str, Curve]:
+    if not case.is_even:
+        return {}
+
+    frequencies: list[float] = case.data.frequencies
+    n = case.real
 
     # 1 - sum p^2 is the sum over categories of the variance of belonging to them.
     true_variance = 1 - sum(p**2 for p in frequencies)
-    fits = islice(_moments(composition, n, Estimator(), true_variance), generations)
+    fits = islice(moments(case, Estimator(), true_variance), case.generations)
     curves: dict[str, Curve] = {"heterozygosity": [fit.variance for fit in fits]}
 
-    if composition.trains_on == "last":
-        alive: Iterable[float | None] = chain(_survivors(frequencies, n), repeat(None))
-        curves["categories_alive"] = list(islice(alive, generations))
-    elif composition.keeps_real:
+    if case.composition.trains_on == "last":
+        curves["categories_alive"] = case.curve(_survivors(frequencies, n))
+    elif case.composition.keeps_real:
         # What the real data contain stays.
         in_real_data = sum(1 - (1 - p) ** n for p in frequencies)
-        curves["categories_alive"] = [in_real_data] * generations
+        curves["categories_alive"] = [in_real_data] * case.generations
     return curves
 
 
@@ -113,21 +137,6 @@ def _estimator(model: Any) -> Estimator | None:
     return None
 
 
-def _moments(
-    composition: Composition, n: int, estimator: Estimator, true: float
-) -> Iterator[Prediction]:
-    """Yield the moments of generations 0, 1, ...; `true` is the variance of the real data."""
-    if composition.trains_on == "all":
-        return accumulated(n, estimator, true=true)
-    if composition.trains_on == "subsample":
-        return accumulated_subsample(n, estimator, true=true)
-    if composition.trains_on == "last":
-        return last_generation(n, repeat((0, n)), estimator, true=true)
-
-    parts = chain(composition.parts, repeat(composition.parts[-1]))
-    return last_generation(n, parts, estimator, shared=composition.shared, true=true)
-
-
 def _survivors(frequencies: Sequence[float], n: int) -> Iterator[float]:
     """Yield the expected number of categories left in generations 0, 1, ..., while it is known."""
     import torch
@@ -138,3 +147,18 @@ def _survivors(frequencies: Sequence[float], n: int) -> Iterator[float]:
     if n <= EXACT:
         return survivors(probabilities, n)
     return (surviving_categories(probabilities, n, t) for t in range(1, n // RARE + 1))
+
+
+LAWS: Mapping[tuple[type, type], Law] = {
+    (GaussianDataSettings, GaussianModelSettings): _vectors,
+    (GaussianDataSettings, KdeSettings): _vectors,
+    (GaussianDataSettings, MixtureSettings): _vectors,
+    (GaussianDataSettings, StoppedDiffusionSettings): predict_stopped_diffusion,
+    (CountsSettings, RateSettings): predict_counts,
+    (RegressionDataSettings, RidgeSettings): predict_regression,
+    (LabelsSettings, LabellerSettings): predict_labels,
+    (CategoriesSettings, FrequenciesSettings): _categories,
+    (CategoriesSettings, MemorizerSettings): predict_memorizer,
+    (CategoriesSettings, PreferencesSettings): predict_preferences,
+}
+"""What theory says, by the settings of the data and of the model."""

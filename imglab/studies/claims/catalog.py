@@ -131,6 +131,10 @@ class TheoryStatement(Section):
     """Generations in which the mean over replicas is compared."""
     most_z: float = 4.0
     """The statement holds if |z| of every comparison is below it."""
+    wrong: dict[str, Any] = Field(default_factory=dict)
+    """Keys of another config, whose law is wrong for these chains and must be rejected."""
+    least_z: float = 6.0
+    """It is rejected if |z| of one comparison is above this."""
     shifted: float = 1.0
     """Factor on the closed form; any value but 1 makes a claim that must fail."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +14,23 @@ from imglab.studies.claims.catalog import Statement
 from imglab.studies.sweeps.statistics import FEWEST, mean_interval
 
 Verdict = Literal["pass", "fail", "blocked"]
+BEYOND = 0.8416
+"""How many standard errors beyond its threshold an effect must lie to be seen in 80% of cases."""
+
 Chains = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 """(arm, seed) -> metrics of its generations."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one statement: its interval over seeds, or its largest z-score."""
+    """The result of one statement: its interval over seeds, or its largest z-score.
+
+    holds    the interval lies inside its region, and the null run is rejected where there is one
+    outside  the interval lies wholly outside
+    power    the smallest effect that is seen with a chance of 80%: a ratio's distance from 1, a
+             difference, or the relative error of a law; None: unknown
+    null     what the null run came to; empty without one
+    """
 
     says: str
     holds: bool
@@ -30,6 +40,9 @@ class Finding:
     required: str
     n: int
     why: str = ""
+    outside: bool = False
+    power: float | None = None
+    null: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,12 +98,44 @@ def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence:
     )
 
 
-def find_z(says: str, scores: Sequence[float], comparisons: Sequence[str], most: float) -> Finding:
-    """Judge z-scores: the largest in absolute value must be below `most`.
+@dataclass(frozen=True)
+class Comparison:
+    """The mean of a metric over many chains, its standard error, and what a law expects."""
 
-    `comparisons` says what each score compares.
+    metric: str
+    generation: int
+    mean: float
+    error: float
+    law: float
+
+    @property
+    def z(self) -> float:
+        """The difference in standard errors; without any, values must be equal up to rounding."""
+        difference = self.mean - self.law
+        if self.error:
+            return difference / self.error
+        return 0.0 if abs(difference) < 1e-9 else math.inf
+
+    def __str__(self) -> str:
+        return (
+            f"{self.metric} in generation {self.generation} {self.mean:.4g} +- {self.error:.2g}, "
+            f"{self.law:.4g} expected, z {self.z:+.1f}"
+        )
+
+
+def find_z(says: str, comparisons: Sequence[Comparison], most: float) -> Finding:
+    """Judge comparisons with a law: the largest |z| must be below `most`.
+
+    Its power is the smallest relative error of the law that it would see with a chance of 80%, in
+    the sharpest of the comparisons.
     """
-    worst = max(scores, key=abs)
+    worst = max((each.z for each in comparisons), key=abs)
+    seen = [
+        (most + BEYOND) * each.error / abs(each.law)
+        for each in comparisons
+        if each.error and each.law
+    ]
+    texts = "; ".join(map(str, comparisons))
 
     return Finding(
         says,
@@ -99,9 +144,30 @@ def find_z(says: str, scores: Sequence[float], comparisons: Sequence[str], most:
         low=None,
         high=None,
         required=f"below {most:g} in size",
-        n=len(scores),
-        why=f"largest of {len(scores)} z-scores: {'; '.join(comparisons)}",
+        n=len(comparisons),
+        why=f"largest of {len(comparisons)} z-scores: {texts}",
+        outside=abs(worst) >= most,
+        power=min(seen, default=None),
     )
+
+
+def with_null(
+    finding: Finding, comparisons: Sequence[Comparison], least: float, law: str
+) -> Finding:
+    """Add the null run of a finding about a law: the same chains against a wrong law.
+
+    That must be rejected, by a |z| above `least`. Otherwise the chains cannot tell the laws apart,
+    and nothing is decided.
+    """
+    worst = max((each.z for each in comparisons), key=abs, default=0.0)
+    null = {"law": law, "z": _finite(worst), "rejected": abs(worst) > least}
+    if null["rejected"]:
+        return replace(finding, null=null)
+
+    why = f"the wrong law ({law}) is not rejected: z {worst:+.1f}, needed is {least:g} in size"
+    if worst:
+        why += f", about {math.ceil((least / abs(worst)) ** 2)} times as many chains"
+    return replace(finding, holds=False, null=null, why=f"{why}; {finding.why}")
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:

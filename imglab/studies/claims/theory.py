@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from imglab.config.load import validate_config
+from imglab.config.merge import merged
+from imglab.config.schema import RunConfig
 from imglab.loop import run_chain
 from imglab.measure import Measure
 from imglab.measures import Features, Measures
@@ -17,8 +19,11 @@ from imglab.run.build import Experiment, build
 from imglab.samples import Samples
 from imglab.solvable.theory.predict import predict
 from imglab.studies.claims.catalog import TheoryStatement
-from imglab.studies.claims.evaluate import Finding, find_z
+from imglab.studies.claims.evaluate import Comparison, Finding, find_z, with_null
 from imglab.studies.jobs import Job, Outcome
+
+SHARES = ("collapsed",)
+"""Metrics that are the share of independent dimensions in which something has happened."""
 
 Rows = Sequence[dict[str, Any]]
 """The metrics of a chain's generations, from 0 on."""
@@ -33,7 +38,8 @@ def theory_finding(statement: TheoryStatement) -> Finding:
     """Run a solvable chain many times and compare the means of its metrics with the closed form.
 
     Each chain starts from real data of its own. A comparison is a z-score, the difference between
-    mean and closed form in standard errors of the mean.
+    mean and closed form in standard errors of the mean. The null run compares the same chains with
+    a law that is wrong for them.
     """
     generations = max(statement.generations) + 1
     chains: list[Rows] = []
@@ -44,24 +50,40 @@ def theory_finding(statement: TheoryStatement) -> Finding:
         chains.append(_run_once(experiment, measure, replica, generations))
 
     real = len(experiment.modality.real("train"))
-    scores: list[float] = []
-    comparisons: list[str] = []
-    predictions = predict(experiment.config, real, generations)
-    for name, expected in predictions.items():
+    config = experiment.config
+    right = _comparisons(statement, chains, predict(config, real, generations), config)
+    finding = find_z(statement.says, right, statement.most_z)
+    if not statement.wrong:
+        return finding
+
+    other = validate_config(merged(_tree(statement, 0, generations), statement.wrong, "wrong"), "")
+    wrong = _comparisons(statement, chains, predict(other, real, generations), config)
+    changes = ", ".join(f"{key} {value}" for key, value in statement.wrong.items())
+    return with_null(finding, wrong, statement.least_z, changes)
+
+
+def _comparisons(
+    statement: TheoryStatement,
+    chains: Sequence[Rows],
+    law: Mapping[str, Sequence[float | None]],
+    config: RunConfig,
+) -> list[Comparison]:
+    """Compare the means over chains with a law, in the generations that it speaks of."""
+    comparisons: list[Comparison] = []
+    for name, expected in law.items():
         for g in statement.generations:
             value = expected[g]
-            if value is None:
+            if value is None or name not in chains[0][g]:
                 continue  # theory ends before this generation
 
             mean, error = _mean([rows[g][name] for rows in chains])
-            law = value * statement.shifted
-            score = _z(mean - law, error)
-            scores.append(score)
-            comparisons.append(
-                f"{name} in generation {g} {mean:.4g} +- {error:.2g}, "
-                f"{law:.4g} expected, z {score:+.1f}"
-            )
-    return find_z(statement.says, scores, comparisons, statement.most_z)
+            value *= statement.shifted
+            if name in SHARES and 0 < value < 1:
+                # A rare event may occur in no chain at all, which then do not vary.
+                units = len(chains) * getattr(config.modality, "dimensions", 1)
+                error = max(error, math.sqrt(value * (1 - value) / units))
+            comparisons.append(Comparison(name, g, mean, error, value))
+    return comparisons
 
 
 class _Unscored(Measure):
@@ -88,7 +110,11 @@ def _judge(statement: TheoryStatement) -> Outcome:
 
 def _experiment(statement: TheoryStatement, replica: int, generations: int) -> Experiment:
     """Build one chain of a statement; seed and real data are those of the replica."""
-    tree = {
+    return build(validate_config(_tree(statement, replica, generations), "theory"), "theory")
+
+
+def _tree(statement: TheoryStatement, replica: int, generations: int) -> dict[str, Any]:
+    return {
         **statement.config,
         "modality": {**statement.config["modality"], "data_seed": replica},
         "name": "theory",
@@ -96,7 +122,6 @@ def _experiment(statement: TheoryStatement, replica: int, generations: int) -> E
         "generations": generations,
         "threads": 1,
     }
-    return build(validate_config(tree, "theory"), "theory")
 
 
 def _run_once(experiment: Experiment, measure: Measure, seed: int, generations: int) -> Rows:
@@ -108,6 +133,7 @@ def _run_once(experiment: Experiment, measure: Measure, seed: int, generations: 
         generations=generations,
         samples=experiment.drawn,
         start=experiment.config.start,
+        remedies=experiment.remedies,
         shown=1,
         seed=seed,
         measure=measure,
@@ -121,10 +147,3 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
     mean = sum(values) / n
     error = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
     return mean, error
-
-
-def _z(difference: float, error: float) -> float:
-    """Return the z-score; values that do not vary must be those expected up to rounding."""
-    if error:
-        return difference / error
-    return 0.0 if abs(difference) < 1e-9 else math.inf

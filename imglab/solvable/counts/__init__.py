@@ -1,0 +1,1 @@
+"""Counts with one parameter: Bernoulli and Poisson draws."""

@@ -1,0 +1,1 @@
+"""Pairs of inputs and a response, and ridge regression on them."""
