@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, ParamSpec, overload
 
 from imglab.measure import Measure
 from imglab.measures import Continuation
@@ -18,6 +18,8 @@ from imglab.stages import keep
 from imglab.store.base import Store
 from imglab.store.layout import panel_generations
 from imglab.store.views import HasView
+
+Settings = ParamSpec("Settings")
 
 
 @dataclass(frozen=True)
@@ -130,3 +132,16 @@ class _ShownSamples(Sequence[Samples]):
         if isinstance(at, slice):
             return [self._store.samples(g, "shown") for g in self._generations[at]]
         return self._store.samples(self._generations[at], "shown")
+
+
+def finished_generations(
+    events: Callable[Settings, Iterator[Progress | Generation]],
+) -> Callable[Settings, Iterator[Generation]]:
+    """Return a function of the same signature that yields only what is finished."""
+
+    @wraps(events)
+    def run_chain(*parts: Settings.args, **settings: Settings.kwargs) -> Iterator[Generation]:
+        """Run a chain, or the rest of it: yield each generation as it is finished."""
+        return (event for event in events(*parts, **settings) if isinstance(event, Generation))
+
+    return run_chain

@@ -6,14 +6,14 @@ plot and stop early in their own `for`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial, wraps
-from typing import Literal, ParamSpec
+from functools import partial
+from typing import Literal
 
 from imglab import stages
 from imglab.curation import Curator
-from imglab.generation import Generation, Pictures
+from imglab.generation import Generation, Pictures, finished_generations
 from imglab.lineage import Lineage, Start
 from imglab.measure import Measure
 from imglab.modality import Modality
@@ -26,8 +26,6 @@ from imglab.samples import TrainingSet
 from imglab.seeds import derive
 from imglab.stages import Observer
 from imglab.store.base import MemoryStore, Store
-
-Settings = ParamSpec("Settings")
 
 
 @dataclass(frozen=True)
@@ -130,17 +128,4 @@ def chain_events(
     return Chain(*parts, generations, samples, shown, seed, checkpoint_every).events(store)
 
 
-def _finished_generations(
-    events: Callable[Settings, Iterator[Progress | Generation]],
-) -> Callable[Settings, Iterator[Generation]]:
-    """Return a function of the same signature that yields only what is finished."""
-
-    @wraps(events)
-    def run_chain(*parts: Settings.args, **settings: Settings.kwargs) -> Iterator[Generation]:
-        """Run a chain, or the rest of it: yield each generation as it is finished."""
-        return (event for event in events(*parts, **settings) if isinstance(event, Generation))
-
-    return run_chain
-
-
-run_chain = _finished_generations(chain_events)
+run_chain = finished_generations(chain_events)

@@ -176,10 +176,7 @@ class MatchesMoments(Protocol):
 
 @runtime_checkable
 class ContinuesOpenings(Protocol):
-    """The ability to let generations continue one held-out real opening, for a person to compare.
-
-    No generation is trained on it, and its continuations are not scored.
-    """
+    """The ability to let generations continue one held-out real opening; it is not scored."""
 
     def continuation(
         self, model: GenerativeModel, *, first: Continuation | None, seed: int

@@ -95,7 +95,7 @@ def _blocks(features: Tensor) -> Sequence[Tensor]:
     """Return the rows of features in blocks; few rows need no call of the library."""
     if len(features) <= ROWS:
         return (features,)
-    return features.split(ROWS)
+    return tuple(features.split(ROWS))
 
 
 def _variances_without_difference(x: _Set, y: _Set) -> dict[str, float]:

@@ -111,7 +111,6 @@ def check_each(
         place = f"{where}: {key}.{name}"
         keys = problems.run(f"{key}.{name}", place, partial(check, config, place, lines))
         unchecked += (f"{key}.{name}.{inner}" for inner in keys or ())
-
     problems.finish()
     return unchecked
 

@@ -73,7 +73,7 @@ def check_memory(configs: Mapping[str, RunConfig], where: str, limit: int | None
     if limit is None:
         return
 
-    problems = {}
+    problems: dict[str, Problem] = {}
     for prefix, config in configs.items():
         for need in needs(config):
             if need.size > limit:

@@ -53,7 +53,8 @@ def _text(value: Any, line: str) -> str:
 
     inner = line + " "
     if kind is dict:
-        return _block("{", (_entry(*entry, inner) for entry in value.items()), line, "}")
+        entries = (_entry(key, each, inner) for key, each in value.items())
+        return _block("{", entries, line, "}")
     if kind is list or kind is tuple:
         return _block("[", (_text(each, inner) for each in value), line, "]")
     raise _UnusualError

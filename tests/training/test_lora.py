@@ -29,7 +29,7 @@ ARCHITECTURES = {
 }
 
 
-def network(kind: str) -> nn.Module:
+def network(kind: str):
     config = getattr(transformers, f"{kind}Config")(**ARCHITECTURES[kind])
     with torch.device("meta"):
         return transformers.AutoModelForCausalLM.from_config(config)
