@@ -54,7 +54,7 @@ def test_what_is_sure_is_left_out_of_a_truncated_loss(truncate, weights, expecte
 def edited(n, threshold, condition=None, seed=1):
     samples = Samples.drawn(torch.zeros(n, 5, dtype=torch.int64), condition)
     network: object = Stub()
-    return edited_tokens(network, samples, threshold, ids=3, seed=seed).data  # type: ignore[arg-type]
+    return edited_tokens(network, samples, threshold, ids=3, seed=seed).data
 
 
 def test_tokens_that_are_too_likely_are_drawn_again():
