@@ -147,6 +147,6 @@ def moments(case: Case, estimator: Fit, true: float) -> Iterator[Prediction]:
         return accumulated(n, estimator, true=true)
     if case.composition.trains_on == "subsample":
         return accumulated_subsample(n, estimator, true=true)
-    return last_generation(
-        n, case.parts or (), estimator, shared=case.composition.shared, true=true
-    )
+    shared = case.composition.shared
+    parts = case.parts or ()
+    return last_generation(n, parts, estimator, shared=shared, weight=case.weight, true=true)

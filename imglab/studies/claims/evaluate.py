@@ -126,15 +126,15 @@ class Comparison:
 def find_z(says: str, comparisons: Sequence[Comparison], most: float) -> Finding:
     """Judge comparisons with a law: the largest |z| must be below `most`.
 
-    Its power is the smallest relative error of the law that it would see with a chance of 80%, in
-    the sharpest of the comparisons.
+    Its power is the smallest relative error of the law that it would see with a chance of 80% in
+    every metric, each in its sharpest generation.
     """
     worst = max((each.z for each in comparisons), key=abs)
-    seen = [
-        (most + BEYOND) * each.error / abs(each.law)
-        for each in comparisons
-        if each.error and each.law
-    ]
+    seen: dict[str, float] = {}
+    for each in comparisons:
+        if each.error and each.law:
+            effect = (most + BEYOND) * each.error / abs(each.law)
+            seen[each.metric] = min(effect, seen.get(each.metric, effect))
     texts = "; ".join(map(str, comparisons))
 
     return Finding(
@@ -147,7 +147,7 @@ def find_z(says: str, comparisons: Sequence[Comparison], most: float) -> Finding
         n=len(comparisons),
         why=f"largest of {len(comparisons)} z-scores: {texts}",
         outside=abs(worst) >= most,
-        power=min(seen, default=None),
+        power=max(seen.values(), default=None),
     )
 
 
