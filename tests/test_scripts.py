@@ -120,7 +120,15 @@ def test_a_peer_that_is_faster_fails_the_check(monkeypatch):
     assert too_slow(rows) == ["slower", "past its limit"]
 
 
-TOOLS = ("benchmark", "calibration", "inject_errors", "same_bytes", "speedrun")
+TOOLS = (
+    "benchmark",
+    "calibration",
+    "campaign",
+    "inject_errors",
+    "interleave",
+    "same_bytes",
+    "speedrun",
+)
 """Scripts that measure or maintain the lab, rather than show how to use it."""
 
 
