@@ -89,7 +89,8 @@ def counts(distribution: str, means: Tensor, uniforms: Tensor) -> Tensor:
 
 def uniform_rows(width: int, indices: Iterable[int], *, seed: int) -> Tensor:
     """Return uniform noise, float64 [N, width], of which row i comes from (seed, i) alone."""
-    return torch.special.ndtr(seeds.normal((width,), indices, seed=seed).double())
+    uniforms: Tensor = torch.special.ndtr(seeds.normal((width,), indices, seed=seed).double())
+    return uniforms
 
 
 def _shares(values: Tensor, most: int) -> list[float]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.config.section import Section
 from imglab.model import GenerativeModel
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples, TrainingSet
@@ -23,7 +25,7 @@ class KdeModel(VectorModel):
     """Keeps its training set x and draws x_j + h z, where j is uniform and z standard normal."""
 
     kind = "kde"
-    settings_class = KdeSettings
+    settings_class: ClassVar[type[Section]] = KdeSettings
 
     @property
     def _scale(self) -> float:
@@ -70,9 +72,9 @@ class KdeModel(VectorModel):
 
     def _diffused(self, signal: float, noise: float) -> KdeModel:
         """Return the model of signal x + z: other points, under a wider kernel."""
-        bandwidth = math.sqrt((signal * self._settings.bandwidth) ** 2 + noise)
-        settings = self._settings.model_copy(update={"bandwidth": bandwidth})
-        tensors = {**self.tensors, "points": self.tensors["points"] * signal}
+        bandwidth = math.sqrt((signal * self._bandwidth) ** 2 + noise)
+        settings = KdeSettings.model_construct(bandwidth=bandwidth)
+        tensors = {**self.tensors, "points": self.tensors["points"] * (signal * self._scale)}
         return KdeModel(settings, fitted=tensors, seen=self._seen, between=self._between)
 
     def check_weights(self) -> None:

@@ -16,7 +16,7 @@ from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.solvable.gaussian.kde import KdeModel
 from imglab.solvable.gaussian.settings import StoppedDiffusionSettings
-from imglab.solvable.theory.diffusion import ORDERS, hermite
+from imglab.solvable.hermite import ORDERS, hermite
 
 
 class StoppedDiffusionModel(KdeModel):

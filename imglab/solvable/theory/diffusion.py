@@ -12,24 +12,8 @@ import math
 from collections.abc import Iterator
 from itertools import count
 
-import numpy as np
-from numpy.typing import NDArray
-
+from imglab.solvable.hermite import ORDERS
 from imglab.solvable.theory.case import Case, Curve
-
-ORDERS = (2, 4)
-"""Orders of the Hermite coefficients that are followed; odd ones are 0 for symmetric data."""
-
-
-def hermite(order: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probabilists' Hermite polynomial He_k at an array of values.
-
-    >>> hermite(4, np.array([0.0, 1.0, 2.0]))
-    array([ 3., -2., -5.])
-    """
-    coefficients = [0] * order + [1]
-    polynomial: NDArray[np.float64] = np.polynomial.hermite_e.hermeval(values, coefficients)
-    return polynomial
 
 
 def low_pass(order: int, stop: float, real_fraction: float, t: int) -> float:

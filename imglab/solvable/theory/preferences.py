@@ -26,7 +26,7 @@ NODES = 400
 def tilted(p: Vector, rewards: Vector) -> Vector:
     """Return p e^r / sum p e^r, the frequencies of what is kept of endlessly many draws."""
     weights: Vector = p * np.exp(rewards)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def kept_frequencies(p: Vector, rewards: Vector, choices: int) -> Vector:
