@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -17,7 +18,7 @@ import torch
 from imglab import distributed
 from imglab.errors import first_line
 from imglab.modality import Modality
-from imglab.model import GenerativeModel
+from imglab.model import CARD, DESCRIPTION, GenerativeModel
 from imglab.samples import hash_samples
 from imglab.store.files import sha256_file
 from imglab.store.layout import FORMAT_VERSION
@@ -64,9 +65,14 @@ PACKAGES = (
 
 
 def describe_environment(
-    modality: Modality, bases: Sequence[GenerativeModel | None] = ()
+    modality: Modality,
+    bases: Sequence[GenerativeModel | None] = (),
+    former: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what environment.json records; the same machine, code and data give the same value."""
+    """Return what environment.json records; the same machine, code and data give the same value.
+
+    former  names that pretrained networks had when the run began, by those that they have now
+    """
     releases = {name: _version(name) for name in PACKAGES}
     return {
         "format_version": FORMAT_VERSION,
@@ -79,7 +85,7 @@ def describe_environment(
         "processes": distributed.world_size(),
         "accelerator": accelerator(),
         "data": {split: hash_samples(modality.real(split)) for split in ("train", "test")},
-        "base": [hash_model(base) for base in bases if base is not None] or None,
+        "base": [hash_model(base, former) for base in bases if base is not None] or None,
     }
 
 
@@ -111,13 +117,30 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def hash_model(model: GenerativeModel) -> str:
-    """Return the sha256 of what a model saves."""
+def hash_model(model: GenerativeModel, former: Mapping[str, str] | None = None) -> str:
+    """Return the sha256 of what a model saves.
+
+    former  as for `describe_environment`: a model is the same wherever it lies
+    """
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")
+        for present, before in (former or {}).items():
+            _rename(Path(folder) / "model", present, before)
         paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         lines = [f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in paths]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _rename(folder: Path, present: str, before: str) -> None:
+    """Write the former name of a pretrained network where a saved model says from what it comes."""
+    names = {
+        DESCRIPTION: (json.dumps(present), json.dumps(before)),
+        CARD: (f"`{Path(present).name}`", f"`{Path(before).name}`"),
+    }
+    for file, (now, then) in names.items():
+        path = folder / file
+        if path.is_file():
+            path.write_text(path.read_text().replace(now, then))
 
 
 def _version(package: str) -> str | None:
