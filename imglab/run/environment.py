@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -17,7 +18,7 @@ import torch
 from imglab import distributed
 from imglab.errors import first_line
 from imglab.modality import Modality, Split
-from imglab.model import GenerativeModel
+from imglab.model import CARD, DESCRIPTION, GenerativeModel
 from imglab.pool import given_samples
 from imglab.samples import hash_samples
 from imglab.store.files import sha256_file
@@ -65,9 +66,14 @@ PACKAGES = (
 
 
 def describe_environment(
-    modality: Modality, bases: Sequence[GenerativeModel | None] = ()
+    modality: Modality,
+    bases: Sequence[GenerativeModel | None] = (),
+    former: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what environment.json records; the same machine, code and data give the same value."""
+    """Return what environment.json records; the same machine, code and data give the same value.
+
+    former  names that pretrained networks had when the run began, by those that they have now
+    """
     releases = {"imglab": __version__} | {name: _version(name) for name in PACKAGES}
     return {
         "format_version": FORMAT_VERSION,
@@ -80,7 +86,7 @@ def describe_environment(
         "processes": distributed.world_size(),
         "accelerator": accelerator(),
         "data": _hash_data(modality),
-        "base": [hash_model(base) for base in bases if base is not None] or None,
+        "base": [hash_model(base, former) for base in bases if base is not None] or None,
     }
 
 
@@ -120,13 +126,30 @@ def _hash_data(modality: Modality) -> dict[str, str]:
     return hashes
 
 
-def hash_model(model: GenerativeModel) -> str:
-    """Return the sha256 of what a model saves."""
+def hash_model(model: GenerativeModel, former: Mapping[str, str] | None = None) -> str:
+    """Return the sha256 of what a model saves.
+
+    former  as for `describe_environment`: a model is the same wherever it lies
+    """
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")
+        for present, before in (former or {}).items():
+            _rename(Path(folder) / "model", present, before)
         paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         lines = [f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in paths]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _rename(folder: Path, present: str, before: str) -> None:
+    """Write the former name of a pretrained network where a saved model says from what it comes."""
+    names = {
+        DESCRIPTION: (json.dumps(present), json.dumps(before)),
+        CARD: (f"`{Path(present).name}`", f"`{Path(before).name}`"),
+    }
+    for file, (now, then) in names.items():
+        path = folder / file
+        if path.is_file():
+            path.write_text(path.read_text().replace(now, then))
 
 
 def _version(package: str) -> str | None:

@@ -24,11 +24,14 @@ from imglab.store.faults import check_run
 from imglab.store.head import write_head
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import (
+    as_begun,
     config_hash,
+    former_names,
     is_place,
     located,
     read_sealed,
     write_config,
+    write_places,
 )
 
 SHARED_KEYS = ("modality", "measure", "shown", "seed")
@@ -194,7 +197,8 @@ def _check_experiment(experiment: Experiment, parent: Path, g: int) -> None:
 
 
 def _check_bases(experiment: Experiment, parent: Path) -> None:
-    present = describe_environment(experiment.modality, experiment.bases)
+    former = former_names(read_sealed(parent / "config.yaml"), experiment.config)
+    present = describe_environment(experiment.modality, experiment.bases, former)
     recorded = reading.read_environment(parent)
     if present["data"] != recorded.get("data"):
         what = "the real data are not those that the shared generations began with"
@@ -262,7 +266,11 @@ def _fill(
 
     files.write_signed(folder / layout.FORK, described)
     write_head(folder)
-    write_config(folder, config)
+
+    # What the parent's environment.json says of pretrained networks holds for its own names.
+    begun, places = as_begun(parent, config)
+    write_config(folder, begun)
+    write_places(folder, places)
 
 
 def _copy_shared(folder: Path, parent: Path, g: int) -> None:

@@ -10,8 +10,11 @@ from imglab.config.schema import RunConfig
 from imglab.config.section import AUTO
 from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import ClassifierSettings
+from imglab.modality import Modality
 from imglab.run.autotune import layout_by_rule, settled, with_layout
 from imglab.run.build import resolved_threads
+from imglab.store.layout import count_finished
+from imglab.store.reading import read_generation
 from imglab.store.sealed_config import HARMLESS, is_place, read_sealed
 from imglab.text.settings import PretrainedTokenizerSettings
 
@@ -122,3 +125,21 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
     if key == "samples" and after is None:
         return True
     return after == AUTO or key in HARMLESS or is_place(key)
+
+
+def check_extractor(folder: Path, config: RunConfig, modality: Modality) -> None:
+    """Raise InputError where a pretrained extractor is not the one that the run was measured with.
+
+    Its name holds a hash of its weights. Extractors that are trained lie in shared/.
+    """
+    section = getattr(config.modality, "extractor", None)
+    pretrained = getattr(section, "name", None) or getattr(section, "weights", None)
+    if not pretrained or not count_finished(folder):
+        return
+
+    recorded = read_generation(folder, 0)["extractor"]
+    present = str(modality.extractor)
+    if recorded != present:
+        what = f"{pretrained!r} is {present}; the run there was measured with {recorded}"
+        remedy = "name where that one lies now, or choose another --out"
+        raise InputError(Problem(f"{folder}: modality.extractor", what, remedy))

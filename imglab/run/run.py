@@ -22,13 +22,19 @@ from imglab.run.build import build, build_models, resolved_threads
 from imglab.run.cache import RunCache
 from imglab.run.environment import describe_environment, described_changes
 from imglab.run.observers import Events, Observer, keeping_generation0, tracking, watched
-from imglab.run.resume import RUNS, resolve
+from imglab.run.resume import RUNS, check_extractor, resolve
 from imglab.store import files, hashes
 from imglab.store.disk import DiskStore
 from imglab.store.faults import check_run
 from imglab.store.layout import count_finished
 from imglab.store.model_card import Origin
-from imglab.store.sealed_config import as_begun, config_hash, write_config, write_places
+from imglab.store.sealed_config import (
+    as_begun,
+    config_hash,
+    former_names,
+    write_config,
+    write_places,
+)
 from imglab.store.views import HasView
 
 
@@ -110,10 +116,12 @@ class Run(HasView):
         """Write down what the run is made with: config.yaml and environment.json."""
         experiment = self.experiment
         config = experiment.config.model_copy(update={"samples": experiment.samples})
+        present = config
         config, places = as_begun(self.folder, config)
         write_config(self.folder, config)
 
-        environment = describe_environment(experiment.modality, experiment.bases)
+        former = former_names(config, present)
+        environment = describe_environment(experiment.modality, experiment.bases, former)
         origin = _describe_origin(config, environment)
         with distributed.main_first():
             store.begin(config=config_hash(config), environment=environment, origin=origin)
@@ -127,13 +135,15 @@ class Run(HasView):
         if self._cache is not None:
             self._cache.lend(self.folder, self.experiment)
 
+        experiment = self.experiment
         shared = self.folder / "shared"
         with store.timed(stage="prepare"), distributed.main_first():
             files.make_folder(shared)
             hashes.discard_unlisted(shared)
-            self.experiment.modality.prepare(shared)
+            experiment.modality.prepare(shared)
             hashes.complete(shared)
             store.check_shared(count_finished(self.folder))
+        check_extractor(self.folder, experiment.config, experiment.modality)
 
     def _chain(self, store: DiskStore) -> Events:
         experiment = self.experiment

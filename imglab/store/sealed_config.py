@@ -30,9 +30,14 @@ PLACES = (
     "modality.source.root",
     SPLITS,
     "modality.tokenizer.name",
+    "modality.extractor.name",
+    "modality.extractor.weights",
+    "model.network.name",
+    "model.name",
     "base",
 )
-"""Keys that say where real data and a base model lie: what they hold is compared by its hash."""
+"""Keys that say where real data, pretrained networks and extractors lie: what they hold is compared
+by its hash."""
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
@@ -95,6 +100,16 @@ def as_begun(folder: Path, config: RunConfig) -> tuple[RunConfig, dict[str, Any]
     before = {key: _filled(key, began) for key, (began, _) in places.items()}
     begun = validate_config(merged(tree, before, str(path)), str(path))
     return begun, {key: _filled(key, present) for key, (_, present) in places.items()}
+
+
+def former_names(before: RunConfig, config: RunConfig) -> dict[str, str]:
+    """Return, by the present place of a pretrained network, the place that it had before."""
+    changes = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    return {
+        present: former
+        for key, former, present in changes
+        if key.startswith("model.") and is_place(key)
+    }
 
 
 def _filled(key: str, value: Any) -> Any:

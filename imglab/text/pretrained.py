@@ -103,6 +103,14 @@ def describe_base(network: PreTrainedModel, name: str, revision: str | None) -> 
     return Base(name=name, revision=revision, sha256=_hashes[network])
 
 
+def _opened_elsewhere(base: Base) -> PreTrainedModel | None:
+    """Return the base if it is open already, from another place than the one that names it."""
+    for network in list(_opened.values()):
+        if describe_base(network, base.name, base.revision).sha256 == base.sha256:
+            return network
+    return None
+
+
 def open_adapted(base: Base, lora: LoraSettings, folder: Path) -> tuple[PreTrainedModel, Adapters]:
     """Return the network that the adapters in `folder` and their base make, and the adapters.
 
@@ -115,10 +123,13 @@ def open_adapted(base: Base, lora: LoraSettings, folder: Path) -> tuple[PreTrain
     try:
         pretrained = open_base(base.name, base.revision, str(folder))
     except InputError as error:
-        what = f"holds adapters of the base {base.name!r}, which does not open"
-        reasons = "; ".join(f"{problem.what}: {problem.remedy}" for problem in error.problems)
-        remedy = f"put the base back where the run's config names it; {reasons}"
-        raise InputError(Problem(str(folder), what, remedy), [error]) from error
+        moved = _opened_elsewhere(base)
+        if moved is None:
+            what = f"holds adapters of the base {base.name!r}, which does not open"
+            reasons = "; ".join(f"{problem.what}: {problem.remedy}" for problem in error.problems)
+            remedy = f"put the base back where the run's config names it; {reasons}"
+            raise InputError(Problem(str(folder), what, remedy), [error]) from error
+        pretrained = moved
 
     present = describe_base(pretrained, base.name, base.revision)
     if present.sha256 != base.sha256:

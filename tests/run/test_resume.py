@@ -245,3 +245,27 @@ def test_a_run_goes_on_where_another_key_names_the_same_data(tmp_path):
     finish(config, tmp_path / "run", ["generations=2", "modality.source.splits=none"])
     finish(config, tmp_path / "run", ["generations=2"])
     assert list(verify(tmp_path / "run")) == [f"{tmp_path / 'run'}: whole, 2 generations"]
+
+
+@pytest.mark.slow
+def test_a_pretrained_extractor_is_the_same_wherever_it_lies(tmp_path):
+    """It is compared by its weights: a run goes on when it was moved, and not with another one."""
+    from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
+
+    for name in ("first", "other"):
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        Dinov2Model(Dinov2Config(**sizes, image_size=28)).save_pretrained(tmp_path / name)
+        size = {"height": 28, "width": 28}
+        BitImageProcessor(size=size, crop_size=size).save_pretrained(tmp_path / name)
+
+    extractor = {"kind": "dinov2", "name": str(tmp_path / "first")}
+    modality = {**TINY_IMAGE["modality"], "extractor": extractor}
+    config = write(tmp_path, {**TINY_IMAGE, "modality": modality, "generations": 1})
+    finish(config, tmp_path / "run")
+
+    (tmp_path / "first").rename(tmp_path / "moved")
+    on = ["generations=2", f"modality.extractor.name={tmp_path / 'other'}"]
+    with pytest.raises(InputError, match=r"was measured with dinov2@"):
+        finish(config, tmp_path / "run", on)
+    on[1] = f"modality.extractor.name={tmp_path / 'moved'}"
+    assert len(finish(config, tmp_path / "run", on)) == 2

@@ -108,11 +108,8 @@ class TestAdapters:
             model_folder.load_model(tmp_path / "model")
 
 
-@pytest.mark.parametrize("start", ["base", "previous"])
-def test_a_chain_stores_its_base_once(base, tmp_path, start):
-    """With `start: previous` the adapters of later generations sit on weights that lie nowhere
-    else, and those are stored merged.
-    """
+def chain(base, start):
+    """A chain of three generations on the base."""
     tokenizer, model = sections(base)
     tree = {
         "name": "adapted",
@@ -124,11 +121,22 @@ def test_a_chain_stores_its_base_once(base, tmp_path, start):
         "model": {"kind": "language_model", **model},
         "measure": {"gate": "none"},
     }
-    config = validate_config(tree, "test")
+    return validate_config(tree, "test")
+
+
+@pytest.mark.parametrize("start", ["base", "previous"])
+def test_a_chain_stores_its_base_once(base, tmp_path, start):
+    """With `start: previous` the adapters of later generations sit on weights that lie nowhere
+    else, and those are stored merged.
+    """
+    config = chain(base, start)
     for generation in Run(config, tmp_path / "run").generations():
         if generation.index == 1:
             break
 
+    # The base is the same wherever it lies; what lies in its old place is not asked for.
+    moved = base.rename(tmp_path / "moved")
+    config = chain(moved, start)
     generations = [generation.index for generation in Run(config, tmp_path / "run").generations()]
     assert generations == [0, 1, 2]
     whole = [
@@ -139,7 +147,7 @@ def test_a_chain_stores_its_base_once(base, tmp_path, start):
     forked = fork(f"{tmp_path / 'run'}@1", tmp_path / "fork")
     assert [generation.index for generation in forked.generations()] == [0, 1, 2]
 
-    base.rename(tmp_path / "elsewhere")
+    moved.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="there is no folder"):
         Run(config, tmp_path / "run")
     assert [*verify(tmp_path / "run")] == [f"{tmp_path / 'run'}: whole, 3 generations"]
