@@ -202,8 +202,7 @@ class Modality(ABC, HasAbilities):
     HeldOutLoss, Damageable, SampleMetrics, MatchesMoments and ContinuesOpenings.
     """
 
-    picture: ClassVar[str] = "grid.png"
-    """Name of the file that `render` writes for each generation."""
+    picture: ClassVar[str] = "grid.png"  # the file that `render` writes
     pictures: ClassVar[Literal["each", "last"]] = "each"  # which generations have a picture
     data_line: str = ""  # what was found in the source of real data, and what was left out
 

@@ -41,6 +41,7 @@ from benchmark_runs import (
     bench_digits,
     bench_long_chain,
     bench_safety,
+    bench_small_chain,
     bench_text,
     bench_workers,
 )
@@ -64,6 +65,7 @@ LIMITS: Mapping[str, Callable[[], Rows]] = {
     "image_memory": bench_image_memory,
     "safety": bench_safety,
     "workers": bench_workers,
+    "small_chain": bench_small_chain,
     "long_chain": bench_long_chain,
     "report": bench_report,
 }

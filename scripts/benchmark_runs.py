@@ -150,6 +150,36 @@ def _span(log: Path) -> tuple[float, float]:
     return times[0], times[-1]
 
 
+SMALL = """
+import itertools, statistics, sys, time
+from imglab import Run
+
+moments = []
+run = Run.from_file("configs/smoke/gaussian.yaml", sys.argv[1], ["generations=201"])
+for generation in run.generations():
+    moments.append(time.process_time())
+
+times = [1000 * (after - before) for before, after in itertools.pairwise(moments)]
+print(statistics.median(times), statistics.median(times[150:199]) / statistics.median(times[:50]))
+"""
+"""Prints the computing time of a Gaussian chain's generation on disk, and how much it grows."""
+
+
+def bench_small_chain() -> Rows:
+    """Two hundred generations of vectors on disk: the computing time of each, late against early.
+
+    The picture is that of the last generation alone, as by default.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", SMALL, str(Path(folder) / "run")]
+        process = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    each, growth = map(float, process.stdout.split())
+    return {
+        "small_generation": limit_row(each, 40, "CPU-ms for a generation on disk (limit)"),
+        "small_growth": limit_row(growth, 1.15, "generations 150 to 198 over 1 to 50 (limit)"),
+    }
+
+
 LONG_CHAIN = {
     "generations": 101,
     "regime": "accumulate",

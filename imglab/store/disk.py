@@ -124,18 +124,23 @@ class DiskStore(RunFolder, Store):
                     )
                 raise InputError(Problem(str(self.root), what, remedy))
 
-    def check_shared(self, g: int) -> None:
-        """Raise InputError if a file of shared/ differs from what generations before g used."""
+    def check_shared(self, g: int) -> dict[str, str]:
+        """Return the hash list of shared/.
+
+        Raises InputError if a file of it differs from what generations before g used.
+        """
+        shared = hashes.listed(self.root / "shared")
         if g == 0:
-            return
+            return shared
 
         expected = reading.read_manifest(self.root, g - 1)["shared"]
-        for name, sha in hashes.listed(self.root / "shared").items():
+        for name, sha in shared.items():
             if expected.get(name, sha) != sha:
                 where = str(self.root / "shared" / name)
                 what = "was computed again and differs from the one that finished generations used"
                 remedy = "put it back from a copy, or use the machine and versions of the first run"
                 raise InputError(Problem(where, what, remedy))
+        return shared
 
     # The main process says what exists: it may have written while the others looked.
 
@@ -166,20 +171,17 @@ class DiskStore(RunFolder, Store):
     def _pool_entry(self, g: int) -> tuple[Samples, Tensor | None]:
         """Return the samples of generation g, and which were accepted.
 
-        Those of finished generations stay open, since every later generation asks for them.
+        They stay open until they are written again, since every later generation asks for them.
         """
-        if g in self._pool:
-            return self._pool[g]
-
-        entry = (super().samples(g), super().accepted(g))
-        if super().finished(g):
-            self._pool[g] = entry
-        return entry
+        if g not in self._pool:
+            self._pool[g] = (super().samples(g), super().accepted(g))
+        return self._pool[g]
 
     def annotations_folder(self, g: int) -> Path:  # noqa: D102
         return self.root / layout.ANNOTATIONS / self._folder(g).name
 
     def put(self, g: int, stage: str, value: StageResult) -> None:  # noqa: D102
+        self._pool.pop(g, None)
         folder = self._writable_folder(g)
         files.remove_temporaries(folder)
         stage_files = self._stages[stage]
@@ -221,7 +223,7 @@ class DiskStore(RunFolder, Store):
         """Write the manifest: its presence means that the generation is finished."""
         folder = self._folder(g)
         files.remove_temporaries(folder)
-        self.check_shared(g)
+        shared = self.check_shared(g)
 
         previous = None
         if g > 0:
@@ -229,7 +231,7 @@ class DiskStore(RunFolder, Store):
         manifest = {
             "generation": g,
             "files": dict(sorted(self._list_of(g).hashes.items())),
-            "shared": hashes.listed(self.root / "shared"),
+            "shared": shared,
             **self._run_hashes,
             "previous": previous,
         }

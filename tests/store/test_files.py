@@ -9,7 +9,6 @@ import os
 import stat
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -162,7 +161,6 @@ class TestOpenList:
     def test_what_is_written_again_is_off_the_list_meanwhile(self, tmp_path):
         listing = hashes.OpenList(tmp_path)
         self.write(listing, "first")
-        with suppress(OSError), listing.written("first"):
+        with listing.written("first"):
             assert not hashes.listed(tmp_path)
-            raise OSError(errno.ENOSPC, "full")
-        assert not hashes.OpenList(tmp_path).hashes
+        assert set(listing.hashes) == {"first"}
