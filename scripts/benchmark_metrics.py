@@ -94,7 +94,7 @@ def bench_start(name: str) -> Rows:
 
     def start() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            out = ["--out", Path(folder) / "run"] if arguments[0] == "run" else []
+            out = ["--out", str(Path(folder) / "run")] if arguments[0] == "run" else []
             imglab_process(*arguments, *out)
 
     times = [computing_seconds(start) for _ in range(5)]

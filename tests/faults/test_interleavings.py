@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -50,11 +51,11 @@ class Script:
 def order(monkeypatch):
     """The order in which a schedule lets two commands, a and b, do their operations."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    from interleaved import Actor, Schedule
+    from interleaved import Schedule
 
     def run(a, b, *, head_starts=(0, 0), switch=0.0, seed=0):
         trace: list[str] = []
-        actors: list[Actor] = [
+        actors: list[Any] = [
             Script(name, list(operations), trace, head_start)
             for name, operations, head_start in zip("ab", (a, b), head_starts, strict=True)
         ]

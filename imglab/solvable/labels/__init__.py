@@ -1,1 +1,1 @@
-"""Points with labels, a generator of labels, and a verifier of tunable quality."""
+"""Points with labels, and a verifier of tunable quality."""
