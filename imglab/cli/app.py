@@ -12,6 +12,7 @@ from imglab import distributed
 from imglab.cli import calibrate, judge, look, run, score, studies
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain, stoppable
+from imglab.cli.explain import explain
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.inspect import inspect
@@ -79,6 +80,7 @@ app.command()(look.validate)
 app.command()(look.verify)
 app.command("list")(look.list_kinds)
 app.command()(look.show)
+app.command()(explain)
 app.command()(get)
 
 

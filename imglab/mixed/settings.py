@@ -27,6 +27,7 @@ class AlternatingSettings(Section):
 
     kind: Literal["alternating"] = "alternating"
     models: Members
+    """The models, each a section as `model:` has it, in the order of their turns."""
 
 
 class PopulationSettings(Section):
@@ -34,6 +35,7 @@ class PopulationSettings(Section):
 
     kind: Literal["population"] = "population"
     models: Members
+    """The models, each a section as `model:` has it."""
     shares: list[Annotated[float, Field(gt=0, le=1)]] | None = None
     """Share of the samples that each model draws; equal shares if left out."""
 

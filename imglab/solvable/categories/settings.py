@@ -14,11 +14,15 @@ class CategoriesSettings(Section):
 
     kind: Literal["categories"] = "categories"
     categories: Annotated[int, Field(ge=2, le=4096)] = 100
+    """Number of categories."""
     distribution: Literal["uniform", "zipf"] = "zipf"
+    """How often the categories are: all alike, or by Zipf's law."""
     exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Exponent of `zipf`: the category of rank r has a frequency in proportion to r^-exponent."""
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples to train on."""
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples held out for testing."""
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the real samples; chains of different `seed` may share it, and so their real data."""
 

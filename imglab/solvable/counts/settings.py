@@ -14,12 +14,15 @@ class CountsSettings(Section):
 
     kind: Literal["counts"] = "counts"
     distribution: Literal["bernoulli", "poisson"] = "poisson"
+    """Distribution of a draw."""
     mean: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Expected value of a draw: the chance of a 1, or the rate of the Poisson distribution."""
     dimensions: Annotated[int, Field(ge=1, le=4096)] = 1
     """Number of independent counts in a sample, each with a mean of its own that is fitted."""
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 100
+    """Number of real samples to train on."""
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples held out for testing."""
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the real samples; chains of different `seed` may share it, and so their real data."""
 

@@ -16,8 +16,11 @@ class GaussianDataSettings(Section):
 
     kind: Literal["gaussian"] = "gaussian"
     dimensions: Annotated[int, Field(ge=1, le=4096)] = 2
+    """Number of dimensions of a sample."""
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples to train on."""
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples held out for testing."""
     components: Components = 1
     """Number of normal components, of equal weight and unit covariance.
 
@@ -86,6 +89,7 @@ class MixtureSettings(Section):
 
     kind: Literal["mixture"] = "mixture"
     components: Components = 2
+    """Number of normal components that are fitted."""
     iterations: Annotated[int, Field(ge=1, le=10**6)] = 100
     """Largest number of steps of a fit.
 

@@ -16,11 +16,14 @@ class LabelsSettings(Section):
 
     kind: Literal["labels"] = "labels"
     dimensions: Annotated[int, Field(ge=4, le=4096)] = 200
+    """Number of dimensions of a sample."""
     distance: Annotated[float, Field(gt=0, le=100)] = 1.78
     """Distance of each class's mean from 0; the best classifier is right in a share
     Phi(distance), here .962."""
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 260
+    """Number of real samples to train on."""
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples held out for testing."""
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the real samples; chains of different `seed` may share it, and so their real data."""
 

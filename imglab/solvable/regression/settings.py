@@ -23,7 +23,9 @@ class RegressionDataSettings(Section):
     """Where the inputs of synthetic pairs come from: those of the real training set in every
     generation (`same`), as in Gerstgrasser et al. 2024, or new ones (`fresh`)."""
     n_train: Annotated[int, Field(ge=2, le=10**8)] = 50
+    """Number of real samples to train on."""
     n_test: Annotated[int, Field(ge=2, le=10**8)] = 500
+    """Number of real samples held out for testing."""
     data_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the real samples; chains of different `seed` may share it, and so their real data."""
 
