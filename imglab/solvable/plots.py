@@ -38,7 +38,7 @@ def save_plot(draw: Callable[[Axes], None], title: str, path: Path) -> None:
 
     # `Figure.savefig` would go through the figure twice.
     with path.open("wb") as file:
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
     # A figure is full of reference cycles, which Python alone collects late: the memory of a long
     # chain would grow.
