@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,20 @@ def shared_data() -> Path:
 @pytest.fixture
 def configs() -> Path:
     return ROOT / "configs"
+
+
+WHOLE_FIGURES = ("report", "hostile", "store", "studies", "test_docs.py")
+"""Where tests look at figures, or compare their bytes."""
+
+
+@pytest.fixture(autouse=True)
+def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw two panels of a run's curves instead of twenty, where figures are not the subject."""
+    results = sys.modules.get("imglab.report.results")
+    if results is None or request.path.relative_to(ROOT / "tests").parts[0] in WHOLE_FIGURES:
+        return
+    few = partial(results.curves_figure, names=("fid", "precision"))
+    monkeypatch.setattr(results, "curves_figure", few)
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ VECTORS: dict[str, Any] = {
     "modality": {"kind": "gaussian", "n_train": 40, "n_test": 40},
     "model": "gaussian",
     "generations": 4,
+    "pictures": "each",
     "threads": 1,
 }
 

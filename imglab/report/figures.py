@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from weakref import WeakSet
 
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -21,6 +24,12 @@ COLUMNS = 4
 GREY = "#bbbbbb"
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 """Paul Tol's bright scheme, whose colours colour-blind readers can tell apart."""
+
+
+PNG_DPI = 130
+
+_prepared: WeakSet[Figure] = WeakSet()
+"""Figures whose letters and places are found."""
 
 
 def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
@@ -45,8 +54,14 @@ def label_line(panel: Axes, name: str, at: int, end: tuple[int, float]) -> None:
 @own_style()
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG; the same figure gives the same bytes."""
-    FigureCanvasAgg(figure)
-    return _saved(figure, format="png", dpi=130, metadata={"Software": None})
+    canvas = FigureCanvasAgg(figure)
+    _prepare(figure)
+    dpi = figure.dpi
+    figure.dpi = PNG_DPI
+    try:
+        return _printed(partial(canvas.print_png, metadata={"Software": None}))
+    finally:
+        figure.dpi = dpi
 
 
 @own_style()
@@ -54,23 +69,35 @@ def svg(figure: Figure) -> bytes:
     """Return a figure as an SVG; the same figure gives the same bytes."""
     # Without a salt of its own, matplotlib draws new names for its elements each time.
     rcParams["svg.hashsalt"] = "imglab"
-    return _saved(figure, format="svg", metadata={"Date": None, "Creator": None})
+    canvas = FigureCanvasSVG(figure)
+    _prepare(figure)
+    return _printed(partial(canvas.print_svg, metadata={"Date": None, "Creator": None}))
 
 
-def _saved(figure: Figure, **options: Any) -> bytes:
-    fit_fonts(figure)
+def _prepare(figure: Figure) -> None:
+    """Find the letters and the places of the panels once, for all forms of a figure."""
+    if figure in _prepared:
+        return
+    with _unseen_letters():
+        fit_fonts(figure)
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+    _prepared.add(figure)
+
+
+def _printed(write: Callable[[io.BytesIO], object]) -> bytes:
+    """Return what a canvas prints; `Figure.savefig` would go through the figure twice."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # Labels of ticks get their letters only now.
-        warnings.filterwarnings("ignore", "Glyph")
-        _lay_out(figure)
-        figure.savefig(buffer, **options)
+    with _unseen_letters():
+        write(buffer)
     return buffer.getvalue()
 
 
-def _lay_out(figure: Figure) -> None:
-    """Find the places of the panels once; in saving, matplotlib would do it three times."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine("none")
+@contextmanager
+def _unseen_letters() -> Iterator[None]:
+    """Ignore letters that a font lacks: labels of ticks get theirs only in drawing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        yield

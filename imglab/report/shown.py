@@ -103,7 +103,7 @@ def _read_drawn(folder: Path, shown: Shown) -> None:
     pictures = sorted(folder.glob("*.png"))
     text_sheets = sorted(folder.glob("*.txt"))
     if not pictures and not text_sheets:
-        shown.note = shown.note or "the run drew no picture"
+        shown.note = shown.note or "no picture was drawn of it (`pictures: each` draws them all)"
         return
 
     first = [*pictures, *text_sheets][0]

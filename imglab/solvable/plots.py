@@ -35,8 +35,10 @@ def save_plot(draw: Callable[[Axes], None], title: str, path: Path) -> None:
     axes = figure.add_subplot()
     draw(axes)
     axes.set_title(title, fontsize=9)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, format="png", metadata={"Software": None})
+
+    # `Figure.savefig` would go through the figure twice.
+    with path.open("wb") as file:
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
     # A figure is full of reference cycles, which Python alone collects late: the memory of a long
     # chain would grow.

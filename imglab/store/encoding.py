@@ -39,7 +39,7 @@ CONSTANTS = {None: "null", True: "true", False: "false"}
 
 
 def _text(value: Any, line: str) -> str:
-    """Encode a value as `json.dumps(value, indent=1)` does, in a third of its time.
+    """Encode a value as `json.dumps(value, indent=1)` does, in less time.
 
     line  the line break and the blanks that begin a line at the level of the value
     """

@@ -14,8 +14,8 @@ from imglab.config.yaml import MAX_BYTES, parse_yaml
 from imglab.errors import InputError, Problem
 from imglab.store import files
 
-HARMLESS = ("checkpoint_every", "tracker")
-"""Keys that change no byte of a generation, and may change from one start of a run to the next."""
+HARMLESS = ("checkpoint_every", "pictures", "tracker")
+"""Keys that change nothing that is drawn or scored, and may change between two starts of a run."""
 
 
 MOVED = "places.json"

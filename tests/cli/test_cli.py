@@ -27,7 +27,8 @@ def test_run_then_metrics(lab, tmp_path, tree):
     rows = [line for line in out.splitlines() if line[:1].isdigit()]
     assert len(rows) == tree["generations"]
     assert out.index("floor") < out.index(rows[0])
-    for name in ("curves.png", "strip.png"):
+    picture = {"gaussian": "scatter.png"}.get(tree["modality"]["kind"], "strip.png")
+    for name in ("curves.png", picture):
         assert Image.open(run / name).size[0] > 200
     code, out, _ = lab("metrics", run)
     assert code == 0
