@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
@@ -39,6 +39,9 @@ OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence"
 SEPARATOR = re.compile(r"^<\|endoftext\|>[ \t]*\n?", re.MULTILINE)
 """A line that parts documents within a plain file, as in TinyStories."""
 
+PART = 1 << 24
+"""Bytes that are read at a time."""
+
 GZIP = b"\x1f\x8b"
 
 
@@ -65,7 +68,8 @@ def read_documents(
     if kind in PARQUET:
         return _read_parquet(path, where, column)
 
-    text = decode(unpacked(path, where), path, where, is_drawn=is_drawn)
+    content = unpacked(path, where, is_drawn=is_drawn)
+    text = decode(content, path, where, is_drawn=is_drawn)
     if kind in LINES:
         return texts_of(_objects(text, path, where), column, str(path), where)
     if kind in TABLES:
@@ -73,28 +77,55 @@ def read_documents(
     return SEPARATOR.split(text)
 
 
-def unpacked(path: Path, where: str) -> bytes:
-    """Return the bytes of a file, decompressed if they are gzip's, within bounds."""
-    what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
-    too_large = InputError(Problem(where, what, "give a part of it"))
-    if path.stat().st_size > MOST_BYTES:
-        raise too_large
+def unpacked(path: Path, where: str, *, is_drawn: bool = False) -> bytes:
+    """Return the bytes of a file, decompressed if they are gzip's, within bounds.
 
-    content = path.read_bytes()
-    if not content.startswith(GZIP):
-        return content
-    try:
-        with gzip.open(io.BytesIO(content)) as file:
-            most = min(MOST_BYTES, max(MOST_UNPACKED, LARGEST_RATIO * len(content)))
-            content = file.read(most + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise_if_unavailable(error, path)
-        what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
-        raise InputError(Problem(where, what)) from error
+    is_drawn  as for `decode`
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
+        raise InputError(Problem(where, what, "give a part of it"))
+
+    with path.open("rb") as file:
+        is_packed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        if not is_packed:
+            return _read(file, size, path, where, is_drawn)
+        try:
+            with gzip.open(file) as packed:
+                most = min(MOST_BYTES, max(MOST_UNPACKED, LARGEST_RATIO * size))
+                content = _read(packed, most + 1, path, where, is_drawn)
+        except (OSError, EOFError, zlib.error) as error:
+            raise_if_unavailable(error, path)
+            what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
+            raise InputError(Problem(where, what)) from error
     if len(content) > most:
         what = f"{str(path)!r} would unpack to more than {most:,} bytes"
         raise InputError(Problem(where, what, "give a part of it, or unpack it"))
     return content
+
+
+def _read(file: BinaryIO, most: int, path: Path, where: str, is_drawn: bool) -> bytes:
+    """Return at most so many bytes of a file; InputError at once for a large one full of zeros.
+
+    Files with holes have gigabytes of them, and take no room on a disk.
+    """
+    parts: list[bytes] = []
+    size = 0
+    zeros = 0
+    while size < most:
+        part = file.read(min(PART, most - size))
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+
+        zeros += part.count(0)
+        if size > PART and zeros * 4 > size * is_drawn:
+            what = f"{str(path)!r} holds zero bytes: {zeros:,} of its first {size:,}"
+            raise InputError(Problem(where, what, "is it text? Remove them, or save it as UTF-8"))
+    return b"".join(parts)
 
 
 def decode(content: bytes, path: Path, where: str, *, is_drawn: bool = False) -> str:
