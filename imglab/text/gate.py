@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
@@ -106,7 +106,7 @@ def unpacked(path: Path, where: str, *, is_drawn: bool = False) -> bytes:
     return content
 
 
-def _read(file: BinaryIO, most: int, path: Path, where: str, is_drawn: bool) -> bytes:
+def _read(file: io.BufferedIOBase, most: int, path: Path, where: str, is_drawn: bool) -> bytes:
     """Return at most so many bytes of a file; InputError at once for a large one full of zeros.
 
     Files with holes have gigabytes of them, and take no room on a disk.
@@ -253,13 +253,18 @@ def column_of(
     for name in OBVIOUS:
         if name in names:
             return name
-    texts = [name for name in names if any(isinstance(row.get(name), str) for row in examples)]
+    texts = [name for name in names if any(_is_text(row.get(name)) for row in examples)]
     if len(texts) == 1:
         return texts[0]
     if len(names) == 1:
         return names[0]
     what = f"{place!r} has several columns, and none is called `text`"
     raise InputError(Problem(at, what, f"name one of: {', '.join(map(str, names))}"))
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether a value is a text with letters: the labels of a table are numbers."""
+    return isinstance(value, str) and any(map(str.isalpha, value))
 
 
 def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
@@ -281,11 +286,14 @@ def _not_text(value: Any, column: str, at: str) -> Problem:
     if isinstance(value, dict):
         rows = [value]
     if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        what = f"{column} holds lists of messages, not text"
-        if not {"role", "from", "content", "value"} & set(rows[0]):
-            what = f"{column} holds lists of objects, not text"
-        remedy = "write each conversation as one text (apply_chat_template), and name that column"
-        return Problem(at, what, remedy)
+        if {"role", "from", "content", "value"} & set(rows[0]):
+            what = f"{column} holds lists of messages, not text"
+            remedy = (
+                "write each conversation as one text (apply_chat_template), and name its column"
+            )
+            return Problem(at, what, remedy)
+        what = f"{column} holds lists of objects, not text"
+        return Problem(at, what, "write them as JSON lines, one object in each line")
 
     what = f"{column} holds {type(value).__name__}, not text: {str(value)[:40]}"
     return Problem(at, what, "name a column of texts")

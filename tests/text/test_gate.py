@@ -222,5 +222,10 @@ def test_a_file_of_holes_is_refused_by_its_first_part(tmp_path):
         if name.endswith(".gz"):
             with gzip.open(path, "wb") as packed:
                 packed.write(bytes(1 << 25))
-        with pytest.raises(InputError, match="zero bytes: [0-9,]+ of its first 33,554,432"):
+        with pytest.raises(InputError, match=r"zero bytes: [0-9,]+ of its first 33,554,432"):
             read_corpus(FilesSource(path=str(path)))
+
+
+def test_a_column_of_numbers_is_not_taken_for_texts(tmp_path):
+    (tmp_path / "a.csv").write_text("review,label,score\ngood,1,0.5\nbad,0,0.1\n")
+    assert read_corpus(FilesSource(path=str(tmp_path))).train == ["good", "bad"]
