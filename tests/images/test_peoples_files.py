@@ -284,5 +284,5 @@ def test_a_table_of_another_name_is_named(tmp_path):
 
     (tmp_path / "results.csv").unlink()
     (tmp_path / "0.txt").write_text("a dog")
-    with pytest.raises(InputError, match="2 files: each has no caption file beside it"):
+    with pytest.raises(InputError, match=r"1\.png: has no caption file beside it"):
         read_captioned_folder(source, None)
