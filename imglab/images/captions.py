@@ -20,6 +20,7 @@ from imglab.images.caption_rows import (
 )
 from imglab.images.source_settings import CaptionedFolderSource
 from imglab.reading import Failure, Layout, as_problems
+from imglab.reading.parts import names_of
 from imglab.safe_text import is_text
 
 METADATA = NAMES[0]
@@ -33,6 +34,9 @@ MOST = 5
 
 JSON = (".json", ".jsonl")
 """Suffixes of files that can hold a list of captions in one row."""
+
+TABLES = (*JSON, ".csv", ".tsv", ".parquet")
+"""Suffixes of files that may hold captions under a name that is not known."""
 
 BESIDE = (".txt", ".caption")
 LONGEST_CAPTION = 1 << 16
@@ -66,9 +70,9 @@ def read_captions(
     """
     captions = Captions(files=_tables(layout))
     texts, problems = _read_tables(captions, layout, source.caption, where)
-    name = METADATA
+    lacking = "has no caption file beside it"
     if captions.files:
-        name = captions.files[0].name
+        lacking = f"has no caption in {captions.files[0].name}"
     else:
         texts = _read_beside(captions, layout, where)
 
@@ -80,11 +84,14 @@ def read_captions(
         problems.append(Problem(where, f"{str(root)!r} holds no image", "expected .png, .jpg, ..."))
     if not captions.files and not problems:
         what = f"{str(root / METADATA)!r} cannot be read: there is no such file"
+        others = [path for path in layout.others if path.suffix.lower() in TABLES]
+        if others:
+            what += f"; of another name, and not read: {names_of(others)}"
         raise InputError(Problem(where, what, REMEDY))
 
     if len(captions.without) > source.tolerate:
-        failures = [Failure(path, f"has no caption in {name}") for path in captions.without]
-        remedy = "add a line for it, or set modality.source.tolerate"
+        failures = [Failure(path, lacking) for path in captions.without]
+        remedy = "add its caption, or set modality.source.tolerate"
         problems += as_problems(failures, where, remedy)
     if problems:
         raise InputError(_first_problems(problems, where))

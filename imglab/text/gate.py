@@ -39,6 +39,9 @@ OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence"
 SEPARATOR = re.compile(r"^<\|endoftext\|>[ \t]*\n?", re.MULTILINE)
 """A line that parts documents within a plain file, as in TinyStories."""
 
+PART = 1 << 24
+"""Bytes that are read at a time."""
+
 GZIP = b"\x1f\x8b"
 
 
@@ -65,7 +68,8 @@ def read_documents(
     if kind in PARQUET:
         return _read_parquet(path, where, column)
 
-    text = decode(unpacked(path, where), path, where, is_drawn=is_drawn)
+    content = unpacked(path, where, is_drawn=is_drawn)
+    text = decode(content, path, where, is_drawn=is_drawn)
     if kind in LINES:
         return texts_of(_objects(text, path, where), column, str(path), where)
     if kind in TABLES:
@@ -73,28 +77,55 @@ def read_documents(
     return SEPARATOR.split(text)
 
 
-def unpacked(path: Path, where: str) -> bytes:
-    """Return the bytes of a file, decompressed if they are gzip's, within bounds."""
-    what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
-    too_large = InputError(Problem(where, what, "give a part of it"))
-    if path.stat().st_size > MOST_BYTES:
-        raise too_large
+def unpacked(path: Path, where: str, *, is_drawn: bool = False) -> bytes:
+    """Return the bytes of a file, decompressed if they are gzip's, within bounds.
 
-    content = path.read_bytes()
-    if not content.startswith(GZIP):
-        return content
-    try:
-        with gzip.open(io.BytesIO(content)) as file:
-            most = min(MOST_BYTES, max(MOST_UNPACKED, LARGEST_RATIO * len(content)))
-            content = file.read(most + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise_if_unavailable(error, path)
-        what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
-        raise InputError(Problem(where, what)) from error
+    is_drawn  as for `decode`
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        what = f"{str(path)!r} is larger than {MOST_BYTES:,} bytes"
+        raise InputError(Problem(where, what, "give a part of it"))
+
+    with path.open("rb") as file:
+        is_packed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        if not is_packed:
+            return _read(file, size, path, where, is_drawn)
+        try:
+            with gzip.open(file) as packed:
+                most = min(MOST_BYTES, max(MOST_UNPACKED, LARGEST_RATIO * size))
+                content = _read(packed, most + 1, path, where, is_drawn)
+        except (OSError, EOFError, zlib.error) as error:
+            raise_if_unavailable(error, path)
+            what = f"{str(path)!r} is damaged gzip: {first_line(error)}"
+            raise InputError(Problem(where, what)) from error
     if len(content) > most:
         what = f"{str(path)!r} would unpack to more than {most:,} bytes"
         raise InputError(Problem(where, what, "give a part of it, or unpack it"))
     return content
+
+
+def _read(file: io.BufferedIOBase, most: int, path: Path, where: str, is_drawn: bool) -> bytes:
+    """Return at most so many bytes of a file; InputError at once for a large one full of zeros.
+
+    Files with holes have gigabytes of them, and take no room on a disk.
+    """
+    parts: list[bytes] = []
+    size = 0
+    zeros = 0
+    while size < most:
+        part = file.read(min(PART, most - size))
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+
+        zeros += part.count(0)
+        if size > PART and zeros * 4 > size * is_drawn:
+            what = f"{str(path)!r} holds zero bytes: {zeros:,} of its first {size:,}"
+            raise InputError(Problem(where, what, "is it text? Remove them, or save it as UTF-8"))
+    return b"".join(parts)
 
 
 def decode(content: bytes, path: Path, where: str, *, is_drawn: bool = False) -> str:
@@ -222,13 +253,18 @@ def column_of(
     for name in OBVIOUS:
         if name in names:
             return name
-    texts = [name for name in names if any(isinstance(row.get(name), str) for row in examples)]
+    texts = [name for name in names if any(_is_text(row.get(name)) for row in examples)]
     if len(texts) == 1:
         return texts[0]
     if len(names) == 1:
         return names[0]
     what = f"{place!r} has several columns, and none is called `text`"
     raise InputError(Problem(at, what, f"name one of: {', '.join(map(str, names))}"))
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether a value is a text with letters: the labels of a table are numbers."""
+    return isinstance(value, str) and any(map(str.isalpha, value))
 
 
 def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
@@ -250,11 +286,14 @@ def _not_text(value: Any, column: str, at: str) -> Problem:
     if isinstance(value, dict):
         rows = [value]
     if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        what = f"{column} holds lists of messages, not text"
-        if not {"role", "from", "content", "value"} & set(rows[0]):
-            what = f"{column} holds lists of objects, not text"
-        remedy = "write each conversation as one text (apply_chat_template), and name that column"
-        return Problem(at, what, remedy)
+        if {"role", "from", "content", "value"} & set(rows[0]):
+            what = f"{column} holds lists of messages, not text"
+            remedy = (
+                "write each conversation as one text (apply_chat_template), and name its column"
+            )
+            return Problem(at, what, remedy)
+        what = f"{column} holds lists of objects, not text"
+        return Problem(at, what, "write them as JSON lines, one object in each line")
 
     what = f"{column} holds {type(value).__name__}, not text: {str(value)[:40]}"
     return Problem(at, what, "name a column of texts")

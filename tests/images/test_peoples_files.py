@@ -14,8 +14,10 @@ from PIL import Image
 
 from imglab.errors import InputError
 from imglab.failures import Unavailable
+from imglab.images.folders import read_captioned_folder
 from imglab.images.image_files import read_image
 from imglab.images.npz_arrays import NotImages, as_images
+from imglab.images.source_settings import CaptionedFolderSource
 from tests.images.loading import load, refused
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
@@ -269,3 +271,18 @@ def test_a_flat_test_part_does_not_cost_the_classes(tmp_path):
         Image.fromarray(NOISE).save(tmp_path / f"{name}.png")
     with pytest.raises(InputError, match="train/ holds class folders and test/ does not"):
         load(**from_folder(tmp_path))
+
+
+def test_a_table_of_another_name_is_named(tmp_path):
+    """As the results.csv of Flickr30k: that it was seen, and is not read, must be said."""
+    for number in range(3):
+        Image.new("L", (8, 8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "results.csv").write_text("image_name| comment\n0.png| a dog\n")
+    source = CaptionedFolderSource(path=str(tmp_path))
+    with pytest.raises(InputError, match=r"of another name, and not read: results\.csv"):
+        read_captioned_folder(source, None)
+
+    (tmp_path / "results.csv").unlink()
+    (tmp_path / "0.txt").write_text("a dog")
+    with pytest.raises(InputError, match=r"1\.png: has no caption file beside it"):
+        read_captioned_folder(source, None)

@@ -210,3 +210,22 @@ def test_a_packed_file_unpacks_within_bounds(tmp_path, monkeypatch):
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"a b " * 50_000))
     with pytest.raises(InputError, match="would unpack to more than"):
         read(tmp_path / "a.txt.gz")
+
+
+def test_a_file_of_holes_is_refused_by_its_first_part(tmp_path):
+    """It has gigabytes of zeros, and takes no room on the disk."""
+    for name, start in (("a.txt", b""), ("a.jsonl", b'{"text": "a"}\n'), ("a.txt.gz", b"")):
+        path = tmp_path / name
+        with path.open("wb") as file:
+            file.write(start)
+            file.truncate(3 << 30)
+        if name.endswith(".gz"):
+            with gzip.open(path, "wb") as packed:
+                packed.write(bytes(1 << 25))
+        with pytest.raises(InputError, match=r"zero bytes: [0-9,]+ of its first 33,554,432"):
+            read_corpus(FilesSource(path=str(path)))
+
+
+def test_a_column_of_numbers_is_not_taken_for_texts(tmp_path):
+    (tmp_path / "a.csv").write_text("review,label,score\ngood,1,0.5\nbad,0,0.1\n")
+    assert read_corpus(FilesSource(path=str(tmp_path))).train == ["good", "bad"]

@@ -32,7 +32,8 @@ ARCHITECTURES = {
 def network(kind: str):
     config = getattr(transformers, f"{kind}Config")(**ARCHITECTURES[kind])
     with torch.device("meta"):
-        return transformers.AutoModelForCausalLM.from_config(config)
+        model: nn.Module = transformers.AutoModelForCausalLM.from_config(config)
+    return model
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
