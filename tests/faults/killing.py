@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
-_workshop = multiprocessing.get_context("forkserver")
-_workshop.set_forkserver_preload(["tests.faults.killing_imports"])
+workshop = multiprocessing.get_context("forkserver")
+workshop.set_forkserver_preload(["tests.faults.killing_imports"])
 
 
 @dataclass
@@ -98,8 +98,8 @@ def attempt(
     seconds  kill it from outside after so long
     results  write its figures and its page as well
     """
-    ours, theirs = _workshop.Pipe(duplex=False)
-    child = _workshop.Process(
+    ours, theirs = workshop.Pipe(duplex=False)
+    child = workshop.Process(
         target=_work, args=(str(config), str(out), list(changes), moment, results, theirs)
     )
     child.start()
