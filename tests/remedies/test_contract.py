@@ -145,6 +145,14 @@ def test_another_packages_remedy_is_named_by_its_class():
     assert "has no such key" in problems(remedy={**section, "time": 3})
 
 
+def test_a_remedy_that_a_package_installs_has_a_name(monkeypatch):
+    points = {"doubled": "tests.remedies.test_contract:Doubled"}
+    monkeypatch.setattr(kinds, "installed", lambda group: points if "rem" in group else {})
+    (remedy,) = build(config(remedy="doubled"), "config").remedies
+    assert isinstance(remedy, Doubled)
+    assert "remedy.kind: 'no' is not a known kind" in problems(remedy=["no"]).replace(".0.", ".")
+
+
 def test_remedies_apply_in_order_and_leave_generation_0_alone():
     store = MemoryStore()
     remedies = [Doubled(2), Doubled(5)]
