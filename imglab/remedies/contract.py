@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -54,6 +54,9 @@ class Remedy:
 
     first: int = 1
     """First generation that it changes. From 1 on generation 0 is shared by all chains."""
+
+    trains_itself: ClassVar[bool] = False
+    """Whether it trains each model once more, on samples drawn for that: what it costs."""
 
     def problems(self, model: GenerativeModel) -> Iterable[tuple[str, str, str]]:
         """Yield (key, what, remedy) for what a model of a chain cannot take; asked before a run."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
@@ -33,6 +34,7 @@ class NegativeGuidance(Remedy):
     w: float
     samples: int | None = None
     first: int = 1
+    trains_itself: ClassVar[bool] = True
 
     def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
         """Yield a problem of a model whose drawing cannot be guided."""
