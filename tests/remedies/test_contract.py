@@ -81,7 +81,13 @@ def test_a_remedy_keeps_its_promises(kind, remedy, neutral):
 
 def config(**changes):
     model = changes.get("model", "gaussian")
-    tree = {"name": "x", "modality": DATA[model], "model": model, "generations": 2, **changes}
+    tree = {
+        "name": "x",
+        "modality": changes.get("modality") or DATA[model],
+        "model": model,
+        "generations": 2,
+        **changes,
+    }
     return validate_config(tree, "config")
 
 
@@ -95,6 +101,23 @@ def problems(**changes):
     with pytest.raises(InputError) as caught:
         build(config(**changes), "config")
     return str(caught.value)
+
+
+def population(*models):
+    shares = [1 / len(models)] * len(models)
+    return {"kind": "population", "models": list(models), "shares": shares}
+
+
+def test_a_population_weighs_samples_if_all_members_do_and_takes_no_other_remedy():
+    weights = {"kind": "weights", "real": 0.5}
+    assert build(config(remedy=weights, **of_two("gaussian", "kde")), "config").remedies
+    assert "MixtureModel does not" in problems(remedy=weights, **of_two("gaussian", "mixture"))
+    neon = {"kind": "neon", "w": 0.5}
+    assert "Population does not" in problems(remedy=neon, **of_two("gaussian", "gaussian"))
+
+
+def of_two(*models):
+    return {"modality": VECTORS, "model": population(*models)}
 
 
 @pytest.mark.parametrize(
