@@ -13,6 +13,7 @@ from imglab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from imglab.check import check_modality as check_modality
+    from imglab.check import check_remedy as check_remedy
     from imglab.errors import InputError as InputError
     from imglab.errors import Problem as Problem
     from imglab.generation import Generation as Generation
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from imglab.modality import Spec as Spec
     from imglab.model import GenerativeModel as GenerativeModel
     from imglab.progress import Progress as Progress
+    from imglab.remedies import Fit as Fit
+    from imglab.remedies import Remedy as Remedy
     from imglab.report.notebook import Report as Report
     from imglab.run.run import Run as Run
     from imglab.samples import Samples as Samples
@@ -54,7 +57,7 @@ def _views() -> dict[str, View]:
 provide_views(_views)
 
 _HOMES = {
-    "check": ["check_modality"],
+    "check": ["check_modality", "check_remedy"],
     "errors": ["InputError", "Problem"],
     "run.run": ["Run"],
     "generation": ["Generation"],
@@ -67,6 +70,7 @@ _HOMES = {
     "model": ["GenerativeModel"],
     "progress": ["Progress"],
     "store.model_folder": ["load_model"],
+    "remedies": ["Fit", "Remedy"],
     "report.notebook": ["Report"],
     "samples": ["Samples", "Selection", "TrainingSet"],
     "studies.side_by_side": ["SideBySide"],

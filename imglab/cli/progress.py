@@ -174,6 +174,7 @@ def header(experiment: Experiment) -> str:
     train = len(experiment.modality.real("train"))
     test = len(experiment.modality.real("test"))
     chain = f"{config.generations} generations, regime {config.regime.kind}, start {config.start}"
+    chain += "".join(f", remedy {section.kind}" for section in config.remedy)
     data = f"{train} real training and {test} test samples"
     return f"{config.name}: {chain}; {data}, {_drawn(experiment)} per generation"
 

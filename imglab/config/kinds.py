@@ -2,7 +2,7 @@
 
 What ships is listed here by name, so that a config is judged without torch and without importing
 what it will run. A third party adds a kind by an entry point (`imglab.modalities`, `imglab.models`,
-`imglab.regimes`), or names `module:Class` in a config.
+`imglab.regimes`, `imglab.remedies`), or names `module:Class` in a config.
 """
 
 from __future__ import annotations

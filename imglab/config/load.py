@@ -14,6 +14,7 @@ from imglab.config import kinds
 from imglab.config.merge import changed_tree, check_number
 from imglab.config.presets import read_config
 from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
+from imglab.config.remedy_sections import listed
 from imglab.config.schema import InstalledPlugIn, Named, RunConfig, SideBySideConfig, is_chain_name
 from imglab.config.section import PlugIn, Section, is_plug_in, spell_out
 from imglab.config.shared_problems import SharedProblems
@@ -119,6 +120,9 @@ def validate_config(tree: Any, where: str) -> RunConfig:
 
     tree = {**tree, **{key: spell_out(tree[key]) for key in BUILT if key in tree}}
     tree = _with_located_regime(tree)
+    if "remedy" in tree:
+        remedies = [_located(spell_out(each), "imglab.remedies") for each in listed(tree["remedy"])]
+        tree["remedy"] = remedies[0] if isinstance(tree["remedy"], str | dict) else remedies
 
     # The settings of its kind check a section; nothing can check one whose kind is not known.
     sections = {key: _section_class(key, tree.get(key)) for key in BUILT}
@@ -137,13 +141,17 @@ def validate_config(tree: Any, where: str) -> RunConfig:
 
 def _with_located_regime(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Replace the name of a regime's entry point by the `module:function` that it stands for."""
-    regime = spell_out(tree.get("regime"))
-    if not isinstance(regime, dict) or not isinstance(regime.get("kind"), str):
+    if "regime" not in tree:
         return dict(tree)
+    return {**tree, "regime": _located(spell_out(tree["regime"]), "imglab.regimes")}
 
-    kind = regime["kind"]
-    kind = kinds.installed("imglab.regimes").get(kind, kind)
-    return {**tree, "regime": {**regime, "kind": kind}}
+
+def _located(section: Any, group: str) -> Any:
+    """Replace the name of an entry point of a group by the `module:name` that it stands for."""
+    if not isinstance(section, dict) or not isinstance(section.get("kind"), str):
+        return section
+    kind = section["kind"]
+    return {**section, "kind": kinds.installed(group).get(kind, kind)}
 
 
 @cache

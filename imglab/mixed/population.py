@@ -14,6 +14,7 @@ from imglab import seeds
 from imglab.measures import Measures
 from imglab.model import Ability, Choice, Density, GenerativeModel, Tunable, call_metrics
 from imglab.progress import Progress, Stage
+from imglab.remedies.abilities import WeighsSamples
 from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
 
@@ -38,10 +39,18 @@ class Population(GenerativeModel):
         return self._models
 
     def ability(self, wanted: type[Ability]) -> Ability | None:
-        """Return the population itself; but it has a density only if all members have one."""
-        if wanted is Density and any(member.ability(Density) is None for member in self._models):
+        """Return the population itself; but some abilities it has only if all members have them."""
+        needs_all = wanted in (Density, WeighsSamples)
+        if needs_all and any(member.ability(wanted) is None for member in self._models):
             return None
         return super().ability(wanted)
+
+    def check_weights(self) -> None:
+        """Raise ValueError where the settings of a member do not allow weights."""
+        for member in self._models:
+            weighing = member.ability(WeighsSamples)
+            if weighing is not None:
+                weighing.check_weights()
 
     @property
     def conditional(self) -> bool:

@@ -40,14 +40,8 @@ class Anneal(Remedy):
     def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
         """Yield a problem of a model that draws by no diffusion, or on other noise levels."""
         name = "that draws by taking noise away"
-        yield from required(model, StopsEarly, name, "leave it out, or choose a diffusion model")
-        for member in model.members:
-            stopping = member.ability(StopsEarly)
-            if stopping is not None:
-                try:
-                    stopping.check_stop()
-                except ValueError as error:
-                    yield "kind", f"cannot be: {error}", "change that, or leave it out"
+        remedy = "leave it out, or choose a diffusion model"
+        yield from required(model, StopsEarly, name, remedy, lambda each: each.check_stop())
 
     def after(self, fit: Fit, fitted: GenerativeModel) -> Stage[GenerativeModel]:
         """Return the same model, whose sampler stops early."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from imglab.model import GenerativeModel
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 
+Ability = TypeVar("Ability")
 Result = TypeVar("Result")
 
 
@@ -54,6 +55,9 @@ class Remedy:
 
     first: int = 1
     """First generation that it changes. From 1 on generation 0 is shared by all chains."""
+
+    trains_itself: ClassVar[bool] = False
+    """Whether it trains each model once more, on samples drawn for that: what it costs."""
 
     def problems(self, model: GenerativeModel) -> Iterable[tuple[str, str, str]]:
         """Yield (key, what, remedy) for what a model of a chain cannot take; asked before a run."""
@@ -100,14 +104,27 @@ def _without_state(work: Stage[Result]) -> Stage[Result]:
 
 
 def required(
-    model: GenerativeModel, ability: type, name: str, remedy: str
+    model: GenerativeModel,
+    ability: type[Ability],
+    name: str,
+    remedy: str,
+    check: Callable[[Ability], None] | None = None,
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield a problem unless each member of a model has an ability.
+    """Yield a problem unless a model has an ability, and its settings allow it.
 
     name    what the ability is, in words that go on from "needs a model "
     remedy  what to do about it
+    check   raises ValueError, with the reason, where the settings do not allow it
     """
-    for member in model.members:
-        if member.ability(ability) is None:
-            yield "kind", f"needs a model {name}; {type(member).__name__} does not", remedy
-            return
+    provider = model.ability(ability)
+    if provider is None:
+        lacking = [each for each in model.members if each.ability(ability) is None]
+        kind = type((lacking or [model])[0]).__name__
+        yield "kind", f"needs a model {name}; {kind} does not", remedy
+        return
+
+    try:
+        if check is not None:
+            check(provider)
+    except ValueError as error:
+        yield "kind", f"cannot be: {error}", remedy

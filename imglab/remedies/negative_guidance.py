@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
@@ -33,18 +34,13 @@ class NegativeGuidance(Remedy):
     w: float
     samples: int | None = None
     first: int = 1
+    trains_itself: ClassVar[bool] = True
 
     def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
         """Yield a problem of a model whose drawing cannot be guided."""
         name = "whose drawing can be led away from another"
-        yield from required(model, GuidesAway, name, "leave it out, or use neon")
-        for member in model.members:
-            guided = member.ability(GuidesAway)
-            if guided is not None:
-                try:
-                    guided.check_guidance()
-                except ValueError as error:
-                    yield "kind", f"cannot be: {error}", "change that, or use neon"
+        remedy = "leave it out, or use neon"
+        yield from required(model, GuidesAway, name, remedy, lambda each: each.check_guidance())
 
     def after(self, fit: Fit, fitted: GenerativeModel) -> Stage[GenerativeModel]:
         """Return the same model, which draws with guidance."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
@@ -34,6 +35,7 @@ class Neon(Remedy):
     w: float
     samples: int | None = None
     first: int = 1
+    trains_itself: ClassVar[bool] = True
 
     def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
         """Yield a problem of a model without weights that can be moved."""

@@ -4,8 +4,8 @@ A fit leaves out the tokens of which the network is already sure, as it is of wh
 
     TCE(p) = -log p where p <= threshold, 0 otherwise
 
-where p is the probability of the token that stands there. The mean is over all tokens, so that
-those that are left out make the steps smaller.
+where p is the probability of the token that stands there. The mean is over all tokens, those
+that are left out included.
 """
 
 from __future__ import annotations

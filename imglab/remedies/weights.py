@@ -41,14 +41,8 @@ class Weights(Remedy):
     def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
         """Yield a problem of a model whose fit cannot weigh its samples."""
         remedy = "leave it out, or choose a model that trains by a loss"
-        yield from required(model, WeighsSamples, "whose fit weighs its samples", remedy)
-        for member in model.members:
-            weighing = member.ability(WeighsSamples)
-            if weighing is not None:
-                try:
-                    weighing.check_weights()
-                except ValueError as error:
-                    yield "kind", str(error), "leave it out"
+        name = "whose fit weighs its samples"
+        yield from required(model, WeighsSamples, name, remedy, lambda each: each.check_weights())
 
     def before(self, fit: Fit) -> Stage[Fit]:
         """Return the fit of a weighted training set."""

@@ -39,8 +39,7 @@ def build_remedies(
 
 def _build(section: Any, where: str) -> Remedy:
     if isinstance(section, PlugIn):
-        plug_in = kinds.located(section, "imglab.remedies")
-        return kinds.build_plug_in(plug_in, Remedy, where)
+        return kinds.build_plug_in(section, Remedy, where)
     remedy: Remedy = kinds.resolve(kinds.REMEDIES[section.kind])(
         **section.model_dump(exclude={"kind"})
     )

@@ -62,6 +62,7 @@ def probe(experiment: Experiment) -> Measured:
         gate = _gate_seconds(experiment, measure, train, fitted)
 
         rate, drawn = _drawing(experiment, train, fitted)
+        later += _self_training_seconds(experiment, train, fitted, rate)
         measures = _measure_seconds(experiment, measure, fitted, drawn)
         pictures, picture = _picture_seconds(experiment, measure, drawn, folder)
         scored = experiment.config.measure.samples or 0
@@ -139,6 +140,20 @@ def _fit_seconds(
     if experiment.config.start == "scratch":
         return first, first
     return first, _whole_fit(model.fit(train, start=fitted, seed=0))
+
+
+def _self_training_seconds(
+    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel, rate: float
+) -> float:
+    """Return the seconds that remedies train each later model on samples drawn for that.
+
+    rate  seconds to draw a sample
+    """
+    times = sum(remedy.trains_itself for remedy in experiment.remedies)
+    if not times:
+        return 0.0
+    fit = _whole_fit(experiment.models[0].fit(train, start=fitted, seed=0))
+    return times * (fit + len(train) * rate)
 
 
 def _gate_seconds(

@@ -181,7 +181,8 @@ def _describe_origin(config: RunConfig, environment: Mapping[str, Any]) -> Origi
     modality = getattr(config.modality, "kind", "")
     regime = getattr(config.regime, "kind", "")
     train = environment["data"]["train"][:16]
+    remedies = [f", remedy `{section.kind}`" for section in config.remedy]
     return Origin(
         data=f"{modality} data (sha256 `{train}`), seed {config.seed}",
-        rules=f"regime `{regime}`, start `{config.start}`",
+        rules=f"regime `{regime}`, start `{config.start}`{''.join(remedies)}",
     )

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import strategies as st
 
 from imglab.config.curation_sections import CURATIONS
+from imglab.config.remedy_sections import REMEDIES
 from imglab.config.sections import REGIMES
 from tests.conftest import ROOT
 from tests.hostile.config_trees import anything, signs, words
@@ -77,7 +78,7 @@ KINDS = [
     ),
     *("clip", "sampling", "beam", "gpt2", "not_there:at_all"),
     *(section.model_fields["kind"].default for section in REGIMES),
-    *(section.model_fields["kind"].default for section in CURATIONS),
+    *(section.model_fields["kind"].default for section in (*CURATIONS, *REMEDIES)),
 ]
 
 

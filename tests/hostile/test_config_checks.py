@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from imglab.config.curation_sections import CURATIONS
 from imglab.config.load import load_config
 from imglab.config.merge import merged
+from imglab.config.remedy_sections import REMEDIES
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
 from imglab.studies.sweeps.config import SweepConfig, load_sweep
@@ -104,6 +105,17 @@ curators = st.one_of(
 )
 
 
+remedies = st.one_of(
+    st.sampled_from([section.model_fields["kind"].default for section in REMEDIES]),
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["neon", "negative_guidance"]), "w": st.sampled_from([0.0, 2.0])}
+    ),
+    st.fixed_dictionaries({"kind": st.just("weights"), "real": shares}),
+    st.fixed_dictionaries({"kind": st.just("anneal"), "start": shares}),
+    st.fixed_dictionaries({"kind": st.just("token_editing"), "first": st.integers(0, 1)}),
+)
+
+
 opened = st.fixed_dictionaries(
     {"kind": st.sampled_from(["clip", "dinov2", "inception"]), "name": paths, "weights": paths}
 )
@@ -174,6 +186,7 @@ OPTIONS = {
     "start": st.sampled_from(["previous", "base", "scratch"]),
     "regime": regimes,
     "curate": curators,
+    "remedy": remedies,
     "tracker": st.sampled_from(["tensorboard", "wandb", "mlflow", "trackio"]),
     "threads": st.sampled_from([1, 2, "auto"]),
     "measure.reference": st.sampled_from(["train", "test"]),

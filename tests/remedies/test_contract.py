@@ -81,7 +81,13 @@ def test_a_remedy_keeps_its_promises(kind, remedy, neutral):
 
 def config(**changes):
     model = changes.get("model", "gaussian")
-    tree = {"name": "x", "modality": DATA[model], "model": model, "generations": 2, **changes}
+    tree = {
+        "name": "x",
+        "modality": changes.get("modality") or DATA[model],
+        "model": model,
+        "generations": 2,
+        **changes,
+    }
     return validate_config(tree, "config")
 
 
@@ -95,6 +101,23 @@ def problems(**changes):
     with pytest.raises(InputError) as caught:
         build(config(**changes), "config")
     return str(caught.value)
+
+
+def population(*models):
+    shares = [1 / len(models)] * len(models)
+    return {"kind": "population", "models": list(models), "shares": shares}
+
+
+def test_a_population_weighs_samples_if_all_members_do_and_takes_no_other_remedy():
+    weights = {"kind": "weights", "real": 0.5}
+    assert build(config(remedy=weights, **of_two("gaussian", "kde")), "config").remedies
+    assert "MixtureModel does not" in problems(remedy=weights, **of_two("gaussian", "mixture"))
+    neon = {"kind": "neon", "w": 0.5}
+    assert "Population does not" in problems(remedy=neon, **of_two("gaussian", "gaussian"))
+
+
+def of_two(*models):
+    return {"modality": VECTORS, "model": population(*models)}
 
 
 @pytest.mark.parametrize(
@@ -143,6 +166,14 @@ def test_another_packages_remedy_is_named_by_its_class():
     assert isinstance(remedy, Doubled)
     assert remedy.times == 3
     assert "has no such key" in problems(remedy={**section, "time": 3})
+
+
+def test_a_remedy_that_a_package_installs_has_a_name(monkeypatch):
+    points = {"doubled": "tests.remedies.test_contract:Doubled"}
+    monkeypatch.setattr(kinds, "installed", lambda group: points if "rem" in group else {})
+    (remedy,) = build(config(remedy="doubled"), "config").remedies
+    assert isinstance(remedy, Doubled)
+    assert "remedy.kind: 'no' is not a known kind" in problems(remedy=["no"]).replace(".0.", ".")
 
 
 def test_remedies_apply_in_order_and_leave_generation_0_alone():
