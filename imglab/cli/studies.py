@@ -16,7 +16,7 @@ from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
-    from imglab.studies.claims.catalog import Profile
+    from imglab.studies.claims.catalog import Catalog, Claim, Profile
 
 GRAVEST = (3, 2, 1)
 """Exit codes of runs that did not finish: the first of these that occurs is the command's."""
@@ -107,23 +107,25 @@ def claims(
     workers: Workers = 2,
     as_json: AsJson = False,
     listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Only say what each claim asks, and how.")
+    ] = False,
 ) -> None:
-    """Run claims of papers at a size that fits, and say pass, fail or blocked, with the numbers.
+    """Run claims of papers at a size that fits, and say whether they hold, with the numbers.
 
-    A claim passes if the confidence interval of every quantity lies where the claim puts it. Chains
-    that claims share run once; the same command goes on where it stopped.
+    A claim holds if the confidence interval of every quantity lies where the claim puts it, does
+    not hold if one lies wholly elsewhere, and is not decided otherwise. Chains that claims share
+    run once; the same command goes on where it stopped.
 
     Example: imglab claims theory
     """
     from imglab.studies.claims.catalog import Catalog
-    from imglab.studies.claims.table import format_claim
 
     size = _profile(profile)
     catalog = Catalog()
     chosen = catalog.chosen(names or [])
-    if listed:
-        for claim in chosen:
-            typer.echo(format_claim(claim))
+    if listed or explained:
+        _describe(catalog, chosen, size, in_full=explained)
         return
 
     from imglab.studies.claims.run import ClaimsRun
@@ -137,6 +139,18 @@ def claims(
         typer.echo(json.dumps({"profile": profile, "claims": verdicts}, indent=1))
     else:
         typer.echo(format_results(results))
+
+
+def _describe(catalog: Catalog, chosen: list[Claim], profile: Profile, *, in_full: bool) -> None:
+    """Print what each claim says, in full or in two lines."""
+    from imglab.studies.claims.explain import explain_claim
+    from imglab.studies.claims.table import format_claim
+
+    for claim in chosen:
+        if in_full:
+            typer.echo(explain_claim(claim, catalog.protocols, profile) + "\n")
+        else:
+            typer.echo(format_claim(claim))
 
 
 def _profile(name: str) -> Profile:

@@ -5,9 +5,11 @@ fails.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -152,6 +154,19 @@ class TestVerdicts:
         assert found.low is not None
         assert found.high is not None
         assert found.low < 0.9 < found.high
+        assert verdict_of([found]) == "not decided"
+        assert "seeds would decide" in found.why
+
+    def test_what_five_seeds_can_see(self):
+        """A scatter of .1 on the log scale sees a ratio of 1.18 in four cases of five."""
+        spread = [-0.1414, -0.0707, 0.0, 0.0707, 0.1414]
+        scale = 0.1 / float(np.std(spread, ddof=1))
+        noisy = chains(a=lambda seed, g: math.exp(spread[seed] * scale), b=lambda seed, g: 1.0)
+        statement = Statement.model_validate(
+            {"says": "x", "ratio": [term(), term("b")], "above": 0.1}
+        )
+        found = find(statement, noisy, SEEDS, 0.95)
+        assert found.power == pytest.approx(1.18, abs=0.01)
 
     def test_tables_and_undefined_values(self):
         found = chains(a=lambda seed, g: None if seed == 0 else 1.0)
@@ -188,7 +203,7 @@ def test_a_false_claim_of_each_family_fails(family):
         turned = statement.model_copy(update={"above": statement.below, "below": statement.above})
         false = find(turned, true, SEEDS, claim.confidence)
         assert not false.holds
-        assert verdict_of([find(statement, true, SEEDS, 0.95), false]) == "fail"
+        assert verdict_of([find(statement, true, SEEDS, 0.95), false]) == "does not hold"
 
 
 def chains_of(statement):
@@ -222,7 +237,9 @@ def chains_of(statement):
 def test_a_false_theorem_fails():
     """The closed form off by a tenth, which the same number of chains tells apart."""
     claim = Catalog().claims["categories_drift"]
-    statement = claim.theory[0].model_copy(update={"replicas": 60, "generations": [0, 3]})
+    statement = claim.theory[0].model_copy(
+        update={"replicas": 60, "generations": [0, 3], "wrong": {}}
+    )
     assert theory_finding(statement).holds
     assert not theory_finding(statement.model_copy(update={"shifted": 1.1})).holds
 
@@ -272,7 +289,7 @@ def small_catalog(folder, *, below):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("below", "verdict"), [(3.0, "pass"), (0.01, "fail")])
+@pytest.mark.parametrize(("below", "verdict"), [(3.0, "holds"), (0.01, "does not hold")])
 def test_chains_run_once_and_verdicts_follow(tmp_path, below, verdict):
     catalog = small_catalog(tmp_path / "catalog", below=below)
     run = ClaimsRun(catalog, catalog.chosen([]), "quick", tmp_path / "out", tmp_path)
@@ -309,6 +326,20 @@ def test_the_command(lab):
     assert lab("claims", "--profile", "huge")[0] == 2
     code, out, _ = lab("claims", "vae_latents_shrink", "--json", "--data", "nowhere")
     assert (code, json.loads(out)["claims"][0]["verdict"]) == (0, "blocked")
+
+
+def test_a_claim_is_explained(lab):
+    code, out, _ = lab("claims", "regression_accumulates", "scaling_bends", "--explain")
+    assert code == 0
+    for text in (
+        "Gerstgrasser et al. 2024 (2404.01413): linear regression",
+        "300 chains of modality {kind: regression, n_test: 20}, model ridge",
+        "|z| below 4 in generations 0, 1, 4, 9",
+        "must be rejected with |z| above 6: the law of regime.kind accumulate",
+        "is above 1.05",
+        "refuted if",
+    ):
+        assert text in out, text
 
 
 def test_a_claim_says_something():

@@ -28,7 +28,7 @@ BATCH = 4096
 class LabellerModel(GenerativeModel):
     """A linear classifier without an intercept, by least squares or as the mean of y x.
 
-    Feng et al. 2024 ("Beyond Model Collapse", 2406.07515, section 4).
+    Feng et al. 2024 ("Beyond Model Collapse", 2406.07515).
     """
 
     def __init__(

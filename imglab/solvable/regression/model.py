@@ -29,7 +29,7 @@ LEAST = 1e-10
 class RidgeModel(GenerativeModel):
     """Fits coefficients and draws y = x beta_hat + sigma z.
 
-    Gerstgrasser et al. 2024 (2404.01413, section 2); Dohmatob et al. 2024 (2402.07712).
+    Gerstgrasser et al. 2024 (2404.01413); Dohmatob et al. 2024 (2402.07712).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What becomes of frequencies if users keep one of K draws, by its reward.
 
-Ferbach et al. 2024 (2407.09499), equation 4: x is drawn K times from p, and kept with a chance in
+Ferbach et al. 2024 (2407.09499). Of K draws from p one is kept, x with a chance in
 proportion to e^r(x). What is kept has the frequencies
 
     H(p)(x) = p(x) E[ K e^r(x) / (e^r(x) + sum_{k<K} e^r(x_k)) ],

@@ -3,7 +3,7 @@
 The inputs are standard normal in d dimensions, N rows in a training set, and the noise has the
 standard deviation sigma. A fit to responses of coefficients b is A b + noise, where A has the
 eigenvalues a = g / (g + lambda) for each eigenvalue g of X'X / N, and the noise the variances
-sigma^2 g / (g + lambda)^2 / N. Gerstgrasser et al. 2024 (2404.01413, theorems 1 and 2) is the case
+sigma^2 g / (g + lambda)^2 / N. Gerstgrasser et al. 2024 (2404.01413) is the case
 lambda = 0; Dohmatob et al. 2024 (2402.07712, 2410.04840) treat ridge, N < d and mixtures. No torch.
 """
 

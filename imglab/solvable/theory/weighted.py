@@ -1,9 +1,9 @@
 """Fits to real and synthetic data of which each part has a weight: the golden ratio.
 
-"Golden ratio weighting" (2502.18049): each generation has n new real samples and n of the last
-fit's draws, and gives the real part the weight w. The best w for the mean of a normal distribution
-is 1/phi = .618, which is also what is left of n Var(mean). The real variance is 1; `t` counts
-fits, of which the first has real data alone. No torch.
+He, Xu and Cheng (2502.18049): each generation has n new real samples and n of the last fit's draws,
+and gives the real part the weight w. The best w for the mean of a normal distribution is
+1/phi = .618, which is also what is left of n Var(mean). The real variance is 1; `t` counts fits, of
+which the first has real data alone. No torch.
 """
 
 from __future__ import annotations

@@ -147,6 +147,8 @@ class Claim(Section):
     source: str
     claims: str
     substitutions: list[str] = Field(default_factory=list)
+    limits: list[str] = Field(default_factory=list)
+    """What the evidence does not show."""
     protocol: str | None = None
     must: list[Statement] = Field(default_factory=list)
     theory: list[TheoryStatement] = Field(default_factory=list)

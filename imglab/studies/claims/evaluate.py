@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from imglab.store.reading import metric_value
 from imglab.studies.claims.catalog import Statement
-from imglab.studies.sweeps.statistics import FEWEST, mean_interval
+from imglab.studies.sweeps.statistics import FEWEST, Interval, mean_interval
 
-Verdict = Literal["pass", "fail", "blocked"]
+Verdict = Literal["holds", "does not hold", "not decided", "blocked"]
 BEYOND = 0.8416
 """How many standard errors beyond its threshold an effect must lie to be seen in 80% of cases."""
 
@@ -47,7 +48,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """A claim's verdict: it passes if every statement's interval lies where it must.
+    """A claim's verdict: it holds if every statement's interval lies inside its region.
+
+    It does not hold if one lies wholly outside. Otherwise it is not decided.
 
     generation0  of how many of its chains generation 0 is a good model; empty without chains
     """
@@ -82,19 +85,26 @@ def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence:
     else:
         low, middle, high = bounds
 
-    why = ""
+    enough = len(defined) >= FEWEST
+    holds = enough and _inside(statement, low, high)
+    outside = enough and _outside(statement, low, high)
+    remarks = []
     if len(defined) < len(of_seeds):
-        why = f"undefined in {len(of_seeds) - len(defined)} of {len(of_seeds)} seeds"
+        remarks.append(f"undefined in {len(of_seeds) - len(defined)} of {len(of_seeds)} seeds")
+    if enough and not holds and not outside:
+        remarks.append(_seeds_needed(statement, interval))
 
     return Finding(
         statement.says,
-        len(defined) >= FEWEST and _inside(statement, low, high),
+        holds,
         estimate=_finite(middle),
         low=_finite(low),
         high=_finite(high),
-        required=_region(statement),
+        required=region_of(statement),
         n=interval.n,
-        why=why,
+        why="; ".join(remarks),
+        outside=outside,
+        power=_power(statement, interval, confidence),
     )
 
 
@@ -171,8 +181,12 @@ def with_null(
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """A claim passes if all its statements hold."""
-    return "pass" if all(finding.holds for finding in findings) else "fail"
+    """Return whether a claim holds: all its statements do; one is refuted; or neither is shown."""
+    if any(finding.outside for finding in findings):
+        return "does not hold"
+    if all(finding.holds for finding in findings):
+        return "holds"
+    return "not decided"
 
 
 def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
@@ -208,7 +222,43 @@ def _inside(statement: Statement, low: float, high: float) -> bool:
     return statement.below is None or high < statement.below
 
 
-def _region(statement: Statement) -> str:
+def _outside(statement: Statement, low: float, high: float) -> bool:
+    """Say whether an interval lies wholly outside a statement's region."""
+    if statement.above is not None and high < statement.above:
+        return True
+    return statement.below is not None and low > statement.below
+
+
+def _power(statement: Statement, interval: Interval, confidence: float) -> float | None:
+    """Return the smallest effect that the interval would show with a chance of 80%.
+
+    A ratio's effect is a factor, any other's a difference: (t_confidence + t_80%) standard errors.
+    """
+    if interval.n < FEWEST or not math.isfinite(interval.high - interval.low):
+        return None
+
+    two_sided, one_sided = student_t.ppf([(1 + confidence) / 2, 0.8], interval.n - 1)
+    effect = (interval.high - interval.low) / 2 / two_sided * (two_sided + one_sided)
+    if statement.ratio is not None or statement.ratios is not None:
+        return _finite(_from_log(effect))
+    return _finite(float(effect))
+
+
+def _seeds_needed(statement: Statement, interval: Interval) -> str:
+    """Say how many seeds would decide, if they scatter as these do."""
+    bounds = [bound for bound in (statement.above, statement.below) if bound is not None]
+    if statement.ratio is not None or statement.ratios is not None:
+        bounds = [math.log(bound) for bound in bounds if bound > 0]
+    distance = min((abs(interval.estimate - bound) for bound in bounds), default=0.0)
+    half = (interval.high - interval.low) / 2
+    if not (distance > 0 and math.isfinite(half)):
+        return "no number of seeds is known to decide"
+    needed = max(interval.n + 1, math.ceil(interval.n * (half / distance) ** 2))
+    return f"about {needed} seeds would decide"
+
+
+def region_of(statement: Statement) -> str:
+    """Return where a statement's interval must lie, in words."""
     bounds = []
     if statement.above is not None:
         bounds.append(f"above {statement.above:g}")

@@ -27,7 +27,7 @@ def format_results(results: Sequence[Result]) -> str:
 
 
 def _lines(result: Result) -> list[str]:
-    lines = [f"{result.verdict.upper():8}{result.name}: {result.claims} {result.source}"]
+    lines = [f"{result.verdict.upper():14}{result.name}: {result.claims} {result.source}"]
     lines += [f"    {_line(finding)}" for finding in result.findings]
     if result.generation0:
         poor = describe_poor(result.generation0, "note")
@@ -41,12 +41,21 @@ def _lines(result: Result) -> list[str]:
 
 def _line(finding: Finding) -> str:
     """Return a finding as "holds: WHAT: 1.2 (1.1 to 1.3), must be above 1; n = 5"."""
-    mark = "holds" if finding.holds else "does not hold"
+    mark = "not decided"
+    if finding.holds:
+        mark = "holds"
+    elif finding.outside:
+        mark = "does not hold"
     estimate = "undefined" if finding.estimate is None else f"{finding.estimate:.3g}"
     if finding.low is not None and finding.high is not None:
         estimate += f" ({finding.low:.3g} to {finding.high:.3g})"
 
     line = f"{mark}: {finding.says}: {estimate}, must be {finding.required}; n = {finding.n}"
+    if finding.power is not None:
+        line += f"; power {finding.power:.3g}"
+    if finding.null:
+        rejected = "rejected" if finding.null["rejected"] else "not rejected"
+        line += f"; the wrong law ({finding.null['law']}) is {rejected}: z {finding.null['z']:+.3g}"
     if finding.why:
         line += f"; {finding.why}"
     return line
