@@ -20,6 +20,9 @@ from imglab.config.section import PlugIn, Section, choice
 PLUG_IN = "module:Class"
 """What stands for the kinds of other packages."""
 
+LISTED = {"remedy", "synthetic"}
+"""Keys whose list may be its only entry instead."""
+
 OF_STUDIES = {
     "chains": "Chains by name, each with its keys: `imglab run` runs one after the other.",
     "arms": "Arms of a sweep by name, each with the keys that it changes: `imglab sweep`.",
@@ -262,6 +265,9 @@ def _loosen(schema: Any) -> None:
             del schema["pattern"]
         if "oneOf" in schema:
             schema["anyOf"] = [*schema.pop("oneOf"), {"type": "string"}]
+        for key in LISTED & schema.get("properties", {}).keys():
+            several = schema["properties"][key]
+            schema["properties"][key] = {"anyOf": [several, several["items"]]}
     elif isinstance(schema, list):
         for each in schema:
             _loosen(each)
