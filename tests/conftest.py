@@ -55,15 +55,15 @@ def configs() -> Path:
     return ROOT / "configs"
 
 
-WHOLE_FIGURES = ("report", "hostile", "store", "studies", "test_docs.py")
-"""Where tests look at figures, or compare their bytes."""
+WHOLE_FIGURES = {"report", "store", "studies", "test_docs.py", "test_escaping.py", "test_runs.py"}
+"""Folders and files of tests that look at figures, or compare their bytes."""
 
 
 @pytest.fixture(autouse=True)
 def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw two panels of a run's curves instead of twenty, where figures are not the subject."""
     results = sys.modules.get("imglab.report.results")
-    if results is None or request.path.relative_to(ROOT / "tests").parts[0] in WHOLE_FIGURES:
+    if results is None or WHOLE_FIGURES & {*request.path.relative_to(ROOT / "tests").parts}:
         return
     few = partial(results.curves_figure, names=("fid", "precision"))
     monkeypatch.setattr(results, "curves_figure", few)

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
@@ -152,6 +153,7 @@ def _rename(folder: Path, present: str, before: str) -> None:
             path.write_text(path.read_text().replace(now, then))
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -47,6 +47,7 @@ class DiskStore(RunFolder, Store):
         self._run_hashes: dict[str, str] = {}
         self._list: hashes.OpenList | None = None
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
+        self._unfinished: dict[int, GenerativeModel] = {}
 
     def __enter__(self) -> DiskStore:
         if not distributed.is_main():
@@ -160,6 +161,15 @@ class DiskStore(RunFolder, Store):
         # In format 2 the file exists before the accepted rows are in it.
         return stage != "accepted" or self.accepted(g) is not None
 
+    def model(self, g: int) -> GenerativeModel:
+        """Return the fitted model of generation g, opened once while the generation is made."""
+        model = self._unfinished.get(g)
+        if model is None:
+            model = super().model(g)
+            if not super().finished(g):
+                self._unfinished = {g: model}
+        return model
+
     def samples(self, g: int, stage: str = "samples") -> Samples:  # noqa: D102
         if stage != "samples":
             return super().samples(g, stage)
@@ -182,6 +192,8 @@ class DiskStore(RunFolder, Store):
 
     def put(self, g: int, stage: str, value: StageResult) -> None:  # noqa: D102
         self._pool.pop(g, None)
+        if stage == "model":
+            self._unfinished.clear()
         folder = self._writable_folder(g)
         files.remove_temporaries(folder)
         stage_files = self._stages[stage]
@@ -240,6 +252,7 @@ class DiskStore(RunFolder, Store):
             manifest["made_in"] = present
 
         files.write_signed(folder / MANIFEST, manifest)
+        self._unfinished.clear()
         write_head(self.root, after=g)
         self._list = None
         files.remove(folder / hashes.HASH_LIST)

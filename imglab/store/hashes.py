@@ -101,15 +101,16 @@ class OpenList:
             yield
             return
 
-        unchanged = {n: sha for n, sha in self.hashes.items() if top_of(n) not in changing}
-        self.hashes = unchanged
-        if any(top_of(name) in changing for name in self._in_file):
+        self.hashes = {n: sha for n, sha in self.hashes.items() if top_of(n) not in changing}
+        was_listed = any(top_of(name) in changing for name in self._in_file)
+        if was_listed:
             self.flush()
 
+        # What was listed may have taken long, and is listed again at once.
         with files.recorded() as shas:
             yield
         self.hashes |= _hashes_now(self.folder, changing, shas)
-        if time.monotonic() - self._written_at >= QUICK:
+        if was_listed or time.monotonic() - self._written_at >= QUICK:
             self.flush()
 
     def flush(self) -> None:

@@ -163,4 +163,4 @@ class TestOpenList:
         self.write(listing, "first")
         with listing.written("first"):
             assert not hashes.listed(tmp_path)
-        assert set(listing.hashes) == {"first"}
+        assert set(hashes.listed(tmp_path)) == {"first"}

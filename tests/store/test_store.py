@@ -80,6 +80,11 @@ def test_every_stage_is_read_back_as_it_was_put(tmp_path, gaussian, version):
         assert plain(store.model(0).weights()) == plain(fitted.weights())
         assert store.size(0) == 3
 
+        # Whoever asks after the end of the generation may do with the model what they like.
+        assert store.model(0) is store.model(0)
+        store.finish(0)
+        assert store.model(0) is not store.model(0)
+
 
 def test_a_file_that_is_on_no_list_is_not_a_finished_stage(tmp_path):
     environment = {"format_version": FORMAT_VERSION, "packages": {}, "data": {}}
