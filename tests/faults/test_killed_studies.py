@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import yaml
@@ -41,11 +42,12 @@ def catalog(tmp_path):
     for name in ("protocols", "catalog"):
         (folder / name).mkdir(parents=True)
     quick = {"cost": "x", "seeds": [0, 1, 2, 3, 4], "set": {"samples": 20}}
-    arms = {"control": None, "replace": {}}
+    arms: dict[str, Any] = {"control": None, "replace": {}}
     protocol = {"about": "x", "base": CHAIN, "arms": arms, "profiles": {"quick": quick}}
     terms = [{"arm": arm, "metric": "variance", "generation": 1} for arm in arms]
-    claim = {"name": "loses", "family": "tiny", "source": "s", "claims": "c", "protocol": "tiny"}
-    claim["must"] = [{"says": "x", "ratio": terms, "below": 3.0}]
+    must = [{"says": "x", "ratio": terms, "below": 3.0}]
+    named = {"name": "loses", "family": "tiny", "protocol": "tiny"}
+    claim = {**named, "source": "s", "claims": "c", "must": must}
     (folder / "protocols/tiny.yaml").write_text(yaml.safe_dump(protocol))
     (folder / "catalog/tiny.yaml").write_text(json.dumps([claim]))
     return folder
