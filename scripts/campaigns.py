@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/reliability.md"
 PLACE = re.compile(r"(?<=<!-- campaigns -->\n).*?(?=<!-- end of campaigns -->)", re.S)
 COUNTS = {"errors": 2_000, "transient": 500, "interleavings": 1_000}
-KILLED = "tests/faults/test_killed.py"
+KILLED = ("tests/faults", "tests/run/test_processes.py", "-k", "killed or dies")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def kills(seed: int) -> Row:
     """Run the tests that kill; each says how often it did."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "kills.xml")
-        command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-m", "slow", KILLED]
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-m", "slow", *KILLED]
         subprocess.run([*command, f"--junitxml={report}"], cwd=ROOT, check=False)
         cases = list(ET.parse(report).iter("testcase"))
 

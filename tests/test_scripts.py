@@ -124,6 +124,7 @@ TOOLS = (
     "benchmark",
     "calibration",
     "campaign",
+    "config_docs",
     "inject_errors",
     "interleave",
     "same_bytes",

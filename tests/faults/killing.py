@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,55 @@ def _work(
     if results:
         write_results(Path(out))
     told.send(counter.count)
+
+
+def _work_through(words: list[str], out: str, catalog: str, moment: Moment | None, told) -> None:
+    """Run a command whose workers are this process, as long as its moment has not come."""
+    from imglab.cli import main
+    from imglab.studies.claims.catalog import Catalog
+    from imglab.studies.pool import Pool
+
+    def submit(_: object, __: str, job: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(job.run())
+        return future
+
+    stand_ins = {"__enter__": lambda self: self, "submit": submit, "__exit__": lambda *_: None}
+    for name, stand_in in stand_ins.items():
+        setattr(Pool, name, stand_in)
+    Catalog.__init__.__defaults__ = (Path(catalog),)
+    sys.argv = ["imglab", *words]
+
+    counter = _Counter(Path(out), moment)
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+    told.send(counter.count)
+
+
+def attempt_command(
+    words: list[str], out: Path, *, catalog: Path, moment: Moment | None = None
+) -> int | None:
+    """Run a command that writes into `out`; return how many operations it took, None if killed.
+
+    catalog  where claims are read from
+    """
+    ours, theirs = workshop.Pipe(duplex=False)
+    child = workshop.Process(
+        target=_work_through, args=(words, str(out), str(catalog), moment, theirs)
+    )
+    return _end_of(child, ours, theirs, f"{words} at {moment}")
+
+
+def _end_of(child: Any, ours: Any, theirs: Any, what: str) -> int | None:
+    child.start()
+    theirs.close()
+    child.join()
+    if child.exitcode not in (0, -signal.SIGKILL):
+        raise AssertionError(f"{what} ended with {child.exitcode}")
+    return ours.recv() if child.exitcode == 0 else None
 
 
 def attempt(

@@ -289,7 +289,7 @@ def started(config, out, **environment):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path):
+def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path, record_property):
     config, out = write(tmp_path, CHAIN), tmp_path / "run"
     with started(config, out) as one:
         one.until(lambda: (out / "shared/classifier.safetensors").exists())
@@ -302,6 +302,7 @@ def test_when_one_dies_the_other_ends_and_the_run_goes_on(rank, alone, tmp_path)
     assert run("torchrun", config, out).returncode == 0
     apart = (samples_of(alone)["data"].int() - samples_of(out)["data"].int()).abs()
     assert int(apart.max()) <= 1
+    record_property("kills", 1)
 
 
 def test_what_fails_in_one_ends_all(tmp_path):
