@@ -50,7 +50,8 @@ class RunCache:
         fitted["scratch"] = config.start == "scratch"
         if not kinds.bound_regime(config.regime).begins_with_real():
             fitted["regime"] = tree["regime"]
-        if any(remedy.get("first", 1) == 0 for remedy in tree.get("remedy", ())):
+        # Another package's remedy may change generation 0 without a key that says so.
+        if any(remedy.get("first", 0) == 0 for remedy in tree.get("remedy", ())):
             fitted["remedy"] = tree["remedy"]
 
         return cls(

@@ -23,6 +23,7 @@ from imglab.remedies.token_editing import TokenEditing
 from imglab.remedies.truncated_loss import TruncatedLoss
 from imglab.remedies.weights import Weights, origin_weights
 from imglab.run.build import build, build_modality, build_models
+from imglab.run.cache import RunCache
 from imglab.store.base import MemoryStore
 from tests.test_check import DIGITS, QUICK_UNET, QUICK_VAE
 from tests.test_loop import Adder, Counter, gaussian
@@ -218,3 +219,13 @@ def test_weights_of_a_training_set_have_mean_1():
     torch.testing.assert_close(weights, torch.tensor([2, 2 / 3, 2 / 3, 2 / 3]).double())
     assert origin_weights(origin, 0.25) is None
     assert origin_weights(origin[:1], 0.5) is None
+
+
+def test_generation_0_is_shared_unless_a_remedy_changes_it(tmp_path):
+    def folder(**changes):
+        return RunCache.below(tmp_path, config(**changes), 1).generation0
+
+    neon = {"kind": "neon", "w": 1.0}
+    assert folder(remedy=neon) == folder()
+    assert folder(remedy={**neon, "first": 0}) != folder()
+    assert folder(remedy={"kind": "tests.remedies.test_contract:Doubled"}) != folder()
