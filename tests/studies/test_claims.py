@@ -16,7 +16,14 @@ import yaml
 from imglab.errors import InputError
 from imglab.run.build import build
 from imglab.studies.claims.catalog import Catalog, Claim, Statement
-from imglab.studies.claims.evaluate import find, verdict_of
+from imglab.studies.claims.evaluate import (
+    Comparison,
+    Result,
+    find,
+    find_z,
+    verdict_of,
+    with_null,
+)
 from imglab.studies.claims.run import ClaimsRun
 from imglab.studies.claims.table import format_results
 from imglab.studies.claims.theory import theory_finding
@@ -326,6 +333,26 @@ def test_the_command(lab):
     assert lab("claims", "--profile", "huge")[0] == 2
     code, out, _ = lab("claims", "vae_latents_shrink", "--json", "--data", "nowhere")
     assert (code, json.loads(out)["claims"][0]["verdict"]) == (0, "blocked")
+
+
+def test_chains_that_cannot_tell_laws_apart_decide_nothing():
+    finding = find_z("x", [Comparison("v", 0, mean=1.0, error=0.01, law=1.01)], 4.0)
+    findings = [
+        with_null(finding, [Comparison("v", 0, mean=1.0, error=error, law=law)], 6.0, "y")
+        for error, law in ((0.0, 2.0), (0.01, 1.08), (0.01, 1.02))
+    ]
+    verdicts = [verdict_of([each]) for each in findings]
+    assert verdicts == ["holds", "holds", "not decided"]
+    assert finding.power == pytest.approx(4.8416 * 0.01 / 1.01)
+
+    results = [Result("n", "f", "s", "c", verdict_of([each]), [each]) for each in findings]
+    text = format_results(results)
+    assert "the wrong law (y) is rejected: z is unbounded" in text
+    assert "the wrong law (y) is not rejected: z -2; about 9 times as many chains" in text
+    assert "3 claims: 2 holds, 1 not decided" in text
+
+    refuted = find_z("x", [Comparison("v", 0, mean=1.0, error=0.01, law=1.1)], 4.0)
+    assert verdict_of([refuted]) == "does not hold"
 
 
 def test_a_claim_is_explained(lab):

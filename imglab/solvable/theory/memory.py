@@ -60,7 +60,8 @@ def predict_memorizer(case: Case) -> dict[str, Curve]:
 
 def _errors(case: Case) -> Iterator[float]:
     frequencies: list[float] = case.data.frequencies
-    if case.composition.keeps_real or case.composition.trains_on == "all":
+    keeps_real = case.composition.keeps_real and case.is_even
+    if keeps_real or case.composition.trains_on == "all":
         # What the real data contain is never forgotten, and nothing else can be drawn.
         while True:
             yield real_error(frequencies, case.real)

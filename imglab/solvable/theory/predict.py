@@ -126,6 +126,10 @@ def _categories(case: Case) -> dict[str, Curve]:
     return curves
 
 
+def _memorizer(case: Case) -> dict[str, Curve]:
+    return {**_categories(case), **predict_memorizer(case)}
+
+
 def _estimator(model: Any) -> Estimator | None:
     """Return how a model's fit follows from its training set; None where that is not known."""
     if isinstance(model, GaussianModelSettings):
@@ -158,7 +162,7 @@ LAWS: Mapping[tuple[type, type], Law] = {
     (RegressionDataSettings, RidgeSettings): predict_regression,
     (LabelsSettings, LabellerSettings): predict_labels,
     (CategoriesSettings, FrequenciesSettings): _categories,
-    (CategoriesSettings, MemorizerSettings): predict_memorizer,
+    (CategoriesSettings, MemorizerSettings): _memorizer,
     (CategoriesSettings, PreferencesSettings): predict_preferences,
 }
 """What theory says, by the settings of the data and of the model."""

@@ -174,9 +174,10 @@ def with_null(
     if null["rejected"]:
         return replace(finding, null=null)
 
-    why = f"the wrong law ({law}) is not rejected: z {worst:+.1f}, needed is {least:g} in size"
+    why = "the laws are the same in what is compared"
     if worst:
-        why += f", about {math.ceil((least / abs(worst)) ** 2)} times as many chains"
+        times = math.ceil((least / abs(worst)) ** 2)
+        why = f"about {times} times as many chains would tell the laws apart"
     return replace(finding, holds=False, null=null, why=f"{why}; {finding.why}")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from imglab.studies.claims.catalog import Claim
 from imglab.studies.claims.evaluate import Finding, Result, Verdict
@@ -54,8 +54,18 @@ def _line(finding: Finding) -> str:
     if finding.power is not None:
         line += f"; power {finding.power:.3g}"
     if finding.null:
-        rejected = "rejected" if finding.null["rejected"] else "not rejected"
-        line += f"; the wrong law ({finding.null['law']}) is {rejected}: z {finding.null['z']:+.3g}"
+        line += f"; {_null(finding.null)}"
     if finding.why:
         line += f"; {finding.why}"
     return line
+
+
+def _null(null: Mapping[str, Any]) -> str:
+    """Return what a null run came to."""
+    rejected = "not rejected"
+    if null["rejected"]:
+        rejected = "rejected"
+    z = "z is unbounded"
+    if null["z"] is not None:
+        z = f"z {null['z']:+.3g}"
+    return f"the wrong law ({null['law']}) is {rejected}: {z}"
