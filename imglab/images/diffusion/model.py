@@ -18,7 +18,7 @@ from imglab.errors import InputError, Problem
 from imglab.images.diffusion.autotune import choices
 from imglab.images.diffusion.away import AwayDenoiser
 from imglab.images.diffusion.cards import diffusion_card
-from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser
+from imglab.images.diffusion.denoiser import Denoiser, PixelDenoiser, memory_format
 from imglab.images.diffusion.drawing import draw_images
 from imglab.images.diffusion.fitting import fit_denoiser
 from imglab.images.diffusion.networks import (
@@ -199,6 +199,8 @@ class DiffusionModel(GenerativeModel):
         settings = self._settings
         denoiser: Denoiser = self._denoiser(self.network)
         if self._negative is not None:
+            # In the layout of the other network: others round differently.
+            self._negative.to(memory_format=memory_format(settings))
             denoiser = AwayDenoiser(denoiser, self._negative, self._w)
         yield from draw_images(
             denoiser,
