@@ -36,10 +36,18 @@ DATA: dict[str, Any] = {
     "mixture": VECTORS,
     "categories": {"kind": "categories", "n_train": 40, "n_test": 30, "categories": 5},
     "vae": DIGITS,
+    "flow": DIGITS,
     "diffusion": DIGITS,
     "language_model": {**TINY_TEXT, "n_fresh": 0},
 }
 MODELS: dict[str, Any] = {
+    "flow": {
+        **QUICK_UNET,
+        "prediction": "flow_image",
+        "patch": 2,
+        "sampler": "sde-dpm-solver++",
+        "precision": "bf16",
+    },
     "vae": QUICK_VAE,
     "diffusion": {**QUICK_UNET, "spacing": "karras"},
     "language_model": TINY_MODEL,
@@ -57,7 +65,7 @@ SLOWER = [
     ("language_model", TruncatedLoss(threshold=0.05), TruncatedLoss(threshold=1.0)),
     ("language_model", TokenEditing(threshold=0.05), TokenEditing(threshold=1.0)),
     ("diffusion", *ANNEAL),
-    *[(kind, *GUIDANCE) for kind in ("diffusion", "language_model")],
+    *[(kind, *GUIDANCE) for kind in ("diffusion", "flow", "language_model")],
     *[(kind, *NEON) for kind in ("vae", "diffusion", "language_model")],
     *[(kind, *WEIGHTS) for kind in ("vae", "diffusion", "language_model")],
 ]
