@@ -179,6 +179,37 @@ class TestImages:
         tree["model"] = {**tree["model"], "class_conditional": True}
         assert "has no classes, and the model is class-conditional" in problems_of(tree)
 
+    @pytest.mark.parametrize("kind", ["population", "alternating"])
+    def test_models_of_classes_in_a_mixed_chain_need_them(self, kind, tmp_path):
+        np.savez(tmp_path / "plain.npz", images=np.zeros((40, 8, 8), np.uint8))
+        plain = {"label": "plain", "path": str(tmp_path / "plain.npz")}
+        tree = image_chain(plain, mixed({"plain": 1.0}))
+        member = {**tree["model"], "class_conditional": True}
+        tree["model"] = {"kind": kind, "models": [member, member]}
+        assert "has no classes, and the model is class-conditional" in problems_of(tree)
+
+    def test_held_out_images_are_refused(self, tmp_path):
+        modality: Any = build_modality(validate_config({**TINY_IMAGE, "name": "tiny"}, "config"))
+        images = [modality.real(split).data[:, 0].numpy() for split in ("train", "test")]
+        np.savez(tmp_path / "all.npz", images=np.concatenate(images))
+        everything = {"label": "all", "path": str(tmp_path / "all.npz")}
+        said = problems_of(image_chain(everything, "replace"))
+        assert "30 of its 70 samples are held-out real ones" in said
+
+    def test_a_run_on_the_same_images_in_another_place(self, tmp_path):
+        rng = np.random.default_rng(0)
+        np.savez(tmp_path / "mine.npz", images=rng.integers(0, 256, (80, 8, 8), dtype=np.uint8))
+        modality = {**TINY_IMAGE["modality"], "extractor": "pixels"}
+        modality["source"] = {"kind": "npz", "path": str(tmp_path / "mine.npz")}
+        tree = {**TINY_IMAGE, "name": "tiny", "generations": 1, "modality": modality}
+        finish(write(tmp_path, tree), tmp_path / "other")
+
+        (tmp_path / "mine.npz").rename(tmp_path / "moved.npz")
+        modality["source"]["path"] = str(tmp_path / "moved.npz")
+        modality["synthetic"] = {"label": "own", "run": f"{tmp_path}/other@0"}
+        again: Any = build_modality(validate_config({**tree, "modality": modality}, "config"))
+        assert len(again.synthetic()["own"]) == 24
+
 
 class TestText:
     def test_a_chain_that_begins_with_a_mixture(self, tmp_path):
@@ -191,6 +222,15 @@ class TestText:
 
         row = read_metrics(tmp_path / "run")[0]
         assert row["origins"]["web"] == round(row["n_train"] * 0.25)
+
+    def test_drawn_text_may_hold_what_people_do_not_write(self, tmp_path):
+        """And it begins as the real text does."""
+        (tmp_path / "web.txt").write_text("one\0 two three four five six seven. " * 60)
+        modality = {**TINY_CHAIN["modality"]}
+        modality["synthetic"] = {"label": "web", "path": str(tmp_path / "web.txt")}
+        tree = {**TINY_CHAIN, "name": "tiny", "modality": modality}
+        again: Any = build_modality(validate_config(tree, "config"))
+        assert len(again.synthetic()["web"])
 
     def test_another_tokenizer(self, tmp_path):
         tree = {**TINY_CHAIN, "name": "tiny", "generations": 1}

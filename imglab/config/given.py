@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imglab.config.section import PathName, Section, newer_key
-from imglab.errors import Problem
+from imglab.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COPIES = 0.01
+"""Share of a synthetic set that may be held-out real samples, as short or plain ones may be."""
 
 TAKEN = ("real", "last")
 """Names that mean something else among the shares of a regime."""
@@ -70,6 +76,20 @@ def placed(problems: Iterable[Problem], where: str) -> list[Problem]:
         Problem(problem.where.replace("modality.source", where), problem.what, problem.remedy)
         for problem in problems
     ]
+
+
+def check_apart(data: Tensor, held_out: Tensor, where: str) -> None:
+    """Raise InputError where synthetic data are held-out real ones: metrics would praise them.
+
+    data, held_out  samples of one shape
+    where           names the synthetic data in the message
+    """
+    known_rows = {row.numpy().tobytes() for row in held_out}
+    copies = sum(row.numpy().tobytes() in known_rows for row in data)
+    if copies > COPIES * len(data):
+        what = f"{copies:,} of its {len(data):,} samples are held-out real ones"
+        remedy = "leave the real data out of the synthetic set"
+        raise InputError(Problem(where, what, remedy))
 
 
 def with_given(line: str, sizes: Mapping[str, int], unit: str) -> str:

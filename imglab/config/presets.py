@@ -20,8 +20,8 @@ KINDS = ("image_", "text_")
 def read_config(path: Path) -> Any:
     """Read a config file, or the preset that `path` names; return its YAML as plain values.
 
-    A file that exists comes first. Otherwise `digits`, `image_digits`, `image_digits.yaml` and
-    `configs/image_digits.yaml` all name the preset `digits`.
+    A file that exists comes first. Otherwise `digits`, `image_digits` and
+    `configs/image_digits.yaml`, its place in the repository, all name the preset `digits`.
 
     Raises InputError if there is neither, with the nearest name.
     """
@@ -36,9 +36,11 @@ def find_config(path: Path) -> Path:
     except (OSError, ValueError):  # of a name that no file can have: reading it explains why
         return path
 
-    file = _presets_by_name().get(_preset_name(path))
-    if file is not None:
-        return file
+    # A bare `gaussian.yaml` that is not there was meant to be a file of one's own.
+    if not path.suffix or path.parts[:1] == (REPOSITORY_FOLDER,):
+        file = _presets_by_name().get(_preset_name(path))
+        if file is not None:
+            return file
     if _looks_like_name(path):
         what = "there is neither such a file nor a preset of this name"
         remedy = nearest(_without_kind(_preset_name(path)), list_presets())

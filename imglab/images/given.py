@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from imglab.config.given import SyntheticSettings, place_of, placed
+from imglab.config.given import SyntheticSettings, check_apart, place_of, placed
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.data import RealImages, in_one_form
 from imglab.images.labelled import LabelledImages, SourceImages
@@ -14,11 +14,14 @@ from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource, Source
 from imglab.images.sources import read_source
 from imglab.modality import Spec
-from imglab.samples import Samples
+from imglab.samples import Samples, hash_samples
 from imglab.store.drawn import read_drawn
+from imglab.store.reading import read_environment
 
 ALIKE = ("source", "size", "colour", "classes")
-"""Keys of two image sections that must agree for a class to have the same number in both."""
+"""Keys of two image sections that must agree for a class to have the same number in both, unless
+the training images are the same.
+"""
 
 
 def read_given(settings: ImageSettings, real: RealImages, spec: Spec) -> dict[str, Samples]:
@@ -31,7 +34,8 @@ def read_given(settings: ImageSettings, real: RealImages, spec: Spec) -> dict[st
     for number, section in enumerate(settings.synthetic):
         where = place_of(section)
         try:
-            images = _as_counted(_read(section, settings, spec, where), real, where)
+            images = _as_counted(_read(section, settings, real, spec, where), real, where)
+            check_apart(images.images, real.test.images, where)
         except InputError as error:
             problems += error.problems
             continue
@@ -43,13 +47,13 @@ def read_given(settings: ImageSettings, real: RealImages, spec: Spec) -> dict[st
 
 
 def _read(
-    section: SyntheticSettings, settings: ImageSettings, spec: Spec, where: str
+    section: SyntheticSettings, settings: ImageSettings, real: RealImages, spec: Spec, where: str
 ) -> SourceImages:
     if section.hub is not None or section.column is not None:
         remedy = "save the images into a folder, and give its path"
         raise InputError(Problem(where, "images are not read from the hub or from rows", remedy))
     if section.run is not None:
-        return _of_run(section.run, settings, spec, where)
+        return _of_run(section.run, settings, real, spec, where)
 
     assert section.path is not None
     source = _source_at(section.path, settings)
@@ -77,17 +81,21 @@ def _source_at(path: str, settings: ImageSettings) -> Source:
     return FolderSource(path=path)
 
 
-def _of_run(run: str, settings: ImageSettings, spec: Spec, where: str) -> SourceImages:
+def _of_run(
+    run: str, settings: ImageSettings, real: RealImages, spec: Spec, where: str
+) -> SourceImages:
     """Return what a generation of a run on the same real images drew."""
     drawn = read_drawn(run)
     other = drawn.config.modality
+    train = hash_samples(Samples.real(real.train.images, real.train.labels))
+    is_same = read_environment(drawn.run)["data"].get("train") == train
     changed = [
         key
         for key in ALIKE
         if not isinstance(other, ImageSettings) or getattr(other, key) != getattr(settings, key)
     ]
     shape = tuple(drawn.samples.data.shape[1:])
-    if changed or shape != spec.shape:
+    if shape != spec.shape or (changed and not is_same):
         what = f"{run} is a run on other images ({', '.join(changed) or _form(shape)})"
         remedy = f"imglab export {run} --to DIR, and give DIR as path"
         raise InputError(Problem(where, what, remedy))

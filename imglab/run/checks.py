@@ -116,7 +116,8 @@ def _check_regime(regime: BoundRegime | None, run: RunSizes) -> Iterable[Problem
 def _check_given(config: RunConfig, modality: Modality) -> Iterator[Problem]:
     """Find synthetic data of the user's without the classes or captions that the model learns."""
     spec = modality.spec
-    if not (spec.prompts or getattr(config.model, "class_conditional", False)):
+    members = getattr(config.model, "models", None) or [config.model]
+    if not (spec.prompts or any(getattr(each, "class_conditional", False) for each in members)):
         return
 
     for label, samples in given_samples(modality).items():

@@ -66,7 +66,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         what = "has fewer than two tokens"
         raise InputError(Problem("modality.tokenizer", what, "give another one"))
 
-    begin = _begin_tokens(settings, tokenizer)
+    begin = begin_tokens(settings, tokenizer)
     encoded = _encode(train, tokenizer, begin)
     held_out = _encode(test, tokenizer, begin)
 
@@ -151,7 +151,7 @@ def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], lis
     return train, test
 
 
-def _begin_tokens(settings: TextSettings, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def begin_tokens(settings: TextSettings, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return what stands before each document: what the tokenizer's own call puts before a text."""
     section = settings.tokenizer
     if not (isinstance(section, PretrainedTokenizerSettings) and section.begin_tokens):
@@ -191,9 +191,17 @@ def _take_from_end(documents: list[list[int]], tokens: int) -> list[list[int]]:
     return taken
 
 
-def text_blocks(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, block: int) -> Tensor:
-    """Cut documents into blocks of tokens, int64 [N, block], as those of a real part are cut."""
-    return _cut(_encode(documents, tokenizer), block)
+def text_blocks(
+    documents: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    block: int,
+    begin: Sequence[int] = (),
+) -> Tensor:
+    """Cut documents into blocks of tokens, int64 [N, block], as those of a real part are cut.
+
+    begin  tokens that stand before each document (`begin_tokens`)
+    """
+    return _cut(_encode(documents, tokenizer, begin), block)
 
 
 def _cut(documents: Sequence[Sequence[int]], block: int) -> Tensor:

@@ -7,19 +7,23 @@ from collections.abc import Sequence
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from imglab.config.given import SyntheticSettings, place_of, placed
+from imglab.config.given import SyntheticSettings, check_apart, place_of, placed
 from imglab.errors import InputError, Problem
 from imglab.samples import Samples
 from imglab.store.drawn import read_drawn
 from imglab.text.corpus import read_corpus
-from imglab.text.data import text_blocks
+from imglab.text.data import begin_tokens, text_blocks
 from imglab.text.hub import open_tokenizer
 from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource, HubSource
 
 
-def read_given(settings: TextSettings, tokenizer: PreTrainedTokenizerBase) -> dict[str, Samples]:
+def read_given(
+    settings: TextSettings, tokenizer: PreTrainedTokenizerBase, held_out: Tensor
+) -> dict[str, Samples]:
     """Return each set of `modality.synthetic` by its label, as blocks of tokens int64 [N, block].
+
+    held_out  the real blocks of the test split, which must not be among them
 
     Raises InputError with every problem.
     """
@@ -28,6 +32,7 @@ def read_given(settings: TextSettings, tokenizer: PreTrainedTokenizerBase) -> di
     for number, section in enumerate(settings.synthetic):
         try:
             blocks = _read(section, settings, tokenizer)
+            check_apart(blocks, held_out, place_of(section))
         except InputError as error:
             problems += error.problems
             continue
@@ -50,7 +55,8 @@ def _read(
     except InputError as error:
         raise InputError(placed(error.problems, where), [error]) from error
 
-    blocks = text_blocks(documents, tokenizer, settings.block)
+    begin = begin_tokens(settings, tokenizer)
+    blocks = text_blocks(documents, tokenizer, settings.block, begin)
     if not len(blocks):
         what = f"its {len(documents)} documents do not fill one block of {settings.block} tokens"
         raise InputError(Problem(where, what, "give more text, or lower modality.block"))
@@ -64,7 +70,7 @@ def _documents(section: SyntheticSettings) -> Sequence[str]:
         return read_corpus(HubSource(name=section.hub, column=column, test_split=None)).train
 
     assert section.path is not None
-    corpus = read_corpus(FilesSource(path=section.path, column=section.column))
+    corpus = read_corpus(FilesSource(path=section.path, column=section.column), is_drawn=True)
     return [*corpus.train, *(corpus.test or ())]
 
 

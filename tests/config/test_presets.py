@@ -22,9 +22,7 @@ def resolved(name: str) -> str:
     return find_config(Path(name)).resolve().relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize(
-    "name", ["digits", "image_digits", "image_digits.yaml", "configs/image_digits.yaml"]
-)
+@pytest.mark.parametrize("name", ["digits", "image_digits", "configs/image_digits.yaml"])
 def test_one_preset_has_several_names(name):
     assert resolved(name) == "configs/image_digits.yaml"
 
@@ -54,6 +52,12 @@ def test_a_folder_of_this_name_is_no_config():
 def test_a_mistyped_name_is_told_with_the_nearest(name):
     with pytest.raises(InputError, match="did you mean 'digits'"):
         find_config(Path(name))
+
+
+def test_a_file_that_is_not_there_is_no_preset():
+    """Whoever is in the wrong folder must not run another config than their own."""
+    with pytest.raises(InputError, match="there is no such file"):
+        load_config(Path("gaussian.yaml"))
 
 
 def test_a_path_is_told_as_a_path():
