@@ -73,11 +73,15 @@ def transient(seed: int) -> Row:
 
 
 def _injected(title: str, stay: int, passing: int, seed: int) -> Row:
-    from inject_errors import inject
+    from inject_errors import COMMANDS, LOOKING, inject
+
+    where = f"{len(COMMANDS)} commands"
+    if passing:
+        where = f"{len(LOOKING)} commands that look for damage"
 
     with tempfile.TemporaryDirectory() as folder:
         campaign, broken = inject(stay, passing, seed, Path(folder))
-    return Row(title, f"{campaign.codes.total()} in all commands", _ends(campaign.codes), broken)
+    return Row(title, f"{campaign.codes.total()} in {where}", _ends(campaign.codes), broken)
 
 
 def interleavings(seed: int) -> Row:
