@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +54,7 @@ Halvings = Annotated[
     typer.Option(
         "--halvings",
         metavar="N",
-        min=1,
+        min=2,
         max=10,
         help="How often each search halves the range of shares. Default: 4.",
     ),
@@ -89,6 +91,7 @@ def mix(
 
     Example: imglab mix digits --synthetic runs/image_digits@3 --budget 2h
     """
+    from imglab.run.resume import RUNS
     from imglab.studies.mixing.request import read_request
 
     if budget is not None and (seeds, halvings) != (None, None):
@@ -98,24 +101,38 @@ def mix(
     request = read_request(
         config, synthetic, real=real, label=label, criterion=criterion, changes=changes or []
     )
-    request = request.sized(_plan(request, seeds, halvings, budget, silent=as_json))
-    _search(request, out, workers, as_json=as_json)
+    folder = out or RUNS / request.name
+    plan = _plan(request, folder, seeds, halvings, budget, silent=as_json)
+    _search(replace(request, plan=plan, budget=budget), folder, workers, as_json=as_json)
 
 
 def _plan(
-    request: Request, seeds: int | None, halvings: int | None, budget: str | None, *, silent: bool
+    request: Request,
+    folder: Path,
+    seeds: int | None,
+    halvings: int | None,
+    budget: str | None,
+    *,
+    silent: bool,
 ) -> Plan:
-    """Return the size of the search: as asked, or as the budget allows, which is said."""
+    """Return the size of the search: as asked, or as the budget allows, which is said.
+
+    A search that goes on keeps its plan: another probe might choose another one.
+    """
     from imglab.run.cost import estimate, time_text
     from imglab.studies.mixing.plan import Plan, plan_for, seconds_of
+    from imglab.studies.mixing.run import read_question
 
     generations = request.plan.generations
     if budget is None:
         return Plan(seeds or 3, generations, halvings or 4)
 
     limit = seconds_of(budget)
+    stored = read_question(folder)
+    if stored is not None and stored["budget"] == budget:
+        return Plan(**stored["plan"])
     cost = estimate(request.config(0.5), request.where)
-    plan = plan_for(limit, cost, generations)
+    plan = plan_for(limit, cost, generations, request.fewest_generations)
     if not silent:
         typer.echo(
             f"{budget} allow {plan.seeds} seeds of at most {plan.chains // plan.seeds} chains with "
@@ -125,13 +142,13 @@ def _plan(
     return plan
 
 
-def _search(request: Request, out: Out, workers: int, *, as_json: bool) -> None:
+def _search(request: Request, folder: Path, workers: int, *, as_json: bool) -> None:
     """Run the search, and write and print what it answers."""
     from imglab.report.mixing import write_mixing
     from imglab.studies.mixing.run import RESULT, Mixing
     from imglab.studies.mixing.sentences import sentences
 
-    search = Mixing(request, out, workers)
+    search = Mixing(request, folder, workers)
     if not as_json:
         typer.echo(printable(f"{request.name} -> {search.folder}"))
         if search.data_line:

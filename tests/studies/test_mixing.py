@@ -15,6 +15,7 @@ from imglab.run.cost import RunCost, StageCost
 from imglab.studies.mixing.criterion import Criterion
 from imglab.studies.mixing.plan import Plan, plan_for, seconds_of
 from imglab.studies.mixing.request import read_request
+from imglab.studies.mixing.run import Mixing
 from imglab.studies.mixing.search import Search, threshold
 from imglab.studies.mixing.sentences import sentences
 from tests.tiny_chains import TINY_IMAGE, write
@@ -85,7 +86,7 @@ GATE = {"variance_ratio": 0.95, "excess_fid": 1.0, "precision": 0.05, "further_t
 class TestCriterion:
     def judged(self, name, last, control=None):
         criterion = Criterion(name, GATE)
-        return criterion.judge([row(), last], [row(), control or last])
+        return criterion.judge([row(), last], [[row(), control or last]])
 
     def test_the_gate_asks_the_last_generation(self):
         good = row(variance_ratio=0.97, fid=1.05, precision=0.88)
@@ -99,16 +100,38 @@ class TestCriterion:
         control = row(variance_ratio=0.8, fid=3.0, precision=0.6)
         assert self.judged("gate", control)[0] is False
         assert self.judged("control", control, control)[0] is True
-        near = row(variance_ratio=0.78, fid=3.09, precision=0.58)
+        near = row(variance_ratio=0.78, fid=3.19, precision=0.58)
         assert self.judged("control", near, control)[0] is True
-        far = row(variance_ratio=0.78, fid=3.2, precision=0.58)
-        assert self.judged("control", far, control)[0] is False
+        far = row(variance_ratio=0.78, fid=3.3, precision=0.58)
+        holds, reason = self.judged("control", far, control)
+        assert holds is False
+        assert "beside real data alone, 3 ± 0.1" in reason
+
+    def test_chains_on_the_same_data_hold_beside_each_other(self):
+        """The null: chains that differ by chance alone, in training and in what they draw."""
+        rng = np.random.default_rng(0)
+        criterion = Criterion("control", GATE)
+        held = 0
+        for _ in range(500):
+            fids = 3 + rng.normal(0, 0.1, 4)  # the floor's deviation
+            rows = [row(variance_ratio=0.8, fid=fid, precision=0.6) for fid in fids.tolist()]
+            controls = [[row(), each] for each in rows[1:]]
+            held += criterion.judge([row(), rows[0]], controls)[0] is True
+        assert 0.93 <= held / 500 <= 1
 
     def test_a_definition_of_collapse(self):
         rows = [row(generation=g, fid=1.0 + 10 * g, fid_se=0.01, n_train=10) for g in range(6)]
         criterion = Criterion("risk rises catastrophically", {})
-        holds, reason = criterion.judge(rows, rows)
+        holds, reason = criterion.judge(rows, [rows])
         assert holds is False, reason
+
+    def test_a_chain_that_is_bad_from_the_start_does_not_hold(self):
+        """A definition compares with the model of real data, not with that of the mixture."""
+        good = [row(generation=g, fid=1.0, fid_se=0.01, n_train=10) for g in range(6)]
+        bad = [row(generation=g, fid=500.0, fid_se=0.01, n_train=10) for g in range(6)]
+        criterion = Criterion("risk rises catastrophically", {})
+        assert criterion.judge(good, [good])[0] is True
+        assert criterion.judge(bad, [good])[0] is False
 
 
 COST = RunCost(
@@ -159,7 +182,7 @@ class TestCommand:
     def test_a_search_from_end_to_end(self, lab, web, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         config = write(tmp_path, {**TINY_IMAGE, "name": "tiny"})
-        arguments = ["mix", config, "--synthetic", web, "--seeds", "2", "--halvings", "1"]
+        arguments = ["mix", config, "--synthetic", web, "--seeds", "2", "--halvings", "2"]
         arguments += ["--criterion", "control"]
         code, out, err = lab(*arguments)
         assert code == 0, err
@@ -189,7 +212,51 @@ class TestCommand:
         assert "take no synthetic set" in said("gaussian", "--synthetic", web)
         assert "is no time" in said(config, "--synthetic", web, "--budget", "soon")
         assert "--budget" in said(config, "--synthetic", web, "--budget", "1m", "--seeds", "3")
+        few = ["--criterion", "tails vanish"]
+        assert "needs 5 generations" in said(config, "--synthetic", web, *few)
+        many = ["--criterion", "scaling worsens"]
+        assert "runs of several sizes" in said(config, "--synthetic", web, *many)
+        off = ["--set", "measure.gate=none"]
+        assert "measure.gate, which is none" in said(config, "--synthetic", web, *off)
         assert not (tmp_path / "runs").exists()
+
+    def test_a_small_set_makes_all_training_sets_small(self, tmp_path):
+        np.savez(tmp_path / "few.npz", images=np.zeros((25, 8, 8), np.uint8))
+        config = write(tmp_path, {**TINY_IMAGE, "name": "tiny"})
+        request = read_request(config, str(tmp_path / "few.npz"))
+        search = Mixing(request, tmp_path / "search")
+        regime: Any = search.request.config(0.5).regime
+        assert regime.size == 25
+
+
+def answered(brackets):
+    """Return what a search with these brackets writes."""
+    plan = {"seeds": 3, "generations": 3, "halvings": 4, "training": 1.0}
+    question = {"label": "web", "plan": plan, "criterion": "gate"}
+    sizes = {"real": 1000, "size": 1000, "thresholds": {"excess_fid": 1.0}, "chains": []}
+    answer = vars(threshold(brackets))
+    return {"question": question, "finished": True, **sizes, "brackets": brackets, "answer": answer}
+
+
+class TestSentences:
+    @pytest.mark.parametrize(
+        ("brackets", "said"),
+        [
+            ([(0.0, 0.0)] * 3, "No real data are needed"),
+            ([(0.25, 0.3125)] * 3, "from a real share of about 0.312 on"),
+            ([(0.0, 1 / 1024)] * 3, "about 0.000977 on"),
+            ([(0.9375, 1.0)] * 3, "No mixture that was tried holds"),
+            ([(0.0, 0.5)] * 3, "the seeds agree, so more halvings narrow it"),
+            ([(0.0, 0.25), (0.5, 0.75), (0.25, 0.5)], "more seeds and more halvings"),
+        ],
+    )
+    def test_the_first_says_what_was_seen(self, brackets, said):
+        assert said in sentences(answered(brackets))[0]
+
+    def test_what_is_not_real_is_named(self):
+        second = sentences(answered([(0.25, 0.3125)] * 3))[1]
+        assert "excess_fid 2" in second
+        assert "web in generation 0, and what the last generation drew in the 2 after" in second
 
 
 def test_real_data_of_another_place(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import Any
 
 from imglab.measure.gate import judge_generation0
@@ -18,15 +20,26 @@ CRITERIA = (GATE, CONTROL, *(definition.name for definition in EIGHT))
 FIRST_ONLY = "further_training"
 """The threshold that is measured of generation 0 alone."""
 
+DEVIATIONS = 2.0
+"""How many standard deviations a metric may lie away, where the gate asks for fewer: a search
+judges many chains, and of those that are no worse one in six would lie more than one away.
+"""
+
+WITHIN = ("excess_fid", "trusted")
+"""Thresholds that count standard deviations."""
+
+MANY_RUNS = "scaling worsens"
+"""The definition that asks for runs of several sizes."""
+
 
 @dataclass(frozen=True)
 class Criterion:
     """What a chain must do to hold.
 
     name        `gate`: its last generation meets what the gate asks of generation 0; `control`: it
-                is as near to the chain on real data alone as the gate asks it to be to the floor;
+                is as near to the chains on real data alone as the gate asks it to be to the floor;
                 or a definition of collapse, which must not apply
-    thresholds  of the gate
+    thresholds  of the gate; those that count deviations are at least `DEVIATIONS`
     trusted     metrics that the gate's threshold `trusted` applies to
     """
 
@@ -34,39 +47,56 @@ class Criterion:
     thresholds: Mapping[str, float]
     trusted: Sequence[str] = ()
 
-    def judge(self, rows: Rows, control: Rows) -> tuple[bool | None, str]:
+    def judge(self, rows: Rows, controls: Sequence[Rows]) -> tuple[bool | None, str]:
         """Say whether a chain holds, and why not; None where it cannot be decided.
 
-        rows, control  metrics of all generations of the chain, and of the one on real data alone
+        rows      metrics of all generations of the chain
+        controls  of the chains on real data alone, one for each seed, that of this seed first
         """
         if self.name == GATE:
             return self._judge(rows[-1], rows[-1]["floor"], self.thresholds)
         if self.name == CONTROL:
-            return self._beside(rows[-1], control[-1])
+            return self._beside(rows[-1], [control[-1] for control in controls])
 
+        # What collapses does so from the model of real data: generation 0 of a mixture may be bad.
+        rows = [controls[0][0], *rows[1:]]
         (answer,) = [row for row in collapse_profile(rows) if row.name == self.name]
         holds = {"yes": False, "no": True}.get(answer.verdict)
         return holds, f"{answer.name}: {answer.verdict} ({answer.reason})"
 
     def _beside(
-        self, row: Mapping[str, Any], control: Mapping[str, Any]
+        self, row: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]
     ) -> tuple[bool | None, str]:
-        """Judge with the values of the control in place of the floors, whose deviations stay."""
+        """Judge with the controls' means in place of the floors.
+
+        The deviation is that of the floor and, beside it, that of the controls over seeds: chains
+        on the same data differ by their training, too.
+        """
         floor = {}
-        for name, real in control["floor"].items():
-            if isinstance(real, Mapping) and control.get(name) is not None:
-                floor[name] = {**real, "mean": control[name]}
+        for name, real in controls[0]["floor"].items():
+            values = [control[name] for control in controls if control.get(name) is not None]
+            if not isinstance(real, Mapping) or not values:
+                continue
+            spread = stdev(values) if len(values) > 1 else 0.0
+            floor[name] = {"mean": mean(values), "sd": math.hypot(real["sd"], spread)}
 
         thresholds = dict(self.thresholds)
-        ratio = control.get("variance_ratio")
-        if "variance_ratio" in thresholds and ratio is not None:
-            thresholds["variance_ratio"] *= ratio
-        return self._judge(row, floor, thresholds)
+        ratios = [control.get("variance_ratio") for control in controls]
+        defined = [ratio for ratio in ratios if ratio is not None]
+        if "variance_ratio" in thresholds and defined:
+            thresholds["variance_ratio"] *= mean(defined)
+        holds, reason = self._judge(row, floor, thresholds)
+        return holds, reason.replace("a floor of", "real data alone,").replace(
+            "its floor of", "real data alone,"
+        )
 
     def _judge(
         self, row: Mapping[str, Any], floor: Mapping[str, Any], thresholds: Mapping[str, float]
     ) -> tuple[bool | None, str]:
         lasting = {name: value for name, value in thresholds.items() if name != FIRST_ONLY}
+        for name in set(WITHIN) & set(lasting):
+            lasting[name] = max(DEVIATIONS, lasting[name])
+
         verdict = judge_generation0(row, floor, lasting, self.trusted)
         holds = {"good": True, "poor": False}.get(verdict["verdict"])
         return holds, "; ".join(verdict["reasons"])

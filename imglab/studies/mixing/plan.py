@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from imglab.config.merge import merged
 from imglab.errors import InputError, Problem
 from imglab.run.cost import RunCost, time_text
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 FEWEST_SEEDS = 2
+FEWEST_HALVINGS = 2
 SEEDS = (5, 3, 2)
 HALVINGS = (4, 3, 2)
 TRAINING = (1.0, 0.5, 0.25)
@@ -69,6 +71,9 @@ class Plan:
         """Return the changes of the model's section that shorten its fits."""
         if self.training == 1.0:
             return {}
+        if "models" in model:
+            each = [merged(member, self.changes(member), "model") for member in model["models"]]
+            return {"models": each}
         changed: dict[str, Any] = {}
         for plan in ("training", "fine_tuning"):
             changed[plan] = dict(self._shortened(model.get(plan) or {}))
@@ -82,7 +87,7 @@ class Plan:
             yield "epochs", keys["epochs"] * self.training
 
 
-def plan_for(budget: float, cost: RunCost, generations: int) -> Plan:
+def plan_for(budget: float, cost: RunCost, generations: int, fewest: int = 2) -> Plan:
     """Return the best plan that takes at most `budget` seconds.
 
     Training is shortened last, since a poor model says little; before it come halvings, seeds and
@@ -90,9 +95,10 @@ def plan_for(budget: float, cost: RunCost, generations: int) -> Plan:
 
     cost         of one chain of the config
     generations  those of the config
+    fewest       generations that the criterion asks for
     """
-    fewest = min(2, generations)
-    lengths = sorted({generations, min(generations, 3), fewest}, reverse=True)
+    fewest = min(fewest, generations)
+    lengths = sorted({generations, max(fewest, min(generations, 3)), fewest}, reverse=True)
     smallest = Plan(SEEDS[-1], fewest, HALVINGS[-1], TRAINING[-1])
 
     for training, length, seeds, halvings in product(TRAINING, lengths, SEEDS, HALVINGS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from imglab.config.merge import merged
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem, nearest
 from imglab.regimes.mixture import LAST, REAL
-from imglab.studies.mixing.criterion import CRITERIA, GATE
-from imglab.studies.mixing.plan import FEWEST_SEEDS, Plan
+from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
+from imglab.studies.mixing.plan import FEWEST_HALVINGS, FEWEST_SEEDS, Plan
+from imglab.studies.profile.trend import FEWEST
 
 HUB = "hub:"
 GENERATION = re.compile(r".+@\d+")
@@ -31,6 +32,8 @@ class Request:
 
     tree   the config of a chain with its real data and the synthetic set; its regime is open
     label  of the synthetic set
+    size   samples of each training set; None: as many as the real one has
+    budget  the time that chose the plan, as it was written; None: the plan was asked for
     """
 
     tree: Mapping[str, Any]
@@ -38,6 +41,8 @@ class Request:
     plan: Plan
     criterion: str = GATE
     where: str = "config"
+    size: int | None = None
+    budget: str | None = None
 
     @property
     def name(self) -> str:
@@ -57,14 +62,17 @@ class Request:
             "name": arm_name(share),
             "generations": self.plan.generations,
             "samples": None,
-            "regime": {"kind": "mixture", "shares": shares},
+            "regime": {"kind": "mixture", "shares": shares, "size": self.size},
             "model": self.plan.changes(self.tree["model"]),
         }
         return validate_config(merged(self.tree, changes, self.where), self.where)
 
-    def sized(self, plan: Plan) -> Request:
-        """Return the same question with another plan."""
-        return replace(self, plan=plan)
+    @property
+    def fewest_generations(self) -> int:
+        """How many generations the criterion needs."""
+        if self.criterion in (GATE, CONTROL):
+            return 2
+        return FEWEST
 
 
 def arm_name(share: float) -> str:
@@ -83,7 +91,7 @@ def read_request(
 ) -> Request:
     """Read what is asked; InputError with every problem that needs no data.
 
-    The plan of the answer is the smallest: `sized` gives it another.
+    The plan of the answer is the smallest, to be replaced.
 
     synthetic  path of the synthetic data, RUN@G, or hub:NAME
     real       path of the real data; None: those of the config
@@ -106,11 +114,26 @@ def read_request(
     label = label or _label_of(synthetic)
     tree["modality"]["synthetic"] = [{"label": label, **_place(synthetic)}]
 
-    smallest = Plan(FEWEST_SEEDS, config.generations, 1)
+    smallest = Plan(FEWEST_SEEDS, config.generations, FEWEST_HALVINGS)
     request = Request(tree, label, smallest, criterion, str(path))
     for share in (0.0, 1.0):
         request.config(share)
+    _check_criterion(request)
     return request
+
+
+def _check_criterion(request: Request) -> None:
+    """Raise InputError for a criterion that the chains of a search could never decide."""
+    if request.criterion == MANY_RUNS:
+        what = f"{MANY_RUNS!r} compares runs of several sizes, and a search has one size"
+        raise InputError(Problem("--criterion", what, "choose another one"))
+    if request.plan.generations < request.fewest_generations:
+        what = f"{request.criterion!r} needs {request.fewest_generations} generations"
+        remedy = f"--set generations={request.fewest_generations}"
+        raise InputError(Problem("--criterion", what, remedy))
+    if request.criterion in (GATE, CONTROL) and request.tree["measure"].get("gate") == "none":
+        what = f"{request.criterion!r} asks for the thresholds of measure.gate, which is none"
+        raise InputError(Problem("--criterion", what, "leave measure.gate out"))
 
 
 def _source(kind: str, source: Mapping[str, Any], path: str) -> dict[str, Any]:

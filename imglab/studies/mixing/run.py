@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, Stopped
 from imglab.measure.gate import thresholds
+from imglab.pool import given_samples
 from imglab.run.build import build
 from imglab.run.interrupt import STOPPED
 from imglab.run.resume import RUNS, check_folder
@@ -17,7 +18,7 @@ from imglab.store import files
 from imglab.store.reading import read_metrics
 from imglab.studies.chains import chain_job, threads_per_worker
 from imglab.studies.jobs import Job, Outcome, run_jobs
-from imglab.studies.mixing.criterion import Criterion
+from imglab.studies.mixing.criterion import Criterion, Rows
 from imglab.studies.mixing.request import Request, arm_name
 from imglab.studies.mixing.search import Search, Threshold, threshold
 from imglab.studies.pool import Pool
@@ -45,19 +46,24 @@ class Mixing:
     def __post_init__(self) -> None:
         self.folder = self.out or RUNS / self.request.name
         check_folder(self.folder, RESULT, "does not hold a search")
-        path = self.folder / RESULT
-        if path.exists() and files.read_signed(path, ASKED)["question"] != self.question:
+        stored = read_question(self.folder)
+        if stored is not None and stored != self.question:
             what = "holds the search of another question"
             raise InputError(Problem(str(self.folder), what, "choose another --out"))
 
         # Both ends are checked: one uses only real data, the other only the synthetic set.
         request = self.request
-        for share in (1.0, 0.0):
-            experiment = build(request.config(share), request.where)
+        experiment = build(request.config(1.0), request.where)
         modality = experiment.modality
-        gate = thresholds(experiment.config.measure, modality)
         self._n = len(modality.real("train"))
         self._line = modality.data_line
+
+        # Where the synthetic set is smaller than the real one, all training sets are as small.
+        (samples,) = given_samples(modality).values()
+        if len(samples) < self._n:
+            self.request = replace(request, size=len(samples))
+        build(self.request.config(0.0), request.where)
+        gate = thresholds(experiment.config.measure, modality)
         self.criterion = Criterion(request.criterion, gate, modality.trusted)
 
     @property
@@ -69,6 +75,7 @@ class Mixing:
             "plan": asdict(self.request.plan),
             "criterion": self.request.criterion,
             "label": self.request.label,
+            "budget": self.request.budget,
         }
 
     @property
@@ -121,8 +128,13 @@ class Mixing:
     def _judge(self, share: float, seed: int, tell: Callable[[str], None]) -> None:
         """Read a finished chain, and note whether it holds."""
         rows = read_metrics(run_folder(self.folder, arm_name(share), seed))
-        control = read_metrics(run_folder(self.folder, arm_name(1.0), seed))
-        holds, reason = self.criterion.judge(rows, control)
+
+        # In the first round all seeds have run on real data alone.
+        others = [other for other in range(self.request.plan.seeds) if other != seed]
+        controls: list[Rows] = [
+            read_metrics(run_folder(self.folder, arm_name(1.0), each)) for each in [seed, *others]
+        ]
+        holds, reason = self.criterion.judge(rows, controls)
         self._held.setdefault(seed, {})[share] = holds
         self._chains.append(
             {
@@ -150,6 +162,7 @@ class Mixing:
             "question": self.question,
             "finished": finished,
             "real": self._n,
+            "size": self.request.size or self._n,
             "data": self._line,
             "thresholds": dict(self.criterion.thresholds),
             "brackets": brackets,
@@ -159,6 +172,15 @@ class Mixing:
 
     def _write(self, answer: Mapping[str, Any]) -> None:
         files.write_signed(self.folder / RESULT, answer)
+
+
+def read_question(folder: Path) -> dict[str, Any] | None:
+    """Return the question of the search in a folder, with its plan; None where there is none."""
+    path = folder / RESULT
+    if not path.is_file():
+        return None
+    question: dict[str, Any] = files.read_signed(path, ASKED)["question"]
+    return question
 
 
 def _name(share: float, seed: int) -> str:

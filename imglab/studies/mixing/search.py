@@ -70,7 +70,7 @@ class Search:
 class Threshold:
     """The smallest real share that holds, over seeds, in [0, 1].
 
-    estimate   the mean over seeds of the middles of their brackets
+    estimate   the mean over seeds of the smallest share that was tried and held
     low, high  its interval: Student's over seeds, from the lower and from the upper ends of the
                brackets, so that it covers the width of the brackets as well
     seeds      how many seeds it comes from
@@ -86,7 +86,7 @@ def threshold(brackets: Iterable[tuple[float, float]]) -> Threshold | None:
     """Return the threshold over the brackets of at least two seeds; None for fewer.
 
     >>> threshold([(0.25, 0.5), (0.25, 0.5)])
-    Threshold(estimate=0.375, low=0.25, high=0.5, seeds=2)
+    Threshold(estimate=0.5, low=0.25, high=0.5, seeds=2)
     """
     from scipy import stats
 
@@ -99,4 +99,4 @@ def threshold(brackets: Iterable[tuple[float, float]]) -> Threshold | None:
     half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * stdev(middles) / math.sqrt(n)
     low = max(0.0, mean(low for low, _ in each) - half)
     high = min(1.0, mean(high for _, high in each) + half)
-    return Threshold(mean(middles), low, high, n)
+    return Threshold(mean(upper for _, upper in each), low, high, n)

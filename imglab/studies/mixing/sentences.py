@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from imglab.studies.mixing.criterion import DEVIATIONS, FIRST_ONLY, WITHIN
+
 WIDE = 0.5
 """An interval as wide as this says too little to be called an answer."""
 
@@ -15,47 +17,80 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
 
 
 def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
-    label = result["question"]["label"]
-    criterion = _criterion(result)
     answer = result["answer"]
     if answer is None:
         yield f"Not decided: {_why_open(result)}"
-    elif answer["high"] == 0:
+        return
+
+    yield _first(result, answer)
+    label = result["question"]["label"]
+    later = result["question"]["plan"]["generations"] - 1
+    yield (
+        f"A chain holds where {_criterion(result)}. What is not real is {label} in generation 0, "
+        f"and what the last generation drew in the {later} after it."
+    )
+    if result["size"] < result["real"]:
         yield (
-            f"No real data are needed: trained on {label} alone, the chain held with all "
-            f"{answer['seeds']} seeds, by the criterion {criterion}."
+            f"All training sets have {result['size']:,} samples, as many as {label}, and not the "
+            f"{result['real']:,} of the real one."
         )
-    elif answer["high"] - answer["low"] >= WIDE:
-        yield (
-            f"Not decided: the smallest real share that holds lies between {answer['low']:.2f} and "
-            f"{answer['high']:.2f}, which is too wide to act on; more seeds narrow it."
-        )
-    else:
-        n = result["real"]
-        yield (
-            f"The mixture holds from a real share of about {answer['estimate']:.2f} on (95% "
-            f"interval {answer['low']:.2f} to {answer['high']:.2f}, {answer['seeds']} seeds): "
-            f"{round(answer['estimate'] * n):,} of {n:,} training samples, the rest {label}."
-        )
-    if answer is not None:
-        yield f"A chain holds where {criterion}."
 
     poor = [chain for chain in result["chains"] if chain["generation0"] == "poor"]
-    controls = [chain for chain in poor if chain["share"] == 1.0]
+    controls = sum(chain["share"] == 1.0 for chain in poor)
     if controls:
         yield (
-            f"Read training into it: with real data alone, generation 0 is a poor model with "
-            f"{len(controls)} seeds."
+            "Read training into it: with real data alone, generation 0 is a poor model with "
+            f"{controls} of {answer['seeds']} seeds."
         )
+
+
+def _first(result: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """Return the answer."""
+    interval = f"{answer['low']:.3g} to {answer['high']:.3g}"
+    if answer["high"] == 0:
+        question = result["question"]
+        return (
+            f"No real data are needed: begun with {question['label']} alone, the chain held for "
+            f"{question['plan']['generations']} generations with all {answer['seeds']} seeds."
+        )
+    if answer["estimate"] == 1:
+        return "No mixture that was tried holds: only real data alone do."
+    if answer["high"] - answer["low"] >= WIDE:
+        return (
+            f"Not decided: the smallest real share that holds lies in {interval}, which is too "
+            f"wide to act on; {_remedy(result)}."
+        )
+
+    n = result["size"]
+    return (
+        f"The mixture holds from a real share of about {answer['estimate']:.3g} on (95% interval "
+        f"{interval}, {answer['seeds']} seeds): {round(answer['estimate'] * n):,} of {n:,} "
+        "training samples."
+    )
+
+
+def _remedy(result: Mapping[str, Any]) -> str:
+    """Say what would narrow an interval."""
+    if len({tuple(bracket) for bracket in result["brackets"]}) == 1:
+        return "the seeds agree, so more halvings narrow it"
+    return "more seeds and more halvings narrow it"
 
 
 def _criterion(result: Mapping[str, Any]) -> str:
+    """Say when a chain holds."""
+    asked = []
+    for key, value in result["thresholds"].items():
+        if key in WITHIN:
+            value = max(DEVIATIONS, value)
+        if key != FIRST_ONLY:
+            asked.append(f"{key} {value:g}")
+
     name = result["question"]["criterion"]
-    asked = ", ".join(f"{key} {value:g}" for key, value in result["thresholds"].items())
     if name == "gate":
-        return f"its last generation meets the gate ({asked})"
+        return f"its last generation meets the gate ({', '.join(asked)})"
     if name == "control":
-        return f"its last generation is as near to real data alone as the gate asks ({asked})"
+        near = "its last generation is as near to real data alone"
+        return f"{near} as the gate asks it to be to the floor ({', '.join(asked)})"
     return f"the definition {name!r} of collapse does not apply"
 
 
