@@ -24,7 +24,7 @@ from imglab.samples import Samples
 from imglab.store import checkpoints, files, hashes, layout, reading
 from imglab.store.base import StageResult, Store
 from imglab.store.event_log import EventLog
-from imglab.store.head import write_head
+from imglab.store.head import catch_up, write_head
 from imglab.store.layout import MANIFEST
 from imglab.store.model_card import Origin
 from imglab.store.reader import RunFolder
@@ -92,6 +92,7 @@ class DiskStore(RunFolder, Store):
             files.write_signed(path, environment)
         recorded = reading.read_environment(self.root)
         self._check_inputs(recorded, environment)
+        catch_up(self.root)
 
         self._run_hashes = {"config": config, "environment": files.sha256_file(path)}
         fork = self.root / layout.FORK
