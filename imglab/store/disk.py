@@ -47,6 +47,7 @@ class DiskStore(RunFolder, Store):
         self._run_hashes: dict[str, str] = {}
         self._list: hashes.OpenList | None = None
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
+        self._sizes: dict[int, int] = {}
         self._unfinished: dict[int, GenerativeModel] = {}
 
     def __enter__(self) -> DiskStore:
@@ -179,6 +180,12 @@ class DiskStore(RunFolder, Store):
     def accepted(self, g: int) -> Tensor | None:  # noqa: D102
         return self._pool_entry(g)[1]
 
+    def size(self, g: int) -> int:  # noqa: D102
+        # Every generation asks for the sizes of all before it.
+        if g not in self._sizes:
+            self._sizes[g] = super().size(g)
+        return self._sizes[g]
+
     def _pool_entry(self, g: int) -> tuple[Samples, Tensor | None]:
         """Return the samples of generation g, and which were accepted.
 
@@ -193,6 +200,7 @@ class DiskStore(RunFolder, Store):
 
     def put(self, g: int, stage: str, value: StageResult) -> None:  # noqa: D102
         self._pool.pop(g, None)
+        self._sizes.pop(g, None)
         if stage == "model":
             self._unfinished.clear()
         folder = self._writable_folder(g)
