@@ -176,7 +176,8 @@ def bench_small_chain() -> Rows:
     each, growth = map(float, process.stdout.split())
     return {
         "small_generation": limit_row(each, 40, "CPU-ms for a generation on disk (limit)"),
-        "small_growth": limit_row(growth, 1.15, "generations 150 to 198 over 1 to 50 (limit)"),
+        # A regime reads the sizes of all generations before it: a few microseconds for each.
+        "small_growth": limit_row(growth, 1.25, "generations 150 to 198 over 1 to 50 (limit)"),
     }
 
 

@@ -24,7 +24,7 @@ from imglab.samples import Samples
 from imglab.store import checkpoints, files, hashes, layout, reading
 from imglab.store.base import StageResult, Store
 from imglab.store.event_log import EventLog
-from imglab.store.head import write_head
+from imglab.store.head import catch_up, write_head
 from imglab.store.layout import MANIFEST
 from imglab.store.model_card import Origin
 from imglab.store.reader import RunFolder
@@ -47,6 +47,7 @@ class DiskStore(RunFolder, Store):
         self._run_hashes: dict[str, str] = {}
         self._list: hashes.OpenList | None = None
         self._pool: dict[int, tuple[Samples, Tensor | None]] = {}
+        self._sizes: dict[int, int] = {}
         self._unfinished: dict[int, GenerativeModel] = {}
 
     def __enter__(self) -> DiskStore:
@@ -92,6 +93,7 @@ class DiskStore(RunFolder, Store):
             files.write_signed(path, environment)
         recorded = reading.read_environment(self.root)
         self._check_inputs(recorded, environment)
+        catch_up(self.root)
 
         self._run_hashes = {"config": config, "environment": files.sha256_file(path)}
         fork = self.root / layout.FORK
@@ -178,6 +180,12 @@ class DiskStore(RunFolder, Store):
     def accepted(self, g: int) -> Tensor | None:  # noqa: D102
         return self._pool_entry(g)[1]
 
+    def size(self, g: int) -> int:  # noqa: D102
+        # Every generation asks for the sizes of all before it.
+        if g not in self._sizes:
+            self._sizes[g] = super().size(g)
+        return self._sizes[g]
+
     def _pool_entry(self, g: int) -> tuple[Samples, Tensor | None]:
         """Return the samples of generation g, and which were accepted.
 
@@ -192,6 +200,7 @@ class DiskStore(RunFolder, Store):
 
     def put(self, g: int, stage: str, value: StageResult) -> None:  # noqa: D102
         self._pool.pop(g, None)
+        self._sizes.pop(g, None)
         if stage == "model":
             self._unfinished.clear()
         folder = self._writable_folder(g)

@@ -40,6 +40,16 @@ def write_head(run: Path, *, after: int = -1) -> None:
     files.write_signed(run / HEAD, {"finished": count_finished(run, after + 1)})
 
 
+def catch_up(run: Path) -> None:
+    """Write down the number of generations if the last manifest was written and the number not.
+
+    A process that is killed between the two, or whose disk fills, leaves a run like that.
+    """
+    count = count_finished(run)
+    if count and (read_head(run) or 0) < count:
+        write_head(run, after=count - 1)
+
+
 def check_gaps(run: Path) -> None:
     """Raise InputError if a generation is missing that the run had finished."""
     # A run that is going on may finish more between the two looks, so the count is the later one.

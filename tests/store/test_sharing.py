@@ -18,7 +18,7 @@ from imglab.store.faults import _Inspection, check_run
 from imglab.store.head import write_head
 from imglab.store.relatives import heal
 from imglab.store.verify import verify
-from tests.tiny_chains import hashes
+from tests.tiny_chains import finish, hashes
 
 SAMPLES = "generation_000/samples.safetensors"
 
@@ -183,3 +183,11 @@ def test_a_run_that_finishes_a_generation_meanwhile_is_whole(plain_run, monkeypa
     monkeypatch.setattr(_Inspection, "_of_environment", slow)
     check_run(run)
     assert (folder / layout.MANIFEST).is_file()
+
+
+def test_a_run_that_ended_before_it_counted_its_last_generation_counts_it(plain_run):
+    config, run = plain_run
+    before = hashes(run)
+    files.write_signed(run / layout.HEAD, {"finished": 2})
+    finish(config, run)
+    assert hashes(run) == before
