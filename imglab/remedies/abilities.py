@@ -46,7 +46,8 @@ class GuidesAway(Protocol):
     def guided_away(self, other: GenerativeModel, w: float) -> GenerativeModel:
         """Return a new model with the same weights whose drawing is led away from `other`.
 
-        Saved, it holds both. Raises ValueError where `other` has another architecture.
+        Saved, it holds both. Raises ValueError where `other` has another architecture, or
+        where this model is led away from one already.
         """
         ...
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from imglab.config import kinds
+from imglab.config.remedy_sections import NegativeGuidanceRemedy
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.model import GenerativeModel
@@ -33,8 +35,21 @@ def build_remedies(
             collector.add_error(error)
         else:
             remedies.append(remedy)
+    collector.run(partial(_check_guided_once, sections))
     collector.finish()
     return remedies
+
+
+def _check_guided_once(sections: Sequence[Any]) -> None:
+    """Raise InputError where a second remedy would take the place of a model's guidance."""
+    guiding = [
+        number
+        for number, section in enumerate(sections)
+        if isinstance(section, NegativeGuidanceRemedy) and section.w != 0
+    ]
+    if len(guiding) > 1:
+        what = f"drawing can be led away from one model only, and remedy.{guiding[0]} does that"
+        raise InputError(Problem(f"remedy.{guiding[1]}.kind", what, "keep one of the two"))
 
 
 def _build(section: Any, where: str) -> Remedy:

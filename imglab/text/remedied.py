@@ -56,6 +56,8 @@ class RemediedText(TextModel):
 
     def guided_away(self, other: GenerativeModel, w: float) -> Self:
         """Return the same model, led away from `other` (`imglab.remedies.negative_guidance`)."""
+        if self._negative is not None:
+            raise ValueError("drawing is led away from another network already")
         model = copy.copy(self)
         model._training = joined_training(self.training, other.training)
         model._negative = self.check_start(other).network

@@ -164,17 +164,19 @@ class DiffusionModel(GenerativeModel):
 
     def moved_away(self, other: GenerativeModel, w: float) -> DiffusionModel:
         """Return a model with the weights (1 + w) self - w other (`imglab.remedies.neon`)."""
-        network = moved_network(self.network, self.check_start(other).network, w)
-        training = joined_training(self.training, other.training)
-        return DiffusionModel(
-            self._settings, network=network, classes=self._classes, training=training
-        )
+        # A copy: what a remedy before this one leads drawing away from stays.
+        model = copy.copy(self)
+        model._network = moved_network(self.network, self.check_start(other).network, w)
+        model._training = joined_training(self.training, other.training)
+        return model
 
     def check_guidance(self) -> None:
         """Do nothing: what is predicted can be led away, whatever the settings are."""
 
     def guided_away(self, other: GenerativeModel, w: float) -> DiffusionModel:
         """Return the same model, led away from `other` (`imglab.remedies.negative_guidance`)."""
+        if self._negative is not None:
+            raise ValueError("drawing is led away from another network already")
         training = joined_training(self.training, other.training)
         negative = self.check_start(other).network
         keys = {"network": self.network, "classes": self._classes, "training": training}

@@ -1,0 +1,40 @@
+"""What remedies leave of each other on the same model, and what is written of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from imglab import load_model, seeds
+from imglab.images.diffusion.model import DiffusionModel
+from imglab.images.diffusion.networks import new_network
+from imglab.images.diffusion.settings import DiffusionSettings
+from tests.remedies.test_contract import problems
+
+
+def image_model(seed=1, **settings):
+    section = DiffusionSettings(channels=[8], steps=2, layout="nchw", **settings)
+    with seeds.isolated(seed, "weights"):
+        network = new_network(section, (1, 8, 8), None)
+    return DiffusionModel(section, network=network)
+
+
+def images(model):
+    return model.sample(2, seed=3).data.tolist()
+
+
+def test_a_model_that_is_moved_stays_guided(tmp_path):
+    model, other = image_model(1), image_model(2)
+    guided = model.moved_away(other, 0.5).guided_away(other, 1.0)
+    moved = model.guided_away(other, 1.0).moved_away(other, 0.5)
+    assert images(moved) == images(guided) != images(model.moved_away(other, 0.5))
+    moved.save(tmp_path / "model")
+    assert images(load_model(tmp_path / "model")) == images(moved)
+
+
+def test_a_model_is_guided_once():
+    guided = image_model(1).guided_away(image_model(2), 1.0)
+    with pytest.raises(ValueError, match="another network already"):
+        guided.guided_away(image_model(3), 1.0)
+    twice = [{"kind": "negative_guidance", "w": w} for w in (0.5, 0.0, 1.0)]
+    message = "remedy.2.kind: drawing can be led away from one model only, and remedy.0 does that"
+    assert message in problems(remedy=twice, model="diffusion")
