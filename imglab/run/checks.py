@@ -159,18 +159,30 @@ def check_curator(config: RunConfig, modality: Modality, models: Sequence[Genera
     if isinstance(section, LabelVerifierCuration) and not models[0].conditional:
         what = "verifies labels, which the samples of this model do not have"
         raise InputError(Problem("curate.kind", what, "set model.class_conditional"))
-    _check_density(section, models)
+    _check_density(section, models[: config.generations])
+
+
+def asks_generation0(section: object) -> bool:
+    """Say whether a curator ranks by the density of generation 0's model."""
+    if isinstance(section, PreferenceCuration):
+        return section.reward == "density"
+    return isinstance(section, DensityCuration)
 
 
 def _check_density(section: object, models: Sequence[GenerativeModel]) -> None:
     """Raise InputError where a curator ranks by a density that the models do not provide."""
-    ranks = isinstance(section, DensityCuration | LikelihoodRankCuration)
-    prefers = isinstance(section, PreferenceCuration) and section.reward == "density"
-    if not (ranks or prefers) or models[0].ability(Density) is not None:
+    asked: Sequence[GenerativeModel] = ()
+    if asks_generation0(section):
+        asked = models[:1]
+    if isinstance(section, LikelihoodRankCuration):
+        asked = models  # each generation's own model
+
+    # A population has a density if all of its members do.
+    lacking = [model for model in asked if model.ability(Density) is None]
+    members = [member for model in lacking for member in model.members]
+    names = dict.fromkeys(type(each).__name__ for each in members if each.ability(Density) is None)
+    if not lacking:
         return
 
-    names = [
-        type(member).__name__ for member in models[0].members if member.ability(Density) is None
-    ]
     what = f"needs a model that provides log_density; {', '.join(names)} does not"
     raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imglab.config import kinds
-from imglab.config.curation_sections import DensityCuration
 from imglab.config.load import load_config, validate_config
 from imglab.config.merge import differences, with_changes
 from imglab.config.schema import RunConfig
@@ -16,6 +15,7 @@ from imglab.model import Density
 from imglab.pool import pool_sizes
 from imglab.run.autotune import former_layout, with_layout
 from imglab.run.build import Experiment
+from imglab.run.checks import asks_generation0
 from imglab.run.environment import describe_environment
 from imglab.run.resume import with_former_defaults
 from imglab.run.run import Run
@@ -245,9 +245,9 @@ def _check_regime(experiment: Experiment, stored: RunFolder, g: int) -> None:
 
 
 def _check_curator(experiment: Experiment, stored: RunFolder) -> None:
+    """Check generation 0, which its parent drew; `build` has checked the fork's own models."""
     generation0 = stored.model(0)
-    needs_density = isinstance(experiment.config.curate, DensityCuration)
-    if needs_density and generation0.ability(Density) is None:
+    if asks_generation0(experiment.config.curate) and generation0.ability(Density) is None:
         name = type(generation0).__name__
         what = f"needs a model of generation 0 that provides log_density; {name} does not"
         raise InputError(Problem("curate.kind", what, "choose oracle or confidence"))

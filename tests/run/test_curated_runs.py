@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import re
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from imglab.config.load import validate_config
 from imglab.errors import InputError, Stopped
+from imglab.run.build import build_modality, build_models
+from imglab.run.checks import check_curator
+from imglab.run.fork import _check_curator
 from imglab.run.run import Run
 from imglab.samples import REAL
 from imglab.store import files
 from imglab.store.files import read_signed
 from imglab.store.reader import RunFolder
+from tests.test_loop import Adder
 from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, write
 
 KEEP = {"regime": "replace", "generations": 2}
@@ -157,6 +165,36 @@ def test_wrong_curation_is_refused(tmp_path, changes, message):
     changes = [*changes, "curate.oversample=1"] if "0.01" in changes[0] else changes
     with pytest.raises(InputError, match=message):
         Run.from_file(config, tmp_path / "run", changes)
+
+
+@pytest.mark.parametrize(
+    ("curate", "refused"),
+    [
+        ({"kind": "likelihood_rank", "end": "least"}, True),
+        ({"kind": "density"}, False),
+        ({"kind": "preference", "reward": "density"}, False),
+    ],
+)
+def test_models_that_take_turns_have_the_density_that_is_asked_of_them(curate, refused):
+    """Of generation 0 alone, unless each generation ranks by its own model."""
+    changes = {"model": {"kind": "alternating", "models": ["gaussian", "kde"]}, "curate": curate}
+    config = validate_config({"name": "x", **TINY_GAUSSIAN, **changes}, "config")
+    modality = build_modality(config)
+    models = [*build_models(config, modality)[:1], Adder()]
+    expected = pytest.raises(InputError, match="provides log_density; Adder does not")
+    with expected if refused else nullcontext():
+        check_curator(config, modality, models)
+
+
+@pytest.mark.parametrize(
+    "curate", [{"kind": "density"}, {"kind": "preference", "reward": "density"}]
+)
+def test_a_fork_asks_the_shared_generation_0_for_its_density(curate):
+    config = validate_config({"name": "x", **TINY_GAUSSIAN, "curate": curate}, "config")
+    experiment: Any = SimpleNamespace(config=config)
+    stored: Any = SimpleNamespace(model=lambda g: Adder())
+    with pytest.raises(InputError, match="generation 0 that provides log_density; Adder does not"):
+        _check_curator(experiment, stored)
 
 
 def test_marks_go_by_the_file_that_they_stand_beside(tmp_path):
