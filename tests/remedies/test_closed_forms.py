@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imglab import seeds
+from imglab import load_model, seeds
 from imglab.progress import Progress
 from imglab.remedies import Fit, remedied
 from imglab.remedies.anneal import Anneal
@@ -19,7 +19,13 @@ from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.kde import KdeModel
 from imglab.solvable.gaussian.mixture import MixtureModel
 from imglab.solvable.gaussian.modality import GaussianModality
-from imglab.solvable.gaussian.settings import GaussianDataSettings, KdeSettings, MixtureSettings
+from imglab.solvable.gaussian.settings import (
+    GaussianDataSettings,
+    KdeSettings,
+    MixtureSettings,
+    StoppedDiffusionSettings,
+)
+from imglab.solvable.gaussian.stopped_diffusion import StoppedDiffusionModel
 from tests.test_loop import gaussian
 
 N = 50
@@ -178,3 +184,22 @@ def test_a_chain_that_stops_early_is_khelifas_low_pass_filter(decay):
         q = math.exp(-4 * delta)
         law = q * alpha * (1 - left**t) / (1 - left) + left**t
         assert expected == pytest.approx(c_real * law)
+
+
+def test_a_stopped_diffusion_that_is_annealed_stops_at_the_sum_of_the_times(tmp_path):
+    points = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
+    fitted = {
+        stop: StoppedDiffusionModel(
+            StoppedDiffusionSettings(stop=stop), fitted={"points": points}, seen=50
+        )
+        for stop in (0.25, 0.75)
+    }
+    fitted[0.25].stopped(0.5).save(tmp_path / "model")
+    annealed = load_model(tmp_path / "model")
+
+    def known(model):
+        drawn = model.sample(3, seed=2)
+        return drawn.data.tolist(), model.metrics(drawn, generation0=model, seed=0).values
+
+    assert type(annealed) is StoppedDiffusionModel
+    assert known(annealed) == known(fitted[0.75])

@@ -8,6 +8,7 @@ set, carried forward by the Ornstein-Uhlenbeck process for a time delta.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,6 +18,9 @@ from imglab.samples import Samples
 from imglab.solvable.gaussian.kde import KdeModel
 from imglab.solvable.gaussian.settings import StoppedDiffusionSettings
 from imglab.solvable.hermite import ORDERS, hermite
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class StoppedDiffusionModel(KdeModel):
@@ -37,6 +41,11 @@ class StoppedDiffusionModel(KdeModel):
     @property
     def _bandwidth(self) -> float:
         return math.sqrt(-math.expm1(-2 * self._stop))
+
+    def stopped(self, time: float) -> Self:
+        """Return the same model, which stops that much earlier: it keeps its Hermite metrics."""
+        settings = StoppedDiffusionSettings(stop=self._stop + time)
+        return type(self)(settings, fitted=self.tensors, seen=self._seen, between=self._between)
 
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Add the Hermite coefficients of the fitted distribution to its moments.
