@@ -56,8 +56,8 @@ class GuidesAway(Protocol):
 class StopsEarly(Protocol):
     """The ability of a fitted model to stop early as it takes noise away."""
 
-    def check_stop(self) -> None:
-        """Raise ValueError, with the reason, where its settings do not allow that."""
+    def check_stop(self, time: float) -> None:
+        """Raise ValueError, with the reason, where its settings do not allow to stop at `time`."""
         ...
 
     def stopped(self, time: float) -> GenerativeModel:

@@ -41,7 +41,10 @@ class Anneal(Remedy):
         """Yield a problem of a model that draws by no diffusion, or on other noise levels."""
         name = "that draws by taking noise away"
         remedy = "leave it out, or choose a diffusion model"
-        yield from required(model, StopsEarly, name, remedy, lambda each: each.check_stop())
+        # No later generation stops earlier than the first.
+        yield from required(
+            model, StopsEarly, name, remedy, lambda each: each.check_stop(self.start)
+        )
 
     def after(self, fit: Fit, fitted: GenerativeModel) -> Stage[GenerativeModel]:
         """Return the same model, whose sampler stops early."""

@@ -12,6 +12,7 @@ from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.model import GenerativeModel
 from imglab.remedies import Remedy
+from imglab.remedies.anneal import Anneal
 
 
 def build_remedies(
@@ -36,6 +37,7 @@ def build_remedies(
         else:
             remedies.append(remedy)
     collector.run(partial(_check_guided_once, sections))
+    collector.run(partial(_check_stops, remedies, models))
     collector.finish()
     return remedies
 
@@ -50,6 +52,13 @@ def _check_guided_once(sections: Sequence[Any]) -> None:
     if len(guiding) > 1:
         what = f"drawing can be led away from one model only, and remedy.{guiding[0]} does that"
         raise InputError(Problem(f"remedy.{guiding[1]}.kind", what, "keep one of the two"))
+
+
+def _check_stops(remedies: Sequence[Remedy], models: Sequence[GenerativeModel]) -> None:
+    """Raise InputError where remedies, each of which may, together stop the sampler too early."""
+    starts = [remedy.start for remedy in remedies if isinstance(remedy, Anneal)]
+    if len(starts) > 1:
+        _check(Anneal(start=sum(starts)), models, "remedy", "anneal")
 
 
 def _build(section: Any, where: str) -> Remedy:

@@ -153,6 +153,24 @@ def test_bad_input_names_the_key(remedy, model, message):
     assert message in problems(remedy=remedy, model=model)
 
 
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [
+        ({"kind": "diffusion", "spacing": "karras", "stop": 1.5}, 3),
+        ({"kind": "stopped_diffusion", "stop": 8.5}, 10),
+    ],
+)
+def test_a_sampler_stops_no_earlier_than_a_saved_model_may(model, most):
+    data = DATA.get(model["kind"], VECTORS)
+    anneal = [{"kind": "anneal", "start": 0.75, "decay": 0.5}, {"kind": "anneal", "start": 0.75}]
+    assert build(config(modality=data, model=model, remedy=anneal), "config").remedies
+    message = f"and start 2 come to more than {most}: lower one of them"
+    alone = {"kind": "anneal", "start": 2.0}
+    assert message in problems(modality=data, model=model, remedy=alone)
+    together = [{"kind": "anneal", "start": 1.0}, {"kind": "anneal", "start": 1.0}]
+    assert message in problems(modality=data, model=model, remedy=together)
+
+
 def test_of_several_remedies_the_place_is_named():
     remedies = [{"kind": "weights", "real": 0.5}, {"kind": "neon", "w": 1.0}]
     assert "remedy.1.kind: neon needs" in problems(remedy=remedies, model="kde")

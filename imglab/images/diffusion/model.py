@@ -35,7 +35,7 @@ from imglab.images.diffusion.networks import (
     size_problems,
 )
 from imglab.images.diffusion.schedules import new_noising, new_sampler, new_scheduler
-from imglab.images.diffusion.settings import DiffusionSettings
+from imglab.images.diffusion.settings import LATEST_STOP, DiffusionSettings
 from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
 from imglab.model import Choice, GenerativeModel
@@ -182,10 +182,13 @@ class DiffusionModel(GenerativeModel):
         keys = {"network": self.network, "classes": self._classes, "training": training}
         return DiffusionModel(self._settings, **keys, negative=negative, w=w)
 
-    def check_stop(self) -> None:
-        """Raise ValueError unless images are drawn on noise levels that can end anywhere."""
+    def check_stop(self, time: float) -> None:
+        """Raise ValueError unless images are drawn on noise levels that can end at that time."""
         if not self._settings.on_karras_levels:
             raise ValueError("the sampler stops at whole times: set model.spacing: karras")
+        if self._settings.stop + time > LATEST_STOP:
+            what = f"model.stop: {self._settings.stop:g} and start {time:g} come to more than"
+            raise ValueError(f"{what} {LATEST_STOP}: lower one of them")
 
     def stopped(self, time: float) -> DiffusionModel:
         """Return the same model, whose sampler stops at a time (`imglab.remedies.anneal`)."""

@@ -27,6 +27,10 @@ KARRAS_ONLY = ("sde-dpm-solver++", "heun")
 """Samplers that draw on the noise levels of Karras et al. 2022 alone."""
 
 
+LATEST_STOP = 3
+"""The longest time before its end at which drawing may stop."""
+
+
 class NoiseLevels(Section):
     """Log-normal distribution of the noise that training adds, relative to the image.
 
@@ -155,7 +159,7 @@ class DiffusionSettings(DenoiserSettings):
     """The noise, relative to the image, at which `spacing: karras` begins."""
     lowest_noise: Annotated[float, Field(ge=1e-4, le=0.5)] = newer_key(0.002)
     """The last noise of `spacing: karras` before none."""
-    stop: Annotated[float, Field(ge=0, le=3)] = newer_key(0.0)
+    stop: Annotated[float, Field(ge=0, le=LATEST_STOP)] = newer_key(0.0)
     """Time at which drawing on `spacing: karras` stops early: noise of variance 1 - e^(-2 stop)
     stays in the images. 0 draws to the end."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 12

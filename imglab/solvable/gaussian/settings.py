@@ -10,6 +10,9 @@ from imglab.config.section import MOST_NUMBERS, Section
 
 Components = Annotated[int, Field(ge=1, le=1024)]
 
+LATEST_STOP = 10
+"""The longest time for which the distribution of a `stopped_diffusion` is carried on."""
+
 
 class GaussianDataSettings(Section):
     """`modality:` of a Gaussian chain; real data are standard normal, or a mixture of such."""
@@ -77,7 +80,7 @@ class StoppedDiffusionSettings(Section):
     """`model:` that is a perfect diffusion model of its training set, stopped early."""
 
     kind: Literal["stopped_diffusion"] = "stopped_diffusion"
-    stop: Annotated[float, Field(gt=0, le=10)] = 0.05
+    stop: Annotated[float, Field(gt=0, le=LATEST_STOP)] = 0.05
     """delta: the time at which drawing stops, in units of an Ornstein-Uhlenbeck process.
 
     Noise of variance 1 - exp(-2 delta) is left in the samples.

@@ -16,7 +16,7 @@ from imglab.measures import Measures
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.solvable.gaussian.kde import KdeModel
-from imglab.solvable.gaussian.settings import StoppedDiffusionSettings
+from imglab.solvable.gaussian.settings import LATEST_STOP, StoppedDiffusionSettings
 from imglab.solvable.hermite import ORDERS, hermite
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ class StoppedDiffusionModel(KdeModel):
     @property
     def _bandwidth(self) -> float:
         return math.sqrt(-math.expm1(-2 * self._stop))
+
+    def check_stop(self, time: float) -> None:
+        """Raise ValueError where the sum is more than `model.stop` may be."""
+        if self._stop + time > LATEST_STOP:
+            what = f"model.stop: {self._stop:g} and start {time:g} come to more than {LATEST_STOP}"
+            raise ValueError(f"{what}: lower one of them")
 
     def stopped(self, time: float) -> Self:
         """Return the same model, which stops that much earlier: it keeps its Hermite metrics."""

@@ -114,7 +114,7 @@ class VectorModel(GenerativeModel):
             between=description["between"],
         )
 
-    def check_stop(self) -> None:
+    def check_stop(self, time: float) -> None:
         """Do nothing: diffusion of what it draws is solved exactly, whatever the settings are."""
 
     def stopped(self, time: float) -> Self:
