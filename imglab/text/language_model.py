@@ -184,8 +184,8 @@ class LanguageModel(RemediedText):
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
         model = cls._restore_alone(description, path)
-        w = description.get("negative")
-        if isinstance(w, float):
+        w = TextDescription.model_validate(description).negative
+        if w is not None:
             folder = str(path / NEGATIVE)
             model._negative = open_model(folder, None, folder).to(device())
             model._w = w

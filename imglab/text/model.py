@@ -241,8 +241,12 @@ def _check_decoding(settings: TextModelSettings, tokenizer: PreTrainedTokenizerB
 
 
 class TextDescription(BaseModel):
-    """What imglab.json says of a text model."""
+    """What imglab.json says of a text model.
+
+    negative  strength of the guidance away from another network, if there is one
+    """
 
     settings: dict[str, Any]
     block: Annotated[int, Field(ge=1)]
     training: dict[str, Any]
+    negative: float | None = None

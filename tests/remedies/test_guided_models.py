@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from imglab import load_model, seeds
 from imglab.images.diffusion.model import DiffusionModel
 from imglab.images.diffusion.networks import new_network
 from imglab.images.diffusion.settings import DiffusionSettings
+from imglab.text.language_model import LanguageModel
 from tests.remedies.test_contract import problems
+from tests.text.models import prompts_of
+from tests.text_fixtures import text_parts
 
 
 def image_model(seed=1, **settings):
@@ -38,3 +42,24 @@ def test_a_model_is_guided_once():
     twice = [{"kind": "negative_guidance", "w": w} for w in (0.5, 0.0, 1.0)]
     message = "remedy.2.kind: drawing can be led away from one model only, and remedy.0 does that"
     assert message in problems(remedy=twice, model="diffusion")
+
+
+@pytest.fixture(scope="module")
+def text():
+    """A modality, and two language models with different weights."""
+    modality, model = text_parts()
+    keys = {"tokenizer": modality.tokenizer, "block": modality.block}
+    networks = [model._new_network(seed) for seed in (1, 2)]
+    return modality, *(LanguageModel(model._settings, network=each, **keys) for each in networks)
+
+
+def test_a_saved_language_model_is_guided_still_by_a_whole_number(text, tmp_path):
+    modality, model, other = text
+    guided = model.guided_away(other, 1)
+    guided.save(tmp_path / "model")
+    opened = load_model(tmp_path / "model")
+
+    prompts = prompts_of(modality, 2)
+    drawn = [each.sample(2, conditions=prompts, seed=1).data for each in (guided, opened)]
+    assert torch.equal(*drawn)
+    assert opened.description() == guided.description()
