@@ -38,10 +38,12 @@ def text_card(
     block: int,
     training: Mapping[str, Any],
     base: str | None = None,
+    w: float = 0.0,
 ) -> str:
     """Return the text of a card for a text model.
 
     base  the name of the pretrained model whose adapters the folder holds; None: it is a whole one
+    w     strength of the guidance away from the network in `negative/`; 0: there is none
     """
     extra = ""
     title = "A language model of an imglab chain"
@@ -54,11 +56,18 @@ def text_card(
     else:
         title = f"Adapters for {printable(base)}, a language model of an imglab chain"
         code = ADAPTED.format(base=repr(base), block=block, decoding=_decoding(settings))
+    guidance = ""
+    if w != 0:
+        guidance = (
+            f"It was led away from the network in `negative/` with strength {w:g}; "
+            "the code below draws without.\n"
+        )
     return (
         "---\nlibrary_name: transformers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# {title}\n\n"
         f"Fitted on {training.get('samples_seen', 0):,} samples of {block} tokens seen.\n"
-        f"The chain continued prompts of {block} tokens by {block} more, decoding as below.\n\n"
+        f"The chain continued prompts of {block} tokens by {block} more, decoding as below.\n"
+        f"{guidance}\n"
         f"```python\n{code}```\n"
     )
 

@@ -179,7 +179,7 @@ class LanguageModel(RemediedText):
         base = None
         if self._base is not None:
             base = self._base.name
-        return text_card(self.kind, self._settings, self._block, self._training, base)
+        return text_card(self.kind, self._settings, self._block, self._training, base, self._w)
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102

@@ -63,3 +63,13 @@ def test_a_saved_language_model_is_guided_still_by_a_whole_number(text, tmp_path
     drawn = [each.sample(2, conditions=prompts, seed=1).data for each in (guided, opened)]
     assert torch.equal(*drawn)
     assert opened.description() == guided.description()
+
+
+def test_a_card_says_how_the_chain_drew_otherwise_than_its_code(text):
+    _, model, other = text
+    plain = image_model(spacing="karras")
+    led = "led away from the network in `negative/` with strength 0.5"
+    image_card = plain.guided_away(image_model(2, spacing="karras"), 0.5).stopped(0.25).card()
+    assert f"{led}, stopped early at time 0.25; the code below draws without" in image_card
+    assert f"{led}; the code below draws without" in model.guided_away(other, 0.5).card()
+    assert not any("led away" in card or "early" in card for card in (plain.card(), model.card()))

@@ -58,11 +58,13 @@ def diffusion_card(
     scheduler: Any,
     classes: int | None,
     training: Mapping[str, Any],
+    w: float = 0.0,
 ) -> str:
     """Return the text of a card for a diffusion model.
 
     network    of diffusers, as it is saved; `scheduler` likewise
     classes    how many there are if it is class-conditional
+    w          strength of the guidance away from the network in `negative/`; 0: there is none
     """
     kind = "unconditional"
     if classes:
@@ -72,12 +74,18 @@ def diffusion_card(
     if settings.half_life is not None:
         average = f"half-life {settings.half_life:.1%} of the steps"
 
+    remedies = ""
+    if w != 0:
+        remedies += f", led away from the network in `negative/` with strength {w:g}"
+    if settings.stop != 0:
+        remedies += f", stopped early at time {settings.stop:g}"
+
     return (
         "---\nlibrary_name: diffusers\ntags: [imglab, model-collapse]\n---\n\n"
         f"# A {kind} diffusion model of an imglab chain\n\n"
         f"Fitted on {training.get('samples_seen', 0):,} images seen, {settings.prediction}, with\n"
         f"a moving average of the weights ({average}). "
-        f"The chain drew with sampling_bias {settings.sampling_bias}; "
+        f"The chain drew with sampling_bias {settings.sampling_bias}{remedies}; "
         "the code below draws without.\n\n"
         f"```python\n{code}```\n"
     )

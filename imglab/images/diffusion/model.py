@@ -247,9 +247,9 @@ class DiffusionModel(GenerativeModel):
         }
 
     def card(self) -> str:  # noqa: D102
-        settings = self._settings
-        scheduler = new_scheduler(settings)
-        return diffusion_card(settings, self.network, scheduler, self._classes, self._training)
+        scheduler = new_scheduler(self._settings)
+        fitted = (self.network, scheduler, self._classes, self._training, self._w)
+        return diffusion_card(self._settings, *fitted)
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> DiffusionModel:  # noqa: D102
