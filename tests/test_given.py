@@ -128,6 +128,8 @@ class TestImages:
         assert rows[0]["origins"] == {"web": 20, "real": 20}
         assert rows[1]["origins"] == {"web": 10, "real": 20, "0": 10}
         assert set(read_environment(tmp_path / "run")["data"]) == {"train", "test", "synthetic web"}
+        card = (tmp_path / "run/generation_000/model/README.md").read_text()
+        assert "trained under regime `mixture`" in card
 
     def test_classes_are_counted_by_name(self, web):
         tree = image_chain({"label": "web", "path": str(web)}, "replace")

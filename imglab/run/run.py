@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from imglab import distributed
+from imglab.config import kinds
 from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.constructors import renamed_arguments
@@ -182,7 +183,11 @@ def _describe_origin(config: RunConfig, environment: Mapping[str, Any]) -> Origi
     regime = getattr(config.regime, "kind", "")
     train = environment["data"]["train"][:16]
     remedies = [f", remedy `{section.kind}`" for section in config.remedy]
+    first = Origin.first
+    if not kinds.bound_regime(config.regime).begins_with_real():
+        first = f"under regime `{regime}`"
     return Origin(
         data=f"{modality} data (sha256 `{train}`), seed {config.seed}",
         rules=f"regime `{regime}`, start `{config.start}`{''.join(remedies)}",
+        first=first,
     )
