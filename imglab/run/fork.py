@@ -27,7 +27,7 @@ from imglab.store.sealed_config import (
     as_begun,
     config_hash,
     former_names,
-    is_place,
+    is_move,
     located,
     read_sealed,
     write_config,
@@ -160,7 +160,7 @@ def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -
     """Find what a fork's config must not change, or must."""
     changes = differences(stored.model_dump(mode="json"), wanted.model_dump(mode="json"))
     for key, before, after in changes:
-        if key.split(".")[0] in SHARED_KEYS and not is_place(key):
+        if key.split(".")[0] in SHARED_KEYS and not is_move(key, before, after):
             what = f"the shared generations have {before!r}, the fork {after!r}"
             yield Problem(f"{source}: {key}", what, "leave it as it was")
 
