@@ -148,6 +148,13 @@ class TestImages:
         modality: Any = read_drawn(f"{run}@1").config.modality
         assert modality.synthetic[0].path == str(moved)
 
+        # What it holds now is another set, which is refused and changes nothing.
+        np.savez(moved, images=np.zeros((25, 8, 8), np.uint8))
+        sealed = (run / "config.yaml").read_bytes()
+        with pytest.raises(InputError, match="the synthetic data web are not those that this run"):
+            finish(write(tmp_path, {**tree, "generations": 3}), run)
+        assert (run / "config.yaml").read_bytes() == sealed
+
         # Another label, or another number of sets, is another run.
         tree = image_chain({"label": "books", "path": str(moved)}, mixed({"real": 1.0}))
         with pytest.raises(InputError, match=r"modality.synthetic.*the run there has"):

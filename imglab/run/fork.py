@@ -22,6 +22,7 @@ from imglab.run.run import Run
 from imglab.store import copies, files, hashes, layout, reading
 from imglab.store.faults import check_run
 from imglab.store.head import write_head
+from imglab.store.inputs import changed_data
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import (
     as_begun,
@@ -201,8 +202,9 @@ def _check_bases(experiment: Experiment, parent: Path) -> None:
     present = describe_environment(experiment.modality, experiment.bases, former)
     recorded = reading.read_environment(parent)
     if present["data"] != recorded.get("data"):
-        what = "the real data are not those that the shared generations began with"
-        raise InputError(Problem("modality.source", what, "name where these lie now"))
+        data = changed_data(recorded.get("data"), present["data"])
+        what = f"{data} are not those that the shared generations began with"
+        raise InputError(Problem("modality", what, "name where these lie now"))
     if present["base"] != recorded.get("base"):
         what = "the shared generations began with another base model"
         remedy = "leave `base`, `start` and pretrained networks as they were"

@@ -27,6 +27,7 @@ from imglab.run.resume import RUNS, check_extractor, resolve
 from imglab.store import files, hashes
 from imglab.store.disk import DiskStore
 from imglab.store.faults import check_run
+from imglab.store.inputs import check_inputs
 from imglab.store.layout import count_finished
 from imglab.store.model_card import Origin
 from imglab.store.sealed_config import (
@@ -119,11 +120,13 @@ class Run(HasView):
         config = experiment.config.model_copy(update={"samples": experiment.samples})
         present = config
         config, places = as_begun(self.folder, config)
-        write_config(self.folder, config)
 
         former = former_names(config, present)
         environment = describe_environment(experiment.modality, experiment.bases, former)
         origin = _describe_origin(config, environment)
+        # What is refused changes nothing. On a first start config.yaml is the mark of a run.
+        check_inputs(self.folder, environment)
+        write_config(self.folder, config)
         with distributed.main_first():
             store.begin(config=config_hash(config), environment=environment, origin=origin)
             if experiment.modality.data_line:
