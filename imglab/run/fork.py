@@ -178,6 +178,12 @@ def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -
         remedy = "use real: resampled, or leave the regime as it was"
         yield Problem(f"{source}: regime", what, remedy)
 
+    # The first model would be one that the fork's own regime does not train.
+    begins_with_real = kinds.bound_regime(wanted.regime).begins_with_real()
+    if g == 0 and stored.regime != wanted.regime and not begins_with_real:
+        what = "chooses generation 0's training set, too, and the shared one has another"
+        yield Problem(f"{source}: regime", what, "run it from the start: imglab run CONFIG")
+
 
 def _uses_fresh(config: RunConfig) -> bool:
     """Say whether some generation of a run takes fresh real data."""
