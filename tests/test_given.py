@@ -19,7 +19,9 @@ from imglab.regimes import PoolSizes
 from imglab.regimes.mixture import share_sizes
 from imglab.run.build import build, build_modality
 from imglab.run.cache import RunCache
+from imglab.run.export import export
 from imglab.samples import GIVEN, Samples, Selection, TrainingSet
+from imglab.store.drawn import read_drawn
 from imglab.store.reading import read_environment, read_metrics
 from tests.tiny_chains import TINY_CHAIN, TINY_IMAGE, finish, write
 
@@ -128,6 +130,35 @@ class TestImages:
         assert rows[0]["origins"] == {"web": 20, "real": 20}
         assert rows[1]["origins"] == {"web": 10, "real": 20, "0": 10}
         assert set(read_environment(tmp_path / "run")["data"]) == {"train", "test", "synthetic web"}
+        card = (tmp_path / "run/generation_000/model/README.md").read_text()
+        assert "trained under regime `mixture`" in card
+
+    def test_a_run_goes_on_where_its_sets_were_moved(self, web, tmp_path):
+        regime = mixed({"real": 0.5, "web": 0.5})
+        synthetic = {"label": "web", "path": str(web)}
+        tree = image_chain(synthetic, regime, generations=1)
+        run = tmp_path / "run"
+        finish(write(tmp_path, tree), run)
+
+        moved = web.rename(tmp_path / "moved.npz")
+        assert export(f"{run}@0", tmp_path / "samples") == 24
+        tree = image_chain({**synthetic, "path": str(moved)}, regime)
+        assert len(finish(write(tmp_path, tree), run)) == 2
+        assert str(web) in (run / "config.yaml").read_text(), "the place that it began with"
+        modality: Any = read_drawn(f"{run}@1").config.modality
+        assert modality.synthetic[0].path == str(moved)
+
+        # What it holds now is another set, which is refused and changes nothing.
+        np.savez(moved, images=np.zeros((25, 8, 8), np.uint8))
+        sealed = (run / "config.yaml").read_bytes()
+        with pytest.raises(InputError, match="the synthetic data web are not those that this run"):
+            finish(write(tmp_path, {**tree, "generations": 3}), run)
+        assert (run / "config.yaml").read_bytes() == sealed
+
+        # Another label, or another number of sets, is another run.
+        tree = image_chain({"label": "books", "path": str(moved)}, mixed({"real": 1.0}))
+        with pytest.raises(InputError, match=r"modality.synthetic.*the run there has"):
+            finish(write(tmp_path, tree), run)
 
     def test_classes_are_counted_by_name(self, web):
         tree = image_chain({"label": "web", "path": str(web)}, "replace")

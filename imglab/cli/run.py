@@ -149,7 +149,8 @@ def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) 
     with _live(chain.folder, live):
         _run_chain(chain)
     if distributed.is_main():
-        remember(config, chain.folder, training_sizes(chain.experiment))
+        real = len(chain.experiment.modality.real("train"))
+        remember(config, chain.folder, training_sizes(chain.experiment), real=real)
 
 
 def _announce_cost(chain: Run, config: RunConfig) -> None:

@@ -1,8 +1,9 @@
-"""Whether the first generation of an arm was a good model, in a sentence. No torch."""
+"""What the first generation of an arm was trained on, and whether it was a good model. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from imglab.report.arms import NOT_COMPARED, Arm
 from imglab.studies.first_generations import still_improves, with_control
@@ -10,23 +11,57 @@ from imglab.studies.first_generations import still_improves, with_control
 REASONS = 2
 """Reasons of the gate that the sentence names; the page's table has all."""
 
+MOST_MIXTURES = 3
+"""Different training sets of first generations that a sentence names; of more it only says so."""
+
+REAL_ALONE = "real data alone"
+
+
+def trained_on(arms: Sequence[Arm]) -> str:
+    """Say what generation 0 of arms was trained on, e.g. `30% real, 70% web`."""
+    mixtures = list(dict.fromkeys(_first_mixture(arm.rows[0]) for arm in arms))
+    if len(mixtures) > MOST_MIXTURES:
+        return f"{len(mixtures)} different mixtures"
+    return " or ".join(mixtures)
+
+
+def _first_mixture(row: Mapping[str, Any]) -> str:
+    """Say what a generation that has none before it was trained on, by its row of metrics.
+
+    Rows of older runs have no `origins`: before there were sets of the user's own, all was real.
+    """
+    counts = row.get("origins", {})
+    if not set(counts) - {"real"}:
+        return REAL_ALONE
+
+    total = max(1, sum(counts.values()))
+    labels = sorted(counts, key=lambda label: (label != "real", label))
+    return ", ".join(f"{100 * counts[label] / total:.3g}% {label}" for label in labels)
+
 
 def poor_starts(arms: Sequence[Arm]) -> list[str]:
-    """Say of which arms generation 0 is a poor model, so that they show training, not collapse."""
-    poor: dict[str, list[str]] = {}
+    """Say of which arms generation 0 is a poor model, so that they show more than collapse.
+
+    The cause is its training, or the synthetic data that it was trained on, where there were any.
+    """
+    poor: dict[tuple[str, str], list[str]] = {}
     for arm in arms:
         improvement = still_improves([each.rows for each in arms if is_control(each, of=arm)])
         gate = with_control(arm.rows[0].get("generation0"), improvement)
         if gate["verdict"] == "poor":
-            poor.setdefault(_first_reasons(gate["reasons"]), []).append(arm.name)
+            group = (_first_reasons(gate["reasons"]), _first_mixture(arm.rows[0]))
+            poor.setdefault(group, []).append(arm.name)
 
     sentences = []
-    for reasons, names in poor.items():
+    for (reasons, mixture), names in poor.items():
         whose = ""
         if len(arms) > 1:
             whose = f" of {', '.join(names)}"
+        causes = "its training"
+        if mixture != REAL_ALONE:
+            causes = f"the data that it was trained on ({mixture}), or its training,"
         sentences.append(
-            f"Generation 0{whose} is a poor model ({reasons}): what follows shows its training "
+            f"Generation 0{whose} is a poor model ({reasons}): what follows shows {causes} "
             "more than a collapse."
         )
     return sentences

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from imglab.report.arms import Arm, comparable
+from imglab.report.first_generation import trained_on
 from imglab.report.gallery import Gallery
 from imglab.report.verdict import count, verdict
 
@@ -45,7 +46,7 @@ def _subtitle(arms: Sequence[Arm]) -> str:
         parts.append(f"regime {getattr(arms[0].config.regime, 'kind', '')}")
 
     longest = max(len(arm.rows) for arm in arms)
-    parts.append(f"{count(longest)}, number 0 trained on real data alone")
+    parts.append(f"{count(longest)}, number 0 trained on {trained_on(arms)}")
 
     seeds = max(arm.seeds for arm in arms)
     if seeds > 1:

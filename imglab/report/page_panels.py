@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imglab.report.arms import Arm
+from imglab.report.first_generation import trained_on
 from imglab.report.gallery import Gallery
 from imglab.report.real_panel import real_panel
 from imglab.report.sheets import WIDE
@@ -74,7 +75,7 @@ def _pinned_panel(arm: Arm, entry: Mapping[str, Any], number: int, of_arms: str)
         "label": f"{arm.name}, generation 0",
         "colour": None,
         "unfinished": "",
-        "caption": entry["generations"][0]["note"] or "trained on real data alone",
+        "caption": entry["generations"][0]["note"] or f"trained on {trained_on([arm])}",
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imglab.report.arms import Arm, comparable
-from imglab.report.first_generation import poor_starts
+from imglab.report.first_generation import poor_starts, trained_on
 from imglab.report.kind_of_loss import SURE, kind_of_loss
 from imglab.report.table import metric_label
 from imglab.store.reading import is_number
@@ -130,7 +130,7 @@ def _sentence(arms: Sequence[Arm]) -> str:
     if not defined:
         return f"Nothing defined was measured in {count(last + 1)}."
 
-    span = "in generation 0, trained on real data alone"
+    span = f"in generation 0, trained on {trained_on(arms)}"
     if last > 0:
         span = f"in {count(last)}"
     numbers = f"{defined[0].upper()}{defined[1:]} {span}."

@@ -78,7 +78,7 @@ def estimate(config: RunConfig, where: str = "config") -> RunCost:
 
     from imglab.run.cost_probe import probe
 
-    return of_run(probe(experiment), config.generations, training_sizes(experiment))
+    return _of_experiment(probe(experiment), experiment)
 
 
 def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
@@ -89,13 +89,22 @@ def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
     measured = recalled(config, len(experiment.modality.real("train")))
     if measured is None:
         return None
-    return of_run(measured, config.generations, training_sizes(experiment))
+    return _of_experiment(measured, experiment)
 
 
-def of_run(measured: Measured, generations: int, sizes: list[int]) -> RunCost:
-    """Return the cost of so many generations whose training sets have these sizes."""
+def _of_experiment(measured: Measured, experiment: Experiment) -> RunCost:
+    sizes = training_sizes(experiment)
+    real = len(experiment.modality.real("train"))
+    return of_run(measured, experiment.config.generations, sizes, real=real)
+
+
+def of_run(measured: Measured, generations: int, sizes: list[int], *, real: int) -> RunCost:
+    """Return the cost of so many generations whose training sets have these sizes.
+
+    real  how many real training samples there are: what was measured is a fit of so many
+    """
     later = generations - 1
-    growth = [size / sizes[0] if measured.grows else 1.0 for size in sizes]
+    growth = [size / real if measured.grows else 1.0 for size in sizes]
     fits = [measured.fit_first, *[measured.fit_later] * later]
     once = (0.0,) * generations
 
@@ -124,7 +133,7 @@ def of_run(measured: Measured, generations: int, sizes: list[int]) -> RunCost:
 def training_sizes(experiment: Experiment) -> list[int]:
     """Return how many samples each generation is trained on.
 
-    Where a fit of more samples takes no longer, generation 0's number stands for all of them.
+    Where a fit of more samples takes no longer, that of the real ones stands for all of them.
     """
     real = len(experiment.modality.real("train"))
     if not grows(experiment.config):

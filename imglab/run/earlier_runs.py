@@ -64,14 +64,15 @@ def recalled(config: RunConfig, real: int) -> Measured | None:
     return Measured(**entry)
 
 
-def remember(config: RunConfig, run: Path, sizes: Sequence[int]) -> None:
+def remember(config: RunConfig, run: Path, sizes: Sequence[int], *, real: int) -> None:
     """Remember what a finished run cost, unless it was interrupted, or there is no such folder.
 
     config  as the user wrote it, before `auto` had values
-    sizes   how many samples each generation was trained on; generation 0 on the real ones
+    sizes   how many samples each generation was trained on
+    real    how many real training samples there are
     """
     folder = cache_folder()
-    measured = measured_of(config, run, sizes)
+    measured = measured_of(config, run, sizes, real=real)
     if folder is None or measured is None:
         return
 
@@ -79,7 +80,7 @@ def remember(config: RunConfig, run: Path, sizes: Sequence[int]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".costs.lock", timeout=5):
-            entries = {**_entries(), key_of(config, sizes[0]): asdict(measured)}
+            entries = {**_entries(), key_of(config, real): asdict(measured)}
             newest = dict(list(entries.items())[-MOST:])
             files.write_json(folder / COSTS, newest)
     except (OSError, Timeout):
@@ -97,11 +98,13 @@ def key_of(config: RunConfig, real: int) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def measured_of(config: RunConfig, run: Path, sizes: Sequence[int]) -> Measured | None:
+def measured_of(
+    config: RunConfig, run: Path, sizes: Sequence[int], *, real: int
+) -> Measured | None:
     """Return what the log of a finished run says that its stages cost.
 
-    Where fits grow with their training sets, `sizes`, they are scaled to the first one's. None for
-    a run that was not made in one go, or whose log cannot be read.
+    Where fits grow with their training sets, `sizes`, they are scaled to the `real` samples. None
+    for a run that was not made in one go, or whose log cannot be read.
     """
     events = read_events(run / "events.jsonl")
     begun = [event for event in events if event.get("event") == "begin"]
@@ -122,7 +125,7 @@ def measured_of(config: RunConfig, run: Path, sizes: Sequence[int]) -> Measured 
     pictures = max(0.0, (whole - sum(stages)) / generations)
     disk_generation, disk_once = _disk(run, generations)
     if grows(config):
-        fits = [fit * sizes[0] / size for fit, size in zip(fits, sizes, strict=False)]
+        fits = [fit * real / size for fit, size in zip(fits, sizes, strict=False)]
     return Measured(
         prepare=prepare,
         fit_first=fits[0],

@@ -22,12 +22,13 @@ from imglab.run.run import Run
 from imglab.store import copies, files, hashes, layout, reading
 from imglab.store.faults import check_run
 from imglab.store.head import write_head
+from imglab.store.inputs import changed_data
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import (
     as_begun,
     config_hash,
     former_names,
-    is_place,
+    is_move,
     located,
     read_sealed,
     write_config,
@@ -160,7 +161,7 @@ def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -
     """Find what a fork's config must not change, or must."""
     changes = differences(stored.model_dump(mode="json"), wanted.model_dump(mode="json"))
     for key, before, after in changes:
-        if key.split(".")[0] in SHARED_KEYS and not is_place(key):
+        if key.split(".")[0] in SHARED_KEYS and not is_move(key, before, after):
             what = f"the shared generations have {before!r}, the fork {after!r}"
             yield Problem(f"{source}: {key}", what, "leave it as it was")
 
@@ -176,6 +177,12 @@ def _find_conflicts(stored: RunConfig, wanted: RunConfig, g: int, source: str) -
         what = "another regime would take fresh data that the shared generations have seen"
         remedy = "use real: resampled, or leave the regime as it was"
         yield Problem(f"{source}: regime", what, remedy)
+
+    # The first model would be one that the fork's own regime does not train.
+    begins_with_real = kinds.bound_regime(wanted.regime).begins_with_real()
+    if g == 0 and stored.regime != wanted.regime and not begins_with_real:
+        what = "chooses generation 0's training set, too, and the shared one has another"
+        yield Problem(f"{source}: regime", what, "run it from the start: imglab run CONFIG")
 
 
 def _uses_fresh(config: RunConfig) -> bool:
@@ -201,8 +208,9 @@ def _check_bases(experiment: Experiment, parent: Path) -> None:
     present = describe_environment(experiment.modality, experiment.bases, former)
     recorded = reading.read_environment(parent)
     if present["data"] != recorded.get("data"):
-        what = "the real data are not those that the shared generations began with"
-        raise InputError(Problem("modality.source", what, "name where these lie now"))
+        data = changed_data(recorded.get("data"), present["data"])
+        what = f"{data} are not those that the shared generations began with"
+        raise InputError(Problem("modality", what, "name where these lie now"))
     if present["base"] != recorded.get("base"):
         what = "the shared generations began with another base model"
         remedy = "leave `base`, `start` and pretrained networks as they were"

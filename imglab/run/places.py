@@ -13,7 +13,7 @@ from imglab.modality import Modality
 from imglab.run.build import build_modality
 from imglab.samples import hash_samples
 from imglab.store.reading import read_environment
-from imglab.store.sealed_config import is_place, located, read_sealed
+from imglab.store.sealed_config import is_move, located, read_sealed
 
 
 def config_of(run: Path, changes: Sequence[str] = ()) -> RunConfig:
@@ -30,8 +30,8 @@ def config_of(run: Path, changes: Sequence[str] = ()) -> RunConfig:
     after = changed.model_dump(mode="json")
     problems = [
         Problem(f"--set {key}", "is fixed in a run that exists", "set only where its data lie")
-        for key, _, _ in differences(before, after)
-        if not is_place(key)
+        for key, former, present in differences(before, after)
+        if not is_move(key, former, present)
     ]
     if problems:
         raise InputError(problems)
@@ -39,7 +39,15 @@ def config_of(run: Path, changes: Sequence[str] = ()) -> RunConfig:
 
 
 def modality_of(run: Path, config: RunConfig) -> Modality:
-    """Open the real data of a run; InputError unless they are those that it began with."""
+    """Open the real data of a run; InputError unless they are those that it began with.
+
+    Synthetic data of the user's own are left out: only training needs them.
+    """
+    section = config.modality
+    if getattr(section, "synthetic", None):
+        alone = section.model_copy(update={"synthetic": []})
+        config = config.model_copy(update={"modality": alone})
+
     modality = build_modality(config)
     recorded = read_environment(run)["data"]
     for split in ("train", "test"):

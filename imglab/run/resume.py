@@ -15,7 +15,7 @@ from imglab.run.autotune import layout_by_rule, settled, with_layout
 from imglab.run.build import resolved_threads
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_generation
-from imglab.store.sealed_config import HARMLESS, is_place, read_sealed
+from imglab.store.sealed_config import HARMLESS, is_move, read_sealed
 from imglab.text.settings import PretrainedTokenizerSettings
 
 RUNS = Path("runs")
@@ -124,7 +124,7 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
 
     if key == "samples" and after is None:
         return True
-    return after == AUTO or key in HARMLESS or is_place(key)
+    return after == AUTO or key in HARMLESS or is_move(key, before, after)
 
 
 def check_extractor(folder: Path, config: RunConfig, modality: Modality) -> None:

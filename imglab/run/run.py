@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from imglab import distributed
+from imglab.config import kinds
 from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.constructors import renamed_arguments
@@ -26,6 +27,7 @@ from imglab.run.resume import RUNS, check_extractor, resolve
 from imglab.store import files, hashes
 from imglab.store.disk import DiskStore
 from imglab.store.faults import check_run
+from imglab.store.inputs import check_inputs
 from imglab.store.layout import count_finished
 from imglab.store.model_card import Origin
 from imglab.store.sealed_config import (
@@ -118,11 +120,13 @@ class Run(HasView):
         config = experiment.config.model_copy(update={"samples": experiment.samples})
         present = config
         config, places = as_begun(self.folder, config)
-        write_config(self.folder, config)
 
         former = former_names(config, present)
         environment = describe_environment(experiment.modality, experiment.bases, former)
         origin = _describe_origin(config, environment)
+        # What is refused changes nothing. On a first start config.yaml is the mark of a run.
+        check_inputs(self.folder, environment)
+        write_config(self.folder, config)
         with distributed.main_first():
             store.begin(config=config_hash(config), environment=environment, origin=origin)
             if experiment.modality.data_line:
@@ -182,7 +186,11 @@ def _describe_origin(config: RunConfig, environment: Mapping[str, Any]) -> Origi
     regime = getattr(config.regime, "kind", "")
     train = environment["data"]["train"][:16]
     remedies = [f", remedy `{section.kind}`" for section in config.remedy]
+    first = Origin.first
+    if not kinds.bound_regime(config.regime).begins_with_real():
+        first = f"under regime `{regime}`"
     return Origin(
         data=f"{modality} data (sha256 `{train}`), seed {config.seed}",
         rules=f"regime `{regime}`, start `{config.start}`{''.join(remedies)}",
+        first=first,
     )

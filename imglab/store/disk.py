@@ -25,6 +25,7 @@ from imglab.store import checkpoints, files, hashes, layout, reading
 from imglab.store.base import StageResult, Store
 from imglab.store.event_log import EventLog
 from imglab.store.head import catch_up, write_head
+from imglab.store.inputs import check_inputs
 from imglab.store.layout import MANIFEST
 from imglab.store.model_card import Origin
 from imglab.store.reader import RunFolder
@@ -91,8 +92,8 @@ class DiskStore(RunFolder, Store):
         path = self.root / "environment.json"
         if not path.exists():
             files.write_signed(path, environment)
+        check_inputs(self.root, environment)
         recorded = reading.read_environment(self.root)
-        self._check_inputs(recorded, environment)
         catch_up(self.root)
 
         self._run_hashes = {"config": config, "environment": files.sha256_file(path)}
@@ -111,21 +112,6 @@ class DiskStore(RunFolder, Store):
             self.log(event="begin")
         else:
             self.log(event="begin", environment=environment)
-
-    def _check_inputs(self, recorded: Mapping[str, Any], present: Mapping[str, Any]) -> None:
-        """Raise InputError if the real data or a base model are not those that are recorded."""
-        for key, what in (
-            ("data", "the real data are not those that this run began with"),
-            ("base", "the base model is not the one that this run began with"),
-        ):
-            if recorded.get(key) != present.get(key):
-                remedy = "put it back"
-                if _code_of(recorded) != _code_of(present):
-                    remedy += (
-                        f", or go on with imglab {' '.join(_code_of(recorded))}: this version may "
-                        "read the same data otherwise"
-                    )
-                raise InputError(Problem(str(self.root), what, remedy))
 
     def check_shared(self, g: int) -> dict[str, str]:
         """Return the hash list of shared/.
@@ -286,9 +272,3 @@ class DiskStore(RunFolder, Store):
             folder.mkdir(exist_ok=True)
             files.sync_folder(self.root)
         return folder
-
-
-def _code_of(environment: Mapping[str, Any]) -> list[str]:
-    """Return the version and the commit of imglab in an environment, as far as it says them."""
-    both = (environment.get("packages", {}).get("imglab"), environment.get("git_commit"))
-    return [str(each) for each in both if each]

@@ -24,10 +24,12 @@ class Origin:
 
     data   its data and seed, in words
     rules  the rules of every generation but the first, in words
+    first  what the first one was trained on, in words
     """
 
     data: str
     rules: str
+    first: str = "on real data only"
 
     def sign(self, folder: Path, g: int) -> None:
         """Add to the card of a model, or to a new one, which generation of this chain the model is.
@@ -39,7 +41,7 @@ class Origin:
         if path.exists():
             card = path.read_text(encoding="utf-8")
 
-        training = "trained on real data only"
+        training = f"trained {self.first}"
         if g:
             training = f"trained under {self.rules}"
         generation = f"Generation {g} of a chain on {self.data}, {training}."

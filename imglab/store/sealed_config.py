@@ -39,6 +39,12 @@ PLACES = (
 """Keys that say where real data, pretrained networks and extractors lie: what they hold is compared
 by its hash."""
 
+SYNTHETIC = "modality.synthetic"
+"""The list of synthetic sets of the user's own, whose samples are compared by their hashes, too."""
+
+PLACES_OF_SET = ("path", "hub", "run")
+"""Keys of a synthetic set that say where it lies."""
+
 
 def write_config(folder: Path, config: RunConfig) -> None:
     """Write config.yaml under a line with the sha256 of the rest."""
@@ -80,9 +86,23 @@ def _with_former_defaults(tree: Any) -> Any:
     return {**tree, "modality": {**modality, "tokenizer": complete}}
 
 
-def is_place(key: str) -> bool:
-    """Say whether a key only says where something lies, whose content is compared by its hash."""
-    return key in PLACES
+def is_move(key: str, before: Any, after: Any) -> bool:
+    """Say whether a change of a key only says where something lies now.
+
+    What lies there is compared by its hash.
+    """
+    if key != SYNTHETIC:
+        return key in PLACES
+    return bool(before) and _without_places(before) == _without_places(after)
+
+
+def _without_places(sets: Any) -> Any:
+    """Return all that the sections of synthetic sets say but their places."""
+    if not isinstance(sets, list) or not all(isinstance(each, dict) for each in sets):
+        return sets
+    return [
+        {key: value for key, value in each.items() if key not in PLACES_OF_SET} for each in sets
+    ]
 
 
 def as_begun(folder: Path, config: RunConfig) -> tuple[RunConfig, dict[str, Any]]:
@@ -96,7 +116,7 @@ def as_begun(folder: Path, config: RunConfig) -> tuple[RunConfig, dict[str, Any]
 
     tree = config.model_dump(mode="json")
     changes = differences(read_sealed(path).model_dump(mode="json"), tree)
-    places = {key: (before, after) for key, before, after in changes if is_place(key)}
+    places = {key: (before, after) for key, before, after in changes if is_move(key, before, after)}
     before = {key: _filled(key, began) for key, (began, _) in places.items()}
     begun = validate_config(merged(tree, before, str(path)), str(path))
     return begun, {key: _filled(key, present) for key, (_, present) in places.items()}
@@ -108,7 +128,7 @@ def former_names(before: RunConfig, config: RunConfig) -> dict[str, str]:
     return {
         present: former
         for key, former, present in changes
-        if key.startswith("model.") and is_place(key)
+        if key.startswith("model.") and key in PLACES
     }
 
 
@@ -134,11 +154,17 @@ def located(folder: Path, config: RunConfig) -> RunConfig:
     if not path.is_file():
         return config
 
+    others = Problem(str(path), "names other keys than places", "remove it")
     places = files.read_json(path, ("places",))["places"]
-    if not isinstance(places, dict) or not all(map(is_place, places)):
-        raise InputError(Problem(str(path), "names other keys than places", "remove it"))
-    tree = merged(config.model_dump(mode="json"), places, str(path))
-    return validate_config(tree, str(path))
+    if not isinstance(places, dict) or not all(key in (*PLACES, SYNTHETIC) for key in places):
+        raise InputError(others)
+
+    before = config.model_dump(mode="json")
+    present = validate_config(merged(before, places, str(path)), str(path))
+    changes = differences(before, present.model_dump(mode="json"))
+    if not all(is_move(*change) for change in changes):
+        raise InputError(others)
+    return present
 
 
 def config_hash(config: RunConfig) -> str:

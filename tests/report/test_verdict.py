@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from imglab.report.arms import Arm
 from imglab.report.arms import read_arms as read_all
-from imglab.report.first_generation import poor_starts
+from imglab.report.first_generation import poor_starts, trained_on
 from imglab.report.verdict import short, verdict
 
 
@@ -111,6 +111,22 @@ class TestVerdict:
         poor = replace(arm, rows=[{**row, "generation0": gate} for row in arm.rows])
         said = "Generation 0 is a poor model (recall is 0.12; fid is 300; 1 more): what follows"
         assert verdict([poor])[0].startswith(said)
+
+    def test_it_says_what_the_first_model_was_trained_on(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        assert trained_on([arm]) == "real data alone"
+        first = {**arm.rows[0], "origins": {"web": 28, "real": 12}}
+        mixed = replace(arm, rows=[first])
+        assert trained_on([mixed]) == "30% real, 70% web"
+        assert trained_on([arm, mixed]) == "real data alone or 30% real, 70% web"
+        assert verdict([mixed])[0].endswith("in generation 0, trained on 30% real, 70% web.")
+
+        # Its data may be the cause, not its training alone.
+        poor = replace(
+            mixed, rows=[{**first, "generation0": {"verdict": "poor", "reasons": ["fid is 300"]}}]
+        )
+        said = "shows the data that it was trained on (30% real, 70% web), or its training,"
+        assert said in verdict([poor])[0]
 
     def test_a_control_that_still_improves_makes_the_first_model_poor(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]

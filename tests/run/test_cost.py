@@ -67,7 +67,7 @@ def by_name(whole):
 
 class TestOfRun:
     def test_each_stage_counts_as_often_as_it_is_done(self):
-        whole = of_run(replace(MEASURED, grows=False), 3, [60, 120, 180])
+        whole = of_run(replace(MEASURED, grows=False), 3, [60, 120, 180], real=60)
         seconds = {name: stage.seconds for name, stage in by_name(whole).items()}
         assert seconds == {"prepare": 10, "fit": 16, "draw": 6, "measure": 5, "pictures": 2.5}
         assert whole.seconds == 39.5
@@ -75,7 +75,12 @@ class TestOfRun:
         assert whole.disk == 3 * 116 + 1050
 
     def test_a_fit_without_a_budget_grows_with_its_training_set(self):
-        assert by_name(of_run(MEASURED, 3, [60, 120, 180]))["fit"].generation == (8, 8, 12)
+        assert by_name(of_run(MEASURED, 3, [60, 120, 180], real=60))["fit"].generation == (8, 8, 12)
+
+    def test_the_first_training_set_may_have_another_size_than_the_real_one(self):
+        """A mixture with `regime.size`: what was measured is a fit of the real samples."""
+        fits = by_name(of_run(MEASURED, 2, [120, 120], real=60))["fit"].generation
+        assert fits == (16, 8)
 
     def test_a_chain_that_accumulates_trains_on_more_and_more(self, gaussian):
         assert training_sizes(Run(gaussian).experiment) == [60, 120, 180]
@@ -157,7 +162,7 @@ def test_a_probe_leaves_nothing_behind_and_a_run_is_remembered(
     # Seeds and generations do not change what a stage costs.
     run = Run(gaussian, tmp_path / "run")
     list(run.generations())
-    earlier_runs.remember(gaussian, run.folder, training_sizes(run.experiment))
+    earlier_runs.remember(gaussian, run.folder, training_sizes(run.experiment), real=60)
     longer = gaussian.model_copy(update={"generations": 7, "seed": 5, "name": "other"})
     recalled = estimate(longer)
     assert recalled.source == "an earlier run"
@@ -189,9 +194,12 @@ def test_remembered_fits_are_those_of_the_first_training_set(gaussian, tmp_path)
             event["seconds"] = 2.0 * (1 + event["generation"])
     log.write_text("".join(f"{json.dumps(event)}\n" for event in events))
 
-    measured = earlier_runs.measured_of(gaussian, run.folder, [60, 120, 180])
+    measured = earlier_runs.measured_of(gaussian, run.folder, [60, 120, 180], real=60)
     assert measured is not None
     assert (measured.grows, measured.fit_first, measured.fit_later) == (True, 2, 2)
+    other = earlier_runs.measured_of(gaussian, run.folder, [120, 240, 360], real=60)
+    assert other is not None
+    assert (other.fit_first, other.fit_later) == (1, 1)
 
 
 def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp_path):
@@ -199,7 +207,7 @@ def test_a_run_that_was_interrupted_is_not_remembered(gaussian, remembering, tmp
     next(event for event in events if hasattr(event, "metrics"))
     events.close()
     list(Run(gaussian, tmp_path / "run").events())
-    earlier_runs.remember(gaussian, tmp_path / "run", [60, 120, 180])
+    earlier_runs.remember(gaussian, tmp_path / "run", [60, 120, 180], real=60)
     assert not remembering.exists()
 
 
@@ -211,7 +219,7 @@ def test_a_damaged_file_of_earlier_runs_says_nothing(gaussian, remembering, cont
 
 
 def test_it_says_what_the_machine_lacks(tmp_path, monkeypatch):
-    whole = of_run(replace(MEASURED, memory=10**18), 1, [60])
+    whole = of_run(replace(MEASURED, memory=10**18), 1, [60], real=60)
     huge = replace(whole, stages=(replace(whole.stages[0], disk=10**18), *whole.stages[1:]))
     disk, memory = shortages(huge, tmp_path / "not" / "yet")
     assert "of disk" in disk
@@ -223,7 +231,7 @@ def test_it_says_what_the_machine_lacks(tmp_path, monkeypatch):
 
 
 def test_the_command_line_shows_each_stage():
-    whole = of_run(MEASURED, 3, [60, 60, 60])
+    whole = of_run(MEASURED, 3, [60, 60, 60], real=60)
     assert summary(whole).startswith("about 40 s, 1.0 GB of memory, 1 kB of disk")
     lines = list(table(whole))
     assert [line.split()[0] for line in lines[1:]] == list(cost.STAGES)

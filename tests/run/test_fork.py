@@ -131,6 +131,11 @@ def test_a_fork_of_a_fork(parent, tmp_path):
         ),
         ("{parent}@1", ["seed=7"], "seed: the shared generations have 0, the fork 7"),
         ("{parent}@1", ["regime=replase"], "did you mean 'replace'"),
+        (
+            "{parent}@0",
+            ["regime={kind: mixture, shares: {real: 0.5, last: 0.5}}"],
+            "regime: chooses generation 0's training set, too.*run it from the start",
+        ),
     ],
 )
 def test_wrong_forks_are_refused_and_leave_nothing(parent, tmp_path, source, changes, message):
