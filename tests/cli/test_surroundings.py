@@ -202,7 +202,8 @@ def test_a_folder_may_have_any_name(name, config, monkeypatch, tmp_path, capsys)
         assert (end.value.code or 0, err) == (0, "")
         return str(out)
 
-    shown = call("run", str(config), f"--out={name}", "--set", "generations=2")
+    changes = ["--set", "generations=2", "--set", "pictures=each"]
+    shown = call("run", str(config), f"--out={name}", *changes)
     assert "\x1b" not in shown
     run = tmp_path / name
     assert [row["generation"] for row in read_metrics(run)] == [0, 1]
