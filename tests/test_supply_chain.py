@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
+import yaml
 
 from imglab.run.environment import PACKAGES
 from imglab.version import __version__
@@ -115,3 +116,10 @@ def test_no_package_that_the_lab_asks_for_has_a_known_vulnerability_with_a_fix(t
             f"the index that was asked has no advisories on {len(missing)} of {len(pins)}: "
             f"{missing}"
         )
+
+
+def test_all_files_name_one_version():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read pyproject.toml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["version"] == citation["version"] == __version__
