@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from imglab.measure.gate import judge_generation0
+from imglab.store.reading import is_number
 from imglab.studies.profile import EIGHT, collapse_profile
 
 Rows = Sequence[Mapping[str, Any]]
@@ -74,7 +75,7 @@ class Criterion:
         """
         floor = {}
         for name, real in controls[0]["floor"].items():
-            values = [control[name] for control in controls if control.get(name) is not None]
+            values = [control[name] for control in controls if is_number(control.get(name))]
             if not isinstance(real, Mapping) or not values:
                 continue
             spread = stdev(values) if len(values) > 1 else 0.0

@@ -18,7 +18,7 @@ from imglab.store import files
 from imglab.store.reading import read_metrics
 from imglab.studies.chains import chain_job, threads_per_worker
 from imglab.studies.jobs import Job, Outcome, run_jobs
-from imglab.studies.mixing.criterion import Criterion, Rows
+from imglab.studies.mixing.criterion import CONTROL, Criterion, Rows
 from imglab.studies.mixing.request import Request, arm_name
 from imglab.studies.mixing.search import Search, Threshold, threshold
 from imglab.studies.pool import Pool
@@ -135,6 +135,10 @@ class Mixing:
             read_metrics(run_folder(self.folder, arm_name(1.0), each)) for each in [seed, *others]
         ]
         holds, reason = self.criterion.judge(rows, controls)
+        if (
+            share == 1.0 and self.criterion.name == CONTROL
+        ):  # these are what others are held against
+            holds, reason = True, ""
         self._held.setdefault(seed, {})[share] = holds
         self._chains.append(
             {
