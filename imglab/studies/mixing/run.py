@@ -135,10 +135,11 @@ class Mixing:
             read_metrics(run_folder(self.folder, arm_name(1.0), each)) for each in [seed, *others]
         ]
         holds, reason = self.criterion.judge(rows, controls)
-        if (
-            share == 1.0 and self.criterion.name == CONTROL
-        ):  # these are what others are held against
-            holds, reason = True, ""
+
+        # Others are held against these.
+        if share == 1.0 and self.criterion.name == CONTROL:
+            holds = True
+            reason = ""
         self._held.setdefault(seed, {})[share] = holds
         self._chains.append(
             {
