@@ -118,8 +118,12 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(plain_run, 
 def test_a_damaged_list_of_results_is_begun_anew(plain_run):
     _, run = plain_run
     write_results(run)
-    expected = (run / HASH_LIST).read_bytes()
-    (run / HASH_LIST).write_bytes(expected[:-20])
+    listed = hashes(run)
+    content = (run / HASH_LIST).read_bytes()
+    (run / HASH_LIST).write_bytes(content[:-20])
     assert [fault.path for fault in find_faults(run)] == [run / HASH_LIST]
+
+    # What is made again is listed again; nobody vouches for the picture that the chain had drawn.
     write_results(run)
-    assert (run / HASH_LIST).read_bytes() == expected
+    assert not list(find_faults(run))
+    assert hashes(run) == {name: sha for name, sha in listed.items() if name != "scatter.png"}
