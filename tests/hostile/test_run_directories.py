@@ -7,7 +7,7 @@ import pytest
 from imglab.report.results import write_results
 from imglab.store import files, layout, reading
 from imglab.store.faults import find_faults
-from imglab.store.hashes import HASH_LIST
+from imglab.store.hashes import HASH_LIST, listed
 from imglab.store.verify import verify
 from tests.tiny_chains import hashes
 
@@ -118,7 +118,7 @@ def test_a_list_of_results_that_names_other_files_moves_none_of_them(plain_run, 
 def test_a_damaged_list_of_results_is_begun_anew(plain_run):
     _, run = plain_run
     write_results(run)
-    listed = hashes(run)
+    before = listed(run)
     content = (run / HASH_LIST).read_bytes()
     (run / HASH_LIST).write_bytes(content[:-20])
     assert [fault.path for fault in find_faults(run)] == [run / HASH_LIST]
@@ -126,4 +126,4 @@ def test_a_damaged_list_of_results_is_begun_anew(plain_run):
     # What is made again is listed again; nobody vouches for the picture that the chain had drawn.
     write_results(run)
     assert not list(find_faults(run))
-    assert hashes(run) == {name: sha for name, sha in listed.items() if name != "scatter.png"}
+    assert listed(run) == {name: sha for name, sha in before.items() if name != "scatter.png"}
