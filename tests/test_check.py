@@ -16,6 +16,7 @@ from PIL import Image
 from imglab import check_modality, regimes, seeds
 from imglab.config import kinds
 from imglab.config.load import validate_config
+from imglab.config.section import spell_out
 from imglab.errors import InputError
 from imglab.loop import run_chain
 from imglab.measures import Measures
@@ -25,6 +26,7 @@ from imglab.model import GenerativeModel
 from imglab.progress import Progress
 from imglab.run.build import build_modality, build_models
 from imglab.samples import Samples
+from tests.solvable.test_papers_models import KINDS as PAPERS_MODELS
 from tests.test_loop import Adder, Counter
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
 
@@ -126,7 +128,8 @@ def test_what_ships_keeps_the_contracts(case):
 
 
 def test_every_kind_that_ships_is_checked():
-    checked = {section["kind"] for sections in CASES.values() for section in sections}
+    cases = [*CASES.values(), *PAPERS_MODELS.values()]
+    checked = {spell_out(section)["kind"] for sections in cases for section in sections}
     by_their_own_tests = {"pipeline"}  # images/test_pipelines.py: they start from a folder
     assert checked == {*kinds.MODALITIES, *kinds.MODELS} - by_their_own_tests
 

@@ -18,6 +18,8 @@ ASSERTING = {
     "assert_allclose",
     "expect",
     "check_modality",
+    "check_remedy",
+    "check_memory",
 }
 
 
