@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from imglab.cli.imports import WAIT_POLICY, importing, sleep_between_tasks
+from imglab.cli.imports import SPIN_COUNT, WAIT_POLICY, importing, sleep_between_tasks
 from tests.conftest import ROOT
 
 HEAVY = {"torchmetrics", "transformers", "torchvision", "diffusers", "sklearn", "pandas"}
@@ -36,13 +36,17 @@ def test_a_check_and_a_solvable_chain_import_only_what_they_use(tmp_path):
 
 
 def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setenv(SPIN_COUNT, "")
+    monkeypatch.delenv(SPIN_COUNT)
     monkeypatch.setenv(WAIT_POLICY, "ACTIVE")
     sleep_between_tasks()
     assert os.environ[WAIT_POLICY] == "ACTIVE"
+    assert SPIN_COUNT not in os.environ
 
     monkeypatch.delenv(WAIT_POLICY)
     sleep_between_tasks()
     assert os.environ[WAIT_POLICY] == "PASSIVE"
+    assert os.environ[SPIN_COUNT] == "10000"
 
 
 def test_the_package_itself_sets_no_variable():
