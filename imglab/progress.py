@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from torch import Tensor
@@ -32,3 +32,17 @@ class Progress:
 
 Stage: TypeAlias = Generator[Progress, None, T]
 """Work that yields its progress and returns its result at the end."""
+
+
+def without_state(work: Stage[T], stage: str | None = None) -> Stage[T]:
+    """Pass progress on without the checkpoints that it offers: the work is done again as a whole.
+
+    stage  the name of the stage in which the work stands; None: as it calls itself
+    """
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield replace(progress, stage=stage or progress.stage, state=None)

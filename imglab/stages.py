@@ -19,7 +19,7 @@ from imglab.measure import Measure
 from imglab.measures import Measures
 from imglab.modality import HeldOutLoss, Modality
 from imglab.model import GenerativeModel, call_metrics
-from imglab.progress import Progress, Stage
+from imglab.progress import Progress, Stage, without_state
 from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
 
@@ -259,7 +259,7 @@ def further_training(
 
     fitting = model.fit(train, start=model, seed=seeds.derive(seed, "further"))
     try:
-        further = yield from _renamed(fitting, "gate")
+        further = yield from without_state(fitting, "gate")
     except Stopped as stop:
         return _unmeasured(f"one more fit stopped: {stop}")
 
@@ -273,20 +273,6 @@ def further_training(
 
 def _unmeasured(reason: str) -> Measures:
     return Measures({"further_training": None}, {"further_training": reason})
-
-
-def _renamed(work: Stage[GenerativeModel], stage: str) -> Stage[GenerativeModel]:
-    """Report the progress of some work as that of `stage`, without the state that would resume it.
-
-    The stage in which it stands is done again as a whole.
-    """
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as end:
-            finished: GenerativeModel = end.value
-            return finished
-        yield replace(progress, stage=stage, state=None)
 
 
 def finish(store: Store, g: int, observers: Sequence[Observer]) -> Iterator[Progress]:

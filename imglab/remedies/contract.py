@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from torch import Tensor
 
 from imglab.model import GenerativeModel
-from imglab.progress import Stage
+from imglab.progress import Stage, without_state
 from imglab.samples import Samples, TrainingSet
 
 Ability = TypeVar("Ability")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -79,28 +78,15 @@ class Remedy:
 
 def remedied(fit: Fit, remedies: Sequence[Remedy]) -> Stage[GenerativeModel]:
     """Do a fit with remedies, each of which takes what those before it leave."""
+    # The checkpoints of a generation are those of its fit; what stands beside it is done again.
     active = [remedy for remedy in remedies if fit.generation >= remedy.first]
     for remedy in active:
-        fit = yield from _without_state(remedy.before(fit))
+        fit = yield from without_state(remedy.before(fit))
 
     fitted = yield from fit.run()
     for remedy in active:
-        fitted = yield from _without_state(remedy.after(fit, fitted))
+        fitted = yield from without_state(remedy.after(fit, fitted))
     return fitted
-
-
-def _without_state(work: Stage[Result]) -> Stage[Result]:
-    """Pass progress on without the checkpoints that it offers.
-
-    The checkpoints of a generation are those of its fit; what stands beside it is done again.
-    """
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        yield replace(progress, state=None)
 
 
 def required(

@@ -15,26 +15,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
-from imglab.progress import Stage
 from imglab.remedies.abilities import GuidesAway
-from imglab.remedies.contract import Fit, Remedy, required
-from imglab.remedies.neon import self_trained
+from imglab.remedies.contract import required
+from imglab.remedies.self_training import SelfTraining
 
 
 @dataclass(frozen=True)
-class NegativeGuidance(Remedy):
+class NegativeGuidance(SelfTraining):
     """Leads the drawing of each generation away from the model trained on its samples.
 
     w        strength of the guidance; 0 leaves everything as it is
     samples  how many samples the model draws to train on; None: as many as its training set has
     """
 
-    w: float
-    samples: int | None = None
-    first: int = 1
-    trains_itself: ClassVar[bool] = True
+    unable: ClassVar[str] = "the drawing of a fitted {} cannot be guided"
+    refused: ClassVar[str] = "negative_guidance cannot use these weights"
 
     def problems(self, model: GenerativeModel) -> Iterator[tuple[str, str, str]]:
         """Yield a problem of a model whose drawing cannot be guided."""
@@ -42,18 +38,9 @@ class NegativeGuidance(Remedy):
         remedy = "leave it out, or use neon"
         yield from required(model, GuidesAway, name, remedy, lambda each: each.check_guidance())
 
-    def after(self, fit: Fit, fitted: GenerativeModel) -> Stage[GenerativeModel]:
+    def away(self, fitted: GenerativeModel, trained: GenerativeModel) -> GenerativeModel | None:
         """Return the same model, which draws with guidance."""
-        if self.w == 0:
-            return fitted
-
-        trained = yield from self_trained(fit, fitted, self.samples)
         reference = fitted.ability(GuidesAway)
         if reference is None:
-            what = f"the drawing of a fitted {type(fitted).__name__} cannot be guided"
-            raise InputError(Problem("remedy.kind", what, "choose another remedy"))
-        try:
-            return reference.guided_away(trained, self.w)
-        except ValueError as error:
-            what = f"negative_guidance cannot use these weights: {error}"
-            raise InputError(Problem("remedy.kind", what, "choose another remedy")) from error
+            return None
+        return reference.guided_away(trained, self.w)

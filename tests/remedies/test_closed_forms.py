@@ -13,7 +13,7 @@ from imglab import load_model, seeds
 from imglab.progress import Progress
 from imglab.remedies import Fit, remedied
 from imglab.remedies.anneal import Anneal
-from imglab.remedies.neon import self_trained
+from imglab.remedies.self_training import self_trained
 from imglab.remedies.weights import origin_weights
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.kde import KdeModel
