@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -84,15 +84,16 @@ def check_apart(data: Tensor, held_out: Tensor, where: str) -> None:
     data, held_out  samples of one shape
     where           names the synthetic data in the message
     """
-    known_rows = {row.numpy().tobytes() for row in held_out}
-    copies = sum(row.numpy().tobytes() in known_rows for row in data)
+    from imglab.metrics.rows import HashedRows
+
+    copies = int(HashedRows.of(held_out).contain(data).sum())
     if copies > COPIES * len(data):
         what = f"{copies:,} of its {len(data):,} samples are held-out real ones"
         remedy = "leave the real data out of the synthetic set"
         raise InputError(Problem(where, what, remedy))
 
 
-def with_given(line: str, sizes: Mapping[str, int], unit: str) -> str:
+def with_given(line: str, sets: Mapping[str, Sized], unit: str) -> str:
     """Add to the line about the real data how many samples each synthetic set has."""
-    parts = [f"synthetic {label}: {size:,} {unit}" for label, size in sizes.items()]
+    parts = [f"synthetic {label}: {len(samples):,} {unit}" for label, samples in sets.items()]
     return "; ".join([*filter(None, [line]), *parts])

@@ -9,7 +9,7 @@ import torch
 from imglab.config.given import SyntheticSettings, check_apart, place_of, placed
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.data import RealImages, in_one_form
-from imglab.images.labelled import LabelledImages, SourceImages
+from imglab.images.labelled import LabelledImages, SourceImages, form_text
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource, Source
 from imglab.images.sources import read_source
@@ -62,11 +62,11 @@ def _read(
     except InputError as error:
         raise InputError(placed(error.problems, where), [error]) from error
 
-    joined = _all(images)
+    joined = images.joined()
     shape = tuple(joined.images.shape[1:])
     joined = in_one_form(joined, settings)
     if tuple(joined.images.shape[1:]) != spec.shape:
-        what = f"images are {_form(shape)}, the real ones {_form(spec.shape)}"
+        what = f"images are {form_text(shape)}, the real ones {form_text(spec.shape)}"
         remedy = "set modality.size, and modality.colour to grey or rgb"
         raise InputError(Problem(where, what, remedy))
     return SourceImages(joined, None, images.classes, images.prompts)
@@ -96,7 +96,7 @@ def _of_run(
     ]
     shape = tuple(drawn.samples.data.shape[1:])
     if shape != spec.shape or (changed and not is_same):
-        what = f"{run} is a run on other images ({', '.join(changed) or _form(shape)})"
+        what = f"{run} is a run on other images ({', '.join(changed) or form_text(shape)})"
         remedy = f"imglab export {run} --to DIR, and give DIR as path"
         raise InputError(Problem(where, what, remedy))
 
@@ -127,18 +127,3 @@ def _as_counted(images: SourceImages, real: RealImages, where: str) -> LabelledI
         raise InputError(Problem(where, what, nearest(unknown[0], known_names)))
     numbers = torch.tensor([known_names.index(name) for name in names])
     return LabelledImages(images.train.images, numbers[labels])
-
-
-def _all(source: SourceImages) -> LabelledImages:
-    """Join the parts of a source: all of it is training data here."""
-    if source.test is None:
-        return source.train
-    labels = None
-    if source.train.labels is not None and source.test.labels is not None:
-        labels = torch.cat([source.train.labels, source.test.labels])
-    return LabelledImages(torch.cat([source.train.images, source.test.images]), labels)
-
-
-def _form(shape: tuple[int, ...]) -> str:
-    colour = "grey" if shape[0] == 1 else "rgb"
-    return f"{shape[2]} x {shape[1]} {colour}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from imglab.errors import InputError, Problem
@@ -50,6 +51,24 @@ class SourceImages:
     paths: tuple[Path, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def joined(self) -> LabelledImages:
+        """Join the two parts; labels are left out where one has none.
+
+        The parts must be of one shape, which those who join them check.
+        """
+        if self.test is None:
+            return self.train
+        labels = None
+        if self.train.labels is not None and self.test.labels is not None:
+            labels = torch.cat([self.train.labels, self.test.labels])
+        return LabelledImages(torch.cat([self.train.images, self.test.images]), labels)
+
+
+def form_text(shape: tuple[int, ...]) -> str:
+    """Write the shape of an image, (C, H, W), for people: `28 x 28 grey`."""
+    colour = "grey" if shape[0] == 1 else "rgb"
+    return f"{shape[2]} x {shape[1]} {colour}"
 
 
 def class_names(names: Iterable[Any], where: str) -> tuple[str, ...]:

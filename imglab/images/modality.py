@@ -64,8 +64,7 @@ class ImageModality(Modality):
             self.data_line = self._real.summary.line()
         self._conditions = self._real.classes or self._real.prompts
         self._given = read_given(settings, self._real, self.spec)
-        sizes = {label: len(samples) for label, samples in self._given.items()}
-        self.data_line = with_given(self.data_line, sizes, "images")
+        self.data_line = with_given(self.data_line, self._given, "images")
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)
         self._counting = self._make_counting(settings)

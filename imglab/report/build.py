@@ -7,14 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from imglab.report.arms import Arm, read_arms
+from imglab.report.assets import asset, style, template
 from imglab.report.calibration import calibration_tables
 from imglab.report.continued import continued
 from imglab.report.gallery import Gallery, collect
@@ -81,10 +80,10 @@ def build_page(
     gallery = collect(shown, beside)
     drawn, damaged = histograms(shown)
 
-    html = _template().render(
+    html = template("page.html.j2").render(
         version=__version__,
-        css=Markup(_asset("page.css")),
-        script=Markup(_asset("page.js")),
+        css=style(),
+        script=Markup(asset("page.js")),
         data=Markup(_script_data(arms, gallery, last, live)),
         live=live,
         last=last,
@@ -107,17 +106,6 @@ def encoded(text: str) -> bytes:
     Half a character, which the name of a folder may have, becomes an escape.
     """
     return text.encode("utf-8", "backslashreplace")
-
-
-def _template() -> Template:
-    """Return the page's template, which escapes every value that is not marked as HTML."""
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("page.html.j2"))
-
-
-def _asset(name: str) -> str:
-    path = resources("imglab.report") / "page" / name
-    return path.read_text(encoding="utf-8")
 
 
 def _script_data(arms: Sequence[Arm], gallery: Gallery, last: int, live: str | None) -> str:

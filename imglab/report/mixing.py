@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from imglab.report.assets import style, template
 from imglab.report.figures import GREY, PALETTE, png
 from imglab.report.sheets import data_url
 from imglab.report.table import metric_label
@@ -97,13 +95,10 @@ def _values(result: Mapping[str, Any], name: str) -> list[tuple[float, float, bo
 
 def mixing_page(folder: Path, result: Mapping[str, Any], picture: bytes) -> str:
     """Return the page of a search."""
-    page = resources("imglab.report") / "page"
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((page / "mixing.html.j2").read_text(encoding="utf-8"))
     names = [name for name in METRICS if _values(result, name)]
-    return template.render(
+    return template("mixing.html.j2").render(
         version=__version__,
-        css=Markup((page / "page.css").read_text(encoding="utf-8")),
+        css=style(),
         title=f"How much real data does a mixture with {result['question']['label']} need?",
         sentences=sentences(result),
         data=result["data"],

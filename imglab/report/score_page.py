@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment
-from markupsafe import Markup
 from torch import Tensor
 
 from imglab.errors import InputError, Problem
+from imglab.report.assets import style, template
 from imglab.report.score_text import CELLS, reading, table
 from imglab.report.sheets import WIDE, data_url, sheet_png
 from imglab.report.table import undefined_reasons
@@ -53,14 +51,10 @@ def write_score(score: Score, folder: Path) -> dict[str, Any]:
 
 def score_page(score: Score, row: Mapping[str, Any]) -> str:
     """Return the page of a comparison."""
-    page = resources("imglab.report") / "page"
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((page / "score.html.j2").read_text(encoding="utf-8"))
-
     shown = dict(row)
-    return template.render(
+    return template("score.html.j2").render(
         version=__version__,
-        css=Markup((page / "page.css").read_text(encoding="utf-8")),
+        css=style(),
         title=score.title,
         row=shown,
         sides=list(_sides(score)),

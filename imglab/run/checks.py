@@ -22,7 +22,7 @@ from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel
-from imglab.pool import given_samples
+from imglab.pool import given_samples, pool_sizes
 from imglab.regimes.registry import BoundRegime, RunSizes
 
 
@@ -60,7 +60,7 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
         left=left,
         generations=config.generations,
         available=_fresh_available(modality),
-        sets={label: len(samples) for label, samples in given_samples(modality).items()},
+        sets=pool_sizes(modality, []).sets,
     )
     problems += _check_regime(regime, sizes)
     problems += _check_given(config, modality)

@@ -69,8 +69,7 @@ class TextModality(TokenModality):
         self._settings = settings
         self._text = load_real_text(settings, corpus)
         self._given = read_given(settings, self._text.tokenizer, self._text.test)
-        sizes = {label: len(samples) for label, samples in self._given.items()}
-        self.data_line = with_given(self._text.line, sizes, "blocks of text")
+        self.data_line = with_given(self._text.line, self._given, "blocks of text")
         self._extractor = self._make_extractor(settings)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imglab.errors import InputError
-from imglab.report.build import _template
+from imglab.report.assets import template
 from imglab.report.calibration import calibration_tables
 
 SEEN = {"units": [0.5, 12.0], "direction": 1, "first": 0.25}
@@ -40,14 +40,14 @@ def test_the_table_of_the_runs_extractor_and_of_what_needs_none(tmp_path):
     assert table["rows"] == [("fid", ["+12 (.25)", "."])]
     assert table["blind"] == ["fid: copy <b>"]
 
-    html = _template().render(**values)
+    html = template("page.html.j2").render(**values)
     assert "What these numbers react to" in html
     assert "copy &lt;b&gt;" in html
 
 
 def test_a_page_has_none_unless_asked_for():
     values = calibration_tables(None, [arm("net@1")])
-    assert "What these numbers react to" not in _template().render(**values)
+    assert "What these numbers react to" not in template("page.html.j2").render(**values)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imglab.errors import InputError, Problem, Stopped
+from imglab.errors import InputError, Problem, ProblemCollector, Stopped
 from imglab.measure.gate import thresholds
 from imglab.pool import given_samples
-from imglab.run.build import build
+from imglab.run.build import build, build_regime
+from imglab.run.checks import check_sizes
 from imglab.run.interrupt import STOPPED
 from imglab.run.resume import RUNS, check_folder
 from imglab.store import files
@@ -51,7 +53,8 @@ class Mixing:
             what = "holds the search of another question"
             raise InputError(Problem(str(self.folder), what, "choose another --out"))
 
-        # Both ends are checked: one uses only real data, the other only the synthetic set.
+        # Both ends are checked: chains on real data alone, and on the synthetic set alone, differ
+        # only in what their regime takes.
         request = self.request
         experiment = build(request.config(1.0), request.where)
         modality = experiment.modality
@@ -62,7 +65,10 @@ class Mixing:
         (samples,) = given_samples(modality).values()
         if len(samples) < self._n:
             self.request = replace(request, size=len(samples))
-        build(self.request.config(0.0), request.where)
+        none = self.request.config(0.0)
+        collector = ProblemCollector(request.where)
+        collector.run(partial(check_sizes, none, modality, build_regime(none)))
+        collector.finish()
         gate = thresholds(experiment.config.measure, modality)
         self.criterion = Criterion(request.criterion, gate, modality.trusted)
 

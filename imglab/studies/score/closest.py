@@ -11,9 +11,10 @@ from torch import Tensor
 
 from imglab.measure import Measure
 from imglab.metrics.memorization import nearest_distances, nearest_samples
+from imglab.metrics.rows import HashedRows
 from imglab.metrics.undefined import Undefined
 from imglab.samples import Samples
-from imglab.studies.score.sides import Side, all_images
+from imglab.studies.score.sides import Side
 
 LISTED = 12
 """Pairs that are listed."""
@@ -88,14 +89,13 @@ def find_closest(
 
 def _identical(data: Tensor, others: Tensor) -> int:
     """Count the rows of `data` that equal some row of `others`, byte by byte."""
-    rows = {row.numpy().tobytes() for row in others}
-    return sum(row.numpy().tobytes() in rows for row in data)
+    return int(HashedRows.of(others).contain(data).sum())
 
 
 def _name(image: Tensor, row: int, side: Side) -> str:
     """Return the file of a real training image, or its row where it has none."""
     if side.files and side.images is not None:
-        images = all_images(side.images).images
+        images = side.images.joined().images
         matches = (images == image).flatten(1).all(1).nonzero()
         if len(matches):
             return side.files[int(matches[0, 0])]

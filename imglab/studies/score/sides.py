@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 
 from imglab.errors import InputError, Problem, first_line
@@ -189,16 +188,6 @@ def reading(path: Path) -> Iterator[None]:
         raise_if_unavailable(error, path)
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(path), what, DAMAGED)) from error
-
-
-def all_images(images: SourceImages) -> LabelledImages:
-    """Join the two parts of images; InputError is left to those who know their shapes."""
-    if images.test is None:
-        return images.train
-    labels = None
-    if images.train.labels is not None and images.test.labels is not None:
-        labels = torch.cat([images.train.labels, images.test.labels])
-    return LabelledImages(torch.cat([images.train.images, images.test.images]), labels)
 
 
 def all_texts(corpus: Corpus) -> Sequence[str]:

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.images.labelled import SourceImages
+from imglab.images.labelled import SourceImages, form_text
 from imglab.images.modality import ImageModality
 from imglab.modality import Modality, Split
 from imglab.samples import Samples
 from imglab.studies.score.real import FEWEST, MOST, Real
-from imglab.studies.score.sides import Side, all_images, all_texts
+from imglab.studies.score.sides import Side, all_texts
 from imglab.text.data import text_blocks
 from imglab.text.model import TokenModality
 
@@ -29,7 +29,7 @@ def in_form_of(real: Real, side: Side) -> tuple[Samples, list[str]]:
         what = f"holds {side.kind}, and REAL holds {real.side.kind}"
         raise InputError(Problem("SYNTHETIC", what, "give two sets of one kind of data"))
 
-    if side.samples is not None and _is_same_form(side, modality):
+    if side.samples is not None and _is_sameform_text(side, modality):
         return side.samples, []
     if isinstance(modality, ImageModality) and side.images is not None:
         return _images(modality, side, side.images)
@@ -43,7 +43,7 @@ def in_form_of(real: Real, side: Side) -> tuple[Samples, list[str]]:
     raise InputError(Problem("SYNTHETIC", what, "give generations of runs on the same data"))
 
 
-def _is_same_form(side: Side, modality: Modality) -> bool:
+def _is_sameform_text(side: Side, modality: Modality) -> bool:
     """Say whether stored samples mean the same in both modalities."""
     other = side.modality
     assert other is not None
@@ -58,7 +58,7 @@ def _images(modality: ImageModality, side: Side, source: SourceImages) -> tuple[
         what = "its images of train/ and test/ differ in shape"
         raise InputError(Problem("SYNTHETIC", what, "set --size, and --colour to grey or rgb"))
 
-    labelled = all_images(source)
+    labelled = source.joined()
     shape = tuple(labelled.images.shape[1:])
     wanted = modality.spec.shape
     if shape != wanted:
@@ -79,18 +79,13 @@ def _images(modality: ImageModality, side: Side, source: SourceImages) -> tuple[
 
 
 def _other_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Problem:
-    what = f"images are {_form(shape)}, those of REAL {_form(wanted)}"
+    what = f"images are {form_text(shape)}, those of REAL {form_text(wanted)}"
     remedies = []
     if shape[1:] != wanted[1:]:
         remedies.append(f"--size {min(wanted[1:])}")
     if shape[0] != wanted[0]:
         remedies.append("--colour grey, or --colour rgb")
     return Problem("SYNTHETIC", what, "resize or convert both: " + ", ".join(remedies))
-
-
-def _form(shape: tuple[int, ...]) -> str:
-    colour = "grey" if shape[0] == 1 else "rgb"
-    return f"{shape[2]} x {shape[1]} {colour}"
 
 
 def evaluated(
