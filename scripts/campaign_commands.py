@@ -30,6 +30,21 @@ from imglab.studies.jobs import Job, Outcome
 from imglab.studies.pool import Pool
 from imglab.studies.sweeps.config import load_sweep, run_folder
 
+EVENTS = frozenset(
+    {
+        "open",
+        "os.listdir",
+        "os.scandir",
+        "os.rename",
+        "os.remove",
+        "os.mkdir",
+        "os.rmdir",
+        "os.link",
+        "os.symlink",
+    }
+)
+"""Operations on paths, as the interpreter tells of them."""
+
 CONFIG = """\
 name: t
 generations: 2

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from campaign_commands import CONFIG, IMAGE, SWEEP, run_command, warm_up
+from campaign_commands import CONFIG, EVENTS, IMAGE, SWEEP, run_command, warm_up
 from PIL import Image
 
 from imglab.get import catalogue
@@ -37,17 +37,6 @@ from imglab.get.unpack import MINILM_FILES
 from imglab.store import files
 from imglab.store.layout import count_finished
 
-EVENTS = (
-    "open",
-    "os.listdir",
-    "os.scandir",
-    "os.rename",
-    "os.remove",
-    "os.mkdir",
-    "os.rmdir",
-    "os.link",
-    "os.symlink",
-)
 ERRORS = sorted(set(errno.errorcode) - {errno.EINTR, errno.EAGAIN, errno.EINPROGRESS})
 PASSING = (
     errno.EIO,

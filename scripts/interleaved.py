@@ -18,23 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from campaign_commands import run_command
+from campaign_commands import EVENTS, run_command
 
-EVENTS = frozenset(
-    {
-        "open",
-        "os.listdir",
-        "os.scandir",
-        "os.rename",
-        "os.remove",
-        "os.mkdir",
-        "os.rmdir",
-        "os.link",
-        "os.symlink",
-        "os.chmod",
-    }
-)
-"""Operations on paths, as the interpreter tells of them."""
+WATCHED = EVENTS | {"os.chmod"}
+"""Operations on paths before which a process waits."""
 
 LOOKS = frozenset({"os.listdir", "os.scandir"})
 LOOK = "look"
@@ -99,7 +86,7 @@ class Gate:
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "fcntl.flock":
             self.wait(f"{WRITE} {event}")
-        elif event in EVENTS and isinstance(arguments[0], str | os.PathLike):
+        elif event in WATCHED and isinstance(arguments[0], str | os.PathLike):
             path = os.path.abspath(arguments[0])
             if path.startswith(self._folder):
                 self.wait(f"{kind_of(event, arguments)} {event}")
