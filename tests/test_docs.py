@@ -18,10 +18,10 @@ def blocks(name: str, language: str) -> list[str]:
 
 @pytest.fixture
 def dice(tmp_path, monkeypatch):
-    """The folder of somebody who followed docs/add_a_modality.md."""
-    code, check = blocks("docs/add_a_modality.md", "python")
+    """The folder of somebody who followed docs/extend/modality.md."""
+    code, check = blocks("docs/extend/modality.md", "python")
     (tmp_path / "dice.py").write_text(code)
-    (tmp_path / "dice.yaml").write_text(blocks("docs/add_a_modality.md", "yaml")[0])
+    (tmp_path / "dice.yaml").write_text(blocks("docs/extend/modality.md", "yaml")[0])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield check
@@ -49,9 +49,9 @@ def test_the_new_modality_runs_and_its_tail_dies(dice, tmp_path, monkeypatch, ca
 
 @pytest.fixture
 def anchored(tmp_path, monkeypatch):
-    """The folder of somebody who followed docs/add_a_regime.md."""
-    (code,) = blocks("docs/add_a_regime.md", "python")
-    (config,) = blocks("docs/add_a_regime.md", "yaml")
+    """The folder of somebody who followed docs/extend/regime.md."""
+    (code,) = blocks("docs/extend/regime.md", "python")
+    (config,) = blocks("docs/extend/regime.md", "yaml")
     (tmp_path / "anchored.py").write_text(code)
     (tmp_path / "anchored.yaml").write_text(config)
     monkeypatch.syspath_prepend(tmp_path)

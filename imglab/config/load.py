@@ -203,7 +203,10 @@ def plug_ins(config: RunConfig) -> dict[str, str]:
     if not isinstance(config.model, PlugIn):
         for number, member in enumerate(getattr(config.model, "models", ())):
             sections[f"model.models.{number}"] = member
-    return {key: section.kind for key, section in sections.items() if isinstance(section, PlugIn)}
+    names = {key: each.kind for key, each in sections.items() if isinstance(each, PlugIn)}
+    if config.measure.metrics:
+        names["measure.metrics"] = ", ".join(config.measure.metrics)
+    return names
 
 
 def dump_config(config: RunConfig) -> str:

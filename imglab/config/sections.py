@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer
 
 from imglab import regimes
-from imglab.config.section import Section
+from imglab.config.section import PLUG_IN_NAME, Section
 from imglab.regimes.registry import CALL
 
 
@@ -81,6 +81,11 @@ class MeasureSettings(Section):
     different numbers for the pool compare. Default: what is drawn for the pool is scored."""
     gate: GateSettings | Literal["none"] = GateSettings()
     """What generation 0 must reach before its chain is called a collapse; `none` asks nothing."""
+    metrics: Annotated[
+        tuple[Annotated[str, Field(pattern=PLUG_IN_NAME)], ...], Field(strict=False)
+    ] = ()
+    """Further metrics, each `module:function`: called with the features of both sets, `real=` and
+    `synthetic=`, it returns a number. Each gets a floor from the same splits."""
 
     @model_serializer(mode="wrap")
     def _leave_out_defaults(self, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -90,4 +95,6 @@ class MeasureSettings(Section):
             tree.pop("samples", None)
         if self.gate == GateSettings():
             tree.pop("gate", None)
+        if not self.metrics:
+            tree.pop("metrics", None)
         return tree

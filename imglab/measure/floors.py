@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.measure.own import OwnMetric, own_floors
 from imglab.metrics.comparison import (
     BETWEEN_SPLITS,
     DISTRIBUTION,
@@ -28,16 +29,23 @@ class Floors:
     """The floors of the distribution metrics, each computed once for a number of samples."""
 
     def __init__(
-        self, *, splits: int, neighbours: Mapping[str, int], cache: Path | None = None
+        self,
+        *,
+        splits: int,
+        neighbours: Mapping[str, int],
+        metrics: Mapping[str, OwnMetric],
+        cache: Path | None = None,
     ) -> None:
         """Choose how floors are computed.
 
         splits      random disjoint splits of the real data behind each floor
         neighbours  `precision_recall_k` and `density_coverage_k`
+        metrics     metrics of the user's own by name
         cache       folder that keeps floors from process to process
         """
         self._splits = splits
         self._neighbours = neighbours
+        self._own = metrics
         self._cache = cache
         self._floors: dict[int, dict[str, Any]] = {}
 
@@ -76,7 +84,7 @@ class Floors:
         if len(everything) < n_real + n_synthetic:
             needed = f"{n_real} + {n_synthetic} real samples"
             reason = f"a floor needs {needed}, there are {len(everything)}"
-            return {"reason": reason, **dict.fromkeys(DISTRIBUTION)}
+            return {"reason": reason, **dict.fromkeys([*DISTRIBUTION, *self._own])}
 
         of_splits = split_scores(
             everything,
@@ -93,6 +101,9 @@ class Floors:
 
         floor: dict[str, Any] = {name: spread(of_metric) for name, of_metric in values.items()}
         floor["two_sample_auc"] = null_of_auc(n_real, n_synthetic)
+        sizes = {"n_real": n_real, "n_synthetic": n_synthetic}
+        orders = _orders(len(everything), self._splits)
+        floor.update(own_floors(self._own, everything, **sizes, orders=orders))
         return floor
 
 

@@ -15,6 +15,7 @@ from imglab import distributed, seeds
 from imglab.measure.floors import Floors
 from imglab.measure.gate import judge_generation0
 from imglab.measure.groups import by_class, by_source
+from imglab.measure.own import OwnMetric, own_values
 from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, nearest_samples
@@ -47,6 +48,7 @@ class Measure:
         floor_splits: int = 200,
         samples: int | None = None,
         gate: Mapping[str, float] | None = None,
+        metrics: Mapping[str, OwnMetric] | None = None,
         cache: Path | None = None,
         batch: int = CHUNK,
     ) -> None:
@@ -59,6 +61,7 @@ class Measure:
         samples             size of a draw of each generation's own that is scored; None: what the
                             generation drew for the pool is scored
         gate                thresholds of generation 0 by name; default: those of the modality
+        metrics             further metrics by name, functions of the features of both sets
         cache               folder that keeps real features and floors from process to process
         batch               samples whose features are taken at a time
         """
@@ -73,7 +76,10 @@ class Measure:
         self._cache = cache
         self._batch = batch
         self._real: dict[str, Reference] = {}
-        self._floors = Floors(splits=floor_splits, neighbours=self._neighbours, cache=cache)
+        self._own = dict(metrics or {})
+        self._floors = Floors(
+            splits=floor_splits, neighbours=self._neighbours, metrics=self._own, cache=cache
+        )
 
     def prepare(self, n_synthetic: int | None = None) -> Stage[None]:
         """Take the features of the real data, once.
@@ -148,6 +154,7 @@ class Measure:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         reference = self._real[self._reference]
         compared = compare(real=reference, synthetic=features, errors=True, **self._neighbours)
+        of_own = own_values(self._own, real=reference.features, synthetic=features)
         of_shape = yield from self._shape(samples, features)
         copies = self._copies(samples, features)
         floor = yield from self._floor(len(features))
@@ -160,6 +167,7 @@ class Measure:
         }
         parts = [
             Measures(compared.values, compared.reasons),
+            Measures(of_own.values, of_own.reasons),
             of_shape,
             Measures(copies.values, copies.reasons),
             by_source(reference, samples, features, self._neighbours),

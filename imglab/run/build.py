@@ -18,8 +18,8 @@ from imglab.config.section import PlugIn, Section
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.lineage import Lineage
-from imglab.measure import Measure
-from imglab.measure.gate import thresholds
+from imglab.measure import Measure, build_measure
+from imglab.measure.own import KEY, import_metrics
 from imglab.mixed.population import Population
 from imglab.mixed.settings import AlternatingSettings, PopulationSettings
 from imglab.modality import Modality
@@ -66,9 +66,7 @@ class Experiment:
 
     def measure(self, cache: Path | None = None) -> Measure:
         """Return what scores the generations."""
-        section = self.config.measure
-        keys = {**dict(section), "gate": thresholds(section, self.modality)}
-        return Measure(self.modality, **keys, cache=cache)
+        return build_measure(self.config.measure, self.modality, cache)
 
     def load_model(self, path: Path) -> GenerativeModel:
         """Open the `model/` folder of a generation."""
@@ -137,6 +135,8 @@ def _build(config: RunConfig, where: str, foreign: Mapping[str, str]) -> Experim
         curator = collector.run(partial(build_curator, config))
     if not _has_foreign_data(foreign):
         modality = collector.run(partial(build_modality, config))
+    if KEY not in foreign:
+        collector.run(partial(import_metrics, config.measure.metrics))
     collector.run(partial(check_tracker, config.tracker))
 
     if modality is not None:
@@ -249,8 +249,8 @@ def resolved_threads(config: RunConfig) -> int:
         return config.threads
 
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    if threads.isdecimal() and int(threads) > 0:
-        return int(threads)
+    if threads.isdecimal():
+        return int(threads) or available_cores()
     return available_cores()
 
 

@@ -42,7 +42,7 @@ class TorchModel(GenerativeModel, Generic[Network]):
     The fit, its checkpoints, averaged weights, mixed precision, several processes, progress,
     noise by index, saving and loading come with this class. Settings are arguments of the
     constructor, JSON values or tensors, which keeps each under its own name (`self.width = width`);
-    `modality` need not be kept. docs/add_a_model.md shows a whole model.
+    `modality` need not be kept. docs/extend/model.md shows a whole model.
     """
 
     recipe: Recipe = Recipe()

@@ -83,13 +83,13 @@ class TestExample:
         assert len(LISTING.read_text().splitlines()) <= 45
 
     def test_the_document_shows_the_tested_code(self):
-        page = (ROOT / "docs/add_a_model.md").read_text()
+        page = (ROOT / "docs/extend/model.md").read_text()
         listing, check = re.findall(r"```python\n(.*?)```", page, re.S)
         assert listing == LISTING.read_text()
         assert "check_modality" in check
 
     def test_the_document_works_as_printed(self, tmp_path, monkeypatch):
-        page = (ROOT / "docs/add_a_model.md").read_text()
+        page = (ROOT / "docs/extend/model.md").read_text()
         listing, check = re.findall(r"```python\n(.*?)```", page, re.S)
         (tmp_path / "point_diffusion.py").write_text(listing)
         monkeypatch.syspath_prepend(tmp_path)
