@@ -16,6 +16,7 @@ from imglab.cli.explain import explain
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.inspect import inspect
+from imglab.cli.map import map_chains
 from imglab.cli.mix import mix
 from imglab.cli.options import in_home
 from imglab.cli.stdio import open_stdio, seal_off
@@ -69,6 +70,7 @@ app.command()(studies.claims)
 app.command()(calibrate.calibrate)
 app.command()(decompose)
 app.command()(mix)
+app.command("map")(map_chains)
 app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(judge.judge)

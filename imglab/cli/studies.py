@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
+from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
@@ -27,12 +27,7 @@ def sweep(
     out: Out = None,
     changes: Changes = None,
     workers: Workers = 1,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray", metavar="ADDRESS", help="Run on this Ray cluster instead, e.g. auto."
-        ),
-    ] = None,
+    ray: RayAddress = None,
 ) -> None:
     """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
 

@@ -44,6 +44,9 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySi
     if isinstance(tree, dict) and "factors" in tree:
         remedy = f"run it with: imglab decompose {path}"
         raise InputError(Problem(f"{path}: factors", "this is a decomposition", remedy))
+    if isinstance(tree, dict) and "over" in tree:
+        remedy = f"run it with: imglab map {path}"
+        raise InputError(Problem(f"{path}: over", "this is a map", remedy))
     if isinstance(tree, dict) and "chains" in tree:
         return validate_chains(tree, str(path))
     return validate_config(tree, str(path))
