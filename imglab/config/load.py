@@ -38,6 +38,9 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySi
         tree.setdefault("name", path.stem)
 
     tree = changed_tree(tree, changes, str(path))
+    if isinstance(tree, dict) and "sizes" in tree:
+        remedy = f"run it with: imglab scale {path}"
+        raise InputError(Problem(f"{path}: sizes", "this is a scaling study", remedy))
     if isinstance(tree, dict) and "arms" in tree:
         problem = Problem(f"{path}: arms", "this is a sweep", f"run it with: imglab sweep {path}")
         raise InputError(problem)

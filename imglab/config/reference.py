@@ -33,6 +33,8 @@ OF_STUDIES = {
     "outcomes": "Metrics that a decomposition explains.",
     "design": "Which combinations of levels a decomposition runs.",
     "generation": "The generation that a decomposition compares.",
+    "sizes": "The key that a scaling study scales, with its sizes: `imglab scale`.",
+    "metric": "The error that a scaling study follows.",
     "over": "Ranges of the keys that a map goes over: `imglab map`.",
     "criterion": "When a chain of a map holds.",
     "halvings": "How often a map halves the range of its first key.",

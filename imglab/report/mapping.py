@@ -72,8 +72,8 @@ def map_figure(result: Mapping[str, Any]) -> Figure:
 
 def _draw_panel(panel: Axes, result: Mapping[str, Any], columns: Sequence[Column]) -> None:
     axes = result["question"]["axes"]
-    _scale(panel, axes)
     places = [_place(column) for column in columns]
+    _scale(panel, axes, places)
     _draw_sides(panel, axes[0], places, columns)
     _draw_chains(panel, places, columns)
 
@@ -95,8 +95,8 @@ def _draw_panel(panel: Axes, result: Mapping[str, Any], columns: Sequence[Column
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _scale(panel: Axes, axes: Sequence[Mapping[str, Any]]) -> None:
-    """Give a panel the scales of the first two keys, with room around their ends."""
+def _scale(panel: Axes, axes: Sequence[Mapping[str, Any]], places: Sequence[float]) -> None:
+    """Give a panel the scales of the first two keys, with a tick at each column."""
     if axes[0]["log"]:
         panel.set_yscale("log")
     if len(axes) == 1:
@@ -105,6 +105,8 @@ def _scale(panel: Axes, axes: Sequence[Mapping[str, Any]]) -> None:
         return
     if axes[1]["log"]:
         panel.set_xscale("log")
+    panel.set_xticks(places, [f"{place:g}" for place in places])
+    panel.set_xticks([], minor=True)
     panel.set_xlabel(key_text(axes[1]), fontsize=8)
 
 

@@ -22,6 +22,7 @@ from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
 from imglab.studies.decomposition.config import load_decomposition
 from imglab.studies.mapping.config import load_map
+from imglab.studies.scaling.config import load_scaling
 from imglab.studies.sweeps.config import load_sweep
 from tests.conftest import load_chain
 
@@ -42,6 +43,8 @@ def test_every_config_that_ships_is_right(configs):
         config: Any
         if "\nfactors:" in text:
             config = load_decomposition(path).sweep
+        elif "\nsizes:" in text:
+            config = load_scaling(path).sweep
         elif "\nover:" in text:
             config = next(iter(load_map(path).corners().values()))
         else:

@@ -220,13 +220,19 @@ def _check_data(asked: MapConfig) -> None:
     if asked.new_data and DATA_SEED not in asked.tree["modality"]:
         what = f"this kind of data has no {DATA_SEED}"
         raise InputError(Problem(f"{asked.where}: new_data", what, "leave it out"))
+    check_alike(asked.tree, [axis.key for axis in asked.axes], asked.where)
 
-    sizes = [axis.key for axis in asked.axes if axis.key in ("samples", "modality.n_train")]
-    scored = asked.tree["measure"].get("samples")
-    if sizes and scored is None:
+
+def check_alike(tree: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    """Raise InputError unless chains that differ in these keys are scored alike.
+
+    tree  the config of a chain with its defaults, as JSON
+    """
+    sizes = [key for key in keys if key in ("samples", "modality.n_train")]
+    if sizes and tree["measure"].get("samples") is None:
         what = f"chains over {sizes[0]} would be scored on different numbers of samples"
         remedy = "give measure.samples, e.g. --set measure.samples=1000"
-        raise InputError(Problem(f"{asked.where}: measure.samples", what, remedy))
-    if "modality.n_train" in sizes and asked.tree["measure"].get("reference") == "train":
+        raise InputError(Problem(f"{where}: measure.samples", what, remedy))
+    if "modality.n_train" in sizes and tree["measure"].get("reference") == "train":
         what = "chains over modality.n_train would be compared with different real sets"
-        raise InputError(Problem(f"{asked.where}: measure.reference", what, "reference: test"))
+        raise InputError(Problem(f"{where}: measure.reference", what, "reference: test"))
