@@ -61,6 +61,7 @@ def sweep(
 
 def _summarize(folder: Path) -> None:
     """Write what the finished runs of a sweep answer, and print it."""
+    from imglab.report.ranking import format_ranking
     from imglab.report.results import write_results
     from imglab.report.warning import format_warning
     from imglab.studies.first_generations import describe_poor
@@ -74,6 +75,8 @@ def _summarize(folder: Path) -> None:
         if poor is not None:
             typer.echo(printable(poor))
     typer.echo(format_warning(summary["warning"]))
+    if "ranking" in summary:
+        typer.echo(format_ranking(summary["ranking"]))
     for path in (folder / "summary.json", *write_results(folder)):
         typer.echo(path)
 

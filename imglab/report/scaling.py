@@ -95,12 +95,12 @@ def markdown(answer: Mapping[str, Any]) -> str:
     """Return the whole answer as Markdown."""
     lines = [f"# {one_line(answer['name'])}: {answer['metric']} over {answer['key']}", ""]
     titles = ["kind of data", "generation", "exponent", "95% interval", "verdict", "level"]
-    titles += ["evidence", "p", "p corrected"]
+    titles += ["gain", "p", "p corrected"]
     lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for name, law in answer["laws"].items():
         cells = [one_line(name), str(answer["generations"][name]), f"{law['exponent']:.3f}"]
         cells += [f"{law['low']:.3f} to {law['high']:.3f}", law["verdict"], f"{law['level']:.3g}"]
-        cells += [f"{law['evidence']:+.1f}", f"{law['p']:.2g}", f"{law['p_holm']:.2g}"]
+        cells += [f"{law['gain']:.1f}", f"{law['p']:.2g}", f"{law['p_holm']:.2g}"]
         lines.append(f"| {' | '.join(cells)} |")
 
     if answer["differences"]:

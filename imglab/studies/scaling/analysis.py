@@ -14,13 +14,16 @@ from imglab.studies.sweeps.statistics import LEVEL, holm, mean_interval, paired
 METHOD = (
     "Every seed has an exponent c of its own, by least squares on the logarithms of sizes and "
     "errors; its interval is Student's over seeds, as is that of a difference between two kinds of "
-    "data, which is paired by seed. error = A n^-c is compared with error = E + A n^-c by Akaike's "
-    "criterion, corrected for few sizes, with misfits of the mean log error in standard errors. "
-    "`evidence` is how much lower the criterion of the law that levels off is. p is the share of "
-    "sets of errors, drawn from the fitted power law with the scatter of the seeds over all sizes, "
-    "in which levelling off fits better by as much: it allows for few seeds. A plateau is "
-    "shown where p, corrected by Holm's method for the kinds of data, is below 5%; elsewhere "
-    "nothing is shown of what lies beyond the largest size."
+    "data, which is paired by seed. error = A n^-c is compared with error = E + A n^-c: `gain` is "
+    "how much lower the squared misfit of the second law is, in standard errors of the mean log "
+    "error at each size, where every seed has a factor A of its own. p is the share of sets of "
+    "errors, drawn from the fitted power law with the scatter of the seeds over all sizes, in "
+    "which levelling off gains as much: it allows for few seeds and for the further parameter. A "
+    "plateau is shown where p, corrected by Holm's method for the kinds of data, is below 5%; "
+    "elsewhere nothing is shown of what lies beyond the largest size. A law that bends in another "
+    "way may be taken for one that levels off: no third law is compared. `evidence` is the "
+    "difference of Akaike's criteria, corrected for few sizes, of which five are the fewest that "
+    "have one: it counts against a plateau with 20 there."
 )
 
 EXPONENTS = np.geomspace(0.02, 4, 160)
@@ -48,7 +51,7 @@ def scaling_laws(sizes: Vector, errors: Errors, *, nulls: int = NULLS) -> dict[s
     for law, p in zip(laws.values(), corrected, strict=True):
         law["p_holm"] = p
         law["verdict"] = NO_PLATEAU
-        if p is not None and p < ALPHA and law["evidence"] > 0:
+        if p is not None and p < ALPHA:
             law["verdict"] = PLATEAU
     return {"method": METHOD, "laws": laws, "differences": _differences(sizes, errors)}
 
@@ -56,7 +59,8 @@ def scaling_laws(sizes: Vector, errors: Errors, *, nulls: int = NULLS) -> dict[s
 def law_of(sizes: Vector, errors: Vector, *, nulls: int = NULLS) -> dict[str, Any]:
     """Return the two laws that are fitted to errors [seeds, sizes], as JSON values."""
     straight = power_law(sizes, errors)
-    levelled = plateau(sizes, errors)
+    aligned = _aligned(np.log(errors))
+    levelled = plateau(sizes, np.exp(aligned))
     means = [mean_interval(column) for column in np.log(errors).T]
     return {
         "errors": [
@@ -70,6 +74,7 @@ def law_of(sizes: Vector, errors: Vector, *, nulls: int = NULLS) -> dict[str, An
         "level": levelled.level,
         "level_exponent": levelled.exponent,
         "evidence": levelled.evidence,
+        "gain": plateau_gain(sizes, aligned),
         "p": chance_of_plateau(sizes, errors, nulls=nulls),
     }
 
@@ -80,7 +85,7 @@ def chance_of_plateau(sizes: Vector, errors: Vector, *, nulls: int) -> float:
     Seeds of the same sizes scatter together, since a larger set holds the smaller one: the scatter
     that is drawn is normal with the covariance that the seeds have over the sizes.
     """
-    logs = np.log(errors)
+    logs = _aligned(np.log(errors))
     n = len(logs)
     straight = power_law(sizes, errors)
     centred = np.log(sizes) - np.log(sizes).mean()
@@ -89,7 +94,8 @@ def chance_of_plateau(sizes: Vector, errors: Vector, *, nulls: int) -> float:
 
     gain = plateau_gain(sizes, logs)
     generator = np.random.default_rng(seeds.derive(0, "scaling"))
-    draws = (law + generator.standard_normal((n, n)) @ scatter for _ in range(nulls))
+    noises = (generator.standard_normal((n, n)) @ scatter for _ in range(nulls))
+    draws = (law + _aligned(noise) for noise in noises)
     more = sum(plateau_gain(sizes, draw) >= gain for draw in draws)
     return (1 + more) / (1 + nulls)
 
@@ -110,6 +116,15 @@ def plateau_gain(sizes: Vector, logs: Vector) -> float:
     means = residuals @ weights / weights.sum()
     misfits = (residuals - means[..., None]) ** 2 @ weights
     return float(misfits[:, 0].min() - misfits.min())
+
+
+def _aligned(logs: Vector) -> Vector:
+    """Return logs [seeds, sizes] with the same mean over sizes in all seeds.
+
+    A factor that a seed has at all sizes says nothing of the shape of the law.
+    """
+    aligned: Vector = logs - logs.mean(1, keepdims=True) + logs.mean()
+    return aligned
 
 
 def _differences(sizes: Vector, errors: Errors) -> dict[str, Any]:

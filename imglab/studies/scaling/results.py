@@ -146,4 +146,4 @@ def _law_text(name: str, law: Mapping[str, Any], answer: Mapping[str, Any]) -> s
     )
     if law["verdict"] == PLATEAU:
         text += f" at {law['level']:.3g}"
-    return f"{text} (evidence {law['evidence']:+.1f}, corrected p {law['p_holm']:.2g})"
+    return f"{text} (gain {law['gain']:.1f}, corrected p {law['p_holm']:.2g})"

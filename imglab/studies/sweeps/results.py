@@ -15,6 +15,7 @@ from imglab.store.reading import metric_names, metric_value
 from imglab.studies.first_generations import count_first_generations
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.described import read_described
+from imglab.studies.sweeps.ranking import rank_arms
 from imglab.studies.sweeps.statistics import (
     FEWEST,
     LEVEL,
@@ -161,9 +162,17 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
-    """Return what the finished runs in a sweep's directory say."""
+    """Return what the finished runs in a sweep's directory say.
+
+    A sweep in which an arm has a remedy has a `ranking` of its arms.
+    """
     contrasts, warning = read_described(folder)
-    return summarise(read_sweep(folder), contrasts, warning)
+    sweep = read_sweep(folder)
+    summary = summarise(sweep, contrasts, warning)
+    ranking = rank_arms(folder, sweep, summary["contrasts"])
+    if ranking is not None:
+        summary["ranking"] = ranking
+    return summary
 
 
 def write_summary(folder: Path) -> dict[str, Any]:
