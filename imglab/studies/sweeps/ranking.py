@@ -46,6 +46,16 @@ def is_of_remedies(folder: Path, arms: Sequence[str], seeds: Mapping[str, Sequen
     return False
 
 
+def ranking_of(
+    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the key `ranking` of a sweep's summary; nothing where no arm has a remedy."""
+    ranking = rank_arms(folder, sweep, contrasts)
+    if ranking is None:
+        return {}
+    return {"ranking": ranking}
+
+
 def rank_arms(
     folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
@@ -106,16 +116,17 @@ def rank_intervals(excess: Mapping[str, Mapping[int, float]]) -> dict[str, list[
     defined = [None if math.isnan(each.p) else each.p for each in intervals]
     corrected = holm(defined)
 
+    # How many arms are shown to be better, and worse, than each.
     better: Counter[str] = Counter()
     worse: Counter[str] = Counter()
     for (one, two), interval, p in zip(pairs, intervals, corrected, strict=True):
         if p is None or p >= ALPHA:
             continue
-        first, second = one, two
+        order = [one, two]
         if interval.estimate > 0:
-            first, second = two, one
-        better[second] += 1
-        worse[first] += 1
+            order.reverse()
+        worse[order[0]] += 1
+        better[order[1]] += 1
     return {arm: [1 + better[arm], len(excess) - worse[arm]] for arm in excess}
 
 
@@ -153,7 +164,7 @@ def _excess(
     first = next(iter(next(iter(lasting.values())).values()))
     floor = first["floor"].get(metric) or {}
     values = {
-        arm: {seed: _value(row, metric) for seed, row in rows.items()}
+        arm: {seed: value_or_nan(row, metric) for seed, row in rows.items()}
         for arm, rows in lasting.items()
     }
     if is_number(floor.get("mean")):
@@ -232,7 +243,8 @@ def _contrasts_of(arm: str, contrasts: Sequence[Mapping[str, Any]]) -> list[dict
     ]
 
 
-def _value(row: Mapping[str, Any], metric: str) -> float:
+def value_or_nan(row: Mapping[str, Any], metric: str) -> float:
+    """Return a metric of a generation; NaN where it is undefined."""
     value = metric_value(row, metric)
     if value is None:
         return math.nan
