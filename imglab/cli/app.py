@@ -17,8 +17,10 @@ from imglab.cli.explain import explain
 from imglab.cli.get import get
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.inspect import inspect
+from imglab.cli.map import map_chains
 from imglab.cli.mix import mix
 from imglab.cli.options import in_home
+from imglab.cli.scale import scale
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
 from imglab.errors import InputError, Problem, Stopped
@@ -70,6 +72,8 @@ app.command()(claims)
 app.command()(calibrate.calibrate)
 app.command()(decompose)
 app.command()(mix)
+app.command("map")(map_chains)
+app.command()(scale)
 app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(judge.judge)

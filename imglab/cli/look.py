@@ -170,6 +170,10 @@ def _chains_in(path: Path, changes: Sequence[str]) -> tuple[Mapping[str, RunConf
     from imglab.config.schema import RunConfig
 
     tree = read_config(path)
+    if isinstance(tree, dict) and "sizes" in tree:
+        from imglab.studies.scaling.config import load_scaling
+
+        return load_scaling(path, changes=changes).sweep.arms, "cells"
     if isinstance(tree, dict) and "arms" in tree:
         from imglab.studies.sweeps.config import load_sweep
 
@@ -178,6 +182,10 @@ def _chains_in(path: Path, changes: Sequence[str]) -> tuple[Mapping[str, RunConf
         from imglab.studies.decomposition.config import load_decomposition
 
         return load_decomposition(path, changes).sweep.arms, "cells"
+    if isinstance(tree, dict) and "over" in tree:
+        from imglab.studies.mapping.config import load_map
+
+        return load_map(path, (), changes).corners(), "corners"
 
     loaded = load_config(path, changes)
     if isinstance(loaded, RunConfig):

@@ -47,6 +47,12 @@ Workers = Annotated[
 ]
 
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead, e.g. auto."),
+]
+
+
 Runs = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run directories, e.g. runs/image_digits.")
 ]

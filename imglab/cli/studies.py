@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import Changes, ConfigPath, Out, Workers
+from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
@@ -22,12 +22,7 @@ def sweep(
     out: Out = None,
     changes: Changes = None,
     workers: Workers = 1,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray", metavar="ADDRESS", help="Run on this Ray cluster instead, e.g. auto."
-        ),
-    ] = None,
+    ray: RayAddress = None,
 ) -> None:
     """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
 
@@ -61,6 +56,7 @@ def sweep(
 
 def _summarize(folder: Path) -> None:
     """Write what the finished runs of a sweep answer, and print it."""
+    from imglab.report.ranking import format_ranking
     from imglab.report.results import write_results
     from imglab.report.warning import format_warning
     from imglab.studies.first_generations import describe_poor
@@ -74,6 +70,8 @@ def _summarize(folder: Path) -> None:
         if poor is not None:
             typer.echo(printable(poor))
     typer.echo(format_warning(summary["warning"]))
+    if "ranking" in summary:
+        typer.echo(format_ranking(summary["ranking"]))
     for path in (folder / "summary.json", *write_results(folder)):
         typer.echo(path)
 

@@ -38,12 +38,18 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySi
         tree.setdefault("name", path.stem)
 
     tree = changed_tree(tree, changes, str(path))
+    if isinstance(tree, dict) and "sizes" in tree:
+        remedy = f"run it with: imglab scale {path}"
+        raise InputError(Problem(f"{path}: sizes", "this is a scaling study", remedy))
     if isinstance(tree, dict) and "arms" in tree:
         problem = Problem(f"{path}: arms", "this is a sweep", f"run it with: imglab sweep {path}")
         raise InputError(problem)
     if isinstance(tree, dict) and "factors" in tree:
         remedy = f"run it with: imglab decompose {path}"
         raise InputError(Problem(f"{path}: factors", "this is a decomposition", remedy))
+    if isinstance(tree, dict) and "over" in tree:
+        remedy = f"run it with: imglab map {path}"
+        raise InputError(Problem(f"{path}: over", "this is a map", remedy))
     if isinstance(tree, dict) and "chains" in tree:
         return validate_chains(tree, str(path))
     return validate_config(tree, str(path))

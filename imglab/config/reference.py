@@ -26,13 +26,20 @@ LISTED = {"remedy", "synthetic"}
 OF_STUDIES = {
     "chains": "Chains by name, each with its keys: `imglab run` runs one after the other.",
     "arms": "Arms of a sweep by name, each with the keys that it changes: `imglab sweep`.",
-    "seeds": "Seeds of a sweep or of a decomposition.",
+    "seeds": "Seeds of a sweep, a decomposition, a map or a scaling study.",
     "contrasts": "Questions that a sweep answers: a metric of two arms.",
     "warning": "The event and the alarms of early warning in a sweep.",
     "factors": "Factors of a decomposition, with their levels: `imglab decompose`.",
     "outcomes": "Metrics that a decomposition explains.",
     "design": "Which combinations of levels a decomposition runs.",
     "generation": "The generation that a decomposition compares.",
+    "sizes": "The key that a scaling study scales, with its sizes: `imglab scale`.",
+    "metric": "The error that a scaling study follows.",
+    "over": "Ranges of the keys that a map goes over: `imglab map`.",
+    "criterion": "When a chain of a map holds.",
+    "halvings": "How often a map halves the range of its first key.",
+    "columns": "Values of a map's second key.",
+    "new_data": "Whether each seed of a map draws real data of its own.",
     "profiles": "Changes of a decomposition for other machines, by name.",
 }
 """Keys of the files that hold several runs; their own pages explain them."""

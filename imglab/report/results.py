@@ -20,6 +20,7 @@ from imglab.report.fonts import can_be_drawn
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import read_per_sample
 from imglab.report.pictures import strip_and_animation
+from imglab.report.ranking import ranking_figure
 from imglab.report.side_by_side import relative_figure
 from imglab.report.survival import SURVIVALS, survival_tables
 from imglab.report.sweep import sweep_figure
@@ -33,7 +34,7 @@ from imglab.store.layout import SWEEP
 from imglab.store.reading import is_number, metric_names, read_metrics
 from imglab.studies.sweeps.results import read_sweep
 
-FIGURES = ("curves", "tails", "histograms", "side_by_side", "sweep")
+FIGURES = ("curves", "tails", "histograms", "side_by_side", "sweep", "ranking")
 RESULTS = (
     "report.html",
     "report_files",
@@ -53,7 +54,8 @@ def write_results(run: Path) -> list[Path]:
 
     Each gets report.html. A run also gets metrics.csv and, as PNG and SVG, its curves and, if it
     has what they need, tails and histograms; if its generations drew pictures, strip.png and
-    grid.webp, an animation of them. A side-by-side run gets side_by_side, a sweep gets sweep.
+    grid.webp, an animation of them. A side-by-side run gets side_by_side, a sweep gets sweep
+    and, if it is one of remedies, ranking.
 
     Return the files that a reader should open, the page first.
     """
@@ -100,7 +102,11 @@ def _number(value: Any) -> Any:
 def _write_parts(run: Path) -> list[Path]:
     """Write everything but the page; return the files that a reader should open."""
     if (run / SWEEP).is_file():
-        return _write_figure(run, "sweep", _sweep(run))
+        paths = _write_figure(run, "sweep", _sweep(run))
+        ranking = read_json(run / "summary.json", ("bands",)).get("ranking")
+        if ranking is not None and ranking["arms"]:
+            paths += _write_figure(run, "ranking", ranking_figure(ranking))
+        return paths
 
     chains = chains_of(run)
     if chains is not None:

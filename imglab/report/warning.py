@@ -8,6 +8,7 @@ from typing import Any
 
 from imglab.errors import InputError
 from imglab.report.arms import Arm
+from imglab.report.ranking import excess_text, ranking_columns, ranking_rows
 from imglab.safe_text import one_line
 from imglab.store.layout import SWEEP
 
@@ -119,6 +120,21 @@ def _sweep_table(folder: Path) -> dict[str, Any]:
         "alarms": list(alarm_rows(warning)),
         "false_alarms": list(false_alarm_lines(warning)),
         "methods": [summary["method"], warning["method"]],
+        **_ranking_table(summary.get("ranking")),
+    }
+
+
+def _ranking_table(ranking: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the ranking's part of a sweep's tables; nothing where the sweep has none."""
+    if ranking is None:
+        return {}
+    if not ranking["arms"]:
+        return {"ranking_note": f"No ranking: {ranking['reason']}."}
+    return {
+        "ranking_note": f"Generation {ranking['generation']}, {excess_text(ranking)}.",
+        "ranking_columns": ranking_columns(ranking),
+        "ranking": list(ranking_rows(ranking)),
+        "ranking_method": ranking["method"],
     }
 
 

@@ -21,6 +21,8 @@ from imglab.config.section import PlugIn
 from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
 from imglab.studies.decomposition.config import load_decomposition
+from imglab.studies.mapping.config import load_map
+from imglab.studies.scaling.config import load_scaling
 from imglab.studies.sweeps.config import load_sweep
 from tests.conftest import load_chain
 
@@ -41,6 +43,10 @@ def test_every_config_that_ships_is_right(configs):
         config: Any
         if "\nfactors:" in text:
             config = load_decomposition(path).sweep
+        elif "\nsizes:" in text:
+            config = load_scaling(path).sweep
+        elif "\nover:" in text:
+            config = next(iter(load_map(path).corners().values()))
         else:
             config = load_sweep(path) if "\narms:" in text else load_config(path)
         chains = getattr(config, "chains", getattr(config, "arms", {"": config})).values()

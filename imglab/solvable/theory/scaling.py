@@ -54,10 +54,9 @@ def power_law(sizes: Vector, errors: Vector) -> PowerLaw:
     Every seed has an exponent of its own, by least squares on logarithms; the interval is that of
     their mean. Raises ValueError with fewer than two seeds or three sizes.
     """
-    _check(errors)
+    slopes = exponents(sizes, errors)
     logs = np.log(errors)
     x = np.log(sizes) - np.log(sizes).mean()
-    slopes = -(logs @ x) / (x @ x)  # [seeds]
 
     n = len(slopes)
     reach = float(stats.t.ppf(0.975, n - 1) * slopes.std(ddof=1) / math.sqrt(n))
@@ -65,6 +64,17 @@ def power_law(sizes: Vector, errors: Vector) -> PowerLaw:
     # The mean curve is judged with the exponent that fits it best, given its errors.
     fitted = least_squares(lambda p: _misfit(p[0] - p[1] * x, logs), [logs.mean(), exponent])
     return PowerLaw(exponent, exponent - reach, exponent + reach, 2 * float(fitted.cost))
+
+
+def exponents(sizes: Vector, errors: Vector) -> Vector:
+    """Return the exponent c of each seed [seeds], by least squares on logarithms.
+
+    Raises ValueError with fewer than two seeds or three sizes, or where an error is not above 0.
+    """
+    _check(errors)
+    x = np.log(sizes) - np.log(sizes).mean()
+    slopes: Vector = -(np.log(errors) @ x) / (x @ x)
+    return slopes
 
 
 def plateau(sizes: Vector, errors: Vector) -> Plateau:

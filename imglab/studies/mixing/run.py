@@ -9,21 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imglab.errors import InputError, Problem, ProblemCollector, Stopped
+from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.measure.gate import thresholds
 from imglab.pool import given_samples
 from imglab.run.build import build, build_regime
 from imglab.run.checks import check_sizes
-from imglab.run.interrupt import STOPPED
 from imglab.run.resume import RUNS, check_folder
 from imglab.store import files
 from imglab.store.reading import read_metrics
 from imglab.studies.chains import chain_job, threads_per_worker
-from imglab.studies.jobs import Job, Outcome, run_jobs
+from imglab.studies.jobs import Job
 from imglab.studies.mixing.criterion import CONTROL, Criterion, Rows
 from imglab.studies.mixing.request import Request, arm_name
+from imglab.studies.mixing.rounds import run_round
 from imglab.studies.mixing.search import Search, Threshold, threshold
-from imglab.studies.pool import Pool
 from imglab.studies.sweeps.config import run_folder
 
 RESULT = "mixing.json"
@@ -98,9 +97,8 @@ class Mixing:
         files.make_folder(self.folder)
         self._write(self._answer(finished=False))
         while wanted := dict(self._next_shares()):
-            outcomes = self._run_round(wanted)
+            self._run_round(wanted)
             for seed, share in wanted.items():
-                _check(outcomes[_name(share, seed)])
                 self._judge(share, seed, tell)
 
         answer = self._answer(finished=True)
@@ -117,7 +115,7 @@ class Mixing:
     def _search(self, seed: int) -> Search:
         return Search(self.request.plan.halvings, self._held.get(seed, {}))
 
-    def _run_round(self, wanted: Mapping[int, float]) -> dict[str, Outcome]:
+    def _run_round(self, wanted: Mapping[int, float]) -> None:
         """Run the chains of these seeds and shares to their ends."""
         threads = threads_per_worker(self.workers)
         jobs: dict[str, Job] = {}
@@ -125,11 +123,7 @@ class Mixing:
             config = self.request.config(share, seed)
             folder = run_folder(self.folder, arm_name(share), seed)
             jobs[_name(share, seed)] = chain_job(config, folder, threads, self.folder / ".cache")
-
-        # A worker would import the lab again in each round.
-        if self.workers == 1:
-            return {name: job.run() for name, job in jobs.items()}
-        return run_jobs(jobs, Pool(self.workers, max(job.threads for job in jobs.values())))
+        run_round(jobs, self.workers)
 
     def _judge(self, share: float, seed: int, tell: Callable[[str], None]) -> None:
         """Read a finished chain, and note whether it holds."""
@@ -204,11 +198,3 @@ def _means(floor: Mapping[str, Any]) -> dict[str, float]:
         for name in METRICS
         if isinstance(floor.get(name), Mapping) and floor[name].get("mean") is not None
     }
-
-
-def _check(outcome: Outcome) -> None:
-    """Raise what ended a chain before its end."""
-    if outcome.code == STOPPED:
-        raise Stopped(outcome.message)
-    if outcome.code:
-        raise InputError(Problem("a chain of the search", outcome.message))

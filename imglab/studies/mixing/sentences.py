@@ -78,14 +78,18 @@ def _remedy(result: Mapping[str, Any]) -> str:
 
 def _criterion(result: Mapping[str, Any]) -> str:
     """Say when a chain holds."""
+    return named_criterion(result["question"]["criterion"], result["thresholds"])
+
+
+def named_criterion(name: str, thresholds: Mapping[str, float]) -> str:
+    """Say when a chain holds, with the thresholds that count in its last generation."""
     asked = []
-    for key, value in result["thresholds"].items():
+    for key, value in thresholds.items():
         if key in WITHIN:
             value = max(DEVIATIONS, value)
         if key != FIRST_ONLY:
             asked.append(f"{key} {value:g}")
 
-    name = result["question"]["criterion"]
     if name == "gate":
         return f"its last generation meets the gate ({', '.join(asked)})"
     if name == "control":

@@ -69,13 +69,17 @@ class _SweepKeys(Seeded):
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Arms by name, among them the control: each a run's config whose seed is still open."""
+    """Arms by name, among them the control: each a run's config whose seed is still open.
+
+    new_data  whether each seed draws real data of its own, by the data's key `data_seed`
+    """
 
     name: str
     arms: Mapping[str, RunConfig]
     seeds: tuple[int, ...]
     contrasts: tuple[Contrast, ...]
     warning: EarlyWarning = field(default_factory=EarlyWarning)
+    new_data: bool = False
 
     def runs(self, at_once: int = 1) -> Iterator[tuple[str, int, RunConfig]]:
         """Yield (arm, seed, config) for each run, in the order in which to start them.
@@ -86,7 +90,11 @@ class SweepConfig:
         for first in range(0, len(self.seeds), at_once):
             for arm, config in self.arms.items():
                 for seed in self.seeds[first : first + at_once]:
-                    yield arm, seed, config.model_copy(update={"seed": seed})
+                    changes: dict[str, Any] = {"seed": seed}
+                    if self.new_data:
+                        drawn = config.modality.model_copy(update={"data_seed": seed})
+                        changes["modality"] = drawn
+                    yield arm, seed, config.model_copy(update=changes)
 
 
 def run_folder(root: Path, arm: str, seed: int) -> Path:

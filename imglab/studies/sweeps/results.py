@@ -15,6 +15,7 @@ from imglab.store.reading import metric_names, metric_value
 from imglab.studies.first_generations import count_first_generations
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.described import read_described
+from imglab.studies.sweeps.ranking import ranking_of, value_or_nan
 from imglab.studies.sweeps.statistics import (
     FEWEST,
     LEVEL,
@@ -69,7 +70,7 @@ def values_of(rows: Mapping[int, Rows], metric: str) -> Values:
     """
     length = min(len(of_seed) for of_seed in rows.values())
     return np.array(
-        [[_value_or_nan(row, metric) for row in of_seed[:length]] for of_seed in rows.values()]
+        [[value_or_nan(row, metric) for row in of_seed[:length]] for of_seed in rows.values()]
     )
 
 
@@ -161,9 +162,14 @@ def compare(sweep: Mapping[str, Mapping[int, Rows]], contrast: Mapping[str, Any]
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
-    """Return what the finished runs in a sweep's directory say."""
+    """Return what the finished runs in a sweep's directory say.
+
+    A sweep in which an arm has a remedy has a `ranking` of its arms.
+    """
     contrasts, warning = read_described(folder)
-    return summarise(read_sweep(folder), contrasts, warning)
+    sweep = read_sweep(folder)
+    summary = summarise(sweep, contrasts, warning)
+    return {**summary, **ranking_of(folder, sweep, summary["contrasts"])}
 
 
 def write_summary(folder: Path) -> dict[str, Any]:
@@ -282,11 +288,6 @@ def _sizes_differ(rows: Rows, metric: str) -> bool:
     """
     sizes = {row.get("n_synthetic") for row in rows}
     return len(sizes) > 1 and any(metric in row["floor"] for row in rows)
-
-
-def _value_or_nan(row: Mapping[str, Any], metric: str) -> float:
-    value = metric_value(row, metric)
-    return math.nan if value is None else value
 
 
 def _number(value: Any) -> float | None:

@@ -1,0 +1,1 @@
+"""Maps: where chains hold and where they collapse, and the boundary between."""

@@ -1,0 +1,1 @@
+"""Scaling: how an error falls with size, on real, synthetic and mixed data."""

@@ -1,0 +1,257 @@
+"""The arms of a sweep of remedies in order of what they hold, each with its cost. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imglab.config.yaml import read_yaml
+from imglab.store.reading import is_number, metric_value
+from imglab.studies.decomposition.outcomes import Outcome, outcome_value
+from imglab.studies.profile.definitions import HALLUCINATION, TAILS
+from imglab.studies.sweeps.config import CONTROL, run_folder
+from imglab.studies.sweeps.costs import COSTS, cost_of
+from imglab.studies.sweeps.statistics import LEVEL, Interval, Values, holm, mean_interval, paired
+
+METHOD = (
+    "Arms stand in the order of their mean excess distance in the last generation: the metric less "
+    "the mean of its floor, or less the control's value with the same seed where it has no floor. "
+    "Intervals are 95% t-intervals over seeds, of the excess on the scale of the metric. `ranks` "
+    "is an interval for an arm's place, which holds for all arms together with 95%: every two arms "
+    "are compared by a paired t-test over seeds, corrected by Holm's method for all pairs, and an "
+    "arm stands behind those shown to be better and before those shown to be worse. Costs are "
+    "means over seeds of generations 1, 2, ...: fits, with what a remedy adds to them, draws and "
+    "curation, without scoring. Contrasts are those of the sweep, fixed before it ran."
+)
+
+ALPHA = 1 - LEVEL
+Rows = Sequence[Mapping[str, Any]]
+Sweep = Mapping[str, Mapping[int, Rows]]
+
+
+def is_of_remedies(folder: Path, arms: Sequence[str], seeds: Mapping[str, Sequence[int]]) -> bool:
+    """Say whether an arm of a sweep that has begun has a remedy."""
+    for arm in arms:
+        for seed in seeds[arm]:
+            config = read_yaml(run_folder(folder, arm, seed) / "config.yaml")
+            if isinstance(config, dict) and config.get("remedy"):
+                return True
+            break  # the seeds of an arm have one config
+    return False
+
+
+def ranking_of(
+    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the key `ranking` of a sweep's summary; nothing where no arm has a remedy."""
+    ranking = rank_arms(folder, sweep, contrasts)
+    if ranking is None:
+        return {}
+    return {"ranking": ranking}
+
+
+def rank_arms(
+    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the ranking of a sweep as JSON; None where no arm has a remedy.
+
+    sweep      arm -> seed -> rows
+    contrasts  the sweep's, answered and corrected
+    """
+    seeds = {arm: list(rows) for arm, rows in sweep.items()}
+    if not is_of_remedies(folder, list(sweep), seeds):
+        return None
+
+    metric = _ranked_metric(contrasts)
+    ranking: dict[str, Any] = {"method": METHOD, "metric": metric}
+    reason = _why_not(sweep, metric)
+    if reason:
+        return {**ranking, "reason": reason, "arms": []}
+
+    last = min(len(rows) for of_arm in sweep.values() for rows in of_arm.values()) - 1
+    lasting = {
+        arm: {seed: rows[last] for seed, rows in of_arm.items()} for arm, of_arm in sweep.items()
+    }
+    reference, excess = _excess(lasting, metric)
+    ranks = rank_intervals(excess)
+    tail = _first_of(lasting, [each.metric for each in TAILS])
+    precision = _first_of(lasting, [each.metric for each in HALLUCINATION])
+
+    arms = []
+    for arm in sorted(excess, key=lambda name: _order(excess[name])):
+        rows = list(lasting[arm].values())
+        arms.append(
+            {
+                "arm": arm,
+                "seeds": len(rows),
+                "excess": as_json(mean_interval(_defined(excess[arm].values()))),
+                "ranks": ranks[arm],
+                "tail_recall": _interval_of(rows, tail),
+                "precision": _interval_of(rows, precision),
+                "cost": _costs(folder, arm, sweep[arm], last),
+                "contrasts": _contrasts_of(arm, contrasts),
+            }
+        )
+    named = {"reference": reference, "tail_recall": tail, "precision": precision}
+    return {**ranking, "generation": last, "metrics": named, "arms": arms}
+
+
+def rank_intervals(excess: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
+    """Return the best and the worst rank of each arm that the seeds do not exclude.
+
+    excess  arm -> seed -> value, the smaller the better
+
+    >>> near = {0: 1.0, 1: 1.1, 2: 0.9, 3: 1.05, 4: 0.95}
+    >>> rank_intervals({"a": near, "b": {seed: value + 5 for seed, value in near.items()}})
+    {'a': [1, 1], 'b': [2, 2]}
+    """
+    pairs = list(combinations(excess, 2))
+    intervals = [_compared(excess[one], excess[two]) for one, two in pairs]
+    defined = [None if math.isnan(each.p) else each.p for each in intervals]
+    corrected = holm(defined)
+
+    # How many arms are shown to be better, and worse, than each.
+    better: Counter[str] = Counter()
+    worse: Counter[str] = Counter()
+    for (one, two), interval, p in zip(pairs, intervals, corrected, strict=True):
+        if p is None or p >= ALPHA:
+            continue
+        order = [one, two]
+        if interval.estimate > 0:
+            order.reverse()
+        worse[order[0]] += 1
+        better[order[1]] += 1
+    return {arm: [1 + better[arm], len(excess) - worse[arm]] for arm in excess}
+
+
+def as_json(interval: Interval) -> dict[str, float | None]:
+    """Return mean, low and high of an interval; an end that is unbounded is None."""
+    ends = {"mean": interval.estimate, "low": interval.low, "high": interval.high}
+    return {name: float(end) if math.isfinite(end) else None for name, end in ends.items()}
+
+
+def _ranked_metric(contrasts: Sequence[Mapping[str, Any]]) -> str:
+    """Return the metric that most contrasts of the sweep ask about."""
+    counts = Counter(str(contrast["metric"]) for contrast in contrasts)
+    if not counts:
+        return "fid"
+    return counts.most_common(1)[0][0]
+
+
+def _why_not(sweep: Sweep, metric: str) -> str:
+    """Say why arms cannot be ranked; "" if they can."""
+    rows = [of_seed[0] for of_arm in sweep.values() for of_seed in of_arm.values()]
+    if len({row.get("n_synthetic") for row in rows}) > 1:
+        return f"{metric} was measured at different numbers of samples: give measure.samples"
+    if all(metric_value(row, metric) is None for row in rows):
+        return f"{metric} is undefined"
+    return ""
+
+
+def _excess(
+    lasting: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str
+) -> tuple[str, dict[str, dict[int, float]]]:
+    """Return what the metric is compared with, and the excess: arm -> seed -> value or NaN.
+
+    Arms that are scored on as many samples have the same floor.
+    """
+    first = next(iter(next(iter(lasting.values())).values()))
+    floor = first["floor"].get(metric) or {}
+    values = {
+        arm: {seed: value_or_nan(row, metric) for seed, row in rows.items()}
+        for arm, rows in lasting.items()
+    }
+    if is_number(floor.get("mean")):
+        excess = {
+            arm: {
+                seed: each - lasting[arm][seed]["floor"][metric]["mean"]
+                for seed, each in of.items()
+            }
+            for arm, of in values.items()
+        }
+        return "floor", excess
+
+    control = values.get(CONTROL, {})
+    return CONTROL, {
+        arm: {seed: each - control.get(seed, math.nan) for seed, each in of_arm.items()}
+        for arm, of_arm in values.items()
+    }
+
+
+def _compared(one: Mapping[int, float], two: Mapping[int, float]) -> Interval:
+    """Compare two arms, paired by seed."""
+    seeds = [seed for seed in one if seed in two]
+    return paired(np.array([one[seed] for seed in seeds]), np.array([two[seed] for seed in seeds]))
+
+
+def _order(excess: Mapping[int, float]) -> float:
+    """Return by what an arm is sorted: its mean, or behind all others without one."""
+    values = _defined(excess.values())
+    if not len(values):
+        return math.inf
+    return float(values.mean())
+
+
+def _first_of(
+    lasting: Mapping[str, Mapping[int, Mapping[str, Any]]], paths: Sequence[str]
+) -> str | None:
+    """Return the first of several metrics that any arm has."""
+    rows = [row for of_arm in lasting.values() for row in of_arm.values()]
+    for path in paths:
+        if any(outcome_value(row, Outcome(metric=path)) is not None for row in rows):
+            return path
+    return None
+
+
+def _interval_of(rows: Rows, metric: str | None) -> dict[str, float | None] | None:
+    """Return the interval of a metric over seeds; None where no arm has it."""
+    if metric is None:
+        return None
+    values = [outcome_value(row, Outcome(metric=metric)) for row in rows]
+    return as_json(mean_interval(_defined(values)))
+
+
+def _costs(
+    folder: Path, arm: str, of_seeds: Mapping[int, Rows], last: int
+) -> dict[str, dict[str, float | None] | None]:
+    """Return the interval of each cost over the seeds of an arm; None where one is not known."""
+    each = [
+        cost_of(run_folder(folder, arm, seed), rows[: last + 1]) for seed, rows in of_seeds.items()
+    ]
+    costs: dict[str, dict[str, float | None] | None] = {}
+    for name in COSTS:
+        values = [cost[name] for cost in each]
+        costs[name] = None
+        if None not in values:
+            costs[name] = as_json(mean_interval(_defined(values)))
+    return costs
+
+
+def _contrasts_of(arm: str, contrasts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the answers to the sweep's questions about an arm."""
+    keys = ("metric", "scale", "estimate", "low", "high", "p_holm", "verdict")
+    return [
+        {"against": each["arms"][1], **{key: each.get(key) for key in keys}}
+        for each in contrasts
+        if each["arms"][0] == arm
+    ]
+
+
+def value_or_nan(row: Mapping[str, Any], metric: str) -> float:
+    """Return a metric of a generation; NaN where it is undefined."""
+    value = metric_value(row, metric)
+    if value is None:
+        return math.nan
+    return value
+
+
+def _defined(values: Any) -> Values:
+    """Return the numbers among values, float64 [n]."""
+    numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    return numbers[np.isfinite(numbers)]

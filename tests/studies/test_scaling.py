@@ -1,0 +1,178 @@
+"""Scaling studies: known exponents and plateaus, their nulls, what is refused, the command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imglab.errors import InputError
+from imglab.report.scaling import markdown, scaling_figure
+from imglab.solvable.theory import memory
+from imglab.solvable.theory.scaling import power_law
+from imglab.studies.scaling.analysis import chance_of_plateau, scaling_laws
+from imglab.studies.scaling.config import validate_scaling
+from imglab.studies.scaling.results import answer_of, sentences
+from tests.tiny_chains import TINY_IMAGE, write
+
+SIZES = np.array([100.0, 200, 400, 800, 1600])
+ZIPF = list(np.arange(1.0, 50_001) ** -1.5 / (np.arange(1.0, 50_001) ** -1.5).sum())
+STUDY: dict[str, Any] = {
+    "name": "study",
+    "generations": 2,
+    "modality": {"kind": "categories", "distribution": "zipf", "n_train": 100, "n_test": 100},
+    "model": {"kind": "memorizer"},
+    "measure": {"samples": 50, "floor_splits": 20},
+    "sizes": {"samples": [50, 100, 200, 400, 800]},
+}
+
+
+def scattered(law, *, seeds=5, spread=0.02, rng=None):
+    """Return errors [seeds, sizes] about a law, whose seeds scatter over all sizes together too."""
+    rng = rng or np.random.default_rng(0)
+    noise = rng.normal(0, spread, (seeds, len(law))) + rng.normal(0, spread, (seeds, 1))
+    return np.array(law) * np.exp(noise)
+
+
+def memorized(parts):
+    """Return the exact errors of the memorizer on `parts(n)` (real, synthetic) items."""
+    return [memory.chain_error(ZIPF, [(200, 0), parts(int(n))]) for n in SIZES]
+
+
+class TestKnownLaws:
+    """The memorizing model of "A Tale of Tails": exponents and levels are known exactly."""
+
+    def test_exponents_and_a_plateau(self):
+        rng = np.random.default_rng(1)
+        laws = {
+            "real": [memory.real_error(ZIPF, int(n)) for n in SIZES],
+            "synthetic": memorized(lambda n: (0, n)),
+            "mixed": memorized(lambda n: (n // 2, n // 2)),
+        }
+        errors = {name: scattered(law, rng=rng) for name, law in laws.items()}
+        answer = scaling_laws(SIZES, errors, nulls=99)
+
+        real, synthetic, mixed = answer["laws"].values()
+        assert real["exponent"] == pytest.approx(memory.exponent(1.5), abs=0.03)
+        assert real["low"] < real["exponent"] < real["high"]
+        assert real["verdict"] == "no plateau shown"
+        assert mixed["low"] > synthetic["high"]
+        assert synthetic["verdict"] == "levels off"
+        assert synthetic["level"] == pytest.approx(memory.real_error(ZIPF, 200), rel=0.1)
+        assert answer["differences"]["synthetic"]["high"] < 0
+        assert answer["differences"]["synthetic"]["p_holm"] < 0.05
+
+    def test_intervals_cover_the_exponent(self):
+        rng = np.random.default_rng(2)
+        covered = 0
+        for _ in range(60):
+            law = power_law(SIZES, scattered(2 * SIZES**-0.4, rng=rng))
+            covered += law.low < 0.4 < law.high
+        assert 0.9 <= covered / 60 <= 1
+
+    def test_a_power_law_is_rarely_called_a_plateau(self):
+        """The null: p-values of errors that follow a power law are not too small too often."""
+        rng = np.random.default_rng(3)
+        small = 0
+        for _ in range(50):
+            errors = scattered(2 * SIZES**-0.4, rng=rng)
+            small += chance_of_plateau(SIZES, errors, nulls=19) <= 0.2
+        assert small <= 0.2 * 50 + 9  # three deviations above what is expected
+
+
+class TestConfig:
+    def test_real_data_scale_with_their_number(self):
+        study = validate_scaling(STUDY, "a.yaml")
+        configs: Any = {cell: study.sweep.arms[name] for cell, name in study.cells.items()}
+        assert configs["real", 400].modality.n_train == 400
+        assert configs["real", 400].generations == 1
+        assert configs["synthetic", 400].samples == 400
+        assert configs["synthetic", 400].modality.n_train == 100
+        assert configs["mixed", 400].regime.real_fraction == 0.5
+
+    def test_each_seed_draws_data_of_its_own(self):
+        runs: Any = list(validate_scaling({**STUDY, "seeds": [3, 4, 5, 6, 7]}, "a").sweep.runs())
+        assert {(config.seed, config.modality.data_seed) for _, _, config in runs} == {
+            (seed, seed) for seed in (3, 4, 5, 6, 7)
+        }
+
+    def test_networks_scale_by_multiples(self):
+        tree = {**TINY_IMAGE, "name": "x", "sizes": {"model.channels": [1, 2, 3, 4, 5]}}
+        study = validate_scaling(tree, "a.yaml")
+        config: Any = study.sweep.arms[study.cells["real", 3]]
+        assert config.model.channels == [24, 24]
+        assert not study.sweep.new_data
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"sizes": {}}, "--over KEY --sizes"),
+            ({"sizes": {"samples": [1, 2, 3, 4]}}, "has 4 different sizes"),
+            ({"sizes": {"samples": [0, 1, 2, 3, 4]}}, "above 0"),
+            ({"sizes": {"modality.train": [1, 2, 3, 4, 5]}}, "did you mean 'modality.n_train'"),
+            ({"sizes": {"model.kind": [1, 2, 3, 4, 5]}}, "not a number"),
+            ({"seeds": [0, 1, 2]}, "has 3 seeds"),
+            ({"measure": {}}, "scored on different numbers"),
+            ({"arms": {"a b": {}}}, "not a valid name"),
+            ({"arms": {"a": {"generation": 7}}}, "there is no generation 7: chains have 2"),
+            ({"arms": {"a": {"changes": {"regime": "replac"}}}}, "did you mean 'replace'"),
+        ],
+    )
+    def test_what_is_refused(self, changes, message):
+        with pytest.raises(InputError, match=message):
+            validate_scaling({**STUDY, **changes}, "a.yaml")
+
+
+def answered(**values):
+    """Return what a study answers whose errors are those that `values` names."""
+    study = validate_scaling(STUDY, "a.yaml")
+    rows = {
+        (name, size, seed): {"floor": {}, "reasons": {}, "test_error": float(errors[seed][j])}
+        for name, errors in values.items()
+        for j, size in enumerate(study.sizes)
+        for seed in study.sweep.seeds
+    }
+    return answer_of(study, rows)
+
+
+class TestAnswers:
+    def test_what_is_said_and_drawn(self, monkeypatch):
+        monkeypatch.setattr("imglab.studies.scaling.analysis.NULLS", 9)
+        sizes = np.array([50.0, 100, 200, 400, 800])
+        real = scattered(sizes**-0.5)
+        answer = answered(real=real, synthetic=np.zeros((5, 5)))
+        assert answer["metric"] == "test_error"
+        lines = sentences(answer)
+        assert lines[0].startswith("real (generation 0): test_error falls as samples^-0.5")
+        assert "synthetic: left out: test_error is not above 0 everywhere" in lines[1]
+        assert "undefined or not finished in all but 0 seeds" in lines[2]
+        assert "| 50 | 0.1" in markdown(answer)
+        assert len(scaling_figure(answer).axes) == 1
+        json.dumps(answer, allow_nan=False)
+
+
+class TestCommand:
+    def test_wrong_input(self, lab, tmp_path):
+        config = write(tmp_path, STUDY)
+        code, _, err = lab("scale", config, "--over", "modality.ntrain")
+        assert code == 2
+        code, _, err = lab("scale", config, "--sizes", "1,2,x")
+        assert (code, "'x' is not a number" in err) == (2, True)
+        assert "imglab scale" in lab("run", config)[2]
+        assert "lower it, or lower samples" in lab("validate", config)[2]
+        only_real = {**STUDY, "arms": {"real": {"over": "modality.n_train"}}}
+        assert lab("validate", write(tmp_path, only_real))[0] == 0
+
+    @pytest.mark.slow
+    def test_a_study_from_end_to_end(self, lab, tmp_path):
+        config = write(tmp_path, {**STUDY, "arms": {"real": {"over": "modality.n_train"}}})
+        arguments = ["scale", config, "--set", "generations=1", "--out", "out"]
+        code, out, err = lab(*arguments)
+        assert code == 0, err
+        answer = json.loads((tmp_path / "out/scaling.json").read_text())
+        assert sentences(answer)[0] in out
+        assert answer["laws"]["real"]["seeds"] == 5
+        for kind in ("md", "png", "svg"):
+            assert (tmp_path / f"out/scaling.{kind}").is_file()
