@@ -29,16 +29,19 @@ def metrics(
         typer.Option("--profile", help="Answer eight definitions of model collapse instead."),
     ] = False,
 ) -> None:
-    """Print the table of one or many runs, from their files.
+    """Print the table of one or many runs, or of all runs of a folder, from their files.
 
     Example: imglab metrics runs/image_digits --json
     """
     from imglab.report.profile import format_profile, profile_of
     from imglab.report.table import format_table
     from imglab.store.groups import run_folders
+    from imglab.store.listing import reported_below
     from imglab.store.reading import read_metrics
 
-    folders = [folder for path in runs for folder in run_folders(path)]
+    folders = [
+        folder for path in runs for part in reported_below(path) for folder in run_folders(part)
+    ]
     tables = {folder: read_metrics(folder) for folder in folders}
     if as_json:
         listed = [
@@ -66,7 +69,9 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE.html", help="Default: report.html in the first run directory."
+            "--out",
+            metavar="FILE.html",
+            help="Default: report.html in the run directory; comparison.html above several.",
         ),
     ] = None,
     calibration: Annotated[
@@ -80,13 +85,19 @@ def report(
 ) -> None:
     """Write one page that tells the story of one or many runs; it needs no network.
 
+    A folder stands for all runs in it. A page of several runs never takes the place of the page
+    that one of them has.
+
     Example: imglab report runs/image_digits runs/accumulate --out both.html
     """
     from imglab.report.build import write_report
+    from imglab.report.page_place import page_place
+    from imglab.store.listing import reported_below
 
-    page = out or runs[0] / "report.html"
+    parts = [part for path in runs for part in reported_below(path)]
+    page = page_place(runs, parts, out)
     with stoppable(page.parent):
-        beside = write_report(runs, page, calibration=calibration).beside
+        beside = write_report(parts, page, calibration=calibration).beside
 
     typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
     if beside:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from imglab.errors import InputError, Problem
 from imglab.store import locks
-from imglab.store.layout import count_finished
+from imglab.store.layout import CHAINS, SWEEP, count_finished
 from imglab.store.sealed_config import SEALED
 
 try:
@@ -41,6 +41,30 @@ def runs_below(folder: Path) -> list[Path]:
             what = f"holds more than {MOST_RUNS} runs"
             raise InputError(Problem(str(folder), what, "give a folder in it"))
     return runs
+
+
+def groups_below(folder: Path) -> list[Path]:
+    """Return the directories of sweeps and side-by-side runs among the folders of `runs_below`."""
+    parents = {parent for run in runs_below(folder) for parent in list(run.parents)[:2]}
+    inside = [parent for parent in parents if parent.is_relative_to(folder)]
+    return sorted(parent for parent in inside if is_group(parent))
+
+
+def reported_below(folder: Path) -> list[Path]:
+    """Return what a folder holds that has a page of its own: runs, sweeps, side-by-side runs.
+
+    A run or a group is its own answer, and so is what is neither and holds none.
+    """
+    if not folder.is_dir() or is_run(folder) or is_group(folder):
+        return [folder]
+    groups = groups_below(folder)
+    alone = [run for run in runs_below(folder) if not set(groups) & set(run.parents)]
+    return sorted([*groups, *alone]) or [folder]
+
+
+def is_group(folder: Path) -> bool:
+    """Say whether a folder is the directory of a sweep or of a side-by-side run."""
+    return (folder / SWEEP).is_file() or (folder / CHAINS).is_file()
 
 
 def is_run(folder: Path) -> bool:
