@@ -35,14 +35,20 @@ def metrics(
     """
     from imglab.report.profile import format_profile, profile_of
     from imglab.report.table import format_table
-    from imglab.store.groups import run_folders
-    from imglab.store.listing import reported_below
+    from imglab.store.listing import begun_runs
     from imglab.store.reading import read_metrics
 
-    folders = [
-        folder for path in runs for part in reported_below(path) for folder in run_folders(part)
-    ]
-    tables = {folder: read_metrics(folder) for folder in folders}
+    folders = [folder for path in runs for folder in begun_runs(path)]
+    tables = {}
+    collector = ProblemCollector()
+    for folder in folders:
+        try:
+            tables[folder] = read_metrics(folder)
+        except InputError as error:
+            collector.add_error(error)
+    if not tables:
+        collector.finish()
+
     if as_json:
         listed = [
             {
@@ -54,6 +60,7 @@ def metrics(
             for folder, rows in tables.items()
         ]
         typer.echo(json.dumps({"runs": listed}, indent=1))
+        collector.finish()
         return
 
     width = shutil.get_terminal_size((120, 24)).columns
@@ -62,6 +69,7 @@ def metrics(
         if profile:
             table = format_profile(profile_of(folder, rows), width)
         typer.echo(f"{printable(str(folder))}\n{table}\n")
+    collector.finish()
 
 
 def report(

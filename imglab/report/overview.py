@@ -15,7 +15,8 @@ from imglab.config.yaml import read_yaml
 from imglab.errors import InputError
 from imglab.report.table import metric_label
 from imglab.report.values import standard_error
-from imglab.store.layout import count_finished
+from imglab.store.files import read_json
+from imglab.store.layout import count_finished, generation_folder
 from imglab.store.listing import groups_below, is_being_written, runs_below
 from imglab.store.reading import is_number, read_generation
 
@@ -163,10 +164,9 @@ def _read(run: Glance) -> Glance:
     if not count:
         return replace(run, status=status)
 
-    first = read_generation(folder, 0)
-    last = first
-    if count > 1:
-        last = read_generation(folder, count - 1)
+    # Opening a run checks all of it; here the hash of its last generation will do.
+    last = read_generation(folder, count - 1)
+    first = read_json(generation_folder(folder, 0) / "metrics.json", ("extractor", "reference"))
     gate = first.get("generation0") or {}
     return replace(
         run,

@@ -22,6 +22,7 @@ from imglab.report.local_server import ADDRESS, listening, send
 from imglab.report.overview import Ending, Glance, Overview, overview
 from imglab.report.table import number_text
 from imglab.store.deletion import check_deletable, delete_run
+from imglab.store.listing import runs_below
 from imglab.version import __version__
 
 MOST_COMPARED = 50
@@ -41,7 +42,7 @@ class RunsView:
 
     def __init__(self, root: Path, port: int = 0, *, deletes: bool = False) -> None:
         """Listen on a port; 0: on any that is free. InputError if another program has it."""
-        overview(root)  # says at once if there is no such folder
+        runs_below(root)  # says at once if there is no such folder
         self._root = root
         self._deletes = deletes
         self._token = secrets.token_urlsafe(16)
@@ -150,14 +151,15 @@ def _labels_in(body: bytes) -> list[str]:
 
 def table_page(table: Overview, token: str = "") -> bytes:
     """Return the page of the table; with a token, it can delete runs."""
+    columns = table.columns
     html = template("view.html.j2").render(
         version=__version__,
         css=style() + Markup(asset("view.css")),
         script=Markup(asset("view.js")),
         title=str(table.root),
-        columns=table.columns,
+        columns=columns,
         comparable=table.comparable,
-        rows=[_row(run, table.columns) for run in table.runs],
+        rows=[_row(run, columns) for run in table.runs],
         groups=[(label, _address([label])) for label in table.groups],
         bytes=size_text(sum(run.size for run in table.runs)),
         statuses=sorted({run.status for run in table.runs}),

@@ -9,7 +9,8 @@ from typing import Literal
 
 from imglab.errors import InputError, Problem
 from imglab.store import locks
-from imglab.store.layout import CHAINS, SWEEP, count_finished
+from imglab.store.groups import run_folders
+from imglab.store.layout import CHAINS, SWEEP, count_finished, finished_ones
 from imglab.store.sealed_config import SEALED
 
 try:
@@ -60,6 +61,16 @@ def reported_below(folder: Path) -> list[Path]:
     groups = groups_below(folder)
     alone = [run for run in runs_below(folder) if not set(groups) & set(run.parents)]
     return sorted([*groups, *alone]) or [folder]
+
+
+def begun_runs(folder: Path) -> list[Path]:
+    """Return the run directories in a run, a group or a folder of them that have begun.
+
+    All of them if none has.
+    """
+    runs = [run for part in reported_below(folder) for run in run_folders(part)]
+    begun = [run for run in runs if finished_ones(run)]
+    return begun or runs
 
 
 def is_group(folder: Path) -> bool:
