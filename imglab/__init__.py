@@ -1,17 +1,30 @@
 """imglab: a laboratory for model collapse.
 
+    import imglab
+
+    run = imglab.run("digits", regime="accumulate", generations=3)
+    run.frame()                                   # metrics of each generation, by pandas
+    run.grid(2), run.samples(2), run.model(2)     # what generation 2 drew, and its model
+    imglab.open("runs/image_digits")              # a run that is there, finished or being made
+    imglab.runs("runs/").frame()                  # all of them in one table
+
 The public names below are imported when first used, so that `import imglab` costs nothing.
 """
 
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from imglab.store.views import View, provide_views
 from imglab.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from imglab import modalities as modalities
+    from imglab import models as models
+    from imglab import regimes as regimes
+    from imglab import remedies as remedies
     from imglab.check import check_modality as check_modality
     from imglab.check import check_remedy as check_remedy
     from imglab.errors import InputError as InputError
@@ -33,7 +46,14 @@ if TYPE_CHECKING:
     from imglab.progress import Progress as Progress
     from imglab.remedies import Fit as Fit
     from imglab.remedies import Remedy as Remedy
+    from imglab.report.curves import curves_figure as curves_figure
     from imglab.report.notebook import Report as Report
+    from imglab.report.opened import OpenedRun as OpenedRun
+    from imglab.report.opened import OpenedRuns as OpenedRuns
+    from imglab.report.opened import open as open
+    from imglab.report.opened import run as run
+    from imglab.report.opened import runs as runs
+    from imglab.report.results import write_results as write_results
     from imglab.run.run import Run as Run
     from imglab.samples import Samples as Samples
     from imglab.samples import Selection as Selection
@@ -71,7 +91,10 @@ _HOMES = {
     "progress": ["Progress"],
     "store.model_folder": ["load_model"],
     "remedies": ["Fit", "Remedy"],
+    "report.curves": ["curves_figure"],
     "report.notebook": ["Report"],
+    "report.opened": ["OpenedRun", "OpenedRuns", "open", "runs"],
+    "report.results": ["write_results"],
     "samples": ["Samples", "Selection", "TrainingSet"],
     "studies.side_by_side": ["SideBySide"],
     "store.base": ["MemoryStore"],
@@ -83,14 +106,29 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME)]
+_MODULES = ("modalities", "models", "regimes", "remedies")
+
+# `from imglab import *` leaves the built-in `open` alone.
+__all__ = ["__version__", *_MODULES, *sorted(set(_HOME) - {"open"})]
+
+
+class _CallableModule(ModuleType):
+    """The folder `imglab.run`, which can be called: importing it names it `imglab.run`."""
+
+    def __call__(self, *arguments: Any, **keys: Any) -> Any:
+        return importlib.import_module("imglab.report.opened").run(*arguments, **keys)
+
+
+importlib.import_module("imglab.run").__class__ = _CallableModule
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"imglab.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'imglab' has no attribute {name!r}")
     return getattr(importlib.import_module(f"imglab.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOME]
+    return [*globals(), *_HOME, *_MODULES]

@@ -47,6 +47,7 @@ from benchmark_runs import (
 )
 from benchmark_text import bench_text_draw, bench_text_fit
 from benchmark_tools import ROOT, Rows
+from benchmark_view import bench_view
 
 PEERS = {
     "diffusion_fit": bench_diffusion_fit,
@@ -68,6 +69,7 @@ LIMITS: Mapping[str, Callable[[], Rows]] = {
     "small_chain": bench_small_chain,
     "long_chain": bench_long_chain,
     "report": bench_report,
+    "view": bench_view,
 }
 
 BENCHMARKS: Mapping[str, Callable[[], Rows]] = {**PEERS, **LIMITS}

@@ -7,8 +7,6 @@ import argparse
 from pathlib import Path
 
 import imglab
-from imglab.report.curves import curves_figure
-from imglab.report.figures import png
 
 REGIMES = {
     "replace": "regime=replace",
@@ -39,7 +37,7 @@ def main() -> None:
         print(f"{name}: FID {fid[0]} -> {fid[-1]}, in {folder}", flush=True)
 
     figure = arguments.out / "regimes.png"
-    figure.write_bytes(png(curves_figure(metrics, METRICS)))
+    imglab.curves_figure(metrics, METRICS).savefig(figure, dpi=130)
     print(figure)
 
 

@@ -6,7 +6,6 @@ python scripts/run_side_by_side.py configs/side_by_side.yaml --out runs/both --s
 import argparse
 
 import imglab
-from imglab.report.results import write_results
 
 
 def parse() -> argparse.Namespace:
@@ -34,7 +33,7 @@ def main() -> None:
             share = f"{recall / first:.0%}"
         print(f"{chain}, generation {generation.index}: {share} of generation 0's recall")
 
-    write_results(both.folder)
+    imglab.write_results(both.folder)
     print(both.folder / "side_by_side.png")
 
 

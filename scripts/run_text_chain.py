@@ -6,8 +6,6 @@ python scripts/run_text_chain.py configs/text_pydoc.yaml --out runs/mine --set g
 import argparse
 
 import imglab
-from imglab.safe_text import printable
-from imglab.text.modality import TextModality
 
 
 def parse() -> argparse.Namespace:
@@ -24,7 +22,7 @@ def main() -> None:
     arguments = parse()
     run = imglab.Run.from_file(arguments.config, arguments.out, arguments.set)
     modality = run.experiment.modality
-    if not isinstance(modality, TextModality):
+    if not isinstance(modality, imglab.modalities.TextModality):
         raise SystemExit(f"error: {arguments.config} holds no text chain")
 
     for generation in run.generations():
@@ -35,7 +33,7 @@ def main() -> None:
             f"{len(generation.samples)} texts"
         )
         text = modality.read(generation.shown)[0]["text"]
-        print(f"  {printable(' '.join(text.split()))}")
+        print(f"  {text!r}")
         if metrics["entropy"] is not None and metrics["entropy"] < 0.5:
             print("collapsed: stopping early; the same command continues the run")
             break

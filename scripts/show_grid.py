@@ -7,7 +7,6 @@ import argparse
 from pathlib import Path
 
 import imglab
-from imglab.images.render import draw_grid
 
 
 def parse() -> argparse.Namespace:
@@ -30,16 +29,16 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    g = arguments.generation
-    run = imglab.RunFolder(arguments.run)
-    if not run.finished(g):
-        raise SystemExit(f"error: {arguments.run} has no finished generation {g}")
+    stage = "shown" if arguments.shown else "samples"
+    grid = imglab.open(arguments.run).grid(arguments.generation, arguments.count, stage=stage)
 
-    samples = run.samples(g, "shown" if arguments.shown else "samples")
-    target = arguments.to or Path(f"{arguments.run.name}_{g:03d}.png")
-    draw_grid(samples.data[: arguments.count], target)
+    target = arguments.to or Path(f"{arguments.run.name}_{arguments.generation:03d}.png")
+    grid.save(target)
     print(target)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except imglab.InputError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -36,7 +36,7 @@ def test_run_image_chain_then_show_grid(config, tmp_path, monkeypatch, capsys):
     out = script(monkeypatch, capsys, "show_grid.py", "mine", 0, "--count", 9, "--to", "nine.png")
     assert out == "nine.png\n"
     assert Image.open(tmp_path / "nine.png").size == (3 * 52 + 4, 3 * 52 + 4)
-    with pytest.raises(SystemExit, match="mine has no finished generation 7"):
+    with pytest.raises(SystemExit, match="mine: has no finished generation 7"):
         script(monkeypatch, capsys, "show_grid.py", "mine", 7)
 
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from imglab import distributed
-from imglab.cli import calibrate, judge, look, run, score, studies
+from imglab.cli import calibrate, judge, look, run, score, studies, view
 from imglab.cli.claims import claims
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain, stoppable
@@ -78,6 +78,9 @@ app.command()(run.fork)
 app.command()(look.metrics)
 app.command()(judge.judge)
 app.command()(look.report)
+app.command()(view.view)
+app.command("ls")(view.list_runs)
+app.command()(view.compare)
 app.command("export")(look.export_samples)
 app.command()(inspect)
 app.command()(score.score)

@@ -29,17 +29,26 @@ def metrics(
         typer.Option("--profile", help="Answer eight definitions of model collapse instead."),
     ] = False,
 ) -> None:
-    """Print the table of one or many runs, from their files.
+    """Print the table of one or many runs, or of all runs of a folder, from their files.
 
     Example: imglab metrics runs/image_digits --json
     """
     from imglab.report.profile import format_profile, profile_of
     from imglab.report.table import format_table
-    from imglab.store.groups import run_folders
+    from imglab.store.listing import begun_runs
     from imglab.store.reading import read_metrics
 
-    folders = [folder for path in runs for folder in run_folders(path)]
-    tables = {folder: read_metrics(folder) for folder in folders}
+    folders = [folder for path in runs for folder in begun_runs(path)]
+    tables = {}
+    collector = ProblemCollector()
+    for folder in folders:
+        try:
+            tables[folder] = read_metrics(folder)
+        except InputError as error:
+            collector.add_error(error)
+    if not tables:
+        collector.finish()
+
     if as_json:
         listed = [
             {
@@ -51,6 +60,7 @@ def metrics(
             for folder, rows in tables.items()
         ]
         typer.echo(json.dumps({"runs": listed}, indent=1))
+        collector.finish()
         return
 
     width = shutil.get_terminal_size((120, 24)).columns
@@ -59,6 +69,7 @@ def metrics(
         if profile:
             table = format_profile(profile_of(folder, rows), width)
         typer.echo(f"{printable(str(folder))}\n{table}\n")
+    collector.finish()
 
 
 def report(
@@ -66,7 +77,9 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE.html", help="Default: report.html in the first run directory."
+            "--out",
+            metavar="FILE.html",
+            help="Default: report.html in the run directory; comparison.html above several.",
         ),
     ] = None,
     calibration: Annotated[
@@ -80,19 +93,25 @@ def report(
 ) -> None:
     """Write one page that tells the story of one or many runs; it needs no network.
 
+    A folder stands for all runs in it. A page of several runs never takes the place of the page
+    that one of them has.
+
     Example: imglab report runs/image_digits runs/accumulate --out both.html
     """
     from imglab.report.build import write_report
     from imglab.report.claims import is_claims_folder, write_claims
+    from imglab.report.page_place import page_place
+    from imglab.store.listing import reported_below
 
     if len(runs) == 1 and is_claims_folder(runs[0]):
         with stoppable(runs[0]):
             typer.echo(printable(str(write_claims(runs[0], out))))
         return
 
-    page = out or runs[0] / "report.html"
+    parts = [part for path in runs for part in reported_below(path)]
+    page = page_place(runs, parts, out)
     with stoppable(page.parent):
-        beside = write_report(runs, page, calibration=calibration).beside
+        beside = write_report(parts, page, calibration=calibration).beside
 
     typer.echo(f"{printable(str(page))} ({page.stat().st_size / 1e6:.1f} MB)")
     if beside:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Workers
+from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable

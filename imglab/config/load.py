@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError, create_model
 
 from imglab.config import kinds
-from imglab.config.merge import changed_tree, check_number
+from imglab.config.merge import changed_tree, check_number, merged
 from imglab.config.presets import read_config
 from imglab.config.problems import MOST_TOLD, SHOWN, kind_of_value, problems_of, shortened
 from imglab.config.remedy_sections import listed
@@ -27,32 +27,57 @@ BUILT = {
 }
 """The sections whose settings depend on their kind: table of kinds, and entry-point group."""
 
+STUDIES = {
+    "sizes": ("a scaling study", "scale"),
+    "arms": ("a sweep", "sweep"),
+    "factors": ("a decomposition", "decompose"),
+    "over": ("a map", "map"),
+}
+"""Keys by which a config is one of many runs, and the command that runs those."""
 
-def load_config(path: Path, changes: Sequence[str] = ()) -> RunConfig | SideBySideConfig:
-    """Read a config file, apply `key.sub=value` changes and validate the result.
+Changes = Sequence[str] | Mapping[str, Any]
+"""Changes of a config: `key.sub=value` texts as `--set` takes them, or values by dotted key."""
+
+
+def load_config(path: Path, changes: Changes = ()) -> RunConfig | SideBySideConfig:
+    """Read a config file, apply changes and validate the result.
 
     Raises InputError with every problem.
     """
     tree = read_config(path)
     if isinstance(tree, dict):
         tree.setdefault("name", path.stem)
+    return load_tree(tree, changes, str(path))
 
-    tree = changed_tree(tree, changes, str(path))
-    if isinstance(tree, dict) and "sizes" in tree:
-        remedy = f"run it with: imglab scale {path}"
-        raise InputError(Problem(f"{path}: sizes", "this is a scaling study", remedy))
-    if isinstance(tree, dict) and "arms" in tree:
-        problem = Problem(f"{path}: arms", "this is a sweep", f"run it with: imglab sweep {path}")
-        raise InputError(problem)
-    if isinstance(tree, dict) and "factors" in tree:
-        remedy = f"run it with: imglab decompose {path}"
-        raise InputError(Problem(f"{path}: factors", "this is a decomposition", remedy))
-    if isinstance(tree, dict) and "over" in tree:
-        remedy = f"run it with: imglab map {path}"
-        raise InputError(Problem(f"{path}: over", "this is a map", remedy))
+
+def load_tree(tree: Any, changes: Changes, where: str) -> RunConfig | SideBySideConfig:
+    """Apply changes to a config as read from YAML, and validate it; `where` names it in messages.
+
+    Raises InputError with every problem.
+    """
+    tree = _changed(tree, changes, where)
+    for key, (what, command) in STUDIES.items():
+        if isinstance(tree, dict) and key in tree:
+            remedy = f"run it with: imglab {command} {where}"
+            raise InputError(Problem(f"{where}: {key}", f"this is {what}", remedy))
     if isinstance(tree, dict) and "chains" in tree:
-        return validate_chains(tree, str(path))
-    return validate_config(tree, str(path))
+        return validate_chains(tree, where)
+    return validate_config(tree, where)
+
+
+def _changed(tree: Any, changes: Changes, where: str) -> Any:
+    """Return a config tree with its profile and then the changes applied."""
+    if not isinstance(changes, Mapping):
+        return changed_tree(tree, changes, where)
+
+    # The profile comes first, so that values of one's own stand above it.
+    values = dict(changes)
+    if "profile" in values and isinstance(tree, dict):
+        tree = {**tree, "profile": values.pop("profile")}
+    tree = changed_tree(tree, (), where)
+    if not isinstance(tree, dict):
+        return tree
+    return merged(tree, values, where)
 
 
 def validate_chains(tree: Mapping[str, Any], where: str) -> SideBySideConfig:

@@ -14,7 +14,12 @@ SMALLEST = 48
 
 
 def draw_grid(images: Tensor, path: Path) -> None:
-    """Write uint8 images [N, C, H, W] as a PNG, in rows of about sqrt(N) images.
+    """Write uint8 images [N, C, H, W] as a PNG, as `grid_of` lays them out."""
+    write_png(grid_of(images), path)
+
+
+def grid_of(images: Tensor) -> Tensor:
+    """Lay out uint8 images [N, C, H, W] as one [C, H, W], in rows of about sqrt(N) images.
 
     Small images are enlarged: each pixel becomes a square whose side is a whole number of pixels.
     """
@@ -26,13 +31,18 @@ def draw_grid(images: Tensor, path: Path) -> None:
         large = large.expand(-1, 3, -1, -1)
 
     columns = math.ceil(math.sqrt(len(images)))
-    grid = make_grid(large, nrow=columns, padding=4, pad_value=128)
-    write_png(grid.to(torch.uint8), path)
+    grid: Tensor = make_grid(large, nrow=columns, padding=4, pad_value=128)
+    return grid.to(torch.uint8)
 
 
 def write_png(image: Tensor, path: Path) -> None:
     """Write a uint8 image [C, H, W] of one, three or four channels as a PNG."""
+    as_picture(image).save(path, format="PNG", optimize=True)
+
+
+def as_picture(image: Tensor) -> Image.Image:
+    """Return a uint8 image [C, H, W] of one, three or four channels as a picture of Pillow."""
     rows = image.permute(1, 2, 0)
     if image.shape[0] == 1:
         rows = rows.squeeze(2)
-    Image.fromarray(rows.numpy()).save(path, format="PNG", optimize=True)
+    return Image.fromarray(rows.numpy())

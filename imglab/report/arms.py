@@ -14,6 +14,7 @@ from imglab.config.merge import flattened
 from imglab.config.schema import RunConfig
 from imglab.config.yaml import read_yaml
 from imglab.errors import InputError, Problem
+from imglab.report.overview import NOT_COMPARED
 from imglab.report.values import Rows, defined_rows, standard_error
 from imglab.solvable.theory.predict import predict
 from imglab.store.event_log import read_events
@@ -25,9 +26,6 @@ from imglab.store.reading import is_number, read_environment, read_generation, r
 
 Bands = Mapping[str, Mapping[str, Sequence[float | None]]]
 """For each metric: mean, low and high of each generation."""
-
-NOT_COMPARED = ("name", "threads")
-"""Keys of a config that change no result."""
 
 
 @dataclass(frozen=True)

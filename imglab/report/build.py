@@ -69,11 +69,13 @@ def build_page(
     beside: str | None = None,
     live: str | None = None,
     calibration: Path | None = None,
+    home: str | None = None,
 ) -> Page:
     """Return the page of these arms, of which at least one has a finished generation.
 
     beside  folder, relative to the page, for pictures that exceed its size; None: they are left out
     live    names the state of a run that goes on; the page asks its server for the next one
+    home    the address of the table of all runs, to which the page leads back
     """
     shown = [arm for arm in arms if arm.rows]
     last = max(len(arm.rows) for arm in shown) - 1
@@ -86,6 +88,7 @@ def build_page(
         script=Markup(asset("page.js")),
         data=Markup(_script_data(arms, gallery, last, live)),
         live=live,
+        home=home,
         last=last,
         histograms=drawn,
         **heading(arms, gallery, damaged),

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-import socket
-import sys
 import threading
 import time
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
-from imglab.errors import InputError, Problem, Stopped
+from imglab.errors import InputError, Stopped
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page, encoded
+from imglab.report.local_server import ADDRESS, listening, send
 from imglab.store.groups import run_folders
 from imglab.store.layout import count_finished
 
-ADDRESS = "127.0.0.1"
 POLLED = 6.0
 """Seconds since its last question after which a page is taken to be closed."""
-CONNECTIONS = 16
-"""Connections that are open at a time."""
-SILENCE = 5.0
-"""Seconds that a connection may say nothing."""
-LONGEST = 30.0
-"""Seconds that a connection may take in all."""
 PATIENCE = 5.0
 """Seconds that the end of a run waits for an open page to fetch the last generation."""
 WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
@@ -34,70 +25,6 @@ WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
 <title>imglab</title>\
 <body style="font:16px system-ui,sans-serif;margin:3rem;color-scheme:light dark">
 <p>No generation is finished yet; this page looks again every two seconds.</p></body></html>"""
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; connect-src 'self'"
-)
-"""The page may load nothing from anywhere else, whatever a run's texts contain."""
-
-
-class _Server(ThreadingHTTPServer):
-    """Serves a few connections at a time, none of them for long.
-
-    Each costs the run a descriptor and a thread. A browser keeps two open; whoever opens more takes
-    the place of the connection that is open longest.
-    """
-
-    daemon_threads = True
-    # `server_close` would wait for a connection that says nothing.
-    block_on_close = False
-    allow_reuse_address = True
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(address, handler)
-        self._open: dict[Any, float] = {}
-        self._changing = threading.Lock()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a connection in a thread of its own; close the oldest if there are too many."""
-        with self._changing:
-            while len(self._open) >= CONNECTIONS:
-                _hang_up(self._open_longest())
-            self._open[request] = time.monotonic()
-        super().process_request(request, client_address)
-
-    def _open_longest(self) -> Any:
-        request = min(self._open, key=self._open.__getitem__)
-        del self._open[request]
-        return request
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection that was answered, or was given up."""
-        with self._changing:
-            self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Close what has been open for too long; the server calls this twice a second."""
-        with self._changing:
-            late = time.monotonic() - LONGEST
-            for request in [each for each, since in self._open.items() if since < late]:
-                del self._open[request]
-                _hang_up(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing if a browser went away in the middle of an answer, or was sent away."""
-        if not isinstance(sys.exc_info()[1], OSError | ValueError):
-            super().handle_error(request, client_address)
-
-
-def _hang_up(request: Any) -> None:
-    """End a connection under the thread that reads from it, which then closes it."""
-    try:
-        request.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        # The other side was faster.
-        return
 
 
 class LiveReport:
@@ -115,7 +42,7 @@ class LiveReport:
         self._page_state = ""
         self._page = b""
 
-        self._server = _listening(port, self)
+        self._server = listening(port, self, "--live")
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -143,29 +70,22 @@ class LiveReport:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a browser's request for the page, or for the state of the run."""
-        hosts = (f"{ADDRESS}:{self._port}", f"localhost:{self._port}")
-        if request.headers.get("Host") not in hosts:
-            # A site elsewhere may have made its own name point to this machine.
-            message = b"this server answers to 127.0.0.1 only"
-            _send(request, HTTPStatus.FORBIDDEN, message, "text/plain")
-            return
-
         if request.path == "/":
             self._send_page(request)
         elif request.path == "/state":
             self._send_state(request)
         else:
-            _send(request, HTTPStatus.NOT_FOUND, b"there is only /", "text/plain")
+            send(request, HTTPStatus.NOT_FOUND, b"there is only /", "text/plain")
 
     def _send_state(self, request: BaseHTTPRequestHandler) -> None:
         self._last_asked = time.monotonic()
         state = {"state": self._state(), "done": self._done}
-        _send(request, HTTPStatus.OK, json.dumps(state).encode(), "application/json")
+        send(request, HTTPStatus.OK, json.dumps(state).encode(), "application/json")
 
     def _send_page(self, request: BaseHTTPRequestHandler) -> None:
         self._last_asked = time.monotonic()
         done = self._done  # as it is before the page is built: it may lack the last generation
-        _send(request, HTTPStatus.OK, self._html(), "text/html; charset=utf-8")
+        send(request, HTTPStatus.OK, self._html(), "text/html; charset=utf-8")
         if done:
             self._served_last = True
 
@@ -194,42 +114,3 @@ class LiveReport:
         except (InputError, Stopped, OSError):  # just being written, damaged, or out of reach
             counts = {}
         return json.dumps([counts, self._done])
-
-
-def _listening(port: int, live: LiveReport) -> _Server:
-    try:
-        return _Server((ADDRESS, port), _handler(live))
-    except OSError as error:
-        what = f"port {port} of {ADDRESS} cannot be used: {error.strerror}"
-        raise InputError(Problem("--live", what, "choose another port, or none")) from error
-
-
-def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
-    """Return the class whose instances answer requests, which http.server makes one for each."""
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = SILENCE
-
-        def do_GET(self) -> None:
-            live.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            """Stay quiet: the terminal belongs to the run."""
-
-    return Handler
-
-
-def _send(request: BaseHTTPRequestHandler, status: HTTPStatus, content: bytes, kind: str) -> None:
-    headers = {
-        "Content-Type": kind,
-        "Content-Length": str(len(content)),
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": POLICY,
-        "X-Content-Type-Options": "nosniff",
-    }
-
-    request.send_response(status)
-    for name, value in headers.items():
-        request.send_header(name, value)
-    request.end_headers()
-    request.wfile.write(content)

@@ -182,14 +182,26 @@ def _with_error(value: Any, error: Any, scale: float) -> str:
     if not is_number(value):
         return "undefined"
     if not is_number(error):
-        return _short(value * scale)
-    return f"{_short(value * scale)} ±{_short(error * scale)}"
+        return number_text(value * scale)
+    return f"{number_text(value * scale)} ±{number_text(error * scale)}"
 
 
-def _short(value: float) -> str:
+def number_text(value: float) -> str:
     """Write a number with about four digits."""
     if value == 0 or 0.0005 <= abs(value) < 9.9995:
         return f"{value:.3f}"
     if abs(value) >= 1:
         return f"{value:.4g}"
     return f"{value:.1e}"
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines whose columns stand below each other, the first one left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *cells in rows:
+        line = f"{first:{widths[0]}}"
+        for cell, width in zip(cells, widths[1:], strict=True):
+            line += f"  {cell:>{width}}"
+        lines.append(line.rstrip())
+    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import torch
 
 from imglab import distributed
 from imglab.config import kinds
-from imglab.config.load import load_config
-from imglab.config.schema import RunConfig
+from imglab.config.load import Changes, load_config, load_tree
+from imglab.config.schema import RunConfig, SideBySideConfig
 from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem
 from imglab.generation import Generation
@@ -67,13 +67,30 @@ class Run(HasView):
 
     @classmethod
     def from_file(
-        cls, path: Path | str, out: Path | str | None = None, changes: Sequence[str] = ()
+        cls, path: Path | str, out: Path | str | None = None, changes: Changes = ()
     ) -> Run:
-        """Check the config at `path` with `key.sub=value` changes; raises InputError."""
-        config = load_config(Path(path), changes)
+        """Check the config at `path`, or of the preset that it names; raises InputError.
+
+        changes  `key.sub=value` texts, or values by dotted key
+        """
+        return cls._of(load_config(Path(path), changes), out, str(path))
+
+    @classmethod
+    def from_dict(
+        cls, config: Mapping[str, Any], out: Path | str | None = None, changes: Changes = ()
+    ) -> Run:
+        """Check a config that is a mapping, as YAML would hold it; raises InputError.
+
+        Its name is `run` unless it says another; `changes` are those of `from_file`.
+        """
+        tree = {"name": "run", **config}
+        return cls._of(load_tree(tree, changes, "config"), out, "config")
+
+    @classmethod
+    def _of(cls, config: RunConfig | SideBySideConfig, out: Path | str | None, where: str) -> Run:
         if not isinstance(config, RunConfig):
-            raise InputError(Problem(str(path), "holds several chains", "use imglab.SideBySide"))
-        return cls(config, Path(out) if out else None, where=str(path))
+            raise InputError(Problem(where, "holds several chains", "use imglab.SideBySide"))
+        return cls(config, Path(out) if out else None, where=where)
 
     def generations(self) -> Iterator[Generation]:
         """Run the chain, or the rest of it, and yield each generation as it is finished."""

@@ -14,6 +14,9 @@ from imglab.config.yaml import MAX_BYTES, parse_yaml
 from imglab.errors import InputError, Problem
 from imglab.store import files
 
+SEALED = b"# sha256 of what follows: "
+"""How the config.yaml of a run begins."""
+
 HARMLESS = ("checkpoint_every", "pictures", "tracker")
 """Keys that change nothing that is drawn or scored, and may change between two starts of a run."""
 
@@ -180,4 +183,4 @@ def config_hash(config: RunConfig) -> str:
 
 
 def _hash_line(text: bytes) -> bytes:
-    return f"# sha256 of what follows: {hashlib.sha256(text).hexdigest()}\n".encode()
+    return SEALED + f"{hashlib.sha256(text).hexdigest()}\n".encode()

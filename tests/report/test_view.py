@@ -1,0 +1,214 @@
+"""Many runs at once: `imglab view`, `ls`, `compare`, and pages of a folder of runs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+import imglab
+from imglab.report.overview import overview
+from imglab.report.view import RunsView
+from imglab.store import files, locks
+from imglab.store.deletion import delete_run
+from imglab.store.sealed_config import SEALED
+
+GAUSSIAN = {"modality": {"kind": "gaussian", "n_train": 20, "n_test": 20}, "model": "gaussian"}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> Path:
+    """A run of three generations, of which two are finished."""
+    folder: Path = tmp_path_factory.mktemp("one") / "run"
+    chain = imglab.Run.from_dict(GAUSSIAN, folder, {"generations": 3})
+    generations = chain.generations()
+    next(generations)
+    next(generations)
+    generations.close()  # type: ignore[attr-defined]
+    return folder
+
+
+def with_seed(run: Path, seed: int) -> Path:
+    """Give a copy of a run another seed in its config, and seal that."""
+    path = run / "config.yaml"
+    tree = yaml.safe_load(path.read_text())
+    tree["seed"] = seed
+    text = yaml.safe_dump(tree).encode()
+    path.write_bytes(SEALED + hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    return run
+
+
+@pytest.fixture
+def runs(one, tmp_path) -> Path:
+    """Two runs, one of them deeper, and a sweep of one arm with two seeds."""
+    root = tmp_path / "runs"
+    shutil.copytree(one, root / "first")
+    with_seed(shutil.copytree(one, root / "deeper" / "<b>second & 'third'"), 1)
+    for seed in (0, 1):
+        with_seed(shutil.copytree(one, root / "sweep" / "arm" / f"seed-{seed}"), seed)
+    content = {"arms": ["arm"], "seeds": [0, 1], "contrasts": []}
+    files.write_signed(root / "sweep" / "sweep.json", content)
+    return root
+
+
+def ask(url, body=None, **headers):
+    request = urllib.request.Request(url, data=body, headers=headers)
+    with urllib.request.urlopen(request) as answer:
+        return answer.read().decode()
+
+
+def refused(url, body=None, **headers) -> tuple[int, str]:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        ask(url, body, **headers)
+    return error.value.code, error.value.read().decode()
+
+
+def test_each_run_is_seen_at_a_glance(runs, one):
+    table = overview(runs)
+    labels = ["deeper/<b>second & 'third'", "first", "sweep/arm/seed-0", "sweep/arm/seed-1"]
+    assert [run.label for run in table.runs] == labels
+    assert list(table.groups) == ["sweep"]
+
+    run = table.runs[1]
+    assert (run.status, run.finished, run.planned) == ("stopped", 2, 3)
+    rows = [imglab.open(one).metrics(g) for g in (0, 1)]
+    assert [run.metrics["fid"].first, run.metrics["fid"].last] == [row["fid"] for row in rows]
+    assert run.size == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    assert run.differs == {"seed": 0}
+    assert table.runs[0].differs == {"seed": 1}
+    assert "fid" in table.columns
+    assert table.comparable
+
+
+def test_what_is_damaged_hides_nothing_else(runs):
+    (runs / "first" / "generation_001" / "metrics.json").write_text("{")
+    (runs / "deeper" / "<b>second & 'third'" / "config.yaml").write_bytes(SEALED + b"x\n[")
+    statuses = [(run.status, bool(run.note)) for run in overview(runs).runs]
+    assert statuses == [("damaged", True)] * 2 + [("stopped", False)] * 2
+
+
+def test_the_table_and_the_pages_of_any_runs(runs):
+    with RunsView(runs) as view:
+        table = ask(view.url)
+        assert table.count("<tr data-status=") == 4
+        assert "<b>second" not in table, "the names of folders are escaped"
+
+        second = quote("deeper/<b>second & 'third'", safe="")
+        assert f"/runs?run={second}" in table
+        page = ask(f"{view.url}runs?run=first&run={second}")
+        assert 'href="/">All runs' in page
+        assert "2 arms" in page
+        assert "95% over the seeds" in ask(f"{view.url}runs?run=sweep")
+        assert not list(runs.rglob("*.html")), "it writes nothing"
+
+        for query in ("run=..", "run=%2Fetc", "run=first%2Fgeneration_000", "", "run=gone"):
+            assert refused(f"{view.url}runs?{query}")[0] == 404
+        assert refused(f"{view.url}config.yaml")[0] == 404
+        assert refused(view.url, Host="evil.example")[0] == 403
+
+
+def test_a_page_only_reads_unless_it_is_allowed_to_delete(runs):
+    body = json.dumps({"runs": ["first"]}).encode()
+    with RunsView(runs) as view:
+        code, said = refused(f"{view.url}delete", body)
+        assert (code, "--allow-delete" in said) == (404, True)
+        assert 'id="delete"' not in ask(view.url)
+
+    with RunsView(runs, deletes=True) as view:
+        assert refused(f"{view.url}delete", body)[0] == 404, "another site does not know the token"
+        (token,) = {part.split('"')[0] for part in ask(view.url).split('data-token="')[1:]}
+        headers = {"X-Imglab-Token": token}
+        part = json.dumps({"runs": ["first", "sweep/arm/seed-0"]}).encode()
+        code, said = refused(f"{view.url}delete", part, **headers)
+        assert (code, "is part of sweep" in said) == (409, True)
+        for wrong in (b"{", b"[]", b'{"runs": 3}', json.dumps({"runs": [".."]}).encode()):
+            assert refused(f"{view.url}delete", wrong, **headers)[0] == 404
+        assert (runs / "first").exists()
+
+        assert json.loads(ask(f"{view.url}delete", body, **headers)) == {"deleted": 1}
+        assert not (runs / "first").exists()
+        assert not list(runs.glob(".deleted-*"))
+
+
+def test_a_run_that_is_being_written_is_not_deleted(runs):
+    with (runs / "first" / locks.RUN).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert overview(runs).runs[1].status == "running"
+        with pytest.raises(imglab.InputError, match="another process is writing this run"):
+            delete_run(runs / "first")
+
+    assert overview(runs).runs[1].status == "stopped"
+    delete_run(runs / "first")
+    with pytest.raises(imglab.InputError, match="is not a run directory"):
+        delete_run(runs / "deeper")
+
+
+def test_ls_and_compare(runs, lab):
+    code, out, _ = lab("ls", runs)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()][1:3] == ["deeper/<b>second", "first"]
+    listed = json.loads(lab("ls", runs, "--json")[1])["runs"]
+    assert [run["differs"] for run in listed] == [
+        {"seed": 1},
+        {"seed": 0},
+        {"seed": 0},
+        {"seed": 1},
+    ]
+    assert "no runs in" in lab("ls", runs / "first" / "shared")[1]
+    assert lab("ls", runs / "none")[0] == 2
+
+    second = runs / "deeper" / "<b>second & 'third'"
+    out = lab("compare", runs / "first", second)[1]
+    assert "what differs  A  B\nseed          0  1\n" in out
+    assert "generation 1" in out
+    compared = json.loads(lab("compare", runs / "first", second, "--json")[1])
+    assert compared["metrics"]["fid"]["difference"] == 0.0
+    assert compared["measured_alike"]
+    for wrong in (runs, runs / "sweep"):
+        assert lab("compare", runs / "first", wrong)[0] == 2
+
+
+def test_numbers_of_different_sizes_are_not_subtracted(one, lab, tmp_path):
+    imglab.run(GAUSSIAN, {"modality.n_train": 30, "generations": 1}, out=tmp_path / "b", show=False)
+    code, out, _ = lab("compare", one, tmp_path / "b")
+    assert code == 0
+    assert "not comparable" in out
+    assert "B - A" not in out
+    compared = json.loads(lab("compare", one, tmp_path / "b", "--json")[1])
+    assert compared["metrics"]["fid"]["difference"] is None
+
+
+def test_a_folder_of_runs_has_a_page_and_a_table(runs, lab):
+    assert lab("metrics", runs)[1].count("FD (identity)") >= 4
+    first = runs / "first" / "report.html"
+    lab("report", runs / "first")
+    before = first.read_bytes()
+
+    assert lab("report", runs)[0] == 0
+    assert (runs / "comparison.html").is_file()
+    second = runs / "deeper" / "<b>second & 'third'"
+    (runs / "comparison.html").unlink()
+    lab("report", runs / "first", second)
+    assert (runs / "comparison.html").is_file()
+    code, _, err = lab("report", runs / "first", second, "--out", first)
+    assert code == 2
+    assert "is the page of that run alone" in err
+    assert first.read_bytes() == before
+
+
+def test_a_port_in_use_is_wrong_input(runs, lab):
+    with RunsView(runs) as view:
+        port = view.url.split(":")[2].strip("/")
+        code, _, err = lab("view", runs, "--port", port)
+    assert code == 2
+    assert f"port {port} of 127.0.0.1 cannot be used" in err
+    assert "choose another port" in err
+    assert lab("view", runs / "none")[0] == 2
