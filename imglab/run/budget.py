@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from imglab.config.merge import merged
 from imglab.errors import InputError, Problem
-from imglab.run.cost import RunCost
+from imglab.run.cost import RunCost, StageCost
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -25,24 +26,25 @@ def seconds_of(budget: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def seconds_when_cut(cost: RunCost, generations: int, training: float) -> tuple[float, float]:
-    """Return the seconds of a shorter chain: of what is done once, and of all the rest.
+def cut(cost: RunCost, generations: int, training: float) -> RunCost:
+    """Return the cost of a chain of fewer generations, whose fits are shorter.
 
     cost      of the whole chain, with at least so many generations
     training  by what share of the config's budgets fits are trained
     """
-    once = 0.0
-    chain = 0.0
+    stages: list[StageCost] = []
     for stage in cost.stages:
-        share = training if stage.name == "fit" else 1.0
-        chain += sum(stage.generation[:generations]) * share
-        # Pages are written for each chain; several chains can share what else is done once.
-        rest = stage.seconds - sum(stage.generation)
-        if stage.generation:
-            chain += rest
-        else:
-            once += rest
-    return once, chain
+        once = stage.seconds - sum(stage.generation)
+        each = stage.generation[:generations]
+        if stage.name == "fit":
+            each = tuple(seconds * training for seconds in each)
+
+        disk = stage.disk
+        if each:
+            disk = round(disk * len(each) / len(stage.generation))
+        changed = {"seconds": once + sum(each), "generation": each, "disk": disk}
+        stages.append(replace(stage, **changed))
+    return replace(cost, stages=tuple(stages))
 
 
 def changed_budgets(model: Mapping[str, Any], training: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.run.budget import changed_budgets, seconds_when_cut
+from imglab.run.budget import changed_budgets, cut
 from imglab.run.cost import RunCost, time_text
 
 FEWEST_SEEDS = 2
@@ -40,8 +40,10 @@ class Plan:
 
     def seconds(self, cost: RunCost) -> float:
         """Return how long it takes, one chain after the other; `cost` is that of one as it is."""
-        once, chain = seconds_when_cut(cost, self.generations, self.training)
-        return once + self.chains * chain
+        short = cut(cost, self.generations, self.training)
+        # All chains share what is done once, but each writes its page.
+        once = sum(stage.seconds for stage in short.stages if not stage.generation)
+        return once + self.chains * (short.seconds - once)
 
     def changes(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changes of the model's section that shorten its fits."""
