@@ -19,6 +19,7 @@ from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.inspect import inspect
 from imglab.cli.map import map_chains
 from imglab.cli.mix import mix
+from imglab.cli.new import new
 from imglab.cli.options import in_home
 from imglab.cli.scale import scale
 from imglab.cli.stdio import open_stdio, seal_off
@@ -66,6 +67,7 @@ def _program(
     """Take the options that need no command."""
 
 
+app.command()(new)
 app.command(cls=run.RunCommand)(run.run)
 app.command()(studies.sweep)
 app.command()(claims)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from imglab.safe_text import printable
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
     from imglab.run.cost import RunCost
+    from imglab.run.run import Run
 
 
 def show_costs(
@@ -49,6 +52,47 @@ def show_costs(
 
         total = sum(cost.seconds for cost in costs.values())
         typer.echo(f"all chains, one after the other: {time_text(total)}")
+
+
+@contextmanager
+def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[None]:
+    """Say what a run that begins here will cost; at its end, whether it did, and remember it.
+
+    config  as the user wrote it, before `auto` had values
+    """
+    from imglab import distributed
+    from imglab.run.cost import expected, shortages, training_sizes, verdict_on
+    from imglab.run.earlier_runs import remember
+
+    begins = not (chain.folder / "config.yaml").exists()
+    cost: RunCost | None = None
+    if begins and distributed.is_main():
+        typer.echo(device_line(config))
+        if distributed.launched() == 1:
+            cost = expected(chain.experiment, config, where)
+    if cost is not None:
+        typer.echo(summary(cost))
+        warn(list(shortages(cost, chain.folder)))
+
+    began = time.perf_counter()
+    yield
+    if distributed.is_main():
+        if cost is not None:
+            typer.echo(verdict_on(cost, time.perf_counter() - began))
+        real = len(chain.experiment.modality.real("train"))
+        remember(config, chain.folder, training_sizes(chain.experiment), real=real)
+
+
+def device_line(config: RunConfig) -> str:
+    """Say what a run computes with."""
+    from imglab.run.build import resolved_threads
+    from imglab.run.environment import accelerator
+
+    threads = resolved_threads(config)
+    text = f"device: {accelerator() or 'CPU'}, {threads} thread"
+    if threads > 1:
+        text += "s"
+    return text
 
 
 def summary(cost: RunCost) -> str:

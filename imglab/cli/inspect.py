@@ -32,7 +32,7 @@ def inspect(
 
     Example: imglab inspect photos/ --json
     """
-    inspection = _inspection(Path(data), data)
+    inspection = inspection_of(Path(data), data)
     if as_json:
         typer.echo(json.dumps({"data": data, **inspection.as_json()}, indent=1))
         return
@@ -45,7 +45,7 @@ def inspect(
     typer.echo(f"\nA config that reads them:\n\n{printable(config)}", nl=False)
 
 
-def _inspection(path: Path, data: str) -> Inspection:
+def inspection_of(path: Path, data: str) -> Inspection:
     """Inspect what a path names; InputError where nothing in it is usable."""
     if path.is_dir():
         return _of_folder(path, data)

@@ -119,8 +119,9 @@ def _plan(
 
     A search that goes on keeps its plan: another probe might choose another one.
     """
+    from imglab.run.budget import seconds_of
     from imglab.run.cost import estimate, time_text
-    from imglab.studies.mixing.plan import Plan, plan_for, seconds_of
+    from imglab.studies.mixing.plan import Plan, plan_for
     from imglab.studies.mixing.run import read_question
 
     generations = request.plan.generations

@@ -139,31 +139,13 @@ class RunCommand(TyperCommand):
 
 def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) -> None:
     with importing():
-        from imglab.run.cost import training_sizes
-        from imglab.run.earlier_runs import remember
+        from imglab.cli.cost import expecting
         from imglab.run.run import Run
 
     announce_imports({"": config})
     chain = Run(config, out, where=where)
-    _announce_cost(chain, config)
-    with _live(chain.folder, live):
+    with expecting(chain, config, where), _live(chain.folder, live):
         _run_chain(chain)
-    if distributed.is_main():
-        real = len(chain.experiment.modality.real("train"))
-        remember(config, chain.folder, training_sizes(chain.experiment), real=real)
-
-
-def _announce_cost(chain: Run, config: RunConfig) -> None:
-    """Say what a run that begins will cost, where an earlier run on this machine has shown it."""
-    from imglab.cli.cost import summary, warn
-    from imglab.run.cost import remembered, shortages
-
-    if not distributed.is_main() or (chain.folder / "config.yaml").exists():
-        return
-    cost = remembered(chain.experiment, config)
-    if cost is not None:
-        typer.echo(summary(cost))
-        warn(list(shortages(cost, chain.folder)))
 
 
 def _run_several(
@@ -180,7 +162,7 @@ def _run_several(
         if workers > 1:
             _run_apart(chains)
         else:
-            _run_in_turn(chains)
+            _run_in_turn(chains, config, where)
 
     typer.echo("all chains are done")
     for path in write_results(chains.folder):
@@ -225,11 +207,14 @@ def _run_chain(chain: Run) -> None:
         distributed.barrier()
 
 
-def _run_in_turn(chains: SideBySide) -> None:
+def _run_in_turn(chains: SideBySide, config: SideBySideConfig, where: str) -> None:
+    from imglab.cli.cost import expecting
+
     chains.begin()
     for name, chain in chains.runs.items():
         typer.echo(f"chain {name}")
-        _run_chain(chain)
+        with expecting(chain, config.chains[name], where):
+            _run_chain(chain)
 
 
 def _run_apart(chains: SideBySide) -> None:

@@ -16,8 +16,15 @@ from imglab.config.machine import size_text
 from imglab.config.schema import RunConfig
 from imglab.pool import pool_sizes
 from imglab.run.build import Experiment, build
-from imglab.run.earlier_runs import recalled
+from imglab.run.earlier_runs import recalled, remember_measured
+from imglab.run.short_plans import steps_of_fit
 from imglab.run.stage_costs import Measured, grows
+
+WORTH_PROBING = 200
+"""Steps of a fit from which on a run is probed before it begins."""
+
+CLOSE = 1.5
+"""Factor within which an estimate of time is called right."""
 
 STAGES = ("prepare", "fit", "draw", "measure", "pictures")
 
@@ -78,7 +85,27 @@ def estimate(config: RunConfig, where: str = "config") -> RunCost:
 
     from imglab.run.cost_probe import probe
 
-    return _of_experiment(probe(experiment), experiment)
+    return of_experiment(probe(experiment), experiment)
+
+
+def expected(experiment: Experiment, config: RunConfig, where: str) -> RunCost | None:
+    """Return what a run that begins will cost: as an earlier one, or by a quick probe.
+
+    None for a run so short that a probe would take as long.
+
+    config  as the user wrote it, before `auto` had values
+    """
+    cost = remembered(experiment, config)
+    if cost is not None or steps_of_fit(config.model) < WORTH_PROBING:
+        return cost
+
+    from imglab.run.cost_probe import QUICK, probe
+
+    # The data of the run itself are prepared by the run.
+    apart = build(config, where)
+    measured = probe(apart, QUICK)
+    remember_measured(config, measured, len(apart.modality.real("train")))
+    return of_experiment(measured, apart)
 
 
 def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
@@ -89,10 +116,11 @@ def remembered(experiment: Experiment, config: RunConfig) -> RunCost | None:
     measured = recalled(config, len(experiment.modality.real("train")))
     if measured is None:
         return None
-    return _of_experiment(measured, experiment)
+    return of_experiment(measured, experiment)
 
 
-def _of_experiment(measured: Measured, experiment: Experiment) -> RunCost:
+def of_experiment(measured: Measured, experiment: Experiment) -> RunCost:
+    """Return the cost of a run of an experiment whose stages were measured."""
     sizes = training_sizes(experiment)
     real = len(experiment.modality.real("train"))
     return of_run(measured, experiment.config.generations, sizes, real=real)
@@ -160,6 +188,15 @@ def shortages(cost: RunCost, folder: Path) -> Iterator[str]:
     if available is not None and cost.memory > available:
         needed = size_text(cost.memory)
         yield f"it needs {needed} of memory, the machine has {size_text(available)} left"
+
+
+def verdict_on(cost: RunCost, seconds: float) -> str:
+    """Say whether a run took as long as it was expected to."""
+    factor = seconds / max(cost.seconds, 1e-9)
+    text = f"took {time_text(seconds)} where {time_text(cost.seconds)} were expected"
+    if 1 / CLOSE <= factor <= CLOSE:
+        return f"{text}: within a factor of {CLOSE:g}"
+    return f"{text}: {factor:.2g} times as long; the next estimate is from this run"
 
 
 def available_memory() -> int | None:

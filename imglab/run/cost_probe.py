@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,19 +20,19 @@ from imglab.errors import InputError, Problem
 from imglab.measure import Measure
 from imglab.modality import HeldOutLoss
 from imglab.model import GenerativeModel, call_metrics
-from imglab.progress import Progress, Stage
+from imglab.progress import Progress
 from imglab.run.build import Experiment, build_models
 from imglab.run.earlier_runs import forget_peak, peak_memory, size_below
+from imglab.run.file_probe import disk_of_generation, picture_seconds
+from imglab.run.preparation_probe import finish, prepared
 from imglab.run.short_plans import shortened
 from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.samples import Samples, TrainingSet
-from imglab.store import model_folder
-
-PATIENCE = 4.0
-"""Seconds for which steps of a fit, or batches of samples, are timed."""
+from imglab.training.devices import device
 
 MOST_SCORED = 4_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
+
 
 LONGEST_FIT = 300.0
 """Seconds after which a fit without a budget is given up."""
@@ -46,27 +46,46 @@ PAGE_BYTES = 800_000
 clock: Callable[[], float] = time.perf_counter
 
 
-def probe(experiment: Experiment) -> Measured:
+@dataclass(frozen=True)
+class Effort:
+    """How long a probe looks.
+
+    patience  seconds for which steps of a fit, or batches of samples, are timed
+    drawn     samples that are drawn on a CPU at most; None: as many as fit into `patience`
+    scored    samples that are scored at most
+    """
+
+    patience: float = 4.0
+    drawn: int | None = None
+    scored: int = MOST_SCORED
+
+
+QUICK = Effort(patience=1.0, drawn=32, scored=256)
+"""For a command that has more to do."""
+
+
+def probe(experiment: Experiment, effort: Effort | None = None) -> Measured:
     """Return what the stages of an experiment cost, from a short trial of each."""
+    effort = effort or Effort()
     forget_peak()
     train = TrainingSet.of(experiment.modality.real("train"))
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare, measure = _prepared(experiment, folder)
+        prepare, measure, experiment = prepared(experiment, folder)
 
         # The first fit of a process also imports and builds what all of them use.
         began = clock()
         fitted = short_fit(experiment, train)
         set_up = clock() - began
-        first, later = _fit_seconds(experiment, train, fitted)
-        gate = _gate_seconds(experiment, measure, train, fitted)
+        first, later = _fit_seconds(experiment, train, fitted, effort)
+        gate = _gate_seconds(experiment, measure, train, fitted, effort)
 
-        rate, drawn = _drawing(experiment, train, fitted)
-        later += _self_training_seconds(experiment, train, fitted, rate)
-        measures = _measure_seconds(experiment, measure, fitted, drawn)
-        pictures, picture = _picture_seconds(experiment, measure, drawn, folder)
+        rate, drawn = _drawing(experiment, train, fitted, effort)
+        later += _self_training_seconds(experiment, train, fitted, rate, effort)
+        measures = _measure_seconds(experiment, measure, fitted, drawn, effort.scored)
+        pictures, picture = picture_seconds(experiment, measure, drawn, folder)
         scored = experiment.config.measure.samples or 0
-        disk = _disk(experiment, fitted, drawn, measure, folder)
+        disk = disk_of_generation(experiment, fitted, drawn, measure, folder)
         return Measured(
             prepare=prepare,
             fit_first=set_up + first,
@@ -83,26 +102,6 @@ def probe(experiment: Experiment) -> Measured:
             memory=peak_memory() + disk["draw"] + disk["measure"],
             source="a short probe",
         )
-
-
-def _prepared(experiment: Experiment, folder: Path) -> tuple[float, Measure]:
-    """Prepare the data as the run will, in `folder`; return the seconds of it, and what scores."""
-    shared = folder / "shared"
-    shared.mkdir()
-    began = clock()
-    experiment.modality.prepare(shared)
-    measure = experiment.measure(cache=shared)
-    finish(measure.prepare())
-    return clock() - began, measure
-
-
-def finish(stage: Stage[Any]) -> Any:
-    """Do all the work of a stage and return what it returns."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value
 
 
 def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
@@ -132,18 +131,22 @@ def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
 
 
 def _fit_seconds(
-    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel
+    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel, effort: Effort
 ) -> tuple[float, float]:
     """Return the seconds of generation 0's fit, and of a later one."""
     model = experiment.models[0]
-    first = _whole_fit(model.fit(train, start=experiment.bases[0], seed=0))
+    first = _whole_fit(model.fit(train, start=experiment.bases[0], seed=0), effort)
     if experiment.config.start == "scratch":
         return first, first
-    return first, _whole_fit(model.fit(train, start=fitted, seed=0))
+    return first, _whole_fit(model.fit(train, start=fitted, seed=0), effort)
 
 
 def _self_training_seconds(
-    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel, rate: float
+    experiment: Experiment,
+    train: TrainingSet,
+    fitted: GenerativeModel,
+    rate: float,
+    effort: Effort,
 ) -> float:
     """Return the seconds that remedies train each later model on samples drawn for that.
 
@@ -152,12 +155,16 @@ def _self_training_seconds(
     times = sum(remedy.trains_itself for remedy in experiment.remedies)
     if not times:
         return 0.0
-    fit = _whole_fit(experiment.models[0].fit(train, start=fitted, seed=0))
+    fit = _whole_fit(experiment.models[0].fit(train, start=fitted, seed=0), effort)
     return times * (fit + len(train) * rate)
 
 
 def _gate_seconds(
-    experiment: Experiment, measure: Measure, train: TrainingSet, fitted: GenerativeModel
+    experiment: Experiment,
+    measure: Measure,
+    train: TrainingSet,
+    fitted: GenerativeModel,
+    effort: Effort,
 ) -> float:
     """Return the seconds in which the gate trains generation 0's model once more and judges it."""
     judge = experiment.modality.ability(HeldOutLoss)
@@ -168,10 +175,11 @@ def _gate_seconds(
     if judge.held_out_loss(fitted) is None:
         return 0.0
     judging = clock() - began
-    return 2 * judging + _whole_fit(experiment.models[0].fit(train, start=fitted, seed=0))
+    fitting = experiment.models[0].fit(train, start=fitted, seed=0)
+    return 2 * judging + _whole_fit(fitting, effort)
 
 
-def _whole_fit(fitting: Iterable[Progress]) -> float:
+def _whole_fit(fitting: Iterable[Progress], effort: Effort) -> float:
     """Return the seconds of a whole fit, from the steps of its first seconds."""
     began = clock()
     warm: tuple[float, int] | None = None
@@ -185,7 +193,7 @@ def _whole_fit(fitting: Iterable[Progress]) -> float:
         # The first step also sets everything up.
         if warm is None:
             warm = (elapsed, seen)
-        if elapsed - warm[0] > PATIENCE:
+        if elapsed - warm[0] > effort.patience:
             break
     else:
         return clock() - began
@@ -195,10 +203,12 @@ def _whole_fit(fitting: Iterable[Progress]) -> float:
 
 
 def _drawing(
-    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel
+    experiment: Experiment, train: TrainingSet, fitted: GenerativeModel, effort: Effort
 ) -> tuple[float, Samples]:
     """Return the seconds that one sample takes, and the samples that were drawn."""
     n = experiment.drawn
+    if effort.drawn is not None and device().type == "cpu":
+        n = min(n, effort.drawn)
     conditions = experiment.modality.conditions(train, n, seed=0)
     began = clock()
     warm: tuple[float, int] | None = None
@@ -210,7 +220,7 @@ def _drawing(
         batches.append(batch)
         seen += len(batch)
         elapsed = clock() - began
-        if warm is not None and elapsed - warm[0] > PATIENCE:
+        if warm is not None and elapsed - warm[0] > effort.patience:
             break
         warm = warm or (elapsed, seen)
 
@@ -221,15 +231,17 @@ def _drawing(
 
 
 def _measure_seconds(
-    experiment: Experiment, measure: Measure, fitted: GenerativeModel, drawn: Samples
+    experiment: Experiment, measure: Measure, fitted: GenerativeModel, drawn: Samples, most: int
 ) -> tuple[float, float]:
     """Return the seconds of generation 0's measures, and of a later one's.
 
     The samples that were drawn stand for all of them, over and over. Features and the metrics of
     modality and model take longer in proportion to the samples, the scores with their square.
+
+    most  samples that are scored here
     """
     wanted = experiment.config.measure.samples or experiment.drawn
-    n = min(wanted, MOST_SCORED)
+    n = min(wanted, most)
     samples = drawn[torch.arange(n) % len(drawn)].stamped(0)
 
     linear = []
@@ -259,42 +271,3 @@ def spread(features: Tensor, distinct: int) -> Tensor:
     noise = torch.randn(features.shape, generator=seeds.generator("probe"))
     noise[:distinct] = 0
     return features + noise * features.std(0, correction=0)
-
-
-def _picture_seconds(
-    experiment: Experiment, measure: Measure, drawn: Samples, folder: Path
-) -> tuple[float, float]:
-    """Return the seconds of what each generation shows, and of a picture of only the last one."""
-    modality = experiment.modality
-    shown = drawn[torch.arange(experiment.config.shown) % len(drawn)].stamped(0)
-    began = clock()
-    finish(measure.nearest_real(shown))
-    nearest = clock() - began
-
-    modality.render([shown], folder / modality.picture)
-    picture = clock() - began - nearest
-    if (experiment.config.pictures or modality.pictures) == "each":
-        return nearest + picture, 0.0
-    (folder / modality.picture).unlink(missing_ok=True)
-    return nearest, picture
-
-
-def _disk(
-    experiment: Experiment, fitted: GenerativeModel, drawn: Samples, measure: Measure, folder: Path
-) -> dict[str, int]:
-    """Return the bytes that a generation adds to the run directory, by stage."""
-    model_folder.save_model(fitted, folder / "model")
-    few = drawn[torch.arange(1)].stamped(0)
-    columns = {name: column for name, column in vars(few).items() if column is not None}
-    row = sum(column.nbytes for column in columns.values())
-    feature = measure.real("test")[:1].nbytes
-
-    config = experiment.config
-    scored = config.measure.samples or 0
-    picture = size_below(folder / experiment.modality.picture)
-    return {
-        "fit": size_below(folder / "model"),
-        "draw": row * (experiment.drawn + scored),
-        "measure": feature * experiment.drawn + 10_000,
-        "pictures": picture + 4 * row * config.shown + 5_000,
-    }

@@ -71,9 +71,15 @@ def remember(config: RunConfig, run: Path, sizes: Sequence[int], *, real: int) -
     sizes   how many samples each generation was trained on
     real    how many real training samples there are
     """
-    folder = cache_folder()
     measured = measured_of(config, run, sizes, real=real)
-    if folder is None or measured is None:
+    if measured is not None:
+        remember_measured(config, measured, real)
+
+
+def remember_measured(config: RunConfig, measured: Measured, real: int) -> None:
+    """Remember what the stages of a config cost, unless there is no folder for that."""
+    folder = cache_folder()
+    if folder is None:
         return
 
     # A cache that cannot be written is no reason to fail a run that is done.

@@ -38,3 +38,17 @@ def _examples_of_step(section: Any, plan: Any, key: str) -> int:
     if key == "tokens":
         return int(plan.batch) * int(getattr(section, "window", None) or 1024)
     return int(plan.batch)
+
+
+def steps_of_fit(section: Any) -> int:
+    """Return how many steps a fit of a model takes, by the budgets of its section; 0: unknown.
+
+    Of a mixed model, the longest fit counts.
+    """
+    steps = [steps_of_fit(member) for member in getattr(section, "models", ())]
+    plan: Any = getattr(section, "training", None)
+    for key in BUDGETS:
+        size = getattr(plan, key, None)
+        if isinstance(size, int) and plan.epochs is None:
+            steps.append(size // _examples_of_step(section, plan, key))
+    return max(steps, default=0)

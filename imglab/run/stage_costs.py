@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imglab.config.schema import RunConfig
 
@@ -41,6 +41,10 @@ class Measured:
     disk_once: Mapping[str, int]
     memory: int
     source: str
+
+    def with_training(self, share: float) -> Measured:
+        """Return the costs where fits are trained by a share of their budgets."""
+        return replace(self, fit_first=self.fit_first * share, fit_later=self.fit_later * share)
 
 
 def grows(config: RunConfig) -> bool:

@@ -191,7 +191,7 @@ def test_the_header_says_how_many_are_drawn(lab, tmp_path, curate, said):
     write(tmp_path, {**TINY_GAUSSIAN, "generations": 1, "curate": curate})
     code, out, err = lab("run", "tiny.yaml")
     assert code == 0, err
-    assert out.splitlines()[0].endswith(f"30 test samples, {said}")
+    assert out.splitlines()[1].endswith(f"30 test samples, {said}")
     rows = json.loads(lab("metrics", "runs/tiny", "--json")[1])["runs"][0]["generations"]
     assert rows[0]["n_synthetic"] == int(said.split()[0])
 

@@ -117,8 +117,8 @@ class TestProbe:
 
         # Each look at the clock is a second after the one before: scores take one, the rest two.
         monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
-        monkeypatch.setattr(cost_probe, "MOST_SCORED", experiment.drawn // 2)
-        seconds = cost_probe._measure_seconds(experiment, measure, fitted, drawn)
+        half = experiment.drawn // 2
+        seconds = cost_probe._measure_seconds(experiment, measure, fitted, drawn, half)
         assert seconds == (2 * 2 + 1 * 4, 2 * 2 + 1 * 4)
 
     @pytest.mark.parametrize(("loss", "seconds"), [(1.5, 3), (None, 0)])
@@ -131,7 +131,7 @@ class TestProbe:
         everything: Any = SimpleNamespace(gate={"further_training": 0.1})
         nothing: Any = SimpleNamespace(gate={})
 
-        model_and_data: Any = (None, None)
+        model_and_data: Any = (None, None, cost_probe.Effort())
         assert cost_probe._gate_seconds(experiment, everything, *model_and_data) == seconds
         assert cost_probe._gate_seconds(experiment, nothing, *model_and_data) == 0
 

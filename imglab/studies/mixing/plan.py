@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from imglab.config.merge import merged
 from imglab.errors import InputError, Problem
+from imglab.run.budget import changed_budgets, cut
 from imglab.run.cost import RunCost, time_text
 
-UNITS = {"s": 1, "m": 60, "h": 3600}
 FEWEST_SEEDS = 2
 FEWEST_HALVINGS = 2
 SEEDS = (5, 3, 2)
@@ -21,18 +19,6 @@ TRAINING = (1.0, 0.5, 0.25)
 """Shares of the config's training budgets."""
 ENDS = 2
 """Chains of a seed beside those of its halvings: real data alone, and none."""
-
-
-def seconds_of(budget: str) -> float:
-    """Return the seconds that a budget names.
-
-    >>> seconds_of("30m")
-    1800.0
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", budget.strip())
-    if match is None or not float(match[1]):
-        raise InputError(Problem("--budget", f"{budget!r} is no time", "e.g. 90s, 30m or 2h"))
-    return float(match[1]) * UNITS[match[2]]
 
 
 @dataclass(frozen=True)
@@ -54,37 +40,14 @@ class Plan:
 
     def seconds(self, cost: RunCost) -> float:
         """Return how long it takes, one chain after the other; `cost` is that of one as it is."""
-        once = 0.0
-        chain = 0.0
-        for stage in cost.stages:
-            share = self.training if stage.name == "fit" else 1.0
-            chain += sum(stage.generation[: self.generations]) * share
-            # What is done once is shared by all chains, but for their pages.
-            rest = stage.seconds - sum(stage.generation)
-            if stage.generation:
-                chain += rest
-            else:
-                once += rest
-        return once + self.chains * chain
+        short = cut(cost, self.generations, self.training)
+        # All chains share what is done once, but each writes its page.
+        once = sum(stage.seconds for stage in short.stages if not stage.generation)
+        return once + self.chains * (short.seconds - once)
 
     def changes(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changes of the model's section that shorten its fits."""
-        if self.training == 1.0:
-            return {}
-        if "models" in model:
-            each = [merged(member, self.changes(member), "model") for member in model["models"]]
-            return {"models": each}
-        changed: dict[str, Any] = {}
-        for plan in ("training", "fine_tuning"):
-            changed[plan] = dict(self._shortened(model.get(plan) or {}))
-        return {name: keys for name, keys in changed.items() if keys}
-
-    def _shortened(self, keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        for unit in ("images", "tokens", "samples"):
-            if isinstance(keys.get(unit), int):
-                yield unit, max(1, round(keys[unit] * self.training))
-        if keys.get("epochs"):
-            yield "epochs", keys["epochs"] * self.training
+        return changed_budgets(model, self.training)
 
 
 def plan_for(budget: float, cost: RunCost, generations: int, fewest: int = 2) -> Plan:

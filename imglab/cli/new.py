@@ -1,0 +1,153 @@
+"""The command that writes a config for a person's data and a budget of time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imglab.cli.imports import importing
+from imglab.safe_text import one_line, printable
+
+if TYPE_CHECKING:
+    from imglab.run.cost import RunCost
+    from imglab.run.proposal.choice import Candidate
+    from imglab.run.proposal.forms import Form
+    from imglab.run.stage_costs import Measured
+
+HUB = "hub:"
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def new(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder or file of images or texts, or a corpus of the hub: hub:OWNER/NAME.",
+        ),
+    ],
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="TIME", help="What all of it may take, e.g. 2h.")
+    ] = "30m",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.yaml", help="Default: named after the data."),
+    ] = None,
+) -> None:
+    """Write a config that fits your data and your time, after a look at both.
+
+    Says what was found, and what each stage will take of time, memory and disk. Nothing is
+    overwritten.
+
+    Example: imglab new photos --budget 30m
+    """
+    from imglab.run.proposal.written import check_free, name_of
+
+    name = name_of(data.removeprefix(HUB))
+    file = out or Path(f"{name}.yaml")
+    check_free(file)
+
+    with importing():
+        from imglab.run.budget import seconds_of
+
+        limit = seconds_of(budget)
+    modality = _looked_at(data)
+    _propose(modality, data, name, file, limit, budget)
+
+
+def _looked_at(data: str) -> Mapping[str, Any]:
+    """Say what the data are; return the section that reads them."""
+    is_hub = data.startswith(HUB) or (HUB_NAME.fullmatch(data) and not Path(data).exists())
+    if is_hub:
+        source = {"kind": "hub", "name": data.removeprefix(HUB)}
+        return {"kind": "text", "source": source}
+
+    from imglab.cli.inspect import inspection_of
+
+    inspection = inspection_of(Path(data), data)
+    for line in inspection.lines():
+        typer.echo(printable(line))
+    modality: Mapping[str, Any] = inspection.config["modality"]
+    return modality
+
+
+def _propose(
+    modality: Mapping[str, Any], data: str, name: str, file: Path, limit: float, budget: str
+) -> None:
+    """Choose what fits, write it, and say what it will cost."""
+    from imglab.config.load import validate_config
+    from imglab.run.build import build
+    from imglab.run.cost import of_experiment
+    from imglab.run.cost_probe import QUICK, probe
+    from imglab.run.proposal.choice import GENERATIONS, REGIMES, Choice
+    from imglab.run.proposal.data import forms_for
+    from imglab.run.proposal.written import config_text, write_new
+
+    forms, wide, opened = forms_for(modality, data)
+    if modality["kind"] == "text":
+        typer.echo(printable(opened.data_line))
+    measured: dict[int, Measured] = {}
+
+    def probed(form: Form) -> RunCost:
+        typer.echo(f"probing a chain of {form.described} ...")
+        chain = {**form.tree, "generations": GENERATIONS, "regime": REGIMES[0], "name": name}
+        experiment = build(validate_config(chain, data), data)
+        measured[id(form)] = probe(experiment, QUICK)
+        return of_experiment(measured[id(form)], experiment)
+
+    candidate, cost = Choice(forms, wide, probed).best(limit)
+    heading = _heading(candidate, cost, data, file, opened.data_line, budget)
+    write_new(file, config_text(candidate.tree(), heading))
+    _remember(file, candidate, measured[id(candidate.form)], len(opened.real("train")))
+    _show(candidate, cost, file)
+
+
+def _heading(
+    candidate: Candidate, cost: RunCost, data: str, file: Path, line: str, budget: str
+) -> list[tuple[str, str]]:
+    from imglab.cli.cost import summary
+    from imglab.run.cost import time_text
+
+    whole = f"{time_text(candidate.seconds(cost))} here"
+    if candidate.chains > 1:
+        whole += f", for each of {candidate.chains} chains {summary(candidate.cost(cost))}"
+    else:
+        whole = f"here {summary(candidate.cost(cost))}"
+    return [
+        ("Question", f"What becomes of {one_line(data)} when models learn from their own samples?"),
+        ("Data", line),
+        ("Command", f"imglab run {file}"),
+        ("Cost", whole),
+        ("Chosen", f"for a budget of {budget}: {candidate.described}"),
+        ("Expect", "look at the gate of generation 0 first: a chain of a poor model says little"),
+    ]
+
+
+def _remember(file: Path, candidate: Candidate, measured: Measured, real: int) -> None:
+    """Let a run of the config begin with what the probe has shown."""
+    from imglab.config.load import load_config
+    from imglab.config.schema import by_prefix
+    from imglab.run.earlier_runs import remember_measured
+
+    for config in by_prefix(load_config(file)).values():
+        remember_measured(config, measured.with_training(candidate.training), real)
+
+
+def _show(candidate: Candidate, cost: RunCost, file: Path) -> None:
+    """Say what was chosen, and what it will cost."""
+    from imglab.cli.cost import summary, table, warn
+    from imglab.run.cost import shortages, time_text
+
+    chain = candidate.cost(cost)
+    typer.echo(f"chosen: {candidate.described}")
+    typer.echo(f"a chain: {summary(chain)}")
+    for line in table(chain):
+        typer.echo(line)
+    if candidate.chains > 1:
+        typer.echo(f"all chains, one after the other: {time_text(candidate.seconds(cost))}")
+    warn(list(shortages(chain, file.parent)))
+    typer.echo(printable(f"{file}\n\nnow: imglab run {file}"))
