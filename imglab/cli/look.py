@@ -33,7 +33,7 @@ def metrics(
 
     Example: imglab metrics runs/image_digits --json
     """
-    from imglab.report.profile import format_profile, profile_of
+    from imglab.report.profile import format_profile, measured, profile_of
     from imglab.report.table import format_table
     from imglab.store.listing import begun_runs
     from imglab.store.reading import read_metrics
@@ -50,15 +50,7 @@ def metrics(
         collector.finish()
 
     if as_json:
-        listed = [
-            {
-                "run": str(folder),
-                "generation0": rows[0].get("generation0"),
-                "generations": rows,
-                "profile": [row.as_json() for row in profile_of(folder, rows)],
-            }
-            for folder, rows in tables.items()
-        ]
+        listed = [measured(folder, rows) for folder, rows in tables.items()]
         typer.echo(json.dumps({"runs": listed}, indent=1))
         collector.finish()
         return

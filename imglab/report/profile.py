@@ -27,6 +27,16 @@ def profile_of(folder: Path, rows: Rows) -> list[ProfileRow]:
     return collapse_profile(rows, format_version=read_format(folder))
 
 
+def measured(folder: Path, rows: Rows) -> dict[str, Any]:
+    """Return everything that was measured of a run, as `imglab metrics --json` prints it."""
+    return {
+        "run": str(folder),
+        "generation0": rows[0].get("generation0"),
+        "generations": rows,
+        "profile": [row.as_json() for row in profile_of(folder, rows)],
+    }
+
+
 def profiles(arms: Sequence[Arm]) -> dict[str, Any]:
     """Return the profiles' part of the template's values: a table for each arm."""
     tables = [_table(arm) for arm in arms]

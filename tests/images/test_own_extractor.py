@@ -35,7 +35,7 @@ def test_it_sees_a_blur_that_keeps_the_mean(spectra):
 
 
 def test_its_rows_hold_the_power_of_white_noise_evenly(spectra):
-    from spectra import Spectrum  # type: ignore[import-not-found]
+    from spectra import Spectrum
 
     noise = torch.randn(500, 1, 16, 16, generator=seeds.generator("noise"))
     power = Spectrum(rings=1).features(noise).expm1()

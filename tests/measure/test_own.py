@@ -42,8 +42,8 @@ def test_a_value_is_the_function_s_and_what_is_undefined_has_its_reason():
 def test_a_floor_is_what_real_data_score_against_real_data():
     pool = points("pool", n=400)
     orders = [torch.randperm(400, generator=seeds.generator("order", k)) for k in range(50)]
-    sizes = {"n_real": 100, "n_synthetic": 100, "orders": orders}
-    floor = own_floors({"shift": shift, "undefined": undefined}, pool, **sizes)["shift"]
+    metrics = {"shift": shift, "undefined": undefined}
+    floor = own_floors(metrics, pool, n_real=100, n_synthetic=100, orders=orders)["shift"]
 
     # The difference of two means of 100 in two dimensions is Rayleigh with deviation 2^.5 / 10.
     assert floor["mean"] == pytest.approx((torch.pi / 100) ** 0.5, rel=0.2)

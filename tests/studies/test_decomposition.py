@@ -34,11 +34,11 @@ from imglab.store.reading import metric_names
 from imglab.studies.decomposition.analysis import estimate_effects
 from imglab.studies.decomposition.config import load_decomposition, validate_decomposition
 from imglab.studies.decomposition.design import Effect, make_design
-from imglab.studies.decomposition.outcomes import NAMES, Outcome, outcome_value
 from imglab.studies.decomposition.results import decompose, sentences
 from imglab.studies.decomposition.run import ORIGINS
 from imglab.studies.jobs import Job, Place
 from imglab.studies.jobs import Outcome as Ended
+from imglab.studies.outcomes import NAMES, Outcome, outcome_value
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
 A = Effect((("a", 1),))

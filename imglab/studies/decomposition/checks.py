@@ -10,7 +10,7 @@ from imglab.config.merge import flattened
 from imglab.config.schema import RunConfig, is_chain_name
 from imglab.errors import InputError, Problem
 from imglab.studies.decomposition.factors import Factor
-from imglab.studies.decomposition.outcomes import Outcome, unknown
+from imglab.studies.outcomes import Outcome, unknown
 
 FIXED = {
     "name": "cells name themselves",

@@ -27,7 +27,7 @@ from imglab.studies.decomposition.checks import (
 from imglab.studies.decomposition.design import Cell, Design, Kind, make_design
 from imglab.studies.decomposition.factors import Factor
 from imglab.studies.decomposition.levels import level_changes
-from imglab.studies.decomposition.outcomes import DEFAULTS, Outcome, spelled_out
+from imglab.studies.outcomes import DEFAULTS, Outcome, spelled_out
 from imglab.studies.sweeps.config import Seeded, SweepConfig
 from imglab.studies.sweeps.statistics import FEWEST
 

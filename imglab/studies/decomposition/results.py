@@ -12,7 +12,7 @@ from imglab.store import files, hashes, layout, reading
 from imglab.studies.decomposition.analysis import METHOD, effect_name, estimate_effects
 from imglab.studies.decomposition.config import Decomposition
 from imglab.studies.decomposition.design import Array
-from imglab.studies.decomposition.outcomes import Outcome, outcome_value, why_undefined
+from imglab.studies.outcomes import Outcome, outcome_value, why_undefined
 from imglab.studies.sweeps.config import run_folder
 from imglab.studies.sweeps.statistics import LEVEL, mean_interval
 

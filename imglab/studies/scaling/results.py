@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from imglab.store import files, hashes, layout, reading
-from imglab.studies.decomposition.outcomes import Outcome, outcome_value
+from imglab.studies.outcomes import Outcome, outcome_value
 from imglab.studies.scaling.analysis import METHOD, PLATEAU, scaling_laws
 from imglab.studies.scaling.config import ScalingConfig
 from imglab.studies.sweeps.config import run_folder

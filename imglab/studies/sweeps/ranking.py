@@ -13,7 +13,7 @@ import numpy as np
 
 from imglab.config.yaml import read_yaml
 from imglab.store.reading import is_number, metric_value
-from imglab.studies.decomposition.outcomes import Outcome, outcome_value
+from imglab.studies.outcomes import Outcome, outcome_value
 from imglab.studies.profile.definitions import HALLUCINATION, TAILS
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.costs import COSTS, cost_of
