@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -64,8 +65,12 @@ def own_values(
     """Compute metrics of one's own; one that raises `Undefined` is None, with its reason."""
     values = MetricValues()
     for name, metric in metrics.items():
-        values.add((name,), lambda metric=metric: [float(metric(real=real, synthetic=synthetic))])
+        values.add((name,), partial(_one_value, metric, real, synthetic))
     return values
+
+
+def _one_value(metric: OwnMetric, real: Tensor, synthetic: Tensor) -> list[float]:
+    return [float(metric(real=real, synthetic=synthetic))]
 
 
 def own_floors(
