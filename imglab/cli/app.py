@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from imglab import distributed
 from imglab.cli import calibrate, judge, look, run, score, studies
+from imglab.cli.claims import claims
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain, stoppable
 from imglab.cli.explain import explain
@@ -65,7 +66,7 @@ def _program(
 
 app.command(cls=run.RunCommand)(run.run)
 app.command()(studies.sweep)
-app.command()(studies.claims)
+app.command()(claims)
 app.command()(calibrate.calibrate)
 app.command()(decompose)
 app.command()(mix)

@@ -83,6 +83,12 @@ def report(
     Example: imglab report runs/image_digits runs/accumulate --out both.html
     """
     from imglab.report.build import write_report
+    from imglab.report.claims import is_claims_folder, write_claims
+
+    if len(runs) == 1 and is_claims_folder(runs[0]):
+        with stoppable(runs[0]):
+            typer.echo(printable(str(write_claims(runs[0], out))))
+        return
 
     page = out or runs[0] / "report.html"
     with stoppable(page.parent):

@@ -1,22 +1,17 @@
-"""Commands that run many chains to answer a question."""
+"""The command that runs the arms and seeds of a sweep."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from imglab.cli.errors import stoppable
-from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
+from imglab.cli.options import Changes, ConfigPath, Out, Workers
 from imglab.cli.run import announce_imports
-from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
-
-if TYPE_CHECKING:
-    from imglab.studies.claims.catalog import Catalog, Claim, Profile
 
 GRAVEST = (3, 2, 1)
 """Exit codes of runs that did not finish: the first of these that occurs is the command's."""
@@ -81,85 +76,6 @@ def _summarize(folder: Path) -> None:
     typer.echo(format_warning(summary["warning"]))
     for path in (folder / "summary.json", *write_results(folder)):
         typer.echo(path)
-
-
-ProfileName = Annotated[str, typer.Option("--profile", help="quick (two cores) or full (one GPU).")]
-
-
-ClaimsFolder = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Where chains and verdicts are kept.")
-]
-
-
-DataFolder = Annotated[
-    Path, typer.Option("--data", metavar="DIR", help="Folder of torchvision's data sets.")
-]
-
-
-def claims(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all."),
-    ] = None,
-    profile: ProfileName = "quick",
-    out: ClaimsFolder = Path("runs/claims"),
-    data: DataFolder = Path("data"),
-    workers: Workers = 2,
-    as_json: AsJson = False,
-    listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
-    explained: Annotated[
-        bool, typer.Option("--explain", help="Only say what each claim asks, and how.")
-    ] = False,
-) -> None:
-    """Run claims of papers at a size that fits, and say whether they hold, with the numbers.
-
-    A claim holds if the confidence interval of every quantity lies where the claim puts it, does
-    not hold if one lies wholly elsewhere, and is not decided otherwise. Chains that claims share
-    run once; the same command goes on where it stopped.
-
-    Example: imglab claims theory
-    """
-    from imglab.studies.claims.catalog import Catalog
-
-    size = _profile(profile)
-    catalog = Catalog()
-    chosen = catalog.chosen(names or [])
-    if listed or explained:
-        _describe(catalog, chosen, size, in_full=explained)
-        return
-
-    from imglab.studies.claims.run import ClaimsRun
-    from imglab.studies.claims.table import format_results
-
-    tally = Tally(silent=as_json)
-    with stoppable(out), interrupted_by_signals():
-        results = ClaimsRun(catalog, chosen, size, out, data).run(workers, tally)
-    if as_json:
-        verdicts = [result.described() for result in results]
-        typer.echo(json.dumps({"profile": profile, "claims": verdicts}, indent=1))
-    else:
-        typer.echo(format_results(results))
-
-
-def _describe(catalog: Catalog, chosen: list[Claim], profile: Profile, *, in_full: bool) -> None:
-    """Print what each claim says, in full or in two lines."""
-    from imglab.studies.claims.explain import explain_claim
-    from imglab.studies.claims.table import format_claim
-
-    for claim in chosen:
-        if in_full:
-            typer.echo(explain_claim(claim, catalog.protocols, profile) + "\n")
-        else:
-            typer.echo(format_claim(claim))
-
-
-def _profile(name: str) -> Profile:
-    if name == "quick":
-        return "quick"
-    if name == "full":
-        return "full"
-    what = f"{name!r} is not a profile"
-    raise InputError(Problem("--profile", what, "choose quick or full"))
 
 
 class Tally:

@@ -1,73 +1,24 @@
-"""From the metrics of chains to verdicts. No torch."""
+"""From the metrics of chains to findings. No torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student_t
 
 from imglab.store.reading import metric_value
-from imglab.studies.claims.catalog import Statement
+from imglab.studies.claims.claim import NullRun, Statement, Term
+from imglab.studies.claims.finding import Finding, finite
 from imglab.studies.sweeps.statistics import FEWEST, Interval, mean_interval
-
-Verdict = Literal["holds", "does not hold", "not decided", "blocked"]
-BEYOND = 0.8416
-"""How many standard errors beyond its threshold an effect must lie to be seen in 80% of cases."""
 
 Chains = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 """(arm, seed) -> metrics of its generations."""
 
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one statement: its interval over seeds, or its largest z-score.
-
-    holds    the interval lies inside its region, and the null run is rejected where there is one
-    outside  the interval lies wholly outside
-    power    the smallest effect that is seen with a chance of 80%: a ratio's distance from 1, a
-             difference, or the relative error of a law; None: unknown
-    null     what the null run came to; empty without one
-    """
-
-    says: str
-    holds: bool
-    estimate: float | None
-    low: float | None
-    high: float | None
-    required: str
-    n: int
-    why: str = ""
-    outside: bool = False
-    power: float | None = None
-    null: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Result:
-    """A claim's verdict: it holds if every statement's interval lies inside its region.
-
-    It does not hold if one lies wholly outside. Otherwise it is not decided.
-
-    generation0  of how many of its chains generation 0 is a good model; empty without chains
-    """
-
-    name: str
-    family: str
-    source: str
-    claims: str
-    verdict: Verdict
-    findings: list[Finding] = field(default_factory=list)
-    substitutions: list[str] = field(default_factory=list)
-    why: str = ""
-    generation0: dict[str, Any] = field(default_factory=dict)
-
-    def described(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return asdict(self)
+STAND_IN = "null: "
+"""How the names of arms begin that stand for others in a null run."""
 
 
 def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence: float) -> Finding:
@@ -80,7 +31,7 @@ def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence:
     interval = mean_interval(np.array(defined), confidence)
 
     bounds = (interval.low, interval.estimate, interval.high)
-    if statement.ratio is not None or statement.ratios is not None:
+    if statement.on_log_scale:
         low, middle, high = map(_from_log, bounds)
     else:
         low, middle, high = bounds
@@ -94,107 +45,74 @@ def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence:
     if enough and not holds and not outside:
         remarks.append(_seeds_needed(statement, interval))
 
+    p_holds, p_outside = _chances(statement, interval, confidence)
     return Finding(
         statement.says,
         holds,
-        estimate=_finite(middle),
-        low=_finite(low),
-        high=_finite(high),
+        estimate=finite(middle),
+        low=finite(low),
+        high=finite(high),
         required=region_of(statement),
         n=interval.n,
         why="; ".join(remarks),
         outside=outside,
         power=_power(statement, interval, confidence),
+        unit=statement.unit,
+        above=statement.above,
+        below=statement.below,
+        bound=statement.bound,
+        p_holds=p_holds,
+        p_outside=p_outside,
     )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The mean of a metric over many chains, its standard error, and what a law expects."""
+def find_null(
+    statements: Sequence[Statement],
+    null: NullRun,
+    chains: Chains,
+    seeds: Sequence[int],
+    confidence: float,
+) -> list[Finding]:
+    """Judge statements with the phenomenon absent: other arms stand for those that have it.
 
-    metric: str
-    generation: int
-    mean: float
-    error: float
-    law: float
-
-    @property
-    def z(self) -> float:
-        """The difference in standard errors; without any, values must be equal up to rounding."""
-        difference = self.mean - self.law
-        if self.error:
-            return difference / self.error
-        return 0.0 if abs(difference) < 1e-9 else math.inf
-
-    def __str__(self) -> str:
-        return (
-            f"{self.metric} in generation {self.generation} {self.mean:.4g} +- {self.error:.2g}, "
-            f"{self.law:.4g} expected, z {self.z:+.1f}"
-        )
-
-
-def find_z(says: str, comparisons: Sequence[Comparison], most: float) -> Finding:
-    """Judge comparisons with a law: the largest |z| must be below `most`.
-
-    Its power is the smallest relative error of the law that it would see with a chance of 80% in
-    every metric, each in its sharpest generation.
+    A stand-in is read with the next seed. So the control can stand for the treatment, and differs
+    from itself by chance alone.
     """
-    worst = max((each.z for each in comparisons), key=abs)
-    seen: dict[str, float] = {}
-    for each in comparisons:
-        if each.error and each.law:
-            effect = (most + BEYOND) * each.error / abs(each.law)
-            seen[each.metric] = min(effect, seen.get(each.metric, effect))
-    texts = "; ".join(map(str, comparisons))
+    following = dict(zip(seeds, [*seeds[1:], *seeds[:1]], strict=True))
+    absent = dict(chains)
+    for arm in set(null.arms.values()):
+        for seed in seeds:
+            absent[STAND_IN + arm, seed] = chains[arm, following[seed]]
 
-    return Finding(
-        says,
-        abs(worst) < most,
-        estimate=worst,
-        low=None,
-        high=None,
-        required=f"below {most:g} in size",
-        n=len(comparisons),
-        why=f"largest of {len(comparisons)} z-scores: {texts}",
-        outside=abs(worst) >= most,
-        power=max(seen.values(), default=None),
-    )
+    findings = []
+    for statement in statements:
+        replaced = {key: _replaced(value, null) for key, value in _terms(statement).items()}
+        findings.append(find(statement.model_copy(update=replaced), absent, seeds, confidence))
+    return findings
 
 
-def with_null(
-    finding: Finding, comparisons: Sequence[Comparison], least: float, law: str
-) -> Finding:
-    """Add the null run of a finding about a law: the same chains against a wrong law.
-
-    That must be rejected, by a |z| above `least`. Otherwise the chains cannot tell the laws apart,
-    and nothing is decided.
-    """
-    worst = max((each.z for each in comparisons), key=abs, default=0.0)
-    null = {"law": law, "z": _finite(worst), "rejected": abs(worst) > least}
-    if null["rejected"]:
-        return replace(finding, null=null)
-
-    why = "the laws are the same in what is compared"
-    if worst:
-        times = math.ceil((least / abs(worst)) ** 2)
-        why = f"about {times} times as many chains would tell the laws apart"
-    return replace(finding, holds=False, null=null, why=f"{why}; {finding.why}")
+def _terms(statement: Statement) -> dict[str, Term | list[Term]]:
+    """Return the terms of a statement by the name of its quantity."""
+    names = ("value", "ratio", "difference", "ratios", "differences")
+    values = {name: getattr(statement, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """Return whether a claim holds: all its statements do; one is refuted; or neither is shown."""
-    if any(finding.outside for finding in findings):
-        return "does not hold"
-    if all(finding.holds for finding in findings):
-        return "holds"
-    return "not decided"
+def _replaced(terms: Term | list[Term], null: NullRun) -> Term | list[Term]:
+    """Return terms about the arms that stand for those of a null run."""
+    if isinstance(terms, Term):
+        if terms.arm not in null.arms:
+            return terms
+        return terms.model_copy(update={"arm": STAND_IN + null.arms[terms.arm]})
+    replaced = [_replaced(term, null) for term in terms]
+    return [term for term in replaced if isinstance(term, Term)]
 
 
 def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
     """Return a statement's quantity in a seed, ratios as logarithms; None if it is undefined."""
     values = []
     for term in statement.terms:
-        value = metric_value(chains[term.arm, seed][term.generation], term.metric)
+        value = _term_value(term, chains[term.arm, seed][term.generation])
         if value is None:
             return None
         values.append(value)
@@ -203,6 +121,8 @@ def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
         return values[0]
     if statement.difference is not None:
         return values[0] - values[1]
+    if statement.differences is not None:
+        return values[0] - values[1] - (values[2] - values[3])
 
     if min(values) <= 0:
         return None
@@ -212,8 +132,15 @@ def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
     return logs[0] - logs[1]
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _term_value(term: Term, row: Mapping[str, Any]) -> float | None:
+    """Return a term's number in a generation, over its floor where that is asked for."""
+    value = metric_value(row, term.metric)
+    if value is None or not term.over_floor:
+        return value
+    floor = metric_value(row, f"floor.{term.metric}.mean")
+    if floor is None:
+        return None
+    return value - floor
 
 
 def _inside(statement: Statement, low: float, high: float) -> bool:
@@ -230,6 +157,46 @@ def _outside(statement: Statement, low: float, high: float) -> bool:
     return statement.below is not None and low > statement.below
 
 
+def _chances(
+    statement: Statement, interval: Interval, confidence: float
+) -> tuple[float | None, float | None]:
+    """Return the one-sided p-values of an interval inside the region, and of one outside it.
+
+    Inside is shown against every bound at once, so that the largest counts; outside is shown
+    against any of them.
+    """
+    if interval.n < FEWEST or not math.isfinite(interval.high - interval.low):
+        return None, None
+
+    beyond = []
+    if statement.above is not None:
+        beyond.append(interval.estimate - _on_scale(statement, statement.above))
+    if statement.below is not None:
+        beyond.append(_on_scale(statement, statement.below) - interval.estimate)
+
+    error = _error(interval, confidence)
+    if error == 0:
+        inside = [float(distance <= 0) for distance in beyond]
+        outside = [float(distance >= 0) for distance in beyond]
+    else:
+        inside = [float(student_t.sf(each / error, interval.n - 1)) for each in beyond]
+        outside = [float(student_t.cdf(each / error, interval.n - 1)) for each in beyond]
+    return max(inside), min(outside)
+
+
+def _error(interval: Interval, confidence: float) -> float:
+    """Return the standard error behind an interval."""
+    two_sided = float(student_t.ppf((1 + confidence) / 2, interval.n - 1))
+    return (interval.high - interval.low) / 2 / two_sided
+
+
+def _on_scale(statement: Statement, bound: float) -> float:
+    """Return a bound on the scale on which the quantity is averaged."""
+    if not statement.on_log_scale:
+        return bound
+    return math.log(bound) if bound > 0 else -math.inf
+
+
 def _power(statement: Statement, interval: Interval, confidence: float) -> float | None:
     """Return the smallest effect that the interval would show with a chance of 80%.
 
@@ -240,16 +207,15 @@ def _power(statement: Statement, interval: Interval, confidence: float) -> float
 
     two_sided, one_sided = student_t.ppf([(1 + confidence) / 2, 0.8], interval.n - 1)
     effect = (interval.high - interval.low) / 2 / two_sided * (two_sided + one_sided)
-    if statement.ratio is not None or statement.ratios is not None:
-        return _finite(_from_log(effect))
-    return _finite(float(effect))
+    if statement.on_log_scale:
+        return finite(_from_log(effect))
+    return finite(float(effect))
 
 
 def _seeds_needed(statement: Statement, interval: Interval) -> str:
     """Say how many seeds would decide, if they scatter as these do."""
     bounds = [bound for bound in (statement.above, statement.below) if bound is not None]
-    if statement.ratio is not None or statement.ratios is not None:
-        bounds = [math.log(bound) for bound in bounds if bound > 0]
+    bounds = [_on_scale(statement, bound) for bound in bounds]
     distance = min((abs(interval.estimate - bound) for bound in bounds), default=0.0)
     half = (interval.high - interval.low) / 2
     if not (distance > 0 and math.isfinite(half)):

@@ -1,57 +1,82 @@
-"""What a claim asks, how, and what would refute it, as plain text."""
+"""What a claim asks, how, and what would refute it, as plain text. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imglab.studies.claims.catalog import Claim, Profile, Protocol, Statement, TheoryStatement
+from imglab.studies.claims.catalog import Catalog
+from imglab.studies.claims.claim import Claim, Statement, TheoryStatement
 from imglab.studies.claims.evaluate import region_of
+from imglab.studies.claims.protocol import Profile, Protocol
+from imglab.studies.sweeps.statistics import FEWEST
 
 
-def explain_claim(claim: Claim, protocols: Mapping[str, Protocol], profile: Profile) -> str:
+def explain_claim(claim: Claim, catalog: Catalog, profile: Profile) -> str:
     """Return all that a claim's file says, and how its verdict follows."""
     lines = [
         f"{claim.name} ({claim.family})",
         f"  claim: {claim.claims}",
         f"  source: {claim.source}",
     ]
+    if claim.section:
+        lines.append(f"  section: {claim.section}")
     if claim.protocol is not None:
-        lines += _protocol(protocols[claim.protocol], claim.protocol, profile)
+        size = catalog.size_of(claim, profile, by_name=True)
+        lines += _protocol(catalog.protocols[claim.protocol], claim.protocol, size)
 
-    lines += [f"  must hold: {_statement(statement)}" for statement in claim.must]
+    lines += [line for statement in claim.must for line in _statement(statement, claim)]
     for theory in claim.theory:
         lines += _theory(theory)
+    if claim.null is not None:
+        lines.append(f"  null run, which must not hold: {claim.null.says}")
 
-    lines.append(f"  {_verdict(claim)}")
+    lines += [f"  {line}" for line in _verdict(claim, catalog.family_sizes[claim.family])]
     lines += [f"  substituted here: {each}" for each in claim.substitutions]
     lines += [f"  limit of the evidence: {each}" for each in claim.limits]
     return "\n".join(lines)
 
 
-def _protocol(protocol: Protocol, name: str, profile: Profile) -> Iterator[str]:
+def _protocol(protocol: Protocol, name: str, size: Profile | None) -> Iterator[str]:
     yield f"  protocol: {name}: {protocol.about}"
     yield f"  arms: {', '.join(protocol.arms)}"
-    size = protocol.profiles.get(profile)
     if size is not None:
-        yield f"  cost at profile {profile}: {size.cost}; seeds {', '.join(map(str, size.seeds))}"
+        settings = protocol.profiles[size]
+        seeds = ", ".join(map(str, settings.seeds))
+        yield f"  cost at profile {size}: {settings.cost}; seeds {seeds}"
     if protocol.needs:
         yield f"  needs: {', '.join(protocol.needs)}"
+    if protocol.replicates:
+        yield f"  each seed replicates: {', '.join(protocol.replicates)}"
+    else:
+        yield "  the seeds share one data set, on which the result is conditional"
 
 
-def _statement(statement: Statement) -> str:
-    """Return a statement with its quantity and its region."""
-    names = [
-        f"{each.metric} of {each.arm} in generation {each.generation}" for each in statement.terms
-    ]
-    joined = f"{names[0]}"
+def _statement(statement: Statement, claim: Claim) -> Iterator[str]:
+    """Yield a statement with its quantity and its region."""
+    names = []
+    for each in statement.terms:
+        metric = each.metric
+        if each.over_floor:
+            metric += " over its floor"
+        names.append(f"{metric} of {each.arm} in generation {each.generation}")
+
+    joined = names[0]
     if statement.ratio is not None:
         joined = " over ".join(names)
     elif statement.difference is not None:
         joined = " minus ".join(names)
     elif statement.ratios is not None:
         joined = f"({' over '.join(names[:2])}) over ({' over '.join(names[2:])})"
-    return f"{statement.says}: {joined} is {region_of(statement)}"
+    elif statement.differences is not None:
+        joined = f"({' minus '.join(names[:2])}) minus ({' minus '.join(names[2:])})"
+
+    if claim.is_measurement:
+        yield f"  measured: {statement.says}: {joined}"
+        return
+    yield f"  must hold: {statement.says}: {joined} is {region_of(statement)}"
+    if statement.bound:
+        yield f"    bound: {statement.bound}"
 
 
 def _theory(statement: TheoryStatement) -> Iterator[str]:
@@ -67,15 +92,25 @@ def _theory(statement: TheoryStatement) -> Iterator[str]:
         yield f"    must be rejected with |z| above {statement.least_z:g}: the law of {changes}"
 
 
-def _verdict(claim: Claim) -> str:
+def _verdict(claim: Claim, questions: int) -> Iterator[str]:
+    if claim.is_measurement:
+        yield "an open question: intervals are reported, and no verdict"
+        return
+    if claim.refuted_by:
+        yield f"would be falsified by: {claim.refuted_by}"
     if claim.theory:
-        return (
+        yield (
             "refuted if a law's |z| is at its bound or above; not decided if these chains do not "
             "reject the wrong law, since they then have no power"
         )
-    return (
+        return
+    yield (
         f"refuted if the {claim.confidence:.0%} interval of a quantity over the seeds lies wholly "
         "outside its region; not decided if it lies on both sides"
+    )
+    yield (
+        f"needs {FEWEST} seeds whose generation 0 passes the gate, or it is blocked; Holm's "
+        f"correction for {questions} claims of the family"
     )
 
 

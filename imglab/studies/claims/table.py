@@ -1,67 +1,102 @@
-"""Verdicts as plain text."""
+"""Verdicts as plain text, from their JSON. No torch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from imglab.studies.claims.catalog import Claim
-from imglab.studies.claims.evaluate import Finding, Result, Verdict
+from imglab.studies.claims.claim import Claim
+from imglab.studies.claims.finding import Verdict
 from imglab.studies.first_generations import describe_poor
+
+Entry = Mapping[str, Any]
+"""A claim or a measurement as claims.json has it."""
 
 
 def format_claim(claim: Claim) -> str:
     """Return a claim in two lines."""
-    return f"{claim.name} ({claim.family})\n    {claim.claims} {claim.source}"
+    family = claim.family
+    if claim.is_measurement:
+        family += ", a measurement"
+    return f"{claim.name} ({family})\n    {claim.claims} {claim.source}"
 
 
-def format_results(results: Sequence[Result]) -> str:
+def format_results(entries: Sequence[Entry]) -> str:
     """Return every verdict with its findings, and a last line that counts them."""
-    lines = [line for result in results for line in _lines(result)]
+    lines = [line for entry in entries for line in _lines(entry)]
 
-    counts = Counter(result.verdict for result in results)
-    verdicts = [verdict for verdict in get_args(Verdict) if counts[verdict]]
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts)
-    return "\n".join([*lines, f"{len(results)} claims: {summary}"])
-
-
-def _lines(result: Result) -> list[str]:
-    lines = [f"{result.verdict.upper():14}{result.name}: {result.claims} {result.source}"]
-    lines += [f"    {_line(finding)}" for finding in result.findings]
-    if result.generation0:
-        poor = describe_poor(result.generation0, "note")
-        lines += [f"    {line}" for line in (poor,) if line is not None]
-    if result.why:
-        lines.append(f"    {result.why}")
-    if result.substitutions:
-        lines.append(f"    here: {'; '.join(result.substitutions)}")
-    return lines
+    counts = Counter(entry["verdict"] for entry in entries if "verdict" in entry)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict) if counts[verdict]]
+    measured = len(entries) - counts.total()
+    if measured:
+        parts.append(f"{measured} measured")
+    withdrawn = [entry["name"] for entry in entries if entry.get("withdrawn")]
+    if withdrawn:
+        lines.append(f"withdrawn, since the null run holds, too: {', '.join(withdrawn)}")
+    return "\n".join([*lines, f"{len(entries)} claims: {', '.join(parts)}"])
 
 
-def _line(finding: Finding) -> str:
+def _lines(entry: Entry) -> Iterator[str]:
+    verdict = entry.get("verdict", "measured").upper()
+    yield f"{verdict:14}{entry['name']}: {entry['claims']} {entry['source']}"
+
+    for finding in entry["findings"]:
+        yield f"    {_line(finding, measured='verdict' not in entry)}"
+    null = entry.get("null")
+    if null and "laws" not in null:
+        yield f"    null run ({null['says']}): {null['verdict']}"
+    if entry["generation0"]:
+        poor = describe_poor(entry["generation0"], "note")
+        if poor is not None:
+            yield f"    {poor}"
+
+    if entry["why"]:
+        yield f"    {entry['why']}"
+    if entry["substitutions"]:
+        yield f"    here: {'; '.join(entry['substitutions'])}"
+    seconds = entry["cost"].get("cpu_seconds")
+    if seconds is not None:
+        yield f"    {entry['cost']['chains']} chains, {seconds:g} CPU seconds"
+
+
+def _line(finding: Entry, *, measured: bool) -> str:
     """Return a finding as "holds: WHAT: 1.2 (1.1 to 1.3), must be above 1; n = 5"."""
-    mark = "not decided"
-    if finding.holds:
-        mark = "holds"
-    elif finding.outside:
-        mark = "does not hold"
-    estimate = "undefined" if finding.estimate is None else f"{finding.estimate:.3g}"
-    if finding.low is not None and finding.high is not None:
-        estimate += f" ({finding.low:.3g} to {finding.high:.3g})"
+    estimate = number_text(finding["estimate"])
+    if finding["low"] is not None and finding["high"] is not None:
+        estimate += f" ({number_text(finding['low'])} to {number_text(finding['high'])})"
 
-    line = f"{mark}: {finding.says}: {estimate}, must be {finding.required}; n = {finding.n}"
-    if finding.power is not None:
-        line += f"; power {finding.power:.3g}"
-    if finding.null:
-        line += f"; {_null(finding.null)}"
-    if finding.why:
-        line += f"; {finding.why}"
+    line = f"{finding['says']}: {estimate}"
+    if not measured:
+        line = f"{mark_of(finding)}: {line}, must be {finding['required']}"
+    line += f"; n = {finding['n']}"
+    if finding["power"] is not None:
+        line += f"; power {finding['power']:.3g}"
+    if finding["null"]:
+        line += f"; {null_text(finding['null'])}"
+    if finding["why"] and not measured:
+        line += f"; {finding['why']}"
     return line
 
 
-def _null(null: Mapping[str, Any]) -> str:
-    """Return what a null run came to."""
+def mark_of(finding: Entry) -> str:
+    """Return what a finding alone says."""
+    if finding["outside"]:
+        return "does not hold"
+    if finding["holds"]:
+        return "holds"
+    return "not decided"
+
+
+def number_text(value: float | None) -> str:
+    """Return a number with three digits."""
+    if value is None:
+        return "undefined"
+    return f"{value:.3g}"
+
+
+def null_text(null: Entry) -> str:
+    """Return what the null run of a law came to."""
     rejected = "not rejected"
     if null["rejected"]:
         rejected = "rejected"

@@ -1,0 +1,158 @@
+"""From the chains of a claim to its result: the gate, the null run, the verdict. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from imglab.studies.claims.claim import Claim
+from imglab.studies.claims.evaluate import Chains, find, find_null
+from imglab.studies.claims.finding import Finding, Result, Verdict, deciding, verdict_of
+from imglab.studies.claims.multiplicity import chance_of
+from imglab.studies.first_generations import count_first_generations, still_improves, with_control
+from imglab.studies.sweeps.config import CONTROL
+from imglab.studies.sweeps.statistics import FEWEST
+
+NO_THRESHOLDS = "this kind of data has no thresholds"
+"""Why the gate does not know of generation 0 where nothing is asked of it."""
+
+
+def judge(claim: Claim, chains: Chains, *, look: int = 1) -> Result:
+    """Judge a claim by the chains of its protocol.
+
+    look  how often the claim has been judged, with more seeds each time; the chance of error is
+          halved with each look
+    """
+    everything = sorted({seed for _, seed in chains})
+    control = [rows for (arm, _), rows in sorted(chains.items()) if arm == CONTROL]
+    improvement = still_improves(control)
+    poor = {seed: _poor(chains, seed, improvement) for seed in everything}
+    seeds = [seed for seed in everything if not poor[seed]]
+
+    counts = count_first_generations(chains.values(), control=control)
+    if len(seeds) < FEWEST:
+        reasons = sorted({reason for of_seed in poor.values() for reason in of_seed})
+        why = f"generation 0 is not a good model in {len(everything) - len(seeds)} of "
+        why += f"{len(everything)} seeds: {'; '.join(reasons)}"
+        return replace(blocked(claim, why), generation0=counts)
+
+    confidence = 1 - (1 - claim.confidence) / 2 ** (look - 1)
+    findings = [find(statement, chains, seeds, confidence) for statement in claim.must]
+    null = _null(claim, chains, seeds)
+    result = result_of(claim, findings, null)
+
+    remarks = [result.why]
+    if len(seeds) < len(everything):
+        left_out = len(everything) - len(seeds)
+        remarks.append(f"{left_out} seeds do not count, whose generation 0 is not a good model")
+    if look > 1:
+        remarks.append(f"look {look} with more seeds, intervals of {confidence:.4g}")
+    why = "; ".join(filter(None, remarks))
+    return replace(result, generation0=counts, seeds=seeds, why=why)
+
+
+def result_of(
+    claim: Claim, findings: Sequence[Finding], null: Mapping[str, Any], why: str = ""
+) -> Result:
+    """Return the result of findings: of a measurement without a verdict, of a claim with one.
+
+    A claim that holds with the phenomenon absent shows nothing: it is withdrawn.
+    """
+    head = deciding(findings)
+    result = replace(
+        bare_result(claim, None),
+        findings=list(findings),
+        effect=head.estimate,
+        interval=[head.low, head.high],
+        region=[head.above, head.below],
+        unit=head.unit,
+        statement=head.says,
+        power=head.power,
+        why=why,
+    )
+    if claim.is_measurement:
+        return result
+
+    verdict = verdict_of(findings)
+    withdrawn = null.get("verdict") == "holds"
+    if withdrawn:
+        verdict = "not decided"
+        absent = "withdrawn: it holds with the phenomenon absent, too"
+        why = "; ".join(filter(None, [why, absent]))
+    return replace(
+        result,
+        verdict=verdict,
+        null=dict(null),
+        withdrawn=withdrawn,
+        why=why,
+        p=chance_of(findings, verdict),
+    )
+
+
+def law_result(claim: Claim, findings: Sequence[Finding]) -> Result:
+    """Return the result of a claim about laws: its null run is that of the wrong laws.
+
+    It must fail for each of them; the nearest to holding is the null run's verdict.
+    """
+    wrong = [finding.null for finding in findings if finding.null]
+    order: list[Verdict] = ["holds", "not decided", "does not hold"]
+    null: dict[str, Any] = {}
+    if wrong:
+        nearest = min(wrong, key=lambda each: abs(each["z"] or float("inf")))
+        verdict = min((each["verdict"] for each in wrong), key=order.index)
+        laws = [{"law": each["law"], "z": each["z"]} for each in wrong]
+        says = f"the same chains against a wrong law ({nearest['law']})"
+        null = {"verdict": verdict, "says": says, "z": nearest["z"], "laws": laws}
+    return result_of(claim, findings, null)
+
+
+def blocked(claim: Claim, why: str) -> Result:
+    """Return the result of a claim that cannot be judged."""
+    return replace(bare_result(claim, None if claim.is_measurement else "blocked"), why=why)
+
+
+def bare_result(claim: Claim, verdict: Verdict | None) -> Result:
+    """Return what a claim's file says, without findings."""
+    return Result(
+        name=claim.name,
+        family=claim.family,
+        source=claim.source,
+        claims=claim.claims,
+        verdict=verdict,
+        substitutions=claim.substitutions,
+        question=claim.question,
+        section=claim.section,
+        limits=claim.limits,
+    )
+
+
+def _poor(chains: Chains, seed: int, improvement: str | None) -> list[str]:
+    """Return why generation 0 of a seed's chains is not a good model; empty where it is one."""
+    reasons: list[str] = []
+    for (_, of_seed), rows in chains.items():
+        if of_seed != seed:
+            continue
+        gate = with_control(rows[0].get("generation0"), improvement)
+        asked = [reason for reason in gate["reasons"] if reason != NO_THRESHOLDS]
+        if gate["verdict"] != "good":
+            reasons += [reason for reason in asked if reason not in reasons]
+    return reasons
+
+
+def _null(claim: Claim, chains: Chains, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return the null run of a claim, as JSON; empty without one."""
+    if claim.null is None or claim.is_measurement:
+        return {}
+
+    findings = find_null(claim.must, claim.null, chains, seeds, claim.confidence)
+    parts = [
+        {
+            "says": each.says,
+            "verdict": each.verdict,
+            "estimate": each.estimate,
+            "interval": [each.low, each.high],
+        }
+        for each in findings
+    ]
+    return {"verdict": verdict_of(findings), "says": claim.null.says, "findings": parts}

@@ -1,0 +1,82 @@
+"""Which chains claims ask for, and where each of them is kept. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imglab.config.schema import RunConfig
+from imglab.studies.claims.claim import Claim
+from imglab.studies.claims.protocol import Profile, Protocol
+
+CHAINS = "chains"
+"""Folder of scored chains, each a run directory."""
+SOLVED = "solved"
+"""Folder of unscored chains, a file for each arm."""
+LATE_KEYS = {"generations", "name", "threads", "tracker"}
+"""Keys of a config that change nothing in the generations of a chain."""
+
+
+@dataclass
+class Plan:
+    """The chains of a protocol that claims ask for.
+
+    size   the profile whose size they have
+    seeds  how many seeds at least; None: those of the profile
+    """
+
+    protocol: Protocol
+    size: Profile
+    data: Path
+    seeds: int | None = None
+    arms: dict[str, None] = field(default_factory=dict)
+    """Names of arms, in the order in which claims first name them."""
+    generations: int = 1
+
+    def add(self, claim: Claim) -> None:
+        """Plan the arms that a claim names, as long as it needs them."""
+        for arm in arms_of(claim):
+            self.arms[arm] = None
+        for statement in claim.must:
+            for term in statement.terms:
+                self.generations = max(self.generations, term.generation + 1)
+
+    def chains(self, arms: Sequence[str]) -> Iterator[tuple[tuple[str, int], RunConfig]]:
+        """Yield ((arm, seed), config) for each chain of these arms."""
+        for arm, seed, config in self.protocol.configs(self.size, arms, self.data, self.seeds):
+            yield (arm, seed), config.model_copy(update={"generations": self.generations})
+
+    def place(self, arm: str, config: RunConfig) -> str:
+        """Return where a chain is kept, below the folder of the claims."""
+        if self.protocol.scored:
+            return f"{CHAINS}/{_hash_of(config, LATE_KEYS)}"
+
+        # The seeds of an arm stand in one file, and so may not be part of its name.
+        keys = {key.partition(".") for key in ("seed", *self.protocol.replicates)}
+        tree = config.model_dump(mode="json", exclude={"name", "threads", "tracker"})
+        for section, _, key in keys:
+            part = tree
+            if key:
+                part = tree[section]
+            part.pop(key or section, None)
+        return f"{SOLVED}/{_hash_of_tree([arm, tree])}.json"
+
+
+def arms_of(claim: Claim) -> list[str]:
+    """Return the arms that a claim and its null run name."""
+    arms = [term.arm for statement in claim.must for term in statement.terms]
+    if claim.null is not None:
+        arms += [*claim.null.arms.values()]
+    return list(dict.fromkeys(arms))
+
+
+def _hash_of(config: RunConfig, left_out: set[str]) -> str:
+    return _hash_of_tree(config.model_dump(mode="json", exclude=left_out))
+
+
+def _hash_of_tree(tree: object) -> str:
+    """Return a name that equal trees share, 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
