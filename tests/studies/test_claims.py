@@ -237,6 +237,7 @@ def chains_of(statement):
             rows[one.generation].update(
                 {name: {**rows[one.generation].get(name, {}), key: value} if key else value}
             )
+            rows[one.generation]["floor"] = {name: {"mean": 0.0}}
     return found
 
 

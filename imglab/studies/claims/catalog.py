@@ -105,7 +105,7 @@ class Catalog:
 
         arms = self.protocols[name].arms
         named = [term.arm for statement in claim.must for term in statement.terms]
-        for arm in [*named, *_arms_of(claim.null)]:
+        for arm in [*named, *_arms_of(claim.absent)]:
             if arm not in arms:
                 what = f"there is no arm {arm!r}"
                 raise InputError(Problem(where, what, nearest(arm, arms)))

@@ -123,7 +123,7 @@ class Claim(Section):
     """What the evidence does not show."""
     protocol: str | None = None
     must: list[Statement] = Field(default_factory=list)
-    null: NullRun | None = None
+    absent: NullRun | None = None
     theory: list[TheoryStatement] = Field(default_factory=list)
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     is_measurement: bool = False
@@ -135,6 +135,6 @@ class Claim(Section):
             raise ValueError("has a protocol, or theory")
         if self.protocol is not None and not self.must:
             raise ValueError("says nothing that must hold")
-        if self.theory and (self.null is not None or self.is_measurement):
+        if self.theory and (self.absent is not None or self.is_measurement):
             raise ValueError("is about theory: its null runs are the wrong laws")
         return self

@@ -28,8 +28,8 @@ def explain_claim(claim: Claim, catalog: Catalog, profile: Profile) -> str:
     lines += [line for statement in claim.must for line in _statement(statement, claim)]
     for theory in claim.theory:
         lines += _theory(theory)
-    if claim.null is not None:
-        lines.append(f"  null run, which must not hold: {claim.null.says}")
+    if claim.absent is not None:
+        lines.append(f"  null run, which must not hold: {claim.absent.says}")
 
     lines += [f"  {line}" for line in _verdict(claim, catalog.family_sizes[claim.family])]
     lines += [f"  substituted here: {each}" for each in claim.substitutions]

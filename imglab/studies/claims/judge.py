@@ -142,10 +142,10 @@ def _poor(chains: Chains, seed: int, improvement: str | None) -> list[str]:
 
 def _null(claim: Claim, chains: Chains, seeds: Sequence[int]) -> dict[str, Any]:
     """Return the null run of a claim, as JSON; empty without one."""
-    if claim.null is None or claim.is_measurement:
+    if claim.absent is None or claim.is_measurement:
         return {}
 
-    findings = find_null(claim.must, claim.null, chains, seeds, claim.confidence)
+    findings = find_null(claim.must, claim.absent, chains, seeds, claim.confidence)
     parts = [
         {
             "says": each.says,
@@ -155,4 +155,4 @@ def _null(claim: Claim, chains: Chains, seeds: Sequence[int]) -> dict[str, Any]:
         }
         for each in findings
     ]
-    return {"verdict": verdict_of(findings), "says": claim.null.says, "findings": parts}
+    return {"verdict": verdict_of(findings), "says": claim.absent.says, "findings": parts}

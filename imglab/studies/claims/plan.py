@@ -68,8 +68,8 @@ class Plan:
 def arms_of(claim: Claim) -> list[str]:
     """Return the arms that a claim and its null run name."""
     arms = [term.arm for statement in claim.must for term in statement.terms]
-    if claim.null is not None:
-        arms += [*claim.null.arms.values()]
+    if claim.absent is not None:
+        arms += [*claim.absent.arms.values()]
     return list(dict.fromkeys(arms))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from imglab.config.load import validate_config
 from imglab.config.merge import flattened, merged
@@ -17,6 +17,9 @@ from imglab.studies.sweeps.statistics import FEWEST
 
 DATA = "DATA"
 """Stands in protocols for the folder of torchvision data sets that the user names."""
+
+MOST_SEEDS = 10_000
+"""Seeds that a number may stand for."""
 
 Profile = Literal["quick", "cores", "full"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -33,12 +36,19 @@ SIZES: Mapping[Profile, tuple[Profile, ...]] = {
 """The sizes that a profile runs a protocol at: the first of these that it has."""
 
 
+def _counted(value: object) -> object:
+    """Let a number stand for so many seeds, from 0 on."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_SEEDS:
+        return list(range(value))
+    return value
+
+
 class ProfileSettings(Section):
     """The size at which a protocol runs."""
 
     cost: str
     """What it costs as measured, in plain words."""
-    seeds: Annotated[list[Seed], Field(min_length=FEWEST)]
+    seeds: Annotated[list[Seed], BeforeValidator(_counted), Field(min_length=FEWEST)]
     set: dict[str, Any] = Field(default_factory=dict)
     """Keys that differ from the protocol's base."""
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
