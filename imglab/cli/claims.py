@@ -45,7 +45,9 @@ MoreSeeds = Annotated[
 def claims(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Claims or families. Default: all."),
+        typer.Argument(
+            metavar="[NAME...]", help="Claims, families, or solvable. Default: all of the profile."
+        ),
     ] = None,
     profile: ProfileName = "quick",
     seeds: MoreSeeds = None,

@@ -17,7 +17,7 @@ from imglab.studies.claims.costs import record_costs, timed
 from imglab.studies.claims.evaluate import Chains
 from imglab.studies.claims.finding import Finding, Result
 from imglab.studies.claims.judge import blocked, judge, law_result
-from imglab.studies.claims.plan import SOLVED, Plan, arms_of
+from imglab.studies.claims.plan import SOLVED, Plan, arms_of, generations_of
 from imglab.studies.claims.protocol import Profile
 from imglab.studies.claims.stored import STORED_KEYS, Stored
 from imglab.studies.claims.theory import theory_file, theory_job
@@ -72,8 +72,19 @@ class Batch:
             why = f"its protocol has no size for the profile {self._profile!r}, only for {sizes}"
             self._blocked[claim.name] = why
         else:
-            plan = Plan(protocol, size, self._data, seeds)
+            plan = Plan(protocol, size, self._data, seeds, kept=self._kept(claim.protocol))
             self._plans.setdefault((claim.protocol, seeds), plan).add(claim)
+
+    def _kept(self, name: str) -> set[int]:
+        """Return the generations of a protocol that are planned, whoever asks.
+
+        Unscored chains are kept in the generations that any claim of the catalogue names, so that
+        they serve all of them; runs are as long as the chosen claims need.
+        """
+        if self._catalog.protocols[name].scored:
+            return {0}
+        claims = self._catalog.claims.values()
+        return {0}.union(*(generations_of(each) for each in claims if each.protocol == name))
 
     def run(self, workers: int, watch: Watch) -> None:
         """Run the chains that are not finished, at most `workers` at a time."""
@@ -134,10 +145,9 @@ class Batch:
                 chains = list(plan.chains([arm]))
                 place = self._out / plan.place(arm, chains[0][1])
                 texts = {seed: dump_config(config) for (_, seed), config in chains}
-                generations = range(plan.generations)
                 if _lacks(place, texts):
                     name = plan.place(arm, chains[0][1])
-                    jobs[name] = unscored_job(texts, place, generations)
+                    jobs[name] = unscored_job(texts, place, sorted(plan.kept))
         return jobs
 
     def _lacks_chains(self, name: str) -> bool:

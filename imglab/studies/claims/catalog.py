@@ -34,6 +34,8 @@ __all__ = [
     "TheoryStatement",
 ]
 
+SOLVABLE = "solvable"
+"""Names all claims about solvable chains, whatever their families are."""
 SHIPPED = Path(__file__).parent
 S = TypeVar("S", bound=Section)
 
@@ -76,17 +78,28 @@ class Catalog:
         return Counter(claim.family for claim in decided)
 
     def chosen(self, names: Sequence[str]) -> list[Claim]:
-        """Return the claims, or families of claims, of these names; all if there are no names."""
+        """Return the claims, or families of claims, of these names; all if there are no names.
+
+        `solvable` stands for all claims about solvable chains.
+        """
         claims = list(self.claims.values())
         if not names:
             return claims
 
-        families = {claim.family for claim in claims}
+        groups = {claim.name: self._groups(claim) for claim in claims}
+        every_group = {group for of_claim in groups.values() for group in of_claim}
         for name in names:
-            if name not in self.claims and name not in families:
-                remedy = nearest(name, [*self.claims, *families])
+            if name not in every_group:
+                remedy = nearest(name, every_group)
                 raise InputError(Problem("NAME", f"there is no claim {name!r}", remedy))
-        return [claim for claim in claims if claim.name in names or claim.family in names]
+        return [claim for claim in claims if not groups[claim.name].isdisjoint(names)]
+
+    def _groups(self, claim: Claim) -> set[str]:
+        """Return the names by which a claim is chosen."""
+        groups = {claim.name, claim.family}
+        if claim.protocol is None or not self.protocols[claim.protocol].scored:
+            groups.add(SOLVABLE)
+        return groups
 
     def size_of(self, claim: Claim, profile: Profile, *, by_name: bool = False) -> Profile | None:
         """Return the size at which a profile runs a claim; None: it does not."""

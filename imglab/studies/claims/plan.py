@@ -34,15 +34,19 @@ class Plan:
     seeds: int | None = None
     arms: dict[str, None] = field(default_factory=dict)
     """Names of arms, in the order in which claims first name them."""
-    generations: int = 1
+    kept: set[int] = field(default_factory=lambda: {0})
+    """The generations that claims name: of unscored chains, the others are not kept."""
 
     def add(self, claim: Claim) -> None:
         """Plan the arms that a claim names, as long as it needs them."""
         for arm in arms_of(claim):
             self.arms[arm] = None
-        for statement in claim.must:
-            for term in statement.terms:
-                self.generations = max(self.generations, term.generation + 1)
+        self.kept |= generations_of(claim)
+
+    @property
+    def generations(self) -> int:
+        """How many generations a chain has."""
+        return max(self.kept) + 1
 
     def chains(self, arms: Sequence[str]) -> Iterator[tuple[tuple[str, int], RunConfig]]:
         """Yield ((arm, seed), config) for each chain of these arms."""
@@ -55,14 +59,19 @@ class Plan:
             return f"{CHAINS}/{_hash_of(config, LATE_KEYS)}"
 
         # The seeds of an arm stand in one file, and so may not be part of its name.
-        keys = {key.partition(".") for key in ("seed", *self.protocol.replicates)}
         tree = config.model_dump(mode="json", exclude={"name", "threads", "tracker"})
-        for section, _, key in keys:
+        for key in ("seed", *self.protocol.replicates):
+            *sections, last = key.split(".")
             part = tree
-            if key:
-                part = tree[section]
-            part.pop(key or section, None)
-        return f"{SOLVED}/{_hash_of_tree([arm, tree])}.json"
+            for section in sections:
+                part = part[section]
+            part.pop(last, None)
+        return f"{SOLVED}/{_hash_of_tree([arm, tree, sorted(self.kept)])}.json"
+
+
+def generations_of(claim: Claim) -> set[int]:
+    """Return the generations that a claim names."""
+    return {term.generation for statement in claim.must for term in statement.terms}
 
 
 def arms_of(claim: Claim) -> list[str]:

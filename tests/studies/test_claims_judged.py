@@ -1,0 +1,255 @@
+"""How claims are judged: null runs, the gate, families of claims, more seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from imglab.studies.claims.catalog import Catalog
+from imglab.studies.claims.claim import Claim
+from imglab.studies.claims.costs import cost_of, read_costs
+from imglab.studies.claims.document import claims_document, count_text
+from imglab.studies.claims.judge import judge, law_result
+from imglab.studies.claims.laws import Comparison, find_z, with_null
+from imglab.studies.claims.multiplicity import corrected
+from imglab.studies.claims.protocol import ProfileSettings
+from imglab.studies.claims.stored import Stored
+from imglab.studies.claims.table import format_results
+
+SEEDS = range(6)
+GOOD = {"verdict": "good", "reasons": []}
+POOR = {"verdict": "poor", "reasons": ["variance_ratio is 0.9, at least 0.95 is asked for"]}
+
+
+def term(arm, metric="loss", generation=1):
+    return {"metric": metric, "arm": arm, "generation": generation}
+
+
+def a_claim(**changes):
+    must = {"says": "x", "difference": [term("replace"), term("control")], "above": 0}
+    tree = {
+        "name": "rises",
+        "family": "tiny",
+        "source": "s",
+        "claims": "The loss rises.",
+        "protocol": "p",
+        "must": [must],
+        "absent": {"says": "real data alone", "arms": {"replace": "control"}},
+        **changes,
+    }
+    return Claim.model_validate(tree)
+
+
+def chains(replace, control=lambda seed: 1.0, gate=lambda seed: GOOD):
+    """Metrics of two generations in two arms."""
+    arms = {"replace": replace, "control": control}
+    return {
+        (arm, seed): [{"generation0": gate(seed), "loss": 1.0}, {"loss": value(seed)}]
+        for arm, value in arms.items()
+        for seed in SEEDS
+    }
+
+
+def rising(seed):
+    return 2 + 0.1 * (seed % 3)
+
+
+def noisy(seed):
+    return 1 + 0.2 * (-1) ** seed
+
+
+def test_a_claim_that_holds_fails_where_its_cause_is_absent():
+    result = judge(a_claim(), chains(rising, noisy))
+    assert result.verdict == "holds"
+    assert result.null["verdict"] == "not decided"
+    assert result.null["says"] == "real data alone"
+    assert result.effect == pytest.approx(1.1)
+    assert result.interval[0] < 1.1 < result.interval[1]
+    assert not result.withdrawn
+
+
+def test_a_claim_that_holds_with_its_cause_absent_is_withdrawn():
+    trivial = {"says": "x", "value": term("replace"), "above": 0}
+    result = judge(a_claim(must=[trivial]), chains(rising))
+    assert result.withdrawn
+    assert result.verdict == "not decided"
+    assert "withdrawn" in result.why
+    text = format_results([{**result.described(), "cost": {}}])
+    assert "withdrawn, since the null run holds, too: rises" in text
+
+
+def test_a_stand_in_is_read_with_the_next_seed():
+    """Otherwise the control would differ from itself by exactly nothing, with no scatter."""
+    result = judge(a_claim(), chains(rising, noisy))
+    (null,) = result.null["findings"]
+    assert null["estimate"] == pytest.approx(0)
+    assert null["interval"][0] < -0.1 < 0.1 < null["interval"][1]
+
+
+@pytest.mark.parametrize(
+    ("is_poor", "verdict", "seeds"),
+    [(lambda seed: False, "holds", 6), (lambda seed: seed == 0, "holds", 5)],
+)
+def test_a_seed_counts_if_its_generation_0_is_a_good_model(is_poor, verdict, seeds):
+    gated = chains(rising, noisy, lambda seed: POOR if is_poor(seed) else GOOD)
+    result = judge(a_claim(), gated)
+    assert (result.verdict, len(result.seeds)) == (verdict, seeds)
+
+
+@pytest.mark.parametrize(
+    "gate", [POOR, {"verdict": "unknown", "reasons": ["fid or its floor is undefined"]}]
+)
+def test_without_a_good_first_model_a_claim_is_blocked_with_the_numbers(gate):
+    result = judge(a_claim(), chains(rising, noisy, lambda seed: gate))
+    assert result.verdict == "blocked"
+    assert "generation 0 is not a good model in 6 of 6 seeds" in result.why
+    assert gate["reasons"][0] in result.why
+    assert not result.findings
+
+
+@pytest.mark.parametrize(
+    "gate", [None, {"verdict": "unknown", "reasons": ["this kind of data has no thresholds"]}]
+)
+def test_where_nothing_is_asked_of_generation_0_every_seed_counts(gate):
+    assert judge(a_claim(), chains(rising, noisy, lambda seed: gate)).verdict == "holds"
+
+
+def test_each_look_with_more_seeds_halves_the_chance_of_error():
+    first = judge(a_claim(), chains(rising, noisy))
+    second = judge(a_claim(), chains(rising, noisy), look=2)
+    assert second.interval[0] < first.interval[0]
+    assert "look 2 with more seeds, intervals of 0.975" in second.why
+
+
+def test_a_measurement_has_no_verdict():
+    result = judge(a_claim(is_measurement=True, absent=None), chains(rising, noisy))
+    described = result.described()
+    assert not {"verdict", "null", "p", "region"} & set(described)
+    text = format_results([{**described, "cost": {}}])
+    assert text.endswith("1 claims: 1 measured")
+    assert "must be" not in text
+
+
+def test_recall_may_be_0_and_floors_are_taken_off():
+    rows = {
+        (arm, seed): [
+            {"recall": 0.9},
+            {"recall": recall + 0.01 * seed, "fid": fid, "floor": {"fid": {"mean": 1.0}}},
+        ]
+        for arm, recall, fid in (("biased", 0.0, 3.0), ("plain", 0.4, 2.0))
+        for seed in SEEDS
+    }
+    lost = [term("biased", "recall"), term("biased", "recall", 0)]
+    lost += [term("plain", "recall"), term("plain", "recall", 0)]
+    excess = [{**term(arm, "fid"), "over_floor": True} for arm in ("biased", "plain")]
+    must = [
+        {"says": "recall", "differences": lost, "below": 0},
+        {"says": "excess", "ratio": excess, "above": 1.5},
+    ]
+    result = judge(a_claim(must=must, absent=None), rows)
+    estimates = [finding.estimate for finding in result.findings]
+    assert estimates == [pytest.approx(-0.4), pytest.approx(2.0)]
+    assert result.verdict == "holds"
+
+
+def entry(name, p, verdict="holds"):
+    return {"name": name, "family": "f", "verdict": verdict, "p": p, "why": ""}
+
+
+class TestFamilies:
+    """Holm 1979, at 2.5% since each interval has two ends."""
+
+    def test_a_claim_must_stand_among_all_of_its_family(self):
+        first, second = corrected([entry("a", 0.004), entry("b", 0.02)], {"f": 2})
+        assert (first["p_holm"], first["verdict"]) == (0.008, "holds")
+        assert (second["p_holm"], second["verdict"]) == (0.02, "holds")
+
+        alone = corrected([entry("b", 0.02)], {"f": 2})[0]
+        assert (alone["p_holm"], alone["verdict"]) == (0.04, "not decided")
+        assert "Holm's correction for 2 claims" in alone["why"]
+
+    def test_refutations_are_corrected_too(self):
+        (refuted,) = corrected([entry("a", 0.02, "does not hold")], {"f": 4})
+        assert refuted["verdict"] == "not decided"
+
+    def test_what_has_no_p_stays(self):
+        (blocked,) = corrected([entry("a", None, "blocked")], {"f": 4})
+        assert blocked["verdict"] == "blocked"
+
+
+def test_the_wrong_law_is_the_null_run_of_a_law():
+    right = find_z("x", [Comparison("v", 0, mean=1.0, error=0.01, law=1.01)], 4.0)
+    assert right.z == pytest.approx(-1.0)
+    assert right.estimate == pytest.approx(1 / 1.01)
+    assert (right.above, right.below) == (pytest.approx(1 - 0.0396, abs=1e-4), right.below)
+
+    claim = Catalog().claims["kernels_blur"]
+    for law, verdict, withdrawn in ((1.1, "does not hold", False), (1.02, "holds", True)):
+        wrong = Comparison("v", 0, mean=1.0, error=0.01, law=law)
+        result = law_result(claim, [with_null(right, [wrong], 6.0, "y")])
+        assert (result.null["verdict"], result.withdrawn) == (verdict, withdrawn)
+
+
+def test_seeds_are_added_after_those_of_the_file():
+    settings = ProfileSettings.model_validate({"cost": "x", "seeds": [7, 1, 2, 3, 4]})
+    assert settings.more_seeds(None) == [7, 1, 2, 3, 4]
+    assert settings.more_seeds(7) == [7, 1, 2, 3, 4, 0, 5]
+    assert ProfileSettings.model_validate({"cost": "x", "seeds": 6}).seeds == list(range(6))
+
+
+def test_a_file_of_chains_grows_by_seeds_and_metrics():
+    stored = Stored.empty([0, 3])
+    stored.add(4, [{"w2": 1.0}, {"w2": 2.0}])
+    stored.add(2, [{"w2": 3.0}, {"w2": 4.0, "survival.1": 0.5}])
+    assert stored.values("w2", [2, 4]) == [[3.0, 4.0], [1.0, 2.0]]
+    assert stored.values("survival.1", [4]) == [[None, None]]
+    assert stored.values("none", [4]) is None
+    assert stored.rows(2)[3] == {"w2": 4.0, "survival": {"1": 0.5}}
+
+
+def test_costs_are_read_from_the_log(tmp_path):
+    assert read_costs(tmp_path) == {}
+    lines = ['{"chains": "a", "cpu_seconds": 2}', '{"chains": "a", "cpu_seconds": 1.5}', '{"torn']
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    costs = read_costs(tmp_path)
+    assert cost_of(["a"], costs) == 3.5
+    assert cost_of(["a", "b"], costs) is None
+    assert cost_of([], costs) is None
+
+
+def test_the_document_says_what_ran_and_what_did_not():
+    claim = Catalog().claims["kernels_blur"]
+    finding = find_z("x", [Comparison("v", 0, mean=1.0, error=0.01, law=1.01)], 4.0)
+    wrong = Comparison("v", 0, mean=1.0, error=0.01, law=2.0)
+    result = law_result(claim, [with_null(finding, [wrong], 6.0, "y")])
+    cost = {"chains": 300, "cpu_seconds": 4.2}
+    tree = {"profile": "quick", "claims": [{**result.described(), "cost": cost}]}
+
+    text = claims_document(tree, Catalog(), "runs/claims")
+    assert f"{count_text(tree['claims'])} {len(Catalog().claims) - 1} more have not run" in text
+    assert "| `kernels_blur` |" in text
+    assert "does not hold: wrong law, \\|z\\| 100" in text
+    assert "4.2 s, 300 chains" in text
+    assert "## Not run" in text
+    assert "`neon_sign_law`" in text
+
+
+@pytest.mark.parametrize("claim", Catalog().claims.values(), ids=lambda claim: claim.name)
+def test_every_claim_says_what_it_is_about(claim):
+    """Section, limits, and for claims what would falsify them, bounds' sources, null runs."""
+    assert claim.question
+    assert claim.section
+    assert claim.limits
+    if claim.is_measurement:
+        return
+    assert claim.refuted_by
+    assert claim.theory or claim.absent is not None
+    assert all(statement.bound for statement in claim.must)
+    assert all(statement.wrong for statement in claim.theory)
+
+
+def test_the_catalogue_is_as_large_as_it_should_be():
+    catalog = Catalog()
+    claims = [claim for claim in catalog.claims.values() if not claim.is_measurement]
+    on_two_cores = [claim for claim in claims if catalog.size_of(claim, "cores") is not None]
+    assert len(claims) >= 35
+    assert len(on_two_cores) >= 25
