@@ -193,10 +193,15 @@ class Batch:
                 why = f"its chain {key[0]}, seed {key[1]}, did not end: {outcome.message}"
                 return blocked(claim, why)
 
+        arms: dict[str, dict[str, None]] = {}
+        for (arm, _), place in places.items():
+            arms.setdefault(arm, {})[place] = None
+
         size = plan.protocol.profiles[plan.size]
         return replace(
             judge(claim, self._read(plan, places), look=look),
             chains=list(dict.fromkeys(places.values())),
+            arms={arm: list(of_arm) for arm, of_arm in arms.items()},
             size=plan.size,
             asked=len(size.more_seeds(plan.seeds)),
             cost={"chains": len(places), "expected": size.cost},
