@@ -138,16 +138,21 @@ class Batch:
             place: theory_job(statement, self._out / place)
             for place, statement in self._theory.items()
         }
+
+        # Claims may ask for different numbers of seeds of an arm, which stand in one file.
+        texts: dict[str, dict[int, str]] = {}
+        kept: dict[str, list[int]] = {}
         for plan in self._plans.values():
             if plan.protocol.scored:
                 continue
-            for arm in plan.arms:
-                chains = list(plan.chains([arm]))
-                place = self._out / plan.place(arm, chains[0][1])
-                texts = {seed: dump_config(config) for (_, seed), config in chains}
-                if _lacks(place, texts):
-                    name = plan.place(arm, chains[0][1])
-                    jobs[name] = unscored_job(texts, place, sorted(plan.kept))
+            for (arm, seed), config in plan.chains(list(plan.arms)):
+                place = plan.place(arm, config)
+                texts.setdefault(place, {})[seed] = dump_config(config)
+                kept[place] = sorted(plan.kept)
+
+        for place, of_seeds in texts.items():
+            if _lacks(self._out / place, of_seeds):
+                jobs[place] = unscored_job(of_seeds, self._out / place, kept[place])
         return jobs
 
     def _lacks_chains(self, name: str) -> bool:

@@ -52,7 +52,7 @@ class ClaimsRun:
         beside those of earlier calls.
         """
         files.make_folder(self._out)
-        earlier = earlier_verdicts(self._out, self._profile)
+        earlier = earlier_verdicts(self._out, self._catalog, self._profile)
         looks = {claim.name: _look_of(earlier.get(claim.name)) for claim in self._claims}
         tree = self._judge(self._claims, looks, workers, watch)
 
