@@ -69,7 +69,12 @@ class TestCatalog:
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
-        "name", [name for name, found in Catalog().protocols.items() if not found.needs]
+        "name",
+        [
+            name
+            for name, protocol in Catalog().protocols.items()
+            if not protocol.needs and "got:" not in str(protocol.base)
+        ],
     )
     def test_every_arm_can_be_built(self, name):
         """The data are enough for what is asked of them."""
