@@ -91,7 +91,7 @@ class Batch:
         self._run_scored(workers, watch)
         jobs = {name: timed(job) for name, job in self._unscored_jobs().items()}
         lacking = {name for name in jobs if self._lacks_chains(name)}
-        self._finish(run_jobs(jobs, Pool(workers)), lacking)
+        self._finish(run_jobs(jobs, Pool(workers), self._tally(lacking, watch)), lacking)
 
     def result(self, claim: Claim) -> Result:
         """Judge a claim whose chains have run."""
@@ -154,6 +154,26 @@ class Batch:
             if _lacks(self._out / place, of_seeds):
                 jobs[place] = unscored_job(of_seeds, self._out / place, kept[place])
         return jobs
+
+    def _tally(self, names: set[str], watch: Watch) -> Callable[[], None]:
+        """Return a function that gives `watch` how far files of unscored chains are."""
+        lengths = {
+            name: statement.replicas * (max(statement.generations) + 1)
+            for name, statement in self._theory.items()
+            if name in names
+        }
+        for plan in self._plans.values():
+            for (arm, _), config in plan.chains(list(plan.arms)):
+                name = plan.place(arm, config)
+                if name in names:
+                    lengths[name] = lengths.get(name, 0) + config.generations
+
+        # A file is written when all its chains have ended; one that grows counts from the start.
+        def look() -> None:
+            done = sum(lengths[name] for name in lengths if (self._out / name).exists())
+            watch(done, sum(lengths.values()))
+
+        return look
 
     def _lacks_chains(self, name: str) -> bool:
         """Say whether the file of a law lacks chains that its statement asks for."""
