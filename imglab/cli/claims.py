@@ -70,6 +70,7 @@ def claims(
     Example: imglab claims theory
     """
     from imglab.studies.claims.catalog import Catalog
+    from imglab.studies.claims.plan import check_seeds
 
     size = _profile(profile)
     catalog = Catalog()
@@ -79,6 +80,7 @@ def claims(
         return
 
     running = _running(catalog, chosen, size, names or [])
+    check_seeds(running, seeds)
     entries = _run(catalog, running, size, out, data, seeds, workers, silent=as_json)
     if as_json:
         typer.echo(json.dumps(_as_json(profile, entries), indent=1))

@@ -134,6 +134,9 @@ sweep sweep.yaml --set 'contrasts=[{metric: fid, arms: [all, al]}]'
 sweep sweep.yaml --set arms.all.regime=acumulate
 claims kernels_blurr
 claims --profile large
+claims rare_words_die_first --seeds 3
+claims kernels_blur --seeds 100
+claims text_remedies
 validate tiny.yaml
 validate tiny.yaml --set 'regime={kind: my_lab:regime}'
 """.strip().splitlines()

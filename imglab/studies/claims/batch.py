@@ -91,7 +91,7 @@ class Batch:
         self._run_scored(workers, watch)
         jobs = {name: timed(job) for name, job in self._unscored_jobs().items()}
         lacking = {name for name in jobs if self._lacks_chains(name)}
-        self._finish(run_jobs(jobs, Pool(workers)), lacking)
+        self._finish(run_jobs(jobs, Pool(workers), self._tally(lacking, watch)), lacking)
 
     def result(self, claim: Claim) -> Result:
         """Judge a claim whose chains have run."""
@@ -138,17 +138,42 @@ class Batch:
             place: theory_job(statement, self._out / place)
             for place, statement in self._theory.items()
         }
+
+        # Claims may ask for different numbers of seeds of an arm, which stand in one file.
+        texts: dict[str, dict[int, str]] = {}
+        kept: dict[str, list[int]] = {}
         for plan in self._plans.values():
             if plan.protocol.scored:
                 continue
-            for arm in plan.arms:
-                chains = list(plan.chains([arm]))
-                place = self._out / plan.place(arm, chains[0][1])
-                texts = {seed: dump_config(config) for (_, seed), config in chains}
-                if _lacks(place, texts):
-                    name = plan.place(arm, chains[0][1])
-                    jobs[name] = unscored_job(texts, place, sorted(plan.kept))
+            for (arm, seed), config in plan.chains(list(plan.arms)):
+                place = plan.place(arm, config)
+                texts.setdefault(place, {})[seed] = dump_config(config)
+                kept[place] = sorted(plan.kept)
+
+        for place, of_seeds in texts.items():
+            if _lacks(self._out / place, of_seeds):
+                jobs[place] = unscored_job(of_seeds, self._out / place, kept[place])
         return jobs
+
+    def _tally(self, names: set[str], watch: Watch) -> Callable[[], None]:
+        """Return a function that gives `watch` how far files of unscored chains are."""
+        lengths = {
+            name: statement.replicas * (max(statement.generations) + 1)
+            for name, statement in self._theory.items()
+            if name in names
+        }
+        for plan in self._plans.values():
+            for (arm, _), config in plan.chains(list(plan.arms)):
+                name = plan.place(arm, config)
+                if name in names:
+                    lengths[name] = lengths.get(name, 0) + config.generations
+
+        # A file is written when all its chains have ended; one that grows counts from the start.
+        def look() -> None:
+            done = sum(lengths[name] for name in lengths if (self._out / name).exists())
+            watch(done, sum(lengths.values()))
+
+        return look
 
     def _lacks_chains(self, name: str) -> bool:
         """Say whether the file of a law lacks chains that its statement asks for."""
@@ -193,10 +218,15 @@ class Batch:
                 why = f"its chain {key[0]}, seed {key[1]}, did not end: {outcome.message}"
                 return blocked(claim, why)
 
+        arms: dict[str, dict[str, None]] = {}
+        for (arm, _), place in places.items():
+            arms.setdefault(arm, {})[place] = None
+
         size = plan.protocol.profiles[plan.size]
         return replace(
             judge(claim, self._read(plan, places), look=look),
             chains=list(dict.fromkeys(places.values())),
+            arms={arm: list(of_arm) for arm, of_arm in arms.items()},
             size=plan.size,
             asked=len(size.more_seeds(plan.seeds)),
             cost={"chains": len(places), "expected": size.cost},

@@ -72,7 +72,8 @@ class Result:
     null         verdict of the null run, what was left out, and its findings
     withdrawn    it holds in its null run, too, and so shows nothing
     seeds        the seeds that count
-    chains       folders, or files of unscored chains, beside claims.json
+    chains       folders, or files of unscored chains, beside claims.json; of laws, by statement
+    arms         the same by arm: a folder for each seed, or one file for all of them
     size         the profile whose size ran
     asked        how many seeds were asked for
     look         how often it has been judged, with more seeds each time
@@ -104,6 +105,7 @@ class Result:
     withdrawn: bool = False
     seeds: list[int] = field(default_factory=list)
     chains: list[str] = field(default_factory=list)
+    arms: dict[str, list[str]] = field(default_factory=dict)
     size: str = ""
     asked: int = 0
     look: int = 1

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imglab.config.schema import RunConfig
+from imglab.errors import InputError, Problem
 from imglab.studies.claims.claim import Claim
 from imglab.studies.claims.protocol import Profile, Protocol
+from imglab.studies.sweeps.statistics import FEWEST
 
 CHAINS = "chains"
 """Folder of scored chains, each a run directory."""
@@ -80,6 +82,20 @@ def arms_of(claim: Claim) -> list[str]:
     if claim.absent is not None:
         arms += [*claim.absent.arms.values()]
     return list(dict.fromkeys(arms))
+
+
+def check_seeds(claims: Sequence[Claim], seeds: int | None) -> None:
+    """Raise InputError for fewer seeds than any verdict on these claims needs."""
+    if seeds is None or not claims:
+        return
+
+    replicas = [statement.replicas for claim in claims for statement in claim.theory]
+    fewest = FEWEST
+    if all(claim.theory for claim in claims):
+        fewest = min(replicas)
+    if seeds < fewest:
+        what = f"{seeds} are fewer than the {fewest} that a verdict needs"
+        raise InputError(Problem("--seeds", what, f"at least {fewest}"))
 
 
 def _hash_of(config: RunConfig, left_out: set[str]) -> str:

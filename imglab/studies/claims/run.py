@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imglab.errors import InputError, Problem
 from imglab.store import files
 from imglab.studies.claims.batch import Batch, Watch
 from imglab.studies.claims.catalog import Catalog
 from imglab.studies.claims.claim import Claim
+from imglab.studies.claims.plan import check_seeds
 from imglab.studies.claims.protocol import Profile
 from imglab.studies.claims.verdicts import earlier_verdicts, merged_verdicts, with_costs
-from imglab.studies.sweeps.statistics import FEWEST
 
 
 class ClaimsRun:
@@ -44,7 +43,7 @@ class ClaimsRun:
         self._data = data
         self._seeds = seeds
         self._by_name = by_name
-        _check_seeds(claims, seeds)
+        check_seeds(claims, seeds)
 
     def run(self, workers: int, watch: Watch) -> list[dict[str, Any]]:
         """Run the chains that are not finished, at most `workers` at a time, and judge every claim.
@@ -53,7 +52,7 @@ class ClaimsRun:
         beside those of earlier calls.
         """
         files.make_folder(self._out)
-        earlier = earlier_verdicts(self._out, self._profile)
+        earlier = earlier_verdicts(self._out, self._catalog, self._profile)
         looks = {claim.name: _look_of(earlier.get(claim.name)) for claim in self._claims}
         tree = self._judge(self._claims, looks, workers, watch)
 
@@ -101,17 +100,3 @@ def _look_of(entry: Mapping[str, Any] | None) -> tuple[int, int | None]:
     if entry is None or not entry["asked"]:
         return 1, None
     return entry["look"], entry["asked"]
-
-
-def _check_seeds(claims: Sequence[Claim], seeds: int | None) -> None:
-    """Raise InputError for fewer seeds than any verdict on these claims needs."""
-    if seeds is None or not claims:
-        return
-
-    replicas = [statement.replicas for claim in claims for statement in claim.theory]
-    fewest = FEWEST
-    if all(claim.theory for claim in claims):
-        fewest = min(replicas)
-    if seeds < fewest:
-        what = f"{seeds} are fewer than the {fewest} that a verdict needs"
-        raise InputError(Problem("--seeds", what, f"at least {fewest}"))

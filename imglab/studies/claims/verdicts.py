@@ -24,15 +24,20 @@ def read_verdicts(folder: Path) -> Entry:
     return tree
 
 
-def earlier_verdicts(folder: Path, profile: Profile) -> dict[str, Entry]:
-    """Return the verdicts and measurements of earlier calls at this profile, by claim."""
+def earlier_verdicts(folder: Path, catalog: Catalog, profile: Profile) -> dict[str, Entry]:
+    """Return the verdicts and measurements of earlier calls, by claim.
+
+    Those of another profile count where this one would run the same chains.
+    """
     if not (folder / VERDICTS).exists():
         return {}
     tree = read_verdicts(folder)
-    if tree["profile"] != profile:
-        return {}
-    entries = [*tree["claims"], *tree["measurements"]]
-    return {each["name"]: each for each in entries if "chains" in each}
+    entries = [each for each in (*tree["claims"], *tree["measurements"]) if "chains" in each]
+    if tree["profile"] == profile:
+        return {entry["name"]: entry for entry in entries}
+
+    sizes = {name: catalog.size_of(claim, profile) for name, claim in catalog.claims.items()}
+    return {each["name"]: each for each in entries if each["size"] == sizes.get(each["name"])}
 
 
 def merged_verdicts(
@@ -42,7 +47,7 @@ def merged_verdicts(
 
     The chances of error are corrected for all claims of a family that have a verdict by now.
     """
-    entries = earlier_verdicts(folder, profile)
+    entries = earlier_verdicts(folder, catalog, profile)
     for result in results:
         entries[result.name] = result.described()
 
