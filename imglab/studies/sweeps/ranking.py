@@ -17,17 +17,26 @@ from imglab.studies.outcomes import Outcome, outcome_value
 from imglab.studies.profile.definitions import HALLUCINATION, TAILS
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.costs import COSTS, cost_of
-from imglab.studies.sweeps.statistics import LEVEL, Interval, Values, holm, mean_interval, paired
+from imglab.studies.sweeps.statistics import (
+    LEVEL,
+    Interval,
+    Values,
+    holm,
+    mean_interval,
+    on_one_scale,
+    paired,
+)
 
 METHOD = (
     "Arms stand in the order of their mean excess distance in the last generation: the metric less "
     "the mean of its floor, or less the control's value with the same seed where it has no floor. "
     "Intervals are 95% t-intervals over seeds, of the excess on the scale of the metric. `ranks` "
     "is an interval for an arm's place, which holds for all arms together with 95%: every two arms "
-    "are compared by a paired t-test over seeds, corrected by Holm's method for all pairs, and an "
-    "arm stands behind those shown to be better and before those shown to be worse. Costs are "
-    "means over seeds of generations 1, 2, ...: fits, with what a remedy adds to them, draws and "
-    "curation, without scoring. Contrasts are those of the sweep, fixed before it ran."
+    "are compared by a paired t-test over seeds, of logarithms where the metric is positive, "
+    "corrected by Holm's method for all pairs, and an arm stands behind those shown to be better "
+    "and before those shown to be worse. Costs are means over seeds of generations 1, 2, ...: "
+    "fits, with what a remedy adds to them, draws and curation, without scoring. Contrasts are "
+    "those of the sweep, fixed before it ran."
 )
 
 ALPHA = 1 - LEVEL
@@ -78,8 +87,13 @@ def rank_arms(
     lasting = {
         arm: {seed: rows[last] for seed, rows in of_arm.items()} for arm, of_arm in sweep.items()
     }
-    reference, excess = _excess(lasting, metric)
-    ranks = rank_intervals(excess)
+    values = {
+        arm: {seed: value_or_nan(row, metric) for seed, row in rows.items()}
+        for arm, rows in lasting.items()
+    }
+    first = next(iter(next(iter(lasting.values())).values()))
+    reference, excess = _excess(values, first["floor"].get(metric) or {})
+    ranks = rank_intervals(values)
     tail = _first_of(lasting, [each.metric for each in TAILS])
     precision = _first_of(lasting, [each.metric for each in HALLUCINATION])
 
@@ -102,17 +116,17 @@ def rank_arms(
     return {**ranking, "generation": last, "metrics": named, "arms": arms}
 
 
-def rank_intervals(excess: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
+def rank_intervals(values: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
     """Return the best and the worst rank of each arm that the seeds do not exclude.
 
-    excess  arm -> seed -> value, the smaller the better
+    values  arm -> seed -> value of a metric, the smaller the better
 
     >>> near = {0: 1.0, 1: 1.1, 2: 0.9, 3: 1.05, 4: 0.95}
     >>> rank_intervals({"a": near, "b": {seed: value + 5 for seed, value in near.items()}})
     {'a': [1, 1], 'b': [2, 2]}
     """
-    pairs = list(combinations(excess, 2))
-    intervals = [_compared(excess[one], excess[two]) for one, two in pairs]
+    pairs = list(combinations(values, 2))
+    intervals = [_compared(values[one], values[two]) for one, two in pairs]
     defined = [None if math.isnan(each.p) else each.p for each in intervals]
     corrected = holm(defined)
 
@@ -127,7 +141,7 @@ def rank_intervals(excess: Mapping[str, Mapping[int, float]]) -> dict[str, list[
             order.reverse()
         worse[order[0]] += 1
         better[order[1]] += 1
-    return {arm: [1 + better[arm], len(excess) - worse[arm]] for arm in excess}
+    return {arm: [1 + better[arm], len(values) - worse[arm]] for arm in values}
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:
@@ -155,27 +169,17 @@ def _why_not(sweep: Sweep, metric: str) -> str:
 
 
 def _excess(
-    lasting: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str
+    values: Mapping[str, Mapping[int, float]], floor: Mapping[str, Any]
 ) -> tuple[str, dict[str, dict[int, float]]]:
-    """Return what the metric is compared with, and the excess: arm -> seed -> value or NaN.
+    """Return what a metric is compared with, and the excess: arm -> seed -> value or NaN.
 
     Arms that are scored on as many samples have the same floor.
     """
-    first = next(iter(next(iter(lasting.values())).values()))
-    floor = first["floor"].get(metric) or {}
-    values = {
-        arm: {seed: value_or_nan(row, metric) for seed, row in rows.items()}
-        for arm, rows in lasting.items()
-    }
     if is_number(floor.get("mean")):
-        excess = {
-            arm: {
-                seed: each - lasting[arm][seed]["floor"][metric]["mean"]
-                for seed, each in of.items()
-            }
-            for arm, of in values.items()
+        return "floor", {
+            arm: {seed: each - float(floor["mean"]) for seed, each in of_arm.items()}
+            for arm, of_arm in values.items()
         }
-        return "floor", excess
 
     control = values.get(CONTROL, {})
     return CONTROL, {
@@ -187,7 +191,10 @@ def _excess(
 def _compared(one: Mapping[int, float], two: Mapping[int, float]) -> Interval:
     """Compare two arms, paired by seed."""
     seeds = [seed for seed in one if seed in two]
-    return paired(np.array([one[seed] for seed in seeds]), np.array([two[seed] for seed in seeds]))
+    first = np.array([one[seed] for seed in seeds])
+    second = np.array([two[seed] for seed in seeds])
+    first, second = on_one_scale(first, second)
+    return paired(first, second)
 
 
 def _order(excess: Mapping[int, float]) -> float:
