@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -58,31 +58,27 @@ def is_of_remedies(folder: Path, arms: Sequence[str], seeds: Mapping[str, Sequen
 def ranking_of(
     folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the key `ranking` of a sweep's summary; nothing where no arm has a remedy."""
-    ranking = rank_arms(folder, sweep, contrasts)
-    if ranking is None:
-        return {}
-    return {"ranking": ranking}
-
-
-def rank_arms(
-    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """Return the ranking of a sweep as JSON; None where no arm has a remedy.
+    """Return the key `ranking` of a sweep's summary; nothing where no arm has a remedy.
 
     sweep      arm -> seed -> rows
     contrasts  the sweep's, answered and corrected
     """
     seeds = {arm: list(rows) for arm, rows in sweep.items()}
     if not is_of_remedies(folder, list(sweep), seeds):
-        return None
+        return {}
 
     metric = _ranked_metric(contrasts)
     ranking: dict[str, Any] = {"method": METHOD, "metric": metric}
     reason = _why_not(sweep, metric)
     if reason:
-        return {**ranking, "reason": reason, "arms": []}
+        return {"ranking": {**ranking, "reason": reason, "arms": []}}
+    return {"ranking": {**ranking, **_rank_arms(folder, sweep, contrasts, metric)}}
 
+
+def _rank_arms(
+    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]], metric: str
+) -> dict[str, Any]:
+    """Return the arms by their excess in the last generation that all seeds have finished."""
     last = min(len(rows) for of_arm in sweep.values() for rows in of_arm.values()) - 1
     lasting = {
         arm: {seed: rows[last] for seed, rows in of_arm.items()} for arm, of_arm in sweep.items()
@@ -94,26 +90,21 @@ def rank_arms(
     first = next(iter(next(iter(lasting.values())).values()))
     reference, excess = _excess(values, first["floor"].get(metric) or {})
     ranks = rank_intervals(values)
-    tail = _first_of(lasting, [each.metric for each in TAILS])
-    precision = _first_of(lasting, [each.metric for each in HALLUCINATION])
+    named = {
+        "tail_recall": _first_of(lasting, [each.metric for each in TAILS]),
+        "precision": _first_of(lasting, [each.metric for each in HALLUCINATION]),
+    }
 
     arms = []
     for arm in sorted(excess, key=lambda name: _order(excess[name])):
         rows = list(lasting[arm].values())
-        arms.append(
-            {
-                "arm": arm,
-                "seeds": len(rows),
-                "excess": as_json(mean_interval(_defined(excess[arm].values()))),
-                "ranks": ranks[arm],
-                "tail_recall": _interval_of(rows, tail),
-                "precision": _interval_of(rows, precision),
-                "cost": _costs(folder, arm, sweep[arm], last),
-                "contrasts": _contrasts_of(arm, contrasts),
-            }
-        )
-    named = {"reference": reference, "tail_recall": tail, "precision": precision}
-    return {**ranking, "generation": last, "metrics": named, "arms": arms}
+        described = {"arm": arm, "seeds": len(rows), "excess": _interval(excess[arm].values())}
+        described |= {"ranks": ranks[arm]}
+        described |= {key: _interval_of(rows, path) for key, path in named.items()}
+        described["cost"] = _costs(folder, arm, sweep[arm], last)
+        described["contrasts"] = _contrasts_of(arm, contrasts)
+        arms.append(described)
+    return {"generation": last, "metrics": {"reference": reference, **named}, "arms": arms}
 
 
 def rank_intervals(values: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
@@ -144,8 +135,9 @@ def rank_intervals(values: Mapping[str, Mapping[int, float]]) -> dict[str, list[
     return {arm: [1 + better[arm], len(values) - worse[arm]] for arm in values}
 
 
-def as_json(interval: Interval) -> dict[str, float | None]:
-    """Return mean, low and high of an interval; an end that is unbounded is None."""
+def _interval(values: Iterable[float | None]) -> dict[str, float | None]:
+    """Return mean, low and high over seeds; an end that is unbounded is None."""
+    interval = mean_interval(_defined(values))
     ends = {"mean": interval.estimate, "low": interval.low, "high": interval.high}
     return {name: float(end) if math.isfinite(end) else None for name, end in ends.items()}
 
@@ -221,7 +213,7 @@ def _interval_of(rows: Rows, metric: str | None) -> dict[str, float | None] | No
     if metric is None:
         return None
     values = [outcome_value(row, Outcome(metric=metric)) for row in rows]
-    return as_json(mean_interval(_defined(values)))
+    return _interval(values)
 
 
 def _costs(
@@ -236,7 +228,7 @@ def _costs(
         values = [cost[name] for cost in each]
         costs[name] = None
         if None not in values:
-            costs[name] = as_json(mean_interval(_defined(values)))
+            costs[name] = _interval(values)
     return costs
 
 
@@ -258,7 +250,7 @@ def value_or_nan(row: Mapping[str, Any], metric: str) -> float:
     return value
 
 
-def _defined(values: Any) -> Values:
+def _defined(values: Iterable[float | None]) -> Values:
     """Return the numbers among values, float64 [n]."""
     numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
     return numbers[np.isfinite(numbers)]
