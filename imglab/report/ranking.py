@@ -12,8 +12,10 @@ from imglab.report.figures import GREY, PALETTE
 from imglab.safe_text import one_line
 from imglab.solvable.plots import own_style
 
-WIDTH = 2.6
+WIDTH = 2.2
 """Inches of a panel."""
+WIDE = 30
+"""Ratio of the largest to the smallest distance from which on their scale is logarithmic."""
 
 UNITS = {"cpu_seconds": "CPU-seconds", "gpu_seconds": "GPU-seconds", "samples_seen": "samples seen"}
 
@@ -87,9 +89,10 @@ def _costs(ranking: Ranking) -> list[str]:
 
 
 def _cost_text(interval: Mapping[str, float | None] | None) -> str:
-    if interval is None or interval["mean"] is None:
-        return "-"
-    return f"{interval['mean']:.3g}"
+    """Write a cost with its interval; one that is the same with all seeds by itself."""
+    if interval is None or interval["mean"] is None or interval["low"] != interval["high"]:
+        return interval_text(interval)
+    return f"{interval['mean']:,.4g}"
 
 
 def _contrast_text(contrast: Mapping[str, Any]) -> str:
@@ -133,15 +136,16 @@ def ranking_figure(ranking: Ranking) -> Figure:
     names = [f"{one_line(arm['arm'])}  {_ranks(arm)}" for arm in arms]
     axes[0].set_yticks(range(len(arms)), names, fontsize=8, parse_math=False)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
-    if min(_lows(arms)) > 0:
-        axes[0].set_xscale("log")
+    _stretch(axes[0], arms)
     return figure
 
 
-def _lows(arms: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return the lowest numbers that the panel of the distance shows."""
-    ends = [arm["excess"][key] for arm in arms for key in ("mean", "low")]
-    return [end for end in ends if end is not None] or [0.0]
+def _stretch(panel: Axes, arms: Sequence[Mapping[str, Any]]) -> None:
+    """Give distances of several orders of magnitude a logarithmic scale, linear about 0."""
+    means = [arm["excess"]["mean"] for arm in arms if arm["excess"]["mean"] is not None]
+    positive = [mean for mean in means if mean > 0]
+    if positive and max(positive) > WIDE * min(positive):
+        panel.set_xscale("symlog", linthresh=min(positive))
 
 
 def _ranks(arm: Mapping[str, Any]) -> str:

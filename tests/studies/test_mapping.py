@@ -126,14 +126,19 @@ class TestColumns:
         assert len(column.cells) == chains
 
     def test_an_interval_is_open_where_a_seed_is_beyond_the_range(self):
-        answer = searched(3, 4, lambda position, seed: seed > 0 or position > 0.6).answer()
+        answer: Any = searched(5, 4, lambda position, seed: seed > 0 or position > 0.3).answer()
         assert (answer.verdict, answer.low) == ("boundary", None)
-        assert answer.high > 0.2
-        answer = searched(3, 4, lambda position, seed: seed > 0 and position > 0.6).answer()
+        assert 0.1 < answer.high < 0.3
+        answer = searched(5, 4, lambda position, seed: seed > 0 and position > 0.7).answer()
+        assert 0.5 < answer.low < 0.8
         assert answer.high is None
 
         beyond_both = searched(2, 4, lambda position, seed: seed == 0).answer()
         assert beyond_both.verdict == "not decided"
+
+    def test_an_interval_that_is_the_whole_range_decides_nothing(self):
+        column = searched(2, 4, lambda position, seed: position > 0.2 + 0.6 * seed)
+        assert "the whole range" in column.answer().reason
 
     def test_an_undecided_chain_leaves_the_column_open(self):
         answer = searched(2, 4, lambda *_: None).answer()

@@ -12,7 +12,7 @@ from imglab.store import files
 from imglab.store.layout import FORMAT_VERSION
 from imglab.studies.sweeps.config import run_folder
 from imglab.studies.sweeps.costs import cost_of
-from imglab.studies.sweeps.ranking import rank_arms, rank_intervals
+from imglab.studies.sweeps.ranking import rank_intervals, ranking_of
 from imglab.studies.sweeps.results import compare, corrected
 from tests.studies.tiny_sweep import TINY_SWEEP
 from tests.tiny_chains import write
@@ -64,7 +64,8 @@ def folder(tmp_path, sweep):
 
 def ranked(folder, sweep):
     questions = [{"metric": "fid", "arms": ["neon", "replace"]}]
-    return rank_arms(folder, sweep, corrected([compare(sweep, each) for each in questions]))
+    answers = corrected([compare(sweep, each) for each in questions])
+    return ranking_of(folder, sweep, answers).get("ranking")
 
 
 class TestRanking:

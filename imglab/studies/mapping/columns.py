@@ -123,6 +123,8 @@ def _boundary(brackets: Sequence[Bracket]) -> ColumnAnswer:
     if low is None and high is None:
         reason = "with some seeds it holds throughout, with others nowhere"
         return ColumnAnswer(OPEN, reason)
+    if (low or 0.0) == 0 and (high is None or high == 1):
+        return ColumnAnswer(OPEN, "the 95% interval is the whole range: more seeds narrow it")
     return ColumnAnswer(BOUNDARY, "", mean((a + b) / 2 for a, b in brackets), low, high)
 
 

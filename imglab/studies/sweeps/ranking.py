@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,26 @@ from imglab.studies.outcomes import Outcome, outcome_value
 from imglab.studies.profile.definitions import HALLUCINATION, TAILS
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.costs import COSTS, cost_of
-from imglab.studies.sweeps.statistics import LEVEL, Interval, Values, holm, mean_interval, paired
+from imglab.studies.sweeps.statistics import (
+    LEVEL,
+    Interval,
+    Values,
+    holm,
+    mean_interval,
+    on_one_scale,
+    paired,
+)
 
 METHOD = (
     "Arms stand in the order of their mean excess distance in the last generation: the metric less "
     "the mean of its floor, or less the control's value with the same seed where it has no floor. "
     "Intervals are 95% t-intervals over seeds, of the excess on the scale of the metric. `ranks` "
     "is an interval for an arm's place, which holds for all arms together with 95%: every two arms "
-    "are compared by a paired t-test over seeds, corrected by Holm's method for all pairs, and an "
-    "arm stands behind those shown to be better and before those shown to be worse. Costs are "
-    "means over seeds of generations 1, 2, ...: fits, with what a remedy adds to them, draws and "
-    "curation, without scoring. Contrasts are those of the sweep, fixed before it ran."
+    "are compared by a paired t-test over seeds, of logarithms where the metric is positive, "
+    "corrected by Holm's method for all pairs, and an arm stands behind those shown to be better "
+    "and before those shown to be worse. Costs are means over seeds of generations 1, 2, ...: "
+    "fits, with what a remedy adds to them, draws and curation, without scoring. Contrasts are "
+    "those of the sweep, fixed before it ran."
 )
 
 ALPHA = 1 - LEVEL
@@ -49,70 +58,66 @@ def is_of_remedies(folder: Path, arms: Sequence[str], seeds: Mapping[str, Sequen
 def ranking_of(
     folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the key `ranking` of a sweep's summary; nothing where no arm has a remedy."""
-    ranking = rank_arms(folder, sweep, contrasts)
-    if ranking is None:
-        return {}
-    return {"ranking": ranking}
-
-
-def rank_arms(
-    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """Return the ranking of a sweep as JSON; None where no arm has a remedy.
+    """Return the key `ranking` of a sweep's summary; nothing where no arm has a remedy.
 
     sweep      arm -> seed -> rows
     contrasts  the sweep's, answered and corrected
     """
     seeds = {arm: list(rows) for arm, rows in sweep.items()}
     if not is_of_remedies(folder, list(sweep), seeds):
-        return None
+        return {}
 
     metric = _ranked_metric(contrasts)
     ranking: dict[str, Any] = {"method": METHOD, "metric": metric}
     reason = _why_not(sweep, metric)
     if reason:
-        return {**ranking, "reason": reason, "arms": []}
+        return {"ranking": {**ranking, "reason": reason, "arms": []}}
+    return {"ranking": {**ranking, **_rank_arms(folder, sweep, contrasts, metric)}}
 
+
+def _rank_arms(
+    folder: Path, sweep: Sweep, contrasts: Sequence[Mapping[str, Any]], metric: str
+) -> dict[str, Any]:
+    """Return the arms by their excess in the last generation that all seeds have finished."""
     last = min(len(rows) for of_arm in sweep.values() for rows in of_arm.values()) - 1
     lasting = {
         arm: {seed: rows[last] for seed, rows in of_arm.items()} for arm, of_arm in sweep.items()
     }
-    reference, excess = _excess(lasting, metric)
-    ranks = rank_intervals(excess)
-    tail = _first_of(lasting, [each.metric for each in TAILS])
-    precision = _first_of(lasting, [each.metric for each in HALLUCINATION])
+    values = {
+        arm: {seed: value_or_nan(row, metric) for seed, row in rows.items()}
+        for arm, rows in lasting.items()
+    }
+    first = next(iter(next(iter(lasting.values())).values()))
+    reference, excess = _excess(values, first["floor"].get(metric) or {})
+    ranks = rank_intervals(values)
+    named = {
+        "tail_recall": _first_of(lasting, [each.metric for each in TAILS]),
+        "precision": _first_of(lasting, [each.metric for each in HALLUCINATION]),
+    }
 
     arms = []
     for arm in sorted(excess, key=lambda name: _order(excess[name])):
         rows = list(lasting[arm].values())
-        arms.append(
-            {
-                "arm": arm,
-                "seeds": len(rows),
-                "excess": as_json(mean_interval(_defined(excess[arm].values()))),
-                "ranks": ranks[arm],
-                "tail_recall": _interval_of(rows, tail),
-                "precision": _interval_of(rows, precision),
-                "cost": _costs(folder, arm, sweep[arm], last),
-                "contrasts": _contrasts_of(arm, contrasts),
-            }
-        )
-    named = {"reference": reference, "tail_recall": tail, "precision": precision}
-    return {**ranking, "generation": last, "metrics": named, "arms": arms}
+        described = {"arm": arm, "seeds": len(rows), "excess": _interval(excess[arm].values())}
+        described |= {"ranks": ranks[arm]}
+        described |= {key: _interval_of(rows, path) for key, path in named.items()}
+        described["cost"] = _costs(folder, arm, sweep[arm], last)
+        described["contrasts"] = _contrasts_of(arm, contrasts)
+        arms.append(described)
+    return {"generation": last, "metrics": {"reference": reference, **named}, "arms": arms}
 
 
-def rank_intervals(excess: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
+def rank_intervals(values: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
     """Return the best and the worst rank of each arm that the seeds do not exclude.
 
-    excess  arm -> seed -> value, the smaller the better
+    values  arm -> seed -> value of a metric, the smaller the better
 
     >>> near = {0: 1.0, 1: 1.1, 2: 0.9, 3: 1.05, 4: 0.95}
     >>> rank_intervals({"a": near, "b": {seed: value + 5 for seed, value in near.items()}})
     {'a': [1, 1], 'b': [2, 2]}
     """
-    pairs = list(combinations(excess, 2))
-    intervals = [_compared(excess[one], excess[two]) for one, two in pairs]
+    pairs = list(combinations(values, 2))
+    intervals = [_compared(values[one], values[two]) for one, two in pairs]
     defined = [None if math.isnan(each.p) else each.p for each in intervals]
     corrected = holm(defined)
 
@@ -127,11 +132,12 @@ def rank_intervals(excess: Mapping[str, Mapping[int, float]]) -> dict[str, list[
             order.reverse()
         worse[order[0]] += 1
         better[order[1]] += 1
-    return {arm: [1 + better[arm], len(excess) - worse[arm]] for arm in excess}
+    return {arm: [1 + better[arm], len(values) - worse[arm]] for arm in values}
 
 
-def as_json(interval: Interval) -> dict[str, float | None]:
-    """Return mean, low and high of an interval; an end that is unbounded is None."""
+def _interval(values: Iterable[float | None]) -> dict[str, float | None]:
+    """Return mean, low and high over seeds; an end that is unbounded is None."""
+    interval = mean_interval(_defined(values))
     ends = {"mean": interval.estimate, "low": interval.low, "high": interval.high}
     return {name: float(end) if math.isfinite(end) else None for name, end in ends.items()}
 
@@ -155,27 +161,17 @@ def _why_not(sweep: Sweep, metric: str) -> str:
 
 
 def _excess(
-    lasting: Mapping[str, Mapping[int, Mapping[str, Any]]], metric: str
+    values: Mapping[str, Mapping[int, float]], floor: Mapping[str, Any]
 ) -> tuple[str, dict[str, dict[int, float]]]:
-    """Return what the metric is compared with, and the excess: arm -> seed -> value or NaN.
+    """Return what a metric is compared with, and the excess: arm -> seed -> value or NaN.
 
     Arms that are scored on as many samples have the same floor.
     """
-    first = next(iter(next(iter(lasting.values())).values()))
-    floor = first["floor"].get(metric) or {}
-    values = {
-        arm: {seed: value_or_nan(row, metric) for seed, row in rows.items()}
-        for arm, rows in lasting.items()
-    }
     if is_number(floor.get("mean")):
-        excess = {
-            arm: {
-                seed: each - lasting[arm][seed]["floor"][metric]["mean"]
-                for seed, each in of.items()
-            }
-            for arm, of in values.items()
+        return "floor", {
+            arm: {seed: each - float(floor["mean"]) for seed, each in of_arm.items()}
+            for arm, of_arm in values.items()
         }
-        return "floor", excess
 
     control = values.get(CONTROL, {})
     return CONTROL, {
@@ -187,7 +183,10 @@ def _excess(
 def _compared(one: Mapping[int, float], two: Mapping[int, float]) -> Interval:
     """Compare two arms, paired by seed."""
     seeds = [seed for seed in one if seed in two]
-    return paired(np.array([one[seed] for seed in seeds]), np.array([two[seed] for seed in seeds]))
+    first = np.array([one[seed] for seed in seeds])
+    second = np.array([two[seed] for seed in seeds])
+    first, second = on_one_scale(first, second)
+    return paired(first, second)
 
 
 def _order(excess: Mapping[int, float]) -> float:
@@ -214,7 +213,7 @@ def _interval_of(rows: Rows, metric: str | None) -> dict[str, float | None] | No
     if metric is None:
         return None
     values = [outcome_value(row, Outcome(metric=metric)) for row in rows]
-    return as_json(mean_interval(_defined(values)))
+    return _interval(values)
 
 
 def _costs(
@@ -229,7 +228,7 @@ def _costs(
         values = [cost[name] for cost in each]
         costs[name] = None
         if None not in values:
-            costs[name] = as_json(mean_interval(_defined(values)))
+            costs[name] = _interval(values)
     return costs
 
 
@@ -251,7 +250,7 @@ def value_or_nan(row: Mapping[str, Any], metric: str) -> float:
     return value
 
 
-def _defined(values: Any) -> Values:
+def _defined(values: Iterable[float | None]) -> Values:
     """Return the numbers among values, float64 [n]."""
     numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
     return numbers[np.isfinite(numbers)]
