@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,38 +38,40 @@ def metrics(
     from imglab.store.listing import begun_runs
     from imglab.store.reading import read_metrics
 
-    folders = [folder for path in runs for folder in begun_runs(path)]
+    # What is damaged hides nothing else.
     tables = {}
     collector = ProblemCollector()
-    for folder in folders:
+    for folder in [folder for path in runs for folder in begun_runs(path)]:
         try:
             tables[folder] = read_metrics(folder)
         except InputError as error:
             collector.add_error(error)
-    if not tables:
-        collector.finish()
 
-    if as_json:
-        listed = [
-            {
-                "run": str(folder),
-                "generation0": rows[0].get("generation0"),
-                "generations": rows,
-                "profile": [row.as_json() for row in profile_of(folder, rows)],
-            }
-            for folder, rows in tables.items()
-        ]
-        typer.echo(json.dumps({"runs": listed}, indent=1))
-        collector.finish()
-        return
-
-    width = shutil.get_terminal_size((120, 24)).columns
-    for folder, rows in tables.items():
-        table = format_table(rows, width)
-        if profile:
-            table = format_profile(profile_of(folder, rows), width)
-        typer.echo(f"{printable(str(folder))}\n{table}\n")
+    if as_json and tables:
+        typer.echo(json.dumps({"runs": _listed(tables)}, indent=1))
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns
+        for folder, rows in tables.items():
+            table = format_table(rows, width)
+            if profile:
+                table = format_profile(profile_of(folder, rows), width)
+            typer.echo(f"{printable(str(folder))}\n{table}\n")
     collector.finish()
+
+
+def _listed(tables: Mapping[Path, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what `imglab metrics --json` says of each run."""
+    from imglab.report.profile import profile_of
+
+    return [
+        {
+            "run": str(folder),
+            "generation0": rows[0].get("generation0"),
+            "generations": rows,
+            "profile": [row.as_json() for row in profile_of(folder, rows)],
+        }
+        for folder, rows in tables.items()
+    ]
 
 
 def report(
