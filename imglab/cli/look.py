@@ -38,29 +38,25 @@ def metrics(
     from imglab.store.listing import begun_runs
     from imglab.store.reading import read_metrics
 
-    folders = [folder for path in runs for folder in begun_runs(path)]
+    # What is damaged hides nothing else.
     tables = {}
     collector = ProblemCollector()
-    for folder in folders:
+    for folder in [folder for path in runs for folder in begun_runs(path)]:
         try:
             tables[folder] = read_metrics(folder)
         except InputError as error:
             collector.add_error(error)
-    if not tables:
-        collector.finish()
 
-    if as_json:
+    if as_json and tables:
         listed = [measured(folder, rows) for folder, rows in tables.items()]
         typer.echo(json.dumps({"runs": listed}, indent=1))
-        collector.finish()
-        return
-
-    width = shutil.get_terminal_size((120, 24)).columns
-    for folder, rows in tables.items():
-        table = format_table(rows, width)
-        if profile:
-            table = format_profile(profile_of(folder, rows), width)
-        typer.echo(f"{printable(str(folder))}\n{table}\n")
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns
+        for folder, rows in tables.items():
+            table = format_table(rows, width)
+            if profile:
+                table = format_profile(profile_of(folder, rows), width)
+            typer.echo(f"{printable(str(folder))}\n{table}\n")
     collector.finish()
 
 

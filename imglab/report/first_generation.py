@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imglab.report.arms import NOT_COMPARED, Arm
+from imglab.report.arms import Arm
+from imglab.report.overview import NOT_COMPARED
 from imglab.studies.first_generations import still_improves, with_control
 
 REASONS = 2

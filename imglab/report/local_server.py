@@ -129,7 +129,9 @@ def _is_from_here(request: BaseHTTPRequestHandler) -> bool:
 
     A site elsewhere may have made its own name point to this machine.
     """
-    port = request.server.server_address[1]
+    server = request.server
+    assert isinstance(server, LocalServer)
+    port = server.server_port
     if request.headers.get("Host") in (f"{ADDRESS}:{port}", f"localhost:{port}"):
         return True
     send(request, HTTPStatus.FORBIDDEN, b"this server answers to 127.0.0.1 only", "text/plain")

@@ -49,7 +49,7 @@ def with_seed(run: Path, seed: int) -> Path:
 @pytest.fixture
 def runs(one, tmp_path) -> Path:
     """Two runs, one of them deeper, and a sweep of one arm with two seeds."""
-    root = tmp_path / "runs"
+    root: Path = tmp_path / "runs"
     shutil.copytree(one, root / "first")
     with_seed(shutil.copytree(one, root / "deeper" / "<b>second & 'third'"), 1)
     for seed in (0, 1):
