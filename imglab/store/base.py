@@ -14,6 +14,7 @@ from torch import Tensor
 
 from imglab.measures import Continuation, Features, Measures, NearestReal, RealShown
 from imglab.model import GenerativeModel
+from imglab.progress import report
 from imglab.samples import Samples
 
 StageResult: TypeAlias = (
@@ -112,6 +113,7 @@ class Store(StoredChain):
     def timed(self, **event: Any) -> Iterator[None]:
         """Record an event with the seconds that it took, once it is done."""
         began = time.perf_counter()
+        report(str(event.get("stage", "")))
         yield
         self.log(**event, seconds=round(time.perf_counter() - began, 4))
 

@@ -16,7 +16,7 @@ from imglab.studies.claims.catalog import Catalog, Claim, Profile, Protocol
 from imglab.studies.claims.evaluate import Chains, Finding, Result, Verdict, find, verdict_of
 from imglab.studies.claims.theory import theory_job
 from imglab.studies.first_generations import count_first_generations
-from imglab.studies.jobs import Job, Outcome, run_jobs
+from imglab.studies.jobs import Ended, Job, Outcome, run_jobs
 from imglab.studies.pool import Pool
 
 VERDICTS = "claims.json"
@@ -57,7 +57,9 @@ class ClaimsRun:
             if claim.protocol is not None:
                 self._plan(claim, claim.protocol, catalog.protocols[claim.protocol])
 
-    def run(self, workers: int, watch: Callable[[int, int], None]) -> list[Result]:
+    def run(
+        self, workers: int, watch: Callable[[int, int], None], ended: Ended | None = None
+    ) -> list[Result]:
         """Run the chains that are not finished, at most `workers` at a time, and judge every claim.
 
         `watch` is given the number of generations finished so far, and of all there will be. The
@@ -65,7 +67,7 @@ class ClaimsRun:
         """
         files.make_folder(self._out)
         chains = {name: dict(self._chains(plan)) for name, plan in self._plans.items()}
-        failures = self._run_chains(chains, workers, watch)
+        failures = self._run_chains(chains, workers, watch, ended)
         theory = self._run_theory(workers)
 
         results: list[Result] = []
@@ -102,6 +104,7 @@ class ClaimsRun:
         chains: Mapping[str, Mapping[tuple[str, int], RunConfig]],
         workers: int,
         watch: Callable[[int, int], None],
+        ended: Ended | None,
     ) -> dict[Path, str]:
         """Run the chains that are not finished; return why those failed that could not end."""
         # Protocols share chains: the one that asks for most generations is run.
@@ -127,7 +130,7 @@ class ClaimsRun:
         }
         pool = Pool(workers, max(job.threads for job in jobs.values()))
         total = sum(config.generations for config in unfinished.values())
-        outcomes = run_jobs(jobs, pool, tally(unfinished, total, watch))
+        outcomes = run_jobs(jobs, pool, tally(unfinished, total, watch), ended)
 
         return {
             folder: outcomes[folder.name].message
