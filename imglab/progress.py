@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -46,3 +49,30 @@ def without_state(work: Stage[T], stage: str | None = None) -> Stage[T]:
             result: T = end.value
             return result
         yield replace(progress, stage=stage or progress.stage, state=None)
+
+
+Listener: TypeAlias = Callable[[str, int, int], None]
+"""Is told the stage of work that cannot yield its progress, how much is done, and of how much; the
+latter is 0 where nothing says it."""
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Let `listener` hear what `report` says within this block."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def report(stage: str, seen: int = 0, total: int = 0) -> None:
+    """Say how far work is that cannot yield its progress, such as reading files.
+
+    It changes nothing of the work, and is heard only where somebody listens.
+    """
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(stage, seen, total)

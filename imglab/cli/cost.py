@@ -15,6 +15,7 @@ from imglab.safe_text import printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
+    from imglab.run.build import Experiment
     from imglab.run.cost import RunCost
     from imglab.run.run import Run
 
@@ -26,12 +27,14 @@ def show_costs(
 
     configs  by the chain's name; a single chain has none
     """
+    from imglab.cli.heartbeat import signs_of_life
     from imglab.run.cost import estimate, shortages
 
     costs = {}
     for name, config in configs.items():
         place = f"{where}: chains.{name}" if name else where
-        costs[name] = estimate(config, place)
+        with signs_of_life(f"probing {name or config.name}"):
+            costs[name] = estimate(config, place)
 
     missing = {name: list(shortages(cost, folder)) for name, cost in costs.items()}
     if as_json:
@@ -55,12 +58,13 @@ def show_costs(
 
 
 @contextmanager
-def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[None]:
-    """Say what a run that begins here will cost; at its end, whether it did, and remember it.
+def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[RunCost | None]:
+    """Say, and yield, what a run that begins will cost; at its end, whether it did; remember it.
 
     config  as the user wrote it, before `auto` had values
     """
     from imglab import distributed
+    from imglab.cli.heartbeat import signs_of_life
     from imglab.run.cost import expected, shortages, training_sizes, verdict_on
     from imglab.run.earlier_runs import remember
 
@@ -69,13 +73,14 @@ def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[None]:
     if begins and distributed.is_main():
         typer.echo(device_line(config))
         if distributed.launched() == 1:
-            cost = expected(chain.experiment, config, where)
+            with signs_of_life("probing"):
+                cost = expected(chain.experiment, config, where)
     if cost is not None:
         typer.echo(summary(cost))
         warn(list(shortages(cost, chain.folder)))
 
     began = time.perf_counter()
-    yield
+    yield cost
     if distributed.is_main():
         if cost is not None:
             typer.echo(verdict_on(cost, time.perf_counter() - began))
@@ -83,10 +88,25 @@ def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[None]:
         remember(config, chain.folder, training_sizes(chain.experiment), real=real)
 
 
+def description(experiment: Experiment) -> Iterator[str]:
+    """Yield what was found in the data of an experiment, its sizes, and what earlier runs cost."""
+    from imglab.cli.progress import header
+    from imglab.run.cost import remembered
+
+    if experiment.modality.data_line:
+        yield f"data: {experiment.modality.data_line}"
+    spec = experiment.modality.spec
+    shape = " x ".join(map(str, spec.shape))
+    yield f"{header(experiment)}; a sample is {shape} ({spec.dtype})"
+
+    cost = remembered(experiment, experiment.config)
+    if cost is not None:
+        yield f"cost: {summary(cost)}"
+
+
 def device_line(config: RunConfig) -> str:
     """Say what a run computes with."""
-    from imglab.run.build import resolved_threads
-    from imglab.run.environment import accelerator
+    from imglab.run.environment import accelerator, resolved_threads
 
     threads = resolved_threads(config)
     text = f"device: {accelerator() or 'CPU'}, {threads} thread"

@@ -11,7 +11,8 @@ import typer
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
 from imglab.cli.run import announce_imports
-from imglab.cli.studies import GRAVEST, Tally
+from imglab.cli.studies import GRAVEST
+from imglab.cli.tally import Tally
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
@@ -46,7 +47,8 @@ def decompose(
         size = f"{len(checked.cells)} cells x {len(checked.sweep.seeds)} seeds"
         typer.echo(f"{checked.sweep.name}: {size} -> {whole.folder}")
     with stoppable(whole.folder), interrupted_by_signals():
-        outcomes = whole.run(Tally(silent=as_json))
+        tally = Tally(silent=as_json)
+        outcomes = whole.run(tally, tally.ended)
 
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
     for name, outcome in failed.items():

@@ -19,6 +19,7 @@ from imglab.safe_text import one_line, printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
+    from imglab.run.build import Experiment
 
 
 def metrics(
@@ -138,6 +139,7 @@ def export_samples(
 def validate(config: ConfigPath, changes: Changes = None) -> None:
     """Check a config and its data; report all errors at once and run nothing.
 
+    Says what was found, what a run would do, and what it would take if an earlier one has shown it.
     Data that torchvision downloads are downloaded. Classes named as `module:Class` are not
     imported, so their keys are not checked.
 
@@ -151,20 +153,28 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
 
     # Only now torch is imported: a wrong key has been reported by now.
     with importing():
+        from imglab.cli.cost import description
+        from imglab.cli.heartbeat import signs_of_life
         from imglab.run.build import check, check_each
 
+    # Chains that say the same say it once.
     lines: dict[str, None] = {}
-    if key:
-        unchecked = check_each(configs, str(config), key, lines)
-    else:
-        unchecked = check(configs[""], str(config), lines)
+
+    def described(experiment: Experiment) -> None:
+        lines.update(dict.fromkeys(description(experiment)))
+
+    with signs_of_life("opening the data"):
+        if key:
+            unchecked = check_each(configs, str(config), key, described)
+        else:
+            unchecked = check(configs[""], str(config), described)
 
     verdict = f"{config}: valid"
     if unchecked:
         verdict += f"; not imported, so not checked: {', '.join(unchecked)}"
     typer.echo(verdict)
-    for line in filter(None, lines):
-        typer.echo(f"data: {printable(line)}")
+    for line in lines:
+        typer.echo(printable(line))
 
 
 def _chains_in(path: Path, changes: Sequence[str]) -> tuple[Mapping[str, RunConfig], str]:

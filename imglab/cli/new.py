@@ -79,6 +79,7 @@ def _propose(
     modality: Mapping[str, Any], data: str, name: str, file: Path, limit: float, budget: str
 ) -> None:
     """Choose what fits, write it, and say what it will cost."""
+    from imglab.cli.heartbeat import signs_of_life
     from imglab.config.load import validate_config
     from imglab.run.build import build
     from imglab.run.cost import of_experiment
@@ -87,7 +88,8 @@ def _propose(
     from imglab.run.proposal.data import forms_for
     from imglab.run.proposal.written import config_text, write_new
 
-    forms, wide, opened = forms_for(modality, data)
+    with signs_of_life("opening the data"):
+        forms, wide, opened = forms_for(modality, data)
     if modality["kind"] == "text":
         typer.echo(printable(opened.data_line))
     measured: dict[int, Measured] = {}
@@ -95,8 +97,9 @@ def _propose(
     def probed(form: Form) -> RunCost:
         typer.echo(f"probing a chain of {form.described} ...")
         chain = {**form.tree, "generations": GENERATIONS, "regime": REGIMES[0], "name": name}
-        experiment = build(validate_config(chain, data), data)
-        measured[id(form)] = probe(experiment, QUICK)
+        with signs_of_life("probing"):
+            experiment = build(validate_config(chain, data), data)
+            measured[id(form)] = probe(experiment, QUICK)
         return of_experiment(measured[id(form)], experiment)
 
     candidate, cost = Choice(forms, wide, probed).best(limit)

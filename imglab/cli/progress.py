@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from imglab.cli.heartbeat import Heartbeat, minutes
 from imglab.config.curation_sections import kept_share
 from imglab.curation import kept_size
 from imglab.generation import Generation
-from imglab.progress import Progress
+from imglab.progress import Progress, heard_by
 from imglab.report.table import streamed
 from imglab.run.build import Experiment
+from imglab.run.cost import RunCost
 from imglab.run.run import Run
 from imglab.safe_text import printable
 from imglab.store.layout import generation_folder
@@ -47,9 +50,11 @@ class _Stage:
 class RunConsole:
     """Shows the events of a run as they come; use it as a context manager."""
 
-    def __init__(self, run: Run) -> None:
-        """Show the events of this run."""
+    def __init__(self, run: Run, cost: RunCost | None = None) -> None:
+        """Show the events of this run, and its time left by what it is expected to cost."""
         self._run = run
+        self._heartbeat = Heartbeat(self._say_where, expected=_expected(cost))
+        self._stack = ExitStack()
         self._console = Console(
             file=getattr(sys.stdout, "raw", None), highlight=False, soft_wrap=True
         )
@@ -70,6 +75,9 @@ class RunConsole:
         self._began = time.perf_counter()
         self._generation_began = self._began
         self._usual = 0.0
+        self._whole = 0.0
+        if cost is not None:
+            self._whole = cost.seconds
         self._latest = ""
 
     def __enter__(self) -> RunConsole:
@@ -80,9 +88,13 @@ class RunConsole:
         self._print(f"-> {printable(str(self._run.folder))}")
         if self._live:
             self._bars.start()
+        else:
+            self._stack.enter_context(self._heartbeat)
+        self._stack.enter_context(heard_by(self._heard))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
         self._stop_bars()
 
     def show(self, event: Progress | Generation) -> None:
@@ -92,13 +104,13 @@ class RunConsole:
         self._run.notes.clear()
         if isinstance(event, Generation):
             self._finish_generation(event)
-        elif self._live:
-            self._move_bar(event)
+        else:
+            self._heard(event.stage, event.seen, event.total)
 
     def end(self, results: Sequence[Path]) -> None:
         """Say that the run is finished and where to look: at its results and its last picture."""
         self._stop_bars()
-        self._print(f"done in {_clock(time.perf_counter() - self._began)}")
+        self._print(f"done in {minutes(time.perf_counter() - self._began)}")
         last = self._run.experiment.config.generations - 1
         for path in (*results, self._picture(last)):
             if path.exists():
@@ -127,6 +139,18 @@ class RunConsole:
             folder = generation_folder(folder, generation)
         return folder / experiment.modality.picture
 
+    def _heard(self, stage: str, seen: int, total: int) -> None:
+        """Show how far a stage is, which yields its progress or reports it."""
+        if self._live:
+            self._move_bar(Progress(stage, seen, total))
+        else:
+            self._heartbeat.heard(stage, seen, total)
+
+    def _say_where(self, line: str) -> None:
+        """Print a line where nothing was printed for long."""
+        now = time.perf_counter()
+        self._print(f"generation {self._generation} · {printable(line)}{self._time_left(now)}")
+
     def _move_bar(self, event: Progress) -> None:
         now = time.perf_counter()
         stage = self._stage
@@ -136,28 +160,33 @@ class RunConsole:
 
         elapsed = now - stage.began
         rate = ""
-        if elapsed > RATE_AFTER:
+        if elapsed > RATE_AFTER and event.total:
             rate = f"{(event.seen - stage.first) / elapsed:,.0f}/s"
         text = f"{self._latest}generation {self._generation} · {event.stage}{self._time_left(now)}"
         self._bars.update(
-            stage.bar, completed=event.seen, total=event.total, rate=rate, description=text
+            stage.bar, completed=event.seen, total=event.total or None, rate=rate, description=text
         )
 
     def _new_stage(self, event: Progress, now: float) -> _Stage:
         """Replace the bar by one for the stage of this event."""
         if self._stage is not None:
             self._bars.remove_task(self._stage.bar)
-        bar = self._bars.add_task("", total=event.total, rate="")
+        bar = self._bars.add_task("", total=event.total or None, rate="")
         self._stage = _Stage(event.stage, bar, now, event.seen, event.seen)
         return self._stage
 
     def _time_left(self, now: float) -> str:
-        """Estimate the time left for the run from the time that the generation before took."""
-        if self._usual < 1:
-            return ""
+        """Estimate the time left for the run from the time that the generation before took.
+
+        In the first generation it is what the run was expected to take.
+        """
         remaining = self._run.experiment.config.generations - self._generation
         seconds = self._usual * remaining - (now - self._generation_began)
-        return f" · run {_clock(max(0.0, seconds))} left"
+        if self._usual < 1:
+            seconds = self._whole - (now - self._began)
+        if seconds <= 0:
+            return ""
+        return f" · run {minutes(seconds)} left"
 
     def _stop_bars(self) -> None:
         if self._live:
@@ -166,6 +195,7 @@ class RunConsole:
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
+        self._heartbeat.spoke()
 
 
 def header(experiment: Experiment) -> str:
@@ -190,7 +220,12 @@ def _drawn(experiment: Experiment) -> str:
     return f"{experiment.drawn} drawn and then curated"
 
 
-def _clock(seconds: float) -> str:
-    """Write a time as minutes:seconds."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+def _expected(cost: RunCost | None) -> dict[str, float]:
+    """Return the seconds that stages of a run may take, by the names by which they report."""
+    seconds: dict[str, float] = {}
+    for stage in () if cost is None else cost.stages:
+        if stage.name == "prepare":
+            seconds["prepare"] = stage.seconds
+        elif stage.name == "measure":
+            seconds["metrics"] = max(stage.generation)
+    return seconds

@@ -20,6 +20,7 @@ from imglab.safe_text import printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig, SideBySideConfig
+    from imglab.run.cost import RunCost
     from imglab.run.run import Run
     from imglab.studies.side_by_side import SideBySide
 
@@ -140,24 +141,28 @@ class RunCommand(TyperCommand):
 def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) -> None:
     with importing():
         from imglab.cli.cost import expecting
+        from imglab.cli.heartbeat import signs_of_life
         from imglab.run.run import Run
 
     announce_imports({"": config})
-    chain = Run(config, out, where=where)
-    with expecting(chain, config, where), _live(chain.folder, live):
-        _run_chain(chain)
+    with signs_of_life("opening the data"):
+        chain = Run(config, out, where=where)
+    with expecting(chain, config, where) as cost, _live(chain.folder, live):
+        _run_chain(chain, cost)
 
 
 def _run_several(
     config: SideBySideConfig, out: Path | None, where: str, workers: int, live: int | None
 ) -> None:
     with importing():
+        from imglab.cli.heartbeat import signs_of_life
         from imglab.config.schema import by_prefix
         from imglab.report.results import write_results
         from imglab.studies.side_by_side import SideBySide
 
     announce_imports(by_prefix(config))
-    chains = SideBySide(config, out, where=where, workers=workers)
+    with signs_of_life("opening the data"):
+        chains = SideBySide(config, out, where=where, workers=workers)
     with _live(chains.folder, live):
         if workers > 1:
             _run_apart(chains)
@@ -185,19 +190,24 @@ def announce_imports(configs: Mapping[str, RunConfig]) -> None:
         typer.echo(printable(f"imports what the config names: {', '.join(imports)}"))
 
 
-def _run_chain(chain: Run) -> None:
-    """Run a chain under the eyes of the user; of several processes, only the main one shows it."""
+def _run_chain(chain: Run, cost: RunCost | None = None) -> None:
+    """Run a chain under the eyes of the user; of several processes, only the main one shows it.
+
+    cost  what it is expected to take
+    """
     with importing():
         from imglab.cli.progress import RunConsole
+        from imglab.progress import report
         from imglab.report.results import write_results
 
     with stoppable(chain.folder), StopRequest() as stop:
         events = stop.heeded(chain.events())
 
         if distributed.is_main():
-            with RunConsole(chain) as console:
+            with RunConsole(chain, cost) as console:
                 for event in events:
                     console.show(event)
+                report("figures and page")
                 console.end(write_results(chain.folder))
         else:
             for _ in events:
@@ -213,8 +223,8 @@ def _run_in_turn(chains: SideBySide, config: SideBySideConfig, where: str) -> No
     chains.begin()
     for name, chain in chains.runs.items():
         typer.echo(f"chain {name}")
-        with expecting(chain, config.chains[name], where):
-            _run_chain(chain)
+        with expecting(chain, config.chains[name], where) as cost:
+            _run_chain(chain, cost)
 
 
 def _run_apart(chains: SideBySide) -> None:

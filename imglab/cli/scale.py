@@ -11,7 +11,8 @@ import typer
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
-from imglab.cli.studies import GRAVEST, Tally
+from imglab.cli.studies import GRAVEST
+from imglab.cli.tally import Tally
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
@@ -61,7 +62,8 @@ def scale(
         seeds = f"{len(checked.sweep.seeds)} seeds"
         typer.echo(f"{checked.sweep.name}: {size} x {seeds} -> {whole.folder}")
     with stoppable(whole.folder), interrupted_by_signals():
-        outcomes = whole.run(Tally(silent=as_json), ray)
+        tally = Tally(silent=as_json)
+        outcomes = whole.run(tally, ray, tally.ended)
 
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
     for name, outcome in failed.items():

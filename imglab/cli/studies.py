@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imglab.cli.errors import stoppable
 from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
+from imglab.cli.tally import Tally
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
+
+if TYPE_CHECKING:
+    from imglab.studies.sweeps.config import SweepConfig
+    from imglab.studies.sweeps.tasks import Task
 
 GRAVEST = (3, 2, 1)
 """Exit codes of runs that did not finish: the first of these that occurs is the command's."""
@@ -22,32 +28,72 @@ def sweep(
     changes: Changes = None,
     workers: Workers = 1,
     ray: RayAddress = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="I/N", help="Only this of N tasks, for job arrays."),
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Only say how far the runs are.")
+    ] = False,
 ) -> None:
     """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
 
     Each is a run in its own directory, DIR/<arm>/seed-<s>; the same command goes on where it
-    stopped.
+    stopped, and runs what was added to the config. The last of N tasks, or the command without
+    --only, says what came out.
 
     Example: imglab sweep configs/sweep_digits.yaml --workers 2
     """
+    from imglab.run.resume import RUNS
     from imglab.studies.sweeps.config import load_sweep
+    from imglab.studies.sweeps.tasks import Task, status_lines
 
     checked = load_sweep(config, changes or [])
+    if status:
+        for line in status_lines(checked, out or RUNS / checked.name):
+            typer.echo(printable(line))
+        return
+    task = None
+    if only is not None:
+        task = Task.parse(only)
 
+    _run_sweep(checked, config, out, workers, ray, task)
+
+
+def _run_sweep(
+    checked: SweepConfig,
+    config: Path,
+    out: Path | None,
+    workers: int,
+    ray: str | None,
+    task: Task | None,
+) -> None:
+    """Run a sweep, or the runs of a task of it, and say what came out of the finished ones."""
     # Only now torch is imported: a wrong key has been reported by now.
+    from imglab.cli.heartbeat import signs_of_life
     from imglab.studies.sweeps.run import Sweep
+    from imglab.studies.sweeps.tasks import unfinished
 
     announce_imports({f"arms.{name}.": arm for name, arm in checked.arms.items()})
-    whole = Sweep(checked, out, where=str(config), workers=workers)
+    with signs_of_life("opening the data"):
+        whole = Sweep(checked, out, where=str(config), workers=workers)
     size = f"{len(checked.arms)} arms x {len(checked.seeds)} seeds"
     typer.echo(f"{checked.name}: {size} -> {whole.folder}")
+    runs = len(checked.arms) * len(checked.seeds)
+    if task is not None:
+        runs = len(task.names(checked))
+        typer.echo(f"task {task.number} of {task.count}: {runs} runs")
+    tally = Tally(runs)
     with stoppable(whole.folder), interrupted_by_signals():
-        outcomes = whole.run(Tally(), ray)
+        outcomes = whole.run(tally, ray, tally.ended, task)
 
     failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
     for name, outcome in failed.items():
         typer.echo(f"{name}: {printable(outcome.message)}", err=True)
-    if len(failed) < len(outcomes):
+    left = unfinished(checked, whole.folder)
+    if task is not None and left:
+        typer.echo(f"{len(left)} runs of other tasks are not finished; the last one summarises")
+    elif len(failed) < len(outcomes) or not outcomes:
         _summarize(whole.folder)
     if failed:
         raise typer.Exit(max((outcome.code for outcome in failed.values()), key=GRAVEST.index))
@@ -73,17 +119,3 @@ def _summarize(folder: Path) -> None:
         typer.echo(format_ranking(summary["ranking"]))
     for path in (folder / "summary.json", *write_results(folder)):
         typer.echo(path)
-
-
-class Tally:
-    """Prints how many generations are finished, whenever that changes."""
-
-    def __init__(self, *, silent: bool = False) -> None:
-        self._silent = silent
-        self._last = -1
-
-    def __call__(self, done: int, total: int) -> None:
-        """Say how many of `total` generations are finished."""
-        if done != self._last and not self._silent:
-            typer.echo(f"{done} of {total} generations finished")
-        self._last = done

@@ -22,6 +22,7 @@ from imglab.images.image_files import (
     unpacked_bytes,
 )
 from imglab.images.image_formats import formats_of
+from imglab.progress import report
 from imglab.reading import Failure, LeftOut, as_problems
 
 ALWAYS_ALLOWED = 1 << 27
@@ -146,6 +147,7 @@ def open_images(
     try:
         for path in paths:
             arrays.append(reader.try_to_read(path))
+            report("reading images", len(arrays), len(paths))
             if size is not None and len(arrays) == 1:
                 check_fits(len(paths), _channels(arrays[0]), size)
     except _TooMuch as error:

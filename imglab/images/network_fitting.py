@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from imglab.images.features import HASH_LENGTH
+from imglab.progress import report
 from imglab.store import files
 from imglab.training.devices import device
 
@@ -31,6 +32,7 @@ def fit(network: nn.Module, loss_of: Loss, *, steps: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        report("extractor", step + 1, steps)
 
 
 def fitted_once(network: nn.Module, path: Path, train: Callable[[nn.Module], None]) -> str:

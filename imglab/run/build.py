@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -28,7 +28,7 @@ from imglab.regimes import BoundRegime
 from imglab.remedies import Remedy
 from imglab.run.build_remedies import build_remedies
 from imglab.run.checks import check_curator, check_sizes, drawn_samples
-from imglab.run.environment import available_cores
+from imglab.run.environment import resolved_threads
 from imglab.run.memory import check_memory
 from imglab.run.tracking import check_tracker
 from imglab.store import model_folder
@@ -83,15 +83,18 @@ def build(config: RunConfig, where: str) -> Experiment:
     return experiment
 
 
-def check(config: RunConfig, where: str, lines: dict[str, None] | None = None) -> list[str]:
+Look: TypeAlias = Callable[[Experiment], None]
+
+
+def check(config: RunConfig, where: str, look: Look | None = None) -> list[str]:
     """Check a config's data without importing what it names of other packages.
 
-    Return what stays unchecked; `lines` gets what there is to say of the data.
+    Return what stays unchecked; `look` gets what was built, if nothing of it is another package's.
     """
     foreign = plug_ins(config)
     experiment = _build(config, where, foreign)
-    if experiment is not None and lines is not None:
-        lines[experiment.modality.data_line] = None
+    if experiment is not None and look is not None:
+        look(experiment)
 
     unchecked = [f"{key} ({kind})" for key, kind in foreign.items()]
     if _has_foreign_data(foreign):
@@ -100,14 +103,14 @@ def check(config: RunConfig, where: str, lines: dict[str, None] | None = None) -
 
 
 def check_each(
-    configs: Mapping[str, RunConfig], where: str, key: str, lines: dict[str, None] | None = None
+    configs: Mapping[str, RunConfig], where: str, key: str, look: Look | None = None
 ) -> list[str]:
     """Check every chain, or arm, that a config holds under `key`, as `check` does."""
     problems = SharedProblems(where, key, len(configs))
     unchecked: list[str] = []
     for name, config in configs.items():
         place = f"{where}: {key}.{name}"
-        keys = problems.run(f"{key}.{name}", place, partial(check, config, place, lines))
+        keys = problems.run(f"{key}.{name}", place, partial(check, config, place, look))
         unchecked += (f"{key}.{name}.{inner}" for inner in keys or ())
     problems.finish()
     return unchecked
@@ -238,20 +241,6 @@ def build_curator(config: RunConfig) -> curation.Curator | None:
 def build_regime(config: RunConfig) -> BoundRegime:
     """Return the regime that a config names, with its keys bound."""
     return kinds.bound_regime(config.regime)
-
-
-def resolved_threads(config: RunConfig) -> int:
-    """Return the number of threads.
-
-    `auto` is OMP_NUM_THREADS, or one thread for each processor that this process may use.
-    """
-    if config.threads != "auto":
-        return config.threads
-
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    if threads.isdecimal():
-        return int(threads) or available_cores()
-    return available_cores()
 
 
 def _load_bases(

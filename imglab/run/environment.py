@@ -17,6 +17,7 @@ from typing import Any, get_args
 import torch
 
 from imglab import distributed
+from imglab.config.schema import RunConfig
 from imglab.errors import first_line
 from imglab.modality import Modality, Split
 from imglab.model import CARD, DESCRIPTION, GenerativeModel
@@ -110,6 +111,20 @@ def accelerator() -> str | None:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return None
+
+
+def resolved_threads(config: RunConfig) -> int:
+    """Return the number of threads.
+
+    `auto` is OMP_NUM_THREADS, or one thread for each processor that this process may use.
+    """
+    if config.threads != "auto":
+        return config.threads
+
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal() and int(threads) > 0:
+        return int(threads)
+    return available_cores()
 
 
 def available_cores() -> int:

@@ -12,7 +12,7 @@ from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.modality import Modality
 from imglab.run.autotune import layout_by_rule, settled, with_layout
-from imglab.run.build import resolved_threads
+from imglab.run.environment import resolved_threads
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_generation
 from imglab.store.sealed_config import HARMLESS, is_move, read_sealed

@@ -19,9 +19,13 @@ from imglab.generation import Generation
 from imglab.loop import chain_events
 from imglab.progress import Progress, Stage
 from imglab.run.autotune import autotune
-from imglab.run.build import build, build_models, resolved_threads
+from imglab.run.build import build, build_models
 from imglab.run.cache import RunCache
-from imglab.run.environment import describe_environment, described_changes
+from imglab.run.environment import (
+    describe_environment,
+    described_changes,
+    resolved_threads,
+)
 from imglab.run.observers import Events, Observer, keeping_generation0, tracking, watched
 from imglab.run.resume import RUNS, check_extractor, resolve
 from imglab.store import files, hashes
@@ -106,8 +110,9 @@ class Run(HasView):
         torch.set_num_threads(resolved_threads(self.experiment.config))
 
         with self._lock() as store:
-            yield from self._resolve(store)
+            self._resolve()
             self._record(store)
+            yield from self._autotune(store)
             self._prepare(store)
             yield from watched(self._chain(store), self._observers(store))
 
@@ -118,7 +123,7 @@ class Run(HasView):
         files.make_folder(self.folder)
         return DiskStore(self.folder, load_model=self.experiment.load_model)
 
-    def _resolve(self, store: DiskStore) -> Stage[None]:
+    def _resolve(self) -> None:
         """Fix what the config leaves open, and check the directory: nobody else can write now."""
         experiment = self.experiment
         with distributed.main_first():
@@ -128,8 +133,7 @@ class Run(HasView):
         # Another process may have begun this run since it was built here, and measured `auto`.
         if config.model != experiment.config.model:
             experiment = replace(experiment, models=build_models(config, experiment.modality))
-        experiment = replace(experiment, config=config)
-        self.experiment = yield from autotune(experiment, store, self._cache)
+        self.experiment = replace(experiment, config=config)
 
     def _record(self, store: DiskStore) -> None:
         """Write down what the run is made with: config.yaml and environment.json."""
@@ -150,6 +154,19 @@ class Run(HasView):
                 store.log(event="data", text=experiment.modality.data_line)
         write_places(self.folder, places)
         self.notes = described_changes(store.environment_changes)
+
+    def _autotune(self, store: DiskStore) -> Stage[None]:
+        """Measure what is left to `auto`, and put it down in config.yaml."""
+        before = self.experiment.config
+        self.experiment = yield from autotune(self.experiment, store, self._cache)
+        config = self.experiment.config
+        if config == before:
+            return
+
+        config = config.model_copy(update={"samples": self.experiment.samples})
+        config, _ = as_begun(self.folder, config)
+        write_config(self.folder, config)
+        store.settle(config_hash(config))
 
     def _prepare(self, store: DiskStore) -> None:
         """Fill shared/ with what all generations use, such as the extractor's weights."""

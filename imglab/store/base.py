@@ -14,6 +14,7 @@ from torch import Tensor
 
 from imglab.measures import Continuation, Features, Measures, NearestReal, RealShown
 from imglab.model import GenerativeModel
+from imglab.progress import report
 from imglab.samples import Samples
 
 StageResult: TypeAlias = (
@@ -116,6 +117,7 @@ class Store(StoredChain):
         """
         began = time.perf_counter()
         computed = time.process_time()
+        report(str(event.get("stage", "")))
         yield
         seconds = round(time.perf_counter() - began, 4)
         self.log(**event, seconds=seconds, cpu_seconds=round(time.process_time() - computed, 4))

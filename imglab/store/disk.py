@@ -113,6 +113,10 @@ class DiskStore(RunFolder, Store):
         else:
             self.log(event="begin", environment=environment)
 
+    def settle(self, config: str) -> None:
+        """Take the hash of the config in which all that was left open has its value."""
+        self._run_hashes["config"] = config
+
     def check_shared(self, g: int) -> dict[str, str]:
         """Return the hash list of shared/.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from imglab.run.interrupt import STOPPED
 
@@ -88,10 +88,19 @@ class Place(ABC, Generic[J]):
         """Wait for the workers, or stop the running jobs if an exception leaves the block."""
 
 
+Ended: TypeAlias = Callable[[str, Outcome], None]
+"""Is given the name of a job that has ended, and how."""
+
+
 def run_jobs(
-    jobs: Mapping[str, J], place: Place[J], watch: Callable[[], None] = lambda: None
+    jobs: Mapping[str, J],
+    place: Place[J],
+    watch: Callable[[], None] = lambda: None,
+    ended: Ended | None = None,
 ) -> dict[str, Outcome]:
     """Run jobs at a place and return how each ended; `watch` is called about once a second.
+
+    ended  is given each job as it ends
 
     A job whose worker dies begins again in another one: what it had finished stays in its folder. A
     job that may have killed its workers again and again is tried once more alone, so that no
@@ -105,7 +114,7 @@ def run_jobs(
         # Jobs that are on their last try wait for the others, and then go one at a time.
         batch = [name for name in unfinished if losses[name] < TRIES - 1] or unfinished[:1]
         with place:
-            lost = _run_batch({name: jobs[name] for name in batch}, place, outcomes, watch)
+            lost = _run_batch({name: jobs[name] for name in batch}, place, outcomes, watch, ended)
 
         losses.update(lost)
         for name in lost:
@@ -120,6 +129,7 @@ def _run_batch(
     place: Place[J],
     outcomes: dict[str, Outcome],
     watch: Callable[[], None],
+    ended: Ended | None,
 ) -> list[str]:
     """Run jobs and add to `outcomes`, until all have ended or a worker dies.
 
@@ -127,6 +137,7 @@ def _run_batch(
     """
     waiting = deque(jobs)
     running: dict[Future[Outcome], str] = {}
+    newly: list[str] = []
 
     try:
         while waiting or running:
@@ -136,9 +147,12 @@ def _run_batch(
 
             for future in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 outcomes[running[future]] = future.result()
-                del running[future]
+                newly.append(running.pop(future))
             place.check()
             watch()
+            while ended is not None and newly:
+                name = newly.pop(0)
+                ended(name, outcomes[name])
     except BrokenExecutor:
         # One dead worker breaks all of them. A job that had ended by then keeps its outcome.
         for future in wait(running).done:

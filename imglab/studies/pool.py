@@ -8,11 +8,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 
 from imglab.errors import silence_libraries
 from imglab.studies.jobs import Job, Outcome, Place
+
+GRACE = 1.9
+"""Seconds that workers have to save and end when all are stopped."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -46,10 +50,17 @@ class Pool(Place[Job]):
             self._executor.shutdown()
             return
 
-        # The workers save meanwhile; the interpreter waits for them before it exits.
+        # The workers save meanwhile. Whoever does not end, in an import say, is ended: every file
+        # is whole or missing.
         self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
+        workers = multiprocessing.active_children()
+        for process in workers:
             process.terminate()
+        deadline = time.monotonic() + GRACE
+        for process in workers:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
 
 
 def _begin_worker(threads: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
+from imglab.progress import report
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
@@ -110,6 +111,7 @@ def _read_documents(
     texts: list[str] = []
     blank = 0
     for path in paths:
+        report("reading texts")
         of_file = read_texts(path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn)
         texts += of_file
         if kind_of(path) in ROWS:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.modality import Extractor
+from imglab.progress import report
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.fitting import fit_network
@@ -124,8 +125,8 @@ class SequenceEncoder(Extractor):
         plan = TextTrainingSettings(tokens=self._settings.tokens, batch=16, learning_rate=3e-3)
         train = TrainingSet.of(Samples.real(_at_offsets(real)))
         seed = seeds.derive(self._settings.seed, "sequence_encoder")
-        for _ in fit_network(network, train, plan, join=1, seed=seed):
-            pass
+        for progress in fit_network(network, train, plan, join=1, seed=seed):
+            report("extractor", progress.seen, progress.total)
 
     def _measured(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean states [N, width] and the order measurements [N, 5], float32."""

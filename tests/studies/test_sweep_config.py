@@ -112,7 +112,7 @@ class TestConfig:
         ]
 
     def test_so_is_a_change_with_which_runs_cannot_go_on(self, tmp_path, monkeypatch):
-        def in_turn(jobs, place, watch):
+        def in_turn(jobs, place, watch, ended):
             return {name: job.run() for name, job in jobs.items()}
 
         monkeypatch.setattr("imglab.studies.sweeps.run.run_jobs", in_turn)
@@ -133,7 +133,8 @@ class TestConfig:
         sweep, chain = write(tmp_path, TINY_SWEEP, "sweep"), write(tmp_path, TINY_GAUSSIAN, "chain")
         assert "imglab sweep" in lab("run", sweep)[2]
         assert "imglab run" in lab("sweep", chain)[2]
-        assert lab("validate", sweep)[:2] == (0, f"{sweep}: valid\n")
+        code, out, _ = lab("validate", sweep)
+        assert (code, out.splitlines()[0]) == (0, f"{sweep}: valid")
 
     @pytest.mark.parametrize("address", ["", "127.0.0.1:1", "127.0.0.1:x"])
     def test_a_cluster_that_is_not_there(self, lab, tmp_path, address):

@@ -25,6 +25,7 @@ from imglab.images.diffusion.fitting import trial_steps
 from imglab.images.diffusion.settings import DenoiserSettings
 from imglab.images.model_settings import TrainingSettings
 from imglab.model import Choice
+from imglab.progress import report
 from imglab.samples import TrainingSet
 from imglab.training.devices import device
 from imglab.training.memory import is_out_of_memory
@@ -74,14 +75,17 @@ def choices(
 
     # Each choice is measured with those before it.
     if settings.layout == "auto":
+        report("trying layouts")
         chosen["layout"] = _layout(timer, settings)
         settings = settings.model_copy(update={"layout": chosen["layout"].value})
 
     if settings.precision == "auto":
+        report("trying precisions")
         chosen["precision"] = _precision(timer, settings)
         settings = settings.model_copy(update={"precision": chosen["precision"].value})
 
     if settings.compile == "auto":
+        report("trying to compile")
         chosen["compile"] = _compile(timer, settings, len(plans), steps)
         settings = settings.model_copy(update={"compile": chosen["compile"].value})
 
@@ -166,7 +170,8 @@ def _sampling_batch(denoiser: Denoiser, settings: DenoiserSettings) -> Choice:
     best = 0
     cheapest = math.inf
 
-    for batch in SAMPLING_BATCHES:
+    for number, batch in enumerate(SAMPLING_BATCHES):
+        report("trying sampling batches", number, len(SAMPLING_BATCHES))
         each = _image_seconds(denoiser, settings, batch)
         if each is None:
             best = best or _largest(denoiser, settings, batch // 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from imglab.config.schema import RunConfig
 from imglab.studies.chains import chain_job, fork_job, tally, threads_per_worker
 from imglab.studies.decomposition.config import Decomposition
-from imglab.studies.jobs import Job, Outcome, run_jobs
+from imglab.studies.jobs import Ended, Job, Outcome, run_jobs
 from imglab.studies.pool import Pool
 from imglab.studies.sweeps.config import run_folder
 from imglab.studies.sweeps.run import Sweep
@@ -37,10 +37,13 @@ class DecompositionRun:
         self.folder = self._sweep.folder
         self._workers = workers
 
-    def run(self, watch: Callable[[int, int], None]) -> dict[str, Outcome]:
+    def run(
+        self, watch: Callable[[int, int], None], ended: Ended | None = None
+    ) -> dict[str, Outcome]:
         """Run what is not finished; return how each run, named `<cell>/seed-<s>`, ended.
 
-        `watch` is given the number of generations finished so far, and of all there will be.
+        `watch` is given the number of generations finished so far, and of all there will be;
+        `ended` is given each run as it ends.
         """
         self._sweep.begin()
         cells = list(self.config.sweep.runs(self._workers))
@@ -50,23 +53,25 @@ class DecompositionRun:
 
         # First come the runs that others fork; cells whose origin did not end share its outcome.
         origins = {name: job for name, _, job in self._origin_jobs()}
-        ended = self._run_jobs(origins, look)
+        of_origins = self._run_jobs(origins, look, ended)
         outcomes: dict[str, Outcome] = {}
         jobs: dict[str, Job] = {}
         for cell, seed, config in cells:
             name = f"{cell}/seed-{seed}"
             origin = self._origin(cell, seed)
-            if origin is not None and ended[_name(origin)].code:
-                outcomes[name] = ended[_name(origin)]
+            if origin is not None and of_origins[_name(origin)].code:
+                outcomes[name] = of_origins[_name(origin)]
             else:
                 jobs[name] = self._job(config, self._cell(cell, seed), origin)
-        return outcomes | self._run_jobs(jobs, look)
+        return outcomes | self._run_jobs(jobs, look, ended)
 
-    def _run_jobs(self, jobs: dict[str, Job], look: Callable[[], None]) -> dict[str, Outcome]:
+    def _run_jobs(
+        self, jobs: dict[str, Job], look: Callable[[], None], ended: Ended | None
+    ) -> dict[str, Outcome]:
         if not jobs:
             return {}
         pool = Pool(self._workers, max(job.threads for job in jobs.values()))
-        return run_jobs(jobs, pool, look)
+        return run_jobs(jobs, pool, look, ended)
 
     def _origin_jobs(self) -> Iterator[tuple[str, Path, Job]]:
         """Yield (name, folder, job) of each run that others fork, in the order of the cells."""

@@ -12,6 +12,9 @@ from imglab.store import files, layout
 from imglab.studies.sweeps.config import Contrast
 from imglab.studies.sweeps.warning_config import EarlyWarning
 
+ADDED = "added_contrasts"
+"""Key of the contrasts that were added to a sweep when runs had finished generations already."""
+
 
 def read_described(folder: Path) -> tuple[list[dict[str, Any]], EarlyWarning]:
     """Return the contrasts of a sweep, each with its generation, and its early warning.
@@ -29,10 +32,14 @@ def read_described(folder: Path) -> tuple[list[dict[str, Any]], EarlyWarning]:
         what = "has contrasts, generations or a warning of the wrong kind"
         raise InputError(Problem(str(path), what, files.DAMAGED)) from error
 
+    added = described.get(ADDED, [])
     questions = []
     for contrast in contrasts:
         generation = contrast.generation
         if generation is None:
             generation = min((last[arm] for arm in contrast.arms if arm in last), default=None)
-        questions.append({**contrast.model_dump(), "generation": generation})
+        question = {**contrast.model_dump(), "generation": generation}
+        if contrast.model_dump() in added:
+            question["added"] = True
+        questions.append(question)
     return questions, warning

@@ -124,6 +124,8 @@ def corrected(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         verdict = answer["verdict"]
         if p is not None and p >= 1 - LEVEL and verdict.endswith((HIGHER, LOWER)):
             verdict = f"no difference shown once corrected for {len(answers)} contrasts"
+        if answer.get("added"):
+            verdict += " (added to a sweep that had results)"
         corrected_answers.append({**answer, "p_holm": p, "verdict": verdict})
     return corrected_answers
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem
@@ -13,10 +14,12 @@ from imglab.run.resume import RUNS, check_folder, resolve
 from imglab.store import files, layout
 from imglab.store.views import HasView
 from imglab.studies.chains import chain_job, tally, threads_per_worker
-from imglab.studies.jobs import Job, Outcome, Place, run_jobs
+from imglab.studies.jobs import Ended, Job, Outcome, Place, run_jobs
 from imglab.studies.pool import Pool
 from imglab.studies.ray import Cluster, check_ray
 from imglab.studies.sweeps.config import SweepConfig, run_folder
+from imglab.studies.sweeps.described import ADDED
+from imglab.studies.sweeps.tasks import Task
 
 
 class Sweep(HasView):
@@ -39,7 +42,7 @@ class Sweep(HasView):
         self._workers = workers
 
         # What sweep.json holds.
-        self._described = {
+        self._described: dict[str, Any] = {
             "arms": list(config.arms),
             "seeds": list(config.seeds),
             "contrasts": [contrast.model_dump() for contrast in config.contrasts],
@@ -50,11 +53,19 @@ class Sweep(HasView):
         self._check_folder()
         self._check_arms(where)
 
-    def run(self, watch: Callable[[int, int], None], ray: str | None = None) -> dict[str, Outcome]:
+    def run(
+        self,
+        watch: Callable[[int, int], None],
+        ray: str | None = None,
+        ended: Ended | None = None,
+        only: Task | None = None,
+    ) -> dict[str, Outcome]:
         """Run what is not finished, in processes or on the Ray cluster at this address.
 
+        only  the task of a job array whose runs are meant; default: all runs
+
         Returns how each run, named `<arm>/seed-<s>`, ended. `watch` is given the number of
-        generations finished so far, and of all there will be.
+        generations finished so far, and of all there will be; `ended` each run as it ends.
         """
         if ray is not None:
             check_ray(ray)
@@ -65,22 +76,30 @@ class Sweep(HasView):
         if ray is None:
             threads = threads_per_worker(self._workers)
 
+        chosen = None
+        if only is not None:
+            chosen = only.names(self.config)
+        total = 0
         folders: list[Path] = []
         jobs: dict[str, Job] = {}
         for arm, seed, config in self.config.runs(self._workers):
             folder = run_folder(self.folder, arm, seed)
-            folders.append(folder)
             name = f"{arm}/{folder.name}"
+            if chosen is not None and name not in chosen:
+                continue
+            folders.append(folder)
+            total += config.generations
             jobs[name] = chain_job(config, folder, threads, self.folder / ".cache")
 
+        if not jobs:
+            return {}
         place: Place[Job]
         if ray is None:
             place = Pool(self._workers, max(job.threads for job in jobs.values()))
         else:
             place = Cluster(ray)
 
-        total = sum(config.generations for _, _, config in self.config.runs())
-        return run_jobs(jobs, place, tally(folders, total, watch))
+        return run_jobs(jobs, place, tally(folders, total, watch), ended)
 
     def begin(self) -> None:
         """Make the directory and write in it which runs it will hold."""
@@ -96,16 +115,27 @@ class Sweep(HasView):
 
         existing = files.read_signed(path, ("arms", "seeds", "contrasts", "generations"))
         for key in ("arms", "contrasts", "warning"):
-            # A sweep of an older version has no warning, and takes this one.
-            if existing.get(key, self._described[key]) != self._described[key]:
+            # Arms and contrasts may be added. A sweep of an older version takes this warning.
+            if not _holds(self._described[key], existing.get(key, self._described[key])):
                 what = f"holds a sweep with other {key}: {existing[key]}"
                 raise InputError(Problem(str(self.folder), what, "choose another --out"))
 
+        self._mark_added(existing)
         missing = [seed for seed in existing["seeds"] if seed not in self.config.seeds]
         if missing:
             what = f"holds runs with seeds that the config does not have: {missing}"
             remedy = "add them to `seeds`, or choose another --out"
             raise InputError(Problem(str(self.folder), what, remedy))
+
+    def _mark_added(self, existing: Mapping[str, Any]) -> None:
+        """Note which contrasts were added when results could be seen, and so not fixed before."""
+        added = list(existing.get(ADDED, []))
+        runs = [run_folder(self.folder, arm, seed) for arm, seed, _ in self.config.runs()]
+        if any(layout.finished(run, 0) for run in runs):
+            contrasts = self._described["contrasts"]
+            added += [each for each in contrasts if each not in existing["contrasts"]]
+        if added:
+            self._described[ADDED] = added
 
     def _check_arms(self, where: str) -> None:
         """Raise InputError unless every arm can be built, and every run can begin or go on."""
@@ -125,3 +155,10 @@ class Sweep(HasView):
         problems = [*arms.joined(), *runs.joined()]
         if problems:
             raise InputError(problems, [*arms.sources, *runs.sources])
+
+
+def _holds(present: Any, before: Any) -> bool:
+    """Say whether a list still holds all that it held; anything else, whether it is the same."""
+    if isinstance(present, list) and isinstance(before, list):
+        return all(each in present for each in before)
+    return bool(present == before)

@@ -1,0 +1,175 @@
+"""Signs of life: what goes on and how long it will take, whatever keeps the main thread busy.
+
+Where the output is a terminal there is a bar; where it is not, a plain line every half minute.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from imglab.progress import heard_by
+from imglab.safe_text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+EVERY = 30.0
+"""Seconds after which something is said where nothing else was."""
+
+SHORT = 2.0
+"""Seconds of a stage that needs no sign of life."""
+
+
+class Heartbeat:
+    """Says where work is, every half minute in which nothing else was said.
+
+    As a context manager it does so from a thread of its own.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        *,
+        expected: Mapping[str, float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Say with `say`; `expected` holds the seconds that a stage may take, by its name."""
+        self._say = say
+        self._expected = expected or {}
+        self._clock = clock
+        self._spoken = clock()
+        self._stage = ""
+        self._began = self._spoken
+        self._first = 0
+        self._seen = 0
+        self._total = 0
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Heartbeat:
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def heard(self, stage: str, seen: int = 0, total: int = 0) -> None:
+        """Take note of a stage and of how much of it is done; `total` is 0 where it is unknown."""
+        if stage != self._stage or seen < self._seen:
+            self._stage = stage
+            self._began = self._clock()
+            self._first = seen
+        self._seen = seen
+        self._total = total
+
+    def spoke(self) -> None:
+        """Take note that something was said: the next half minute begins."""
+        self._spoken = self._clock()
+
+    def tick(self) -> None:
+        """Say where the work is, if nothing was said for long."""
+        if self._stage and self._clock() - self._spoken >= EVERY:
+            self._say(self.line())
+            self.spoke()
+
+    def line(self) -> str:
+        """Return the stage, its share that is done, its time, and the time left where it shows."""
+        elapsed = self._clock() - self._began
+        text = self._stage
+        if self._total:
+            text += f" {100 * self._seen // self._total}%"
+        text += f", {minutes(elapsed)} so far"
+        left = self._left(elapsed)
+        if left is not None:
+            text += f", about {minutes(left)} left"
+        return text
+
+    def _left(self, elapsed: float) -> float | None:
+        """Return the seconds left of a stage, by its speed or by what was expected of it."""
+        done = self._seen - self._first
+        if self._total and done > 0:
+            return elapsed * (self._total - self._seen) / done
+        expected = self._expected.get(self._stage)
+        if expected is None or expected < elapsed:
+            return None
+        return expected - elapsed
+
+    def _beat(self) -> None:
+        while not self._ended.wait(1.0):
+            self.tick()
+
+
+class _Bar:
+    """A bar in the terminal, of one stage after the other."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._seen = 0
+
+    def __enter__(self) -> _Bar:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def heard(self, stage: str, seen: int = 0, total: int = 0) -> None:
+        """Move the bar."""
+        if self._task is None or stage != self._stage or seen < self._seen:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task(printable(stage), total=total or None)
+            self._stage = stage
+        self._seen = seen
+        self._bars.update(self._task, completed=seen, total=total or None)
+
+
+@contextmanager
+def signs_of_life(stage: str) -> Iterator[None]:
+    """Show on stderr how far work within the block is, where it may take more than two seconds.
+
+    stage  what it is called until it says so itself
+    """
+    with ExitStack() as stack:
+        shown: Heartbeat | _Bar
+        if sys.stderr.isatty():
+            shown = stack.enter_context(_Bar())
+        else:
+            shown = stack.enter_context(Heartbeat(_to_stderr))
+        shown.heard(stage)
+        stack.enter_context(heard_by(shown.heard))
+        yield
+
+
+def _to_stderr(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def minutes(seconds: float) -> str:
+    """Write a time as minutes:seconds, or as hours:minutes:seconds.
+
+    >>> minutes(3725)
+    '1:02:05'
+    """
+    whole, rest = divmod(int(seconds), 60)
+    hours, whole = divmod(whole, 60)
+    if hours:
+        return f"{hours}:{whole:02d}:{rest:02d}"
+    return f"{whole}:{rest:02d}"

@@ -1,0 +1,91 @@
+"""A sweep as tasks of a job array: which runs are whose, and how far all of them are. No torch."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imglab.errors import InputError, Problem
+from imglab.store import layout
+from imglab.store.event_log import read_events
+from imglab.studies.sweeps.config import SweepConfig, run_folder
+
+ASLEEP = 900.0
+"""Seconds without an event after which a run may not be running any more."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The number-th of `count` tasks, from 1 on."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Task:
+        """Return the task that `I/N` names; InputError unless 1 <= I <= N."""
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            remedy = "count from 1: --only 1/10 to --only 10/10 are all of ten tasks"
+            raise InputError(Problem("--only", f"{text!r} is not a task I/N", remedy))
+        return cls(int(match[1]), int(match[2]))
+
+    def names(self, config: SweepConfig) -> list[str]:
+        """Return the names of its runs, `<arm>/seed-<s>`.
+
+        Runs of one seed stay together as far as the numbers allow: they share generation 0.
+        """
+        names = [f"{arm}/seed-{seed}" for arm, seed, _ in config.runs()]
+        first = (self.number - 1) * len(names) // self.count
+        end = self.number * len(names) // self.count
+        return names[first:end]
+
+
+def unfinished(config: SweepConfig, folder: Path) -> list[str]:
+    """Return the names of the runs of a sweep that have generations left."""
+    return [
+        f"{arm}/seed-{seed}"
+        for arm, seed, chain in config.runs()
+        if layout.count_finished(run_folder(folder, arm, seed)) < chain.generations
+    ]
+
+
+def status_lines(config: SweepConfig, folder: Path, now: float | None = None) -> Iterator[str]:
+    """Yield how far each run of a sweep is, and how many are finished.
+
+    now  the time, in seconds since 1970; default: that of the system
+    """
+    if now is None:
+        now = time.time()
+    done = 0
+    total = 0
+    states: list[str] = []
+    for arm, seed, chain in config.runs():
+        run = run_folder(folder, arm, seed)
+        finished = min(layout.count_finished(run), chain.generations)
+        done += finished
+        total += chain.generations
+        states.append(_state(run, finished, chain.generations, now))
+        yield f"{arm}/seed-{seed}: {finished} of {chain.generations} generations, {states[-1]}"
+    ended = states.count("finished")
+    yield f"{ended} of {len(states)} runs, {done} of {total} generations finished"
+
+
+def _state(run: Path, finished: int, generations: int, now: float) -> str:
+    """Say what a run is doing, by what it has written."""
+    if finished == generations:
+        return "finished"
+    log = run / "events.jsonl"
+    if not log.is_file():
+        return "not begun"
+
+    events = read_events(log)
+    if events and events[-1].get("event") in ("stopped", "finished"):
+        return "stopped"
+    silent = now - log.stat().st_mtime
+    if silent > ASLEEP:
+        return f"nothing written for {silent / 60:.0f} min"
+    return "running"

@@ -1,0 +1,125 @@
+"""What is said while work goes on, by a clock that the test sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from imglab.cli.heartbeat import Heartbeat, signs_of_life
+from imglab.cli.tally import Tally
+from imglab.progress import heard_by, report
+from imglab.studies.jobs import Outcome
+from tests.tiny_chains import TINY_GAUSSIAN, write
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+class TestHeartbeat:
+    def test_a_line_every_half_minute_in_which_nothing_else_was_said(self, clock):
+        lines: list[str] = []
+        heart = Heartbeat(lines.append, clock=clock)
+        heart.heard("fit", 0, 100)
+        for second in range(1, 121):
+            clock.now = float(second)
+            heart.heard("fit", second // 2, 100)
+            if second == 40:
+                heart.spoke()
+            heart.tick()
+        assert lines == [
+            "fit 15%, 0:30 so far, about 2:50 left",
+            "fit 35%, 1:10 so far, about 2:10 left",
+            "fit 50%, 1:40 so far, about 1:40 left",
+        ]
+
+    def test_a_stage_without_numbers_has_the_time_that_was_expected(self, clock):
+        heart = Heartbeat(print, expected={"prepare": 90.0}, clock=clock)
+        heart.heard("prepare")
+        clock.now = 30.0
+        assert heart.line() == "prepare, 0:30 so far, about 1:00 left"
+        clock.now = 100.0
+        assert heart.line() == "prepare, 1:40 so far"
+
+    def test_a_stage_that_goes_on_is_timed_from_where_it_goes_on(self, clock):
+        heart = Heartbeat(print, clock=clock)
+        heart.heard("fit", 80, 100)
+        clock.now = 10.0
+        heart.heard("fit", 90, 100)
+        assert heart.line() == "fit 90%, 0:10 so far, about 0:10 left"
+
+        # The same name from the beginning is another fit.
+        heart.heard("fit", 0, 100)
+        assert heart.line() == "fit 0%, 0:00 so far"
+
+    def test_nothing_is_said_of_nothing(self, clock):
+        heart = Heartbeat(pytest.fail, clock=clock)
+        clock.now = 1e6
+        heart.tick()
+
+
+def test_reports_are_heard_within_the_block_alone():
+    heard: list[tuple[str, int, int]] = []
+    report("before")
+    with heard_by(lambda *each: heard.append(each)):
+        report("reading images", 3, 9)
+    report("after")
+    assert heard == [("reading images", 3, 9)]
+
+
+def test_a_short_work_says_nothing(capsys):
+    with signs_of_life("opening the data"):
+        report("reading images", 1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_says_of_all_its_stages_where_it_is(lab, tmp_path, monkeypatch):
+    """Every stage is heard, also those that yield nothing."""
+    heard: set[str] = set()
+    note = Heartbeat.heard
+    monkeypatch.setattr(
+        Heartbeat, "heard", lambda self, stage, *rest: (heard.add(stage), note(self, stage, *rest))
+    )
+    write(tmp_path, TINY_GAUSSIAN)
+    assert lab("run", "tiny.yaml")[0] == 0
+    stages = {"opening the data", "prepare", "reference", "fit", "sample", "floor", "metrics"}
+    assert stages | {"figures and page"} <= heard
+
+
+class TestTally:
+    def test_a_line_for_each_run_and_the_time_left_for_all(self, clock, capsys):
+        tally = Tally(3, clock=clock)
+        for second, done in enumerate((0, 1, 2, 3)):
+            clock.now = 10.0 * second
+            tally(done, 9)
+        tally.ended("all/seed-0", Outcome(0))
+        tally.ended("all/seed-1", Outcome(3, "stopped"))
+        out = capsys.readouterr().out.splitlines()
+        assert out == [
+            "running: 0 of 3 runs, 3 of 9 generations finished, about 1:00 left",
+            "all/seed-0 done: 1 of 3 runs, 3 of 9 generations finished, about 1:00 left",
+            "all/seed-1 not finished: 2 of 3 runs, 3 of 9 generations finished, about 1:00 left",
+        ]
+
+    def test_silence(self, clock, capsys):
+        tally = Tally(silent=True, clock=clock)
+        tally(0, 4)
+        tally.ended("x", Outcome(0))
+        assert capsys.readouterr().out == ""
+
+
+def test_validate_says_what_was_found(lab, tmp_path):
+    write(tmp_path, TINY_GAUSSIAN)
+    code, out, _ = lab("validate", "tiny.yaml")
+    assert code == 0
+    assert "30 real training and 30 test samples" in out
+    assert "a sample is 2 (torch.float32)" in out
