@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from imglab import distributed
-from imglab.cli import calibrate, judge, look, run, score, studies, view
+from imglab.cli import calibrate, judge, look, run, score, share, studies, view
 from imglab.cli.claims import claims
 from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain, stoppable
@@ -84,6 +84,8 @@ app.command()(view.view)
 app.command("ls")(view.list_runs)
 app.command()(view.compare)
 app.command("export")(look.export_samples)
+app.command()(share.push)
+app.command()(share.pull)
 app.command()(inspect)
 app.command()(score.score)
 app.command()(look.validate)
