@@ -399,6 +399,13 @@ def test_a_claim_is_explained(lab):
         "|z| below 4 in generations 0, 1, 4, 9",
         "must be rejected with |z| above 6: the law of regime.kind accumulate",
         "is above 1.05",
+        "bound: a twentieth, the margin of no matter",
+        "section: section 4: test loss",
+        "null run, which must not hold: real text in place of synthetic text",
+        "would be falsified by: a gain as large as that of real text",
+        "substituted here: nothing",
+        "limit of the evidence: a model that counts",
+        "Holm's correction for",
         "refuted if",
     ):
         assert text in out, text

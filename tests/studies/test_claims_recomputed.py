@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
     claims = [catalog.claims[name] for name in SHIPPED]
     for claim in claims:
-        catalog.protocols[claim.protocol].profiles["quick"].seeds[:] = range(SEEDS)
+        catalog.protocols[str(claim.protocol)].profiles["quick"].seeds[:] = range(SEEDS)
     law = catalog.claims["variance_shrinks"]
     short = law.theory[0].model_copy(update={"replicas": REPLICAS, "generations": [0, 4]})
     claims += [

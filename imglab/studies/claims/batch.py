@@ -141,18 +141,18 @@ class Batch:
 
         # Claims may ask for different numbers of seeds of an arm, which stand in one file.
         texts: dict[str, dict[int, str]] = {}
-        kept: dict[str, list[int]] = {}
+        generations: dict[str, list[int]] = {}
         for plan in self._plans.values():
             if plan.protocol.scored:
                 continue
             for (arm, seed), config in plan.chains(list(plan.arms)):
                 place = plan.place(arm, config)
                 texts.setdefault(place, {})[seed] = dump_config(config)
-                kept[place] = sorted(plan.kept)
+                generations[place] = sorted(plan.kept)
 
         for place, of_seeds in texts.items():
             if _lacks(self._out / place, of_seeds):
-                jobs[place] = unscored_job(of_seeds, self._out / place, kept[place])
+                jobs[place] = unscored_job(of_seeds, self._out / place, generations[place])
         return jobs
 
     def _tally(self, names: set[str], watch: Watch) -> Callable[[], None]:

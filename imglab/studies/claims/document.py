@@ -180,22 +180,25 @@ def _undecided(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _not_run(missing: Sequence[Claim], catalog: Catalog) -> Iterator[str]:
-    """Yield the claims without a verdict, with the profile that decides them and its cost."""
+    """Yield the claims without a verdict, and what their protocols are expected to cost."""
     if not missing:
         return
     yield "## Not run\n"
     yield "Nothing is said about these here; `imglab claims NAME` runs them.\n"
-    yield "| claim | asks | profiles | expected cost |"
-    yield "|---|---|---|---|"
+    yield "| claim | asks | chains of |"
+    yield "|---|---|---|"
+    costs: dict[str, str] = {}
     for claim in missing:
-        profiles = "quick"
-        cost = "some seconds"
+        name = claim.protocol or "its own"
         if claim.protocol is not None:
             sizes = catalog.protocols[claim.protocol].profiles
-            profiles = ", ".join(sizes)
-            cost = next(iter(sizes.values())).cost
-        cells = (f"`{claim.name}`", claim.claims, profiles, cost)
+            costs[name] = "; ".join(f"`{size}`: {each.cost}" for size, each in sizes.items())
+        cells = (f"`{claim.name}`", claim.claims, name)
         yield f"| {' | '.join(_cell(text) for text in cells)} |"
+
+    yield "\nWhat these chains are expected to cost, by profile:\n"
+    for name, cost in costs.items():
+        yield f"- {name}: {cost}"
 
 
 def _not_run_text(missing: Sequence[Claim]) -> str:

@@ -24,6 +24,8 @@ def explain_claim(claim: Claim, catalog: Catalog, profile: Profile) -> str:
     if claim.protocol is not None:
         size = catalog.size_of(claim, profile, by_name=True)
         lines += _protocol(catalog.protocols[claim.protocol], claim.protocol, size)
+    else:
+        lines.append("  protocol: solvable chains, each from real data of its own, and their law")
 
     lines += [line for statement in claim.must for line in _statement(statement, claim)]
     for theory in claim.theory:
@@ -32,7 +34,8 @@ def explain_claim(claim: Claim, catalog: Catalog, profile: Profile) -> str:
         lines.append(f"  null run, which must not hold: {claim.absent.says}")
 
     lines += [f"  {line}" for line in _verdict(claim, catalog.family_sizes[claim.family])]
-    lines += [f"  substituted here: {each}" for each in claim.substitutions]
+    substitutions = claim.substitutions or ["nothing"]
+    lines += [f"  substituted here: {each}" for each in substitutions]
     lines += [f"  limit of the evidence: {each}" for each in claim.limits]
     return "\n".join(lines)
 
@@ -43,6 +46,8 @@ def _protocol(protocol: Protocol, name: str, size: Profile | None) -> Iterator[s
     if size is not None:
         settings = protocol.profiles[size]
         seeds = ", ".join(map(str, settings.seeds))
+        if settings.seeds == list(range(len(settings.seeds))):
+            seeds = f"0 to {len(settings.seeds) - 1}"
         yield f"  cost at profile {size}: {settings.cost}; seeds {seeds}"
     if protocol.needs:
         yield f"  needs: {', '.join(protocol.needs)}"
