@@ -21,7 +21,7 @@ from imglab.studies.mapping.judge import exact_boundary, judge_event
 from imglab.studies.mapping.sentences import sentences
 from imglab.studies.mixing.criterion import CRITERIA
 from imglab.studies.sweeps.warning_config import Event
-from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, write
+from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, write
 
 VARIANCE = {"metric": "variance", "threshold": 0.8, "relative_to": "absolute"}
 GAUSSIAN: dict[str, Any] = {
@@ -274,12 +274,22 @@ class TestCommand:
             assert (tmp_path / run / "head.json").stat().st_mtime_ns == time
         assert "another question" in lab(*arguments, "--set", "halvings=3")[2]
 
-        # Another map over the same key takes the chains of this one.
-        shared = ["map", config, "--over", SHARE, "--out", "runs/again", "--set", "columns=3"]
-        assert lab(*shared, "--json")[0] == 0
-        again = json.loads((tmp_path / "runs/again/map.json").read_text())
-        assert {cell["run"] for each in again["columns"] for cell in each["cells"]} == folders
-        assert not (tmp_path / "runs/again/cells").exists()
+    def test_runs_of_other_studies_stand_for_chains_and_a_poor_model_blocks(self, lab, tmp_path):
+        """A sweep's run of the same config is taken; the gate is met by no generation 0."""
+        gate = {"variance_ratio": 1.0, "excess_fid": 0.0, "precision": 0.0, "recall": 0.0}
+        measure = {**TINY_MAP["measure"], "gate": gate}
+        tree = {**TINY_MAP, "measure": measure, "criterion": "gate"}
+        chain = {key: tree[key] for key in tree if key in (*TINY_GAUSSIAN, "name", "threads")}
+        chain["regime"] = {**TINY_GAUSSIAN["regime"], "real_fraction": 1.0}
+        arm = "runs/sweep/all_real/seed-0"
+        finish(write(tmp_path, {**chain, "threads": 2}, "arm"), tmp_path / arm)
+
+        map_config = write(tmp_path, tree)
+        code, out, _ = lab("map", map_config, "--over", SHARE, "--out", "runs/map", "--json")
+        (column,) = json.loads(out)["columns"]
+        assert (code, column["verdict"]) == (0, "blocked")
+        assert "generation 0 is poor with 2 of 2 seeds" in column["reason"]
+        assert [cell["run"] == arm for cell in column["cells"]] == [True, False]
 
     def test_wrong_input(self, lab, tmp_path):
         config = write(tmp_path, TINY_MAP)
@@ -290,6 +300,7 @@ class TestCommand:
         code, _, err = lab("map", config, "--over", SHARE, "--set", "criterion=gate")
         assert code == 2
         assert "no thresholds" in err
+        assert "no Ray cluster answers" in lab("map", config, "--over", SHARE, "--ray", ":1")[2]
         sweep = write(tmp_path, {**TINY_GAUSSIAN, "arms": {"a": None}}, "sweep")
         assert "several runs" in lab("map", sweep, "--over", SHARE)[2]
 
@@ -336,10 +347,10 @@ class TestPage:
 
 @pytest.mark.slow
 def test_a_map_of_chains_covers_the_closed_form(lab, tmp_path):
-    """Regression, three sizes: the interval of each boundary holds that of the law."""
+    """Regression: the interval of the boundary holds that of the law."""
     tree = {
         "name": "map",
-        "generations": 6,
+        "generations": 4,
         "regime": {"kind": "mix", "real_fraction": 0.1, "real": "fresh"},
         "modality": {"kind": "regression", "dimensions": 20, "n_train": 60, "inputs": "fresh"},
         "model": {"kind": "ridge", "penalty": 0.0},
@@ -347,6 +358,7 @@ def test_a_map_of_chains_covers_the_closed_form(lab, tmp_path):
         "criterion": {"metric": "excess_risk", "threshold": 0.8, "relative_to": "absolute"},
         "over": {SHARE: [0.0, 1.0]},
         "seeds": [0, 1, 2],
+        "halvings": 3,
         "new_data": True,
         "threads": 1,
     }
