@@ -118,7 +118,8 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Rows]) -> None:
 
 def _errors(rows: Sequence[Mapping[str, Any]], name: str) -> list[list[float]]:
     """Return how far error bars reach below and above, within the metric's range, [2, N]."""
-    below, above = [], []
+    below: list[float] = []
+    above: list[float] = []
     for row in rows:
         low, high = within(name, row[name], standard_error(row, name))
         below.append(row[name] - low)
