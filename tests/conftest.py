@@ -61,12 +61,16 @@ WHOLE_FIGURES = {"report", "store", "studies", "test_docs.py", "test_escaping.py
 
 @pytest.fixture(autouse=True)
 def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw two panels of a run's curves instead of twenty, where figures are not the subject."""
+    """Draw two panels of a run's curves instead of twenty, small and without a PDF, where figures
+    are not the subject.
+    """
     results = sys.modules.get("imglab.report.results")
     if results is None or WHOLE_FIGURES & {*request.path.relative_to(ROOT / "tests").parts}:
         return
     few = partial(results.curves_figure, names=("fid", "precision"))
     monkeypatch.setattr(results, "curves_figure", few)
+    monkeypatch.setattr(results, "pdf", lambda figure: b"%PDF-")
+    monkeypatch.setattr("imglab.report.figures.PNG_DPI", 80)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from imglab.report.page_panels import panels
 from imglab.report.page_tables import tables
 from imglab.report.profile import profiles
 from imglab.report.warning import sweep_tables
+from imglab.safe_text import without_local_paths
 from imglab.store import files, hashes
 from imglab.version import __version__
 
@@ -89,6 +91,7 @@ def build_page(
         data=Markup(_script_data(arms, gallery, last, live)),
         live=live,
         home=home,
+        command=_command(arms, calibration),
         last=last,
         histograms=drawn,
         **heading(arms, gallery, damaged),
@@ -101,6 +104,23 @@ def build_page(
         **calibration_tables(calibration, shown),
     )
     return Page(html, gallery.beside)
+
+
+def _command(arms: Sequence[Arm], calibration: Path | None) -> str:
+    """Return the command that makes a page of these arms, without the folders of a machine."""
+    folders = dict.fromkeys(_reported(arm) for arm in arms)
+    parts = ["imglab", "report", *folders]
+    if calibration is not None:
+        parts += ["--calibration", without_local_paths(str(calibration))]
+    return shlex.join(parts)
+
+
+def _reported(arm: Arm) -> str:
+    """Return the directory of an arm, or of the sweep that it belongs to."""
+    folder = arm.folder
+    if arm.seeds > 1:
+        folder = folder.parent.parent
+    return without_local_paths(str(folder))
 
 
 def encoded(text: str) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel, label_line
+from imglab.report.explanations import within
+from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel, label_lines
 from imglab.report.survival import defined_parts
 from imglab.report.table import metric_label
 from imglab.report.values import Rows, defined_rows, standard_error
@@ -40,6 +41,8 @@ TABLE_TITLES = {
 }
 WIDE = 30.0
 """Values from 1 up that span more than this factor get a log scale; shares and rates never do."""
+PANEL_HEIGHT = 120.0
+"""Points of a panel's height, about."""
 MOST_LABELS = 20
 """Lines of a table that are labelled."""
 
@@ -92,14 +95,14 @@ def _tables(row: Mapping[str, Any]) -> list[str]:
 
 def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Rows]) -> None:
     first = next(iter(runs.values()))
-    _draw_floor(panel, first[0]["floor"].get(name))
+    _draw_floor(panel, name, first[0]["floor"].get(name))
 
     defined = {label: defined_rows(rows, name) for label, rows in runs.items()}
     for colour, (label, rows) in zip(PALETTE * len(runs), defined.items(), strict=False):
         panel.errorbar(
             [row["generation"] for row in rows],
             [row[name] for row in rows],
-            yerr=[standard_error(row, name) for row in rows],
+            yerr=_errors(rows, name),
             color=colour,
             marker="o",
             markersize=3,
@@ -113,12 +116,23 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Rows]) -> None:
     finish_panel(panel, metric_label(name, first[0]), [row["generation"] for row in first])
 
 
-def _draw_floor(panel: Axes, floor: Mapping[str, Any] | None) -> None:
+def _errors(rows: Sequence[Mapping[str, Any]], name: str) -> list[list[float]]:
+    """Return how far error bars reach below and above, within the metric's range, [2, N]."""
+    below: list[float] = []
+    above: list[float] = []
+    for row in rows:
+        low, high = within(name, row[name], standard_error(row, name))
+        below.append(row[name] - low)
+        above.append(high - row[name])
+    return [below, above]
+
+
+def _draw_floor(panel: Axes, name: str, floor: Mapping[str, Any] | None) -> None:
     if not floor:
         return
     mean = floor["mean"]
-    spread = 2 * (floor["sd"] or 0)
-    panel.axhspan(mean - spread, mean + spread, color=GREY, alpha=0.5, linewidth=0)
+    low, high = within(name, mean, 2 * (floor["sd"] or 0))
+    panel.axhspan(low, high, color=GREY, alpha=0.5, linewidth=0)
     panel.axhline(mean, color="#888888", linewidth=0.8, linestyle="--")
 
 
@@ -132,6 +146,7 @@ def _draw_theory(panel: Axes, expected: Sequence[float | None]) -> None:
 
 
 def _draw_table(panel: Axes, name: str, rows: Rows) -> None:
+    ends = []
     for at, part in enumerate(rows[0][name]):
         defined = defined_parts(rows, name, part)
         if not defined:
@@ -139,7 +154,8 @@ def _draw_table(panel: Axes, name: str, rows: Rows) -> None:
         generations, values = zip(*defined, strict=True)
         panel.plot(generations, values, color=PALETTE[at % len(PALETTE)], linewidth=1)
         if at < MOST_LABELS:
-            label_line(panel, part, at, defined[-1])
+            ends.append((part, at, defined[-1]))
+    label_lines(panel, ends, height=PANEL_HEIGHT)
 
     title = TABLE_TITLES.get(name, metric_label(name, rows[0]))
     finish_panel(panel, title, [row["generation"] for row in rows])

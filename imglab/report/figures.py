@@ -12,6 +12,7 @@ from weakref import WeakSet
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -22,11 +23,27 @@ from imglab.solvable.plots import own_style
 COLUMNS = 4
 """Panels beside each other."""
 GREY = "#bbbbbb"
-PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
-"""Paul Tol's bright scheme, whose colours colour-blind readers can tell apart."""
+PALETTE = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#777777",
+    "#882255",
+    "#332288",
+    "#6b6100",
+)
+"""The colours of the page (`--c0` to `--c9` in page.css): those of Okabe and Ito 2008, which people
+of every colour vision tell apart, and three darker ones."""
 
 
-PNG_DPI = 130
+PNG_DPI = 200
+LABEL_SIZE = 6.0
+"""Points of the names beside the ends of lines."""
+LABEL_GAP = 1.1 * LABEL_SIZE
+"""Points from one of these names to the next, at least."""
 
 _prepared: WeakSet[Figure] = WeakSet()
 """Figures whose letters and places are found."""
@@ -45,10 +62,55 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def label_line(panel: Axes, name: str, at: int, end: tuple[int, float]) -> None:
-    """Write the name of a line beside its end; `at` is its place in its table, from 0."""
-    text = f" {legible(name, at + 1)}"
-    panel.annotate(text, end, fontsize=6, va="center", parse_math=False)
+def label_lines(
+    panel: Axes, ends: Sequence[tuple[str, int, tuple[int, float]]], *, height: float
+) -> None:
+    """Write the names of lines beside their ends, one above the other where these are close.
+
+    ends    of each line its name, its place in its table (from 0), and its last point
+    height  of the panel in points, about
+    """
+    low, high = panel.get_ylim()
+    places = [(value - low) / (high - low) * height for _, _, (_, value) in ends]
+    free = spread_apart(places, LABEL_GAP, height)
+
+    for (name, at, end), place, clear in zip(ends, places, free, strict=True):
+        panel.annotate(
+            f" {legible(name, at + 1)}",
+            end,
+            xytext=(0, clear - place),
+            textcoords="offset points",
+            fontsize=LABEL_SIZE,
+            va="center",
+            parse_math=False,
+            color=PALETTE[at % len(PALETTE)],
+        )
+    # Shifted names may reach above or below, where the panel's room would grow for them.
+    panel.set_ylim(low, high)
+
+
+def spread_apart(places: Sequence[float], gap: float, height: float) -> list[float]:
+    """Return places at least `gap` apart in the same order, near the old ones, in 0 to `height`.
+
+    Where there is no room for that, they are as far apart as there is room.
+    """
+    if not places:
+        return []
+    gap = min(gap, height / max(1, len(places) - 1))
+    order = sorted(range(len(places)), key=lambda at: places[at])
+
+    # First each is pushed up by the one below it, then down from the top, and last up again.
+    free = [min(max(places[at], 0.0), height) for at in order]
+    for at in range(1, len(free)):
+        free[at] = max(free[at], free[at - 1] + gap)
+    free[-1] = min(free[-1], height)
+    for at in reversed(range(len(free) - 1)):
+        free[at] = min(free[at], free[at + 1] - gap)
+
+    result = [0.0] * len(places)
+    for at, place in zip(order, free, strict=True):
+        result[at] = place
+    return result
 
 
 @own_style()
@@ -66,12 +128,23 @@ def png(figure: Figure) -> bytes:
 
 @own_style()
 def svg(figure: Figure) -> bytes:
-    """Return a figure as an SVG; the same figure gives the same bytes."""
+    """Return a figure as an SVG whose text is text; the same figure gives the same bytes."""
     # Without a salt of its own, matplotlib draws new names for its elements each time.
     rcParams["svg.hashsalt"] = "imglab"
+    rcParams["svg.fonttype"] = "none"
     canvas = FigureCanvasSVG(figure)
     _prepare(figure)
     return _printed(partial(canvas.print_svg, metadata={"Date": None, "Creator": None}))
+
+
+@own_style()
+def pdf(figure: Figure) -> bytes:
+    """Return a figure as a PDF; the same figure gives the same bytes."""
+    rcParams["pdf.fonttype"] = 42  # whole fonts, which journals ask for
+    canvas = FigureCanvasPdf(figure)
+    _prepare(figure)
+    metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+    return _printed(partial(canvas.print_pdf, metadata=metadata))
 
 
 def _prepare(figure: Figure) -> None:

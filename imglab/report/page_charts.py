@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from imglab.errors import InputError
 from imglab.report.arms import Arm, comparable
+from imglab.report.explanations import explanation
 from imglab.report.per_sample import histogram, read_per_sample
 from imglab.report.survival import (
     CHANCE,
@@ -88,9 +89,16 @@ def _group(arms: Sequence[Arm], group: Sequence[Arm], last: int) -> dict[str, An
         ),
         "legend": [(_with_seeds(arm), colours[arm.name]) for arm in group],
         "theory": any(arm.theory for arm in group),
+        "explained": _explained(ordered, first),
         "charts": drawn[:open_at_first],
         "more": drawn[open_at_first:],
     }
+
+
+def _explained(names: Sequence[str], first: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the label, what it says and which values are better of each metric in the table."""
+    words = [(metric_label(name, first), explanation(name)) for name in names]
+    return [(label, each.says, each.better) for label, each in words if each is not None]
 
 
 def _with_seeds(arm: Arm) -> str:
@@ -107,7 +115,8 @@ def _metric_chart(name: str, group: Sequence[Arm], colours: Mapping[str, int], l
     lines += [Line("theory", _points(enumerate(expected)), None) for expected in expectations]
 
     first = group[0].rows[0]
-    return Markup(line_chart(metric_label(name, first), lines, last, first["floor"].get(name)))
+    floor = first["floor"].get(name)
+    return Markup(line_chart(metric_label(name, first), lines, last, floor, metric=name))
 
 
 def _points(values: Iterator[tuple[int, float | None]]) -> list[Point]:

@@ -9,6 +9,7 @@ from typing import Any
 from imglab.config.merge import flattened
 from imglab.errors import InputError
 from imglab.report.arms import Arm, differences
+from imglab.report.explanations import explanation
 from imglab.report.table import floor_text, gate_lines, metric_label, undefined_reasons, value_text
 from imglab.safe_text import is_local_path, without_local_paths
 from imglab.store.reading import metric_names
@@ -37,7 +38,7 @@ def _metrics(arm: Arm) -> dict[str, Any]:
 
     return {
         "title": arm.name,
-        "names": [metric_label(name, first) for name in names],
+        "names": [(metric_label(name, first), _says(name)) for name in names],
         "floor": [floor_text(first, name) for name in names],
         "rows": [
             (row["generation"], [value_text(row, name) for name in names]) for row in arm.rows
@@ -45,6 +46,13 @@ def _metrics(arm: Arm) -> dict[str, Any]:
         "gate": gate_lines(arm.rows),
         "reasons": undefined_reasons(arm.rows),
     }
+
+
+def _says(metric: str) -> str:
+    words = explanation(metric)
+    if words is None:
+        return ""
+    return words.says
 
 
 def _setting(value: Any) -> str:

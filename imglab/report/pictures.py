@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.report.shown import UNREADABLE
+from imglab.report.video import video
 from imglab.store.files import DAMAGED
 from imglab.store.layout import generation_folder, spread_generations
 
@@ -26,7 +27,9 @@ FRAME_SECONDS = 0.7
 
 
 def strip_and_animation(run: Path, generations: Sequence[int]) -> dict[str, bytes]:
-    """Return strip.png and grid.webp of these generations of a run; {} if none drew a picture.
+    """Return strip.png, grid.webp and grid.gif of generations of a run; {} if none drew a picture.
+
+    Where ffmpeg is installed, there is grid.mp4, too.
 
     InputError says that a picture cannot be read.
     """
@@ -36,14 +39,21 @@ def strip_and_animation(run: Path, generations: Sequence[int]) -> dict[str, byte
         return {}
 
     try:
-        frames = spread_generations(sorted(pictures), FRAMES)
-        return {
+        shown = spread_generations(sorted(pictures), FRAMES)
+        frames = [_opened(pictures[g]) for g in shown]
+        results = {
             "strip.png": strip_png(pictures),
-            "grid.webp": _animation([pictures[g] for g in frames]),
+            "grid.webp": _animation(frames, "WEBP", lossless=True),
+            "grid.gif": _animation(frames, "GIF"),
         }
     except UNREADABLE as error:
         what = f"a picture of a generation cannot be read: {first_line(error)}"
         raise InputError(Problem(str(run), what, DAMAGED)) from error
+
+    film = video(frames, FRAME_SECONDS)
+    if film is not None:
+        results["grid.mp4"] = film
+    return results
 
 
 def strip_png(pictures: Mapping[int, Path]) -> bytes:
@@ -74,21 +84,20 @@ def strip_png(pictures: Mapping[int, Path]) -> bytes:
     return buffer.getvalue()
 
 
-def _animation(pictures: Sequence[Path]) -> bytes:
-    """Return a lossless animated WebP that repeats; the last picture stays a little longer."""
-    frames = [_opened(picture) for picture in pictures]
+def _animation(frames: Sequence[Image.Image], kind: str, **settings: bool) -> bytes:
+    """Return an animation of a kind that repeats; the last picture stays a little longer."""
     durations = [int(1000 * FRAME_SECONDS)] * len(frames)
     durations[-1] *= 3
 
     buffer = io.BytesIO()
     frames[0].save(
         buffer,
-        format="WEBP",
+        format=kind,
         save_all=True,
         append_images=frames[1:],
         duration=durations,
         loop=0,
-        lossless=True,
+        **settings,
     )
     return buffer.getvalue()
 

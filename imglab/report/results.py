@@ -15,7 +15,7 @@ from imglab.config.yaml import read_yaml
 from imglab.report.arms import expected
 from imglab.report.build import write_report
 from imglab.report.curves import curves_figure
-from imglab.report.figures import png, svg
+from imglab.report.figures import pdf, png, svg
 from imglab.report.fonts import can_be_drawn
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import read_per_sample
@@ -38,9 +38,11 @@ FIGURES = ("curves", "tails", "histograms", "side_by_side", "sweep", "ranking")
 RESULTS = (
     "report.html",
     "report_files",
-    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
+    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "pdf")),
     "strip.png",
     "grid.webp",
+    "grid.gif",
+    "grid.mp4",
     "metrics.csv",
     "labels.txt",
 )
@@ -52,10 +54,10 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 def write_results(run: Path) -> list[Path]:
     """Write what there is to see of a run, a side-by-side run or a sweep into its directory.
 
-    Each gets report.html. A run also gets metrics.csv and, as PNG and SVG, its curves and, if it
-    has what they need, tails and histograms; if its generations drew pictures, strip.png and
-    grid.webp, an animation of them. A side-by-side run gets side_by_side, a sweep gets sweep
-    and, if it is one of remedies, ranking.
+    Each gets report.html. A run also gets metrics.csv and, as PNG, SVG and PDF, its curves and, if
+    it has what they need, tails and histograms; if its generations drew pictures, strip.png and an
+    animation of them as grid.webp, grid.gif and, where ffmpeg is, grid.mp4. A side-by-side run gets
+    side_by_side, a sweep gets sweep and, if it is one of remedies, ranking.
 
     Return the files that a reader should open, the page first.
     """
@@ -116,9 +118,10 @@ def _write_parts(run: Path) -> list[Path]:
 
 
 def _write_figure(run: Path, name: str, figure: Figure) -> list[Path]:
-    """Write a figure as PNG and SVG; return the one that a reader should open."""
+    """Write a figure as PNG, SVG and PDF; return the one that a reader should open."""
     files.write_bytes(run / f"{name}.png", png(figure))
     files.write_bytes(run / f"{name}.svg", svg(figure))
+    files.write_bytes(run / f"{name}.pdf", pdf(figure))
     return [run / f"{name}.png"]
 
 

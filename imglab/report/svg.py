@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
+from imglab.report.explanations import clipped_band, explanation, within
 from imglab.report.svg_frame import LEFT, RIGHT, WIDTH, Axes, Point, chart, fitted_axes, grid
 
 MARKERS = 30
@@ -20,6 +21,9 @@ SHAPES = (
     "M0 2.9 2.8-2.1h-5.6z",
     "M-.9-2.9h1.8v2h2v1.8h-2v2h-1.8v-2h-2v-1.8h2z",
     "M-2.6-1.3-1.3-2.6 0-1.3 1.3-2.6 2.6-1.3 1.3 0 2.6 1.3 1.3 2.6 0 1.3-1.3 2.6-2.6 1.3-1.3 0z",
+    "M-2.9 0 2.1-2.8v5.6z",
+    "M2.9 0-2.1-2.8v5.6z",
+    "M-2.6-2.6h5.2l-5.2 5.2h5.2z",
 )
 """Markers, one for each colour: round, square, and so on."""
 COLOURS = len(SHAPES)
@@ -34,6 +38,19 @@ class Line:
     points: Sequence[Point]
     colour: int | None
 
+    def within(self, metric: str) -> Line:
+        """Return the line without the parts of its band that lie outside the metric's range."""
+        points = [
+            (g, value, *clipped_band(metric, value, low, high))
+            for g, value, low, high in self.points
+        ]
+        return replace(self, points=points)
+
+    @property
+    def data(self) -> str:
+        """The attribute by which the page hides and shows a line with its band and marks."""
+        return f'data-line="{self.colour}"'
+
 
 def line_chart(
     title: str,
@@ -42,14 +59,16 @@ def line_chart(
     floor: Mapping[str, float | None] | None = None,
     *,
     from_zero: bool = False,
+    metric: str = "",
 ) -> str:
     """Return a chart of lines over generations 0 to `last`.
 
     floor      mean and sd of real data against real data; drawn as a band of two sd
+    metric     what is drawn: bands end where its range does, and the title explains it
     from_zero  whether the y axis starts at 0 and stays linear
     """
-    drawn = [line for line in lines if line.points]
-    band = _floor_band(floor)
+    drawn = [line.within(metric) for line in lines if line.points]
+    band = _floor_band(floor, metric)
     axes = fitted_axes([line.points for line in drawn], last, band, from_zero=from_zero)
 
     parts = [grid(axes)]
@@ -60,7 +79,7 @@ def line_chart(
     described = "; ".join(_described(line) for line in drawn)
     if band is not None:
         described += f"; real against real {band[0]:.3g}"
-    return chart(title, described, parts, counts_generations=axes)
+    return chart(title, described, parts, counts_generations=axes, explained=_explained(metric))
 
 
 def stacked_chart(title: str, layers: Sequence[tuple[str, Sequence[float]]], last: int) -> str:
@@ -87,18 +106,29 @@ def stacked_chart(title: str, layers: Sequence[tuple[str, Sequence[float]]], las
     return chart(title, described, parts, counts_generations=axes)
 
 
-def _floor_band(floor: Mapping[str, float | None] | None) -> tuple[float, float] | None:
-    """Return the mean of a floor and two standard deviations, if it is defined."""
+def _explained(metric: str) -> str:
+    """Return what a metric says and what is better, for the chart's title."""
+    words = explanation(metric)
+    if words is None:
+        return ""
+    return f"{words.says} ({words.better})"
+
+
+def _floor_band(
+    floor: Mapping[str, float | None] | None, metric: str
+) -> tuple[float, float, float] | None:
+    """Return the mean of a floor and the ends of two standard deviations, if it is defined."""
     if floor is None or floor["mean"] is None:
         return None
-    return floor["mean"], 2 * (floor["sd"] or 0.0)
+    mean = floor["mean"]
+    return mean, *within(metric, mean, 2 * (floor["sd"] or 0.0))
 
 
-def _floor(band: tuple[float, float], axes: Axes) -> str:
-    centre, half = band
-    top = axes.y(centre + half)
+def _floor(band: tuple[float, float, float], axes: Axes) -> str:
+    centre, low, high = band
+    top = axes.y(high)
     middle = axes.y(centre)
-    height = max(1.0, axes.y(centre - half) - top)
+    height = max(1.0, axes.y(low) - top)
     right = WIDTH - RIGHT
     return (
         f'<rect class="floor" x="{LEFT}" y="{top:.1f}" width="{right - LEFT}" '
@@ -118,29 +148,30 @@ def _line(line: Line, axes: Axes) -> Iterator[str]:
         upper = [_place(axes, g, high) for g, _, _, high in line.points]
         lower = [_place(axes, g, low) for g, _, low, _ in line.points]
         points = " ".join([*upper, *reversed(lower)])
-        yield f'<polygon class="band {style}" points="{points}"/>'
+        yield f'<polygon class="band {style}" points="{points}" {line.data}/>'
 
     dashed = ""
     if line.colour >= COLOURS:
         dashed = " dashed"
-    yield f'<polyline class="line {style}{dashed}" points="{_joined(line, axes)}"/>'
+    yield f'<polyline class="line {style}{dashed}" points="{_joined(line, axes)}" {line.data}/>'
 
     if len(line.points) <= MARKERS:
         shape = SHAPES[line.colour % COLOURS]
         for point in line.points:
-            yield _marker(line.name, point, style, shape, axes)
+            yield _marker(line, point, style, shape, axes)
 
 
-def _marker(name: str, point: Point, style: str, shape: str, axes: Axes) -> str:
+def _marker(line: Line, point: Point, style: str, shape: str, axes: Axes) -> str:
     """Return the marker of a point, with a title that gives its value and the error band."""
     g, value, low, high = point
     spread = ""
     if high > low:
         spread = f" ({low:.4g} to {high:.4g})"
-    title = f"{escape(name)}, generation {g}: {value:.4g}{spread}"
+    title = f"{escape(line.name)}, generation {g}: {value:.4g}{spread}"
     place = f"translate({axes.x(g):.1f} {axes.y(value):.1f})"
     return (
-        f'<path class="dot {style}" transform="{place}" d="{shape}"><title>{title}</title></path>'
+        f'<path class="dot {style}" transform="{place}" d="{shape}" {line.data}>'
+        f"<title>{title}</title></path>"
     )
 
 

@@ -75,11 +75,13 @@ def chart(
     parts: Sequence[str],
     *,
     counts_generations: Axes | None = None,
+    explained: str = "",
 ) -> str:
     """Return a whole chart with these parts.
 
     described           what stands in it, for those who do not see it
     counts_generations  its axes, if x counts generations: the page moves a line over them
+    explained           what a pointer on the title shows
     """
     label = title
     if described:
@@ -96,29 +98,35 @@ def chart(
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(label, quote=True)}"{data}>'
-        f'<text class="title" x="{LEFT - 36}" y="15">{escape(shown)}</text>'
+        f'<text class="title" x="{LEFT - 36}" y="15">{escape(shown)}{_tip(explained)}</text>'
         f"{''.join(parts)}{now}</svg>"
     )
+
+
+def _tip(text: str) -> str:
+    if not text:
+        return ""
+    return f"<title>{escape(text)}</title>"
 
 
 def fitted_axes(
     lines: Sequence[Sequence[Point]],
     last: int,
-    floor: tuple[float, float] | None = None,
+    floor: tuple[float, float, float] | None = None,
     *,
     from_zero: bool = False,
 ) -> Axes:
     """Return axes on which the lines with their bands, and the floor, can be seen.
 
-    floor      centre of the floor's band and half its width
+    floor      centre of the floor's band, and its ends
     from_zero  whether 0 must be on a linear axis; else wide positive values get a log scale
     """
     centres = [value for points in lines for _, value, *_ in points]
     values = [value for points in lines for _, *band in points for value in band]
-    if floor is not None and max(map(abs, floor)) <= LARGEST / 2:
-        centre, half = floor
+    if floor is not None and max(map(abs, floor)) <= LARGEST:
+        centre, *ends = floor
         centres.append(centre)
-        values += [centre - half, centre + half]
+        values += ends
 
     centres = [value for value in centres if abs(value) <= LARGEST]
     values = [value for value in values if abs(value) <= LARGEST]

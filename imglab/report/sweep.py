@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from imglab.report.explanations import clipped_band
 from imglab.report.figures import COLUMNS, GREY, PALETTE, finish_panel
 from imglab.report.table import metric_label
 from imglab.solvable.plots import own_style
@@ -42,7 +43,7 @@ def sweep_figure(
 
         bands = {arm: of_arm[name] for arm, of_arm in arms.items() if name in of_arm}
         for arm, band in bands.items():
-            _draw(panel, band, colours[arm])
+            _draw(panel, name, band, colours[arm])
         longest = max([1, *(len(band["mean"]) for band in bands.values())])
         finish_panel(panel, metric_label(name, row), range(longest))
 
@@ -58,8 +59,11 @@ def sweep_figure(
     return figure
 
 
-def _draw(panel: Axes, band: Mapping[str, Sequence[float | None]], colour: str) -> None:
+def _draw(panel: Axes, name: str, band: Mapping[str, Sequence[float | None]], colour: str) -> None:
     mean, low, high = (_with_gaps(band[key]) for key in ("mean", "low", "high"))
+    ends = [clipped_band(name, *point) for point in zip(mean, low, high, strict=True)]
+    low = [end[0] for end in ends]
+    high = [end[1] for end in ends]
     generations = range(len(mean))
     panel.plot(generations, mean, color=colour, marker="o", markersize=3, linewidth=1.2)
     panel.fill_between(generations, low, high, color=colour, alpha=0.2, linewidth=0)

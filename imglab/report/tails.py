@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imglab.report.figures import PALETTE, finish_panel, label_line
+from imglab.report.figures import PALETTE, finish_panel, label_lines
 from imglab.report.fonts import legible
 from imglab.report.survival import (
     CHANCE,
@@ -18,6 +18,8 @@ from imglab.report.survival import (
 from imglab.report.values import Rows
 from imglab.solvable.plots import own_style
 
+PANEL_HEIGHT = 165.0
+"""Points of a panel's height, about."""
 MOST_EXTINCT = 6
 """Extinct parts that a title names."""
 
@@ -54,11 +56,13 @@ def _title(rows: Rows, name: str) -> str:
 
 
 def _draw(panel: Axes, rows: Rows, name: str) -> None:
+    ends = []
     for at, part in enumerate(list(rows[0][name])[:MOST_LINES]):
         defined = defined_parts(rows, name, part)
         if not defined:
             continue
         generations, values = zip(*defined, strict=True)
         panel.plot(generations, values, color=PALETTE[at % len(PALETTE)], linewidth=1.1)
-        label_line(panel, part, at, defined[-1])
+        ends.append((part, at, defined[-1]))
     panel.set_ylim(bottom=0)
+    label_lines(panel, ends, height=PANEL_HEIGHT)

@@ -161,6 +161,18 @@ def test_views_against_generation_0(page):
     assert not over.is_visible()
 
 
+def test_the_name_of_an_arm_hides_its_lines(page):
+    name = page.locator("[data-toggles='1']")
+    lines = page.locator(".group .line.s1")
+    name.focus()
+    page.keyboard.press("Enter")
+    assert name.get_attribute("aria-pressed") == "false"
+    assert not lines.first.is_visible()
+    assert page.locator(".group .line.s0").first.is_visible()
+    name.click()
+    assert lines.first.is_visible()
+
+
 def test_arrow_keys_move_generations_whatever_the_view(page):
     page.locator("input[value=difference]").check()
     before = page.locator("#told").inner_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import histogram
 from imglab.report.pictures import strip_png
 from imglab.report.table import format_table, frechet_label, streamed
+from imglab.report.video import video
 from imglab.store.reading import metric_names
 
 
@@ -138,3 +140,31 @@ def test_strip_of_many_generations_keeps_the_first_and_the_last(tmp_path):
     reds = set(strip.getchannel("R").tobytes())
     assert {0, 198} <= reds
     assert strip.width < 120, "twelve pictures stand in rows of four"
+
+
+def frames() -> list[Image.Image]:
+    return [Image.new("RGB", (31, 20), colour) for colour in ("red", "green", "blue")]
+
+
+def test_without_ffmpeg_there_is_no_video(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert video(frames(), 0.7) is None
+
+
+def test_ffmpeg_gets_the_pixels_of_all_pictures(monkeypatch, tmp_path):
+    program = tmp_path / "ffmpeg"
+    program.write_text('#!/bin/sh\nfor target; do :; done\nwc -c > "$target"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name: str(program))
+    assert int(video(frames(), 0.7) or b"0") == 3 * 31 * 20 * 3
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert video(frames(), 0.7) is None
+
+
+def test_ffmpeg_writes_a_video_that_is_the_same_each_time():
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    film = video(frames(), 0.7)
+    assert film is not None
+    assert film[4:8] == b"ftyp"
+    assert film == video(frames(), 0.7)

@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from imglab.report import fonts
-from imglab.report.figures import label_line, png, svg
+from imglab.report.figures import label_lines, png, svg
 from imglab.report.fonts import DEFAULT, can_be_drawn, legible
 from imglab.solvable.plots import own_style
 
@@ -18,7 +18,7 @@ NO_LETTER = "\U000118a0"
 
 def labelled(name: str) -> Figure:
     figure = Figure()
-    label_line(figure.add_subplot(), name, 2, (0, 0.5))
+    label_lines(figure.add_subplot(), [(name, 2, (0, 0.5))], height=100)
     return figure
 
 

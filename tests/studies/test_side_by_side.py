@@ -84,7 +84,15 @@ def test_each_runs_in_its_own_directory_and_one_figure_shows_both(
 ):
     assert imglab(monkeypatch, "run", config, "--out", "both") == 0
     out = tmp_path / "both"
-    own = {"chains.json", "side_by_side.png", "side_by_side.svg", "report.html", "text", "vectors"}
+    own = {
+        "chains.json",
+        "side_by_side.png",
+        "side_by_side.svg",
+        "side_by_side.pdf",
+        "report.html",
+        "text",
+        "vectors",
+    }
     assert {path.name for path in out.iterdir() if path.name[0] != "."} == own
     assert (out / "text" / "generation_001" / "sheet.txt").exists()
     assert (out / "text" / "histograms.png").exists()

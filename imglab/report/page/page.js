@@ -205,6 +205,15 @@ document.getElementById("on").addEventListener("click", () => { stop(); move(1);
 document.querySelectorAll('input[name="view"]').forEach((input) => {
   input.addEventListener("change", () => view(input.value));
 });
+// The names of the arms hide and show their lines in the charts below them.
+document.querySelectorAll("[data-toggles]").forEach((button) => {
+  button.addEventListener("click", () => {
+    const off = button.getAttribute("aria-pressed") === "true";
+    button.setAttribute("aria-pressed", String(!off));
+    const lines = `[data-line="${button.dataset.toggles}"]`;
+    button.closest(".group").querySelectorAll(lines).forEach((line) => line.classList.toggle("off", off));
+  });
+});
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.matches("select, textarea, .scroll, pre, input:not([type=range], [type=radio])")) return;
