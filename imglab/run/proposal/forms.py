@@ -156,7 +156,7 @@ def text_forms(modality: Mapping[str, Any], train: int, test: int, size: int) ->
     modality     the section that reads it
     train, test  blocks that it has; size: bytes of it
     """
-    forms = []
+    forms: list[Form] = []
     for most in BLOCKS:
         n_train = min(train, most)
         if forms and n_train == train:
