@@ -21,6 +21,7 @@ from imglab.cli.map import map_chains
 from imglab.cli.mix import mix
 from imglab.cli.new import new
 from imglab.cli.options import in_home
+from imglab.cli.prune import prune
 from imglab.cli.scale import scale
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
@@ -90,6 +91,7 @@ app.command()(inspect)
 app.command()(score.score)
 app.command()(look.validate)
 app.command()(look.verify)
+app.command()(prune)
 app.command("list")(look.list_kinds)
 app.command()(look.show)
 app.command()(explain)

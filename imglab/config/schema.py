@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from imglab.config.curation_sections import CURATIONS
 from imglab.config.remedy_sections import REMEDIES, listed
 from imglab.config.section import FILE_NAME, PathName, PlugIn, Section, choice, newer_key
-from imglab.config.sections import DEFAULT_REGIME, REGIMES, MeasureSettings
+from imglab.config.sections import DEFAULT_REGIME, REGIMES, KeepSettings, MeasureSettings
 
 
 class Named(Section):
@@ -57,6 +57,8 @@ class RunConfig(Named):
     checkpoint_every: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """A fit writes a checkpoint whenever it has seen this many samples. Without it, a fit that is
     interrupted starts again."""
+    keep: KeepSettings = newer_key(KeepSettings())
+    """What of each generation stays on disk. Default: everything."""
     tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
     """Where metrics are sent as generations finish. A tracker that fails does not stop the run."""
     threads: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"

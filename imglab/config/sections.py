@@ -65,6 +65,24 @@ class GateSettings(Section):
     Text: 2."""
 
 
+KeepChoice = Literal["all", "last"] | Annotated[int, Field(ge=1, le=10**6)]
+
+
+class KeepSettings(Section):
+    """What of each generation stays on disk: of all of them, of the last one, or of every n-th.
+
+    What a chain still needs stays in any case: the models of the first and the last generation.
+    """
+
+    models: KeepChoice = "all"
+    """Models. What was removed cannot be forked from, judged or exported."""
+    samples: KeepChoice = "all"
+    """Samples, which are removed when the run is finished. A run without them cannot go on to more
+    generations under a regime that reads them."""
+    features: KeepChoice = "all"
+    """Features of the samples."""
+
+
 class MeasureSettings(Section):
     """What generations are compared with, and how."""
 

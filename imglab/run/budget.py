@@ -42,8 +42,7 @@ def cut(cost: RunCost, generations: int, training: float) -> RunCost:
         disk = stage.disk
         if each:
             disk = round(disk * len(each) / len(stage.generation))
-        changed = {"seconds": once + sum(each), "generation": each, "disk": disk}
-        stages.append(replace(stage, **changed))
+        stages.append(StageCost(stage.name, once + sum(each), each, disk))
     return replace(cost, stages=tuple(stages))
 
 

@@ -14,9 +14,11 @@ from typing import Any
 
 from imglab.config.machine import size_text
 from imglab.config.schema import RunConfig
+from imglab.config.sections import KeepSettings
 from imglab.pool import pool_sizes
 from imglab.run.build import Experiment, build
 from imglab.run.earlier_runs import recalled, remember_measured
+from imglab.run.keeping import kept_generations
 from imglab.run.short_plans import steps_of_fit
 from imglab.run.stage_costs import Measured, grows
 
@@ -123,13 +125,22 @@ def of_experiment(measured: Measured, experiment: Experiment) -> RunCost:
     """Return the cost of a run of an experiment whose stages were measured."""
     sizes = training_sizes(experiment)
     real = len(experiment.modality.real("train"))
-    return of_run(measured, experiment.config.generations, sizes, real=real)
+    keep = experiment.config.keep
+    return of_run(measured, experiment.config.generations, sizes, real=real, keep=keep)
 
 
-def of_run(measured: Measured, generations: int, sizes: list[int], *, real: int) -> RunCost:
+def of_run(
+    measured: Measured,
+    generations: int,
+    sizes: list[int],
+    *,
+    real: int,
+    keep: KeepSettings | None = None,
+) -> RunCost:
     """Return the cost of so many generations whose training sets have these sizes.
 
     real  how many real training samples there are: what was measured is a fit of so many
+    keep  what stays on disk; samples count until the run is finished
     """
     later = generations - 1
     growth = [size / real if measured.grows else 1.0 for size in sizes]
@@ -147,6 +158,9 @@ def of_run(measured: Measured, generations: int, sizes: list[int], *, real: int)
 
     # Disk is counted where it arises: what the runs share, models, samples, features, pictures.
     disk = {name: measured.disk_generation.get(name, 0) * generations for name in STAGES}
+    for name, what in (("fit", "models"), ("measure", "features")):
+        if keep is not None:
+            disk[name] = disk[name] * kept_generations(keep, generations, what) // generations
     for name, size in measured.disk_once.items():
         disk[name] = disk.get(name, 0) + size
 

@@ -20,7 +20,7 @@ from imglab.errors import InputError, Problem
 from imglab.measure import Measure
 from imglab.modality import HeldOutLoss
 from imglab.model import GenerativeModel, call_metrics
-from imglab.progress import Progress
+from imglab.progress import Progress, report
 from imglab.run.build import Experiment, build_models
 from imglab.run.earlier_runs import forget_peak, peak_memory, size_below
 from imglab.run.file_probe import disk_of_generation, picture_seconds
@@ -74,14 +74,17 @@ def probe(experiment: Experiment, effort: Effort | None = None) -> Measured:
         prepare, measure, experiment = prepared(experiment, folder)
 
         # The first fit of a process also imports and builds what all of them use.
+        report("probing the fit")
         began = clock()
         fitted = short_fit(experiment, train)
         set_up = clock() - began
         first, later = _fit_seconds(experiment, train, fitted, effort)
         gate = _gate_seconds(experiment, measure, train, fitted, effort)
 
+        report("probing the drawing")
         rate, drawn = _drawing(experiment, train, fitted, effort)
         later += _self_training_seconds(experiment, train, fitted, rate, effort)
+        report("probing the metrics")
         measures = _measure_seconds(experiment, measure, fitted, drawn, effort.scored)
         pictures, picture = picture_seconds(experiment, measure, drawn, folder)
         scored = experiment.config.measure.samples or 0
@@ -259,8 +262,10 @@ def _measure_seconds(
         linear.append(clock() - began - pairs[-1])
 
     factor = wanted / n
-    first, later = (a * factor + b * factor**2 for a, b in zip(linear, pairs, strict=True))
-    return first, later
+    later = linear[1] * factor + pairs[1] * factor**2
+    # What the first scoring sets up is set up once, whatever the number of samples.
+    once = linear[0] + pairs[0] - linear[1] - pairs[1]
+    return later + max(0.0, once), later
 
 
 def spread(features: Tensor, distinct: int) -> Tensor:

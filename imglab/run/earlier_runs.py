@@ -193,13 +193,18 @@ def _disk(run: Path, generations: int) -> tuple[dict[str, int], dict[str, int]]:
     stages = {"model": "fit", "samples.safetensors": "draw", "evaluation.safetensors": "draw"}
     stages |= {"features.safetensors": "measure", "metrics.json": "measure"}
     per_generation = {"fit": 0, "draw": 0, "measure": 0, "pictures": 0}
+    present: dict[str, set[int]] = {name: set() for name in per_generation}
     for g in range(generations):
         for path in layout.generation_folder(run, g).iterdir():
-            per_generation[stages.get(path.name, "pictures")] += size_below(path)
+            stage = stages.get(path.name, "pictures")
+            per_generation[stage] += size_below(path)
+            if path.name != "metrics.json":
+                present[stage].add(g)
 
     shared = size_below(run / "shared")
     beside = sum(path.stat().st_size for path in run.iterdir() if path.is_file())
-    means = {name: size // generations for name, size in per_generation.items()}
+    # Some generations may have lost their files to a policy.
+    means = {name: size // max(1, len(present[name])) for name, size in per_generation.items()}
     return means, {"prepare": shared, "pictures": beside}
 
 

@@ -17,9 +17,10 @@ from imglab.run.autotune import former_layout, with_layout
 from imglab.run.build import Experiment
 from imglab.run.checks import asks_generation0
 from imglab.run.environment import describe_environment
+from imglab.run.keeping import check_goes_on
 from imglab.run.resume import with_former_defaults
 from imglab.run.run import Run
-from imglab.store import copies, files, hashes, layout, reading
+from imglab.store import files, layout, reading
 from imglab.store.faults import check_run
 from imglab.store.head import write_head
 from imglab.store.inputs import changed_data
@@ -34,6 +35,7 @@ from imglab.store.sealed_config import (
     write_config,
     write_places,
 )
+from imglab.store.shared_generations import copy_generations
 
 SHARED_KEYS = ("modality", "measure", "shown", "seed")
 """What the generations that are shared were drawn, shown and measured with."""
@@ -200,6 +202,7 @@ def _check_experiment(experiment: Experiment, parent: Path, g: int) -> None:
     _check_bases(experiment, parent)
     _check_models(experiment, stored, g)
     _check_regime(experiment, stored, g)
+    check_goes_on(experiment, parent, g + 1)
     _check_curator(experiment, stored)
 
 
@@ -267,7 +270,7 @@ def _fill(
     """Fill the folder of a fork with what it takes from its parent, and its own descriptions."""
     folder.mkdir()
     try:
-        _copy_shared(folder, parent, g)
+        copy_generations(folder, parent, g)
     except FileNotFoundError as error:
         what = "was moved, or changed, while the fork was made"
         raise InputError(Problem(str(parent), what, "run the same command again")) from error
@@ -279,21 +282,3 @@ def _fill(
     begun, places = as_begun(parent, config)
     write_config(folder, begun)
     write_places(folder, places)
-
-
-def _copy_shared(folder: Path, parent: Path, g: int) -> None:
-    """Copy the generations up to g, each file compared with the hash that its manifest records."""
-    # A repair may have set shared/ aside.
-    if (parent / "shared").is_dir():
-        hashes.copy(parent / "shared", folder / "shared")
-
-    for past in range(g + 1):
-        source = layout.generation_folder(parent, past)
-        target = folder / source.name
-        copies.copy_visible(source, target)
-        shas = {name: files.sha256_file(target / name) for name in hashes.names(target)}
-        hashes.check_copies(source, shas, reading.read_manifest(folder, past)["files"])
-
-    copies.copy_file(parent / "environment.json", folder / "environment.json")
-    if (parent / layout.FORK).exists():
-        copies.copy_file(parent / layout.FORK, folder / layout.FORK_PARENT)

@@ -124,7 +124,7 @@ def _harmless(key: str, before: Any, after: Any) -> bool:
 
     if key == "samples" and after is None:
         return True
-    return after == AUTO or key in HARMLESS or is_move(key, before, after)
+    return after == AUTO or key.partition(".")[0] in HARMLESS or is_move(key, before, after)
 
 
 def check_extractor(folder: Path, config: RunConfig, modality: Modality) -> None:

@@ -13,6 +13,7 @@ from imglab import distributed
 from imglab.config import kinds
 from imglab.config.load import Changes, load_config, load_tree
 from imglab.config.schema import RunConfig, SideBySideConfig
+from imglab.config.sections import KeepSettings
 from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem
 from imglab.generation import Generation
@@ -26,6 +27,7 @@ from imglab.run.environment import (
     described_changes,
     resolved_threads,
 )
+from imglab.run.keeping import check_goes_on, keeping
 from imglab.run.observers import Events, Observer, keeping_generation0, tracking, watched
 from imglab.run.resume import RUNS, check_extractor, resolve
 from imglab.store import files, hashes
@@ -134,6 +136,7 @@ class Run(HasView):
         if config.model != experiment.config.model:
             experiment = replace(experiment, models=build_models(config, experiment.modality))
         self.experiment = replace(experiment, config=config)
+        check_goes_on(self.experiment, self.folder, count_finished(self.folder))
 
     def _record(self, store: DiskStore) -> None:
         """Write down what the run is made with: config.yaml and environment.json."""
@@ -207,6 +210,8 @@ class Run(HasView):
     def _observers(self, store: DiskStore) -> list[Observer]:
         """Return who watches the chain's events, the first to see each of them first."""
         observers: list[Observer] = [store.event_log.watch]
+        if self.experiment.config.keep != KeepSettings():
+            observers.append(keeping(self.experiment.config, self.folder, store))
         if self.experiment.config.tracker is not None and distributed.is_main():
             observers.append(tracking(self.experiment.config, self.folder))
         if self._cache is not None:

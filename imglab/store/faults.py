@@ -13,6 +13,7 @@ from imglab.store import files, hashes, layout, links, reading
 from imglab.store.fault import Fault, exists, sources_of
 from imglab.store.head import read_head
 from imglab.store.made_again import find_faults_of_results
+from imglab.store.pruned import PRUNED, Pruned, read_pruned
 from imglab.store.sealed_config import config_hash, read_sealed
 
 RECORDED = {"config": "config.yaml", "environment": "environment.json", "fork": layout.FORK}
@@ -61,8 +62,10 @@ class _Inspection:
         # Hashes of the run's config and environment, and of shared/ as the manifests list it.
         self._hashes: dict[str, str | None] = {}
         self._shared: dict[str, object] = {}
+        self._pruned = Pruned()
 
     def faults(self) -> Iterator[Fault]:
+        yield from self._of_pruned()
         yield from self._of_config()
         yield from self._of_environment()
         yield from self._of_fork()
@@ -70,6 +73,13 @@ class _Inspection:
             yield from self._of_generation(g)
         yield from self._of_head()
         yield from self._of_shared()
+
+    def _of_pruned(self) -> Iterator[Fault]:
+        """Read what was removed by a policy."""
+        try:
+            self._pruned = read_pruned(self._run)
+        except InputError as error:
+            yield _unreadable(self._run / PRUNED, error)
 
     def _of_config(self) -> Iterator[Fault]:
         path = self._run / "config.yaml"
@@ -216,6 +226,9 @@ class _Inspection:
     def _of_files(self, g: int, manifest: dict[str, dict[str, object]]) -> Iterator[Fault]:
         folder = layout.generation_folder(self._run, g)
         for name, what in hashes.changed(folder, manifest["files"]):
+            # What a policy removed is not damaged, and what is put back must match.
+            if self._pruned.has_removed(g, name) and not exists(folder / name):
+                continue
             yield self._fault(g, name, what, _hash_of(name, manifest["files"]))
         for name in sorted(set(hashes.names(folder)) - set(manifest["files"])):
             yield self._fault(g, name, "is not in the manifest")

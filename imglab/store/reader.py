@@ -14,6 +14,7 @@ from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.store import layout, model_folder, reading
 from imglab.store.base import StoredChain
+from imglab.store.pruned import check_present, read_pruned
 from imglab.store.stage_files import FORMATS, StageFiles
 
 
@@ -31,8 +32,16 @@ class RunFolder(StoredChain):
         """Say whether generation g is complete: its manifest exists."""
         return layout.finished(self.root, g)
 
+    def size(self, g: int) -> int:
+        """Return how many samples generation g left in the pool, also where they were removed."""
+        size = read_pruned(self.root).sizes.get(g)
+        if size is not None:
+            return size
+        return super().size(g)
+
     def model(self, g: int) -> GenerativeModel:
-        """Return the fitted model of generation g."""
+        """Return the fitted model of generation g; InputError if it was removed."""
+        check_present(self.root, g, "model")
         return self._load_model(self.path(g, "model"))
 
     def samples(self, g: int, stage: str = "samples") -> Samples:
@@ -62,7 +71,11 @@ class RunFolder(StoredChain):
         return continuation
 
     def read(self, g: int, stage: str) -> Any:
-        """Return what a stage of generation g returned, as `STAGES` says."""
+        """Return what a stage of generation g returned, as `STAGES` says.
+
+        Raises InputError if it was removed.
+        """
+        check_present(self.root, g, self._stages[stage].main)
         return self._stages[stage].read(self.path(g, stage))
 
     def path(self, g: int, stage: str) -> Path:

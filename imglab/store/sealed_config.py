@@ -17,7 +17,7 @@ from imglab.store import files
 SEALED = b"# sha256 of what follows: "
 """How the config.yaml of a run begins."""
 
-HARMLESS = ("checkpoint_every", "pictures", "tracker")
+HARMLESS = ("checkpoint_every", "keep", "pictures", "tracker")
 """Keys that change nothing that is drawn or scored, and may change between two starts of a run."""
 
 

@@ -11,6 +11,7 @@ from imglab.store import groups, layout, links
 from imglab.store.fault import Fault, sources_of
 from imglab.store.faults import find_faults
 from imglab.store.made_again import find_faults_of_group
+from imglab.store.pruned import read_pruned
 from imglab.store.repair import lasting
 from imglab.store.repair import repair as repair_folder
 
@@ -80,7 +81,10 @@ class _Verdicts:
             return
         finished = layout.count_finished(folder)
         if finished:
-            yield f"{folder}: whole, {finished} generations"
+            removed = read_pruned(folder).line()
+            if removed:
+                removed = f"; removed to save space: {removed}"
+            yield f"{folder}: whole, {finished} generations{removed}"
         else:
             yield f"{folder}: whole"
 

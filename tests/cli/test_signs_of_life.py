@@ -86,9 +86,12 @@ def test_a_run_says_of_all_its_stages_where_it_is(lab, tmp_path, monkeypatch):
     """Every stage is heard, also those that yield nothing."""
     heard: set[str] = set()
     note = Heartbeat.heard
-    monkeypatch.setattr(
-        Heartbeat, "heard", lambda self, stage, *rest: (heard.add(stage), note(self, stage, *rest))
-    )
+
+    def hear(heart, stage, *rest):
+        heard.add(stage)
+        note(heart, stage, *rest)
+
+    monkeypatch.setattr(Heartbeat, "heard", hear)
     write(tmp_path, TINY_GAUSSIAN)
     assert lab("run", "tiny.yaml")[0] == 0
     stages = {"opening the data", "prepare", "reference", "fit", "sample", "floor", "metrics"}

@@ -19,6 +19,7 @@ from imglab.errors import InputError
 from imglab.mixed.settings import PopulationSettings
 from imglab.run import cost, cost_probe, earlier_runs
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
+from imglab.run.preparation_probe import finish
 from imglab.run.run import Run
 from imglab.run.short_plans import shortened
 from imglab.run.stage_costs import Measured
@@ -111,7 +112,7 @@ class TestProbe:
     def test_only_the_scores_grow_with_the_square_of_the_samples(self, gaussian, monkeypatch):
         experiment = Run(gaussian).experiment
         measure = experiment.measure(cache=None)
-        cost_probe.finish(measure.prepare())
+        finish(measure.prepare())
         drawn = experiment.modality.real("train")[torch.arange(10)]
         fitted = cost_probe.short_fit(experiment, TrainingSet.of(experiment.modality.real("train")))
 

@@ -22,6 +22,15 @@ JUDGED = 30_000
 FEWEST_JUDGED = 12_000
 """The same for larger images, which take longer."""
 
+JUDGED_EPOCHS = 32
+"""How often the extractor sees an image at most."""
+
+EPOCHS = 120
+"""How often generation 0 sees a real image at most."""
+
+TEXT_EPOCHS = 16
+"""How often it sees a block of text at most."""
+
 JUDGED_SIDE = 32
 """The largest side for which the extractor sees all of `JUDGED`."""
 
@@ -107,6 +116,7 @@ def _image_form(
     channels: Sequence[int],
 ) -> Form:
     judged = round(min(JUDGED, max(FEWEST_JUDGED, JUDGED * (JUDGED_SIDE / side) ** 2)), -3)
+    judged = min(judged, JUDGED_EPOCHS * n)
     kind = "self_supervised"
     if classes:
         kind = "classifier"
@@ -115,7 +125,7 @@ def _image_form(
         "start": "previous",
         "samples": min(n, MOST_DRAWN),
         "modality": {**modality, "size": side, "extractor": {"kind": kind, "images": int(judged)}},
-        "model": _diffusion(side, channels, colour=colour, classes=classes),
+        "model": _diffusion(side, channels, n, colour=colour, classes=classes),
     }
     factor = 1.0
     if channels == WIDE:
@@ -126,9 +136,12 @@ def _image_form(
 
 
 def _diffusion(
-    side: int, channels: Sequence[int], *, colour: bool, classes: bool
+    side: int, channels: Sequence[int], n: int, *, colour: bool, classes: bool
 ) -> dict[str, Any]:
-    """Return the model's section of configs/image_digits.yaml, for images of another size."""
+    """Return the model's section of configs/image_digits.yaml, for images of another size.
+
+    n  how many there are: a few of them, seen over and over, would be learnt by heart
+    """
     fit = {"batch": 64, "decay": "linear", "optimizer": "muon"}
     return {
         "kind": "diffusion",
@@ -144,8 +157,8 @@ def _diffusion(
         "lowest_noise": 0.05,
         "steps": 16,
         "half_life": 0.06,
-        "training": {"images": 112_000, "learning_rate": 3e-3, **fit},
-        "fine_tuning": {"images": 6_400, "learning_rate": 2e-3, **fit},
+        "training": {"images": min(112_000, EPOCHS * n), "learning_rate": 3e-3, **fit},
+        "fine_tuning": {"images": min(6_400, EPOCHS * n), "learning_rate": 2e-3, **fit},
         "precision": "bf16",
     }
 
@@ -156,7 +169,7 @@ def text_forms(modality: Mapping[str, Any], train: int, test: int, size: int) ->
     modality     the section that reads it
     train, test  blocks that it has; size: bytes of it
     """
-    forms = []
+    forms: list[Form] = []
     for most in BLOCKS:
         n_train = min(train, most)
         if forms and n_train == train:
@@ -178,6 +191,7 @@ def _text_form(
     while budget * 2 <= min(16_384, 64 * n_train, 64 * n_test):
         budget *= 2
 
+    tokens = min(512_000, TEXT_EPOCHS * 64 * n_train)
     fit = {"batch": 8, "optimizer": "muon", "decay": "linear", "weight_decay": 0.1}
     tree: dict[str, Any] = {
         "start": "scratch",
@@ -195,7 +209,11 @@ def _text_form(
             "kind": "language_model",
             "network": {"kind": "llama", "layers": 2, "width": 128, "heads": 4, "dropout": 0.1},
             "window": 128,
-            "training": {"tokens": 512_000, "learning_rate": 1e-2, **fit},
+            "training": {
+                "tokens": min(512_000, TEXT_EPOCHS * 64 * n_train),
+                "learning_rate": 1e-2,
+                **fit,
+            },
             "decoding": {"kind": "sampling", "temperature": 1.0, "top_p": 0.95},
             "precision": "bf16",
         },
