@@ -191,7 +191,6 @@ def _text_form(
     while budget * 2 <= min(16_384, 64 * n_train, 64 * n_test):
         budget *= 2
 
-    tokens = min(512_000, TEXT_EPOCHS * 64 * n_train)
     fit = {"batch": 8, "optimizer": "muon", "decay": "linear", "weight_decay": 0.1}
     tree: dict[str, Any] = {
         "start": "scratch",

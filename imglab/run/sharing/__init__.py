@@ -1,1 +1,1 @@
-"""`imglab push` and `pull`: runs, models and samples on the hub, or in a folder that is shared."""
+"""`imglab push` and `pull`: runs, models and samples on the hub."""
