@@ -243,6 +243,7 @@ def update() -> None:
 
 
 if __name__ == "__main__":
+    os.environ["IMGLAB_CACHE"] = ""  # as for all tests: nothing of earlier runs is known
     if sys.argv[1:] == ["--update"]:
         update()
     else:
