@@ -14,7 +14,7 @@ from imglab.generation import Generation
 from imglab.progress import Progress
 from imglab.run.cache import RunCache
 from imglab.run.tracking import Tracker
-from imglab.store.layout import count_finished
+from imglab.store.layout import count_finished, generation_folder
 
 Events: TypeAlias = Generator[Progress | Generation, None, None]
 
@@ -31,20 +31,29 @@ def watched(events: Events, observers: Iterable[Observer]) -> Events:
 
 
 def tracking(config: RunConfig, run: Path) -> Observer:
-    """Return an observer that logs the metrics of each new generation to the config's tracker."""
+    """Return an observer that logs each new generation to the config's tracker.
+
+    It logs the loss of the fit, the metrics and the picture.
+    """
 
     def watch(events: Events) -> Events:
         assert config.tracker is not None
         finished_before = count_finished(run)
         settings = dict(flattened(config.model_dump(mode="json")))
         tracker = Tracker(config.tracker, run, config.name, settings)
+        current = finished_before
         warned = False
 
         try:
             with closing(events):
                 for event in events:
-                    if isinstance(event, Generation) and event.index >= finished_before:
+                    if isinstance(event, Progress):
+                        tracker.log_loss(current, event)
+                    elif event.index >= finished_before:
                         tracker.log(event.metrics)
+                        for picture in sorted(generation_folder(run, event.index).glob("*.png")):
+                            tracker.log_picture(event.index, picture)
+                        current = event.index + 1
 
                     if tracker.failure and not warned:
                         warnings.warn(tracker.failure, stacklevel=2)
