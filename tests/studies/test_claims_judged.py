@@ -111,7 +111,7 @@ def test_a_seed_counts_if_its_generation_0_is_a_good_model(is_poor, verdict, see
 )
 def test_without_a_good_first_model_a_claim_is_blocked_with_the_numbers(gate):
     result = judge(a_claim(), chains(rising, noisy, lambda seed: gate))
-    assert result.verdict == "blocked"
+    assert (result.verdict, result.null["verdict"]) == ("blocked", "blocked")
     assert "generation 0 is not a good model in 6 of 6 seeds" in result.why
     assert gate["reasons"][0] in result.why
     assert not result.findings

@@ -108,8 +108,11 @@ def law_result(claim: Claim, findings: Sequence[Finding]) -> Result:
 
 
 def blocked(claim: Claim, why: str) -> Result:
-    """Return the result of a claim that cannot be judged."""
-    return replace(bare_result(claim, None if claim.is_measurement else "blocked"), why=why)
+    """Return the result of a claim that cannot be judged, and neither can its null run."""
+    if claim.is_measurement:
+        return replace(bare_result(claim, None), why=why)
+    null = {"verdict": "blocked", "says": "did not run"}
+    return replace(bare_result(claim, "blocked"), why=why, null=null)
 
 
 def bare_result(claim: Claim, verdict: Verdict | None) -> Result:

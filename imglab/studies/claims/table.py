@@ -44,7 +44,7 @@ def _lines(entry: Entry) -> Iterator[str]:
     for finding in entry["findings"]:
         yield f"    {_line(finding, measured='verdict' not in entry)}"
     null = entry.get("null")
-    if null and "laws" not in null:
+    if null and null["verdict"] != "blocked" and "laws" not in null:
         yield f"    null run ({null['says']}): {null['verdict']}"
     if entry["generation0"]:
         poor = describe_poor(entry["generation0"], "note")
