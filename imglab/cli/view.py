@@ -20,7 +20,7 @@ MOST_KEYS = 3
 """Keys of a config that a line of `imglab ls` shows."""
 
 RunsFolder = Annotated[
-    Path, typer.Argument(metavar="[RUNS]", help="A folder of runs, sweeps and claims.")
+    Path, typer.Argument(metavar="RUNS", help="A folder of runs, sweeps and claims.")
 ]
 
 
