@@ -209,7 +209,7 @@ def _text_form(
             "network": {"kind": "llama", "layers": 2, "width": 128, "heads": 4, "dropout": 0.1},
             "window": 128,
             "training": {
-                "tokens": tokens,
+                "tokens": min(512_000, TEXT_EPOCHS * 64 * n_train),
                 "learning_rate": 1e-2,
                 **fit,
             },
