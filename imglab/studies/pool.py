@@ -15,7 +15,7 @@ from types import TracebackType
 from imglab.errors import silence_libraries
 from imglab.studies.jobs import Job, Outcome, Place
 
-GRACE = 1.9
+GRACE = 1.5
 """Seconds that workers have to save and end when all are stopped."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
