@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imglab.cli.imports import importing
+from imglab.errors import InputError, Problem
 from imglab.safe_text import one_line, printable
 
 if TYPE_CHECKING:
@@ -24,18 +25,26 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 def new(
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="DATA",
+            metavar="[DATA]",
             help="A folder or file of images or texts, or a corpus of the hub: hub:OWNER/NAME.",
         ),
-    ],
+    ] = None,
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="What all of it may take, e.g. 2h.")
     ] = "30m",
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE.yaml", help="Default: named after the data."),
+    ] = None,
+    plugin: Annotated[
+        str | None,
+        typer.Option(
+            "--plugin",
+            metavar="NAME",
+            help="Write a package with a kind of data, a model and a regime of your own instead.",
+        ),
     ] = None,
 ) -> None:
     """Write a config that fits your data and your time, after a look at both.
@@ -45,6 +54,13 @@ def new(
 
     Example: imglab new photos --budget 30m
     """
+    if plugin is not None:
+        _write_plugin(plugin, data, out)
+        return
+    if data is None:
+        remedy = "name a folder of images or texts, or --plugin NAME"
+        raise InputError(Problem("DATA", "is missing", remedy))
+
     from imglab.run.proposal.written import check_free, name_of
 
     name = name_of(data.removeprefix(HUB))
@@ -57,6 +73,21 @@ def new(
         limit = seconds_of(budget)
     modality = _looked_at(data)
     _propose(modality, data, name, file, limit, budget)
+
+
+def _write_plugin(name: str, data: str | None, out: Path | None) -> None:
+    """Write a package of one's own, and say what to do with it."""
+    if data is not None:
+        what = f"a package does not read {data!r}"
+        raise InputError(Problem("--plugin", what, "give DATA or --plugin, not both"))
+
+    from imglab.run.plugin import write_plugin
+
+    folder = out or Path(f"imglab_{name}")
+    for path in write_plugin(name, folder):
+        typer.echo(printable(str(path)))
+    place = printable(str(folder))
+    typer.echo(f"\nnow: cd {place} && pip install -e '.[test]' && pytest")
 
 
 def _looked_at(data: str) -> Mapping[str, Any]:
