@@ -23,14 +23,27 @@ HUB = "hub:"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="A folder or file of images or texts, or a corpus of the hub: hub:OWNER/NAME.",
+    ),
+]
+
+
+Plugin = Annotated[
+    str | None,
+    typer.Option(
+        "--plugin",
+        metavar="NAME",
+        help="Write a package with a kind of data, a model and a regime of your own instead.",
+    ),
+]
+
+
 def new(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="A folder or file of images or texts, or a corpus of the hub: hub:OWNER/NAME.",
-        ),
-    ] = None,
+    data: Data = None,
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="What all of it may take, e.g. 2h.")
     ] = "30m",
@@ -38,14 +51,7 @@ def new(
         Path | None,
         typer.Option("--out", metavar="FILE.yaml", help="Default: named after the data."),
     ] = None,
-    plugin: Annotated[
-        str | None,
-        typer.Option(
-            "--plugin",
-            metavar="NAME",
-            help="Write a package with a kind of data, a model and a regime of your own instead.",
-        ),
-    ] = None,
+    plugin: Plugin = None,
 ) -> None:
     """Write a config that fits your data and your time, after a look at both.
 

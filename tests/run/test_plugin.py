@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tomllib
 
 import pytest
 
@@ -16,6 +15,7 @@ from tests.conftest import ROOT
 
 def test_its_entry_points_name_what_it_holds(tmp_path):
     write_plugin("my_waits", tmp_path / "package")
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read pyproject.toml")
     project = tomllib.loads((tmp_path / "package/pyproject.toml").read_text())["project"]
     code = (tmp_path / "package/my_waits.py").read_text()
     for points in project["entry-points"].values():

@@ -1,4 +1,4 @@
-"""`imglab new --plugin`: a package of one's own, whose tests check what it promises."""
+"""`imglab new --plugin`: a package of one's own, with tests."""
 
 from __future__ import annotations
 
