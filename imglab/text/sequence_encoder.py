@@ -131,7 +131,10 @@ class SequenceEncoder(Extractor):
     def _measured(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean states [N, width] and the order measurements [N, 5], float32."""
         most = max(1, MOST_LOGITS // (tokens.shape[1] * len(self._tokenizer)))
-        batches = [self._measured_batch(batch) for batch in tokens.split(most)]
+        batches = []
+        for number, batch in enumerate(tokens.split(most)):
+            batches.append(self._measured_batch(batch))
+            report("features of texts", min(len(tokens), (number + 1) * most), len(tokens))
         states, order = zip(*batches, strict=True)
         return torch.cat(states), torch.cat(order)
 
