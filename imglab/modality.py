@@ -271,8 +271,9 @@ class Modality(ABC, HasAbilities):
         generation0: GenerativeModel,
         seed: int,
     ) -> Measures:
-        """Measure what only this kind of data has; `generation0` is the model of generation 0."""
-        return Measures()
+        """Measure what only this kind of data has: by default, what `sample_metrics` does."""
+        of_samples = self.ability(SampleMetrics)
+        return of_samples.sample_metrics(samples) if of_samples else Measures()
 
     def read(self, samples: Samples) -> list[dict[str, str]] | None:
         """Return what a person reads of each sample; None where there is nothing to read.

@@ -175,6 +175,7 @@ def score(
     keys = {"generation0": store.model(0), "seed": seeds.derive(seed, g, "metrics")}
     of_data = call_metrics(measure.modality, samples, model=model, **keys)
     of_model = call_metrics(model, samples, **keys)
+    measure.check_names([*of_data.values, *of_model.values])
     parts = [scores, of_data, of_model]
 
     parts.append((yield from _score_accepted(measure, store, g, scores)))

@@ -45,6 +45,8 @@ def test_the_new_modality_runs_and_its_tail_dies(dice, tmp_path, monkeypatch, ca
     ]
     assert len(faces) == 20
     assert faces[-1] < faces[0]
+    last = json.loads((tmp_path / "runs/dice/generation_019/metrics.json").read_text())
+    assert faces[-1] / 30 <= last["faces_alive"] < last["floor"]["faces_alive"]["mean"]
 
 
 @pytest.fixture

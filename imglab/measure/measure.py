@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +15,7 @@ from imglab import distributed, seeds
 from imglab.measure.floors import Floors
 from imglab.measure.gate import judge_generation0
 from imglab.measure.groups import by_class, by_source
-from imglab.measure.own import OwnMetric, own_values
+from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
 from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, nearest_samples
@@ -87,6 +87,7 @@ class Measure:
         n_synthetic  also compute the floor for so many synthetic samples
         """
         yield from self._prepare_features()
+        try_metrics(self._own, train=self.real("train"), test=self.real("test"))
         if n_synthetic is not None:
             yield from self._floor(n_synthetic)
 
@@ -149,6 +150,10 @@ class Measure:
         chosen = real[order[:n].sort().values]
         yield Progress("real", len(chosen), len(chosen))
         return RealShown(chosen.data, self.modality.read(chosen))
+
+    def check_names(self, others: Iterable[str]) -> None:
+        """Raise InputError if data or model have a metric of the name of one of the user's own."""
+        check_names(self._own, others)
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""

@@ -11,13 +11,36 @@ import torch
 from torch import Tensor
 
 from imglab.config import kinds
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
+from imglab.metrics import Undefined
 from imglab.metrics.comparison import DISTRIBUTION, MetricValues, spread
+from imglab.store.metric_order import DETAILS, FIRST
+from imglab.store.reading import BOOKKEEPING
 
 OwnMetric: TypeAlias = Callable[..., float]
 """`metric(real=, synthetic=)`, of features float32 [N, D] and [M, D]."""
 
 KEY = "measure.metrics"
+
+
+RECORDS = (
+    "accepted",
+    "extractor",
+    "floor",
+    "generation0",
+    "headline",
+    "origins",
+    "reasons",
+    "reference",
+    "training",
+)
+"""What else metrics.json says of a generation."""
+TAKEN = {*DISTRIBUTION, *FIRST, *DETAILS, *BOOKKEEPING, *RECORDS}
+ENDINGS = ("_se", "_by_decile", "_by_class", "_by_source", "_reason")
+"""Names that end so belong to another metric."""
+
+TRIED = 100
+"""Real samples of each split with which a metric is tried before anything is trained."""
 
 
 def import_metrics(names: Sequence[str]) -> dict[str, OwnMetric]:
@@ -30,8 +53,8 @@ def import_metrics(names: Sequence[str]) -> dict[str, OwnMetric]:
     problems: list[Problem] = []
     for name in names:
         short = name.partition(":")[2]
-        if short in metrics or short in DISTRIBUTION:
-            what = f"there is a metric {short!r} already"
+        if short in metrics or short in TAKEN or short.endswith(ENDINGS):
+            what = f"{short!r} is the name of something else in metrics.json"
             problems.append(Problem(KEY, what, f"call the function of {name} something else"))
             continue
         try:
@@ -65,12 +88,33 @@ def own_values(
     """Compute metrics of one's own; one that raises `Undefined` is None, with its reason."""
     values = MetricValues()
     for name, metric in metrics.items():
-        values.add((name,), partial(_one_value, metric, real, synthetic))
+        values.add((name,), partial(_one_value, name, metric, real, synthetic))
     return values
 
 
-def _one_value(metric: OwnMetric, real: Tensor, synthetic: Tensor) -> list[float]:
-    return [float(metric(real=real, synthetic=synthetic))]
+def _one_value(name: str, metric: OwnMetric, real: Tensor, synthetic: Tensor) -> list[float]:
+    """Return a metric's value; Undefined where it says so, InputError where it fails."""
+    try:
+        return [float(metric(real=real, synthetic=synthetic))]
+    except Undefined:
+        raise
+    # It is somebody else's code, which may raise anything.
+    except Exception as error:
+        what = f"{name} failed: {type(error).__name__}: {first_line(error)}"
+        raise InputError(Problem(KEY, what, "let it return a number")) from error
+
+
+def try_metrics(metrics: Mapping[str, OwnMetric], *, train: Tensor, test: Tensor) -> None:
+    """Compute metrics of a few real samples; InputError if one fails."""
+    own_values(metrics, real=test[:TRIED], synthetic=train[:TRIED])
+
+
+def check_names(metrics: Mapping[str, OwnMetric], others: Iterable[str]) -> None:
+    """Raise InputError if this kind of data has a metric of the same name."""
+    for name in others:
+        if name in metrics:
+            what = f"this kind of data has a metric {name!r} already"
+            raise InputError(Problem(KEY, what, "call the function something else"))
 
 
 def own_floors(

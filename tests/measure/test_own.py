@@ -9,7 +9,7 @@ import torch
 
 from imglab import seeds
 from imglab.errors import InputError
-from imglab.measure.own import import_metrics, own_floors, own_values
+from imglab.measure.own import check_names, import_metrics, own_floors, own_values
 from imglab.metrics import Undefined
 from tests.test_docs import blocks
 
@@ -63,15 +63,33 @@ def test_everything_that_is_wrong_is_told_at_once():
         "math:sqrt",
         "no_such_module:metric",
         "somewhere:fid",
+        "somewhere:fid_se",
+        "somewhere:generation0",
     ]
     with pytest.raises(InputError) as error:
         import_metrics(names)
     told_of = str(error.value)
-    assert "there is a metric 'shift' already" in told_of
+    for name in ("shift", "fid", "fid_se", "generation0"):
+        assert f"'{name}' is the name of something else in metrics.json" in told_of
     assert "has no attribute 'nothing'" in told_of
     assert "'math:sqrt' cannot be called with real= and synthetic=" in told_of
     assert "No module named 'no_such_module'" in told_of
-    assert "there is a metric 'fid' already" in told_of
+
+
+def broken(*, real, synthetic):
+    return real.mean(0)
+
+
+def test_one_that_fails_is_told_before_anything_is_trained(lab, tmp_path):
+    code, _, err = lab("run", "smoke/gaussian", "--set", f"measure.metrics=[{__name__}:broken]")
+    assert code == 2
+    assert "measure.metrics: broken failed: ValueError: only one element" in err
+    assert not list(tmp_path.rglob("generation_000"))
+
+
+def test_one_with_the_name_of_a_metric_of_the_data_is_refused():
+    with pytest.raises(InputError, match="this kind of data has a metric 'variance' already"):
+        check_names({"variance": shift}, ["mean_error", "variance"])
 
 
 @pytest.fixture
