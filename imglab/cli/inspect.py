@@ -97,5 +97,7 @@ def _of_folder(path: Path, data: str) -> Inspection:
     what = f"holds {images:,} images and {texts:,} texts, which is not clear"
     if not images:
         unread = sum(each.suffix.lower() in NO_READER for each in files)
-        what = f"holds no image and no text; of its {len(files):,} files {unread:,} have no reader"
+        what = f"holds no image and no text; {len(files):,} files were looked at"
+        if unread:
+            what += f", {unread:,} of them images of a form that has no reader"
     raise InputError(Problem(data, what, FORMS))

@@ -98,8 +98,12 @@ def _write_plugin(name: str, data: str | None, out: Path | None) -> None:
 
 def _looked_at(data: str) -> Mapping[str, Any]:
     """Say what the data are; return the section that reads them."""
-    is_hub = data.startswith(HUB) or (HUB_NAME.fullmatch(data) and not Path(data).exists())
-    if is_hub:
+    if not data.startswith(HUB) and not Path(data).expanduser().exists():
+        remedy = "look at its name"
+        if HUB_NAME.fullmatch(data):
+            remedy += f"; a corpus of the hub is {HUB}{data}"
+        raise InputError(Problem(data, "there is no such file or folder", remedy))
+    if data.startswith(HUB):
         source = {"kind": "hub", "name": data.removeprefix(HUB)}
         return {"kind": "text", "source": source}
 

@@ -46,9 +46,9 @@ def prune(
         remedy = "e.g. --models last"
         raise InputError(Problem("imglab prune", "keeps everything: nothing is asked for", remedy))
 
-    from imglab.store.groups import run_folders
+    from imglab.store.listing import begun_runs
 
-    for folder in [each for path in runs for each in run_folders(path)]:
+    for folder in [each for path in runs for each in begun_runs(path)]:
         typer.echo(printable(_prune(folder, policy, yes=yes)))
 
 
@@ -69,10 +69,13 @@ def _prune(folder: Path, policy: dict[str, Keep], *, yes: bool) -> str:
     from imglab.run.keeping import turns_of
     from imglab.store import layout, locks
     from imglab.store.faults import check_run
+    from imglab.store.listing import is_run
     from imglab.store.pruned import Pruned, removable, remove, size_of
     from imglab.store.reader import RunFolder
     from imglab.store.sealed_config import read_sealed
 
+    if not is_run(folder):
+        raise InputError(Problem(str(folder), "is not a run directory", "name one"))
     busy = Problem(str(folder), "another process is writing this run", "wait for it, or stop it")
     with locks.held(folder / locks.RUN, busy):
         check_run(folder)

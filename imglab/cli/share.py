@@ -33,8 +33,11 @@ def push(
     Example: imglab push runs/image_digits@3 hub:me/digits-generation-3
     """
     from imglab.run.sharing.places import place_of
+    from imglab.run.sharing.push import paths_inside
     from imglab.run.sharing.push import push as push_to
 
+    for path in paths_inside(source):
+        typer.echo(printable(f"note: its config names a place of this machine: {path}"), err=True)
     with stoppable():
         what = push_to(source, place_of(to), samples=samples, private=private)
     typer.echo(printable(f"{to}: {what}"))

@@ -92,7 +92,8 @@ def _run_sweep(
         typer.echo(f"{name}: {printable(outcome.message)}", err=True)
     left = unfinished(checked, whole.folder)
     if task is not None and left:
-        typer.echo(f"{len(left)} runs of other tasks are not finished; the last one summarises")
+        others = set(left) - set(task.names(checked))
+        typer.echo(f"{len(others)} runs of other tasks are not finished; the last one summarises")
     elif len(failed) < len(outcomes) or not outcomes:
         _summarize(whole.folder)
     if failed:

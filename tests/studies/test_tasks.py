@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imglab.errors import InputError
+from imglab.errors import InputError, Problem
+from imglab.store import locks
 from imglab.studies import pool
 from imglab.studies.jobs import Job, run_jobs
 from imglab.studies.sweeps.config import load_sweep
@@ -126,9 +127,12 @@ def test_the_status_of_a_run_is_read_from_its_log(tmp_path):
         log.parent.mkdir(parents=True)
         log.write_text(json.dumps({"event": event}))
     now = log.stat().st_mtime
-    first, second, *_ = status_lines(config, tmp_path, now)
+    busy = Problem("run", "is busy")
+    with locks.held(tmp_path / "replace/seed-0" / locks.RUN, busy):
+        first, second, third, *_ = status_lines(config, tmp_path, now)
     assert first.endswith("running")
     assert second.endswith("stopped")
+    assert third.endswith("by no process of this machine")
     assert next(status_lines(config, tmp_path, now + 3600)).endswith("nothing written for 60 min")
 
 

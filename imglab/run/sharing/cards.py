@@ -3,75 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 from imglab.config.yaml import dump_yaml
+from imglab.errors import InputError, Problem
 from imglab.safe_text import printable
+from imglab.store.reading import read_metrics
+from imglab.store.sealed_config import read_sealed
 
 TAGS = ["model-collapse", "imglab"]
 PAPER = "Shumailov et al. 2024 (Nature 631:755)"
 
 
-def run_card(name: str, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the card of a whole run; `rows` are the metrics of its generations."""
-    head = _head(f"{name}: a chain of generative models", {"tags": TAGS})
-    table = _table(rows)
-    return f"""{head}
-{_what(config)} This is its whole run directory: models, samples, metrics and pictures of
-{len(rows)} generations, each file with its hash.
+@dataclass(frozen=True)
+class Described:
+    """What the cards of a run, of its models and of its samples say.
 
-{_verdict(rows)}
+    name    of the run's folder
+    config  with every key spelled out
+    rows    the metrics of its generations
+    """
 
-{table}
+    name: str
+    config: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: Path) -> Described:
+        """Read a run directory; InputError if none of its generations is finished."""
+        rows = read_metrics(run)
+        if not rows:
+            raise InputError(Problem(str(run), "has no finished generation", "let it run first"))
+        config = read_sealed(run / "config.yaml").model_dump(mode="json")
+        return cls(run.resolve().name, config, rows)
+
+    def run_card(self) -> str:
+        """Return the card of the whole run."""
+        name = self.name
+        return f"""{_head(f"{name}: a chain of generative models", TAGS)}
+{_what(self.config)} This is its whole run directory: models, samples, metrics and pictures of
+{len(self.rows)} generations, each file with its hash.
+
+{_verdict(self.rows)}
+
+{_table(self.rows)}
     imglab pull THIS {name}
-    imglab report {name}          # the page: curves, grids, what the numbers say
+    imglab report {name}              # the page: curves, grids, what the numbers say
     imglab run CONFIG --out {name}    # the same config goes on where it stopped
 
 ## The config
 
 ```yaml
-{dump_yaml(_without_places(config)).rstrip()}
+{dump_yaml(_without_places(self.config)).rstrip()}
 ```
 """
 
-
-def model_card(
-    name: str, g: int, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], card: str
-) -> str:
-    """Return the card of one generation's model; `card` is the one that lies in its folder."""
-    head = _head(f"Generation {g} of {name}", {"tags": TAGS})
-    return f"""{head}
-The model of generation {g} of the chain `{name}`. {_what(config)}
+    def model_card(self, g: int, card: str) -> str:
+        """Return the card of generation g's model; `card` is the one that lies in its folder."""
+        return f"""{_head(f"Generation {g} of {self.name}", TAGS)}
+The model of generation {g} of the chain `{self.name}`. {_what(self.config)}
 {_lineage(g)}
 
-{_verdict(rows)}
+{_verdict(self.rows)}
 
-{_table([rows[g]])}
+{_table([self.rows[g]])}
 {_without_head(card)}
 """
 
-
-def samples_card(
-    name: str, g: int, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], count: int
-) -> str:
-    """Return the card of the samples that one generation drew."""
-    front = {"tags": [*TAGS, "synthetic"]}
-    head = _head(f"{count:,} synthetic samples of generation {g} of {name}", front)
-    return f"""{head}
-Drawn by the model of generation {g} of the chain `{name}`, none of them real. {_what(config)}
-{_lineage(g)} `manifest.json` has the row and the hash of every file.
+    def samples_card(self, g: int, count: int) -> str:
+        """Return the card of the samples that generation g drew."""
+        title = f"{count:,} synthetic samples of generation {g} of {self.name}"
+        return f"""{_head(title, [*TAGS, "synthetic"])}
+Drawn by the model of generation {g} of the chain `{self.name}`, none of them real.
+{_what(self.config)} {_lineage(g)} `manifest.json` has the row and the hash of every file.
 
 Who trains on this data set should mark it as synthetic: models that learn from what models drew,
 and nothing else, lose what is rare first ({PAPER}).
 
-{_verdict(rows)}
+{_verdict(self.rows)}
 
-{_table([rows[g]])}"""
+{_table([self.rows[g]])}"""
 
 
-def _head(title: str, front: Mapping[str, Any]) -> str:
-    return f"---\n{dump_yaml(dict(front))}---\n\n# {printable(title)}\n"
+def _head(title: str, tags: Sequence[str]) -> str:
+    return f"---\n{dump_yaml({'tags': list(tags)})}---\n\n# {printable(title)}\n"
 
 
 def _without_head(card: str) -> str:

@@ -63,6 +63,9 @@ class Folder:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             what = "exists and is not an empty folder"
             raise InputError(Problem(str(self.path), what, "choose another place"))
+        if folder.resolve() in self.path.resolve().parents:
+            what = "lies in what is pushed"
+            raise InputError(Problem(str(self.path), what, "choose a place outside of it"))
 
         def write(new: Path) -> None:
             shutil.copytree(folder, new, dirs_exist_ok=True, ignore=_card_of(folder))

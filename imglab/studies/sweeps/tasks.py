@@ -11,6 +11,7 @@ from pathlib import Path
 from imglab.errors import InputError, Problem
 from imglab.store import layout
 from imglab.store.event_log import read_events
+from imglab.store.listing import is_being_written
 from imglab.studies.sweeps.config import SweepConfig, run_folder
 
 ASLEEP = 900.0
@@ -85,7 +86,11 @@ def _state(run: Path, finished: int, generations: int, now: float) -> str:
     events = read_events(log)
     if events and events[-1].get("event") in ("stopped", "finished"):
         return "stopped"
-    silent = now - log.stat().st_mtime
+    if is_being_written(run):
+        return "running"
+
+    # A process of another machine, whose locks cannot be seen from here, may write it.
+    silent = max(0.0, now - log.stat().st_mtime)
     if silent > ASLEEP:
-        return f"nothing written for {silent / 60:.0f} min"
-    return "running"
+        return f"stopped: nothing written for {silent / 60:.0f} min"
+    return f"written {silent:.0f} s ago, by no process of this machine"
