@@ -93,6 +93,7 @@ def warm_up() -> None:
         (results, "curves_figure", lambda *_, **__: None),
         (results, "png", lambda _: b"p"),
         (results, "svg", lambda _: b"s"),
+        (results, "pdf", lambda _: b"d"),
         (modality, "draw_scatter", _draw_a_dot),
         (Pool, "__enter__", lambda self: self),
         (Pool, "submit", _work_here),
