@@ -84,6 +84,7 @@ def test_a_short_work_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_run_says_of_all_its_stages_where_it_is(lab, tmp_path, monkeypatch):
     """Every stage is heard, also those that yield nothing."""
     heard: set[str] = set()

@@ -137,6 +137,7 @@ def test_every_public_class_can_be_imported(names):
     assert all(getattr(names, name).__name__ == name for name in names.__all__)
 
 
+@pytest.mark.slow
 def test_the_public_names_cost_nothing_until_they_are_used():
     code = """
 import sys

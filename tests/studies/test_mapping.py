@@ -252,6 +252,7 @@ TINY_MAP: dict[str, Any] = {
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_a_map_from_end_to_end(self, lab, tmp_path):
         config = write(tmp_path, TINY_MAP)
         arguments = ["map", config, "--over", SHARE, "--out", "runs/map"]
@@ -274,6 +275,7 @@ class TestCommand:
             assert (tmp_path / run / "head.json").stat().st_mtime_ns == time
         assert "another question" in lab(*arguments, "--set", "halvings=3")[2]
 
+    @pytest.mark.slow
     def test_runs_of_other_studies_stand_for_chains_and_a_poor_model_blocks(self, lab, tmp_path):
         """A sweep's run of the same config is taken; the gate is met by no generation 0."""
         gate = {"variance_ratio": 1.0, "excess_fid": 0.0, "precision": 0.0, "recall": 0.0}

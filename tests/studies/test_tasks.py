@@ -61,6 +61,7 @@ def test_what_is_no_task(text):
         Task.parse(text)
 
 
+@pytest.mark.slow
 def test_two_tasks_make_one_sweep_and_the_last_one_summarises(lab, tmp_path, in_turn):
     write(tmp_path, SWEEP)
     code, out, _ = lab("sweep", "tiny.yaml", "--only", "1/2", "--out", "s")
@@ -86,6 +87,7 @@ def test_a_task_beyond_the_runs_has_nothing_to_do(lab, tmp_path, in_turn):
     assert not in_turn
 
 
+@pytest.mark.slow
 def test_arms_and_contrasts_are_added_to_a_finished_sweep(lab, tmp_path, in_turn):
     asked = {"metric": "variance", "arms": ["mixed", "replace"], "generation": 0}
     tree = {**SWEEP, "seeds": [0], "contrasts": [asked]}
