@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from imglab.errors import InputError
 from imglab.report.scaling import markdown, scaling_figure
 from imglab.solvable.theory import memory
 from imglab.solvable.theory.scaling import power_law
+from imglab.studies.outcomes import Outcome, outcome_value
+from imglab.studies.scaling import results
 from imglab.studies.scaling.analysis import chance_of_plateau, scaling_laws
 from imglab.studies.scaling.config import validate_scaling
 from imglab.studies.scaling.results import answer_of, sentences
@@ -139,7 +142,7 @@ def answered(**values):
 
 class TestAnswers:
     def test_what_is_said_and_drawn(self, monkeypatch):
-        monkeypatch.setattr("imglab.studies.scaling.analysis.NULLS", 9)
+        monkeypatch.setattr(results, "scaling_laws", partial(scaling_laws, nulls=9))
         sizes = np.array([50.0, 100, 200, 400, 800])
         real = scattered(sizes**-0.5)
         answer = answered(real=real, synthetic=np.zeros((5, 5)))
@@ -151,6 +154,57 @@ class TestAnswers:
         assert "| 50 | 0.1" in markdown(answer)
         assert len(scaling_figure(answer).axes) == 1
         json.dumps(answer, allow_nan=False)
+
+
+REGRESSION: dict[str, Any] = {
+    "name": "noisy",
+    "generations": 1,
+    "modality": {"kind": "regression", "dimensions": 5, "n_train": 20, "n_test": 50},
+    "model": {"kind": "ridge", "penalty": 0.0},
+    "measure": {"samples": 20, "floor_splits": 20},
+    "sizes": {"modality.n_train": [100, 200, 400, 800, 1600]},
+    "arms": {"real": {"generation": 0}},
+}
+
+
+class TestNoise:
+    """Regression on labels with noise: its test error levels off although nothing collapses."""
+
+    def answered(self, **changes):
+        """Return the answer to errors whose excess is a power law over noise of 1."""
+        study = validate_scaling({**REGRESSION, **changes}, "a.yaml")
+        excess = scattered(5 / SIZES)
+        rows = {
+            ("real", size, seed): {
+                **{"floor": {}, "reasons": {}, "excess_risk": float(excess[seed, j])},
+                "test_error": 1 + float(excess[seed, j]),
+            }
+            for j, size in enumerate(study.sizes)
+            for seed in study.sweep.seeds
+        }
+        return answer_of(study, rows)
+
+    @pytest.fixture(autouse=True)
+    def few_nulls(self, monkeypatch):
+        monkeypatch.setattr(results, "scaling_laws", partial(scaling_laws, nulls=99))
+
+    @pytest.mark.parametrize("changes", [{}, {"metric": "excess_risk"}])
+    def test_the_excess_risk_is_read(self, changes):
+        answer = self.answered(**changes)
+        assert (answer["metric"], answer["left_out"]) == ("excess_risk", {})
+        assert answer["laws"]["real"]["exponent"] == pytest.approx(1, abs=0.03)
+        assert answer["laws"]["real"]["verdict"] == "no plateau shown"
+
+    def test_noise_is_no_plateau(self):
+        answer = self.answered(metric="test_error")
+        assert answer["laws"]["real"]["verdict"] == "no plateau shown"
+        assert sentences(answer)[-1].endswith("noise of the labels: ask for excess_risk")
+
+    def test_a_metric_of_the_whole_name_wins_over_the_prefix(self):
+        row = {"x": 5.0, "floor": {"x": {"mean": 1.0}}}
+        assert outcome_value(row, Outcome(metric="excess_x")) == 4.0
+        assert outcome_value({**row, "excess_x": 2.0}, Outcome(metric="excess_x")) == 2.0
+        assert Outcome(metric="excess_risk").base == "excess_risk"
 
 
 class TestCommand:
