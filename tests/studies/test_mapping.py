@@ -152,6 +152,22 @@ class TestColumns:
         assert len(column.cells) == 3
         assert searched(3, 4, lambda *_: True, blocked=(1,)).answer().verdict == "holds"
 
+    @pytest.mark.parametrize(
+        ("poor_below", "poor_seeds", "verdict"),
+        [(0.4, (0, 1, 2), "blocked"), (0.4, (1,), "not decided"), (0.2, (0, 1, 2), "boundary")],
+    )
+    def test_first_models_that_fail_already_draw_no_boundary(self, poor_below, poor_seeds, verdict):
+        """Chains fail below .4; a boundary is one of recursion where generation 0 still holds."""
+        column = Column(range(3), 4)
+        while wanted := column.wanted():
+            for at, seed in wanted:
+                why = "fails" if at <= poor_below and seed in poor_seeds else ""
+                column.cells.append(Cell(at, seed, at > 0.4, "why", why))
+        answer = column.answer()
+        assert answer.verdict == verdict
+        if verdict == "blocked":
+            assert "already fails next to the boundary with 3 of 3 seeds: fails" in answer.reason
+
     def test_intervals_cover_the_boundary(self):
         """Chains scatter about their law: 95% of the intervals hold the boundary, or more."""
         rng = np.random.default_rng(0)
@@ -208,6 +224,12 @@ class TestExactBoundaries:
         """The null: the product over generations stays above the threshold for ever."""
         every = asked([SIZE], regime="accumulate", over={SIZE: {"between": [10, 1000]}})
         assert exact_boundary(every, 0.0, 0.0) == {"verdict": "holds", "position": None}
+
+    @pytest.mark.parametrize("between", [[3, 1000], [3, 4]])
+    def test_none_where_nothing_recursive_fails(self, between):
+        """On real data alone the variance of small sets is below the threshold from the start."""
+        alone = asked([SIZE], regime="real_only", over={SIZE: {"between": between}})
+        assert exact_boundary(alone, 0.0, 0.0) is None
 
     def test_none_where_theory_is_silent(self):
         floor = {"metric": "fid", "threshold": 2.0, "relative_to": "floor"}

@@ -199,8 +199,7 @@ class MapRun:
 
         cell = judge_cell(self._criterion, place.position, place.seed, rows, controls)
         self._columns[place.level, place.column].cells.append(cell)
-        word = {True: "holds", False: "collapses", None: "cannot be decided"}[cell.holds]
-        tell(f"{self._named(place)}, seed {place.seed}: {word}{_why(cell)}")
+        tell(f"{self._named(place)}, seed {place.seed}: {_word(cell)}{_why(cell)}")
 
     def _named(self, place: _Place) -> str:
         positions = (place.position, place.column, place.level)
@@ -246,12 +245,18 @@ class MapRun:
     def _cell(self, key: Key, cell: Cell) -> dict[str, Any]:
         folder = self._folders[_Place(*key, cell.position, cell.seed)]
         number = self.asked.axes[0].number(cell.position)
-        return {**asdict(cell), "number": number, "run": str(folder)}
+        return {**asdict(cell), "holds": cell.shown, "number": number, "run": str(folder)}
 
 
 def _control(place: _Place, seed: int) -> _Place:
     """Return the chain on real data alone beside a chain."""
     return _Place(place.level, place.column, place.position, seed, control=True)
+
+
+def _word(cell: Cell) -> str:
+    if cell.blocked and cell.shown is None:
+        return "blocked"
+    return {True: "holds", False: "collapses", None: "cannot be decided"}[cell.shown]
 
 
 def _why(cell: Cell) -> str:
