@@ -286,7 +286,9 @@ class TestCommand:
             assert (tmp_path / f"runs/map/map.{kind}").is_file()
 
         # The same command finds everything done; another question needs another directory.
-        folders = {cell["run"] for column in result["columns"] for cell in column["cells"]}
+        runs = {cell["run"] for column in result["columns"] for cell in column["cells"]}
+        assert all(run.startswith("cells/") for run in runs)
+        folders = {f"runs/map/{run}" for run in runs}
         before = {
             folder: (tmp_path / folder / "head.json").stat().st_mtime_ns for folder in folders
         }
@@ -311,7 +313,8 @@ class TestCommand:
         (column,) = json.loads(out)["columns"]
         assert (code, column["verdict"]) == (0, "blocked")
         assert "generation 0 is poor with 2 of 2 seeds" in column["reason"]
-        assert [cell["run"] == arm for cell in column["cells"]] == [True, False]
+        beside = f"../{arm.removeprefix('runs/')}"
+        assert [cell["run"] == beside for cell in column["cells"]] == [True, False]
 
     def test_wrong_input(self, lab, tmp_path):
         config = write(tmp_path, TINY_MAP)

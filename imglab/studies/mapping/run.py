@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -243,9 +244,11 @@ class MapRun:
         return {**described, "exact": exact}
 
     def _cell(self, key: Key, cell: Cell) -> dict[str, Any]:
+        """Return a chain as JSON; the path of its run is relative to the folder of the map."""
         folder = self._folders[_Place(*key, cell.position, cell.seed)]
         number = self.asked.axes[0].number(cell.position)
-        return {**asdict(cell), "holds": cell.shown, "number": number, "run": str(folder)}
+        run = Path(os.path.relpath(folder, self.folder)).as_posix()
+        return {**asdict(cell), "holds": cell.shown, "number": number, "run": run}
 
 
 def _control(place: _Place, seed: int) -> _Place:
