@@ -326,6 +326,12 @@ class TestCommand:
         assert code == 2
         assert "no thresholds" in err
         assert "no Ray cluster answers" in lab("map", config, "--over", SHARE, "--ray", ":1")[2]
+        few = {**TINY_MAP, "over": {SIZE: [3, 60]}}
+        few["modality"] = {**TINY_MAP["modality"], "n_test": 60}
+        code, out, err = lab("map", write(tmp_path, few, "few"), "--out", "runs/few")
+        assert (code, "seed" in out) == (2, False)
+        assert "few.yaml: modality.n_train 3: measure.samples: a floor needs 60 + 8 real" in err
+        assert not (tmp_path / "runs/few").exists()
         sweep = write(tmp_path, {**TINY_GAUSSIAN, "arms": {"a": None}}, "sweep")
         assert "several runs" in lab("map", sweep, "--over", SHARE)[2]
 

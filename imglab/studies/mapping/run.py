@@ -20,6 +20,7 @@ from imglab.studies.chains import chain_job, threads_per_worker
 from imglab.studies.jobs import Job
 from imglab.studies.mapping.columns import Cell, Column, between, in_numbers, next_column
 from imglab.studies.mapping.config import MapConfig, evenly
+from imglab.studies.mapping.corners import check_corners
 from imglab.studies.mapping.judge import exact_boundary, judge_cell
 from imglab.studies.mapping.shared import FinishedRuns, cell_hash
 from imglab.studies.mixing.criterion import CONTROL, GATE, Criterion, Rows
@@ -74,6 +75,7 @@ class MapRun:
             check_ray(self.ray)
 
         experiment = build(asked.config(1.0, 0.0, 0.0, asked.seeds[0]), asked.where)
+        check_corners(asked, experiment.config, experiment.modality)
         self.data_line = experiment.modality.data_line
         self._criterion: Criterion | Event
         if isinstance(asked.criterion, Event):
