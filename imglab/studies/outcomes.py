@@ -34,6 +34,8 @@ NAMES = (
     # Vectors and categories.
     *("variance", "mean_error", "w2", "component_sigma"),
     *("categories_alive", "heterozygosity", "survival"),
+    # Regression.
+    *("test_error", "excess_risk"),
 )
 """Names that an outcome of a shipped kind of data may begin with."""
 
@@ -48,15 +50,23 @@ class Outcome(Section):
     """A number of a generation's metrics on which effects are estimated."""
 
     metric: Annotated[str, Field(pattern=r"^\w+(\.[\w+-]+|\[\d+\])*$", max_length=200)]
-    """Name of a metric; `excess_` before it subtracts the mean of the floor, `name.key` leads into
-    a table, and `name[0]` into a list."""
+    """Name of a metric; `excess_` before it subtracts the mean of the floor, unless the whole is a
+    metric's name; `name.key` leads into a table, and `name[0]` into a list."""
     scale: Literal["linear", "log"] = "linear"
     """`log` compares logarithms: effects are ratios. The outcome must be positive everywhere."""
 
     @property
     def base(self) -> str:
         """The name of the metric itself: no excess, no place in a table or list."""
-        return re.split(r"[.\[]", self.metric.removeprefix(EXCESS), maxsplit=1)[0]
+        whole = self.whole
+        if whole in NAMES:
+            return whole
+        return whole.removeprefix(EXCESS)
+
+    @property
+    def whole(self) -> str:
+        """The name up to a place in a table or list, with `excess_` where it begins so."""
+        return re.split(r"[.\[]", self.metric, maxsplit=1)[0]
 
     @property
     def needs_size(self) -> bool:
@@ -80,10 +90,13 @@ def unknown(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
 
 def outcome_value(row: Mapping[str, Any], outcome: Outcome) -> float | None:
     """Return an outcome of a generation, before its scale; None where it is undefined."""
-    steps = re.findall(r"[\w+-]+", outcome.metric.removeprefix(EXCESS))
-    value = _lead(row, steps)
-    if value is None or not outcome.metric.startswith(EXCESS):
-        return value
+    first, *steps = re.findall(r"[\w+-]+", outcome.metric)
+    if first in row or first == outcome.base:
+        return _lead(row, [first, *steps])
+
+    value = _lead(row, [outcome.base, *steps])
+    if value is None:
+        return None
 
     floor = _lead(row["floor"], [outcome.base, "mean"])
     if floor is None:
@@ -98,7 +111,7 @@ def why_undefined(rows: Sequence[Mapping[str, Any]], outcome: Outcome) -> str:
         return str(sorted(map(str, reasons))[0])
     if all(outcome.base not in row for row in rows):
         return f"these runs do not measure {outcome.base}"
-    if outcome.metric.startswith(EXCESS):
+    if outcome.base != outcome.whole:
         return f"{outcome.base} or its floor is undefined in some cells"
     return "it is undefined in some cells"
 

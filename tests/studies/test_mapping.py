@@ -152,6 +152,22 @@ class TestColumns:
         assert len(column.cells) == 3
         assert searched(3, 4, lambda *_: True, blocked=(1,)).answer().verdict == "holds"
 
+    @pytest.mark.parametrize(
+        ("poor_below", "poor_seeds", "verdict"),
+        [(0.4, (0, 1, 2), "blocked"), (0.4, (1,), "not decided"), (0.2, (0, 1, 2), "boundary")],
+    )
+    def test_first_models_that_fail_already_draw_no_boundary(self, poor_below, poor_seeds, verdict):
+        """Chains fail below .4; a boundary is one of recursion where generation 0 still holds."""
+        column = Column(range(3), 4)
+        while wanted := column.wanted():
+            for at, seed in wanted:
+                why = "fails" if at <= poor_below and seed in poor_seeds else ""
+                column.cells.append(Cell(at, seed, at > 0.4, "why", why))
+        answer = column.answer()
+        assert answer.verdict == verdict
+        if verdict == "blocked":
+            assert "already fails next to the boundary with 3 of 3 seeds: fails" in answer.reason
+
     def test_intervals_cover_the_boundary(self):
         """Chains scatter about their law: 95% of the intervals hold the boundary, or more."""
         rng = np.random.default_rng(0)
@@ -209,6 +225,12 @@ class TestExactBoundaries:
         every = asked([SIZE], regime="accumulate", over={SIZE: {"between": [10, 1000]}})
         assert exact_boundary(every, 0.0, 0.0) == {"verdict": "holds", "position": None}
 
+    @pytest.mark.parametrize("between", [[3, 1000], [3, 4]])
+    def test_none_where_nothing_recursive_fails(self, between):
+        """On real data alone the variance of small sets is below the threshold from the start."""
+        alone = asked([SIZE], regime="real_only", over={SIZE: {"between": between}})
+        assert exact_boundary(alone, 0.0, 0.0) is None
+
     def test_none_where_theory_is_silent(self):
         floor = {"metric": "fid", "threshold": 2.0, "relative_to": "floor"}
         assert exact_boundary(asked([SHARE], criterion=floor), 0.0, 0.0) is None
@@ -265,7 +287,9 @@ class TestCommand:
             assert (tmp_path / f"runs/map/map.{kind}").is_file()
 
         # The same command finds everything done; another question needs another directory.
-        folders = {cell["run"] for column in result["columns"] for cell in column["cells"]}
+        runs = {cell["run"] for column in result["columns"] for cell in column["cells"]}
+        assert all(run.startswith("cells/") for run in runs)
+        folders = {f"runs/map/{run}" for run in runs}
         before = {
             folder: (tmp_path / folder / "head.json").stat().st_mtime_ns for folder in folders
         }
@@ -291,7 +315,8 @@ class TestCommand:
         (column,) = json.loads(out)["columns"]
         assert (code, column["verdict"]) == (0, "blocked")
         assert "generation 0 is poor with 2 of 2 seeds" in column["reason"]
-        assert [cell["run"] == arm for cell in column["cells"]] == [True, False]
+        beside = f"../{arm.removeprefix('runs/')}"
+        assert [cell["run"] == beside for cell in column["cells"]] == [True, False]
 
     def test_wrong_input(self, lab, tmp_path):
         config = write(tmp_path, TINY_MAP)
@@ -303,6 +328,12 @@ class TestCommand:
         assert code == 2
         assert "no thresholds" in err
         assert "no Ray cluster answers" in lab("map", config, "--over", SHARE, "--ray", ":1")[2]
+        few = {**TINY_MAP, "over": {SIZE: [3, 60]}}
+        few["modality"] = {**TINY_MAP["modality"], "n_test": 60}
+        code, out, err = lab("map", write(tmp_path, few, "few"), "--out", "runs/few")
+        assert (code, "seed" in out) == (2, False)
+        assert "few.yaml: modality.n_train 3: measure.samples: a floor needs 60 + 8 real" in err
+        assert not (tmp_path / "runs/few").exists()
         sweep = write(tmp_path, {**TINY_GAUSSIAN, "arms": {"a": None}}, "sweep")
         assert "several runs" in lab("map", sweep, "--over", SHARE)[2]
 

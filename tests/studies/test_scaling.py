@@ -12,6 +12,7 @@ from imglab.errors import InputError
 from imglab.report.scaling import markdown, scaling_figure
 from imglab.solvable.theory import memory
 from imglab.solvable.theory.scaling import power_law
+from imglab.studies.outcomes import Outcome, outcome_value
 from imglab.studies.scaling.analysis import chance_of_plateau, scaling_laws
 from imglab.studies.scaling.config import validate_scaling
 from imglab.studies.scaling.results import answer_of, sentences
@@ -52,7 +53,7 @@ class TestKnownLaws:
             "mixed": memorized(lambda n: (n // 2, n // 2)),
         }
         errors = {name: scattered(law, rng=rng) for name, law in laws.items()}
-        answer = scaling_laws(SIZES, errors, nulls=99)
+        answer = scaling_laws(SIZES, errors)
 
         real, synthetic, mixed = answer["laws"].values()
         assert real["exponent"] == pytest.approx(memory.exponent(1.5), abs=0.03)
@@ -72,14 +73,28 @@ class TestKnownLaws:
             covered += law.low < 0.4 < law.high
         assert 0.9 <= covered / 60 <= 1
 
-    def test_a_power_law_is_rarely_called_a_plateau(self):
-        """The null: p-values of errors that follow a power law are not too small too often."""
+    @pytest.mark.parametrize("alone", [0.0, 0.1])
+    def test_a_power_law_is_called_a_plateau_as_often_as_stated(self, alone):
+        """The null: p-values are uniform, whether sizes scatter together or each by itself."""
         rng = np.random.default_rng(3)
-        small = 0
-        for _ in range(50):
-            errors = scattered(2 * SIZES**-0.4, rng=rng)
-            small += chance_of_plateau(SIZES, errors, nulls=19) <= 0.2
-        assert small <= 0.2 * 50 + 9  # three deviations above what is expected
+        ps = []
+        for _ in range(2000):
+            walk = rng.normal(0, 0.03, (5, 5)).cumsum(1) + rng.normal(0, alone, (5, 5))
+            ps.append(chance_of_plateau(SIZES, 2 * SIZES**-0.4 * np.exp(walk)))
+        for level in (0.01, 0.05, 0.2):
+            deviation = np.sqrt(level * (1 - level) / 2000)
+            assert np.mean(np.array(ps) <= level) == pytest.approx(level, abs=3 * deviation)
+
+    def test_power(self):
+        """A level of half of the last error is seen through scatter of 2%; a bend down never."""
+        rng = np.random.default_rng(4)
+        law = SIZES**-0.5
+        ps = [chance_of_plateau(SIZES, scattered(law + 0.0125, rng=rng)) for _ in range(200)]
+        assert np.mean(np.array(ps) < 0.05) > 0.8
+        assert chance_of_plateau(SIZES, scattered(law - 0.005, rng=rng)) > 0.95
+
+    def test_the_same_law_in_all_seeds_is_no_evidence(self):
+        assert chance_of_plateau(SIZES, np.tile(2 * SIZES**-0.4, (5, 1))) == pytest.approx(0.5)
 
 
 class TestConfig:
@@ -138,8 +153,7 @@ def answered(**values):
 
 
 class TestAnswers:
-    def test_what_is_said_and_drawn(self, monkeypatch):
-        monkeypatch.setattr("imglab.studies.scaling.analysis.NULLS", 9)
+    def test_what_is_said_and_drawn(self):
         sizes = np.array([50.0, 100, 200, 400, 800])
         real = scattered(sizes**-0.5)
         answer = answered(real=real, synthetic=np.zeros((5, 5)))
@@ -151,6 +165,53 @@ class TestAnswers:
         assert "| 50 | 0.1" in markdown(answer)
         assert len(scaling_figure(answer).axes) == 1
         json.dumps(answer, allow_nan=False)
+
+
+REGRESSION: dict[str, Any] = {
+    "name": "noisy",
+    "generations": 1,
+    "modality": {"kind": "regression", "dimensions": 5, "n_train": 20, "n_test": 50},
+    "model": {"kind": "ridge", "penalty": 0.0},
+    "measure": {"samples": 20, "floor_splits": 20},
+    "sizes": {"modality.n_train": [100, 200, 400, 800, 1600]},
+    "arms": {"real": {"generation": 0}},
+}
+
+
+class TestNoise:
+    """Regression on labels with noise: its test error levels off although nothing collapses."""
+
+    def answered(self, **changes):
+        """Return the answer to errors whose excess is a power law over noise of 1."""
+        study = validate_scaling({**REGRESSION, **changes}, "a.yaml")
+        excess = scattered(5 / SIZES)
+        rows = {
+            ("real", size, seed): {
+                **{"floor": {}, "reasons": {}, "excess_risk": float(excess[seed, j])},
+                "test_error": 1 + float(excess[seed, j]),
+            }
+            for j, size in enumerate(study.sizes)
+            for seed in study.sweep.seeds
+        }
+        return answer_of(study, rows)
+
+    @pytest.mark.parametrize("changes", [{}, {"metric": "excess_risk"}])
+    def test_the_excess_risk_is_read(self, changes):
+        answer = self.answered(**changes)
+        assert (answer["metric"], answer["left_out"]) == ("excess_risk", {})
+        assert answer["laws"]["real"]["exponent"] == pytest.approx(1, abs=0.03)
+        assert answer["laws"]["real"]["verdict"] == "no plateau shown"
+
+    def test_noise_is_no_plateau(self):
+        answer = self.answered(metric="test_error")
+        assert answer["laws"]["real"]["verdict"] == "no plateau shown"
+        assert sentences(answer)[-1].endswith("noise of the labels: ask for excess_risk")
+
+    def test_a_metric_of_the_whole_name_wins_over_the_prefix(self):
+        row = {"x": 5.0, "floor": {"x": {"mean": 1.0}}}
+        assert outcome_value(row, Outcome(metric="excess_x")) == 4.0
+        assert outcome_value({**row, "excess_x": 2.0}, Outcome(metric="excess_x")) == 2.0
+        assert Outcome(metric="excess_risk").base == "excess_risk"
 
 
 class TestCommand:

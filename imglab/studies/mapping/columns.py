@@ -41,6 +41,13 @@ class Cell:
     reason: str = ""
     blocked: str = ""
 
+    @property
+    def shown(self) -> bool | None:
+        """What it shows of collapse: nothing (None) where generation 0 fails already."""
+        if self.blocked and self.holds is False:
+            return None
+        return self.holds
+
 
 @dataclass(frozen=True)
 class ColumnAnswer:
@@ -94,7 +101,25 @@ class Column:
             return ColumnAnswer(HOLDS)
         if all(bracket == (1, 1) for bracket in brackets):
             return ColumnAnswer(COLLAPSES, next(c.reason for c in self.cells if c.position == 1.0))
-        return _boundary(brackets)
+        return self._without_boundary(brackets) or _boundary(brackets)
+
+    def _without_boundary(self, brackets: Sequence[Bracket]) -> ColumnAnswer | None:
+        """Return why there is no boundary where chains below it fail from generation 0 on.
+
+        What holds and what does not then differ by their first models, and not by what recursion
+        does to them.
+        """
+        ends = dict(zip(self.seeds, (low for low, _ in brackets), strict=True))
+        failing = [cell for cell in self.cells if ends[cell.seed] == cell.position]
+        reasons = [cell.blocked for cell in failing if cell.blocked and cell.holds is False]
+        if not reasons:
+            return None
+
+        count = f"{len(reasons)} of {len(self.seeds)} seeds"
+        reason = f"generation 0 already fails next to the boundary with {count}: {reasons[0]}"
+        if 2 * len(reasons) > len(self.seeds):
+            return ColumnAnswer(BLOCKED, reason)
+        return ColumnAnswer(OPEN, reason)
 
     def _bracket(self, seed: int) -> Bracket:
         """Return the ends between which a seed's boundary lies; (0, 0) or (1, 1) beyond them."""

@@ -71,20 +71,25 @@ def exact_boundary(asked: MapConfig, column: float, level: float) -> dict[str, A
     position  along the first axis; None without a boundary
 
     It is where the expected metric, over draws of the real data, meets the event. A single chain
-    scatters about it.
+    scatters about it. Where generation 0 is in the event on the side that fails, there is none.
     """
     event = asked.criterion
     if not isinstance(event, Event) or event.relative_to == "floor":
         return None
 
+    blocked = {}
+
     def holds(position: float) -> bool | None:
         rows = expected_rows(asked.config(position, column, level, asked.seeds[0]), event.metric)
         if rows is None:
             return None
-        return judge_event(rows, event)[0]
+        answer, _, is_in_event = judge_event(rows, event)
+        if answer is False:
+            blocked[position] = is_in_event
+        return answer
 
     crossing = first_crossing(holds, EXACT_HALVINGS)
-    if crossing is None:
+    if crossing is None or (blocked and blocked[max(blocked)]):
         return None
     return {"verdict": crossing[0], "position": crossing[1]}
 

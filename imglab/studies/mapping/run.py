@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from imglab.studies.chains import chain_job, threads_per_worker
 from imglab.studies.jobs import Job
 from imglab.studies.mapping.columns import Cell, Column, between, in_numbers, next_column
 from imglab.studies.mapping.config import MapConfig, evenly
+from imglab.studies.mapping.corners import check_corners
 from imglab.studies.mapping.judge import exact_boundary, judge_cell
 from imglab.studies.mapping.shared import FinishedRuns, cell_hash
 from imglab.studies.mixing.criterion import CONTROL, GATE, Criterion, Rows
@@ -73,6 +75,7 @@ class MapRun:
             check_ray(self.ray)
 
         experiment = build(asked.config(1.0, 0.0, 0.0, asked.seeds[0]), asked.where)
+        check_corners(asked, experiment.config, experiment.modality)
         self.data_line = experiment.modality.data_line
         self._criterion: Criterion | Event
         if isinstance(asked.criterion, Event):
@@ -199,8 +202,7 @@ class MapRun:
 
         cell = judge_cell(self._criterion, place.position, place.seed, rows, controls)
         self._columns[place.level, place.column].cells.append(cell)
-        word = {True: "holds", False: "collapses", None: "cannot be decided"}[cell.holds]
-        tell(f"{self._named(place)}, seed {place.seed}: {word}{_why(cell)}")
+        tell(f"{self._named(place)}, seed {place.seed}: {_word(cell)}{_why(cell)}")
 
     def _named(self, place: _Place) -> str:
         positions = (place.position, place.column, place.level)
@@ -244,14 +246,22 @@ class MapRun:
         return {**described, "exact": exact}
 
     def _cell(self, key: Key, cell: Cell) -> dict[str, Any]:
+        """Return a chain as JSON; the path of its run is relative to the folder of the map."""
         folder = self._folders[_Place(*key, cell.position, cell.seed)]
         number = self.asked.axes[0].number(cell.position)
-        return {**asdict(cell), "number": number, "run": str(folder)}
+        run = Path(os.path.relpath(folder, self.folder)).as_posix()
+        return {**asdict(cell), "holds": cell.shown, "number": number, "run": run}
 
 
 def _control(place: _Place, seed: int) -> _Place:
     """Return the chain on real data alone beside a chain."""
     return _Place(place.level, place.column, place.position, seed, control=True)
+
+
+def _word(cell: Cell) -> str:
+    if cell.blocked and cell.shown is None:
+        return "blocked"
+    return {True: "holds", False: "collapses", None: "cannot be decided"}[cell.shown]
 
 
 def _why(cell: Cell) -> str:

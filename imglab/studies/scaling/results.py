@@ -10,7 +10,7 @@ import numpy as np
 
 from imglab.store import files, hashes, layout, reading
 from imglab.studies.outcomes import Outcome, outcome_value
-from imglab.studies.scaling.analysis import METHOD, PLATEAU, scaling_laws
+from imglab.studies.scaling.analysis import METHOD, NO_PLATEAU, PLATEAU, scaling_laws
 from imglab.studies.scaling.config import ScalingConfig
 from imglab.studies.sweeps.config import run_folder
 from imglab.studies.sweeps.statistics import LEVEL, Values
@@ -18,6 +18,9 @@ from imglab.studies.sweeps.statistics import LEVEL, Values
 FILE = "scaling.json"
 ERRORS = ("perplexity", "excess_risk", "test_error", "w2", "excess_fid")
 """Errors that are taken where a config names none, the first one that all chains have."""
+NOISY = "test_error"
+FREE_OF_NOISE = "excess_risk"
+"""The same error less the noise of the labels, which no number of samples lowers."""
 
 Rows = Mapping[tuple[str, float, int], Mapping[str, Any]]
 """(kind of data, size, seed) -> metrics of the generation that counts."""
@@ -72,7 +75,24 @@ def answer_of(config: ScalingConfig, rows: Rows) -> dict[str, Any]:
     }
     if errors:
         answer |= scaling_laws(np.array(config.sizes, dtype=np.float64), errors)
+    if answer["laws"] and metric == NOISY and _has_noise(rows):
+        _take_back_plateaus(answer)
     return answer
+
+
+def _has_noise(rows: Rows) -> bool:
+    """Say whether a part of the test error is known to be noise: where the rest is below it."""
+    whole = Outcome(metric=NOISY)
+    rest = Outcome(metric=FREE_OF_NOISE)
+    pairs = [(outcome_value(row, rest), outcome_value(row, whole)) for row in rows.values()]
+    return any(None not in pair and pair[0] != pair[1] for pair in pairs)
+
+
+def _take_back_plateaus(answer: dict[str, Any]) -> None:
+    """Call no plateau of a test error one: every test error levels off at the noise of labels."""
+    for law in answer["laws"].values():
+        law["verdict"] = NO_PLATEAU
+    answer["noise"] = f"{NOISY} levels off at the noise of the labels: ask for {FREE_OF_NOISE}"
 
 
 def _first_metric(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -131,6 +151,8 @@ def sentences(answer: Mapping[str, Any]) -> list[str]:
         )
     lines += [f"{name}: left out: {reason}" for name, reason in answer["left_out"].items()]
 
+    if "noise" in answer:
+        lines.append(answer["noise"])
     poor = answer["generation0"].get("poor", 0)
     if poor:
         lines.append(f"generation 0 is poor in {poor} chains: laws over {key} speak of training")
