@@ -12,7 +12,7 @@ from imglab.studies.claims.catalog import Catalog
 from imglab.studies.claims.claim import Claim
 from imglab.studies.claims.plan import check_seeds
 from imglab.studies.claims.protocol import Profile
-from imglab.studies.claims.verdicts import earlier_look, merged_verdicts, with_costs
+from imglab.studies.claims.verdicts import VERDICTS, earlier_look, merged_verdicts, with_costs
 
 
 class ClaimsRun:
@@ -52,6 +52,9 @@ class ClaimsRun:
         beside those of earlier calls.
         """
         files.make_folder(self._out)
+        if not (self._out / VERDICTS).exists():
+            # It says from the first chain on what the chains below are part of.
+            merged_verdicts(self._out, self._catalog, self._profile, [])
         looks = {claim.name: _look_of(self._earlier(claim)) for claim in self._claims}
         tree = self._judge(self._claims, looks, workers, watch)
 
