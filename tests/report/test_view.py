@@ -216,10 +216,21 @@ def test_numbers_of_different_sizes_are_not_subtracted(one, lab, tmp_path):
     imglab.run(GAUSSIAN, {"modality.n_train": 30, "generations": 1}, out=tmp_path / "b", show=False)
     code, out, _ = lab("compare", one, tmp_path / "b")
     assert code == 0
-    assert "not comparable" in out
+    first = "NOT COMPARABLE: measured with different sample sizes."
+    assert out.splitlines()[0] == first, "it comes before the first number"
     assert "B - A" not in out
+    assert "floor of B" in out
     compared = json.loads(lab("compare", one, tmp_path / "b", "--json")[1])
     assert compared["metrics"]["fid"]["difference"] is None
+    assert compared["measured_differently"] == ["sample sizes"]
+
+
+def test_another_kind_of_data_is_named_alone(one, lab, tmp_path):
+    categories = {"modality": {"kind": "categories", "n_train": 20, "n_test": 20}}
+    tree = {**categories, "model": "categories"}
+    imglab.run(tree, {"generations": 1}, out=tmp_path / "b", show=False)
+    out = lab("compare", one, tmp_path / "b")[1]
+    assert out.startswith("NOT COMPARABLE: measured with different kinds of data")
 
 
 def test_a_folder_of_runs_has_a_page_and_a_table(runs, lab):
