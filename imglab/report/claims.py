@@ -60,7 +60,7 @@ def claims_page(folder: Path, beside: Path) -> str:
         version=__version__,
         css=style(),
         title=TITLE,
-        profile=str(tree["profile"]),
+        profile=str(shown["profile"]),
         summary=summary,
         withdrawn=[entry["name"] for entry in decided if entry["withdrawn"]],
         groups=groups,

@@ -25,6 +25,8 @@ from imglab.store.reading import is_number, metric_names
 
 WIDEST = 40
 """Characters of a value of a config that are shown."""
+MEASURED_WITH = ("kinds of data", "data", "extractors", "references", "real sizes", "sample sizes")
+"""What `Arm.measured_with` holds, in its order."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,20 @@ class Comparison:
         """The keys in which the configs differ, with both values."""
         return differences([self.first, self.second])
 
+    @property
+    def measured_differently(self) -> list[str]:
+        """What the two were not measured alike with; empty where their numbers compare.
+
+        Data of another kind are other data, and so have other references.
+        """
+        pairs = zip(self.first.measured_with, self.second.measured_with, strict=True)
+        names = [
+            name for name, (one, other) in zip(MEASURED_WITH, pairs, strict=True) if one != other
+        ]
+        if "kinds of data" in names:
+            return [name for name in names if name not in ("data", "references")]
+        return names
+
     def difference(self, name: str) -> tuple[float | None, float | None]:
         """Return second - first of a metric, and its standard error.
 
@@ -78,6 +94,7 @@ class Comparison:
             "runs": [str(self.first.folder), str(self.second.folder)],
             "generation": self.generation,
             "measured_alike": self.measured_alike,
+            "measured_differently": self.measured_differently,
             "differs": self.differs,
             "metrics": {name: self._metric(name, one, other) for name in self.metrics},
         }
@@ -112,7 +129,8 @@ def compare(first: Path, second: Path) -> Comparison:
 def format_comparison(comparison: Comparison) -> str:
     """Return the comparison as plain text."""
     one, other = comparison.rows
-    lines = [f"A  {comparison.first.folder}", f"B  {comparison.second.folder}", ""]
+    lines = [*_warning(comparison), f"A  {comparison.first.folder}"]
+    lines += [f"B  {comparison.second.folder}", ""]
 
     settings = [[key, *map(_setting, values)] for key, values in comparison.differs.items()]
     if settings:
@@ -121,26 +139,36 @@ def format_comparison(comparison: Comparison) -> str:
         lines.append("their configs do not differ")
 
     title = f"generation {comparison.generation}"
-    heads = [title, "floor of A", "A", "B", "B - A"]
+    cells = [[title, "floor of A", "A", "B", "B - A"]]
     if not comparison.measured_alike:
-        heads.pop()
-    cells = [heads]
+        cells = [[title, "floor of A", "A", "floor of B", "B"]]
     for name in comparison.metrics:
-        row = [metric_label(name, one), floor_text(comparison.first.rows[0], name)]
-        row += [value_text(one, name), value_text(other, name)]
+        values = [value_text(one, name), value_text(other, name)]
         if comparison.measured_alike:
-            row.append(_difference_text(name, *comparison.difference(name)))
-        cells.append(row)
-    return "\n".join(map(one_line, [*lines, "", *text_table(cells), "", *_notes(comparison)]))
+            values.append(_difference_text(name, *comparison.difference(name)))
+        else:
+            values.insert(1, floor_text(comparison.second.rows[0], name))
+        floor = floor_text(comparison.first.rows[0], name)
+        cells.append([metric_label(name, one), floor, *values])
+    return "\n".join(map(one_line, [*lines, "", *text_table(cells), *_notes(comparison)]))
+
+
+def _warning(comparison: Comparison) -> Iterator[str]:
+    """Yield what a reader must know before the first number."""
+    if not comparison.measured_alike:
+        *others, last = comparison.measured_differently
+        names = " and ".join(filter(None, [", ".join(others), last]))
+        yield f"NOT COMPARABLE: measured with different {names}."
+        yield "Each number beside its own floor says something; A beside B says nothing."
+        yield ""
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
     """Yield what a reader must know before reading anything into a difference."""
-    if not comparison.measured_alike:
-        yield "measured with different data, extractors, references or sizes: not comparable"
-        return
-    yield "errors are one standard error of measuring one run; whether another seed would say"
-    yield "the same is a question for a sweep (imglab sweep)"
+    if comparison.measured_alike:
+        yield ""
+        yield "errors are one standard error of measuring one run; whether another seed would say"
+        yield "the same is a question for a sweep (imglab sweep)"
 
 
 def _setting(value: Any) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from PIL import Image
 
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, nearest
 from imglab.images.render import as_picture, grid_of
+from imglab.model import GenerativeModel
 from imglab.report.nearest import is_images
 from imglab.report.notebook import Report
 from imglab.report.table import streamed
 from imglab.run.run import Run
+from imglab.samples import Samples
 from imglab.store.layout import count_finished
 from imglab.store.listing import Status, is_run, runs_below, status_of
+from imglab.store.pruned import check_present
 from imglab.store.reader import RunFolder
 from imglab.store.reading import BOOKKEEPING, is_number, metric_names, read_metrics
 from imglab.store.sealed_config import read_sealed
@@ -23,6 +27,8 @@ from imglab.store.sealed_config import read_sealed
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+DRAWN = ("samples", "shown", "evaluation")
+"""Stages of a generation that hold samples."""
 GRID = 256
 """Images of a grid at most, unless more are asked for."""
 DRAWABLE = (1, 3, 4)
@@ -60,6 +66,36 @@ class OpenedRun(RunFolder):
     def __len__(self) -> int:
         """Return how many generations are finished."""
         return count_finished(self.root)
+
+    def model(self, g: int) -> GenerativeModel:
+        """Return the fitted model of generation g; InputError if it has none, or not any more."""
+        self._check_finished(g)
+        return super().model(g)
+
+    def metrics(self, g: int) -> dict[str, Any]:
+        """Return the metrics of generation g; InputError if it is not finished."""
+        self._check_finished(g)
+        return super().metrics(g)
+
+    def samples(self, g: int, stage: str = "samples") -> Samples:
+        """Return what generation g drew, memory-mapped; InputError if it drew nothing of the sort.
+
+        stage  `samples` for what is scored, `shown` for the same noise in every generation, or
+               `evaluation` for what is scored where that is drawn apart
+        """
+        if stage not in DRAWN:
+            raise InputError(Problem(f"stage {stage!r}", "holds no samples", nearest(stage, DRAWN)))
+        self._check_finished(g)
+        if not self.path(g, stage).exists():
+            check_present(self.root, g, self._stages[stage].main)
+            what = f"generation {g} has no {stage} samples"
+            raise InputError(Problem(str(self.root), what, "samples(g) is what it drew"))
+        return super().samples(g, stage)
+
+    def read(self, g: int, stage: str) -> Any:
+        """Return what a stage of generation g returned; InputError if it is not finished."""
+        self._check_finished(g)
+        return super().read(g, stage)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the metrics of all finished generations, as in their metrics.json."""
@@ -200,6 +236,9 @@ def run(
     Example: `imglab.run("digits", regime="accumulate", generations=3)`
     """
     values = {**(changes or {}), **keys}
+    if not isinstance(config, str | PathLike | Mapping):
+        remedy = "give the name of a preset, the path of a config file, or a mapping"
+        raise InputError(Problem("config", f"{config!r} is not a config", remedy))
     if isinstance(config, Mapping):
         chain = Run.from_dict(config, out, values)
     else:

@@ -23,6 +23,17 @@ Status = Literal["running", "finished", "stopped"]
 DEPTH = 6
 """Folders below the first one in which runs are looked for: a claim's runs lie four below it."""
 MOST_RUNS = 32_000
+STUDIES = (
+    SWEEP,
+    CHAINS,
+    "map.json",
+    "mixing.json",
+    "claims.json",
+    "decomposition.json",
+    "scaling.json",
+)
+"""What studies write at the top of their folders before their first run begins. Decompositions and
+scaling studies are sweeps, too."""
 
 
 def runs_below(folder: Path) -> list[Path]:
@@ -76,6 +87,18 @@ def begun_runs(folder: Path) -> list[Path]:
 def is_group(folder: Path) -> bool:
     """Say whether a folder is the directory of a sweep or of a side-by-side run."""
     return (folder / SWEEP).is_file() or (folder / CHAINS).is_file()
+
+
+def study_of(run: Path) -> Path | None:
+    """Return the folder of the study that a run directory is part of; None: it stands for itself.
+
+    A study is a sweep, a side-by-side run, a map, a mixture, a decomposition, a scaling study or a
+    folder of claims; the run may lie up to six folders below it.
+    """
+    for parent in list(run.resolve().parents)[:DEPTH]:
+        if any((parent / name).is_file() for name in STUDIES):
+            return parent
+    return None
 
 
 def is_run(folder: Path) -> bool:

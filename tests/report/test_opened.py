@@ -67,6 +67,35 @@ def test_samples_models_and_grids_are_those_of_the_run(folder):
         imglab.open(folder / "more" / "second").grid(0)
 
 
+@pytest.mark.parametrize("g", [2, -1])
+@pytest.mark.parametrize("ask", ["samples", "model", "metrics", "features", "accepted", "grid"])
+def test_a_generation_that_is_not_finished_is_refused(folder, ask, g):
+    run = imglab.open(folder / "first")
+    with pytest.raises(
+        imglab.InputError, match=r"generation -?\d \(generations 0 to 1 are finished"
+    ):
+        getattr(run, ask)(g)
+
+
+def test_a_stage_without_samples_is_refused(folder):
+    run = imglab.open(folder / "first")
+    with pytest.raises(
+        imglab.InputError, match=r"'nostage': holds no samples \(one of: evaluation, "
+    ):
+        run.samples(0, "nostage")
+    with pytest.raises(imglab.InputError, match="did you mean 'samples'"):
+        run.samples(0, "sample")
+    with pytest.raises(imglab.InputError, match="has no evaluation samples"):
+        run.samples(0, "evaluation")
+    assert run.accepted(0) is None
+
+
+@pytest.mark.parametrize("config", [5, None, ["digits"]])
+def test_what_is_no_config_is_refused(config):
+    with pytest.raises(imglab.InputError, match=r"is not a config \(give the name of a preset"):
+        imglab.run(config)
+
+
 def test_all_runs_of_a_folder_are_one_table(folder):
     runs = imglab.runs(folder)
     assert [run.root.name for run in runs] == ["first", "second"]

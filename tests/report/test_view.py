@@ -19,7 +19,14 @@ from imglab.report.overview import overview
 from imglab.report.view import RunsView
 from imglab.store import files, locks
 from imglab.store.deletion import delete_run
+from imglab.store.layout import CHAINS, SWEEP
+from imglab.store.listing import STUDIES
 from imglab.store.sealed_config import SEALED
+from imglab.studies.claims import verdicts
+from imglab.studies.decomposition import results as decomposition
+from imglab.studies.mapping import run as mapping
+from imglab.studies.mixing import run as mixing
+from imglab.studies.scaling import results as scaling
 
 GAUSSIAN = {"modality": {"kind": "gaussian", "n_train": 20, "n_test": 20}, "model": "gaussian"}
 
@@ -151,6 +158,35 @@ def test_a_run_that_is_being_written_is_not_deleted(runs):
         delete_run(runs / "deeper")
 
 
+@pytest.mark.parametrize(
+    ("mark", "place"),
+    [
+        ("map.json", "cells/0123456789abcdef"),
+        ("claims.json", "chains/0123456789abcdef"),
+        ("mixing.json", "real-0.5/seed-0"),
+        ("chains.json", "replace"),
+        ("sweep.json", ".generation0/cell/seed-0"),
+    ],
+)
+def test_what_is_part_of_a_study_is_not_deleted(one, tmp_path, mark, place):
+    study = tmp_path / "runs" / "study"
+    run = shutil.copytree(one, study / place)
+    (study / mark).write_text("{}")
+    link = tmp_path / "link"
+    link.symlink_to(run.parent)
+    for named in (run, link / run.name):
+        with pytest.raises(imglab.InputError, match=r"is part of study \(remove .* as a whole\)"):
+            delete_run(named)
+    (study / mark).unlink()
+    delete_run(run)
+    assert not run.exists()
+
+
+def test_the_marks_of_studies_are_those_that_they_write():
+    results = (scaling.FILE, decomposition.FILE, mixing.RESULT, mapping.RESULT, verdicts.VERDICTS)
+    assert set(STUDIES) == {SWEEP, CHAINS, *results}
+
+
 def test_ls_and_compare(runs, lab):
     code, out, _ = lab("ls", runs)
     assert code == 0
@@ -180,10 +216,21 @@ def test_numbers_of_different_sizes_are_not_subtracted(one, lab, tmp_path):
     imglab.run(GAUSSIAN, {"modality.n_train": 30, "generations": 1}, out=tmp_path / "b", show=False)
     code, out, _ = lab("compare", one, tmp_path / "b")
     assert code == 0
-    assert "not comparable" in out
+    first = "NOT COMPARABLE: measured with different sample sizes."
+    assert out.splitlines()[0] == first, "it comes before the first number"
     assert "B - A" not in out
+    assert "floor of B" in out
     compared = json.loads(lab("compare", one, tmp_path / "b", "--json")[1])
     assert compared["metrics"]["fid"]["difference"] is None
+    assert compared["measured_differently"] == ["sample sizes"]
+
+
+def test_another_kind_of_data_is_named_alone(one, lab, tmp_path):
+    categories = {"modality": {"kind": "categories", "n_train": 20, "n_test": 20}}
+    tree = {**categories, "model": "categories"}
+    imglab.run(tree, {"generations": 1}, out=tmp_path / "b", show=False)
+    out = lab("compare", one, tmp_path / "b")[1]
+    assert out.startswith("NOT COMPARABLE: measured with different kinds of data")
 
 
 def test_a_folder_of_runs_has_a_page_and_a_table(runs, lab):

@@ -43,6 +43,21 @@ def chains(**arms):
 
 
 class TestCatalog:
+    @pytest.mark.parametrize(
+        ("name", "remedy"),
+        [
+            ("kernels_blurr", "did you mean 'kernels_blur'?"),
+            ("gausian", "did you mean 'subsampling_lies_between_on_gaussians'?"),
+            ("kernel", "did you mean 'kernels_blur'"),
+            ("nosuch", "`imglab claims --list` names all of them"),
+        ],
+    )
+    def test_an_unknown_name_is_answered_with_the_nearest_only(self, name, remedy):
+        with pytest.raises(InputError) as error:
+            Catalog().chosen([name])
+        assert remedy in str(error.value)
+        assert len(str(error.value)) < 250
+
     def test_what_ships(self):
         catalog = Catalog()
         assert len(catalog.claims) >= 20

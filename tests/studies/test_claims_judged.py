@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +12,19 @@ from imglab.studies.claims.catalog import Catalog
 from imglab.studies.claims.claim import Claim
 from imglab.studies.claims.costs import cost_of, read_costs
 from imglab.studies.claims.document import claims_document, count_text
-from imglab.studies.claims.judge import judge, law_result
+from imglab.studies.claims.finding import Verdict
+from imglab.studies.claims.judge import bare_result, judge, law_result
 from imglab.studies.claims.laws import Comparison, find_z, with_null
 from imglab.studies.claims.multiplicity import corrected
 from imglab.studies.claims.protocol import ProfileSettings
 from imglab.studies.claims.stored import Stored
 from imglab.studies.claims.table import format_results
+from imglab.studies.claims.verdicts import (
+    earlier_look,
+    merged_verdicts,
+    read_verdicts,
+    with_costs,
+)
 
 SEEDS = range(6)
 GOOD = {"verdict": "good", "reasons": []}
@@ -185,6 +194,62 @@ class TestFamilies:
     def test_what_has_no_p_stays(self):
         (blocked,) = corrected([entry("a", None, "blocked")], {"f": 4})
         assert blocked["verdict"] == "blocked"
+
+
+class TestLaterCalls:
+    """claims.json is that of all calls so far, whatever their profiles."""
+
+    @pytest.fixture
+    def judged(self, tmp_path):
+        def merge(profile, name, size="", **changes):
+            verdict: Verdict = "not decided"
+            if not size:
+                verdict = "blocked"
+            result = replace(bare_result(Catalog().claims[name], verdict), size=size, **changes)
+            return merged_verdicts(tmp_path, Catalog(), profile, [result])["claims"]
+
+        return merge
+
+    def test_a_claim_that_did_not_run_keeps_its_verdict_and_profile(self, judged, tmp_path):
+        name = Catalog().chosen(["mad"])[0].name
+        judged("cores", name, "cores", look=2, asked=30)
+        judged("quick", "kernels_blur", "quick", look=1, asked=300)
+        tree = read_verdicts(tmp_path)
+        shown = {each["name"]: (each["profile"], each["look"]) for each in tree["claims"]}
+        assert shown == {name: ("cores", 2), "kernels_blur": ("quick", 1)}
+        assert earlier_look(tmp_path, name, "cores")["asked"] == 30
+        assert with_costs(tmp_path, tree, list(shown))["profile"] == "cores and quick"
+
+    def test_each_size_has_its_looks(self, judged, tmp_path):
+        name = "kernels_blur"
+        judged("full", name, "full", look=3, asked=50)
+        judged("quick", name, "quick", look=1, asked=5)
+        assert read_verdicts(tmp_path)["claims"][0]["size"] == "quick"
+        assert earlier_look(tmp_path, name, "full")["look"] == 3
+        assert earlier_look(tmp_path, name, "cores") == {}
+
+        judged("full", name, "full", look=4, asked=60)
+        assert read_verdicts(tmp_path)["claims"][0]["asked"] == 60
+        assert [each["size"] for each in read_verdicts(tmp_path)["other_sizes"]] == ["quick"]
+
+    def test_where_chains_are_missing_an_earlier_verdict_stays(self, judged, tmp_path):
+        name = "kernels_blur"
+        assert judged("quick", name, why="no data")[0]["verdict"] == "blocked"
+        assert judged("quick", name, why="none at all")[0]["why"] == "none at all"
+        assert read_verdicts(tmp_path)["claims"][0]["why"] == "none at all"
+
+        judged("quick", name, "quick", look=2, asked=10)
+        assert judged("full", name, why="no data")[0]["verdict"] == "blocked"
+        (entry,) = read_verdicts(tmp_path)["claims"]
+        assert (entry["verdict"], entry["profile"], entry["look"]) == ("not decided", "quick", 2)
+
+    def test_a_file_of_an_earlier_version_is_gone_on_with(self, judged, tmp_path):
+        judged("quick", "kernels_blur", "quick", look=2, asked=10)
+        path = tmp_path / "claims.json"
+        tree = json.loads(path.read_text())
+        del tree["claims"][0]["profile"]
+        path.write_text(json.dumps({**tree, "profile": "cores"}))
+        assert earlier_look(tmp_path, "kernels_blur", "quick")["profile"] == "cores"
 
 
 def test_the_wrong_law_is_the_null_run_of_a_law():

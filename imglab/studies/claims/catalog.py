@@ -8,8 +8,9 @@ torch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,8 @@ __all__ = [
 
 SOLVABLE = "solvable"
 """Names all claims about solvable chains, whatever their families are."""
+MOST_NEAR = 5
+"""Names that are offered in place of an unknown one."""
 SHIPPED = Path(__file__).parent
 S = TypeVar("S", bound=Section)
 
@@ -90,7 +93,7 @@ class Catalog:
         every_group = {group for of_claim in groups.values() for group in of_claim}
         for name in names:
             if name not in every_group:
-                remedy = nearest(name, every_group)
+                remedy = _near(name, every_group)
                 raise InputError(Problem("NAME", f"there is no claim {name!r}", remedy))
         return [claim for claim in claims if not groups[claim.name].isdisjoint(names)]
 
@@ -122,6 +125,24 @@ class Catalog:
             if arm not in arms:
                 what = f"there is no arm {arm!r}"
                 raise InputError(Problem(where, what, nearest(arm, arms)))
+
+
+def _near(name: str, choices: Iterable[str]) -> str:
+    """Name the few choices that are near to `name`, as a whole or in one of their words.
+
+    Unlike `nearest` it never lists all of them: there are a hundred.
+    """
+    options = sorted(choices)
+    near = get_close_matches(name, options, n=MOST_NEAR, cutoff=0.8)
+    if not near:
+        near = [each for each in options if get_close_matches(name, each.split("_"), cutoff=0.8)]
+    if not near:
+        near = get_close_matches(name, options, n=1, cutoff=0.6)
+    if not near:
+        return "`imglab claims --list` names all of them"
+
+    *others, last = [repr(each) for each in near[:MOST_NEAR]]
+    return f"did you mean {' or '.join(filter(None, [', '.join(others), last]))}?"
 
 
 def _arms_of(null: NullRun | None) -> list[str]:

@@ -94,7 +94,7 @@ def check_seeds(claims: Sequence[Claim], seeds: int | None) -> None:
     if all(claim.theory for claim in claims):
         fewest = min(replicas)
     if seeds < fewest:
-        what = f"{seeds} are fewer than the {fewest} that a verdict needs"
+        what = f"{seeds} is less than the {fewest} that a verdict needs"
         raise InputError(Problem("--seeds", what, f"at least {fewest}"))
 
 

@@ -12,7 +12,7 @@ from imglab.studies.claims.catalog import Catalog
 from imglab.studies.claims.claim import Claim
 from imglab.studies.claims.plan import check_seeds
 from imglab.studies.claims.protocol import Profile
-from imglab.studies.claims.verdicts import earlier_verdicts, merged_verdicts, with_costs
+from imglab.studies.claims.verdicts import VERDICTS, earlier_look, merged_verdicts, with_costs
 
 
 class ClaimsRun:
@@ -52,8 +52,10 @@ class ClaimsRun:
         beside those of earlier calls.
         """
         files.make_folder(self._out)
-        earlier = earlier_verdicts(self._out, self._catalog, self._profile)
-        looks = {claim.name: _look_of(earlier.get(claim.name)) for claim in self._claims}
+        if not (self._out / VERDICTS).exists():
+            # It says from the first chain on what the chains below are part of.
+            merged_verdicts(self._out, self._catalog, self._profile, [])
+        looks = {claim.name: _look_of(self._earlier(claim)) for claim in self._claims}
         tree = self._judge(self._claims, looks, workers, watch)
 
         more = {
@@ -69,6 +71,11 @@ class ClaimsRun:
         shown = with_costs(self._out, tree, names)
         entries = [*shown["claims"], *shown.get("measurements", [])]
         return sorted(entries, key=lambda entry: names.index(entry["name"]))
+
+    def _earlier(self, claim: Claim) -> Mapping[str, Any]:
+        """Return how a claim was last judged at the size at which it runs now, if it was."""
+        size = self._catalog.size_of(claim, self._profile, by_name=self._by_name)
+        return earlier_look(self._out, claim.name, size)
 
     def _wants_more(self, tree: Mapping[str, Any], name: str) -> bool:
         """Say whether a claim is not decided and gets more seeds than it has had."""
@@ -95,8 +102,8 @@ class ClaimsRun:
         return merged_verdicts(self._out, self._catalog, self._profile, results)
 
 
-def _look_of(entry: Mapping[str, Any] | None) -> tuple[int, int | None]:
+def _look_of(entry: Mapping[str, Any]) -> tuple[int, int | None]:
     """Return which look at a claim the last one was, and how many seeds it asked for."""
-    if entry is None or not entry["asked"]:
+    if not entry.get("asked"):
         return 1, None
     return entry["look"], entry["asked"]
