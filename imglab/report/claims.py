@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ def write_claims(folder: Path, out: Path | None = None) -> Path:
     return page
 
 
-def claims_page(folder: Path, beside: Path) -> str:
+def claims_page(folder: Path, beside: Path, address: Callable[[str], str] | None = None) -> str:
     """Return the page of a folder of claims; InputError if claims.json is damaged.
 
-    beside  the folder in which the page will lie, to which its links are relative
+    beside   the folder in which the page will lie, to which its links are relative
+    address  returns where a chain has its page instead; empty: it has none
     """
     tree = read_verdicts(folder)
     try:
@@ -46,9 +48,12 @@ def claims_page(folder: Path, beside: Path) -> str:
         shown = with_costs(folder, tree, [entry["name"] for entry in entries])
         decided = shown["claims"]
         everything = [*decided, *shown.get("measurements", [])]
-        base = _relative(folder, beside)
+        beside_page = partial(_address, _relative(folder, beside))
         groups = [
-            {"question": question, "claims": [_claim(entry, base) for entry in of_question]}
+            {
+                "question": question,
+                "claims": [_claim(entry, address or beside_page) for entry in of_question],
+            }
             for question, of_question in by_question(everything)
         ]
         summary = count_text(decided)
@@ -67,7 +72,7 @@ def claims_page(folder: Path, beside: Path) -> str:
     )
 
 
-def _claim(entry: Mapping[str, Any], base: str) -> dict[str, Any]:
+def _claim(entry: Mapping[str, Any], address: Callable[[str], str]) -> dict[str, Any]:
     """Return what the template shows of a claim or a measurement."""
     verdict = entry.get("verdict")
     rows = [_row(finding, measured=verdict is None) for finding in entry["findings"]]
@@ -88,7 +93,7 @@ def _claim(entry: Mapping[str, Any], base: str) -> dict[str, Any]:
         "substitutions": entry["substitutions"],
         "limits": entry["limits"],
         "cost": seconds,
-        "chains": [_chain(chain, base) for chain in entry["chains"]],
+        "chains": [{"name": chain, "url": address(chain)} for chain in entry["chains"]],
     }
 
 
@@ -110,12 +115,12 @@ def _row(finding: Mapping[str, Any], *, measured: bool) -> dict[str, Any]:
     }
 
 
-def _chain(chain: str, base: str) -> dict[str, str]:
-    """Return a link to the page of a chain, or to the file of unscored chains."""
+def _address(base: str, chain: str) -> str:
+    """Return where the page of a chain is, or the file of unscored chains."""
     target = chain
     if not chain.endswith(".json"):
         target = f"{chain}/{PAGE}"
-    return {"name": chain, "url": posixpath.normpath(posixpath.join(base, target))}
+    return posixpath.normpath(posixpath.join(base, target))
 
 
 def _relative(folder: Path, beside: Path) -> str:

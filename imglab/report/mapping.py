@@ -10,12 +10,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from imglab.errors import InputError, Problem
 from imglab.report.assets import style, template
 from imglab.report.figures import GREY, PALETTE, png, svg
 from imglab.report.sheets import data_url
 from imglab.solvable.plots import own_style
 from imglab.store import files, hashes
 from imglab.studies.mapping.columns import BLOCKED, BOUNDARY, HOLDS
+from imglab.studies.mapping.run import RESULT
 from imglab.studies.mapping.sentences import (
     interval_text,
     key_text,
@@ -189,6 +191,17 @@ def _exact(column: Column) -> float | None:
     if column["exact"] is None or column["exact"]["position"] is None:
         return None
     return float(column["exact"]["number"])
+
+
+def page_of(folder: Path) -> str:
+    """Return the page of the map in a folder, from its files; InputError if they are damaged."""
+    path = folder / RESULT
+    result = files.read_signed(path, ("name", "question", "data", "columns"))
+    try:
+        return map_page(result, (folder / f"{NAME}.png").read_bytes())
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        what = "is not the file of a finished map"
+        raise InputError(Problem(str(path), what, "run `imglab map` again")) from error
 
 
 def map_page(result: Mapping[str, Any], picture: bytes) -> str:

@@ -17,11 +17,14 @@ from imglab.report.table import metric_label
 from imglab.report.values import standard_error
 from imglab.store.files import read_json
 from imglab.store.layout import count_finished, generation_folder
-from imglab.store.listing import groups_below, is_being_written, runs_below
+from imglab.store.listing import folders_with, groups_below, is_being_written, runs_below
 from imglab.store.reading import is_number, read_generation
 
 NOT_COMPARED = ("name", "threads")
 """Keys of a config that change no result."""
+MAP_FILES = ("map.json", "map.png")
+"""What a map has once its page was written; the picture is on the page."""
+VERDICTS = "claims.json"
 COLUMNS = 5
 """Metrics of the table at most: those that most runs have among their headlines."""
 
@@ -92,11 +95,17 @@ class Glance:
 
 @dataclass(frozen=True)
 class Overview:
-    """The runs below a folder, and the sweeps and side-by-side runs that hold some of them."""
+    """The runs below a folder, and the studies that hold some of them.
+
+    groups  sweeps and side-by-side runs, `maps` those that have a page, and `claims` the folders of
+            `imglab claims`, each by its place below the folder
+    """
 
     root: Path
     runs: Sequence[Glance]
     groups: Mapping[str, Path]
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    claims: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -123,8 +132,14 @@ def overview(root: Path) -> Overview:
     """
     folders = runs_below(root)
     runs = [_glance(folder, _label(folder, root)) for folder in folders]
-    groups = {_label(folder, root): folder for folder in groups_below(root)}
-    return Overview(root, _with_differences(runs), groups)
+
+    def labelled(folders: Sequence[Path]) -> dict[str, Path]:
+        return {_label(folder, root): folder for folder in folders}
+
+    groups = labelled(groups_below(root))
+    maps = labelled(folders_with(root, *MAP_FILES))
+    claims = labelled(folders_with(root, VERDICTS))
+    return Overview(root, _with_differences(runs), groups, maps, claims)
 
 
 def _label(folder: Path, root: Path) -> str:

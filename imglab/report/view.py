@@ -80,6 +80,8 @@ class RunsView:
                     content = table_page(overview(self._root), self._token if self._deletes else "")
                 elif asked.path == "/runs":
                     content = self._page_of(asked.query)
+                elif asked.path in ("/map", "/claims"):
+                    content = self._study_page(asked.path, asked.query)
                 else:
                     raise _NotHere("there is nothing at this address")
         except (InputError, Stopped, OSError) as error:
@@ -97,6 +99,27 @@ class RunsView:
         if len(labels) > MOST_COMPARED:
             raise _NotHere(f"a page compares at most {MOST_COMPARED} runs")
         return encoded(build_page(read_arms(self._folders(labels)), home="/").html)
+
+    def _study_page(self, path: str, query: str) -> bytes:
+        """Return the page of the map, or of the folder of claims, that a query names.
+
+        It is built from their data: a page that a stranger sent could act as this one.
+        """
+        table = overview(self._root)
+        label = "".join(parse_qs(query, errors="surrogateescape").get("run", [])[:1])
+        folder = {"/map": table.maps, "/claims": table.claims}[path].get(label)
+        if folder is None:
+            raise _NotHere(f"there is nothing at {label!r}; it may have been deleted")
+        if path == "/map":
+            from imglab.report.mapping import page_of
+
+            return page_of(folder).encode("utf-8", "backslashreplace")
+
+        from imglab.report.claims import claims_page
+
+        addresses = {run.folder: _address([run.label]) for run in table.runs if run.finished}
+        page = claims_page(folder, folder, lambda chain: addresses.get(folder / chain, ""))
+        return page.encode("utf-8", "backslashreplace")
 
     def _folders(self, labels: Sequence[str]) -> list[Path]:
         """Return the directories that labels name: only those of the table, so none outside."""
@@ -160,7 +183,11 @@ def table_page(table: Overview, token: str = "") -> bytes:
         columns=columns,
         comparable=table.comparable,
         rows=[_row(run, columns) for run in table.runs],
-        groups=[(label, _address([label])) for label in table.groups],
+        studies=[
+            ("Sweeps and side-by-side runs", [(each, _address([each])) for each in table.groups]),
+            ("Maps", [(each, _address([each], "map")) for each in table.maps]),
+            ("Claims", [(each, _address([each], "claims")) for each in table.claims]),
+        ],
         bytes=size_text(sum(run.size for run in table.runs)),
         statuses=sorted({run.status for run in table.runs}),
         most=MOST_COMPARED,
@@ -221,9 +248,9 @@ def date_text(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def _address(labels: Sequence[str]) -> str:
-    """Return the address of the page of these runs."""
-    return "/runs?" + "&".join(f"run={quote(os.fsencode(label), safe='')}" for label in labels)
+def _address(labels: Sequence[str], page: str = "runs") -> str:
+    """Return the address of the page of these runs, or of a map or of claims."""
+    return f"/{page}?" + "&".join(f"run={quote(os.fsencode(label), safe='')}" for label in labels)
 
 
 def _refusal(what: str, kind: str) -> bytes:

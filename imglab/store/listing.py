@@ -47,7 +47,9 @@ def runs_below(folder: Path) -> list[Path]:
         raise InputError(Problem(str(folder), "there is no such folder", "give a folder of runs"))
 
     runs: list[Path] = []
-    for run in _runs(folder, DEPTH):
+    for run, is_one in _walk(folder, DEPTH):
+        if not is_one:
+            continue
         runs.append(run)
         if len(runs) > MOST_RUNS:
             what = f"holds more than {MOST_RUNS} runs"
@@ -60,6 +62,15 @@ def groups_below(folder: Path) -> list[Path]:
     parents = {parent for run in runs_below(folder) for parent in list(run.parents)[:2]}
     inside = [parent for parent in parents if parent.is_relative_to(folder)]
     return sorted(parent for parent in inside if is_group(parent))
+
+
+def folders_with(folder: Path, *names: str) -> list[Path]:
+    """Return the folders at or below one that hold files of all these names; none within a run."""
+    return [
+        each
+        for each, is_one in _walk(folder, DEPTH)
+        if not is_one and all((each / name).is_file() for name in names)
+    ]
 
 
 def reported_below(folder: Path) -> list[Path]:
@@ -111,11 +122,11 @@ def is_run(folder: Path) -> bool:
     return sealed or (folder / "environment.json").is_file()
 
 
-def _runs(folder: Path, depth: int) -> Iterator[Path]:
-    if is_run(folder):
-        yield folder
-        return
-    if not depth:
+def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
+    """Yield a folder and those below it, each with whether it is a run; none within a run."""
+    is_one = is_run(folder)
+    yield folder, is_one
+    if is_one or not depth:
         return
 
     try:
@@ -125,7 +136,7 @@ def _runs(folder: Path, depth: int) -> Iterator[Path]:
         return
     for name in sorted(names):
         if not name.startswith("."):
-            yield from _runs(folder / name, depth - 1)
+            yield from _walk(folder / name, depth - 1)
 
 
 def status_of(run: Path, generations: int) -> Status:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections import defaultdict
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
 from imglab.errors import InputError
 from imglab.report.claims import claims_page, is_claims_folder, write_claims
 from imglab.report.forest import EDGE, WIDTH, forest_row
+from imglab.report.view import RunsView
 
 FINDING = {
     "says": "loss <of> one",
@@ -120,6 +125,25 @@ def test_the_page_shows_claims_by_question_with_their_chains(folder):
 def test_a_page_elsewhere_links_to_the_chains(folder):
     page = claims_page(folder, folder.parent)
     assert f'<a href="{folder.name}/chains/0123/report.html">' in page
+
+
+def test_the_view_of_a_folder_links_to_its_claims(folder, tmp_path_factory):
+    """A chain that has a page there is linked to it, and others are not linked at all."""
+    root = tmp_path_factory.mktemp("runs")
+    shutil.copytree(folder, root / "my claims")
+    with RunsView(root) as view, urlopen(view.url) as table:
+        address = f"{view.url}claims?run=my%20claims"
+        assert address.removeprefix(view.url[:-1]) in table.read().decode()
+        with urlopen(address) as answer:
+            page = answer.read().decode()
+        assert "Does it rise?" in page
+        assert "chains/0123" in page
+        assert "<a " not in page
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"{view.url}claims?run=..")
+
+    page = claims_page(folder, folder, defaultdict(str, {"chains/0123": "/runs?run=x"}).__getitem__)
+    assert '<a href="/runs?run=x">chains/0123</a>, solved/4567.json' in page
 
 
 def test_damaged_verdicts_are_refused(folder):

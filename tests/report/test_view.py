@@ -182,6 +182,21 @@ def test_what_is_part_of_a_study_is_not_deleted(one, tmp_path, mark, place):
     assert not run.exists()
 
 
+def test_maps_have_links_to_pages_that_are_built_from_their_data(runs):
+    folder = runs / "<map>"
+    folder.mkdir()
+    content = {"name": "x", "question": {"axes": []}, "data": "", "columns": []}
+    files.write_signed(folder / "map.json", content)
+    with RunsView(runs) as view:
+        assert "/map?" not in ask(view.url), "it is not finished"
+        (folder / "map.png").write_bytes(b"")
+        (folder / "map.html").write_text("<script>fetch('/delete')</script>")
+        assert 'Maps: <a href="/map?run=%3Cmap%3E">&lt;map&gt;</a>' in ask(view.url)
+        code, said = refused(f"{view.url}map?run=%3Cmap%3E")
+        assert (code, "is not the file of a finished map" in said) == (409, True)
+        assert refused(f"{view.url}map?run=sweep")[0] == 404
+
+
 def test_the_marks_of_studies_are_those_that_they_write():
     results = (scaling.FILE, decomposition.FILE, mixing.RESULT, mapping.RESULT, verdicts.VERDICTS)
     assert set(STUDIES) == {SWEEP, CHAINS, *results}

@@ -12,9 +12,10 @@ import pytest
 from scipy.optimize import brentq
 
 from imglab.errors import InputError
-from imglab.report.mapping import map_figure, map_page
+from imglab.report.mapping import map_figure, map_page, page_of
 from imglab.solvable.theory.gaussian import fresh_mix_mle
 from imglab.solvable.theory.regression import passed_on
+from imglab.store import files
 from imglab.studies.mapping.columns import Cell, Column, ColumnAnswer, next_column
 from imglab.studies.mapping.config import validate_map
 from imglab.studies.mapping.judge import exact_boundary, judge_event
@@ -376,6 +377,11 @@ class TestPage:
     def test_the_page_escapes_and_the_figure_has_a_panel_for_each_level(self):
         assert "&lt;b&gt;" in map_page(described(), b"")
         assert len(map_figure(described()).axes) == 2
+
+    def test_the_page_is_built_again_from_the_files(self, tmp_path):
+        files.write_signed(tmp_path / "map.json", described())
+        (tmp_path / "map.png").write_bytes(b"png")
+        assert page_of(tmp_path) == map_page(described(), b"png")
 
 
 @pytest.mark.slow

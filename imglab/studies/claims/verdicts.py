@@ -67,7 +67,11 @@ def merged_verdicts(
     if replaced:
         tree[REPLACED] = list(replaced.values())
     files.write_json(folder / VERDICTS, tree)
-    return _tree({**entries, **asked}, catalog, profile)
+
+    not_run = {name: each for name, each in asked.items() if name not in judged}
+    for key in {"claims", "measurements"} & set(tree):
+        tree[key] = [not_run.get(each["name"], each) for each in tree[key]]
+    return tree
 
 
 def _judged_in(tree: Entry) -> list[Entry]:
