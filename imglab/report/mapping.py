@@ -68,7 +68,14 @@ def map_figure(result: Mapping[str, Any]) -> Figure:
     panels[0].set_ylabel(key_text(result["question"]["axes"][0]), fontsize=8)
 
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=7, frameon=False)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=3 * len(levels),
+        fontsize=7,
+        frameon=False,
+    )
     return figure
 
 
