@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 RUN = "run {config} --out {folder}/run"
 CALIBRATE = "calibrate {config} --out {folder}/c --set modality.n_test=60"
 STAGES = {
-    "imports": (RUN, "imglab.cli.run:_announce_cost"),
+    "imports": (RUN, "imglab.cli.run:announce_imports"),
+    "estimate": (RUN, "imglab.run.cost:expected"),
     "building": (RUN, "imglab.run.run:build"),
     "autotuning": (RUN, "imglab.run.run:autotune"),
     "preparation": (RUN, "imglab.run.run:Run._prepare"),

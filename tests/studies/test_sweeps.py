@@ -144,16 +144,13 @@ def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
         "2",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.split()[0].isdigit() and int(line.split()[0]) > 5:
-            process.send_signal(signal.SIGTERM)
-            break
+    folders = [tmp_path / "swept" / arm / "seed-0" for arm in ("replace", "mixed", "control")]
+    while process.poll() is None and sum(map(layout.count_finished, folders)) <= 5:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     assert "run the same command again" in err
-    folders = [tmp_path / "swept" / arm / "seed-0" for arm in ("replace", "mixed", "control")]
     done = [layout.count_finished(folder) for folder in folders]
     assert 0 < sum(done) < 600
     time.sleep(2)
