@@ -30,6 +30,8 @@ WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
 class LiveReport:
     """Serves a run directory's page on 127.0.0.1; use it as a context manager."""
 
+    takes_posts = False
+
     def __init__(self, folder: Path, port: int = 0) -> None:
         """Listen on a port; 0: on any that is free. InputError if another program has it."""
         self._folder = folder

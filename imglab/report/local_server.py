@@ -27,7 +27,12 @@ POLICY = (
 
 
 class Site(Protocol):
-    """What a server shows."""
+    """What a server shows.
+
+    takes_posts  whether a page of it may ask for a change
+    """
+
+    takes_posts: bool
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a request, which came from a page of this very server or from the address bar."""
@@ -116,7 +121,11 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if _is_from_here(self):
                 site.answer(self)
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            if site.takes_posts:
+                self.do_GET()
+            else:
+                self.send_error(HTTPStatus.NOT_IMPLEMENTED, "Unsupported method ('POST')")
 
         def log_message(self, *_: object) -> None:
             """Stay quiet: the terminal belongs to the run."""

@@ -40,6 +40,8 @@ class RunsView:
     It only reads, unless `deletes`: then the page may delete runs that nobody writes.
     """
 
+    takes_posts = True
+
     def __init__(self, root: Path, port: int = 0, *, deletes: bool = False) -> None:
         """Listen on a port; 0: on any that is free. InputError if another program has it."""
         runs_below(root)  # says at once if there is no such folder
