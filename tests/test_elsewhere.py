@@ -38,7 +38,7 @@ def test_a_job_of_an_array_runs_its_share(tmp_path):
         "SLURM_ARRAY_TASK_COUNT": "8",
         "SLURM_CPUS_PER_TASK": "4",
     }
-    command = ["bash", ROOT / "scripts/slurm_sweep.sh", "sweep.yaml", "runs/sweep"]
+    command = ["bash", str(ROOT / "scripts/slurm_sweep.sh"), "sweep.yaml", "runs/sweep"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "sweep sweep.yaml --out runs/sweep --only 3/8 4\n"
 

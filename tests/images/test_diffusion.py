@@ -105,6 +105,7 @@ class TestSavedModel:
 
 
 class TestFit:
+    @pytest.mark.slow
     def test_learns(self, digits):
         """The loss falls and samples come nearer to the data than noise is."""
         settings = DiffusionSettings(

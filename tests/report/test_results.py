@@ -26,6 +26,7 @@ def imglab(monkeypatch, *arguments):
 
 
 class TestTakeAway:
+    @pytest.mark.slow
     def test_a_finished_run_has_all_of_it(self, copy):
         run = copy("replace")
         made = write_results(run)

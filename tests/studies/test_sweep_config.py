@@ -144,6 +144,7 @@ class TestConfig:
         assert "--ray: no Ray cluster answers" in err
         assert not (tmp_path / "out").exists(), "what is refused leaves nothing"
 
+    @pytest.mark.slow
     def test_somebody_else_at_the_address(self, lab, tmp_path, monkeypatch):
         pytest.importorskip("ray", reason="ray is not installed")
         monkeypatch.setattr("imglab.studies.ray.ANSWER", 5.0)

@@ -23,6 +23,7 @@ class TestSavedModel:
     @pytest.mark.parametrize(
         "kind", [pytest.param("language_model", marks=pytest.mark.slow), "ngram"]
     )
+    @pytest.mark.slow
     def test_opens_with_transformers_and_draws(self, kind, tmp_path):
         modality, model = text_parts(
             model=TINY_MODEL if kind == "language_model" else {"kind": "ngram", "order": 2}
