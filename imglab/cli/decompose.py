@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from imglab.cli.endings import exit_after, failures
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
 from imglab.cli.run import announce_imports
-from imglab.cli.studies import GRAVEST
 from imglab.cli.tally import Tally
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
@@ -50,13 +50,10 @@ def decompose(
         tally = Tally(silent=as_json)
         outcomes = whole.run(tally, tally.ended)
 
-    failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
-    for name, outcome in failed.items():
-        typer.echo(f"{name}: {printable(outcome.message)}", err=True)
+    failed = failures(outcomes)
     if len(failed) < len(outcomes):
         _summarize(whole.folder, checked, as_json=as_json)
-    if failed:
-        raise typer.Exit(max((outcome.code for outcome in failed.values()), key=GRAVEST.index))
+    exit_after(failed)
 
 
 def _summarize(folder: Path, checked: Decomposition, *, as_json: bool) -> None:

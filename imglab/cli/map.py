@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from imglab.cli.endings import show_result, teller
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.run.interrupt import interrupted_by_signals
-from imglab.safe_text import printable
 
 Over = Annotated[
     str | None,
@@ -54,21 +53,12 @@ def map_chains(
     announce_imports({"": asked.config(1.0, 0.0, 0.0, asked.seeds[0])})
     whole = MapRun(asked, out, workers, ray)
 
-    def tell(line: str) -> None:
-        if not as_json:
-            typer.echo(printable(line))
-
+    tell = teller(silent=as_json)
     tell(f"{asked.name}: {', '.join(axis.key for axis in asked.axes)} -> {whole.folder}")
     if whole.data_line:
         tell(whole.data_line)
     with stoppable(whole.folder), interrupted_by_signals():
         result = whole.run(tell)
         pictures = write_map(whole.folder, result)
-    if as_json:
-        typer.echo(json.dumps(result, indent=1))
-        return
-
-    for sentence in sentences(result):
-        typer.echo(printable(sentence))
-    for path in (whole.folder / RESULT, *pictures):
-        typer.echo(printable(str(path)))
+    paths = (whole.folder / RESULT, *pictures)
+    show_result(result, sentences(result), paths, as_json=as_json)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imglab.cli.endings import show_result, teller
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
 from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
-from imglab.safe_text import printable
 
 if TYPE_CHECKING:
     from imglab.studies.mixing.plan import Plan
@@ -150,23 +149,12 @@ def _search(request: Request, folder: Path, workers: int, *, as_json: bool) -> N
     from imglab.studies.mixing.sentences import sentences
 
     search = Mixing(request, folder, workers)
-    if not as_json:
-        typer.echo(printable(f"{request.name} -> {search.folder}"))
-        if search.data_line:
-            typer.echo(printable(search.data_line))
-
-    def tell(line: str) -> None:
-        if not as_json:
-            typer.echo(printable(line))
-
+    tell = teller(silent=as_json)
+    tell(f"{request.name} -> {search.folder}")
+    if search.data_line:
+        tell(search.data_line)
     with stoppable(search.folder), interrupted_by_signals():
         result = search.run(tell)
         pictures = write_mixing(search.folder, result)
-    if as_json:
-        typer.echo(json.dumps(result, indent=1))
-        return
-
-    for sentence in sentences(result):
-        typer.echo(printable(sentence))
-    for path in (search.folder / RESULT, *pictures):
-        typer.echo(printable(str(path)))
+    paths = (search.folder / RESULT, *pictures)
+    show_result(result, sentences(result), paths, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imglab.cli.endings import exit_after, failures
 from imglab.cli.errors import stoppable
 from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
@@ -17,9 +18,6 @@ from imglab.safe_text import printable
 if TYPE_CHECKING:
     from imglab.studies.sweeps.config import SweepConfig
     from imglab.studies.sweeps.tasks import Task
-
-GRAVEST = (3, 2, 1)
-"""Exit codes of runs that did not finish: the first of these that occurs is the command's."""
 
 
 def sweep(
@@ -87,17 +85,14 @@ def _run_sweep(
     with stoppable(whole.folder), interrupted_by_signals():
         outcomes = whole.run(tally, ray, tally.ended, task)
 
-    failed = {name: outcome for name, outcome in outcomes.items() if outcome.code}
-    for name, outcome in failed.items():
-        typer.echo(f"{name}: {printable(outcome.message)}", err=True)
+    failed = failures(outcomes)
     left = unfinished(checked, whole.folder)
     if task is not None and left:
         others = set(left) - set(task.names(checked))
         typer.echo(f"{len(others)} runs of other tasks are not finished; the last one summarises")
     elif len(failed) < len(outcomes) or not outcomes:
         _summarize(whole.folder)
-    if failed:
-        raise typer.Exit(max((outcome.code for outcome in failed.values()), key=GRAVEST.index))
+    exit_after(failed)
 
 
 def _summarize(folder: Path) -> None:
