@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from imglab.report.figures import GREY, PALETTE, png, svg
+from imglab.report.figures import GREY, PALETTE
+from imglab.report.study_files import write_study
 from imglab.safe_text import one_line
 from imglab.solvable.plots import own_style
-from imglab.store import files, hashes
 
 NAME = "decomposition"
-FILES = tuple(f"{NAME}.{kind}" for kind in ("md", "png", "svg"))
 COLOURS = {
     "statistical": PALETTE[0],
     "expressivity": PALETTE[1],
@@ -36,15 +36,10 @@ def write_pictures(folder: Path, answer: Mapping[str, Any]) -> list[Path]:
 
     answer  what decomposition.json holds
     """
-    with hashes.written(folder, *FILES, made_again=True):
-        files.write_bytes(folder / f"{NAME}.md", markdown(answer).encode())
-        if not answer["outcomes"]:
-            return [folder / f"{NAME}.md"]
-
-        figure = forest_figure(answer)
-        files.write_bytes(folder / f"{NAME}.png", png(figure))
-        files.write_bytes(folder / f"{NAME}.svg", svg(figure))
-    return [folder / f"{NAME}.md", folder / f"{NAME}.png"]
+    draw = None
+    if answer["outcomes"]:
+        draw = partial(forest_figure, answer)
+    return write_study(folder, NAME, markdown(answer), draw)
 
 
 @own_style()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imglab.report.figures import PALETTE, png, svg
+from imglab.report.figures import PALETTE
+from imglab.report.study_files import write_study
 from imglab.safe_text import one_line
 from imglab.solvable.plots import own_style
-from imglab.store import files, hashes
 from imglab.studies.scaling.analysis import PLATEAU
 
 NAME = "scaling"
-FILES = tuple(f"{NAME}.{kind}" for kind in ("md", "png", "svg"))
 
 
 def write_pictures(folder: Path, answer: Mapping[str, Any]) -> list[Path]:
@@ -25,15 +25,10 @@ def write_pictures(folder: Path, answer: Mapping[str, Any]) -> list[Path]:
 
     answer  what scaling.json holds
     """
-    with hashes.written(folder, *FILES, made_again=True):
-        files.write_bytes(folder / f"{NAME}.md", markdown(answer).encode())
-        if not answer["laws"]:
-            return [folder / f"{NAME}.md"]
-
-        figure = scaling_figure(answer)
-        files.write_bytes(folder / f"{NAME}.png", png(figure))
-        files.write_bytes(folder / f"{NAME}.svg", svg(figure))
-    return [folder / f"{NAME}.md", folder / f"{NAME}.png"]
+    draw = None
+    if answer["laws"]:
+        draw = partial(scaling_figure, answer)
+    return write_study(folder, NAME, markdown(answer), draw)
 
 
 @own_style()

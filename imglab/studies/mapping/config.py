@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
@@ -20,7 +20,7 @@ from imglab.config.merge import changed_tree, merged
 from imglab.config.presets import read_config
 from imglab.config.problems import problems_of
 from imglab.config.schema import RunConfig
-from imglab.config.section import Seed
+from imglab.config.section import Section, Seed
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, nearest
 from imglab.studies.mapping.axes import Axis, Range, RangeKey, make_axis
@@ -28,6 +28,8 @@ from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
 from imglab.studies.profile.trend import FEWEST
 from imglab.studies.sweeps.config import CONTROL_CHANGES, Seeded
 from imglab.studies.sweeps.warning_config import Event
+
+K = TypeVar("K", bound=Section)
 
 MOST_AXES = 3
 LEVELS = 3
@@ -160,14 +162,24 @@ def load_map(path: Path, over: Sequence[str] = (), changes: Sequence[str] = ()) 
     return validate_map(tree, over, str(path))
 
 
+def study_and_chain(
+    section: type[K], tree: Mapping[str, Any], where: str
+) -> tuple[K, dict[str, Any]]:
+    """Divide a config into the keys of a study, validated, and those of its chains.
+
+    The name belongs to both. InputError holds every problem of the study's keys.
+    """
+    of_study = {key: tree[key] for key in section.model_fields if key in tree}
+    chain = {key: value for key, value in tree.items() if key == "name" or key not in of_study}
+    try:
+        return section.model_validate(of_study), chain
+    except ValidationError as error:
+        raise InputError(problems_of(where, tree, section, error)) from error
+
+
 def validate_map(tree: Mapping[str, Any], over: Sequence[str], where: str) -> MapConfig:
     """Validate the config of a map; InputError holds every problem."""
-    of_map = {key: tree[key] for key in _Keys.model_fields if key in tree}
-    chain = {key: value for key, value in tree.items() if key == "name" or key not in of_map}
-    try:
-        keys = _Keys.model_validate(of_map)
-    except ValidationError as error:
-        raise InputError(problems_of(where, tree, _Keys, error)) from error
+    keys, chain = study_and_chain(_Keys, tree, where)
 
     base = validate_config(chain, where)
     full = base.model_dump(mode="json")

@@ -11,18 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from imglab.config.load import validate_config
 from imglab.config.merge import changed_tree, merged
 from imglab.config.presets import read_config
-from imglab.config.problems import problems_of
 from imglab.config.schema import RunConfig, is_chain_name
 from imglab.config.section import Section
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem
 from imglab.studies.mapping.axes import Axis, Number, Range, make_axis
-from imglab.studies.mapping.config import DATA_SEED, check_alike
+from imglab.studies.mapping.config import DATA_SEED, check_alike, study_and_chain
 from imglab.studies.sweeps.config import Seeded, SweepConfig
 
 FEWEST_SIZES = 5
@@ -112,12 +111,7 @@ def _with_sizes(tree: Mapping[str, Any], over: str | None, sizes: Sequence[Numbe
 
 def validate_scaling(tree: Mapping[str, Any], where: str) -> ScalingConfig:
     """Validate the config of a scaling study; InputError holds every problem."""
-    of_study = {key: tree[key] for key in _Keys.model_fields if key in tree}
-    chain = {key: value for key, value in tree.items() if key == "name" or key not in of_study}
-    try:
-        keys = _Keys.model_validate(of_study)
-    except ValidationError as error:
-        raise InputError(problems_of(where, tree, _Keys, error)) from error
+    keys, chain = study_and_chain(_Keys, tree, where)
 
     base = validate_config(chain, where).model_dump(mode="json")
     key, sizes = _sizes(keys, where)
