@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imglab.studies.claims.catalog import Catalog
@@ -16,7 +17,7 @@ from imglab.studies.claims.finding import Verdict
 from imglab.studies.claims.judge import bare_result, judge, law_result
 from imglab.studies.claims.laws import Comparison, find_z, with_null
 from imglab.studies.claims.multiplicity import corrected
-from imglab.studies.claims.protocol import ProfileSettings
+from imglab.studies.claims.protocol import FirstModels, ProfileSettings
 from imglab.studies.claims.stored import Stored
 from imglab.studies.claims.table import format_results
 from imglab.studies.claims.verdicts import (
@@ -113,6 +114,74 @@ def test_a_seed_counts_if_its_generation_0_is_a_good_model(is_poor, verdict, see
     gated = chains(rising, noisy, lambda seed: POOR if is_poor(seed) else GOOD)
     result = judge(a_claim(), gated)
     assert (result.verdict, len(result.seeds)) == (verdict, seeds)
+
+
+def first_models(**changes):
+    return FirstModels.model_validate({"why": "w", **changes})
+
+
+def with_distances(distances):
+    """Chains whose generation 0 has these distances, one for each seed, and a floor of 1 +- .1."""
+    of_arms = chains(rising, noisy)
+    for (_, seed), rows in of_arms.items():
+        gate = POOR if distances[seed] > 1.1 else GOOD
+        rows[0] |= {"fid": distances[seed], "floor": {"fid": {"mean": 1.0, "sd": 0.1}}}
+        rows[0]["generation0"] = gate
+    return of_arms
+
+
+def test_where_the_mean_of_the_first_models_is_good_every_seed_counts():
+    first = first_models(gate={"excess_fid": 1})
+    gated = with_distances([1.2, 0.9, 1.0, 1.15, 0.95, 1.1])
+
+    assert judge(a_claim(), gated).verdict == "blocked"
+    result = judge(a_claim(), gated, first=first)
+
+    assert (result.verdict, result.seeds) == ("holds", list(SEEDS))
+    assert "4 of 12 chains miss their own gate, and their mean passes it" in result.why
+    assert result.generation0 == {"good": 12, "poor": 0, "unknown": 0, "reasons": []}
+
+
+def test_where_the_mean_of_the_first_models_is_poor_no_seed_counts():
+    first = first_models(gate={"excess_fid": 1})
+    result = judge(a_claim(), with_distances([1.2, 0.9, 1.2, 1.3, 1.2, 1.1]), first=first)
+
+    assert (result.verdict, result.seeds) == ("blocked", [])
+    assert "as the mean of 12 chains, fid is 1.15 beside a floor of 1 ± 0.1" in result.why
+    assert result.generation0["poor"] == 12
+
+
+def test_first_models_may_be_asked_for_other_metrics():
+    first = first_models(at_least={"loss": 1.0, "by_band.rare": 0.5})
+    of_arms = chains(rising, noisy)
+    assert "by_band.rare is undefined" in judge(a_claim(), of_arms, first=first).why
+
+    for rows in of_arms.values():
+        rows[0]["by_band"] = {"rare": 0.6}
+    assert judge(a_claim(), of_arms, first=first).verdict == "holds"
+    first = first_models(at_least={"by_band.rare": 0.7})
+    assert "by_band.rare is 0.6, at least 0.7" in judge(a_claim(), of_arms, first=first).why
+
+
+def test_a_control_that_still_improves_makes_every_first_model_poor():
+    first = first_models(at_least={"loss": 1.0})
+    of_arms = chains(rising, noisy)
+    for seed in SEEDS:
+        rows = of_arms["control", seed]
+        rows[0] |= {"fid": 2.0, "fid_se": 0.01}
+        rows[1] |= {"fid": 1.0, "fid_se": 0.01}
+
+    assert "still improves" in judge(a_claim(), of_arms, first=first).why
+
+
+def test_a_sampler_without_fault_misses_its_own_gate_in_one_seed_of_six():
+    # Null: the distances of generation 0 come from the floor itself.
+    random = np.random.default_rng(0)
+    distances = 1 + 0.1 * random.standard_normal((4000, 5))
+
+    assert np.mean(distances > 1.1) == pytest.approx(0.159, abs=0.01)
+    assert np.mean(distances.max(1) > 1.1) == pytest.approx(1 - 0.841**5, abs=0.02)
+    assert np.mean(distances.mean(1) > 1.1) == pytest.approx(0.0127, abs=0.006)
 
 
 @pytest.mark.parametrize(

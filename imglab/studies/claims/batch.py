@@ -224,7 +224,7 @@ class Batch:
 
         size = plan.protocol.profiles[plan.size]
         return replace(
-            judge(claim, self._read(plan, places), look=look),
+            judge(claim, self._read(plan, places), first=plan.protocol.first, look=look),
             chains=list(dict.fromkeys(places.values())),
             arms={arm: list(of_arm) for arm, of_arm in arms.items()},
             size=plan.size,

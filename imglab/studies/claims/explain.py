@@ -8,7 +8,7 @@ from typing import Any
 from imglab.studies.claims.catalog import Catalog
 from imglab.studies.claims.claim import Claim, Statement, TheoryStatement
 from imglab.studies.claims.evaluate import region_of
-from imglab.studies.claims.protocol import Profile, Protocol
+from imglab.studies.claims.protocol import FirstModels, Profile, Protocol
 from imglab.studies.sweeps.statistics import FEWEST
 
 
@@ -51,10 +51,21 @@ def _protocol(protocol: Protocol, name: str, size: Profile | None) -> Iterator[s
         yield f"  cost at profile {size}: {settings.cost}; seeds {seeds}"
     if protocol.needs:
         yield f"  needs: {', '.join(protocol.needs)}"
+    if protocol.first is not None:
+        yield f"  generation 0, as the mean over all chains: {_asked(protocol.first)}"
+        yield f"    because {protocol.first.why}"
     if protocol.replicates:
         yield f"  each seed replicates: {', '.join(protocol.replicates)}"
     else:
         yield "  the seeds share one data set, on which the result is conditional"
+
+
+def _asked(first: FirstModels) -> str:
+    """Return what is asked of generation 0, as YAML would have it."""
+    tree: dict[str, Any] = first.gate.model_dump(exclude_none=True)
+    if first.at_least:
+        tree["at_least"] = first.at_least
+    return _value(tree)
 
 
 def _statement(statement: Statement, claim: Claim) -> Iterator[str]:
@@ -114,7 +125,7 @@ def _verdict(claim: Claim, questions: int) -> Iterator[str]:
         "outside its region; not decided if it lies on both sides"
     )
     yield (
-        f"needs {FEWEST} seeds whose generation 0 passes the gate, or it is blocked; Holm's "
+        f"needs {FEWEST} seeds whose generation 0 is a good model, or it is blocked; Holm's "
         f"correction for {questions} claims of the family"
     )
 

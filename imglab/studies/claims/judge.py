@@ -9,28 +9,36 @@ from typing import Any
 from imglab.studies.claims.claim import Claim
 from imglab.studies.claims.evaluate import Chains, find, find_null
 from imglab.studies.claims.finding import Finding, Result, Verdict, deciding, verdict_of
+from imglab.studies.claims.first_models import mean_counts, poor_seeds
 from imglab.studies.claims.multiplicity import chance_of
-from imglab.studies.first_generations import count_first_generations, still_improves, with_control
+from imglab.studies.claims.protocol import FirstModels
+from imglab.studies.first_generations import count_first_generations, still_improves
 from imglab.studies.sweeps.config import CONTROL
 from imglab.studies.sweeps.statistics import FEWEST
 
-NO_THRESHOLDS = "this kind of data has no thresholds"
-"""Why the gate does not know of generation 0 where nothing is asked of it."""
 
-
-def judge(claim: Claim, chains: Chains, *, look: int = 1) -> Result:
+def judge(
+    claim: Claim, chains: Chains, *, first: FirstModels | None = None, look: int = 1
+) -> Result:
     """Judge a claim by the chains of its protocol.
 
-    look  how often the claim has been judged, with more seeds each time; the chance of error is
-          halved with each look
+    first  what the protocol asks of generation 0; None: each chain's own gate decides
+    look   how often the claim has been judged, with more seeds each time; the chance of error is
+           halved with each look
     """
     everything = sorted({seed for _, seed in chains})
     control = [rows for (arm, _), rows in sorted(chains.items()) if arm == CONTROL]
-    improvement = still_improves(control)
-    poor = {seed: _poor(chains, seed, improvement) for seed in everything}
+    poor = poor_seeds(chains, first, still_improves(control))
     seeds = [seed for seed in everything if not poor[seed]]
 
     counts = count_first_generations(chains.values(), control=control)
+    remarks = []
+    if first is not None:
+        if counts["poor"] and seeds:
+            missed = f"{counts['poor']} of {len(chains)} chains miss their own gate"
+            remarks.append(f"{missed}, and their mean passes it")
+        counts = mean_counts(chains, poor)
+
     if len(seeds) < FEWEST:
         reasons = sorted({reason for of_seed in poor.values() for reason in of_seed})
         why = f"generation 0 is not a good model in {len(everything) - len(seeds)} of "
@@ -42,7 +50,7 @@ def judge(claim: Claim, chains: Chains, *, look: int = 1) -> Result:
     null = _null(claim, chains, seeds)
     result = result_of(claim, findings, null)
 
-    remarks = [result.why]
+    remarks.append(result.why)
     if len(seeds) < len(everything):
         left_out = len(everything) - len(seeds)
         remarks.append(f"{left_out} seeds do not count, whose generation 0 is not a good model")
@@ -128,19 +136,6 @@ def bare_result(claim: Claim, verdict: Verdict | None) -> Result:
         section=claim.section,
         limits=claim.limits,
     )
-
-
-def _poor(chains: Chains, seed: int, improvement: str | None) -> list[str]:
-    """Return why generation 0 of a seed's chains is not a good model; empty where it is one."""
-    reasons: list[str] = []
-    for (_, of_seed), rows in chains.items():
-        if of_seed != seed:
-            continue
-        gate = with_control(rows[0].get("generation0"), improvement)
-        asked = [reason for reason in gate["reasons"] if reason != NO_THRESHOLDS]
-        if gate["verdict"] != "good":
-            reasons += [reason for reason in asked if reason not in reasons]
-    return reasons
 
 
 def _null(claim: Claim, chains: Chains, seeds: Sequence[int]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from imglab.config.load import validate_config
 from imglab.config.merge import flattened, merged
 from imglab.config.schema import RunConfig
 from imglab.config.section import Section, Seed
+from imglab.config.sections import GateSettings
 from imglab.studies.sweeps.config import CONTROL, CONTROL_CHANGES
 from imglab.studies.sweeps.statistics import FEWEST
 
@@ -65,6 +66,21 @@ class ProfileSettings(Section):
         return seeds
 
 
+class FirstModels(Section):
+    """What generation 0 must reach as the mean over all chains of a protocol.
+
+    It stands in place of each chain's own gate, which chooses among seeds where it is applied to
+    every one of them.
+    """
+
+    why: str
+    """Why these thresholds and no others."""
+    gate: GateSettings = GateSettings()
+    """Thresholds as in `measure.gate`; what is left out is not asked for."""
+    at_least: dict[str, float] = Field(default_factory=dict)
+    """The least value of other metrics, by name; a dotted name lies in a table."""
+
+
 class Protocol(Section):
     """Chains that claims are about."""
 
@@ -77,6 +93,8 @@ class Protocol(Section):
     replicates: list[str] = Field(default_factory=list)
     """Keys that are the seed in every chain, e.g. the seed of the real data. Without any, the
     results are conditional on one data set."""
+    first: FirstModels | None = None
+    """What generation 0 must reach; where it is left out, each chain's own gate decides."""
     base: dict[str, Any]
     arms: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)]
     """The keys that each arm changes; `control`, real data alone, may be left empty."""

@@ -1,0 +1,102 @@
+"""Whether the chains of a claim begin with good models. No torch before chains are judged.
+
+Each chain's own gate asks whether one model is good. Applied to every seed, it would choose among
+them: a sampler without any fault misses one standard deviation of the floor in one seed of six, and
+the seeds that are left have begun low by chance, so that they rise. Protocols therefore say what
+their models must reach as the mean over all chains, and then every seed counts, or none.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from imglab.store.reading import metric_value
+from imglab.studies.claims.evaluate import Chains
+from imglab.studies.claims.protocol import FirstModels
+from imglab.studies.first_generations import with_control
+
+NO_THRESHOLDS = "this kind of data has no thresholds"
+"""Why the gate does not know of generation 0 where nothing is asked of it."""
+
+
+def poor_seeds(
+    chains: Chains, asked: FirstModels | None, improvement: str | None
+) -> dict[int, list[str]]:
+    """Return why generation 0 of each seed is not a good model; empty where it is one.
+
+    asked        what the protocol asks of the mean over all chains; None: each chain's own gate
+    improvement  by how much the control still improves, which makes all of them poor
+    """
+    seeds = sorted({seed for _, seed in chains})
+    if asked is None:
+        return {seed: _reasons_of(chains, seed, improvement) for seed in seeds}
+
+    reasons = [f"as the mean of {len(chains)} chains, {each}" for each in _misses(chains, asked)]
+    if improvement is not None:
+        reasons.append(improvement)
+    return dict.fromkeys(seeds, reasons)
+
+
+def mean_counts(chains: Chains, poor: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    """Return the numbers of chains as `count_first_generations` does, where the mean has decided.
+
+    poor  what `poor_seeds` returned
+    """
+    counts = {"good": 0, "poor": 0, "unknown": 0}
+    for _, seed in chains:
+        counts["poor" if poor[seed] else "good"] += 1
+    reasons = [reason for of_seed in poor.values() for reason in of_seed]
+    return {**counts, "reasons": list(dict.fromkeys(reasons))}
+
+
+def _reasons_of(chains: Chains, seed: int, improvement: str | None) -> list[str]:
+    """Return what the gates of a seed's chains say against them, each reason once."""
+    reasons: list[str] = []
+    for (_, of_seed), rows in chains.items():
+        if of_seed != seed:
+            continue
+        gate = with_control(rows[0].get("generation0"), improvement)
+        asked = [reason for reason in gate["reasons"] if reason != NO_THRESHOLDS]
+        if gate["verdict"] != "good":
+            reasons += [reason for reason in asked if reason not in reasons]
+    return reasons
+
+
+def _misses(chains: Chains, asked: FirstModels) -> Iterator[str]:
+    """Yield what the mean over all chains misses of what is asked of generation 0."""
+    from imglab.measure.gate import judge_generation0
+
+    first = [rows[0] for rows in chains.values()]
+    thresholds = asked.gate.model_dump(exclude_none=True)
+    if thresholds:
+        names = ("fid", "precision", "recall", "variance_ratio", "further_training")
+        values = {name: _mean(first, name) for name in names}
+        floors = {name: _mean_floor(first, name) for name in names}
+        yield from judge_generation0(values, floors, thresholds)["reasons"]
+
+    for name, least in asked.at_least.items():
+        mean = _mean(first, name)
+        if mean is None:
+            yield f"{name} is undefined, at least {least:g} is asked for"
+        elif mean < least:
+            yield f"{name} is {mean:.3g}, at least {least:g} is asked for"
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return the mean of a metric; None if a row lacks it."""
+    values = [metric_value(row, name) for row in rows]
+    numbers = [value for value in values if value is not None]
+    if not numbers or len(numbers) < len(values):
+        return None
+    return statistics.fmean(numbers)
+
+
+def _mean_floor(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float] | None:
+    """Return mean and standard deviation of a metric's floor, as means over the rows."""
+    mean = _mean(rows, f"floor.{name}.mean")
+    deviation = _mean(rows, f"floor.{name}.sd")
+    if mean is None or deviation is None:
+        return None
+    return {"mean": mean, "sd": deviation}
