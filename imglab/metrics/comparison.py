@@ -13,9 +13,9 @@ from torch import Tensor
 
 from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.errors import neighbour_errors
-from imglab.metrics.frechet import Moments
+from imglab.metrics.frechet import Coupling, Moments
 from imglab.metrics.influence import frechet_errors
-from imglab.metrics.one_pass import OnePass
+from imglab.metrics.one_pass import OnePass, frechet_values
 from imglab.metrics.one_pass import Reference as Reference
 from imglab.metrics.pairwise import NEIGHBOURS, SCALARS
 from imglab.metrics.prdc import PRDC, Balls, prdc_of
@@ -99,7 +99,7 @@ def compare(
     `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
     """
     keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    return _compare(_Pairs(real, synthetic, **keys), errors=errors, classifier=True)
+    return _compare(_Pairs(real, synthetic, **keys, errors=errors), errors=errors, classifier=True)
 
 
 def compare_split(
@@ -145,11 +145,13 @@ class _Pairs:
         *,
         precision_recall_k: int,
         density_coverage_k: int,
+        errors: bool = False,
     ) -> None:
         self.real = real
         self.synthetic = synthetic
         self.narrow_k = precision_recall_k
         self.wide_k = density_coverage_k
+        self._errors = errors
 
     def at_least(self, size: int) -> OnePass:
         """Return the pass over all pairs, if both sets have so many samples."""
@@ -159,7 +161,7 @@ class _Pairs:
     def frechet(self) -> list[float]:
         """Return the Fréchet distance and its parts."""
         check_features(real=self.real.features, synthetic=self.synthetic, at_least=2)
-        return self.real.frechet_of(self._moments)
+        return frechet_values(self._coupling)
 
     def frechet_errors(self) -> list[float]:
         """Return their standard errors."""
@@ -167,14 +169,16 @@ class _Pairs:
         errors = frechet_errors(
             real=self.real.features,
             synthetic=self.synthetic,
-            real_moments=self.real.moments,
-            synthetic_moments=self._moments,
+            coupling=self._coupling,
         )
         return list(errors.values())
 
     @cached_property
-    def _moments(self) -> Moments:
-        return Moments.of(self.synthetic)
+    def _coupling(self) -> Coupling:
+        coupling = Coupling(self.real.moments, Moments.of(self.synthetic))
+        if self._errors:
+            coupling.decompose()
+        return coupling
 
     @cached_property
     def _one_pass(self) -> OnePass:

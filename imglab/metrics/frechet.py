@@ -12,10 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from imglab.metrics.products import congruence, gram, lower_times, outer
 from imglab.metrics.undefined import Undefined, check_features
 
 ROWS = 1024
 """Rows that are in memory in float64 at a time."""
+
+WIDE = 256
+"""Features beyond which a decomposition takes longer than to import another library for it."""
 
 SINGULAR = 1e-12
 """A matrix counts as singular if its smallest eigenvalue is at most this share of the largest."""
@@ -47,10 +51,7 @@ class Moments:
             return cls(mean, centred.T @ centred / (n - 1), n, factor)
 
         mean = _mean_and_variance(features)[0]
-        products = torch.zeros(width, width, dtype=torch.float64)
-        for part in features.split(ROWS):
-            rows = part.double() - mean
-            products.addmm_(rows.T, rows)
+        products = gram((part.double() - mean for part in features.split(ROWS)), width)
         return cls(mean, products.div_(n - 1), n)
 
     @cached_property
@@ -82,12 +83,14 @@ def frechet_distance(*, real: Tensor, synthetic: Tensor) -> float:
 
 def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
     """Return the Fréchet distance of two fitted Gaussians; never below 0."""
-    return frechet_and_parts(real=real, synthetic=synthetic)[0]
+    return frechet_and_parts(Coupling(real, synthetic))[0]
 
 
-def frechet_and_parts(*, real: Moments, synthetic: Moments) -> tuple[float, FrechetParts]:
+def frechet_and_parts(coupling: Coupling) -> tuple[float, FrechetParts]:
     """Return the Fréchet distance of two fitted Gaussians, and its parts (`frechet_parts`)."""
-    root = _trace_of_root(real, synthetic)
+    real = coupling.real
+    synthetic = coupling.synthetic
+    root = coupling.trace_of_root
     mean = float((real.mean - synthetic.mean).square().sum())
     real_variance = float(real.covariance.trace())
     synthetic_variance = float(synthetic.covariance.trace())
@@ -123,7 +126,7 @@ def frechet_parts(*, real: Moments, synthetic: Moments) -> FrechetParts:
     >>> frechet_parts(real=real, synthetic=Moments.of(torch.tensor([[1.0], [3.0], [5.0]])))
     FrechetParts(mean=9.0, variance=1.0, rest=0.0)
     """
-    return frechet_and_parts(real=real, synthetic=synthetic)[1]
+    return frechet_and_parts(Coupling(real, synthetic))[1]
 
 
 def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
@@ -177,13 +180,13 @@ def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
     that map does not exist (a singular covariance).
     """
     moments = Moments.of(synthetic)
-    maps = transport_factors(real=real, synthetic=moments)
+    maps = Coupling(real, moments).maps()
     if maps is None:
         raise Undefined(
             "a covariance is singular: fewer samples than features, or constant features"
         )
 
-    transport = maps[1] @ maps[1].T  # [D, D]
+    transport = maps[1]  # [D, D]
     identity = torch.eye(len(transport), dtype=torch.float64)
     centred = synthetic.double() - moments.mean  # [N, D]
 
@@ -192,39 +195,79 @@ def frechet_standard_error(*, real: Moments, synthetic: Tensor) -> float:
     return float(influence.std() / moments.n**0.5)
 
 
-def transport_factors(*, real: Moments, synthetic: Moments) -> tuple[Tensor, Tensor] | None:
-    """Return factors F, [D, D], of the optimal maps F F' from real to synthetic, and back.
+@dataclass(frozen=True)
+class Coupling:
+    """Two fitted Gaussians, and the matrix whose eigenvalues say how they are best coupled.
 
-    With S1 = L L' and L' S2 L = V diag(v) V', the map from the real to the synthetic Gaussian is
-    L'^-1 V diag(v)^(1/2) V' L^-1, and the one back is L V diag(v)^(-1/2) V' L'. None: a covariance
-    is singular.
+    With S1 = L L' it is L' S2 L, symmetric, with the eigenvalues v of S1 S2. It is computed once,
+    and decomposed once: by `decompose`, if the optimal maps are asked for later, too.
     """
-    lower = real.lower
-    if lower is None or synthetic.factor is not None:
-        return None
-    values, vectors = torch.linalg.eigh(lower.T @ synthetic.covariance @ lower)
-    if values[0] <= values[-1] * SINGULAR:
-        return None
 
-    quarter = values.pow(0.25)
-    forth = torch.linalg.solve_triangular(lower.T, vectors * quarter, upper=True)
-    return forth, lower @ (vectors / quarter)
+    real: Moments
+    synthetic: Moments
+
+    def decompose(self) -> Coupling:
+        """Take eigenvectors at once, since maps will be asked for; return the coupling itself.
+
+        Of a large matrix they cost thrice as much as the eigenvalues, which come with them.
+        """
+        if self._matrix is not None and len(self._matrix) > WIDE:
+            vars(self)["_values"] = self._vectors[0]
+        return self
+
+    @property
+    def trace_of_root(self) -> float:
+        """The trace of (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
+
+        Full rank: the sum of the roots of v. Otherwise, with S = A' A on both sides, the sum of the
+        singular values of A1 A2', which loses no digits to the square root of a rounding error.
+        """
+        if self._matrix is not None and _has_full_rank(self._values):
+            return float(self._values.sqrt().sum())
+        factors = _factor(self.real) @ _factor(self.synthetic).T
+        return float(torch.linalg.svdvals(factors).sum())
+
+    def maps(self, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor] | None:
+        """Return the optimal maps, [D, D], from real to synthetic, and back.
+
+        With L' S2 L = V diag(v) V', they are L'^-1 V diag(v)^(1/2) V' L^-1 and
+        L V diag(v)^(-1/2) V' L'. Their last products are taken in `dtype`. None: a covariance is
+        singular.
+        """
+        lower = self.real.lower
+        if self._matrix is None or lower is None:
+            return None
+        values, vectors = self._vectors
+        if not _has_full_rank(values):
+            return None
+
+        quarter = values.pow(0.25)
+        forth = torch.linalg.solve_triangular(lower.T, vectors * quarter, upper=True)
+        back = lower_times(lower.to(dtype), (vectors / quarter).to(dtype))
+        return outer(forth.to(dtype)), outer(back)
+
+    @cached_property
+    def _matrix(self) -> Tensor | None:
+        lower = self.real.lower
+        if lower is None or self.synthetic.factor is not None:
+            return None
+        return congruence(lower, self.synthetic.covariance)
+
+    @cached_property
+    def _values(self) -> Tensor:
+        assert self._matrix is not None
+        return torch.linalg.eigvalsh(self._matrix)
+
+    @cached_property
+    def _vectors(self) -> tuple[Tensor, Tensor]:
+        assert self._matrix is not None
+        values, vectors = eigen_decomposition(self._matrix)
+        return values, vectors
 
 
-def _trace_of_root(real: Moments, synthetic: Moments) -> float:
-    """Return tr (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
-
-    Full rank: with S1 = L L', the eigenvalues of S1 S2 are those of the symmetric L' S2 L.
-    Otherwise, with S = A' A on both sides, the trace is the sum of the singular values of A1 A2',
-    which loses no digits to the square root of a rounding error.
-    """
-    lower = real.lower
-    if lower is not None and synthetic.factor is None:
-        values = torch.linalg.eigvalsh(lower.T @ synthetic.covariance @ lower)
-        if values[0] > values[-1] * SINGULAR:
-            return float(values.sqrt().sum())
-
-    return float(torch.linalg.svdvals(_factor(real) @ _factor(synthetic).T).sum())
+def _has_full_rank(values: Tensor) -> bool:
+    """Say whether eigenvalues, ascending, are those of a matrix of full rank."""
+    return bool(values[0] > values[-1] * SINGULAR)
 
 
 def _factor(moments: Moments) -> Tensor:
@@ -233,3 +276,17 @@ def _factor(moments: Moments) -> Tensor:
     values, vectors = torch.linalg.eigh(moments.covariance)
     factor: Tensor = (vectors * values.clamp(min=0).sqrt()).T
     return factor
+
+
+def eigen_decomposition(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalues, ascending, and the eigenvectors of a symmetric matrix, [D, D].
+
+    A large one is left to scipy, which takes two thirds of the time of torch.
+    """
+    if len(symmetric) <= WIDE:
+        values, vectors = torch.linalg.eigh(symmetric)
+        return values, vectors
+    from scipy.linalg import eigh
+
+    of_array = eigh(symmetric.numpy(), driver="evr", check_finite=False)
+    return torch.from_numpy(of_array[0]), torch.from_numpy(of_array[1]).contiguous()

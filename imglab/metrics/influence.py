@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from imglab.metrics.frechet import ROWS, Moments, transport_factors
+from imglab.metrics.frechet import ROWS, Coupling, Moments
+from imglab.metrics.products import doubled_above, gram, quadratic_forms
 from imglab.metrics.undefined import check_features
 from imglab.seeds import generator
 
@@ -30,18 +32,17 @@ def frechet_errors(
     *,
     real: Tensor,
     synthetic: Tensor,
-    real_moments: Moments | None = None,
-    synthetic_moments: Moments | None = None,
+    coupling: Coupling | None = None,
 ) -> dict[str, float]:
     """Return the standard errors of the distance (`fid`), and of its three parts.
 
     real, synthetic  float [N, D], [M, D], each at least 3 samples, else `Undefined`
-    real_moments, synthetic_moments  theirs, where they have been computed
+    coupling         of their moments, where it has been computed
 
     It is the infinitesimal jackknife: each metric's derivative by the weight of each sample, for
     both sets, and the variances of the two add. The derivative of the trace of the root by the
     weight of a centred sample x is x' T x / 2, T the optimal map from its own Gaussian to the other
-    (`transport_factors`). Where a covariance is singular and there is no such map, take centred
+    (`Coupling.maps`). Where a covariance is singular and there is no such map, take centred
     samples as rows of A: with S = A' A and A1 A2' = U diag(s) V', the trace of the root is the sum
     of s, and its derivative by the weight of synthetic sample i is V_i diag(s) V_i' / 2 (of a real
     one, with U). So one singular value decomposition gives it at any rank.
@@ -54,10 +55,11 @@ def frechet_errors(
     is. Returns the keys fid, mean, variance and rest.
     """
     check_features(real=real, synthetic=synthetic, at_least=3)
-    moments = (real_moments or Moments.of(real), synthetic_moments or Moments.of(synthetic))
-    x = _Set([(real, moments[0].mean)], moments[0])
-    y = _Set([(synthetic, moments[1].mean)], moments[1])
-    variances = _variances(x, y)
+    if coupling is None:
+        coupling = Coupling(Moments.of(real), Moments.of(synthetic))
+    x = _Set([(real, coupling.real.mean)], coupling.real)
+    y = _Set([(synthetic, coupling.synthetic.mean)], coupling.synthetic)
+    variances = _variances(x, y, coupling)
 
     corrected = PARTS
     if min(len(real), len(synthetic)) <= real.shape[1]:
@@ -101,19 +103,21 @@ def _blocks(features: Tensor) -> Sequence[Tensor]:
 def _variances_without_difference(x: _Set, y: _Set) -> dict[str, float]:
     """Return the mean of the jackknife's variances over random cuts of both centred sets."""
     n = x.moments.n
+    m = y.moments.n
     cuts = CUTS
     if len(x.moments.mean) > WIDE:
         cuts = 1
 
     means = dict.fromkeys(PARTS, 0.0)
     for number in range(cuts):
-        order = _cut(n + y.moments.n, number)
-        mixed = []
-        for rows in (order[:n], order[n:]):
-            is_first = rows < n
-            parts = x.chosen(rows[is_first]) + y.chosen(rows[~is_first] - n)
-            mixed.append(_centred_set(parts, len(rows)))
-        for name, variance in _variances(mixed[0], mixed[1]).items():
+        order = _cut(n + m, number)
+        first = _centred_set(_chosen(x, y, order[:n]), n)
+        others = _chosen(x, y, order[n:])
+        if min(n, m) > len(x.moments.mean):
+            second = _rest(others, x, y, first)
+        else:
+            second = _centred_set(others, m)
+        for name, variance in _variances(first, second).items():
             means[name] += variance / cuts
     return means
 
@@ -124,6 +128,13 @@ def _cut(size: int, number: int) -> Tensor:
     return torch.randperm(size, generator=generator("cut", number))
 
 
+def _chosen(x: _Set, y: _Set, rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return some samples of both sets, int64 [M], as `parts` of another set."""
+    n = x.moments.n
+    is_first = rows < n
+    return x.chosen(rows[is_first]) + y.chosen(rows[~is_first] - n)
+
+
 def _centred_set(parts: list[tuple[Tensor, Tensor]], n: int) -> _Set:
     """Return the set of these samples, centred as a whole."""
     width = parts[0][0].shape[1]
@@ -131,77 +142,125 @@ def _centred_set(parts: list[tuple[Tensor, Tensor]], n: int) -> _Set:
     for features, centre in parts:
         for rows in _blocks(features):
             total += (rows.double() - centre).sum(0)
-    moved = [(features, centre + total / n) for features, centre in parts]
 
-    centred = _Set(moved, Moments(total, torch.zeros(0, 0), n))
+    mean = total / n
+    centred = _moved(parts, Moments(mean, torch.zeros(0, 0), n))
     factor = None
     if n <= width:
         factor = torch.cat(list(centred.centred())) / (n - 1) ** 0.5
-    covariance = torch.zeros(width, width, dtype=torch.float64)
-    for rows in centred.centred():
-        covariance.addmm_(rows.T, rows)
-    return replace(centred, moments=Moments(total / n, covariance.div_(n - 1), n, factor))
+    covariance = gram(centred.centred(), width).div_(n - 1)
+    return replace(centred, moments=Moments(mean, covariance, n, factor))
 
 
-def _variances(x: _Set, y: _Set) -> dict[str, float]:
+def _rest(parts: list[tuple[Tensor, Tensor]], x: _Set, y: _Set, first: _Set) -> _Set:
+    """Return the set of what is left of two centred sets, all of them larger than D.
+
+    The sum of all products is that of both sets, and the products of `first` are known.
+    """
+    n = first.moments.n
+    m = x.moments.n + y.moments.n - n
+    products = x.moments.covariance * (x.moments.n - 1)
+    products += y.moments.covariance * (y.moments.n - 1)
+    products -= first.moments.covariance * (n - 1)
+    products.addr_(first.moments.mean, first.moments.mean, alpha=-n)
+
+    mean = -n / m * first.moments.mean
+    products.addr_(mean, mean, alpha=-m)
+    return _moved(parts, Moments(mean, products.div_(m - 1), m))
+
+
+def _moved(parts: list[tuple[Tensor, Tensor]], moments: Moments) -> _Set:
+    """Return the set of samples whose mean is that of the moments, once centred as they are."""
+    return _Set([(features, centre + moments.mean) for features, centre in parts], moments)
+
+
+def _variances(x: _Set, y: _Set, coupling: Coupling | None = None) -> dict[str, float]:
     """Return the jackknife's variance of each part over redrawn samples of both sets."""
+    width = len(x.moments.mean)
+    dtype = torch.float64
+    if max(x.moments.n, y.moments.n) * width**2 > LARGE:
+        dtype = torch.float32
+
+    maps = (coupling or Coupling(x.moments, y.moments)).maps(dtype)
     offset = y.moments.mean - x.moments.mean
-    root_of_x, root_of_y = _root_derivatives(x, y)
-    of_x = _variances_of_one(x, y, -offset, root_of_x)
-    of_y = _variances_of_one(y, x, offset, root_of_y)
+    if maps is None:
+        roots = _singular_root_derivatives(x, y)
+        terms_of_x = _terms(x, -offset)._replace(root=roots[0])
+        terms_of_y = _terms(y, offset)._replace(root=roots[1])
+    else:
+        terms_of_x = _terms(x, -offset, maps[0])
+        terms_of_y = _terms(y, offset, maps[1])
+
+    of_x = _variances_of_one(x, y, terms_of_x)
+    of_y = _variances_of_one(y, x, terms_of_y)
     return {name: of_x[name] + of_y[name] for name in PARTS}
 
 
-def _variances_of_one(x: _Set, other: _Set, offset: Tensor, root: Tensor) -> dict[str, float]:
-    """Return what redrawing the set x contributes to the variance of each metric.
+class _Terms(NamedTuple):
+    """N times the derivatives by each sample's weight, up to constants, float64 [N].
 
-    offset  the mean of x less that of the other set, [D]
-    root    derivative of the trace of the root by the weight of each sample of x, [N]
+    mean    of the squared distance of the means
+    length  of the trace of the covariance: the squared lengths
+    root    of tr (S1 S2)^(1/2)
     """
-    # The lengths are the derivative of tr S, up to a constant.
-    lengths = torch.cat([rows.square().sum(1) for rows in x.centred()])
-    mean = 2 * torch.cat([rows @ offset for rows in x.centred()])
-    n = x.moments.n
+
+    mean: Tensor
+    length: Tensor
+    root: Tensor
+
+
+def _terms(x: _Set, offset: Tensor, transport: Tensor | None = None) -> _Terms:
+    """Take the derivatives in one look at the samples of x.
+
+    offset     the mean of x less that of the other set, [D]
+    transport  the map T from x to the other set, [D, D]; None: the last derivatives are not taken
+
+    The last ones are x' T x / 2, times N / (N - 1). They are taken as |x|^2 - x' (I - T) x, so that
+    products in float32 cost no digits of what little is left where T is nearly the identity.
+    """
+    means = []
+    lengths = []
+    changes = []
+    if transport is not None:
+        identity = torch.eye(len(transport), dtype=transport.dtype)
+        change = doubled_above(identity - transport)
+
+    for rows in x.centred():
+        means.append(2 * (rows @ offset))
+        lengths.append(rows.square().sum(1))
+        if transport is not None:
+            changes.append(quadratic_forms(rows.to(change.dtype), change))
+
+    length = torch.cat(lengths)
+    root = torch.zeros(0)
+    if transport is not None:
+        n = x.moments.n
+        root = (length - torch.cat(changes)) * n / (n - 1) / 2
+    return _Terms(torch.cat(means), length, root)
+
+
+def _variances_of_one(x: _Set, other: _Set, terms: _Terms) -> dict[str, float]:
+    """Return what redrawing the set x contributes to the variance of each metric."""
     trace = float(x.moments.covariance.trace())
     other_trace = float(other.moments.covariance.trace())
-
     ratio = 0.0
     if trace > 0:
         ratio = math.sqrt(other_trace / trace)
+
     derivatives = {
-        "fid": mean + lengths - 2 * root,
-        "mean": mean,
-        "variance": lengths * (1 - ratio),
-        "rest": ratio * lengths - 2 * root,
+        "fid": terms.mean + terms.length - 2 * terms.root,
+        "mean": terms.mean,
+        "variance": terms.length * (1 - ratio),
+        "rest": ratio * terms.length - 2 * terms.root,
     }
-    return {name: float(each.var()) / n for name, each in derivatives.items()}
-
-
-def _root_derivatives(x: _Set, y: _Set) -> tuple[Tensor, Tensor]:
-    """Return N times the derivative of tr (S1 S2)^(1/2) by each sample's weight, [N] and [M]."""
-    factors = transport_factors(real=x.moments, synthetic=y.moments)
-    if factors is None:
-        return _singular_root_derivatives(x, y)
-    forth, back = factors
-    return _quadratic(x, forth) / 2, _quadratic(y, back) / 2
-
-
-def _quadratic(x: _Set, factor: Tensor) -> Tensor:
-    """Return x_i' F F' x_i for each centred sample, times N / (N - 1), float64 [N].
-
-    The sums have no terms below 0, so float32 products cost no digits that an error needs.
-    """
-    n = x.moments.n
-    dtype = torch.float64
-    if n * factor.numel() > LARGE:
-        dtype = torch.float32
-    factor = factor.to(dtype)
-    forms = [(rows.to(dtype) @ factor).square_().sum(1).double() for rows in x.centred()]
-    return torch.cat(forms) * n / (n - 1)
+    return {name: float(each.var()) / x.moments.n for name, each in derivatives.items()}
 
 
 def _singular_root_derivatives(x: _Set, y: _Set) -> tuple[Tensor, Tensor]:
-    """Return what `_root_derivatives` does, at any rank."""
+    """Return N times the derivative of tr (S1 S2)^(1/2) by each sample's weight, at any rank.
+
+    They are float64 [N] and [M].
+    """
     n = x.moments.n
     m = y.moments.n
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from imglab.metrics.bounded import BoundedPR, InBoundedBalls
-from imglab.metrics.frechet import Moments, frechet_and_parts
+from imglab.metrics.frechet import Coupling, Moments, frechet_and_parts
 from imglab.metrics.kernel import (
     KernelDistance,
     KernelMatrix,
@@ -56,12 +56,7 @@ class Reference:
         Raises Undefined with fewer than two rows.
         """
         check_features(real=self.features, synthetic=synthetic, at_least=2)
-        return self.frechet_of(Moments.of(synthetic))
-
-    def frechet_of(self, moments: Moments) -> list[float]:
-        """Return the Fréchet distance to features with these moments, and its parts."""
-        distance, parts = frechet_and_parts(real=self.moments, synthetic=moments)
-        return [distance, *parts]
+        return frechet_values(Coupling(self.moments, Moments.of(synthetic)))
 
     @cached_property
     def points(self) -> Points:
@@ -142,6 +137,12 @@ class Reference:
     def standard_kernel(self) -> KernelSums:
         """The same sums of standardised features."""
         return sums_within(StandardPoints(self.points, self.standard))
+
+
+def frechet_values(coupling: Coupling) -> list[float]:
+    """Return the Fréchet distance, and its parts."""
+    distance, parts = frechet_and_parts(coupling)
+    return [distance, *parts]
 
 
 class OnePass:
