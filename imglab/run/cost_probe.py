@@ -90,7 +90,8 @@ def probe(experiment: Experiment, effort: Effort | None = None) -> Measured:
         measures = measure_seconds(experiment, ready, fitted, drawn, effort.scored)
         first_alone += floor_seconds(experiment, folder, effort)
         pictures, picture = picture_seconds(experiment, ready.measure, drawn, folder)
-        disk = disk_of_generation(experiment, fitted, drawn, ready.measure, folder)
+        disk, alike = disk_of_generation(experiment, fitted, drawn, ready.measure, folder)
+        once = {"prepare": size_below(folder / "shared"), "fit": alike, "pictures": PAGE_BYTES}
         n_drawn = experiment.drawn + (experiment.config.measure.samples or 0)
         return Measured(
             prepare=ready.seconds,
@@ -103,7 +104,7 @@ def probe(experiment: Experiment, effort: Effort | None = None) -> Measured:
             pictures=pictures + experiment.config.shown * rate + SEALING,
             page=PAGE + picture,
             disk_generation=disk,
-            disk_once={"prepare": size_below(folder / "shared"), "pictures": PAGE_BYTES},
+            disk_once=once,
             # A run holds all samples and features, of which the probe has seen few.
             memory=peak_memory() + disk["draw"] + disk["measure"],
             source="a short probe",
