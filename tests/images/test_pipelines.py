@@ -5,6 +5,7 @@ them again.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import Any
 
@@ -212,6 +213,36 @@ def test_frozen_parts_are_stored_once_for_a_whole_chain(
     assert each["fit"] + alike["fit"] < size_below(run / "generation_001/model") + 1000
     shutil.rmtree(run / "generation_000/model")
     model_folder.load_model(run / "generation_001/model")
+
+
+@pytest.mark.parametrize("start", ["base", "previous"])
+def test_adapters_are_stored_as_adapters(start, pipelines, tmp_path, monkeypatch):
+    monkeypatch.setattr(linked_copies, "SMALLEST", 1000)
+    config = chain(pipelines, "dit", **CASES["dit"]).model_copy(update={"start": start})
+    generations = list(Run(config, tmp_path / "run").generations())
+    models = [tmp_path / f"run/generation_{g:03d}/model" for g in (0, 1)]
+    weights = [next((model / "transformer").glob("*.safetensors")) for model in models]
+    assert weights[0].samefile(weights[1]), "the base is stored once"
+
+    # Where a generation goes on from the last one, its adapters lie on those before.
+    places = sorted(path.name for path in (models[1] / "adapters").iterdir())
+    assert places == {"base": ["000"], "previous": ["000", "001"]}[start]
+    first = [model / "adapters/000/adapter_model.safetensors" for model in models]
+    assert (first[0].read_bytes() == first[1].read_bytes()) == (start == "previous")
+
+    # What is opened is what was fitted, and the card's code merges the same.
+    model: Any = generations[1].model
+    network = model.network
+    pipeline = DiffusionPipeline.from_pretrained(models[1])
+    code = re.findall(r"```python\n(.*?)images = ", (models[1] / "README.md").read_text(), re.S)[0]
+    monkeypatch.chdir(models[1].parent)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    merged = names["pipeline"].transformer.state_dict()
+    base = pipeline.transformer.state_dict()
+    for name, weight in network.state_dict().items():
+        torch.testing.assert_close(merged[name], weight)
+    assert any(not torch.equal(weight, base[name]) for name, weight in merged.items())
 
 
 def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):
