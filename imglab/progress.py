@@ -68,6 +68,20 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
+@contextmanager
+def overheard_by(listener: Listener) -> Iterator[None]:
+    """Let `listener` hear what `report` says within this block, beside whoever hears it anyway."""
+    outer = _LISTENER.get()
+
+    def both(stage: str, seen: int, total: int) -> None:
+        listener(stage, seen, total)
+        if outer is not None:
+            outer(stage, seen, total)
+
+    with heard_by(both):
+        yield
+
+
 def report(stage: str, seen: int = 0, total: int = 0) -> None:
     """Say how far work is that cannot yield its progress, such as reading files.
 

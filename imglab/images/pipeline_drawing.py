@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from imglab.errors import Problem
 from imglab.images.captured_inputs import plain_keys
-from imglab.images.diffusion.denoiser import autocast
+from imglab.images.diffusion.denoiser import Denoiser, autocast
 from imglab.images.diffusion.drawing import SAMPLERS, draw_in_batches
+from imglab.images.diffusion.noising import Flow
 from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.pipeline_denoisers import autoencoder_of
 from imglab.samples import Samples
@@ -110,3 +113,24 @@ def _default(pipeline: DiffusionPipeline, name: str) -> Any:
     if parameter is None:
         return None
     return parameter.default
+
+
+def settings_problems(
+    settings: PipelineSettings, denoiser: Denoiser, scheduler: Any
+) -> list[Problem]:
+    """Return the problems of settings that a pipeline cannot meet."""
+    problems = []
+    if (settings.sampling_bias or 1.0) < 1 and denoiser.null_label is None:
+        what = "below 1 is guidance, which needs a label for none; this pipeline does not have one"
+        problems.append(Problem("model.sampling_bias", what, "leave it out"))
+
+    times = scheduler.config.get("num_train_timesteps", math.inf)
+    if (settings.steps or 1) > times:
+        what = f"{settings.steps} are more than the {times} of its scheduler"
+        problems.append(Problem("model.steps", what))
+
+    if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
+        what = f"{settings.sampler!r} is not a sampler for rectified flow"
+        problem = f"{what}, by which this pipeline was trained"
+        problems.append(Problem("model.sampler", problem, "leave it out"))
+    return problems

@@ -6,16 +6,15 @@ A pipeline keeps its own scheduler, autoencoder, text encoder and dtype.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from diffusers import DiffusionPipeline, ModelMixin
-from pydantic import BaseModel
-from torch import Tensor, nn
+from pydantic import BaseModel, Field
+from torch import Tensor
 
 from imglab import seeds
 from imglab.config.section import auto_keys
@@ -25,12 +24,23 @@ from imglab.images.diffusion.cards import pipeline_card
 from imglab.images.diffusion.denoiser import Denoiser, memory_format
 from imglab.images.diffusion.drawing import draw_images
 from imglab.images.diffusion.fitting import fit_denoiser
-from imglab.images.diffusion.noising import Flow
 from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.latents import NAME
 from imglab.images.model_settings import TrainingSettings
+from imglab.images.pipeline_adapters import (
+    AdaptedNetwork,
+    open_adapted,
+    restore_dtypes,
+    with_network,
+)
 from imglab.images.pipeline_denoisers import denoiser_of, reads_text, trained_part
-from imglab.images.pipeline_drawing import default_bias, draw_from_prompts, sampler_of, steps_of
+from imglab.images.pipeline_drawing import (
+    default_bias,
+    draw_from_prompts,
+    sampler_of,
+    settings_problems,
+    steps_of,
+)
 from imglab.images.pipeline_folder import open_pipeline, save_pipeline
 from imglab.images.watermark import check_watermark
 from imglab.modality import Modality, Spec
@@ -41,6 +51,9 @@ from imglab.training import hub
 from imglab.training.devices import device
 from imglab.training.lora import adapter_problems
 from imglab.training.moving import joined_training, moved_network
+
+MOST_ADAPTERS = 10_000
+"""Adapters of a pipeline that is opened, at most."""
 
 
 class PipelineModel(GenerativeModel):
@@ -58,10 +71,12 @@ class PipelineModel(GenerativeModel):
         pipeline: DiffusionPipeline | None = None,
         spec: Spec | None = None,
         training: Mapping[str, Any] | None = None,
+        adapted: AdaptedNetwork | None = None,
     ) -> None:
         """Open the pipeline that the settings name for `modality`, or take a fitted one.
 
         pipeline  a fitted pipeline, for data like `spec`
+        adapted   what its network was merged from, if that is adapters and another network
         """
         if modality is not None:
             spec = modality.spec
@@ -77,11 +92,12 @@ class PipelineModel(GenerativeModel):
         self._pipeline = pipeline
         self._spec = spec
         self._training = dict(training or {})
+        self._adapted = adapted
 
         with hub.opening(settings.name, NAME):
             denoiser = self._denoiser(pipeline)
         problems = adapter_problems(settings.lora, denoiser.network)
-        problems += _settings_problems(settings, denoiser, pipeline.scheduler)
+        problems += settings_problems(settings, denoiser, pipeline.scheduler)
         if problems:
             raise InputError(problems)
 
@@ -116,7 +132,7 @@ class PipelineModel(GenerativeModel):
         settings = self._settings
         if not auto_keys(settings):
             return {}
-        pipeline = _with_network(self._pipeline, copy.deepcopy(self.network).float())
+        pipeline = with_network(self._pipeline, copy.deepcopy(self.network).float())
         plans = repeat(settings.fine_tuning, fits)
         return choices(self._denoiser(pipeline), train, settings, plans, lora=settings.lora)
 
@@ -148,12 +164,16 @@ class PipelineModel(GenerativeModel):
             with seeds.isolated(seed, "weights"):
                 network.load_state_dict(type(network).from_config(network.config).state_dict())
 
-        pipeline = _with_network(before.pipeline, network)
+        pipeline = with_network(before.pipeline, network)
         fitted = yield from fit_denoiser(
             self._denoiser(pipeline), train, plan, settings, seed=seed, lora=lora, resume=resume
         )
-        _restore_dtypes(network, like=before.network)
-        return PipelineModel(settings, pipeline=pipeline, spec=self._spec, training=fitted.training)
+        restore_dtypes(network, like=before.network)
+        adapted = None
+        if fitted.adapters is not None:
+            adapted = (before._adapted or AdaptedNetwork(before.network)).after(fitted.adapters)
+        model = {"pipeline": pipeline, "spec": self._spec, "training": fitted.training}
+        return PipelineModel(settings, **model, adapted=adapted)
 
     def check_start(self, start: GenerativeModel) -> PipelineModel:
         """Raise ValueError unless `start` is a pipeline of the same layers."""
@@ -169,7 +189,7 @@ class PipelineModel(GenerativeModel):
     def moved_away(self, other: GenerativeModel, w: float) -> PipelineModel:
         """Return a pipeline with the weights (1 + w) self - w other (`imglab.remedies.neon`)."""
         network = moved_network(self.network, self.check_start(other).network, w)
-        pipeline = _with_network(self._pipeline, network)
+        pipeline = with_network(self._pipeline, network)
         training = joined_training(self.training, other.training)
         return PipelineModel(self._settings, pipeline=pipeline, spec=self._spec, training=training)
 
@@ -219,21 +239,38 @@ class PipelineModel(GenerativeModel):
         )
 
     def write_weights(self, path: Path) -> None:
-        """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`."""
-        save_pipeline(self._pipeline, path)
+        """Write the pipeline, which opens with `DiffusionPipeline.from_pretrained`.
+
+        Adapters lie beside it, in its folder `adapters`.
+        """
+        if self._adapted is None:
+            save_pipeline(self._pipeline, path)
+            return
+        save_pipeline(with_network(self._pipeline, self._adapted.base), path)
+        self._adapted.save(path, self._settings.name, self._settings.revision)
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
         conditions = self._spec.conditions
+        adapters = {}
+        if self._adapted is not None:
+            adapters["adapters"] = len(self._adapted.adapters)
         return {
             "kind": "pipeline",
             "settings": self._settings.model_dump(),
             "shape": list(self._spec.shape),
             "conditions": None if conditions is None else list(conditions),
             "training": self._training,
+            **adapters,
         }
 
     def card(self) -> str:  # noqa: D102
-        return pipeline_card(type(self._pipeline).__name__, self._settings, self._training)
+        return pipeline_card(
+            type(self._pipeline).__name__,
+            self._settings,
+            self._training,
+            part=trained_part(self._pipeline),
+            adapters=self.description().get("adapters", 0),
+        )
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> PipelineModel:  # noqa: D102
@@ -241,50 +278,23 @@ class PipelineModel(GenerativeModel):
         saved = {"name": str(path), "revision": None, "variant": None, "dtype": "own"}
         settings = fitted.settings.model_copy(update=saved)
         pipeline = open_pipeline(settings, str(path)).to(device())
+        adapted = None
+        if fitted.adapters and fitted.settings.lora is not None:
+            lora = fitted.settings.lora
+            pipeline, adapted = open_adapted(pipeline, lora, path, fitted.adapters)
         spec = Spec(fitted.shape, torch.uint8, fitted.conditions)
-        return cls(fitted.settings, pipeline=pipeline, spec=spec, training=fitted.training)
+        model = {"pipeline": pipeline, "spec": spec, "training": fitted.training}
+        return cls(fitted.settings, **model, adapted=adapted)
 
 
 class PipelineDescription(BaseModel):
-    """What imglab.json says of a fine-tuned pipeline."""
+    """What imglab.json says of a fine-tuned pipeline.
+
+    adapters  how many lie in its folder `adapters`, and are merged into its network in this order
+    """
 
     settings: PipelineSettings
     shape: tuple[int, int, int]
     conditions: tuple[str, ...] | None
     training: dict[str, Any]
-
-
-def _settings_problems(
-    settings: PipelineSettings, denoiser: Denoiser, scheduler: Any
-) -> list[Problem]:
-    """Return the problems of settings that a pipeline cannot meet."""
-    problems = []
-    if (settings.sampling_bias or 1.0) < 1 and denoiser.null_label is None:
-        what = "below 1 is guidance, which needs a label for none; this pipeline does not have one"
-        problems.append(Problem("model.sampling_bias", what, "leave it out"))
-
-    times = scheduler.config.get("num_train_timesteps", math.inf)
-    if (settings.steps or 1) > times:
-        what = f"{settings.steps} are more than the {times} of its scheduler"
-        problems.append(Problem("model.steps", what))
-
-    if isinstance(denoiser.noising, Flow) and settings.sampler != "own":
-        what = f"{settings.sampler!r} is not a sampler for rectified flow"
-        problem = f"{what}, by which this pipeline was trained"
-        problems.append(Problem("model.sampler", problem, "leave it out"))
-    return problems
-
-
-def _restore_dtypes(network: nn.Module, *, like: nn.Module) -> None:
-    """Bring each weight to the dtype that it has in `like`."""
-    trained = (*network.parameters(), *network.buffers())
-    stored = (*like.parameters(), *like.buffers())
-    for tensor, before in zip(trained, stored, strict=True):
-        tensor.data = tensor.data.to(before.dtype)
-
-
-def _with_network(pipeline: DiffusionPipeline, network: nn.Module) -> DiffusionPipeline:
-    """Return the pipeline with another network; all else is shared."""
-    changed = copy.copy(pipeline)
-    setattr(changed, trained_part(pipeline), network)
-    return changed
+    adapters: Annotated[int, Field(ge=0, le=MOST_ADAPTERS)] = 0

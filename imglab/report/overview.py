@@ -212,20 +212,29 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _size(folder: Path) -> tuple[int, float]:
-    """Return the bytes of all files in a folder and the time of the newest; links count nothing."""
+def _size(folder: Path, seen: set[tuple[int, int]] | None = None) -> tuple[int, float]:
+    """Return the bytes of all files in a folder and the time of the newest.
+
+    Symbolic links count nothing, and several names of one file count once.
+
+    seen  files that are counted already
+    """
+    seen = seen if seen is not None else set()
     size = 0
     changed = 0.0
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    inner, newest = _size(Path(entry.path))
+                    inner, newest = _size(Path(entry.path), seen)
                     size += inner
                 else:
                     status = entry.stat(follow_symlinks=False)
-                    size += status.st_size
                     newest = status.st_mtime
+                    if (status.st_dev, status.st_ino) not in seen:
+                        size += status.st_size
+                    if status.st_nlink > 1:
+                        seen.add((status.st_dev, status.st_ino))
                 changed = max(changed, newest)
     except OSError:  # deleted meanwhile, or somebody else's
         return size, changed

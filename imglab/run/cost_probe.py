@@ -1,7 +1,7 @@
 """A short probe of a config: some steps of its fit, some samples of its drawing, one scoring.
 
-Networks, sizes and settings are the real ones; only the budget of the fit is cut. Nothing is
-written but to a temporary folder.
+Networks, sizes and settings are the real ones; only the budget of the fit is cut, and of long data
+the first samples stand for all. Nothing is written but to a temporary folder.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-from torch import Tensor
-
-from imglab import seeds
 from imglab.errors import InputError, Problem
-from imglab.measure import Measure
 from imglab.modality import HeldOutLoss
 from imglab.model import GenerativeModel, call_metrics
 from imglab.progress import Progress, report
 from imglab.run.build import Experiment, build_models
 from imglab.run.earlier_runs import forget_peak, peak_memory, size_below
 from imglab.run.file_probe import disk_of_generation, picture_seconds
-from imglab.run.preparation_probe import finish, prepared
+from imglab.run.preparation_probe import Prepared, finish, prepared, samples_like, spread
 from imglab.run.short_plans import shortened
 from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.samples import Samples, TrainingSet
@@ -33,6 +28,14 @@ from imglab.training.devices import device
 MOST_SCORED = 4_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
 
+MOST_FLOOR = 2_000
+"""Samples of a floor that is computed in a probe, at most."""
+
+FIRST = 4
+"""Samples on which metrics are computed for the first time."""
+
+MOST_READ = 2_000
+"""Samples whose features are taken in a probe at most."""
 
 LONGEST_FIT = 300.0
 """Seconds after which a fit without a budget is given up."""
@@ -53,14 +56,16 @@ class Effort:
     patience  seconds for which steps of a fit, or batches of samples, are timed
     drawn     samples that are drawn on a CPU at most; None: as many as fit into `patience`
     scored    samples that are scored at most
+    read      samples whose features are taken at most
     """
 
     patience: float = 4.0
     drawn: int | None = None
     scored: int = MOST_SCORED
+    read: int = MOST_READ
 
 
-QUICK = Effort(patience=1.0, drawn=32, scored=256)
+QUICK = Effort(patience=1.0, drawn=32, scored=256, read=128)
 """For a command that has more to do."""
 
 
@@ -71,40 +76,46 @@ def probe(experiment: Experiment, effort: Effort | None = None) -> Measured:
     train = TrainingSet.of(experiment.modality.real("train"))
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare, measure, experiment = prepared(experiment, folder)
+        ready = prepared(experiment, folder, effort.read)
 
-        # The first fit of a process also imports and builds what all of them use.
         report("probing the fit")
-        began = clock()
-        fitted = short_fit(experiment, train)
-        set_up = clock() - began
+        fitted, set_up = _first_fit(experiment, train)
         first, later = _fit_seconds(experiment, train, fitted, effort)
-        gate = _gate_seconds(experiment, measure, train, fitted, effort)
+        first_alone = _gate_seconds(experiment, ready, train, fitted, effort)
 
         report("probing the drawing")
         rate, drawn = _drawing(experiment, train, fitted, effort)
         later += _self_training_seconds(experiment, train, fitted, rate, effort)
         report("probing the metrics")
-        measures = _measure_seconds(experiment, measure, fitted, drawn, effort.scored)
-        pictures, picture = picture_seconds(experiment, measure, drawn, folder)
-        scored = experiment.config.measure.samples or 0
-        disk = disk_of_generation(experiment, fitted, drawn, measure, folder)
+        measures = measure_seconds(experiment, ready, fitted, drawn, effort.scored)
+        first_alone += floor_seconds(experiment, folder, effort)
+        pictures, picture = picture_seconds(experiment, ready.measure, drawn, folder)
+        disk, alike = disk_of_generation(experiment, fitted, drawn, ready.measure, folder)
+        once = {"prepare": size_below(folder / "shared"), "fit": alike, "pictures": PAGE_BYTES}
+        n_drawn = experiment.drawn + (experiment.config.measure.samples or 0)
         return Measured(
-            prepare=prepare,
+            prepare=ready.seconds,
             fit_first=set_up + first,
             fit_later=later,
             grows=grows(experiment.config),
-            draw=(experiment.drawn + scored) * rate,
-            measure_first=measures[0] + gate,
+            draw=n_drawn * rate,
+            measure_first=measures[0] + first_alone,
             measure_later=measures[1],
             pictures=pictures + experiment.config.shown * rate + SEALING,
             page=PAGE + picture,
             disk_generation=disk,
-            disk_once={"prepare": size_below(folder / "shared"), "pictures": PAGE_BYTES},
+            disk_once=once,
             # A run holds all samples and features, of which the probe has seen few.
             memory=peak_memory() + disk["draw"] + disk["measure"],
             source="a short probe",
         )
+
+
+def _first_fit(experiment: Experiment, train: TrainingSet) -> tuple[GenerativeModel, float]:
+    """Return a fitted model, and the seconds in which what all fits use was imported and built."""
+    began = clock()
+    fitted = short_fit(experiment, train)
+    return fitted, clock() - began
 
 
 def short_fit(experiment: Experiment, train: TrainingSet) -> GenerativeModel:
@@ -164,20 +175,20 @@ def _self_training_seconds(
 
 def _gate_seconds(
     experiment: Experiment,
-    measure: Measure,
+    ready: Prepared,
     train: TrainingSet,
     fitted: GenerativeModel,
     effort: Effort,
 ) -> float:
     """Return the seconds in which the gate trains generation 0's model once more and judges it."""
-    judge = experiment.modality.ability(HeldOutLoss)
-    if "further_training" not in measure.gate or judge is None:
+    judge = ready.few.ability(HeldOutLoss)
+    if "further_training" not in ready.measure.gate or judge is None:
         return 0.0
 
     began = clock()
     if judge.held_out_loss(fitted) is None:
         return 0.0
-    judging = clock() - began
+    judging = (clock() - began) / ready.share
     fitting = experiment.models[0].fit(train, start=fitted, seed=0)
     return 2 * judging + _whole_fit(fitting, effort)
 
@@ -233,10 +244,10 @@ def _drawing(
     return (elapsed - warm[0]) / (seen - warm[1]), samples
 
 
-def _measure_seconds(
-    experiment: Experiment, measure: Measure, fitted: GenerativeModel, drawn: Samples, most: int
+def measure_seconds(
+    experiment: Experiment, ready: Prepared, fitted: GenerativeModel, drawn: Samples, most: int
 ) -> tuple[float, float]:
-    """Return the seconds of generation 0's measures, and of a later one's.
+    """Return the seconds of generation 0's measures, and of a later one's, without its floors.
 
     The samples that were drawn stand for all of them, over and over. Features and the metrics of
     modality and model take longer in proportion to the samples, the scores with their square.
@@ -245,34 +256,37 @@ def _measure_seconds(
     """
     wanted = experiment.config.measure.samples or experiment.drawn
     n = min(wanted, most)
-    samples = drawn[torch.arange(n) % len(drawn)].stamped(0)
+    samples = samples_like(drawn, n)
+    features = spread(ready.features, n)
 
-    linear = []
+    # What the first scoring sets up is set up once, whatever the number of samples.
     pairs = []
     for _ in range(2):
         began = clock()
-        features = spread(finish(measure.features(samples)).values, len(drawn))
-        extracted = clock()
-        finish(measure.scores(samples, features))
-        scored = clock()
-        keys = {"generation0": fitted, "seed": 0}
-        call_metrics(experiment.modality, samples, model=fitted, **keys)
-        call_metrics(fitted, samples, **keys)
-        pairs.append(scored - extracted)
-        linear.append(clock() - began - pairs[-1])
+        finish(ready.measure.scores(samples, features))
+        pairs.append(clock() - began)
 
-    factor = wanted / n
-    later = linear[1] * factor + pairs[1] * factor**2
-    # What the first scoring sets up is set up once, whatever the number of samples.
-    once = linear[0] + pairs[0] - linear[1] - pairs[1]
-    return later + max(0.0, once), later
+    n_read = n
+    if ready.share < 1:
+        n_read = max(1, round(ready.share * wanted))
+    keys = {"generation0": fitted, "seed": 0}
+    linear = []
+    for read in (samples_like(drawn, min(n_read, FIRST)), samples_like(drawn, n_read)):
+        began = clock()
+        call_metrics(ready.few, read, model=fitted, **keys)
+        call_metrics(fitted, read, **keys)
+        linear.append(clock() - began)
+
+    later = ready.rate * wanted + linear[1] * wanted / n_read + pairs[1] * (wanted / n) ** 2
+    once = max(0.0, pairs[0] - pairs[1])
+    return later + once, later
 
 
-def spread(features: Tensor, distinct: int) -> Tensor:
-    """Return features [N, D] whose rows after the first `distinct` do not repeat those before.
-
-    Equal rows are scored as one, in less time than the samples of a run.
-    """
-    noise = torch.randn(features.shape, generator=seeds.generator("probe"))
-    noise[:distinct] = 0
-    return features + noise * features.std(0, correction=0)
+def floor_seconds(experiment: Experiment, folder: Path, effort: Effort) -> float:
+    """Return the seconds of the floors, from the splits of the first seconds."""
+    wanted = experiment.config.measure.samples or experiment.drawn
+    n = min(wanted, MOST_FLOOR)
+    n_real = len(experiment.modality.real("test"))
+    measure = experiment.measure(cache=folder / "shared")
+    seconds = _whole_fit(measure.prepare(n), effort)
+    return seconds * ((n_real + wanted) / (n_real + n)) ** 2

@@ -24,6 +24,7 @@ from imglab.run.environment import accelerator
 from imglab.run.stage_costs import PAGE, Measured, grows
 from imglab.store import files, layout
 from imglab.store.event_log import read_events
+from imglab.store.linked_copies import bytes_of
 from imglab.version import __version__
 
 CACHE = "IMGLAB_CACHE"
@@ -165,10 +166,10 @@ def peak_memory() -> int:
 
 
 def size_below(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
+    """Return the bytes of a file, or of all files in a folder; links of one file count once."""
     if path.is_file():
         return path.stat().st_size
-    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+    return bytes_of(inner for inner in path.rglob("*") if inner.is_file())
 
 
 def _usual(seconds: Sequence[float]) -> float:
@@ -194,18 +195,25 @@ def _disk(run: Path, generations: int) -> tuple[dict[str, int], dict[str, int]]:
     stages |= {"features.safetensors": "measure", "metrics.json": "measure"}
     per_generation = {"fit": 0, "draw": 0, "measure": 0, "pictures": 0}
     present: dict[str, set[int]] = {name: set() for name in per_generation}
+    linked: list[Path] = []
     for g in range(generations):
         for path in layout.generation_folder(run, g).iterdir():
             stage = stages.get(path.name, "pictures")
             per_generation[stage] += size_below(path)
+            if path.name == "model":
+                linked += (each for each in path.rglob("*") if each.stat().st_nlink > 1)
             if path.name != "metrics.json":
                 present[stage].add(g)
 
     shared = size_below(run / "shared")
     beside = sum(path.stat().st_size for path in run.iterdir() if path.is_file())
+    # Parts of models that all generations have alike are stored once.
+    once = bytes_of(path for path in linked if path.is_file())
+    per_generation["fit"] -= sum(path.stat().st_size for path in linked if path.is_file())
+
     # Some generations may have lost their files to a policy.
     means = {name: size // max(1, len(present[name])) for name, size in per_generation.items()}
-    return means, {"prepare": shared, "pictures": beside}
+    return means, {"prepare": shared, "fit": once, "pictures": beside}
 
 
 def _entries() -> dict[str, Any]:

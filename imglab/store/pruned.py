@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from imglab.errors import InputError, Problem
 from imglab.store import files, layout
+from imglab.store.linked_copies import bytes_freed
 
 PRUNED = "pruned.json"
 
@@ -130,12 +131,14 @@ def removable(
 
 
 def size_of(run: Path, removed: Mapping[int, Iterable[str]]) -> int:
-    """Return the bytes of what would be removed."""
-    total = 0
+    """Return the bytes that a removal would free."""
+    inner: list[Path] = []
     for path in _paths(run, removed):
-        inner = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
-        total += sum(each.stat().st_size for each in inner)
-    return total
+        if path.is_dir():
+            inner += (each for each in path.rglob("*") if each.is_file())
+        else:
+            inner.append(path)
+    return bytes_freed(inner)
 
 
 def remove(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imglab.store import copies, files, hashes, layout, reading
+from imglab.store.linked_copies import link_alike, other_models
 from imglab.store.pruned import read_pruned, write_pruned
 
 
@@ -18,6 +19,7 @@ def copy_generations(folder: Path, parent: Path, g: int) -> None:
         source = layout.generation_folder(parent, past)
         target = folder / source.name
         copies.copy_visible(source, target)
+        link_alike(target / "model", other_models(target / "model"))
         shas = {name: files.sha256_file(target / name) for name in hashes.names(target)}
         hashes.check_copies(source, shas, reading.read_manifest(folder, past)["files"])
 

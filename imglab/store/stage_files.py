@@ -17,6 +17,7 @@ from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.store import files, model_folder
 from imglab.store.layout import FORMAT_VERSION
+from imglab.store.linked_copies import link_alike, other_models
 from imglab.store.model_card import Origin
 
 PER_SAMPLE = "per_sample.safetensors"
@@ -80,6 +81,7 @@ def _write_model(path: Path, model: GenerativeModel, g: int, origin: Origin | No
         model_folder.save_model(model, folder)
         if origin is not None:
             origin.sign(folder, g)
+        link_alike(folder, other_models(path))
 
     files.write_atomically(path, save)
 

@@ -5,6 +5,7 @@ them again.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import Any
 
@@ -20,8 +21,13 @@ from imglab.images.diffusion.noising import Flow
 from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.pipeline_drawing import sampler_of
 from imglab.images.pipelines import PipelineModel
+from imglab.run import earlier_runs
 from imglab.run.build import build, build_modality
+from imglab.run.earlier_runs import size_below
+from imglab.run.fork import fork
 from imglab.samples import TrainingSet
+from imglab.store import linked_copies, model_folder
+from imglab.store.verify import verify
 from tests.images.pipeline_chains import captions, chain, model_of, saved_unet
 from tests.images.test_diffusion import finish
 from tests.tiny_chains import hashes
@@ -182,6 +188,61 @@ def test_the_same_run_gives_the_same_bytes(pipelines, tmp_path):
     assert set(models[0]) - same <= {"imglab.json"}, (
         "which says what it was made from, by its path in the config"
     )
+
+
+@pytest.mark.slow
+def test_frozen_parts_are_stored_once_for_a_whole_chain(
+    pipelines, captioned, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(linked_copies, "SMALLEST", 1000)
+    run = tmp_path / "run"
+    config = chain(pipelines, "stable_diffusion", captions(captioned))
+    list(Run(config, run).generations())
+    fork(f"{run}@1", tmp_path / "fork", changes=["generations=3"])
+    for folder in (run, tmp_path / "fork"):
+        models = [folder / f"generation_{g:03d}/model" for g in (0, 1)]
+        for part, count in (("vae", 1), ("text_encoder", 1), ("unet", 2)):
+            weights = [next((model / part).glob("*.safetensors")) for model in models]
+            assert len({path.stat().st_ino for path in weights}) == count
+        assert list(verify(folder))
+
+    # A link that is removed leaves the other generation whole.
+    frozen = sum(path.stat().st_size for path in (run / "generation_001/model/vae").iterdir())
+    each, alike = earlier_runs._disk(run, 2)
+    assert alike["fit"] > frozen / 2
+    assert each["fit"] + alike["fit"] < size_below(run / "generation_001/model") + 1000
+    shutil.rmtree(run / "generation_000/model")
+    model_folder.load_model(run / "generation_001/model")
+
+
+@pytest.mark.parametrize("start", ["base", "previous"])
+def test_adapters_are_stored_as_adapters(start, pipelines, tmp_path, monkeypatch):
+    monkeypatch.setattr(linked_copies, "SMALLEST", 1000)
+    config = chain(pipelines, "dit", **CASES["dit"]).model_copy(update={"start": start})
+    generations = list(Run(config, tmp_path / "run").generations())
+    models = [tmp_path / f"run/generation_{g:03d}/model" for g in (0, 1)]
+    weights = [next((model / "transformer").glob("*.safetensors")) for model in models]
+    assert weights[0].samefile(weights[1]), "the base is stored once"
+
+    # Where a generation goes on from the last one, its adapters lie on those before.
+    places = sorted(path.name for path in (models[1] / "adapters").iterdir())
+    assert places == {"base": ["000"], "previous": ["000", "001"]}[start]
+    first = [model / "adapters/000/adapter_model.safetensors" for model in models]
+    assert (first[0].read_bytes() == first[1].read_bytes()) == (start == "previous")
+
+    # What is opened is what was fitted, and the card's code merges the same.
+    model: Any = generations[1].model
+    network = model.network
+    pipeline = DiffusionPipeline.from_pretrained(models[1])
+    code = re.findall(r"```python\n(.*?)images = ", (models[1] / "README.md").read_text(), re.S)[0]
+    monkeypatch.chdir(models[1].parent)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    merged = names["pipeline"].transformer.state_dict()
+    base = pipeline.transformer.state_dict()
+    for name, weight in network.state_dict().items():
+        torch.testing.assert_close(merged[name], weight)
+    assert any(not torch.equal(weight, base[name]) for name, weight in merged.items())
 
 
 def test_drawing_does_not_depend_on_the_batch(pipelines, captioned):

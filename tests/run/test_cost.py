@@ -17,9 +17,9 @@ from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
 from imglab.mixed.settings import PopulationSettings
-from imglab.run import cost, cost_probe, earlier_runs
+from imglab.run import cost, cost_probe, earlier_runs, preparation_probe
 from imglab.run.cost import estimate, of_run, shortages, training_sizes
-from imglab.run.preparation_probe import finish
+from imglab.run.preparation_probe import prepared, spread
 from imglab.run.run import Run
 from imglab.run.short_plans import shortened
 from imglab.run.stage_costs import Measured
@@ -103,34 +103,52 @@ def test_the_budgets_of_a_population_are_cut_too():
 
 
 class TestProbe:
-    def test_samples_that_stand_for_others_are_scored_as_different_ones(self):
-        features = torch.arange(6.0).view(3, 2)[torch.arange(50) % 3]
-        distinct = cost_probe.spread(features, 3)
-        assert torch.equal(distinct[:3], features[:3])
+    def test_features_that_stand_for_others_are_different_ones(self):
+        features = torch.arange(6.0).view(3, 2)
+        distinct = spread(features, 50)
+        assert torch.equal(distinct[:3], features)
         assert len(distinct.unique(dim=0)) == 50
 
-    def test_only_the_scores_grow_with_the_square_of_the_samples(self, gaussian, monkeypatch):
+    def test_only_the_scores_grow_with_the_square_of_the_samples(
+        self, gaussian, tmp_path, monkeypatch
+    ):
         experiment = Run(gaussian).experiment
-        measure = experiment.measure(cache=None)
-        finish(measure.prepare())
-        drawn = experiment.modality.real("train")[torch.arange(10)]
-        fitted = cost_probe.short_fit(experiment, TrainingSet.of(experiment.modality.real("train")))
-
-        # Each look at the clock is a second after the one before: scores take one, the rest two.
-        monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
+        ready = replace(prepared(experiment, tmp_path, 20), rate=0.1)
+        real = TrainingSet.of(experiment.modality.real("train"))
+        fitted = cost_probe.short_fit(experiment, real)
         half = experiment.drawn // 2
-        seconds = cost_probe._measure_seconds(experiment, measure, fitted, drawn, half)
-        assert seconds == (2 * 2 + 1 * 4, 2 * 2 + 1 * 4)
 
-    @pytest.mark.parametrize(("loss", "seconds"), [(1.5, 3), (None, 0)])
+        # Each look at the clock is a second after the one before: the scores and the metrics of
+        # half the samples take one each, features a tenth for each sample.
+        monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
+        seconds = cost_probe.measure_seconds(
+            experiment, ready, fitted, experiment.modality.real("train")[:10], half
+        )
+        assert seconds == (0.1 * experiment.drawn + 2 + 4,) * 2
+
+    def test_text_is_read_in_part_and_all_of_it_is_counted(self, tmp_path, monkeypatch):
+        experiment = Run(load(ROOT / "configs/smoke/text.yaml")).experiment
+        n = len(experiment.modality.real("train"))
+        monkeypatch.setattr(preparation_probe, "clock", itertools.count().__next__)
+        ready = prepared(experiment, tmp_path, n // 4)
+        assert len(ready.few.real("train")) == n // 4
+        assert ready.share == (n // 4) / n
+        assert len(ready.measure.real("train")) == n
+        assert len(ready.measure.real("test")) == len(experiment.modality.real("test"))
+        assert torch.equal(
+            ready.few.real("train").data, experiment.modality.real("train")[: n // 4].data
+        )
+
+    @pytest.mark.parametrize(("loss", "seconds"), [(1.5, 5), (None, 0)])
     def test_the_gate_fits_once_more(self, loss, seconds, monkeypatch):
         monkeypatch.setattr(cost_probe, "clock", itertools.count().__next__)
         judge = SimpleNamespace(held_out_loss=lambda model: loss)
         model = SimpleNamespace(fit=lambda train, start, seed: iter(()))
         modality = SimpleNamespace(ability=lambda kind: judge)
         experiment: Any = SimpleNamespace(modality=modality, models=[model])
-        everything: Any = SimpleNamespace(gate={"further_training": 0.1})
-        nothing: Any = SimpleNamespace(gate={})
+        judged: Any = SimpleNamespace(gate={"further_training": 0.1})
+        everything: Any = SimpleNamespace(measure=judged, few=modality, share=0.5)
+        nothing: Any = SimpleNamespace(measure=SimpleNamespace(gate={}), few=modality, share=1.0)
 
         model_and_data: Any = (None, None, cost_probe.Effort())
         assert cost_probe._gate_seconds(experiment, everything, *model_and_data) == seconds

@@ -121,23 +121,41 @@ def _listing(settings: DiffusionSettings, network: Any, scheduler: Any, classes:
 
 FROM_PIPELINE = """\
 from diffusers import DiffusionPipeline
-
+{imports}
 pipeline = DiffusionPipeline.from_pretrained("{folder}")
-images = pipeline({arguments}).images
+{merging}images = pipeline({arguments}).images
 images[0].save("sample.png")
 """
 
 
-def pipeline_card(kind: str, settings: PipelineSettings, training: Mapping[str, Any]) -> str:
-    """Return the text of a card for a fine-tuned pipeline, whose class is called `kind`."""
+MERGING = """\
+for number in range({adapters}):
+    adapted = PeftModel.from_pretrained(pipeline.{part}, f"{folder}/adapters/{{number:03d}}")
+    pipeline.{part} = adapted.merge_and_unload()
+"""
+
+
+def pipeline_card(
+    kind: str, settings: PipelineSettings, training: Mapping[str, Any], *, part: str, adapters: int
+) -> str:
+    """Return the text of a card for a fine-tuned pipeline, whose class is called `kind`.
+
+    part      the part that was trained
+    adapters  how many lie beside it
+    """
     arguments = "batch_size=4"
     if kind == "DiTPipeline":
         arguments = "class_labels=[0]"
     if "Text" in kind or "StableDiffusion" in kind:
         arguments = 'prompt="..."'
 
-    code = FROM_PIPELINE.format(folder="model", arguments=arguments)
+    keys = {"imports": "", "merging": ""}
     merged = ", adapters merged" if settings.lora else ""
+    if adapters:
+        merged = f", {adapters} adapters beside their base" if adapters > 1 else ", with an adapter"
+        merging = MERGING.format(adapters=adapters, part=part, folder="model")
+        keys = {"imports": "from peft import PeftModel\n", "merging": merging}
+    code = FROM_PIPELINE.format(folder="model", arguments=arguments, **keys)
     seen = f"{training.get('samples_seen', 0):,} images seen in the last fit"
 
     return (

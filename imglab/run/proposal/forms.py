@@ -40,6 +40,9 @@ MOST_DRAWN = 2_000
 BLOCKS = (4_000, 1_000)
 """Blocks of text that a chain is trained on at most."""
 
+ENCODED = 300_000
+"""Tokens that the extractor of text sees in training."""
+
 VOCABULARIES = {400_000: 2048, 100_000: 1024, 0: 512}
 """Tokens of a vocabulary, by the bytes of text that there are at least."""
 
@@ -201,7 +204,7 @@ def _text_form(
             "block": 64,
             **cut,
             "prompts": "current",
-            "extractor": {"kind": "sequence_encoder", "tokens": 300_000},
+            "extractor": {"kind": "sequence_encoder", "tokens": ENCODED},
             "token_budget": budget,
         },
         "model": {
@@ -217,7 +220,17 @@ def _text_form(
             "precision": "bf16",
         },
     }
-    return Form(f"{n_train:,} blocks of 64 tokens", tree, {"draw": n_train, "measure": n_train})
+    factors = {"prepare": _encoded(n_train, n_test), "draw": n_train, "measure": n_train}
+    return Form(f"{n_train:,} blocks of 64 tokens", tree, factors)
+
+
+def _encoded(n_train: int, n_test: int) -> float:
+    """Return how many blocks the extractor reads: in training, and in six orders for features.
+
+    A block that it learns from counts three times, for the way back. It measures the training set
+    twice: once to scale its features.
+    """
+    return 3 * ENCODED / 64 + 6 * (2 * n_train + n_test)
 
 
 def vocabulary_of(size: int) -> int:
