@@ -18,6 +18,7 @@ from imglab.run.build import Experiment
 from imglab.run.checks import asks_generation0
 from imglab.run.environment import describe_environment
 from imglab.run.keeping import check_goes_on
+from imglab.run.parents import changed_parent, check_parent, manifest_of, parent_stays
 from imglab.run.resume import with_former_defaults
 from imglab.run.run import Run
 from imglab.store import files, layout, reading
@@ -51,11 +52,18 @@ def fork(
     its parent, and its deletion; where the file system can, the copies share their blocks. A second
     call returns the same run.
 
-    Raises InputError if G is not finished, or the config differs in what they depend on.
+    Raises InputError if G is not finished, the config differs in what they depend on, or the parent
+    moves away meanwhile. Nothing is made then.
     """
     if _is_fork(out):
         return _reopen(source, out, config, changes)
 
+    with parent_stays(source):
+        return _make(source, out, config, changes)
+
+
+def _make(source: str, out: Path, config: Path | RunConfig | None, changes: Sequence[str]) -> Run:
+    """Make the directory of a fork that was not made before, and return its run."""
     where = _name(source, config)
     parent, g = reading.parse_generation(source)
     stored = read_sealed(parent / "config.yaml")
@@ -83,7 +91,7 @@ def fork(
     described = {
         "parent": parent.resolve().name,
         "generation": g,
-        "manifest": files.sha256_file(layout.generation_folder(parent, g) / layout.MANIFEST),
+        "manifest": files.sha256_file(manifest_of(parent, g)),
         "config": config_hash(stored),
     }
     _write_fork(out, lambda folder: _fill(folder, parent, g, resolved, described))
@@ -108,8 +116,12 @@ def wanted_config(
     source: str, out: Path, config: Path | None = None, changes: Sequence[str] = ()
 ) -> RunConfig:
     """Return the config of the run that `fork` makes, or has made."""
-    run = out if _is_fork(out) else reading.parse_generation(source)[0]
-    stored = located(run, read_sealed(run / "config.yaml"))
+    if _is_fork(out):
+        stored = located(out, read_sealed(out / "config.yaml"))
+    else:
+        with parent_stays(source):
+            run, _ = reading.parse_generation(source)
+            stored = located(run, read_sealed(run / "config.yaml"))
     return _config(stored, config, changes, where=str(config or source))
 
 
@@ -125,21 +137,10 @@ def _name(source: str, config: Path | RunConfig | None) -> str:
 
 
 def _reopen(source: str, out: Path, config: Path | RunConfig | None, changes: Sequence[str]) -> Run:
-    """Return the fork that was made before; its parent may be gone by now."""
+    """Return the fork that was made before; its parent may be gone, or have moved, by now."""
     where = _name(source, config)
     described = files.read_signed(out / layout.FORK, ("parent", "generation", "manifest"))
-    origin = f"{described['parent']}@{described['generation']}"
-
-    folder, _, number = source.rpartition("@")
-    parent = Path(folder)
-    if f"{parent.resolve().name}@{number}" != origin:
-        what = f"is a fork of {origin}, not of {source}"
-        raise InputError(Problem(str(out), what, "choose another --out"))
-
-    manifest = layout.generation_folder(parent, int(number)) / layout.MANIFEST
-    if manifest.is_file() and files.sha256_file(manifest) != described["manifest"]:
-        what = f"is a fork of another {source} than this"
-        raise InputError(Problem(str(out), what, "choose another --out"))
+    check_parent(out, source, described)
 
     stored = located(out, read_sealed(out / "config.yaml"))
     wanted = _config(stored, config, changes, where)
@@ -269,11 +270,11 @@ def _fill(
 ) -> None:
     """Fill the folder of a fork with what it takes from its parent, and its own descriptions."""
     folder.mkdir()
-    try:
-        copy_generations(folder, parent, g)
-    except FileNotFoundError as error:
-        what = "was moved, or changed, while the fork was made"
-        raise InputError(Problem(str(parent), what, "run the same command again")) from error
+    copy_generations(folder, parent, g)
+
+    # Another run may have come to lie where the parent was.
+    if files.sha256_file(manifest_of(folder, g)) != described["manifest"]:
+        raise InputError(changed_parent(parent))
 
     files.write_signed(folder / layout.FORK, described)
     write_head(folder)

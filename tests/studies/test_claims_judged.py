@@ -37,7 +37,7 @@ def term(arm, metric="loss", generation=1):
 
 
 def a_claim(**changes):
-    must = {"says": "x", "difference": [term("replace"), term("control")], "above": 0}
+    must = {"says": "x", "difference": [term("replace"), term("control")], "above": 0.6}
     tree = {
         "name": "rises",
         "family": "tiny",
@@ -80,7 +80,7 @@ def noisy(seed):
 def test_a_claim_that_holds_fails_where_its_cause_is_absent():
     result = judge(a_claim(), chains(rising, noisy))
     assert result.verdict == "holds"
-    assert result.null["verdict"] == "not decided"
+    assert result.null["verdict"] == "does not hold"
     assert result.null["says"] == "real data alone"
     assert result.effect == pytest.approx(1.1)
     low, high = ends(result)
@@ -96,6 +96,20 @@ def test_a_claim_that_holds_with_its_cause_absent_is_withdrawn():
     assert "withdrawn" in result.why
     text = format_results([{**result.described(), "cost": {}}])
     assert "withdrawn, since the null run holds, too: rises" in text
+
+
+def test_a_claim_whose_null_run_decides_nothing_is_not_decided():
+    """With no difference the interval lies on both sides of 0, and can never lie outside."""
+    must = {"says": "x", "difference": [term("replace"), term("control")], "above": 0}
+    result = judge(a_claim(must=[must]), chains(rising, noisy))
+    assert result.findings[0].holds
+    assert (result.null["verdict"], result.verdict, result.p) == (
+        "not decided",
+        "not decided",
+        None,
+    )
+    assert "its null run is not decided" in result.why
+    assert not result.withdrawn
 
 
 def test_a_stand_in_is_read_with_the_next_seed():
@@ -238,6 +252,30 @@ def test_recall_may_be_0_and_floors_are_taken_off():
     estimates = [finding.estimate for finding in result.findings]
     assert estimates == [pytest.approx(-0.4), pytest.approx(2.0)]
     assert result.verdict == "holds"
+
+
+def test_distances_are_told_apart_in_deviations_of_their_floor():
+    def rows(fid, deviation):
+        return [{}, {"fid": fid, "floor": {"fid": {"mean": 1.0, "sd": deviation}}}]
+
+    def judged(deviation):
+        terms = [{**term(arm, "fid"), "over_floor": True} for arm in ("replace", "control")]
+        must = {"says": "x", "difference": terms, "above": 2, "in_floor_sd": True}
+        of_chains = {
+            (arm, seed): rows(fid + 0.01 * seed * seed, deviation)
+            for arm, fid in (("replace", 3.0), ("control", 1.0))
+            for seed in SEEDS
+        }
+        return judge(a_claim(must=[must]), of_chains)
+
+    (finding,) = judged(0.5).findings
+    assert (finding.estimate, finding.unit) == (
+        pytest.approx(4.0),
+        "standard deviations of the floor",
+    )
+    assert finding.required == "above 2 standard deviations of the floor"
+    assert [judged(deviation).verdict for deviation in (0.5, 2.0)] == ["holds", "does not hold"]
+    assert judged(0.0).findings[0].why == "undefined in 6 of 6 seeds"
 
 
 def entry(name, p, verdict="holds"):
@@ -390,6 +428,14 @@ def test_every_claim_says_what_it_is_about(claim):
     assert claim.theory or claim.absent is not None
     assert all(statement.bound for statement in claim.must)
     assert all(statement.wrong for statement in claim.theory)
+
+
+@pytest.mark.parametrize("claim", Catalog().claims.values(), ids=lambda claim: claim.name)
+def test_no_region_begins_where_there_is_no_effect(claim):
+    """A null run could not lie outside it, however many seeds it has."""
+    for statement in claim.must:
+        no_effect = float(statement.on_log_scale)
+        assert claim.is_measurement or no_effect not in (statement.above, statement.below)
 
 
 def test_the_catalogue_is_as_large_as_it_should_be():

@@ -35,8 +35,11 @@ class Statement(Section):
     differences: Annotated[list[Term], Field(min_length=4, max_length=4)] | None = None
     above: float | None = None
     below: float | None = None
+    in_floor_sd: bool = False
+    """Whether it is in standard deviations of the floor of its first term, of differences alone."""
     bound: str = ""
-    """Where the bounds come from: the paper's number, a theorem, or a margin and its reason."""
+    """Where the bounds come from: the paper's number, a theorem, or a margin and its reason. With
+    the cause absent the quantity must lie outside, so that a region begins beyond no effect."""
 
     @model_validator(mode="after")
     def _one_quantity_with_bounds(self) -> Statement:
@@ -45,6 +48,8 @@ class Statement(Section):
             raise ValueError("has one of value, ratio, difference, ratios, differences")
         if self.above is None and self.below is None:
             raise ValueError("has above, below, or both")
+        if self.in_floor_sd and self.difference is None and self.differences is None:
+            raise ValueError("in_floor_sd is for difference and differences")
         return self
 
     @property
@@ -67,6 +72,8 @@ class Statement(Section):
             return "ratio"
         if self.value is not None:
             return "value"
+        if self.in_floor_sd:
+            return "standard deviations of the floor"
         return "difference"
 
 

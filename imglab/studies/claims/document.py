@@ -27,7 +27,8 @@ of the protocol that ran here, at its size, and not of the paper. The effect is 
 statement on which the verdict rests; of laws, the mean over 300 or more chains in units of the law,
 where |z| is largest. Power is the smallest effect seen with a chance of 80%: a factor for ratios, a
 relative error for laws. The null run has the phenomenon absent, or the wrong law, and must not
-hold. Cost is CPU seconds of the chains, those shared with other claims included.
+hold, which takes an interval wholly outside its region; so regions begin at the smallest effect
+that is worth claiming. Cost is CPU seconds of the chains, those shared with other claims included.
 """
 
 

@@ -119,10 +119,13 @@ def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
 
     if statement.value is not None:
         return values[0]
-    if statement.difference is not None:
-        return values[0] - values[1]
-    if statement.differences is not None:
-        return values[0] - values[1] - (values[2] - values[3])
+    if not statement.on_log_scale:
+        difference = values[0] - values[1]
+        if statement.differences is not None:
+            difference -= values[2] - values[3]
+        if not statement.in_floor_sd:
+            return difference
+        return _in_floor_sd(difference, statement.terms[0], chains, seed)
 
     if min(values) <= 0:
         return None
@@ -130,6 +133,14 @@ def _quantity(statement: Statement, chains: Chains, seed: int) -> float | None:
     if statement.ratios is not None:
         return logs[0] - logs[1] - (logs[2] - logs[3])
     return logs[0] - logs[1]
+
+
+def _in_floor_sd(difference: float, term: Term, chains: Chains, seed: int) -> float | None:
+    """Return a difference in standard deviations of a term's floor; None if it has none."""
+    deviation = metric_value(chains[term.arm, seed][term.generation], f"floor.{term.metric}.sd")
+    if deviation is None or deviation <= 0:
+        return None
+    return difference / deviation
 
 
 def _term_value(term: Term, row: Mapping[str, Any]) -> float | None:
@@ -231,7 +242,10 @@ def region_of(statement: Statement) -> str:
         bounds.append(f"above {statement.above:g}")
     if statement.below is not None:
         bounds.append(f"below {statement.below:g}")
-    return " and ".join(bounds)
+    region = " and ".join(bounds)
+    if statement.in_floor_sd:
+        region += " standard deviations of the floor"
+    return region
 
 
 def _from_log(value: float) -> float:

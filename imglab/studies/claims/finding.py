@@ -21,9 +21,9 @@ class Finding:
     n           seeds, or comparisons with a law
     outside     the interval lies wholly outside
     power       the smallest effect that is seen with a chance of 80%: a ratio's distance from 1, a
-                difference, or the relative error of a law; None: unknown
+                difference in its unit, or the relative error of a law; None: unknown
     null        what a law's null run came to; empty without one
-    unit        value, ratio, difference, or "mean over law"
+    unit        value, ratio, difference, "standard deviations of the floor", or "mean over law"
     above       ends of the region; None: it has no end there
     below       the other end
     bound       where the region comes from

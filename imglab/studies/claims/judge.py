@@ -65,7 +65,9 @@ def result_of(
 ) -> Result:
     """Return the result of findings: of a measurement without a verdict, of a claim with one.
 
-    A claim that holds with the phenomenon absent shows nothing: it is withdrawn.
+    A claim that holds with the phenomenon absent shows nothing: it is withdrawn. One whose null run
+    is not decided holds for as many seeds as do not tell the cause from its absence, and so is not
+    decided either.
     """
     head = deciding(findings)
     result = replace(
@@ -88,6 +90,10 @@ def result_of(
         verdict = "not decided"
         absent = "withdrawn: it holds with the phenomenon absent, too"
         why = "; ".join(filter(None, [why, absent]))
+    elif verdict == "holds" and null.get("verdict") == "not decided":
+        verdict = "not decided"
+        undecided = "its null run is not decided: more seeds would tell the cause from its absence"
+        why = "; ".join(filter(None, [why, undecided]))
     return replace(
         result,
         verdict=verdict,
