@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from imglab.config import kinds
 from imglab.config.schema import RunConfig
 from imglab.model import Choice
+from imglab.progress import Progress, Stage
 from imglab.store import copies, files, hashes
 from imglab.store.files import read_signed
 from imglab.store.layout import MANIFEST, generation_folder
@@ -22,6 +24,12 @@ from imglab.store.reading import read_environment
 
 if TYPE_CHECKING:
     from imglab.run.build import Experiment
+
+FITTING = ".fitting"
+"""The file that a run locks while it fits generation 0's model."""
+
+LOOK_AGAIN = 0.2
+"""Seconds after which a run that waits for a model looks again."""
 
 RECORDED = ("data", "base", "packages", "git_commit", "processor")
 """Keys of environment.json in which runs that share something must agree."""
@@ -81,6 +89,35 @@ class RunCache:
         origin = _hash_of_origin(run)
         _lend_prepared(self.prepared / origin, run / "shared", experiment)
         _lend_model(self.generation0 / origin, generation_folder(run, 0) / "model")
+
+    def wait_to_fit(self, run: Path) -> Stage[FileLock | None]:
+        """Wait while another run fits generation 0's model, and copy the model into this run.
+
+        Return the lock that this run holds while it fits the model itself, to be released when it
+        is kept; None if there is nothing to fit. Runs that need the same model and begin together
+        would fit it at the same time: that costs as much again for each, and a GPU is slowed down.
+        """
+        folder = self.generation0 / _hash_of_origin(run)
+        model = generation_folder(run, 0) / "model"
+        lock = FileLock(folder / FITTING, blocking=False)
+        folder.mkdir(parents=True, exist_ok=True)
+
+        while True:
+            _lend_model(folder, model)
+            if model.exists():
+                return None
+            try:
+                lock.acquire()
+            except Timeout:
+                yield Progress("wait", 0, 1)
+                time.sleep(LOOK_AGAIN)
+                continue
+
+            # Whoever held the lock before may have kept the model since.
+            _lend_model(folder, model)
+            if not model.exists():
+                return lock
+            lock.release()
 
     def keep_first(self, run: Path) -> None:
         """Keep generation 0's model of a run for those that begin later."""

@@ -8,6 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
+from filelock import FileLock
+
+from imglab import distributed
 from imglab.config.merge import flattened
 from imglab.config.schema import RunConfig
 from imglab.generation import Generation
@@ -65,14 +68,32 @@ def tracking(config: RunConfig, run: Path) -> Observer:
     return watch
 
 
+def _release(lock: FileLock | None) -> None:
+    """Release a lock, if there is one and it is held."""
+    if lock is not None:
+        lock.release()
+
+
 def keeping_generation0(cache: RunCache, run: Path) -> Observer:
-    """Return an observer that keeps generation 0's model for runs that have the same one."""
+    """Return an observer that keeps generation 0's model for runs that have the same one.
+
+    Where another run is fitting that model, it waits, and the chain begins with a copy.
+    """
 
     def watch(events: Events) -> Events:
         with closing(events):
-            for event in events:
-                if isinstance(event, Generation) and event.index == 0:
-                    cache.keep_first(run)
-                yield event
+            # Processes of one run would wait for each other.
+            fitting = None
+            if distributed.world_size() == 1 and count_finished(run) == 0:
+                fitting = yield from cache.wait_to_fit(run)
+
+            try:
+                for event in events:
+                    if isinstance(event, Generation) and event.index == 0:
+                        cache.keep_first(run)
+                        _release(fitting)
+                    yield event
+            finally:
+                _release(fitting)
 
     return watch
