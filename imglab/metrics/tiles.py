@@ -21,8 +21,11 @@ from torch import Tensor
 
 from imglab.metrics.points import Points, squared_distances
 
-TILE = 2048
-"""Rows and columns of a tile."""
+TILE = 512
+"""Rows and columns of a tile, which stays in a core's cache while all consumers look at it."""
+
+BLOCK = 4
+"""Tiles in a row or column whose feature rows are moved into their frame together."""
 
 TERMS = 512
 """Terms of a product that are summed in one go: short sums have the tighter bound."""
@@ -49,6 +52,11 @@ class Tile:
         """Whether it compares rows of one set with themselves."""
         return self.points is self.others and self.rows == self.columns
 
+    @property
+    def magnitude(self) -> Tensor:
+        """What the error bound of the distances is a share of, [B, C]."""
+        return self.lengths
+
     @cached_property
     def distances(self) -> Tensor:
         """The squared distances |a|^2 + |b|^2 - 2 a . b, as far as they can be had so, [B, C]."""
@@ -57,12 +65,12 @@ class Tile:
     @cached_property
     def at_least(self) -> Tensor:
         """A lower bound of each squared distance, [B, C]."""
-        return torch.add(self.distances, self.lengths, alpha=-error_bound(self.points))
+        return torch.add(self.distances, self.magnitude, alpha=-error_bound(self.points))
 
     @cached_property
     def at_most(self) -> Tensor:
         """An upper bound of each squared distance, [B, C]."""
-        return torch.add(self.distances, self.lengths, alpha=error_bound(self.points))
+        return torch.add(self.distances, self.magnitude, alpha=error_bound(self.points))
 
     def exact(self, i: Tensor, j: Tensor) -> Tensor:
         """Return the exact values of pairs (i, j) of the tile, int64 [P] each; float64 [P]."""
@@ -91,18 +99,31 @@ def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Til
 
     half  `others` is `points`: yield only the tiles on and above the diagonal
     """
-    for i in range(0, len(points), TILE):
-        rows = slice(i, min(i + TILE, len(points)))
-        a, a_squares = points.part(rows)  # [B, D], [B]
+    block = BLOCK * TILE
+    for i in range(0, len(points), block):
+        a, a_squares = points.part(slice(i, min(i + block, len(points))))  # [B, D], [B]
 
         first_column = 0
         if half:
             first_column = i
-        for j in range(first_column, len(others), TILE):
-            columns = slice(j, min(j + TILE, len(others)))
-            b, b_squares = others.part(columns)  # [C, D], [C]
-            lengths = a_squares[:, None] + b_squares
-            yield Tile(points, others, rows, columns, _products(a, b), lengths)
+        for j in range(first_column, len(others), block):
+            b, b_squares = others.part(slice(j, min(j + block, len(others))))  # [C, D], [C]
+            for row, column in _blocks(len(a), len(b), half=half and i == j):
+                products = _products(a[row], b[column])
+                lengths = a_squares[row, None] + b_squares[column]
+                yield Tile(points, others, _from(i, row), _from(j, column), products, lengths)
+
+
+def _blocks(rows: int, columns: int, *, half: bool) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of the tiles of a block; half: those on and above its diagonal."""
+    for row in range(0, rows, TILE):
+        first_column = row * half
+        for column in range(first_column, columns, TILE):
+            yield slice(row, min(row + TILE, rows)), slice(column, min(column + TILE, columns))
+
+
+def _from(start: int, part: slice) -> slice:
+    return slice(start + part.start, start + part.stop)
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
