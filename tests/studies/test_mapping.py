@@ -100,13 +100,17 @@ class TestAxes:
                 assert asked([SHARE], criterion=name).criterion == name
 
 
-def searched(seeds, halvings, holds, blocked=()):
-    """Search a column in which `holds(position, seed)` says what comes out."""
+def searched(seeds, halvings, holds, blocked=(), poor=()):
+    """Search a column in which `holds(position, seed)` says what comes out.
+
+    blocked, poor  seeds whose generation 0 is no model that could collapse, or fails the gate
+    """
     column = Column(range(seeds), halvings)
     while wanted := column.wanted():
         for position, seed in wanted:
-            why = "poor" if seed in blocked else ""
-            column.cells.append(Cell(position, seed, holds(position, seed), "why", why))
+            why = "poor" if seed in (*blocked, *poor) else ""
+            answer = (holds(position, seed), "why", why, seed in poor)
+            column.cells.append(Cell(position, seed, *answer))
     return column
 
 
@@ -144,6 +148,18 @@ class TestColumns:
     def test_an_undecided_chain_leaves_the_column_open(self):
         answer = searched(2, 4, lambda *_: None).answer()
         assert answer == ColumnAnswer("not decided", "seed 0: why")
+
+    def test_a_seed_with_a_poor_first_model_does_not_count(self):
+        """By the gate, which asks nothing of what follows; the rest of its search never runs."""
+        column = searched(4, 4, lambda position, seed: position > 0.4, poor=(3,))
+        assert column.counted == [0, 1, 2]
+        assert [cell.position for cell in column.cells if cell.seed == 3] == [1.0]
+
+        column = searched(3, 4, lambda position, seed: position > 0.4, poor=(1,))
+        assert column.answer().verdict == "boundary"
+        column = searched(2, 4, lambda position, seed: position > 0.4, poor=(1,))
+        assert column.answer().verdict == "not decided"
+        assert "one seed alone" in column.answer().reason
 
     def test_a_poor_first_model_blocks(self):
         """Chains whose first model is poor measure training: the rest of the column never runs."""

@@ -33,7 +33,8 @@ def judge_cell(
     """
     gate = rows[0].get("generation0") or {}
     blocked = ""
-    if gate.get("verdict") == "poor":
+    is_poor = gate.get("verdict") == "poor"
+    if is_poor:
         blocked = "; ".join(gate["reasons"])
 
     if isinstance(criterion, Event):
@@ -42,7 +43,7 @@ def judge_cell(
             blocked = blocked or reason
     else:
         holds, reason = criterion.judge(rows, controls)
-    return Cell(position, seed, holds, reason, blocked)
+    return Cell(position, seed, holds, reason, blocked, is_poor)
 
 
 def judge_event(rows: Rows, event: Event) -> tuple[bool | None, str, bool]:
