@@ -12,13 +12,14 @@ import pytest
 from scipy.optimize import brentq
 
 from imglab.errors import InputError
+from imglab.measure.gate import judge_generation0
 from imglab.report.mapping import map_figure, map_page, page_of
 from imglab.solvable.theory.gaussian import fresh_mix_mle
 from imglab.solvable.theory.regression import passed_on
 from imglab.store import files
 from imglab.studies.mapping.columns import Cell, Column, ColumnAnswer, next_column
 from imglab.studies.mapping.config import validate_map
-from imglab.studies.mapping.judge import exact_boundary, judge_event
+from imglab.studies.mapping.judge import exact_boundary, judge_event, why_poor
 from imglab.studies.mapping.sentences import sentences
 from imglab.studies.mixing.criterion import CRITERIA
 from imglab.studies.sweeps.warning_config import Event
@@ -100,17 +101,13 @@ class TestAxes:
                 assert asked([SHARE], criterion=name).criterion == name
 
 
-def searched(seeds, halvings, holds, blocked=(), poor=()):
-    """Search a column in which `holds(position, seed)` says what comes out.
-
-    blocked, poor  seeds whose generation 0 is no model that could collapse, or fails the gate
-    """
+def searched(seeds, halvings, holds, blocked=()):
+    """Search a column in which `holds(position, seed)` says what comes out."""
     column = Column(range(seeds), halvings)
     while wanted := column.wanted():
         for position, seed in wanted:
-            why = "poor" if seed in (*blocked, *poor) else ""
-            answer = (holds(position, seed), "why", why, seed in poor)
-            column.cells.append(Cell(position, seed, *answer))
+            why = "poor" if seed in blocked else ""
+            column.cells.append(Cell(position, seed, holds(position, seed), "why", why))
     return column
 
 
@@ -148,18 +145,6 @@ class TestColumns:
     def test_an_undecided_chain_leaves_the_column_open(self):
         answer = searched(2, 4, lambda *_: None).answer()
         assert answer == ColumnAnswer("not decided", "seed 0: why")
-
-    def test_a_seed_with_a_poor_first_model_does_not_count(self):
-        """By the gate, which asks nothing of what follows; the rest of its search never runs."""
-        column = searched(4, 4, lambda position, seed: position > 0.4, poor=(3,))
-        assert column.counted == [0, 1, 2]
-        assert [cell.position for cell in column.cells if cell.seed == 3] == [1.0]
-
-        column = searched(3, 4, lambda position, seed: position > 0.4, poor=(1,))
-        assert column.answer().verdict == "boundary"
-        column = searched(2, 4, lambda position, seed: position > 0.4, poor=(1,))
-        assert column.answer().verdict == "not decided"
-        assert "one seed alone" in column.answer().reason
 
     def test_a_poor_first_model_blocks(self):
         """Chains whose first model is poor measure training: the rest of the column never runs."""
@@ -202,6 +187,37 @@ class TestColumns:
         assert next_column(answers, float) == 0.25
         assert next_column({0.0: flat, 0.5: flat, 1.0: flat}, float) == 0.25
         assert next_column({0.0: flat, 1.0: flat}, round) is None
+
+
+GATE = {"excess_fid": 1.0}
+
+
+class TestFirstModels:
+    """Generation 0 of the column's seeds, as the gate asks it to be."""
+
+    def first(self, *fids):
+        floor = {"fid": {"mean": 1.0, "sd": 0.2}}
+        gates = [judge_generation0({"fid": fid}, floor, GATE) for fid in fids]
+        return [
+            {"fid": fid, "floor": floor, "generation0": gate}
+            for fid, gate in zip(fids, gates, strict=True)
+        ]
+
+    def test_their_mean_decides_so_that_no_seed_is_chosen(self):
+        column = self.first(1.0, 1.25, 1.1)
+        assert [row["generation0"]["verdict"] for row in column] == ["good", "poor", "good"]
+        assert [why_poor(row, column, GATE, ()) for row in column] == ["", "", ""]
+
+        column = self.first(1.1, 1.5, 1.3)
+        reasons = {why_poor(row, column, GATE, ()) for row in column}
+        assert len(reasons) == 1
+        assert "fid is 1.3 beside a floor of 1" in reasons.pop()
+
+    def test_a_first_model_of_its_own_is_judged_alone(self):
+        """Where the searched key changes generation 0."""
+        (other,) = self.first(1.4)
+        assert "fid is 1.4" in why_poor(other, self.first(1.0, 1.1), GATE, ())
+        assert not why_poor({"fid": 9.0}, self.first(1.0), GATE, ())
 
 
 class TestExactBoundaries:

@@ -21,9 +21,6 @@ COLLAPSES = "collapses"
 BLOCKED = "blocked"
 OPEN = "not decided"
 
-FEWEST_SEEDS = 2
-"""With one seed there is no interval."""
-
 ALIKE = 0.05
 """Added to how much a boundary differs between two columns: wide gaps are filled, too."""
 
@@ -36,7 +33,6 @@ class Cell:
 
     holds    None where it cannot be decided
     blocked  why its generation 0 is no model that could collapse; "" where it is one
-    is_poor  whether that is because it does not pass the gate
     """
 
     position: float
@@ -44,7 +40,6 @@ class Cell:
     holds: bool | None
     reason: str = ""
     blocked: str = ""
-    is_poor: bool = False
 
     @property
     def shown(self) -> bool | None:
@@ -82,14 +77,8 @@ class Column:
         """Return (position, seed) of each chain to run next; [] where the column is finished."""
         if self.blocked:
             return []
-        positions = {seed: self._search(seed).next_share() for seed in self.counted}
+        positions = {seed: self._search(seed).next_share() for seed in self.seeds}
         return [(at, seed) for seed, at in positions.items() if at is not None]
-
-    @property
-    def counted(self) -> list[int]:
-        """The seeds that count: generation 0 of the end that should hold passes the gate."""
-        poor = {cell.seed for cell in self.cells if cell.position == 1.0 and cell.is_poor}
-        return [seed for seed in self.seeds if seed not in poor]
 
     @property
     def blocked(self) -> str:
@@ -103,14 +92,11 @@ class Column:
         """Return what the column says when it is finished."""
         if self.blocked:
             return ColumnAnswer(BLOCKED, self.blocked)
-        counted = self.counted
-        if len(counted) < FEWEST_SEEDS:
-            return ColumnAnswer(OPEN, "with one seed alone generation 0 passes the gate")
         for cell in self.cells:
-            if cell.holds is None and cell.seed in counted:
+            if cell.holds is None:
                 return ColumnAnswer(OPEN, f"seed {cell.seed}: {cell.reason}")
 
-        brackets = [self._bracket(seed) for seed in counted]
+        brackets = [self._bracket(seed) for seed in self.seeds]
         if all(bracket == (0, 0) for bracket in brackets):
             return ColumnAnswer(HOLDS)
         if all(bracket == (1, 1) for bracket in brackets):
@@ -123,15 +109,15 @@ class Column:
         What holds and what does not then differ by their first models, and not by what recursion
         does to them.
         """
-        ends = dict(zip(self.counted, (low for low, _ in brackets), strict=True))
-        failing = [cell for cell in self.cells if ends.get(cell.seed) == cell.position]
+        ends = dict(zip(self.seeds, (low for low, _ in brackets), strict=True))
+        failing = [cell for cell in self.cells if ends[cell.seed] == cell.position]
         reasons = [cell.blocked for cell in failing if cell.blocked and cell.holds is False]
         if not reasons:
             return None
 
-        count = f"{len(reasons)} of {len(brackets)} seeds"
+        count = f"{len(reasons)} of {len(self.seeds)} seeds"
         reason = f"generation 0 already fails next to the boundary with {count}: {reasons[0]}"
-        if 2 * len(reasons) > len(brackets):
+        if 2 * len(reasons) > len(self.seeds):
             return ColumnAnswer(BLOCKED, reason)
         return ColumnAnswer(OPEN, reason)
 

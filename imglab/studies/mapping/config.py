@@ -24,7 +24,6 @@ from imglab.config.section import Section, Seed
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, nearest
 from imglab.studies.mapping.axes import Axis, Range, RangeKey, make_axis
-from imglab.studies.mapping.columns import FEWEST_SEEDS
 from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
 from imglab.studies.profile.trend import FEWEST
 from imglab.studies.sweeps.config import CONTROL_CHANGES, Seeded
@@ -35,6 +34,8 @@ K = TypeVar("K", bound=Section)
 MOST_AXES = 3
 LEVELS = 3
 """Values of a third key that has a range."""
+FEWEST_SEEDS = 2
+"""With one seed there is no interval."""
 DATA_SEED = "data_seed"
 
 
