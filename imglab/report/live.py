@@ -12,7 +12,7 @@ from pathlib import Path
 from imglab.errors import InputError, Stopped
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page, encoded
-from imglab.report.local_server import ADDRESS, listening, send
+from imglab.report.local_server import Serving, send
 from imglab.store.groups import run_folders
 from imglab.store.layout import count_finished
 
@@ -44,17 +44,15 @@ class LiveReport:
         self._page_state = ""
         self._page = b""
 
-        self._server = listening(port, self, "--live")
-        self._port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._serving = Serving(self, port, "--live")
 
     @property
     def url(self) -> str:
         """The address of the page."""
-        return f"http://{ADDRESS}:{self._port}/"
+        return self._serving.url
 
     def __enter__(self) -> LiveReport:
-        self._thread.start()
+        self._serving.start()
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
@@ -62,8 +60,7 @@ class LiveReport:
         until = time.monotonic() + PATIENCE
         while failed is None and time.monotonic() < until and self._is_awaited():
             time.sleep(0.05)
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.stop()
 
     def _is_awaited(self) -> bool:
         """Say whether a page is open that does not have the last generation yet."""

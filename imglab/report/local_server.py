@@ -98,17 +98,37 @@ def _hang_up(request: Any) -> None:
         return
 
 
-def listening(port: int, site: Site, option: str) -> LocalServer:
-    """Listen on a port of 127.0.0.1; 0: on any that is free. InputError if another program has it.
+class Serving:
+    """Serves a site from a thread of its own, until it is stopped."""
 
-    option  the option of the command line that chose the port
-    """
-    try:
-        return LocalServer((ADDRESS, port), _handler(site))
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or "ports go up to 65535"
-        what = f"port {port} of {ADDRESS} cannot be used: {reason}"
-        raise InputError(Problem(option, what, "choose another port, or none")) from error
+    def __init__(self, site: Site, port: int, option: str) -> None:
+        """Listen on a port of 127.0.0.1; 0: on any that is free.
+
+        InputError if another program has it.
+
+        option  the option of the command line that chose the port
+        """
+        try:
+            self._server = LocalServer((ADDRESS, port), _handler(site))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "ports go up to 65535"
+            what = f"port {port} of {ADDRESS} cannot be used: {reason}"
+            raise InputError(Problem(option, what, "choose another port, or none")) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address of the site's first page."""
+        return f"http://{ADDRESS}:{self._server.server_port}/"
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more, and give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:

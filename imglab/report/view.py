@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from imglab.errors import InputError, Problem, Stopped
 from imglab.report.assets import asset, style, template
-from imglab.report.local_server import ADDRESS, listening, send
+from imglab.report.local_server import Serving, send
 from imglab.report.overview import Ending, Glance, Overview, overview
 from imglab.report.table import number_text
 from imglab.store.deletion import check_deletable, delete_run
@@ -51,22 +51,19 @@ class RunsView:
 
         # One page is built at a time, whoever asks: a page of images takes memory.
         self._building = threading.Lock()
-        self._server = listening(port, self, "--port")
-        self._port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._serving = Serving(self, port, "--port")
 
     @property
     def url(self) -> str:
         """The address of the table."""
-        return f"http://{ADDRESS}:{self._port}/"
+        return self._serving.url
 
     def __enter__(self) -> RunsView:
-        self._thread.start()
+        self._serving.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.stop()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a browser's request for the table, for a page of runs, or for a deletion."""
