@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,10 +45,15 @@ def prune(
         remedy = "e.g. --models last"
         raise InputError(Problem("imglab prune", "keeps everything: nothing is asked for", remedy))
 
+    from imglab.run.pruning import prune_run
     from imglab.store.listing import begun_runs
 
     for folder in [each for path in runs for each in begun_runs(path)]:
-        typer.echo(printable(_prune(folder, policy, yes=yes)))
+        what = prune_run(folder, policy, removes=yes)
+        line = f"{folder}: removed {what}"
+        if not yes:
+            line = f"{folder}: would remove {what}; --yes removes it"
+        typer.echo(printable(line))
 
 
 def _keep(name: str, text: str) -> Keep:
@@ -61,36 +65,3 @@ def _keep(name: str, text: str) -> Keep:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise InputError(Problem(f"--{name}", f"{text!r} is neither all, last nor a number above 0"))
-
-
-def _prune(folder: Path, policy: dict[str, Keep], *, yes: bool) -> str:
-    """Prune a run, or say what that would remove."""
-    from imglab.config.machine import size_text
-    from imglab.run.keeping import turns_of
-    from imglab.store import layout, locks
-    from imglab.store.faults import check_run
-    from imglab.store.listing import is_run
-    from imglab.store.pruned import Pruned, removable, remove, size_of
-    from imglab.store.reader import RunFolder
-    from imglab.store.sealed_config import read_sealed
-
-    if not is_run(folder):
-        raise InputError(Problem(str(folder), "is not a run directory", "name one"))
-    busy = Problem(str(folder), "another process is writing this run", "wait for it, or stop it")
-    with locks.held(folder / locks.RUN, busy):
-        check_run(folder)
-        config = read_sealed(folder / "config.yaml")
-        count = layout.count_finished(folder)
-        if count < config.generations and policy["samples"] != "all":
-            what = f"has finished {count} of {config.generations} generations, and may read samples"
-            raise InputError(Problem(str(folder), what, "finish it, or keep all samples"))
-
-        removed = removable(folder, policy, last=count - 1, turns=turns_of(config))
-        size = size_text(size_of(folder, removed))
-        line = Pruned(removed).line() or "nothing"
-        if not yes:
-            return f"{folder}: would remove {line} ({size}); --yes removes it"
-        stored = RunFolder(folder)
-        sizes = {g: stored.size(g) for g in removed if "samples" in removed[g]}
-        remove(folder, removed, sizes)
-    return f"{folder}: removed {line} ({size})"

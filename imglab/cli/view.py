@@ -31,7 +31,10 @@ def view(
         typer.Option("--port", metavar="PORT", help="Default: any that is free.", min=0, max=65535),
     ] = 0,
     allow_delete: Annotated[
-        bool, typer.Option("--allow-delete", help="Let the page delete runs that nobody writes.")
+        bool,
+        typer.Option(
+            "--allow-delete", help="Let the page delete and prune runs that nobody writes."
+        ),
     ] = False,
 ) -> None:
     """Serve a page over all runs of a folder, to this machine alone, until Ctrl-C.

@@ -16,28 +16,25 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from markupsafe import Markup
 
-from imglab.errors import InputError, Problem, Stopped
+from imglab.errors import InputError, Stopped
 from imglab.report.assets import asset, style, template
 from imglab.report.local_server import Serving, send
 from imglab.report.overview import Ending, Glance, Overview, overview
 from imglab.report.table import number_text
-from imglab.store.deletion import check_deletable, delete_run
+from imglab.report.view_changes import NotHere, changed
 from imglab.store.listing import runs_below
+from imglab.store.pruned import FILES
 from imglab.version import __version__
 
 MOST_COMPARED = 50
 """Runs that one page compares at most."""
-MOST_ASKED = 65_536
-"""Bytes of a question's body at most."""
 UNITS = ("B", "kB", "MB", "GB", "TB")
-TOKEN = "X-Imglab-Token"
-"""The header by which a deletion shows that it comes from the page: other sites cannot read it."""
 
 
 class RunsView:
     """Serves the table of the runs below a folder on 127.0.0.1; use it as a context manager.
 
-    It only reads, unless `deletes`: then the page may delete runs that nobody writes.
+    It only reads, unless `deletes`: then the page may delete or prune runs that nobody writes.
     """
 
     takes_posts = True
@@ -46,8 +43,9 @@ class RunsView:
         """Listen on a port; 0: on any that is free. InputError if another program has it."""
         runs_below(root)  # says at once if there is no such folder
         self._root = root
-        self._deletes = deletes
-        self._token = secrets.token_urlsafe(16)
+        self._token = ""
+        if deletes:
+            self._token = secrets.token_urlsafe(16)
 
         # One page is built at a time, whoever asks: a page of images takes memory.
         self._building = threading.Lock()
@@ -66,7 +64,7 @@ class RunsView:
         self._serving.stop()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer a browser's request for the table, for a page of runs, or for a deletion."""
+        """Answer a browser's request for the table, for a page of runs, or for a change."""
         asked = urlsplit(request.path)
         status = HTTPStatus.OK
         kind = "text/html"
@@ -74,15 +72,15 @@ class RunsView:
             with self._building:
                 if request.command == "POST":
                     kind = "application/json"
-                    content = self._delete(request, asked.path)
+                    content = changed(request, asked.path, self._token, self._folders)
                 elif asked.path == "/":
-                    content = table_page(overview(self._root), self._token if self._deletes else "")
+                    content = table_page(overview(self._root), self._token)
                 elif asked.path == "/runs":
                     content = self._page_of(asked.query)
                 elif asked.path in ("/map", "/claims"):
                     content = self._study_page(asked.path, asked.query)
                 else:
-                    raise _NotHere("there is nothing at this address")
+                    raise NotHere("there is nothing at this address")
         except (InputError, Stopped, OSError) as error:
             status = getattr(error, "status", HTTPStatus.CONFLICT)
             content = _refusal(str(error), kind)
@@ -96,7 +94,7 @@ class RunsView:
 
         labels = parse_qs(query, errors="surrogateescape").get("run", [])
         if len(labels) > MOST_COMPARED:
-            raise _NotHere(f"a page compares at most {MOST_COMPARED} runs")
+            raise NotHere(f"a page compares at most {MOST_COMPARED} runs")
         return encoded(build_page(read_arms(self._folders(labels)), home="/").html)
 
     def _study_page(self, path: str, query: str) -> bytes:
@@ -108,7 +106,7 @@ class RunsView:
         label = "".join(parse_qs(query, errors="surrogateescape").get("run", [])[:1])
         folder = {"/map": table.maps, "/claims": table.claims}[path].get(label)
         if folder is None:
-            raise _NotHere(f"there is nothing at {label!r}; it may have been deleted")
+            raise NotHere(f"there is nothing at {label!r}; it may have been deleted")
         if path == "/map":
             from imglab.report.mapping import page_of
 
@@ -126,53 +124,12 @@ class RunsView:
         folders = {**table.groups, **{run.label: run.folder for run in table.runs}}
         missing = [label for label in labels if label not in folders]
         if missing or not labels:
-            raise _NotHere(f"there is no run {', '.join(missing)!r}; it may have been deleted")
+            raise NotHere(f"there is no run {', '.join(missing)!r}; it may have been deleted")
         return [folders[label] for label in labels]
-
-    def _delete(self, request: BaseHTTPRequestHandler, path: str) -> bytes:
-        """Delete the runs that a question of the page names; nothing if one of them cannot be."""
-        body = _body(request)
-        if path != "/delete" or not self._deletes:
-            raise _NotHere("this page only reads; start it with --allow-delete")
-        if not secrets.compare_digest(request.headers.get(TOKEN, ""), self._token):
-            raise _NotHere("this question does not come from the page")
-
-        folders = self._folders(_labels_in(body))
-        for folder in folders:
-            check_deletable(folder)
-        for folder in folders:
-            delete_run(folder)
-        return json.dumps({"deleted": len(folders)}).encode()
-
-
-class _NotHere(InputError):
-    """A question that this server does not answer."""
-
-    status = HTTPStatus.NOT_FOUND
-
-    def __init__(self, what: str) -> None:
-        super().__init__(Problem("imglab view", what))
-
-
-def _body(request: BaseHTTPRequestHandler) -> bytes:
-    length = request.headers.get("Content-Length", "")
-    if not length.isdecimal() or int(length) > MOST_ASKED:
-        raise _NotHere("the question is too long")
-    return request.rfile.read(int(length))
-
-
-def _labels_in(body: bytes) -> list[str]:
-    try:
-        labels = json.loads(body)["runs"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _NotHere("the question names no runs") from error
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise _NotHere("the question names no runs")
-    return labels
 
 
 def table_page(table: Overview, token: str = "") -> bytes:
-    """Return the page of the table; with a token, it can delete runs."""
+    """Return the page of the table; with a token, it can delete and prune runs."""
     columns = table.columns
     html = template("view.html.j2").render(
         version=__version__,
@@ -191,6 +148,7 @@ def table_page(table: Overview, token: str = "") -> bytes:
         statuses=sorted({run.status for run in table.runs}),
         most=MOST_COMPARED,
         token=token,
+        prunable=list(FILES),
     )
     return html.encode("utf-8", "backslashreplace")
 

@@ -145,6 +145,47 @@ def test_a_page_only_reads_unless_it_is_allowed_to_delete(runs):
         assert not list(runs.glob(".deleted-*"))
 
 
+def test_runs_are_pruned_after_a_look_at_what_goes(runs):
+    model = runs / "first/generation_000/features.safetensors"
+    question = {"runs": ["first", "sweep/arm/seed-0"], "what": ["models", "features"]}
+    with RunsView(runs) as view:
+        code, said = refused(f"{view.url}prune", json.dumps(question).encode())
+        assert (code, "--allow-delete" in said) == (404, True)
+
+    with RunsView(runs, deletes=True) as view:
+        (token,) = {part.split('"')[0] for part in ask(view.url).split('data-token="')[1:]}
+
+        def prune(**changes):
+            body = json.dumps({**question, **changes}).encode()
+            return json.loads(ask(f"{view.url}prune", body, **{"X-Imglab-Token": token}))["pruned"]
+
+        def refused_as(**changes):
+            body = json.dumps({**question, **changes}).encode()
+            return refused(f"{view.url}prune", body, **{"X-Imglab-Token": token})
+
+        # Models of the first and of the last generation always stay; here these are all.
+        lines = prune()
+        assert len(lines) == 2
+        assert lines[0].startswith("features of 0 (")
+        assert model.exists()
+        for what in ("models", ["config.yaml"], list[str]()):
+            assert refused_as(what=what)[0] == 404
+        assert refused_as(runs=[".."])[0] == 404
+        code, said = refused_as(what=["samples"], sure=True)
+        assert (code, "and may read samples" in said) == (409, True)
+
+        with (runs / "sweep/arm/seed-0" / locks.RUN).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            code, said = refused_as(sure=True)
+        assert (code, "another process is writing this run" in said) == (409, True)
+        assert model.exists(), "all or nothing"
+
+        assert prune(sure=True) == lines
+        assert not model.exists()
+        assert imglab.open(runs / "first").metrics(0)
+        assert prune()[0].startswith("nothing")
+
+
 def test_a_run_that_is_being_written_is_not_deleted(runs):
     with (runs / "first" / locks.RUN).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

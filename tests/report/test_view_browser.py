@@ -126,16 +126,40 @@ def test_a_run_is_deleted_only_after_a_question(page):
     assert "beta" not in names(page)
 
 
+def test_what_is_pruned_is_shown_before(page):
+    features = page.runs / "alpha/generation_000/features.safetensors"
+    page.locator("input[aria-label='Select alpha']").check()
+    page.locator("#prune").click()
+    page.wait_for_selector("#lean li:has-text('features of 0')")
+    page.locator("#lean input[value=features]").uncheck()
+    page.wait_for_selector("#lean li:has-text('nothing')")
+    page.locator("#lean input[value=models]").uncheck()
+    assert page.locator("#lean-yes").is_disabled(), "nothing is asked for"
+    page.locator("#lean input[value=samples]").check()
+    page.wait_for_selector("#lean-refused:has-text('may read samples')")
+    page.locator("#lean-no").click()
+    assert features.exists()
+
+    page.locator("#prune").click()
+    page.locator("#lean input[value=samples]").uncheck()
+    page.locator("#lean input[value=features]").check()
+    page.wait_for_selector("#lean li:has-text('features of 0')")
+    with page.expect_navigation():
+        page.locator("#lean-yes").click()
+    assert not features.exists()
+
+
 def test_it_fits_the_screen_and_is_accessible(page):
     width = page.viewport_size["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
     )
-    for dialog in (False, True):
+    for dialog in ("", "#delete", "#prune"):
         if dialog:
+            page.keyboard.press("Escape")
             page.locator("#all").check()
-            page.locator("#delete").click()
+            page.locator(dialog).click()
         violations = axe.Axe().run(page).response["violations"]
         assert [
             each["id"] for each in violations if each["impact"] in ("serious", "critical")

@@ -1,10 +1,11 @@
 "use strict";
-// The table of all runs: filter, sort, select, compare, and, where the server allows it, delete.
+// The table of all runs: filter, sort, select, compare, and, where the server allows it, prune and delete.
 const one = (id) => document.getElementById(id);
 const table = one("runs"), body = table ? table.tBodies[0] : null;
 const rows = body ? [...body.rows] : [];
 const filter = one("filter"), wanted = one("status"), count = one("count"), all = one("all");
 const compare = one("compare"), remove = one("delete"), sure = one("sure");
+const prune = one("prune"), lean = one("lean");
 const most = Number(document.body.dataset.most);
 
 const box = (row) => row.cells[0].firstElementChild;
@@ -20,7 +21,7 @@ const told = () => {
   compare.disabled = !pages.length || pages.length > most;
   compare.textContent = pages.length > 1 ? `Compare ${pages.length} runs` : "Compare";
   compare.title = pages.length > most ? `at most ${most} runs` : "";
-  if (remove) remove.disabled = !picked.length;
+  [remove, prune].filter(Boolean).forEach((button) => { button.disabled = !picked.length; });
   if (all) {
     all.checked = seen.length > 0 && seen.every((row) => box(row).checked);
     all.indeterminate = !all.checked && picked.length > 0;
@@ -62,20 +63,51 @@ const sortBy = (head) => {
   body.append(...keyed.map(([, row]) => row));
 };
 
+const ask = async (address, body) => {
+  const headers = { "X-Imglab-Token": document.body.dataset.token, "Content-Type": "application/json" };
+  const answer = await fetch(address, { method: "POST", headers, body: JSON.stringify(body) });
+  return { ok: answer.ok, said: await answer.json() };
+};
+
+const list = (dialog, lines) => dialog.querySelector("ul").replaceChildren(
+  ...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+
 const askToDelete = () => {
   const names = chosen().map(label);
   sure.querySelector("h2").textContent = names.length > 1 ? `Delete ${names.length} runs for good?` : "Delete this run for good?";
-  sure.querySelector("ul").replaceChildren(...names.map((name) => Object.assign(document.createElement("li"), { textContent: name })));
+  list(sure, names);
   one("refused").textContent = "";
   sure.showModal();
 };
 
 const deleteChosen = async () => {
-  const headers = { "X-Imglab-Token": document.body.dataset.token, "Content-Type": "application/json" };
-  const answer = await fetch("/delete", { method: "POST", headers, body: JSON.stringify({ runs: chosen().map(label) }) });
-  const said = await answer.json();
-  if (answer.ok) location.reload();
+  const { ok, said } = await ask("/delete", { runs: chosen().map(label) });
+  if (ok) location.reload();
   else one("refused").textContent = said.error;
+};
+
+// What would be removed is asked of the server whenever the choice changes, and shown before it is.
+let asked = 0;
+const wouldPrune = async (really) => {
+  const names = chosen().map(label), now = ++asked;
+  const what = [...lean.querySelectorAll("input:checked")].map((each) => each.value);
+  one("lean-refused").textContent = "";
+  one("lean-yes").disabled = true;
+  list(lean, what.length ? names : []);
+  if (!what.length) return;
+  const { ok, said } = await ask("/prune", { runs: names, what, sure: really });
+  if (now !== asked) return;
+  if (ok && really) location.reload();
+  if (ok) list(lean, names.map((name, at) => `${name}: ${said.pruned[at]}`));
+  else one("lean-refused").textContent = said.error;
+  one("lean-yes").disabled = !ok;
+};
+
+const askToPrune = () => {
+  const count = chosen().length;
+  lean.querySelector("h2").textContent = count > 1 ? `Remove files of ${count} runs for good?` : "Remove files of this run for good?";
+  lean.showModal();
+  wouldPrune(false);
 };
 
 filter.addEventListener("input", sift);
@@ -92,6 +124,10 @@ if (remove) {
   remove.addEventListener("click", askToDelete);
   one("yes").addEventListener("click", deleteChosen);
   one("no").addEventListener("click", () => sure.close());
+  prune.addEventListener("click", askToPrune);
+  lean.addEventListener("change", () => wouldPrune(false));
+  one("lean-yes").addEventListener("click", () => wouldPrune(true));
+  one("lean-no").addEventListener("click", () => lean.close());
 }
 sift();
 document.body.dataset.ready = "true";
