@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +14,14 @@ from imglab.cli.errors import stoppable
 from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.cli.tally import Tally
+from imglab.errors import InputError, Problem
 from imglab.run.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
+    from imglab.run.cost import RunCost
     from imglab.studies.sweeps.config import SweepConfig
+    from imglab.studies.sweeps.run import Sweep
     from imglab.studies.sweeps.tasks import Task
 
 
@@ -33,6 +38,9 @@ def sweep(
     status: Annotated[
         bool, typer.Option("--status", help="Only say how far the runs are.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --status: print it as one JSON object.")
+    ] = False,
 ) -> None:
     """Run arms x seeds and a real-only control, and say what the seeds can tell apart.
 
@@ -44,18 +52,31 @@ def sweep(
     """
     from imglab.run.resume import RUNS
     from imglab.studies.sweeps.config import load_sweep
-    from imglab.studies.sweeps.tasks import Task, status_lines
+    from imglab.studies.sweeps.tasks import Task
 
+    if as_json and not status:
+        raise InputError(Problem("--json", "is for --status", "see summary.json of the sweep"))
     checked = load_sweep(config, changes or [])
     if status:
-        for line in status_lines(checked, out or RUNS / checked.name):
-            typer.echo(printable(line))
+        _show_status(checked, out or RUNS / checked.name, as_json)
         return
     task = None
     if only is not None:
         task = Task.parse(only)
 
     _run_sweep(checked, config, out, workers, ray, task)
+
+
+def _show_status(checked: SweepConfig, folder: Path, as_json: bool) -> None:
+    """Print how far the runs of a sweep are."""
+    from imglab.studies.sweeps.tasks import status, status_json, status_lines
+
+    states = status(checked, folder)
+    if as_json:
+        typer.echo(json.dumps(status_json(folder, states), indent=1))
+        return
+    for line in status_lines(states):
+        typer.echo(printable(line))
 
 
 def _run_sweep(
@@ -69,20 +90,19 @@ def _run_sweep(
     """Run a sweep, or the runs of a task of it, and say what came out of the finished ones."""
     # Only now torch is imported: a wrong key has been reported by now.
     from imglab.cli.heartbeat import signs_of_life
+    from imglab.run.cost import verdict_on
     from imglab.studies.sweeps.run import Sweep
     from imglab.studies.sweeps.tasks import unfinished
 
     announce_imports({f"arms.{name}.": arm for name, arm in checked.arms.items()})
     with signs_of_life("opening the data"):
         whole = Sweep(checked, out, where=str(config), workers=workers)
-    size = f"{len(checked.arms)} arms x {len(checked.seeds)} seeds"
-    typer.echo(f"{checked.name}: {size} -> {whole.folder}")
-    runs = len(checked.arms) * len(checked.seeds)
-    if task is not None:
-        runs = len(task.names(checked))
-        typer.echo(f"task {task.number} of {task.count}: {runs} runs")
-    tally = Tally(runs)
+    tally = Tally(_announced(whole, task))
+    cost = None
     with stoppable(whole.folder), interrupted_by_signals():
+        if ray is None:
+            cost = _expected(whole, str(config), workers, task)
+        began = time.perf_counter()
         outcomes = whole.run(tally, ray, tally.ended, task)
 
     failed = failures(outcomes)
@@ -92,7 +112,42 @@ def _run_sweep(
         typer.echo(f"{len(others)} runs of other tasks are not finished; the last one summarises")
     elif len(failed) < len(outcomes) or not outcomes:
         _summarize(whole.folder)
+
+    if cost is not None and not failed:
+        typer.echo(verdict_on(cost, time.perf_counter() - began))
     exit_after(failed)
+
+
+def _announced(whole: Sweep, task: Task | None) -> int:
+    """Say what the runs of a sweep, or of a task of it, are; return how many they are."""
+    arms = whole.config.arms
+    seeds = whole.config.seeds
+    typer.echo(f"{whole.config.name}: {len(arms)} arms x {len(seeds)} seeds -> {whole.folder}")
+    if task is None:
+        return len(arms) * len(seeds)
+    runs = len(task.names(whole.config))
+    typer.echo(f"task {task.number} of {task.count}: {runs} runs")
+    return runs
+
+
+def _expected(whole: Sweep, where: str, workers: int, task: Task | None) -> RunCost | None:
+    """Say what the runs of a sweep that are left will cost; None where that is quickly done."""
+    from imglab.cli.cost import summary, warn
+    from imglab.cli.heartbeat import signs_of_life
+    from imglab.run.cost import shortages
+    from imglab.studies.chains import threads_per_worker
+    from imglab.studies.sweeps.estimate import expected_cost
+
+    only = None
+    if task is not None:
+        only = task.names(whole.config)
+    at_once = {"workers": workers, "threads": threads_per_worker(workers)}
+    with signs_of_life("probing"):
+        cost = expected_cost(whole.config, whole.folder, where, **at_once, only=only)
+    if cost is not None:
+        typer.echo(f"all of it: {summary(cost)}")
+        warn(list(shortages(cost, whole.folder)))
+    return cost
 
 
 def _summarize(folder: Path) -> None:

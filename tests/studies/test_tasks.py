@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imglab.errors import InputError, Problem
+from imglab.run.cost import of_run
 from imglab.store import locks
 from imglab.studies import pool
 from imglab.studies.jobs import Job, run_jobs
+from imglab.studies.sweeps import estimate
 from imglab.studies.sweeps.config import load_sweep
 from imglab.studies.sweeps.run import Sweep
-from imglab.studies.sweeps.tasks import Task, status_lines, unfinished
+from imglab.studies.sweeps.tasks import Task, status, status_lines, unfinished
+from tests.run.test_cost import MEASURED
 from tests.studies import stubborn
 from tests.studies.tiny_sweep import TINY_SWEEP
 from tests.tiny_chains import write
@@ -122,6 +127,51 @@ def test_contrasts_that_a_sweep_has_cannot_be_taken_away(tmp_path):
         Sweep(more, tmp_path / "s")
 
 
+def test_what_is_left_of_a_sweep_is_estimated(tmp_path, monkeypatch):
+    config = load_sweep(write(tmp_path, {**SWEEP, "generations": 3}))
+    at_once: Any = {"workers": 1, "threads": 1}
+    assert estimate.expected_cost(config, tmp_path, "x", **at_once) is None, "it is quickly done"
+
+    probed: list[str] = []
+
+    def probe(experiment, effort):
+        probed.append(experiment.config.name)
+        return replace(MEASURED, grows=False)
+
+    monkeypatch.setattr(estimate, "WORTH_PROBING", 0)
+    monkeypatch.setattr(estimate, "probe", probe)
+    cost = estimate.expected_cost(config, tmp_path, "x", **at_once)
+    assert cost is not None
+    assert len(probed) == 1, "the arms differ in their regimes alone"
+
+    # Each run takes 41.5 s: 10 to prepare, 8 of generation 0's fit. The three arms of a seed share
+    # both, and the seeds share what is prepared.
+    alone = sum(stage.seconds for stage in of_run(MEASURED, 3, [60] * 3, real=60).stages)
+    runs = len(config.arms) * 2
+    shared = 10 * (runs - 1) + 8 * (runs - 2)
+    assert cost.seconds == pytest.approx(runs * alone - shared)
+    assert cost.disk == runs * (3 * 116 + 1050)
+    assert cost.memory == 10**9
+
+    # Two at a time take half the time and twice the memory; a run that is finished takes none.
+    two = estimate.expected_cost(config, tmp_path, "x", workers=2, threads=1)
+    assert two is not None
+    assert two.seconds == pytest.approx(cost.seconds / 2)
+    assert two.memory == 2 * cost.memory
+    monkeypatch.setattr("imglab.store.layout.count_finished", lambda run: 3)
+    assert estimate.expected_cost(config, tmp_path, "x", **at_once) is None
+
+
+def test_the_status_is_printed_as_json(lab, tmp_path):
+    write(tmp_path, {**SWEEP, "seeds": [0]})
+    code, out, _ = lab("sweep", "tiny.yaml", "--status", "--json", "--out", "s")
+    answer = json.loads(out)
+    assert (code, answer["finished"], len(answer["runs"])) == (0, 0, 3)
+    state = {"name": "replace/seed-0", "finished": 0, "generations": 1, "state": "not begun"}
+    assert answer["runs"][0] == state
+    assert lab("sweep", "tiny.yaml", "--json", "--out", "s")[0] == 2
+
+
 def test_the_status_of_a_run_is_read_from_its_log(tmp_path):
     config = load_sweep(write(tmp_path, {**SWEEP, "seeds": [0]}))
     for arm, event in (("replace", "begin"), ("mixed", "stopped"), ("control", "begin")):
@@ -131,11 +181,11 @@ def test_the_status_of_a_run_is_read_from_its_log(tmp_path):
     now = log.stat().st_mtime
     busy = Problem("run", "is busy")
     with locks.held(tmp_path / "replace/seed-0" / locks.RUN, busy):
-        first, second, third, *_ = status_lines(config, tmp_path, now)
+        first, second, third, *_ = status_lines(status(config, tmp_path, now))
     assert first.endswith("running")
     assert second.endswith("stopped")
     assert third.endswith("by no process of this machine")
-    assert next(status_lines(config, tmp_path, now + 3600)).endswith("nothing written for 60 min")
+    assert status(config, tmp_path, now + 3600)[0].state.endswith("nothing written for 60 min")
 
 
 @pytest.mark.slow

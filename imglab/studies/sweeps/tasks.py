@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from imglab.errors import InputError, Problem
 from imglab.store import layout
@@ -14,6 +15,7 @@ from imglab.store.event_log import read_events
 from imglab.store.listing import is_being_written
 from imglab.studies.sweeps.config import SweepConfig, run_folder
 
+FINISHED = "finished"
 ASLEEP = 900.0
 """Seconds without an event after which a run may not be running any more."""
 
@@ -54,31 +56,60 @@ def unfinished(config: SweepConfig, folder: Path) -> list[str]:
     ]
 
 
-def status_lines(config: SweepConfig, folder: Path, now: float | None = None) -> Iterator[str]:
-    """Yield how far each run of a sweep is, and how many are finished.
+@dataclass(frozen=True)
+class RunState:
+    """How far a run of a sweep is.
+
+    name      `<arm>/seed-<s>`
+    finished  generations that are finished, of so many `generations`
+    state     what it is doing, in words: "finished", "running", "stopped", "not begun" or more
+    """
+
+    name: str
+    finished: int
+    generations: int
+    state: str
+
+
+def status(config: SweepConfig, folder: Path, now: float | None = None) -> list[RunState]:
+    """Return how far each run of a sweep is.
 
     now  the time, in seconds since 1970; default: that of the system
     """
     if now is None:
         now = time.time()
-    done = 0
-    total = 0
-    states: list[str] = []
+    states: list[RunState] = []
     for arm, seed, chain in config.runs():
         run = run_folder(folder, arm, seed)
         finished = min(layout.count_finished(run), chain.generations)
-        done += finished
-        total += chain.generations
-        states.append(_state(run, finished, chain.generations, now))
-        yield f"{arm}/seed-{seed}: {finished} of {chain.generations} generations, {states[-1]}"
-    ended = states.count("finished")
+        state = _state(run, finished, chain.generations, now)
+        states.append(RunState(f"{arm}/seed-{seed}", finished, chain.generations, state))
+    return states
+
+
+def status_lines(states: Sequence[RunState]) -> Iterator[str]:
+    """Yield how far each run of a sweep is, and how many are finished."""
+    for run in states:
+        yield f"{run.name}: {run.finished} of {run.generations} generations, {run.state}"
+    ended = sum(run.state == FINISHED for run in states)
+    done = sum(run.finished for run in states)
+    total = sum(run.generations for run in states)
     yield f"{ended} of {len(states)} runs, {done} of {total} generations finished"
+
+
+def status_json(folder: Path, states: Sequence[RunState]) -> dict[str, Any]:
+    """Return the same as JSON has it."""
+    return {
+        "folder": str(folder),
+        "runs": [asdict(run) for run in states],
+        "finished": sum(run.state == FINISHED for run in states),
+    }
 
 
 def _state(run: Path, finished: int, generations: int, now: float) -> str:
     """Say what a run is doing, by what it has written."""
     if finished == generations:
-        return "finished"
+        return FINISHED
     log = run / "events.jsonl"
     if not log.is_file():
         return "not begun"
