@@ -97,13 +97,7 @@ def _run_sweep(
     announce_imports({f"arms.{name}.": arm for name, arm in checked.arms.items()})
     with signs_of_life("opening the data"):
         whole = Sweep(checked, out, where=str(config), workers=workers)
-    size = f"{len(checked.arms)} arms x {len(checked.seeds)} seeds"
-    typer.echo(f"{checked.name}: {size} -> {whole.folder}")
-    runs = len(checked.arms) * len(checked.seeds)
-    if task is not None:
-        runs = len(task.names(checked))
-        typer.echo(f"task {task.number} of {task.count}: {runs} runs")
-    tally = Tally(runs)
+    tally = Tally(_announced(whole, task))
     cost = None
     with stoppable(whole.folder), interrupted_by_signals():
         if ray is None:
@@ -118,9 +112,22 @@ def _run_sweep(
         typer.echo(f"{len(others)} runs of other tasks are not finished; the last one summarises")
     elif len(failed) < len(outcomes) or not outcomes:
         _summarize(whole.folder)
+
     if cost is not None and not failed:
         typer.echo(verdict_on(cost, time.perf_counter() - began))
     exit_after(failed)
+
+
+def _announced(whole: Sweep, task: Task | None) -> int:
+    """Say what the runs of a sweep, or of a task of it, are; return how many they are."""
+    arms = whole.config.arms
+    seeds = whole.config.seeds
+    typer.echo(f"{whole.config.name}: {len(arms)} arms x {len(seeds)} seeds -> {whole.folder}")
+    if task is None:
+        return len(arms) * len(seeds)
+    runs = len(task.names(whole.config))
+    typer.echo(f"task {task.number} of {task.count}: {runs} runs")
+    return runs
 
 
 def _expected(whole: Sweep, where: str, workers: int, task: Task | None) -> RunCost | None:

@@ -10,7 +10,7 @@ from imglab.report.explanations import clipped_band, explanation, within
 from imglab.report.svg_frame import LEFT, RIGHT, WIDTH, Axes, Point, chart, fitted_axes, grid
 
 MARKERS = 30
-"""Points up to which each one of a line gets a marker."""
+"""Points up to which each one of a line gets a marker, whose title says its value."""
 MOST_LAYERS = 8
 """Layers of a stacked chart that its label describes."""
 SHAPES = (
@@ -153,12 +153,31 @@ def _line(line: Line, axes: Axes) -> Iterator[str]:
     dashed = ""
     if line.colour >= COLOURS:
         dashed = " dashed"
-    yield f'<polyline class="line {style}{dashed}" points="{_joined(line, axes)}" {line.data}/>'
+    many = len(line.points) > MARKERS
+    values = ""
+    if many:
+        values = f' data-name="{escape(line.name, quote=True)}" data-values="{_values(line)}"'
+    joined = _joined(line, axes)
+    yield f'<polyline class="line {style}{dashed}" points="{joined}" {line.data}{values}/>'
 
-    if len(line.points) <= MARKERS:
+    if not many:
         shape = SHAPES[line.colour % COLOURS]
         for point in line.points:
             yield _marker(line, point, style, shape, axes)
+
+
+def _values(line: Line) -> str:
+    """Return the numbers of a line, from which the page says what a pointer is over.
+
+    `generation:value` or `generation:value:low:high` of each point, with commas between them.
+    """
+    points: list[str] = []
+    for g, value, low, high in line.points:
+        text = f"{g:g}:{value:.4g}"
+        if high > low:
+            text += f":{low:.4g}:{high:.4g}"
+        points.append(text)
+    return ",".join(points)
 
 
 def _marker(line: Line, point: Point, style: str, shape: str, axes: Axes) -> str:

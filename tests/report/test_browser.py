@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import imglab
 from imglab.report.build import write_report
 from imglab.report.live import LiveReport
+from tests.tiny_chains import TINY_GAUSSIAN
 
 CHROMIUM = (
     os.environ.get("IMGLAB_CHROMIUM")
@@ -171,6 +173,28 @@ def test_the_name_of_an_arm_hides_its_lines(page):
     assert page.locator(".group .line.s0").first.is_visible()
     name.click()
     assert lines.first.is_visible()
+
+
+def test_a_long_chart_says_what_the_pointer_is_over(browser, tmp_path):
+    run = imglab.Run.from_dict(TINY_GAUSSIAN, tmp_path / "run", {"generations": 32})
+    list(run.generations())
+    write_report([tmp_path / "run"], tmp_path / "page.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    chart = page.locator(".chart:has(.line[data-values])").first
+    box = chart.bounding_box()
+    assert not page.locator(".tip").is_visible()
+    chart.hover(position={"x": box["width"] - 12, "y": box["height"] / 2})
+    said = page.locator(".tip").inner_text().splitlines()
+    assert said[0] == "generation 31"
+    number = said[1].split(": ")[1].split()[0]
+    assert (
+        chart.locator(".line").get_attribute("data-values").split(",")[31].split(":")[1] == number
+    )
+    page.mouse.move(0, 0)
+    assert not page.locator(".tip").is_visible()
+    page.close()
 
 
 def test_arrow_keys_move_generations_whatever_the_view(page):

@@ -49,6 +49,17 @@ class TestCharts:
         assert "band" in chart
         assert 'aria-label="m: a 1 to 0"' in chart
 
+    @pytest.mark.parametrize(("count", "markers"), [(30, 30), (31, 0)])
+    def test_every_point_says_its_value(self, count, markers):
+        points = [(g, g / 8, g / 8 - 0.1, g / 8 + 0.1) for g in range(count)]
+        chart = line_chart("m", [Line('a"', points, 0)], count - 1)
+        assert chart.count("<title>") == markers
+        assert ('data-name="a&quot;"' in chart) == (not markers)
+        values = re.findall(r'data-values="([^"]+)"', chart)
+        assert bool(values) == (not markers)
+        for text in values:
+            assert text.split(",")[8] == "8:1:0.9:1.1"
+
     def test_what_is_not_there_is_not_drawn(self):
         assert "polyline" not in line_chart("m", [Line("a", [], 0)], 3)
         assert 'class="floor"' not in line_chart("m", [], 3, {"mean": None, "sd": None})

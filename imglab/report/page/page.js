@@ -214,6 +214,28 @@ document.querySelectorAll("[data-toggles]").forEach((button) => {
     button.closest(".group").querySelectorAll(lines).forEach((line) => line.classList.toggle("off", off));
   });
 });
+// A line of many points has no markers with titles: its chart says what the pointer is over.
+const tip = make("div", { className: "tip", hidden: true });
+document.body.append(tip);
+const pointed = (chart, event) => {
+  const box = chart.getBoundingClientRect(), lines = [];
+  const x = ((event.clientX - box.left) * chart.viewBox.baseVal.width) / box.width;
+  const g = Math.min(page.last, Math.max(0, Math.round((x - Number(chart.dataset.x0)) / Number(chart.dataset.dx))));
+  chart.querySelectorAll(".line[data-values]:not(.off)").forEach((line) => {
+    const point = line.dataset.values.split(",").map((each) => each.split(":")).find(([each]) => Number(each) === g);
+    if (point) lines.push(`${line.dataset.name}: ${point[1]}${point.length > 2 ? ` (${point[2]} to ${point[3]})` : ""}`);
+  });
+  tip.replaceChildren(make("b", { textContent: `generation ${g}` }), ...lines.map((text) => make("div", { textContent: text })));
+  tip.hidden = !lines.length;
+  const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 4), below = event.clientY + 18;
+  tip.style.left = `${Math.max(4, left)}px`;
+  tip.style.top = `${below + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : below}px`;
+};
+document.querySelectorAll(".chart[data-dx]").forEach((chart) => {
+  if (!chart.querySelector(".line[data-values]")) return;
+  chart.addEventListener("pointermove", (event) => pointed(chart, event));
+  chart.addEventListener("pointerleave", () => { tip.hidden = true; });
+});
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.matches("select, textarea, .scroll, pre, input:not([type=range], [type=radio])")) return;
