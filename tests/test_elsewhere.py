@@ -22,7 +22,9 @@ def test_the_image_copies_what_is_there_and_what_a_wheel_needs():
     assert all(f"!{source}\n" in let_through for source in copied)
 
 
-@pytest.mark.parametrize("name", ["slurm_sweep.sh", "at_size.sh", "test_oldest.sh", "test_pythons.sh"])
+@pytest.mark.parametrize(
+    "name", ["slurm_sweep.sh", "at_size.sh", "test_oldest.sh", "test_pythons.sh"]
+)
 def test_a_script_of_the_shell_can_be_read(name):
     assert subprocess.run(["bash", "-n", ROOT / "scripts" / name]).returncode == 0
 
