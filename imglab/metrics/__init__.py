@@ -25,6 +25,7 @@ from imglab.metrics.memorization import (
 )
 from imglab.metrics.prdc import PRDC, prdc
 from imglab.metrics.probabilistic import probabilistic_precision_recall
+from imglab.metrics.share_interval import share_interval
 from imglab.metrics.tails import by_decile
 from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.undefined import Undefined, check_features
@@ -53,6 +54,7 @@ __all__ = [
     "nearest_samples",
     "prdc",
     "probabilistic_precision_recall",
+    "share_interval",
     "two_sample_auc",
     "vendi_score",
     "why_recall_is_withheld",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from imglab.metrics import share_interval
 from imglab.metrics.comparison import DISTRIBUTION, Reference, compare
+from imglab.metrics.errors import neighbour_errors
+from imglab.metrics.pairwise import SCALARS, Distances, neighbour_scores
 from tests.metrics.references import normal
 
 SHARES = ("precision", "recall", "coverage")
-"""Beginnings of the names of shares, whose intervals are taken on the logit scale: near 1, where
-most of them lie, the error falls with every sample that comes in, and value +- 1.96 errors is short
-on the side away from 1."""
+"""Beginnings of the names of shares, which have intervals of their own."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,47 @@ def redraw(draws, *, n, m, d, scale, shift):
             values = np.array([row[name] for row in rows])
             errors = np.array([row[f"{name}_se"] for row in rows])
             ratio[name] = (errors**2).mean() ** 0.5 / values.std(ddof=1)
-            inside[name] = covers(name, values, errors, smallest=0.5 / n).mean()
+            inside[name] = covers(name, values, errors, n=n, m=m).mean()
     return Redrawn(ratio, inside)
 
 
-def covers(name, values, errors, *, smallest):
-    """Say of each draw whether its 95% interval holds the mean of all, bool [draws]."""
+def redraw_shares(draws, *, n, m, d):
+    """Draw two normal sets that are alike many times, and say of each share what it covers.
+
+    The share of the draws whose 95% interval holds the mean of all draws, by metric.
+    """
+    keys = {"precision_recall_k": 3, "density_coverage_k": 5}
+    members = torch.arange(n + m)[None].split([n, m], dim=1)
+    rows = []
+    for number in range(draws):
+        real, synthetic = normal(n, d, 2 * number), normal(m, d, 2 * number + 1)
+        distances = Distances.of(torch.cat([real, synthetic]), neighbours=n)
+        (scores,) = neighbour_scores(distances, real=members[0], synthetic=members[1], **keys)
+        errors = neighbour_errors(real=real, synthetic=synthetic, **keys)
+        rows.append((scores, errors))
+
+    inside = {}
+    for name in SCALARS:
+        if name.startswith(SHARES):
+            values, errors = np.array([[row[name] for row in pair] for pair in rows]).T
+            inside[name] = covers(name, values, errors, n=n, m=m).mean()
+    return inside
+
+
+def covers(name, values, errors, *, n, m):
+    """Say of each draw whether its 95% interval holds the mean of all, bool [draws].
+
+    Distances that cannot be negative have theirs on the log scale.
+
+    n, m  how many real and synthetic samples there are
+    """
     mean = values.mean()
+    if name.startswith("fid"):
+        return abs(np.log(values / mean)) < 1.96 * errors / values
     if not name.startswith(SHARES):
         return abs(values - mean) < 1.96 * errors
 
-    shares = values.clip(smallest, 1 - smallest)
-    odds = np.log(shares / (1 - shares))
-    return abs(odds - np.log(mean / (1 - mean))) < 1.96 * errors / (shares * (1 - shares))
+    size = m if name.startswith("precision") else n
+    pairs = zip(values.tolist(), errors.tolist(), strict=True)
+    ends = np.array([share_interval(value, error, n=size) for value, error in pairs])
+    return (ends[:, 0] < mean) & (mean < ends[:, 1])
