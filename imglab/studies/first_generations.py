@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imglab.store.reading import GATE_VERDICTS, is_number
+from imglab.store.reading import GATE_VERDICTS, is_number, metric_value
 
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of a chain's generations, from 0 on."""
@@ -17,6 +17,9 @@ FALLS_WITH_TRAINING = ("fid", "perplexity")
 
 SURE = 3.0
 """Standard errors that the control must improve by."""
+
+GATED = ("fid", "precision", "recall", "variance_ratio", "further_training")
+"""Metrics that the gate has thresholds for, beside those that a kind of data trusts."""
 
 LEAST_FALL = 0.02
 """Share of its value by which a metric must fall, as in the gate's `further_training` of text."""
@@ -125,3 +128,42 @@ def describe_poor(counts: Mapping[str, Any], name: str) -> str | None:
     why = "; ".join(counts["reasons"])
     poor = f"{counts['poor']} of {total}"
     return f"{name}: generation 0 is a poor model in {poor} chains, so read training into it: {why}"
+
+
+def judge_mean(
+    first: Sequence[Mapping[str, Any]],
+    thresholds: Mapping[str, float],
+    trusted: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Judge the mean of several first models as the gate judges one.
+
+    One seed of six misses one standard deviation of the floor although its model has no fault, and
+    those that pass have begun low by chance. So all seeds count, or none.
+
+    first                metrics of generation 0, one for each chain
+    thresholds, trusted  as of `judge_generation0`
+    """
+    from imglab.measure.gate import judge_generation0
+
+    names = dict.fromkeys([*GATED, *trusted])
+    values = {name: mean_of(first, name) for name in names}
+    floors = {name: _mean_floor(first, name) for name in names}
+    return judge_generation0(values, floors, thresholds, trusted)
+
+
+def mean_of(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return the mean of a metric; None if a row lacks it."""
+    values = [metric_value(row, name) for row in rows]
+    numbers = [value for value in values if value is not None]
+    if not numbers or len(numbers) < len(values):
+        return None
+    return statistics.fmean(numbers)
+
+
+def _mean_floor(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float] | None:
+    """Return mean and standard deviation of a metric's floor, as means over the rows."""
+    mean = mean_of(rows, f"floor.{name}.mean")
+    deviation = mean_of(rows, f"floor.{name}.sd")
+    if mean is None or deviation is None:
+        return None
+    return {"mean": mean, "sd": deviation}

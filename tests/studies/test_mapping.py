@@ -12,13 +12,14 @@ import pytest
 from scipy.optimize import brentq
 
 from imglab.errors import InputError
+from imglab.measure.gate import judge_generation0
 from imglab.report.mapping import map_figure, map_page, page_of
 from imglab.solvable.theory.gaussian import fresh_mix_mle
 from imglab.solvable.theory.regression import passed_on
 from imglab.store import files
 from imglab.studies.mapping.columns import Cell, Column, ColumnAnswer, next_column
 from imglab.studies.mapping.config import validate_map
-from imglab.studies.mapping.judge import exact_boundary, judge_event
+from imglab.studies.mapping.judge import exact_boundary, judge_event, why_poor
 from imglab.studies.mapping.sentences import sentences
 from imglab.studies.mixing.criterion import CRITERIA
 from imglab.studies.sweeps.warning_config import Event
@@ -186,6 +187,37 @@ class TestColumns:
         assert next_column(answers, float) == 0.25
         assert next_column({0.0: flat, 0.5: flat, 1.0: flat}, float) == 0.25
         assert next_column({0.0: flat, 1.0: flat}, round) is None
+
+
+GATE = {"excess_fid": 1.0}
+
+
+class TestFirstModels:
+    """Generation 0 of the column's seeds, as the gate asks it to be."""
+
+    def first(self, *fids):
+        floor = {"fid": {"mean": 1.0, "sd": 0.2}}
+        gates = [judge_generation0({"fid": fid}, floor, GATE) for fid in fids]
+        return [
+            {"fid": fid, "floor": floor, "generation0": gate}
+            for fid, gate in zip(fids, gates, strict=True)
+        ]
+
+    def test_their_mean_decides_so_that_no_seed_is_chosen(self):
+        column = self.first(1.0, 1.25, 1.1)
+        assert [row["generation0"]["verdict"] for row in column] == ["good", "poor", "good"]
+        assert [why_poor(row, column, GATE, ()) for row in column] == ["", "", ""]
+
+        column = self.first(1.1, 1.5, 1.3)
+        reasons = {why_poor(row, column, GATE, ()) for row in column}
+        assert len(reasons) == 1
+        assert "fid is 1.3 beside a floor of 1" in reasons.pop()
+
+    def test_a_first_model_of_its_own_is_judged_alone(self):
+        """Where the searched key changes generation 0."""
+        (other,) = self.first(1.4)
+        assert "fid is 1.4" in why_poor(other, self.first(1.0, 1.1), GATE, ())
+        assert not why_poor({"fid": 9.0}, self.first(1.0), GATE, ())
 
 
 class TestExactBoundaries:

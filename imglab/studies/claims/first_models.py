@@ -8,14 +8,12 @@ their models must reach as the mean over all chains, and then every seed counts,
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from imglab.store.reading import metric_value
 from imglab.studies.claims.evaluate import Chains
 from imglab.studies.claims.protocol import FirstModels
-from imglab.studies.first_generations import with_control
+from imglab.studies.first_generations import judge_mean, mean_of, with_control
 
 NO_THRESHOLDS = "this kind of data has no thresholds"
 """Why the gate does not know of generation 0 where nothing is asked of it."""
@@ -66,37 +64,14 @@ def _reasons_of(chains: Chains, seed: int, improvement: str | None) -> list[str]
 
 def _misses(chains: Chains, asked: FirstModels) -> Iterator[str]:
     """Yield what the mean over all chains misses of what is asked of generation 0."""
-    from imglab.measure.gate import judge_generation0
-
     first = [rows[0] for rows in chains.values()]
     thresholds = asked.gate.model_dump(exclude_none=True)
     if thresholds:
-        names = ("fid", "precision", "recall", "variance_ratio", "further_training")
-        values = {name: _mean(first, name) for name in names}
-        floors = {name: _mean_floor(first, name) for name in names}
-        yield from judge_generation0(values, floors, thresholds)["reasons"]
+        yield from judge_mean(first, thresholds)["reasons"]
 
     for name, least in asked.at_least.items():
-        mean = _mean(first, name)
+        mean = mean_of(first, name)
         if mean is None:
             yield f"{name} is undefined, at least {least:g} is asked for"
         elif mean < least:
             yield f"{name} is {mean:.3g}, at least {least:g} is asked for"
-
-
-def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Return the mean of a metric; None if a row lacks it."""
-    values = [metric_value(row, name) for row in rows]
-    numbers = [value for value in values if value is not None]
-    if not numbers or len(numbers) < len(values):
-        return None
-    return statistics.fmean(numbers)
-
-
-def _mean_floor(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float] | None:
-    """Return mean and standard deviation of a metric's floor, as means over the rows."""
-    mean = _mean(rows, f"floor.{name}.mean")
-    deviation = _mean(rows, f"floor.{name}.sd")
-    if mean is None or deviation is None:
-        return None
-    return {"mean": mean, "sd": deviation}

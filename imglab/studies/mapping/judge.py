@@ -8,6 +8,7 @@ from typing import Any
 from imglab.config.schema import RunConfig
 from imglab.solvable.theory.predict import predict
 from imglab.store.reading import is_number, metric_value
+from imglab.studies.first_generations import judge_mean
 from imglab.studies.mapping.columns import Cell, first_crossing
 from imglab.studies.mapping.config import MapConfig
 from imglab.studies.mixing.criterion import Criterion, Rows
@@ -24,18 +25,16 @@ def judge_cell(
     seed: int,
     rows: Rows,
     controls: Sequence[Rows],
+    poor: str,
 ) -> Cell:
     """Judge a chain by its last generation, and its generation 0 as a model that could collapse.
 
+    poor      why its generation 0 is no good model, as `why_poor` says
     rows      metrics of all generations
     controls  of the chains on real data alone at the same position, that of this seed first; of the
               chain itself where the criterion needs none
     """
-    gate = rows[0].get("generation0") or {}
-    blocked = ""
-    if gate.get("verdict") == "poor":
-        blocked = "; ".join(gate["reasons"])
-
+    blocked = poor
     if isinstance(criterion, Event):
         holds, reason, is_in_event = judge_event(rows, criterion)
         if is_in_event:
@@ -43,6 +42,34 @@ def judge_cell(
     else:
         holds, reason = criterion.judge(rows, controls)
     return Cell(position, seed, holds, reason, blocked)
+
+
+def why_poor(
+    first: Mapping[str, Any],
+    of_column: Sequence[Mapping[str, Any]],
+    gate: Mapping[str, float],
+    trusted: Sequence[str],
+) -> str:
+    """Return why a chain's generation 0 does not pass the gate; "" where it does.
+
+    Where it is that of the end that should hold, the mean over the seeds of the column decides, so
+    that none is chosen by how it began; otherwise its own gate.
+
+    first      its metrics
+    of_column  those of each seed's chain at that end
+    gate       the thresholds, and the metrics that `trusted` applies to
+    """
+    if _numbers(first) in [_numbers(each) for each in of_column]:
+        verdict = judge_mean(of_column, gate, trusted)
+    else:
+        verdict = first.get("generation0") or {}
+    if verdict.get("verdict") != "poor":
+        return ""
+    return "; ".join(verdict["reasons"])
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if is_number(value)}
 
 
 def judge_event(rows: Rows, event: Event) -> tuple[bool | None, str, bool]:

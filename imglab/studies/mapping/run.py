@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from imglab.studies.jobs import Job
 from imglab.studies.mapping.columns import Cell, Column, between, in_numbers, next_column
 from imglab.studies.mapping.config import MapConfig, evenly
 from imglab.studies.mapping.corners import check_corners
-from imglab.studies.mapping.judge import exact_boundary, judge_cell
+from imglab.studies.mapping.judge import exact_boundary, judge_cell, why_poor
 from imglab.studies.mapping.shared import FinishedRuns, cell_hash
 from imglab.studies.mixing.criterion import CONTROL, GATE, Criterion, Rows
 from imglab.studies.mixing.rounds import run_round
@@ -77,16 +77,17 @@ class MapRun:
         experiment = build(asked.config(1.0, 0.0, 0.0, asked.seeds[0]), asked.where)
         check_corners(asked, experiment.config, experiment.modality)
         self.data_line = experiment.modality.data_line
+        gate = thresholds(experiment.config.measure, experiment.modality)
+        self._gate = (gate, experiment.modality.trusted)
         self._criterion: Criterion | Event
         if isinstance(asked.criterion, Event):
             self._criterion = asked.criterion
         else:
-            gate = thresholds(experiment.config.measure, experiment.modality)
             if not gate and asked.criterion in (GATE, CONTROL):
                 what = "this kind of data has no thresholds"
                 remedy = "give measure.gate, or an event with `metric` and `threshold`"
                 raise InputError(Problem(f"{asked.where}: criterion", what, remedy))
-            self._criterion = Criterion(asked.criterion, gate, experiment.modality.trusted)
+            self._criterion = Criterion(asked.criterion, *self._gate)
         self._finished = FinishedRuns(self.folder.parent, self.folder)
 
     @property
@@ -200,7 +201,11 @@ class MapRun:
             folders = [self._folders[_control(place, seed)] for seed in seeds]
             controls = [read_metrics(folder) for folder in folders]
 
-        cell = judge_cell(self._criterion, place.position, place.seed, rows, controls)
+        # All seeds of a column try the end that should hold first.
+        ends = [replace(place, position=1.0, seed=seed) for seed in self.asked.seeds]
+        of_column = [read_metrics(self._folders[end])[0] for end in ends]
+        poor = why_poor(rows[0], of_column, *self._gate)
+        cell = judge_cell(self._criterion, place.position, place.seed, rows, controls, poor)
         self._columns[place.level, place.column].cells.append(cell)
         tell(f"{self._named(place)}, seed {place.seed}: {_word(cell)}{_why(cell)}")
 
