@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imglab.cli.app import app
 from imglab.errors import InputError
 from imglab.run.budget import seconds_of
 from imglab.run.cost import RunCost, StageCost
@@ -19,6 +23,7 @@ from imglab.studies.mixing.request import read_request
 from imglab.studies.mixing.run import Mixing
 from imglab.studies.mixing.search import Search, threshold
 from imglab.studies.mixing.sentences import sentences
+from tests.conftest import ROOT, load_chain
 from tests.tiny_chains import TINY_IMAGE, write
 
 
@@ -276,3 +281,36 @@ def test_labels_come_from_names(tmp_path):
     names = {"drawn/web.npz": "web", "runs/x@3": "x_3", "./real": "set_real", "hub:a/b-c": "b-c"}
     for synthetic, label in names.items():
         assert read_request(config, synthetic).label == label
+
+
+def commands_of(page):
+    """The commands in the shell blocks of a page, as lists of words without `imglab`."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words[1:] for words in lines if words and words[0] == "imglab"]
+
+
+def parsed(words):
+    """What the command line makes of a command, which is not run."""
+    group: Any = typer.main.get_command(app)
+    name, *others = words
+    command = group.get_command(None, name)
+    return command.make_context(name, others).params
+
+
+def test_the_examples_of_the_page_can_be_asked():
+    """Commands parse, and those about configs that ship name chains that the configs allow."""
+    asked = [(words[0], parsed(words)) for words in commands_of("mixtures.md")]
+    assert [name for name, _ in asked].count("mix") == 3
+    configs = [(name, params) for name, params in asked if "config" in params]
+    for name, params in configs:
+        path = ROOT / params["config"]
+        if not path.is_relative_to(ROOT / "configs"):
+            continue
+        if name == "run":
+            assert load_chain(path, params["changes"]).generations == 4
+            continue
+
+        request = read_request(path, params["synthetic"], criterion=params["criterion"])
+        assert request.tree["modality"]["synthetic"][0]["run"].endswith(f"{path.stem}@3")
+        assert seconds_of(params["budget"]) in (1800, 3600)
