@@ -49,7 +49,9 @@ def write_report(folders: Sequence[Path], out: Path, *, calibration: Path | None
     """
     beside = f"{out.stem}_files"
     page = build_page(read_arms(folders), beside=beside, calibration=calibration)
-    files.make_folder(out.parent)
+    if out.parent not in folders:
+        # A run that has moved away meanwhile is not made again where it was.
+        files.make_folder(out.parent)
 
     # A run directory lists the hashes of all its files, and those of a page change with it.
     writing: Any = nullcontext()

@@ -168,6 +168,10 @@ def _read_json(path: Path, keys: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
         tree = json.loads(text)
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise_if_unavailable(error, path, ours=True)
+        if isinstance(error, FileNotFoundError) and not path.parent.exists():
+            what = "was removed, or moved, while it was in use"
+            remedy = "run the same command again"
+            raise InputError(Problem(str(path.parent), what, remedy)) from error
         raise InputError(Problem(str(path), f"cannot be read: {error}", DAMAGED)) from error
 
     missing = [key for key in keys if not isinstance(tree, dict) or key not in tree]

@@ -1,4 +1,4 @@
-"""A parent that moves away while a fork is made from it: one message, and nothing half made."""
+"""A run that moves away while a fork or a page is made from it: one message, nothing half made."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from imglab.errors import InputError
 from imglab.run.fork import fork
+from imglab.store import files
 from imglab.store.verify import verify
 from tests.faults.moving import MOVER
 from tests.tiny_chains import TINY_GAUSSIAN, finish, write
@@ -63,3 +64,27 @@ def test_it_is_known_again_where_it_has_moved(parent, tmp_path):
     fork(f"{moved}@1", tmp_path / "fork", None, CHANGES)
     with pytest.raises(InputError, match="is a fork of parent@1, not of"):
         fork(f"{moved}@0", tmp_path / "fork", None, CHANGES)
+
+
+@pytest.mark.slow
+def test_a_report_is_whole_or_its_run_has_moved(lab, parent, tmp_path):
+    """Nothing is called damaged, and nothing is written where the run was."""
+    elsewhere = tmp_path / "elsewhere"
+    with MOVER.moves(parent, parent, after=-1):
+        assert lab("report", str(parent))[0] == 0
+
+    for after in range(0, MOVER.looks, MOVER.looks // 20):
+        with MOVER.moves(parent, elsewhere, after=after):
+            code, _, err = lab("report", str(parent))
+        assert not parent.exists()
+        assert code == 2
+        assert str(parent) in err
+        assert "is damaged" not in err
+        elsewhere.rename(parent)
+
+
+def test_a_file_whose_folder_has_moved_is_not_called_damaged(tmp_path):
+    with pytest.raises(InputError, match=r"gone: was removed, or moved.*run the same command"):
+        files.read_json(tmp_path / "gone/metrics.json", ())
+    with pytest.raises(InputError, match="damaged"):
+        files.read_json(tmp_path / "metrics.json", ())
