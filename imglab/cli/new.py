@@ -147,7 +147,7 @@ def _propose(
     heading = _heading(candidate, cost, data, file, opened.data_line, budget)
     write_new(file, config_text(candidate.tree(), heading))
     _remember(file, candidate, measured[id(candidate.form)], len(opened.real("train")))
-    _show(candidate, cost, file)
+    _show(candidate, cost, file, budget)
 
 
 def _heading(
@@ -161,13 +161,17 @@ def _heading(
         whole += f", for each of {candidate.chains} chains {summary(candidate.cost(cost))}"
     else:
         whole = f"here {summary(candidate.cost(cost))}"
+    expect = "look at the gate of generation 0 first: a chain of a poor model says little"
+    shortfall = candidate.shortfall(cost, budget)
+    if shortfall:
+        expect = f"{shortfall}. A chain of a poor model says little"
     return [
         ("Question", f"What becomes of {one_line(data)} when models learn from their own samples?"),
         ("Data", line),
         ("Command", f"imglab run {file}"),
         ("Cost", whole),
         ("Chosen", f"for a budget of {budget}: {candidate.described}"),
-        ("Expect", "look at the gate of generation 0 first: a chain of a poor model says little"),
+        ("Expect", expect),
     ]
 
 
@@ -181,7 +185,7 @@ def _remember(file: Path, candidate: Candidate, measured: Measured, real: int) -
         remember_measured(config, measured.with_training(candidate.training), real)
 
 
-def _show(candidate: Candidate, cost: RunCost, file: Path) -> None:
+def _show(candidate: Candidate, cost: RunCost, file: Path, budget: str) -> None:
     """Say what was chosen, and what it will cost."""
     from imglab.cli.cost import summary, table, warn
     from imglab.run.cost import shortages, time_text
@@ -193,5 +197,6 @@ def _show(candidate: Candidate, cost: RunCost, file: Path) -> None:
         typer.echo(line)
     if candidate.chains > 1:
         typer.echo(f"all chains, one after the other: {time_text(candidate.seconds(cost))}")
-    warn(list(shortages(chain, file.parent)))
+    shortfall = candidate.shortfall(cost, budget)
+    warn([*shortages(chain, file.parent), *filter(None, [shortfall])])
     typer.echo(printable(f"{file}\n\nnow: imglab run {file}"))

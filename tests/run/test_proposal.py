@@ -76,6 +76,14 @@ class TestChoice:
         assert candidate.training == 0.25
         assert candidate.tree()["model"] == {"training": {"images": 250}}
 
+    def test_a_short_training_is_said_to_be_too_short(self):
+        candidate, whole = self.best(20 + 3 * 35)
+        said = candidate.shortfall(whole, "3m")
+        # The smallest chain at full training takes 20 + 3 * 110 seconds, which are 80% of 438.
+        assert said.startswith("a budget of 3m is too short to train generation 0 as the recipe")
+        assert said.endswith("about 8m would do")
+        assert replace(candidate, training=1.0).shortfall(whole, "3m") == ""
+
     def test_too_little_time_says_what_would_fit(self):
         with pytest.raises(InputError, match=r"1\.0 s do not suffice.*about 3m"):
             self.best(1.0 * MARGIN)
@@ -180,7 +188,9 @@ def test_a_folder_becomes_a_config(lab, tmp_path):
     code, _, err = lab("new", "photos", "--budget", "10m")
     assert code == 2
     assert "exists already" in err
-    assert lab("new", "photos", "--budget", "1m", "--out", "b.yaml")[0] == 0
+    code, _, err = lab("new", "photos", "--budget", "40s", "--out", "b.yaml")
+    assert (code, "warning: a budget of 40s is too short" in err) == (0, True)
+    assert "too short" in (tmp_path / "b.yaml").read_text()
     config = load_config(tmp_path / "b.yaml")
     assert isinstance(config, RunConfig)
 

@@ -75,6 +75,18 @@ class Candidate:
         """Return the cost of one chain; `cost` is that of a chain of full size and training."""
         return cut(cost, self.generations, self.training)
 
+    def shortfall(self, cost: RunCost, budget: str) -> str:
+        """Say that its models are trained for less than the recipe's time, and what would do.
+
+        "" where they are trained as the recipe is, with which generation 0 was seen to be good.
+        """
+        if self.training == 1.0:
+            return ""
+        whole = Candidate(self.form, 1.0, FEWEST, 1)
+        needed = budget_text(whole.seconds(cost) / MARGIN)
+        what = f"a budget of {budget} is too short to train generation 0 as the recipe does"
+        return f"{what}; it may be a poor model, as its gate will say: about {needed} would do"
+
 
 @dataclass
 class Choice:
