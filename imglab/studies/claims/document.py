@@ -143,7 +143,11 @@ def _cost(entry: Entry) -> str:
     seconds = entry["cost"].get("cpu_seconds")
     if seconds is None:
         return ""
-    return f"{seconds:.3g} s, {entry['cost']['chains']} chains"
+    # Of thousands of seconds three digits would be written as a power of ten.
+    rounded = f"{seconds:.3g}"
+    if seconds >= 1000:
+        rounded = f"{seconds:.0f}"
+    return f"{rounded} s, {entry['cost']['chains']} chains"
 
 
 def _measurements(entries: Sequence[Entry]) -> Iterator[str]:
