@@ -161,10 +161,9 @@ def _heading(
         whole += f", for each of {candidate.chains} chains {summary(candidate.cost(cost))}"
     else:
         whole = f"here {summary(candidate.cost(cost))}"
-    expect = "look at the gate of generation 0 first: a chain of a poor model says little"
-    shortfall = candidate.shortfall(cost, budget)
-    if shortfall:
-        expect = f"{shortfall}. A chain of a poor model says little"
+    notes = [*filter(None, [candidate.form.trial, candidate.shortfall(cost, budget)])]
+    expect = "; ".join(notes or ["look at the gate of generation 0 first"])
+    expect += ". A chain of a poor model says little"
     return [
         ("Question", f"What becomes of {one_line(data)} when models learn from their own samples?"),
         ("Data", line),
@@ -197,6 +196,8 @@ def _show(candidate: Candidate, cost: RunCost, file: Path, budget: str) -> None:
         typer.echo(line)
     if candidate.chains > 1:
         typer.echo(f"all chains, one after the other: {time_text(candidate.seconds(cost))}")
+    if candidate.form.trial:
+        typer.echo(f"expect: {candidate.form.trial}")
     shortfall = candidate.shortfall(cost, budget)
     warn([*shortages(chain, file.parent), *filter(None, [shortfall])])
     typer.echo(printable(f"{file}\n\nnow: imglab run {file}"))

@@ -63,6 +63,13 @@ less: the same fit to 935 photos of 64 x 64 draws them with a variance of .94 of
 place of .66 (docs/your_data.md)."""
 
 
+TRIAL = (
+    "generation 0 of 935 photos of 64 x 64 came close to its gate and missed it (FID .083 beside "
+    "a floor of .049 ± .023, variance ratio .94): look at its gate first"
+)
+"""What is known of photos: docs/your_data.md has the table."""
+
+
 @dataclass(frozen=True)
 class Form:
     """A config, and what it costs beside another one.
@@ -70,11 +77,13 @@ class Form:
     described  what is special about it
     tree       the config of one chain, without a name
     factors    how much longer each stage takes than in a form that has 1 there, by stage
+    trial      what came out where the recipe was tried, if that is not a good generation 0
     """
 
     described: str
     tree: Mapping[str, Any]
     factors: Mapping[str, float] = field(default_factory=dict)
+    trial: str = ""
 
 
 def image_forms(
@@ -145,7 +154,7 @@ def _image_form(
         factor = WIDE_FACTOR
     factors = {"prepare": side**2 * judged, "fit": factor, "draw": factor, "measure": side**2}
     network = f"channels {', '.join(map(str, channels))}"
-    return Form(f"{side} x {side} pixels, {network}", tree, factors)
+    return Form(f"{side} x {side} pixels, {network}", tree, factors, TRIAL if colour else "")
 
 
 def _diffusion(
