@@ -14,7 +14,6 @@ The public names below are imported when first used, so that `import imglab` cos
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from imglab.store.views import View, provide_views
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from imglab.report.opened import run as run
     from imglab.report.opened import runs as runs
     from imglab.report.results import write_results as write_results
-    from imglab.run.run import Run as Run
+    from imglab.running.run import Run as Run
     from imglab.samples import Samples as Samples
     from imglab.samples import Selection as Selection
     from imglab.samples import TrainingSet as TrainingSet
@@ -79,7 +78,7 @@ provide_views(_views)
 _HOMES = {
     "check": ["check_modality", "check_remedy"],
     "errors": ["InputError", "Problem"],
-    "run.run": ["Run"],
+    "running.run": ["Run"],
     "generation": ["Generation"],
     "loop": ["chain_events", "run_chain"],
     "measure": ["Measure"],
@@ -93,7 +92,7 @@ _HOMES = {
     "remedies": ["Fit", "Remedy"],
     "report.curves": ["curves_figure"],
     "report.notebook": ["Report"],
-    "report.opened": ["OpenedRun", "OpenedRuns", "open", "runs"],
+    "report.opened": ["OpenedRun", "OpenedRuns", "open", "run", "runs"],
     "report.results": ["write_results"],
     "samples": ["Samples", "Selection", "TrainingSet"],
     "studies.side_by_side": ["SideBySide"],
@@ -110,16 +109,6 @@ _MODULES = ("modalities", "models", "regimes", "remedies")
 
 # `from imglab import *` leaves the built-in `open` alone.
 __all__ = ["__version__", *_MODULES, *sorted(set(_HOME) - {"open"})]
-
-
-class _CallableModule(ModuleType):
-    """The folder `imglab.run`, which can be called: importing it names it `imglab.run`."""
-
-    def __call__(self, *arguments: Any, **keys: Any) -> Any:
-        return importlib.import_module("imglab.report.opened").run(*arguments, **keys)
-
-
-importlib.import_module("imglab.run").__class__ = _CallableModule
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from PIL import Image
 
 import imglab.cli.progress
 import imglab.report.results as results
-import imglab.run.fork
+import imglab.running.fork
 import imglab.solvable.gaussian.modality as modality
 import imglab.solvable.gaussian.model  # noqa: F401
 from imglab.cli import main

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/reliability.md"
 PLACE = re.compile(r"(?<=<!-- campaigns -->\n).*?(?=<!-- end of campaigns -->)", re.S)
 COUNTS = {"errors": 2_000, "transient": 500, "interleavings": 1_000}
-KILLED = ("tests/faults", "tests/run/test_processes.py", "-k", "killed or dies")
+KILLED = ("tests/faults", "tests/running/test_processes.py", "-k", "killed or dies")
 
 
 @dataclass(frozen=True)

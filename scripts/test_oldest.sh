@@ -26,7 +26,7 @@ if [ $# -eq 0 ]; then
         tests/studies/test_sweeps.py::test_on_a_ray_cluster \
         tests/report/test_page.py::TestPage::test_one_page_of_all_kinds \
         tests/report/test_results.py::TestTakeAway \
-        tests/run/test_tracking.py
+        tests/running/test_tracking.py
 fi
 
 echo "== install"

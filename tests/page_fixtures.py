@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imglab.config.load import validate_config
-from imglab.run.run import Run
+from imglab.running.run import Run
 from tests.text_fixtures import TINY_TEXT
 
 IMAGES: dict[str, Any] = {

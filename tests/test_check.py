@@ -24,7 +24,7 @@ from imglab.mixed.population import Population
 from imglab.modality import Damage, Judge, Modality
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
-from imglab.run.build import build_modality, build_models
+from imglab.running.build import build_modality, build_models
 from imglab.samples import Samples
 from tests.solvable.test_papers_models import KINDS as PAPERS_MODELS
 from tests.test_loop import Adder, Counter

@@ -10,7 +10,7 @@ import torch
 from imglab import MemoryStore, Run
 from imglab.config.load import validate_config
 from imglab.curation import Context
-from imglab.run.cache import RunCache
+from imglab.running.cache import RunCache
 from tests.test_loop import Adder, Counter
 from tests.tiny_chains import TINY_GAUSSIAN
 

@@ -17,9 +17,9 @@ from imglab.config.load import validate_config
 from imglab.errors import InputError
 from imglab.regimes import PoolSizes
 from imglab.regimes.mixture import share_sizes
-from imglab.run.build import build, build_modality
-from imglab.run.cache import RunCache
-from imglab.run.export import export
+from imglab.running.build import build, build_modality
+from imglab.running.cache import RunCache
+from imglab.running.export import export
 from imglab.samples import GIVEN, Samples, Selection, TrainingSet
 from imglab.store.drawn import read_drawn
 from imglab.store.reading import read_environment, read_metrics

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 import yaml
 
-from imglab.run.environment import PACKAGES
+from imglab.running.environment import PACKAGES
 from imglab.version import __version__
 from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, finish, write

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imglab.config.load import validate_config
-from imglab.run.build import build_modality, build_models
+from imglab.running.build import build_modality, build_models
 
 TINY_TEXT = {
     "kind": "text",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from imglab.generation import Generation
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.store import files
 from imglab.store.hashes import HASH_LIST
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT

@@ -26,7 +26,7 @@ from imglab.cli.scale import scale
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
 from imglab.errors import InputError, Problem, Stopped
-from imglab.run.interrupt import interrupted_by_signals
+from imglab.running.interrupt import interrupted_by_signals
 from imglab.version import __version__
 
 

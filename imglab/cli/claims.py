@@ -13,7 +13,7 @@ from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Workers
 from imglab.cli.tally import Tally
 from imglab.errors import InputError, Problem, nearest
-from imglab.run.interrupt import interrupted_by_signals
+from imglab.running.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from imglab.safe_text import printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
-    from imglab.run.build import Experiment
-    from imglab.run.cost import RunCost
-    from imglab.run.run import Run
+    from imglab.running.build import Experiment
+    from imglab.running.cost import RunCost
+    from imglab.running.run import Run
 
 
 def show_costs(
@@ -28,7 +28,7 @@ def show_costs(
     configs  by the chain's name; a single chain has none
     """
     from imglab.cli.heartbeat import signs_of_life
-    from imglab.run.cost import estimate, shortages
+    from imglab.running.cost import estimate, shortages
 
     costs = {}
     for name, config in configs.items():
@@ -51,7 +51,7 @@ def show_costs(
             typer.echo(line)
         warn(missing[name])
     if len(costs) > 1:
-        from imglab.run.cost import time_text
+        from imglab.running.cost import time_text
 
         total = sum(cost.seconds for cost in costs.values())
         typer.echo(f"all chains, one after the other: {time_text(total)}")
@@ -65,8 +65,8 @@ def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[RunCost | N
     """
     from imglab import distributed
     from imglab.cli.heartbeat import signs_of_life
-    from imglab.run.cost import expected, shortages, training_sizes, verdict_on
-    from imglab.run.earlier_runs import remember
+    from imglab.running.cost import expected, shortages, training_sizes, verdict_on
+    from imglab.running.earlier_runs import remember
 
     begins = not (chain.folder / "config.yaml").exists()
     cost: RunCost | None = None
@@ -91,7 +91,7 @@ def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[RunCost | N
 def description(experiment: Experiment) -> Iterator[str]:
     """Yield what was found in the data of an experiment, its sizes, and what earlier runs cost."""
     from imglab.cli.progress import header
-    from imglab.run.cost import remembered
+    from imglab.running.cost import remembered
 
     if experiment.modality.data_line:
         yield f"data: {experiment.modality.data_line}"
@@ -106,7 +106,7 @@ def description(experiment: Experiment) -> Iterator[str]:
 
 def device_line(config: RunConfig) -> str:
     """Say what a run computes with."""
-    from imglab.run.environment import accelerator, resolved_threads
+    from imglab.running.environment import accelerator, resolved_threads
 
     threads = resolved_threads(config)
     text = f"device: {accelerator() or 'CPU'}, {threads} thread"
@@ -118,7 +118,7 @@ def device_line(config: RunConfig) -> str:
 def summary(cost: RunCost) -> str:
     """Return the cost of a run in a line."""
     from imglab.config.machine import size_text
-    from imglab.run.cost import time_text
+    from imglab.running.cost import time_text
 
     sizes = f"{size_text(cost.memory)} of memory, {size_text(cost.disk)} of disk"
     return f"about {time_text(cost.seconds)}, {sizes} (from {cost.source})"
@@ -127,7 +127,7 @@ def summary(cost: RunCost) -> str:
 def table(cost: RunCost) -> Iterator[str]:
     """Yield the lines of a table of the stages."""
     from imglab.config.machine import size_text
-    from imglab.run.cost import time_text
+    from imglab.running.cost import time_text
 
     yield f"  {'':10}{'in all':>10}{'generation 0':>15}{'later ones':>13}{'disk':>11}"
     for stage in cost.stages:

@@ -48,7 +48,7 @@ def judge(
     sections = parse_judges(judges or DEFAULT)
 
     # Only now torch is imported: a wrong judge has been reported by now.
-    from imglab.run.judge import judge as judge_run
+    from imglab.running.judge import judge as judge_run
 
     with stoppable(run):
         result = judge_run(run, sections, changes or [])

@@ -19,7 +19,7 @@ from imglab.safe_text import one_line, printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
-    from imglab.run.build import Experiment
+    from imglab.running.build import Experiment
 
 
 def metrics(
@@ -126,7 +126,7 @@ def export_samples(
 
     Example: imglab export runs/image_digits@3 --to digits_3
     """
-    from imglab.run.export import export
+    from imglab.running.export import export
     from imglab.store.reading import parse_generation
     from imglab.store.sealed_config import read_sealed
 
@@ -145,7 +145,7 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
 
     Example: imglab validate configs/image_digits.yaml --set model.steps=20
     """
-    from imglab.run.memory import check_memory
+    from imglab.running.memory import check_memory
 
     configs, key = _chains_in(config, changes or [])
     prefix = f"{key}.{{}}." if key else "{}"
@@ -155,7 +155,7 @@ def validate(config: ConfigPath, changes: Changes = None) -> None:
     with importing():
         from imglab.cli.cost import description
         from imglab.cli.heartbeat import signs_of_life
-        from imglab.run.build import check, check_each
+        from imglab.running.build import check, check_each
 
     # Chains that say the same say it once.
     lines: dict[str, None] = {}

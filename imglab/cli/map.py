@@ -10,7 +10,7 @@ from imglab.cli.endings import show_result, teller
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
-from imglab.run.interrupt import interrupted_by_signals
+from imglab.running.interrupt import interrupted_by_signals
 
 Over = Annotated[
     str | None,

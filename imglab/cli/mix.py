@@ -12,7 +12,7 @@ from imglab.cli.endings import show_result, teller
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson, Changes, ConfigPath, Out, Workers
 from imglab.errors import InputError, Problem
-from imglab.run.interrupt import interrupted_by_signals
+from imglab.running.interrupt import interrupted_by_signals
 
 if TYPE_CHECKING:
     from imglab.studies.mixing.plan import Plan
@@ -90,7 +90,7 @@ def mix(
 
     Example: imglab mix digits --synthetic runs/image_digits@3 --budget 2h
     """
-    from imglab.run.resume import RUNS
+    from imglab.running.resume import RUNS
     from imglab.studies.mixing.request import read_request
 
     if budget is not None and (seeds, halvings) != (None, None):
@@ -118,8 +118,8 @@ def _plan(
 
     A search that goes on keeps its plan: another probe might choose another one.
     """
-    from imglab.run.budget import seconds_of
-    from imglab.run.cost import estimate, time_text
+    from imglab.running.budget import seconds_of
+    from imglab.running.cost import estimate, time_text
     from imglab.studies.mixing.plan import Plan, plan_for
     from imglab.studies.mixing.run import read_question
 

@@ -14,10 +14,10 @@ from imglab.errors import InputError, Problem
 from imglab.safe_text import one_line, printable
 
 if TYPE_CHECKING:
-    from imglab.run.cost import RunCost
-    from imglab.run.proposal.choice import Candidate
-    from imglab.run.proposal.forms import Form
-    from imglab.run.stage_costs import Measured
+    from imglab.running.cost import RunCost
+    from imglab.running.proposal.choice import Candidate
+    from imglab.running.proposal.forms import Form
+    from imglab.running.stage_costs import Measured
 
 HUB = "hub:"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -67,14 +67,14 @@ def new(
         remedy = "name a folder of images or texts, or --plugin NAME"
         raise InputError(Problem("DATA", "is missing", remedy))
 
-    from imglab.run.proposal.written import check_free, name_of
+    from imglab.running.proposal.written import check_free, name_of
 
     name = name_of(data.removeprefix(HUB))
     file = out or Path(f"{name}.yaml")
     check_free(file)
 
     with importing():
-        from imglab.run.budget import seconds_of
+        from imglab.running.budget import seconds_of
 
         limit = seconds_of(budget)
     modality = _looked_at(data)
@@ -87,7 +87,7 @@ def _write_plugin(name: str, data: str | None, out: Path | None) -> None:
         what = f"a package does not read {data!r}"
         raise InputError(Problem("--plugin", what, "give DATA or --plugin, not both"))
 
-    from imglab.run.plugin import write_plugin
+    from imglab.running.plugin import write_plugin
 
     folder = out or Path(f"imglab_{name}")
     for path in write_plugin(name, folder):
@@ -122,12 +122,12 @@ def _propose(
     """Choose what fits, write it, and say what it will cost."""
     from imglab.cli.heartbeat import signs_of_life
     from imglab.config.load import validate_config
-    from imglab.run.build import build
-    from imglab.run.cost import of_experiment
-    from imglab.run.cost_probe import QUICK, probe
-    from imglab.run.proposal.choice import GENERATIONS, REGIMES, Choice
-    from imglab.run.proposal.data import forms_for
-    from imglab.run.proposal.written import config_text, write_new
+    from imglab.running.build import build
+    from imglab.running.cost import of_experiment
+    from imglab.running.cost_probe import QUICK, probe
+    from imglab.running.proposal.choice import GENERATIONS, REGIMES, Choice
+    from imglab.running.proposal.data import forms_for
+    from imglab.running.proposal.written import config_text, write_new
 
     with signs_of_life("opening the data"):
         forms, wide, opened = forms_for(modality, data)
@@ -154,17 +154,16 @@ def _heading(
     candidate: Candidate, cost: RunCost, data: str, file: Path, line: str, budget: str
 ) -> list[tuple[str, str]]:
     from imglab.cli.cost import summary
-    from imglab.run.cost import time_text
+    from imglab.running.cost import time_text
 
     whole = f"{time_text(candidate.seconds(cost))} here"
     if candidate.chains > 1:
         whole += f", for each of {candidate.chains} chains {summary(candidate.cost(cost))}"
     else:
         whole = f"here {summary(candidate.cost(cost))}"
-    expect = "look at the gate of generation 0 first: a chain of a poor model says little"
-    shortfall = candidate.shortfall(cost, budget)
-    if shortfall:
-        expect = f"{shortfall}. A chain of a poor model says little"
+    notes = [*filter(None, [candidate.form.trial, candidate.shortfall(cost, budget)])]
+    expect = "; ".join(notes or ["look at the gate of generation 0 first"])
+    expect += ". A chain of a poor model says little"
     return [
         ("Question", f"What becomes of {one_line(data)} when models learn from their own samples?"),
         ("Data", line),
@@ -179,7 +178,7 @@ def _remember(file: Path, candidate: Candidate, measured: Measured, real: int) -
     """Let a run of the config begin with what the probe has shown."""
     from imglab.config.load import load_config
     from imglab.config.schema import by_prefix
-    from imglab.run.earlier_runs import remember_measured
+    from imglab.running.earlier_runs import remember_measured
 
     for config in by_prefix(load_config(file)).values():
         remember_measured(config, measured.with_training(candidate.training), real)
@@ -188,7 +187,7 @@ def _remember(file: Path, candidate: Candidate, measured: Measured, real: int) -
 def _show(candidate: Candidate, cost: RunCost, file: Path, budget: str) -> None:
     """Say what was chosen, and what it will cost."""
     from imglab.cli.cost import summary, table, warn
-    from imglab.run.cost import shortages, time_text
+    from imglab.running.cost import shortages, time_text
 
     chain = candidate.cost(cost)
     typer.echo(f"chosen: {candidate.described}")
@@ -197,6 +196,8 @@ def _show(candidate: Candidate, cost: RunCost, file: Path, budget: str) -> None:
         typer.echo(line)
     if candidate.chains > 1:
         typer.echo(f"all chains, one after the other: {time_text(candidate.seconds(cost))}")
+    if candidate.form.trial:
+        typer.echo(f"expect: {candidate.form.trial}")
     shortfall = candidate.shortfall(cost, budget)
     warn([*shortages(chain, file.parent), *filter(None, [shortfall])])
     typer.echo(printable(f"{file}\n\nnow: imglab run {file}"))

@@ -22,9 +22,9 @@ from imglab.curation import kept_size
 from imglab.generation import Generation
 from imglab.progress import Progress, heard_by
 from imglab.report.table import streamed
-from imglab.run.build import Experiment
-from imglab.run.cost import RunCost
-from imglab.run.run import Run
+from imglab.running.build import Experiment
+from imglab.running.cost import RunCost
+from imglab.running.run import Run
 from imglab.safe_text import printable
 from imglab.store.layout import generation_folder
 

@@ -45,7 +45,7 @@ def prune(
         remedy = "e.g. --models last"
         raise InputError(Problem("imglab prune", "keeps everything: nothing is asked for", remedy))
 
-    from imglab.run.pruning import prune_run
+    from imglab.running.pruning import prune_run
     from imglab.store.listing import begun_runs
 
     for folder in [each for path in runs for each in begun_runs(path)]:

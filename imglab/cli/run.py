@@ -15,13 +15,13 @@ from imglab.cli.errors import stoppable
 from imglab.cli.imports import importing
 from imglab.cli.options import Changes, ConfigPath, Out, Workers
 from imglab.errors import InputError, Problem
-from imglab.run.interrupt import STOPPED, StopRequest, interrupted_by_signals
+from imglab.running.interrupt import STOPPED, StopRequest, interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig, SideBySideConfig
-    from imglab.run.cost import RunCost
-    from imglab.run.run import Run
+    from imglab.running.cost import RunCost
+    from imglab.running.run import Run
     from imglab.studies.side_by_side import SideBySide
 
 LIVE_PORT = "--live-port"
@@ -79,7 +79,7 @@ def run(
 
 def _check_sizes(checked: RunConfig | SideBySideConfig, where: str) -> None:
     from imglab.config.schema import by_prefix
-    from imglab.run.memory import check_memory
+    from imglab.running.memory import check_memory
 
     check_memory(by_prefix(checked), where)
 
@@ -110,7 +110,7 @@ def _show_costs(
     """Print what the chains of a config will cost."""
     from imglab.cli.cost import show_costs
     from imglab.config.schema import SideBySideConfig, by_prefix
-    from imglab.run.resume import RUNS
+    from imglab.running.resume import RUNS
 
     announce_imports(by_prefix(checked))
     configs: Mapping[str, RunConfig]
@@ -142,7 +142,7 @@ def _run_one(config: RunConfig, out: Path | None, where: str, live: int | None) 
     with importing():
         from imglab.cli.cost import expecting
         from imglab.cli.heartbeat import signs_of_life
-        from imglab.run.run import Run
+        from imglab.running.run import Run
 
     announce_imports({"": config})
     with signs_of_life("opening the data"):
@@ -271,8 +271,8 @@ def fork(
     if out is None:
         problem = Problem("--out", "a fork needs its own directory", "e.g. --out runs/healed")
         raise InputError(problem)
-    from imglab.run.fork import fork as make_fork
-    from imglab.run.fork import wanted_config
+    from imglab.running.fork import fork as make_fork
+    from imglab.running.fork import wanted_config
 
     announce_imports({"": wanted_config(source, out, config, changes or [])})
     with stoppable(out):

@@ -14,7 +14,7 @@ from imglab.cli.options import AsJson, Changes, ConfigPath, Out, RayAddress, Wor
 from imglab.cli.run import announce_imports
 from imglab.cli.tally import Tally
 from imglab.errors import InputError, Problem
-from imglab.run.interrupt import interrupted_by_signals
+from imglab.running.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:

@@ -32,9 +32,9 @@ def push(
 
     Example: imglab push runs/image_digits@3 hub:me/digits-generation-3
     """
-    from imglab.run.sharing.places import place_of
-    from imglab.run.sharing.push import paths_inside
-    from imglab.run.sharing.push import push as push_to
+    from imglab.running.sharing.places import place_of
+    from imglab.running.sharing.push import paths_inside
+    from imglab.running.sharing.push import push as push_to
 
     for path in paths_inside(source):
         typer.echo(printable(f"note: its config names a place of this machine: {path}"), err=True)
@@ -51,8 +51,8 @@ def pull(
 
     Example: imglab pull hub:me/digits runs/digits
     """
-    from imglab.run.sharing.places import place_of
-    from imglab.run.sharing.pull import pull as pull_from
+    from imglab.running.sharing.places import place_of
+    from imglab.running.sharing.pull import pull as pull_from
 
     with stoppable(to):
         what = pull_from(place_of(source), to)

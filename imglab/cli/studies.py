@@ -15,11 +15,11 @@ from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.cli.tally import Tally
 from imglab.errors import InputError, Problem
-from imglab.run.interrupt import interrupted_by_signals
+from imglab.running.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
-    from imglab.run.cost import RunCost
+    from imglab.running.cost import RunCost
     from imglab.studies.sweeps.config import SweepConfig
     from imglab.studies.sweeps.run import Sweep
     from imglab.studies.sweeps.tasks import Task
@@ -50,7 +50,7 @@ def sweep(
 
     Example: imglab sweep configs/sweep_digits.yaml --workers 2
     """
-    from imglab.run.resume import RUNS
+    from imglab.running.resume import RUNS
     from imglab.studies.sweeps.config import load_sweep
     from imglab.studies.sweeps.tasks import Task
 
@@ -90,7 +90,7 @@ def _run_sweep(
     """Run a sweep, or the runs of a task of it, and say what came out of the finished ones."""
     # Only now torch is imported: a wrong key has been reported by now.
     from imglab.cli.heartbeat import signs_of_life
-    from imglab.run.cost import verdict_on
+    from imglab.running.cost import verdict_on
     from imglab.studies.sweeps.run import Sweep
     from imglab.studies.sweeps.tasks import unfinished
 
@@ -134,7 +134,7 @@ def _expected(whole: Sweep, where: str, workers: int, task: Task | None) -> RunC
     """Say what the runs of a sweep that are left will cost; None where that is quickly done."""
     from imglab.cli.cost import summary, warn
     from imglab.cli.heartbeat import signs_of_life
-    from imglab.run.cost import shortages
+    from imglab.running.cost import shortages
     from imglab.studies.chains import threads_per_worker
     from imglab.studies.sweeps.estimate import expected_cost
 

@@ -15,7 +15,7 @@ from imglab.model import GenerativeModel
 from imglab.report.nearest import is_images
 from imglab.report.notebook import Report
 from imglab.report.table import streamed
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.samples import Samples
 from imglab.store.layout import count_finished
 from imglab.store.listing import Status, is_run, runs_below, status_of

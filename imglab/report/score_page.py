@@ -15,7 +15,7 @@ from imglab.report.assets import style, template
 from imglab.report.score_text import CELLS, reading, table
 from imglab.report.sheets import WIDE, data_url, sheet_png
 from imglab.report.table import undefined_reasons
-from imglab.run.resume import check_folder
+from imglab.running.resume import check_folder
 from imglab.samples import Samples
 from imglab.store import files
 from imglab.store.files import read_json

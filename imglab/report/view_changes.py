@@ -68,7 +68,7 @@ def _deleted(folders: Sequence[Path]) -> bytes:
 def _pruned(folders: Sequence[Path], asked: dict[str, Any]) -> bytes:
     """Remove what is asked for of all generations but those that a run needs; or say what it is."""
     # It opens samples, for which the table has no use.
-    from imglab.run.pruning import prune_run
+    from imglab.running.pruning import prune_run
 
     chosen = asked.get("what")
     if not isinstance(chosen, list) or not chosen or not set(map(str, chosen)) <= set(FILES):

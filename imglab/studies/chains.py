@@ -13,12 +13,12 @@ from imglab.config.schema import RunConfig
 from imglab.config.yaml import parse_yaml, read_yaml
 from imglab.errors import InputError, Stopped
 from imglab.failures import explained
-from imglab.run.cache import RunCache
-from imglab.run.environment import available_cores
-from imglab.run.fork import fork
-from imglab.run.interrupt import STOPPED, StopRequest
-from imglab.run.resume import with_former_defaults
-from imglab.run.run import Run
+from imglab.running.cache import RunCache
+from imglab.running.environment import available_cores
+from imglab.running.fork import fork
+from imglab.running.interrupt import STOPPED, StopRequest
+from imglab.running.resume import with_former_defaults
+from imglab.running.run import Run
 from imglab.store import layout
 from imglab.store.sealed_config import read_sealed
 from imglab.studies.jobs import Job, Outcome

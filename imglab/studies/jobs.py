@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from imglab.run.interrupt import STOPPED
+from imglab.running.interrupt import STOPPED
 
 J = TypeVar("J")
 P = TypeVar("P", bound="Place[Any]")

@@ -17,8 +17,8 @@ from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem
 from imglab.generation import Generation
 from imglab.progress import Progress
-from imglab.run.resume import RUNS, check_folder
-from imglab.run.run import Run
+from imglab.running.resume import RUNS, check_folder
+from imglab.running.run import Run
 from imglab.store import files, groups, layout
 from imglab.store.views import HasView
 from imglab.studies.chains import threads_per_worker, with_threads

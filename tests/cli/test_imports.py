@@ -20,7 +20,7 @@ app(["validate", "configs/image_digits.yaml"], standalone_mode=False)
 unneeded = heavy | {{"accelerate", "matplotlib", "scipy"}}
 assert not unneeded & set(sys.modules), unneeded & set(sys.modules)
 
-from imglab.run.run import Run
+from imglab.running.run import Run
 
 run = Run.from_file("configs/smoke/gaussian.yaml", Path({out!r}), ["generations=1"])
 assert len(list(run.generations())) == 1

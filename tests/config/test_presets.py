@@ -9,7 +9,7 @@ import pytest
 from imglab.config.load import load_config
 from imglab.config.presets import find_config, list_presets, preset_names, question_of
 from imglab.errors import InputError
-from imglab.run.run import Run
+from imglab.running.run import Run
 from tests.conftest import ROOT
 
 

@@ -15,7 +15,7 @@ from imglab.curation import Context
 from imglab.errors import InputError
 from imglab.measure import Measure
 from imglab.model import HasAbilities
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.samples import FRESH, Samples, Selection, TrainingSet
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.solvable.gaussian.settings import GaussianDataSettings

@@ -75,7 +75,7 @@ def _work(
     config: str, out: str, changes: list[str], moment: Moment | None, results: bool, told
 ) -> None:
     from imglab.report.results import write_results
-    from imglab.run.run import Run
+    from imglab.running.run import Run
 
     counter = _Counter(Path(out), moment)
     for _ in Run.from_file(config, out, changes).events():

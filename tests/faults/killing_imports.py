@@ -13,7 +13,7 @@ import imglab.images.diffusion.model
 import imglab.images.vae
 import imglab.mixed.population
 import imglab.report.results
-import imglab.run.run
+import imglab.running.run
 import imglab.solvable.categories.model
 import imglab.solvable.gaussian.kde
 import imglab.text.language_model

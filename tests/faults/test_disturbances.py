@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.store.faults import find_faults
 from tests.conftest import ROOT
 from tests.tiny_chains import TINY_GAUSSIAN, finish, hashes, write
@@ -57,7 +57,7 @@ def test_the_second_of_two_processes_refuses_and_the_first_goes_on(tmp_path):
     config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
     first = Run.from_file(config, out).events()
     next(first)
-    code = "import sys; from imglab.run.run import Run\n"
+    code = "import sys; from imglab.running.run import Run\n"
     code += "list(Run.from_file(sys.argv[1], sys.argv[2]).events())"
     told = subprocess.run(
         [sys.executable, "-c", code, str(config), str(out)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from imglab.run.interrupt import LAST
+from imglab.running.interrupt import LAST
 from tests.faults.interrupting import interrupted
 from tests.faults.killing import attempt
 from tests.faults.test_killed import CHAINS, bytes_of
@@ -17,17 +17,17 @@ RUN = "run {config} --out {folder}/run"
 CALIBRATE = "calibrate {config} --out {folder}/c --set modality.n_test=60"
 STAGES = {
     "imports": (RUN, "imglab.cli.run:announce_imports"),
-    "estimate": (RUN, "imglab.run.cost:expected"),
-    "building": (RUN, "imglab.run.run:build"),
-    "autotuning": (RUN, "imglab.run.run:autotune"),
-    "preparation": (RUN, "imglab.run.run:Run._prepare"),
+    "estimate": (RUN, "imglab.running.cost:expected"),
+    "building": (RUN, "imglab.running.run:build"),
+    "autotuning": (RUN, "imglab.running.run:autotune"),
+    "preparation": (RUN, "imglab.running.run:Run._prepare"),
     "floors": (RUN, "imglab.measure.measure:Measure.prepare"),
     "fit": (RUN, "imglab.solvable.gaussian.model:GaussianModel.fit"),
     "draw": (RUN, "imglab.solvable.gaussian.model:GaussianModel.draw"),
     "metrics": (RUN, "imglab.measure.measure:Measure.scores"),
     "pictures": (RUN, "imglab.solvable.gaussian.modality:draw_scatter"),
     "figures": (RUN, "imglab.report.results:curves_figure"),
-    "validation": ("validate {config}", "imglab.run.build:build_modality"),
+    "validation": ("validate {config}", "imglab.running.build:build_modality"),
     "calibration": (CALIBRATE, "imglab.studies.calibration.run:Calibration.run"),
     "score": (
         "score {folder}/a {folder}/b --extractor pixels --out {folder}/s",
@@ -85,7 +85,7 @@ def test_a_run_that_was_stopped_in_its_preparation_goes_on(tmp_path, in_library)
     """What had been prepared by then, here the list of hashes is missing, is made again."""
     config, out = write(tmp_path, CHAINS["image"]), tmp_path / "run"
     words = ["run", str(config), "--out", str(out)]
-    place = "imglab.run.run:hashes.complete"
+    place = "imglab.running.run:hashes.complete"
     ended = interrupted(words, place, tmp_path / "errors", in_library=in_library)
     assert ended.code == 3, ended.errors
     assert list((out / "shared").iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imglab.errors import InputError
-from imglab.run.fork import fork
+from imglab.running.fork import fork
 from imglab.store import files
 from imglab.store.verify import verify
 from tests.faults.moving import MOVER

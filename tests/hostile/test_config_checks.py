@@ -274,7 +274,7 @@ class TestWhatIsCheckedPastTheSchema:
         return folder
 
     def check(self, path: Path, right: list[object]):
-        from imglab.run.build import check, check_each
+        from imglab.running.build import check, check_each
 
         for load in (load_config, load_sweep):
             try:

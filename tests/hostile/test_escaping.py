@@ -25,7 +25,7 @@ from imglab.report.figures import svg as figure_svg
 from imglab.report.live import LiveReport
 from imglab.report.results import FORMULAS, metrics_csv, write_results
 from imglab.report.table import format_table, streamed
-from imglab.run.export import export
+from imglab.running.export import export
 from imglab.store import layout, reading
 from tests.hostile.files import ask, lab, resealed
 from tests.hostile.fuzzing import written

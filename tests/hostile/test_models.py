@@ -14,7 +14,7 @@ import torch
 
 from imglab import load_model
 from imglab.config.load import validate_config
-from imglab.run.build import build, build_modality, build_models
+from imglab.running.build import build, build_modality, build_models
 from tests.hostile.files import Marker, refused
 from tests.hostile.fuzzing import Tally, spoiled, strange, written
 from tests.page_fixtures import IMAGES, TEXTS, VECTORS

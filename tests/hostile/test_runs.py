@@ -24,8 +24,8 @@ from imglab.report.build import build_page
 from imglab.report.live import LiveReport
 from imglab.report.results import metrics_csv, write_results
 from imglab.report.table import format_table
-from imglab.run.export import export
-from imglab.run.fork import fork
+from imglab.running.export import export
+from imglab.running.fork import fork
 from imglab.store import files, groups, layout, reading
 from tests.hostile.files import ask, encoded, lab, refused, resealed
 from tests.hostile.fuzzing import STRANGE, Tally, spoiled, strange, written

@@ -6,7 +6,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from imglab import seeds
 from imglab.config.load import validate_config
-from imglab.run.build import build
+from imglab.running.build import build
 
 DIGITS = {
     "kind": "image",

@@ -11,7 +11,7 @@ import torch
 from imglab.errors import InputError
 from imglab.images.extractor_settings import ClipSettings, DinoSettings
 from imglab.images.pretrained_features import Clip, Dino
-from imglab.run.build import build, build_modality
+from imglab.running.build import build, build_modality
 from tests.images.pipeline_chains import captions, chain
 
 

@@ -130,7 +130,7 @@ class TestRefused:
 
 def test_the_shipped_chain_runs_on_a_folder_of_the_same_form(tmp_path, monkeypatch):
     """Each generation counts the skin tones of its pictures."""
-    from imglab.run.run import Run
+    from imglab.running.run import Run
 
     folder = write_emoji(tmp_path / "data/emoji", people=8)
     (folder / RECORD).write_text("{}")

@@ -17,7 +17,7 @@ from imglab.images.labelled import LabelledImages
 from imglab.images.modality import ImageModality
 from imglab.images.self_supervised import SelfSupervised, contrastive_loss
 from imglab.images.settings import ImageSettings
-from imglab.run.resume import resolve
+from imglab.running.resume import resolve
 from imglab.store.sealed_config import config_hash, write_config
 from tests.tiny_chains import TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 

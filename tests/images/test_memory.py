@@ -8,7 +8,7 @@ import torch
 from imglab.errors import Stopped
 from imglab.images.diffusion import drawing
 from imglab.images.diffusion.fitting import Denoising
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import chain, model_of
 from tests.images.test_diffusion import finish

@@ -15,7 +15,7 @@ from imglab.images.pipeline_denoisers import denoiser_of
 from imglab.images.pipeline_drawing import steps_of
 from imglab.images.pipelines import PipelineModel
 from imglab.model import GenerativeModel
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import DIGITS, captions, chain, saved_unet
 from tests.images.test_diffusion import finish

@@ -13,7 +13,7 @@ from huggingface_hub.utils import filter_repo_objects
 from imglab import load_model
 from imglab.errors import InputError, Stopped
 from imglab.images.diffusion.noising import VariancePreserving
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import TrainingSet
 from tests.images.pipeline_chains import captions, chain, model_of
 from tests.images.test_diffusion import finish

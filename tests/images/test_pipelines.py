@@ -21,10 +21,10 @@ from imglab.images.diffusion.noising import Flow
 from imglab.images.diffusion.settings import PipelineSettings
 from imglab.images.pipeline_drawing import sampler_of
 from imglab.images.pipelines import PipelineModel
-from imglab.run import earlier_runs
-from imglab.run.build import build, build_modality
-from imglab.run.earlier_runs import size_below
-from imglab.run.fork import fork
+from imglab.running import earlier_runs
+from imglab.running.build import build, build_modality
+from imglab.running.earlier_runs import size_below
+from imglab.running.fork import fork
 from imglab.samples import TrainingSet
 from imglab.store import linked_copies, model_folder
 from imglab.store.verify import verify
@@ -158,7 +158,7 @@ def test_a_chain_starts_from_the_pretrained_weights_and_changes_only_the_network
 
 
 def test_an_export_has_the_prompts(pipelines, captioned, tmp_path):
-    from imglab.run.export import export
+    from imglab.running.export import export
 
     run = Run(chain(pipelines, "stable_diffusion", captions(captioned)), tmp_path / "run")
     next(run.generations())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imglab import Progress, load_model
 from imglab.errors import InputError
 from imglab.mixed.population import Population, assign
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.model import GaussianModel
 from imglab.solvable.gaussian.settings import GaussianModelSettings

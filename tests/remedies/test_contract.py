@@ -22,8 +22,8 @@ from imglab.remedies.neon import Neon
 from imglab.remedies.token_editing import TokenEditing
 from imglab.remedies.truncated_loss import TruncatedLoss
 from imglab.remedies.weights import Weights, origin_weights
-from imglab.run.build import build, build_modality, build_models
-from imglab.run.cache import RunCache
+from imglab.running.build import build, build_modality, build_models
+from imglab.running.cache import RunCache
 from imglab.store.base import MemoryStore
 from tests.test_check import DIGITS, QUICK_UNET, QUICK_VAE
 from tests.test_loop import Adder, Counter, gaussian

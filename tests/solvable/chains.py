@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imglab.config.load import validate_config
-from imglab.run.build import build_modality, build_models
+from imglab.running.build import build_modality, build_models
 
 ZIPF = {"kind": "categories", "categories": 30}
 

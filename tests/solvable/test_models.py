@@ -15,7 +15,7 @@ from imglab import load_model, seeds
 from imglab.config.load import validate_config
 from imglab.errors import InputError, Stopped
 from imglab.metrics import Moments, frechet_of_moments
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.vector_model import moment_measures
 from tests.solvable.chains import KDE, ROW, ZIPF, parts, vectors

@@ -11,7 +11,7 @@ import torch
 
 from imglab.config.load import validate_config
 from imglab.loop import run_chain
-from imglab.run.build import build_regime
+from imglab.running.build import build_regime
 from imglab.solvable.theory import categories, gaussian, kde
 from imglab.solvable.theory.moments import (
     Estimator,

@@ -17,10 +17,10 @@ from imglab.config.yaml import parse_yaml
 from imglab.errors import InputError
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page
-from imglab.run.export import export
-from imglab.run.fork import fork
-from imglab.run.resume import resolve
-from imglab.run.run import Run
+from imglab.running.export import export
+from imglab.running.fork import fork
+from imglab.running.resume import resolve
+from imglab.running.run import Run
 from imglab.store import files, layout, reading
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import config_hash, read_sealed, write_config

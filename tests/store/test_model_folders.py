@@ -13,7 +13,7 @@ from imglab import load_model
 from imglab.config.load import validate_config
 from imglab.errors import InputError
 from imglab.model import GenerativeModel
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import TrainingSet
 from tests.conftest import ROOT
 from tests.plugged_models import Mistaken

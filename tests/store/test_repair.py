@@ -9,7 +9,7 @@ import pytest
 
 from imglab.errors import InputError
 from imglab.report.results import write_results
-from imglab.run.fork import fork
+from imglab.running.fork import fork
 from imglab.store import files, layout, reading
 from imglab.store.hashes import HASH_LIST
 from imglab.store.verify import verify

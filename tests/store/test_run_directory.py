@@ -8,7 +8,7 @@ import json
 import yaml
 
 from imglab.config.load import validate_config
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.store import files
 from imglab.store.reader import RunFolder
 from imglab.store.reading import read_metrics

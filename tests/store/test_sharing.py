@@ -9,8 +9,8 @@ import pytest
 
 from imglab.errors import InputError
 from imglab.failures import Unavailable
-from imglab.run.cache import RunCache
-from imglab.run.fork import fork
+from imglab.running.cache import RunCache
+from imglab.running.fork import fork
 from imglab.store import files, layout, relatives
 from imglab.store import hashes as hash_lists
 from imglab.store.fault import Fault

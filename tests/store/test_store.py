@@ -13,10 +13,10 @@ import torch
 from imglab.config.load import validate_config
 from imglab.errors import InputError
 from imglab.measures import Continuation, Features, Measures, NearestReal, RealShown
-from imglab.run import observers
-from imglab.run.build import build
-from imglab.run.environment import describe_environment
-from imglab.run.run import Run
+from imglab.running import observers
+from imglab.running.build import build
+from imglab.running.environment import describe_environment
+from imglab.running.run import Run
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.model import GaussianModel
 from imglab.store.disk import DiskStore

@@ -14,7 +14,7 @@ from imglab import Progress
 from imglab.errors import InputError
 from imglab.failures import Unavailable
 from imglab.report.results import write_results
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.store import files, layout, reading
 from imglab.store.faults import find_faults

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from imglab.errors import InputError
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.studies.claims.catalog import Catalog
 from imglab.studies.claims.claim import Claim, Statement
 from imglab.studies.claims.evaluate import find

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from imglab.cli.app import app
 from imglab.errors import InputError
-from imglab.run.budget import seconds_of
-from imglab.run.cost import RunCost, StageCost
+from imglab.running.budget import seconds_of
+from imglab.running.cost import RunCost, StageCost
 from imglab.studies.mixing.criterion import Criterion
 from imglab.studies.mixing.plan import Plan, plan_for
 from imglab.studies.mixing.request import read_request

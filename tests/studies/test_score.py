@@ -13,7 +13,7 @@ from PIL import Image
 from imglab.errors import InputError
 from imglab.images.extractor_settings import SelfSupervisedSettings
 from imglab.report.score_text import reading
-from imglab.run.export import export
+from imglab.running.export import export
 from imglab.store.layout import generation_folder
 from imglab.studies.score import real as real_side
 from imglab.studies.score import references

@@ -9,7 +9,7 @@ import pytest
 
 from imglab.config.merge import merged
 from imglab.errors import InputError
-from imglab.run.build import build_regime
+from imglab.running.build import build_regime
 from imglab.studies.sweeps.config import CONTROL, load_sweep
 from imglab.studies.sweeps.run import Sweep
 from tests.studies.tiny_sweep import TINY_SWEEP

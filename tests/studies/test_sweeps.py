@@ -12,7 +12,7 @@ import time
 import pytest
 import yaml
 
-from imglab.run.cache import RunCache
+from imglab.running.cache import RunCache
 from imglab.store import layout, reading
 from imglab.studies.chains import run_chain
 from imglab.studies.jobs import Job, Outcome, run_jobs

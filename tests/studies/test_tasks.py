@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imglab.errors import InputError, Problem
-from imglab.run.cost import of_run
+from imglab.running.cost import of_run
 from imglab.store import locks
 from imglab.studies import pool
 from imglab.studies.jobs import Job, run_jobs
@@ -20,7 +20,7 @@ from imglab.studies.sweeps import estimate
 from imglab.studies.sweeps.config import load_sweep
 from imglab.studies.sweeps.run import Sweep
 from imglab.studies.sweeps.tasks import Task, status, status_lines, unfinished
-from tests.run.test_cost import MEASURED
+from tests.running.test_cost import MEASURED
 from tests.studies import stubborn
 from tests.studies.tiny_sweep import TINY_SWEEP
 from tests.tiny_chains import write

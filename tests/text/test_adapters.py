@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.run.fork import fork
-from imglab.run.run import Run
+from imglab.running.fork import fork
+from imglab.running.run import Run
 from imglab.samples import TrainingSet
 from imglab.store import model_folder
 from imglab.store.verify import verify

@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.run.build import build_modality
+from imglab.running.build import build_modality
 from imglab.samples import Samples, TrainingSet
 from imglab.text.corpus import read_corpus
 from imglab.text.data import load_real_text

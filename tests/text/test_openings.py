@@ -6,7 +6,7 @@ import torch
 
 from imglab.config.load import validate_config
 from imglab.measures import Continuation
-from imglab.run.run import Run
+from imglab.running.run import Run
 from imglab.samples import TrainingSet
 from imglab.text.modality import TextModality
 from imglab.text.openings import MOST_OPENINGS, real_openings, write_panel

@@ -19,8 +19,8 @@ from transformers import (
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.run.build import build
-from imglab.run.run import Run
+from imglab.running.build import build
+from imglab.running.run import Run
 from imglab.samples import Samples, TrainingSet
 from imglab.text.model import TextModel
 from tests.text.models import pretrained

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from imglab.config.load import validate_config
 from imglab.errors import InputError
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import Samples, TrainingSet
 from imglab.store import model_folder
 from tests.text.models import prompts_of

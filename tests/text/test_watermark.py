@@ -6,7 +6,7 @@ import pytest
 
 from imglab.config.load import validate_config
 from imglab.config.section import WATERMARK_KEY
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.samples import TrainingSet
 from tests.text_fixtures import finish
 

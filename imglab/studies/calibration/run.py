@@ -15,9 +15,9 @@ from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.modality import Damage, Damageable, Modality
 from imglab.progress import Progress, Stage
-from imglab.run.build import build_modality
-from imglab.run.environment import resolved_threads
-from imglab.run.resume import RUNS, check_folder
+from imglab.running.build import build_modality
+from imglab.running.environment import resolved_threads
+from imglab.running.resume import RUNS, check_folder
 from imglab.samples import hash_samples
 from imglab.store import files
 from imglab.studies.calibration.reactions import Scores, agreement, floors, reaction

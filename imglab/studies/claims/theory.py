@@ -12,7 +12,7 @@ from typing import Any
 from imglab.config.load import validate_config
 from imglab.config.merge import merged
 from imglab.config.schema import RunConfig
-from imglab.run.build import build
+from imglab.running.build import build
 from imglab.solvable.theory.predict import predict
 from imglab.studies.claims.claim import TheoryStatement
 from imglab.studies.claims.finding import Finding

@@ -17,8 +17,8 @@ from imglab.measure import Measure
 from imglab.measures import Features, Measures
 from imglab.modality import Split
 from imglab.progress import Stage
-from imglab.run.build import build
-from imglab.run.interrupt import STOPPED
+from imglab.running.build import build
+from imglab.running.interrupt import STOPPED
 from imglab.samples import Samples
 from imglab.store import files
 from imglab.store.reading import is_number

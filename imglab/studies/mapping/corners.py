@@ -8,8 +8,8 @@ from imglab.config.schema import RunConfig
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import ProblemCollector
 from imglab.modality import Modality
-from imglab.run.build import build_modality, build_regime
-from imglab.run.checks import check_sizes
+from imglab.running.build import build_modality, build_regime
+from imglab.running.checks import check_sizes
 from imglab.store import files
 from imglab.studies.mapping.config import MapConfig
 

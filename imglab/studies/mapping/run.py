@@ -11,8 +11,8 @@ from typing import Any
 
 from imglab.errors import InputError, Problem
 from imglab.measure.gate import thresholds
-from imglab.run.build import build
-from imglab.run.resume import RUNS, check_folder
+from imglab.running.build import build
+from imglab.running.resume import RUNS, check_folder
 from imglab.store import files
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_metrics

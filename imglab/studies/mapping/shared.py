@@ -8,10 +8,10 @@ from typing import Any
 
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
-from imglab.run.build import build
-from imglab.run.cache import RECORDED
-from imglab.run.environment import describe_environment
-from imglab.run.resume import resolve
+from imglab.running.build import build
+from imglab.running.cache import RECORDED
+from imglab.running.environment import describe_environment
+from imglab.running.resume import resolve
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_environment
 from imglab.store.sealed_config import config_hash, read_sealed

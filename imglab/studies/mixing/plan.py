@@ -8,8 +8,8 @@ from itertools import product
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.run.budget import changed_budgets, cut
-from imglab.run.cost import RunCost, time_text
+from imglab.running.budget import changed_budgets, cut
+from imglab.running.cost import RunCost, time_text
 
 FEWEST_SEEDS = 2
 FEWEST_HALVINGS = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imglab.errors import InputError, Problem, Stopped
-from imglab.run.interrupt import STOPPED
+from imglab.running.interrupt import STOPPED
 from imglab.studies.jobs import Job, Place, run_jobs
 from imglab.studies.pool import Pool
 from imglab.studies.ray import Cluster

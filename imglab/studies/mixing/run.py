@@ -12,9 +12,9 @@ from typing import Any
 from imglab.errors import InputError, Problem, ProblemCollector
 from imglab.measure.gate import thresholds
 from imglab.pool import given_samples
-from imglab.run.build import build, build_regime
-from imglab.run.checks import check_sizes
-from imglab.run.resume import RUNS, check_folder
+from imglab.running.build import build, build_regime
+from imglab.running.checks import check_sizes
+from imglab.running.resume import RUNS, check_folder
 from imglab.store import files
 from imglab.store.reading import read_metrics
 from imglab.studies.chains import chain_job, threads_per_worker

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.labelled import LabelledImages, SourceImages
-from imglab.run.earlier_runs import CACHE, cache_folder
+from imglab.running.earlier_runs import CACHE, cache_folder
 from imglab.store import files, hashes
 from imglab.store.files import read_json
 from imglab.studies.score.named import REFERENCE, Named

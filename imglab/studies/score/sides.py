@@ -21,7 +21,7 @@ from imglab.images.npz import read_any_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import FolderSource
 from imglab.modality import Modality
-from imglab.run.places import config_of, modality_of
+from imglab.running.places import config_of, modality_of
 from imglab.samples import Samples
 from imglab.store.faults import check_run
 from imglab.store.files import DAMAGED

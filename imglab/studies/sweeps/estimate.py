@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from imglab.config.schema import RunConfig
-from imglab.run.build import build
-from imglab.run.cache import RunCache
-from imglab.run.cost import WORTH_PROBING, RunCost, StageCost, of_run, training_sizes
-from imglab.run.cost_probe import QUICK, probe
-from imglab.run.earlier_runs import recalled, remember_measured
-from imglab.run.short_plans import steps_of_fit
-from imglab.run.stage_costs import Measured, grows
+from imglab.running.build import build
+from imglab.running.cache import RunCache
+from imglab.running.cost import WORTH_PROBING, RunCost, StageCost, of_run, training_sizes
+from imglab.running.cost_probe import QUICK, probe
+from imglab.running.earlier_runs import recalled, remember_measured
+from imglab.running.short_plans import steps_of_fit
+from imglab.running.stage_costs import Measured, grows
 from imglab.store import layout
 from imglab.studies.chains import with_threads
 from imglab.studies.sweeps.config import SweepConfig, run_folder

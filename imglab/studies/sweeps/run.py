@@ -9,8 +9,8 @@ from typing import Any
 
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem
-from imglab.run.build import build
-from imglab.run.resume import RUNS, check_folder, resolve
+from imglab.running.build import build
+from imglab.running.resume import RUNS, check_folder, resolve
 from imglab.store import files, layout
 from imglab.store.views import HasView
 from imglab.studies.chains import chain_job, tally, threads_per_worker
