@@ -22,12 +22,16 @@ ADAPTED = """\
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained(BASE)  # the folder, or the name on the hub, of {base}
+base = AutoModelForCausalLM.from_pretrained(BASE)  # the folder, or the name on the hub, of {base}{merging}
 model, tokenizer = PeftModel.from_pretrained(base, "model"), AutoTokenizer.from_pretrained("model")
 prompt = tokenizer("The statement", return_tensors="pt", add_special_tokens=False)
 tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
 print(tokenizer.decode(tokens[0]))
 """
+
+MERGING = """
+for number in range({before}):
+    base = PeftModel.from_pretrained(base, f"model/before/{{number:03d}}").merge_and_unload()"""
 
 NGRAM_IMPORT = "import imglab.text.ngram_network  # makes the n-gram model known to transformers\n"
 
@@ -38,12 +42,14 @@ def text_card(
     block: int,
     training: Mapping[str, Any],
     base: str | None = None,
+    before: int = 0,
     w: float = 0.0,
 ) -> str:
     """Return the text of a card for a text model.
 
-    base  the name of the pretrained model whose adapters the folder holds; None: it is a whole one
-    w     strength of the guidance away from the network in `negative/`; 0: there is none
+    base    the name of the pretrained model whose adapters the folder holds; None: it is whole
+    before  how many adapters are to be merged into the base before those of the folder
+    w       strength of the guidance away from the network in `negative/`; 0: there is none
     """
     extra = ""
     title = "A language model of an imglab chain"
@@ -55,7 +61,11 @@ def text_card(
         code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
     else:
         title = f"Adapters for {printable(base)}, a language model of an imglab chain"
-        code = ADAPTED.format(base=repr(base), block=block, decoding=_decoding(settings))
+        merging = ""
+        if before:
+            merging = MERGING.format(before=before)
+        keys = {"base": repr(base), "merging": merging, "block": block}
+        code = ADAPTED.format(**keys, decoding=_decoding(settings))
     guidance = ""
     if w != 0:
         guidance = (
