@@ -50,7 +50,7 @@ class Moments:
             factor = centred / (n - 1) ** 0.5
             return cls(mean, centred.T @ centred / (n - 1), n, factor)
 
-        mean = _mean_and_variance(features)[0]
+        mean = mean_and_variance(features)[0]
         products = gram((part.double() - mean for part in features.split(ROWS)), width)
         return cls(mean, products.div_(n - 1), n)
 
@@ -145,8 +145,8 @@ def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
     tensor([5., 9.], dtype=torch.float64)
     """
     check_features(real=to, synthetic=values, at_least=2)
-    mean, variance = _mean_and_variance(values)
-    target_mean, target_variance = _mean_and_variance(to)
+    mean, variance = mean_and_variance(values)
+    target_mean, target_variance = mean_and_variance(to)
     if not bool(variance.any()) and bool(target_variance.any()):
         raise Undefined("all synthetic samples are equal: there is no spread to match")
     if not each:
@@ -158,7 +158,7 @@ def match_moments(values: Tensor, *, to: Tensor, each: bool = False) -> Tensor:
     return values.to(torch.float64, copy=True).sub_(mean).mul_(factor).add_(target_mean)
 
 
-def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
+def mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the variance of each dimension, float64 [D]."""
     total = torch.zeros(values.shape[1], dtype=torch.float64)
     for rows in values.split(ROWS):

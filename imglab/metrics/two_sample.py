@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imglab.metrics.frechet import ROWS, mean_and_variance
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.undefined import check_features
 from imglab.seeds import generator
 
-Values: TypeAlias = NDArray[np.float64]
+Values: TypeAlias = NDArray[np.floating]
+"""Float64, or float32 where they are many."""
 
 FOLDS = 2
 
@@ -21,6 +23,9 @@ NORMAL = 1.96
 """Deviations of a normal distribution between which 95% lie."""
 LEAST = 20
 """Samples of each kind without which a classifier of half of them says nothing."""
+
+MANY = 2**22
+"""Features, of all samples, beyond which a fit reads them in float32."""
 
 STRENGTH = 0.01
 """Inverse strength of the penalty on a standardised feature's weight, scikit-learn's `C`.
@@ -81,27 +86,21 @@ class _Classifier:
     """A logistic regression on standardised features and their squares."""
 
     def __init__(self, *, real: Tensor, synthetic: Tensor) -> None:
-        values = torch.cat([real, synthetic]).double()
-        self._features = _Standard(values)
-        self._squares = _Standard(self._features.of(values).square())
+        values = torch.cat([real, synthetic])
+        self._inputs = _Inputs(values)
 
         is_synthetic = np.repeat([0.0, 1.0], [len(real), len(synthetic)])
-        self._weights = _fit(self._inputs(values), is_synthetic)
+        self._weights = _fit(self._inputs.of(values), is_synthetic)
 
     def scores(self, features: Tensor) -> Tensor:
-        """Return how synthetic samples look, as log odds, float64 [N]."""
-        return torch.from_numpy(self._inputs(features) @ self._weights[:-1] + self._weights[-1])
-
-    def _inputs(self, features: Tensor) -> Values:
-        standard = self._features.of(features.double())
-        inputs: Values = torch.cat([standard, self._squares.of(standard.square())], 1).numpy()
-        return inputs
+        """Return how synthetic samples look, as log odds, [N]."""
+        return torch.from_numpy(_odds(self._inputs.of(features), self._weights))
 
 
 def _fit(inputs: Values, is_synthetic: Values) -> Values:
     """Return the weights of a logistic regression and its intercept, float64 [D + 1].
 
-    inputs        float64 [N, D]
+    inputs        float64 or float32 [N, D]
     is_synthetic  float64 [N], 0 or 1; both classes weigh the same
 
     The loss, its penalty and the limits of L-BFGS are those of scikit-learn's
@@ -117,12 +116,13 @@ def _fit(inputs: Values, is_synthetic: Values) -> Values:
     penalty = 1 / (STRENGTH * len(inputs))
 
     def loss_and_gradient(point: Values) -> tuple[float, Values]:
-        odds = inputs @ point[:-1] + point[-1]
+        odds = _odds(inputs, point)
         loss = weights @ (np.logaddexp(0, odds) - is_synthetic * odds)
         loss += penalty / 2 * (point[:-1] @ point[:-1])
 
         pull = weights * (expit(odds) - is_synthetic)
-        gradient = np.append(inputs.T @ pull + penalty * point[:-1], pull.sum())
+        slope = inputs.T @ pull.astype(inputs.dtype)
+        gradient = np.append(slope + penalty * point[:-1], pull.sum())
         return float(loss), gradient
 
     limits = {"gtol": 1e-3, "ftol": 64 * np.finfo(float).eps, "maxiter": 1000, "maxls": 50}
@@ -132,16 +132,53 @@ def _fit(inputs: Values, is_synthetic: Values) -> Values:
     return weights_and_intercept
 
 
-class _Standard:
-    """Standardises by the mean and the deviation of some values; a constant is only centred."""
+def _odds(inputs: Values, weights: Values) -> Values:
+    """Return the log odds of each row of the inputs, float64 [N], given weights and intercept."""
+    odds: Values = inputs @ weights[:-1].astype(inputs.dtype) + weights[-1]
+    return odds
+
+
+class _Inputs:
+    """Features and their squares, both standardised by some values; a constant is only centred."""
 
     def __init__(self, values: Tensor) -> None:
-        self._mean = values.mean(0)
-        deviation = values.std(0)
-        self._deviation = deviation.where(deviation > 0, torch.ones_like(deviation))
+        """Standardise by values, float [N, D], N >= 2."""
+        self._mean, variance = mean_and_variance(values)
+        deviation = variance.sqrt()
+        is_constant = deviation == 0
+        self._deviation = deviation.where(~is_constant, torch.ones_like(deviation))
 
-    def of(self, values: Tensor) -> Tensor:
-        return (values - self._mean) / self._deviation
+        # The mean of a standardised square, whose variance is divided by N - 1.
+        n = len(values)
+        self._square_mean = torch.full_like(deviation, (n - 1) / n).masked_fill_(is_constant, 0)
+        squares = torch.zeros_like(deviation)
+        for rows in values.split(ROWS):
+            squares += (self._standard(rows).square_() - self._square_mean).square_().sum(0)
+        deviation = (squares / (n - 1)).sqrt()
+        self._square_deviation = deviation.where(deviation > 0, torch.ones_like(deviation))
+
+    def of(self, features: Tensor) -> Values:
+        """Return the inputs of a classifier for features [N, D], [N, 2 D].
+
+        Many are float32, since reading them again and again is most of the time that a fit takes.
+        Sums of them err by 1e-7, and the order of the samples is all that counts.
+        """
+        n, width = features.shape
+        dtype = torch.float64
+        if n * width > MANY:
+            dtype = torch.float32
+        inputs = torch.empty(n, 2 * width, dtype=dtype)
+        for part, rows in zip(inputs.split(ROWS), features.split(ROWS), strict=True):
+            standard = self._standard(rows)
+            part[:, :width] = standard
+            part[:, width:] = (
+                standard.square_().sub_(self._square_mean).div_(self._square_deviation)
+            )
+        of_all: Values = inputs.numpy()
+        return of_all
+
+    def _standard(self, rows: Tensor) -> Tensor:
+        return (rows.double() - self._mean).div_(self._deviation)
 
 
 def null_of_auc(n_real: int, n_synthetic: int) -> dict[str, float]:

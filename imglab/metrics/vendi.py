@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
+from imglab.metrics.frechet import ROWS
+from imglab.metrics.products import gram, outer
 from imglab.metrics.undefined import Undefined
 
 
@@ -21,11 +25,21 @@ def vendi_score(features: Tensor) -> float:
     """
     if not len(features) or not bool(features.isfinite().all()):
         raise Undefined("needs at least one sample, and finite features")
-    norms = features.double().norm(dim=1, keepdim=True)
-    if bool((norms == 0).any()):
-        raise Undefined("a sample has zero features: its similarity to others is undefined")
-
-    unit = features.double() / norms
-    gram = unit.T @ unit if len(unit) > unit.shape[1] else unit @ unit.T
-    values = torch.linalg.eigvalsh(gram / len(unit)).clamp(min=0)
+    n, width = features.shape
+    if n > width:
+        products = gram(_unit(features), width)
+    else:
+        products = outer(torch.cat(list(_unit(features))))
+    values = torch.linalg.eigvalsh(products / n).clamp(min=0)
     return float(torch.exp(torch.special.entr(values).sum()))
+
+
+def _unit(features: Tensor) -> Iterator[Tensor]:
+    """Yield the rows of features [N, D] at unit length, float64 [B, D]."""
+    for part in features.split(ROWS):
+        rows = part.double()
+        norms = rows.norm(dim=1, keepdim=True)
+        if bool((norms == 0).any()):
+            what = "a sample has zero features: its similarity to others is undefined"
+            raise Undefined(what)
+        yield rows / norms
