@@ -64,15 +64,18 @@ class Distances:
         values = features.double()
         values = values - values.mean(0)
         matrix = torch.empty(len(values), len(values))
-        neighbour = torch.empty(len(values), min(neighbours, len(values) - 1), dtype=torch.int64)
         for start in range(0, len(values), ROWS):
             rows = slice(start, start + ROWS)
-            matrix[rows] = rounded_distances(values[rows], values).sqrt_()
+            block = rounded_distances(values[rows], values[start:]).sqrt_()
+            matrix[rows, start:] = block
+            matrix[start:, rows] = block.T
 
-            part = matrix[rows].clone()
+        neighbour = torch.empty(len(values), min(neighbours, len(values) - 1), dtype=torch.int64)
+        for start in range(0, len(values), ROWS):
+            part = matrix[start : start + ROWS].clone()
             part.diagonal(start).fill_(torch.inf)
             nearest = part.topk(neighbour.shape[1], largest=False)
-            neighbour[rows] = nearest.indices
+            neighbour[start : start + ROWS] = nearest.indices
         return cls(matrix, neighbour)
 
     def between(self, members: Tensor, others: Tensor) -> Tensor:
@@ -80,9 +83,13 @@ class Distances:
 
         members, others  which samples, int64 [B, N], [B, M]
         """
-        pairs = zip(members, others, strict=True)
-        blocks = [self.matrix.index_select(0, row).index_select(1, column) for row, column in pairs]
-        return torch.stack(blocks)
+        # One list of positions is read several times as fast as rows and then columns.
+        flat = self.matrix.view(-1)
+        blocks = torch.empty(*members.shape, others.shape[1])
+        for block, row, column in zip(blocks, members, others, strict=True):
+            positions = row[:, None] * len(self.matrix) + column
+            torch.index_select(flat, 0, positions.view(-1), out=block.view(-1))
+        return blocks
 
     def radii(self, members: Tensor, ks: tuple[int, ...]) -> Tensor:
         """Return each member's distance to its k-th nearest other member, [len(ks), B, N].

@@ -21,8 +21,11 @@ from torch import Tensor
 
 from imglab.metrics.points import Points, squared_distances
 
-TILE = 2048
-"""Rows and columns of a tile."""
+TILE = 512
+"""Rows and columns of a tile, which a processor's own cache holds while all consumers look at it."""
+
+BLOCK = 4
+"""Tiles in a row or column whose feature rows are moved into their frame together."""
 
 TERMS = 512
 """Terms of a product that are summed in one go: short sums have the tighter bound."""
@@ -91,18 +94,31 @@ def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Til
 
     half  `others` is `points`: yield only the tiles on and above the diagonal
     """
-    for i in range(0, len(points), TILE):
-        rows = slice(i, min(i + TILE, len(points)))
-        a, a_squares = points.part(rows)  # [B, D], [B]
+    block = BLOCK * TILE
+    for i in range(0, len(points), block):
+        a, a_squares = points.part(slice(i, min(i + block, len(points))))  # [B, D], [B]
 
         first_column = 0
         if half:
             first_column = i
-        for j in range(first_column, len(others), TILE):
-            columns = slice(j, min(j + TILE, len(others)))
-            b, b_squares = others.part(columns)  # [C, D], [C]
-            lengths = a_squares[:, None] + b_squares
-            yield Tile(points, others, rows, columns, _products(a, b), lengths)
+        for j in range(first_column, len(others), block):
+            b, b_squares = others.part(slice(j, min(j + block, len(others))))  # [C, D], [C]
+            for row, column in _blocks(len(a), len(b), half=half and i == j):
+                products = _products(a[row], b[column])
+                lengths = a_squares[row, None] + b_squares[column]
+                yield Tile(points, others, _from(i, row), _from(j, column), products, lengths)
+
+
+def _blocks(rows: int, columns: int, *, half: bool) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of the tiles of a block; half: those on and above its diagonal."""
+    for row in range(0, rows, TILE):
+        first_column = row * half
+        for column in range(first_column, columns, TILE):
+            yield slice(row, min(row + TILE, rows)), slice(column, min(column + TILE, columns))
+
+
+def _from(start: int, part: slice) -> slice:
+    return slice(start + part.start, start + part.stop)
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
