@@ -19,11 +19,11 @@ from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
 from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, nearest_samples
-from imglab.metrics.comparison import MetricValues, Reference, compare
+from imglab.metrics.comparison import MetricValues, Pairs, Reference, compare_pairs
 from imglab.metrics.memorization import distances_to, mean_distance, share_of_copies
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.rows import HashedRows
-from imglab.modality import Modality, Split
+from imglab.modality import MatchesMoments, Modality, Split
 from imglab.progress import Progress, Stage
 from imglab.samples import Samples
 from imglab.store import files, hashes
@@ -158,9 +158,22 @@ class Measure:
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         reference = self._real[self._reference]
-        compared = compare(real=reference, synthetic=features, errors=True, **self._neighbours)
+        pairs = Pairs(
+            reference,
+            features,
+            **self._neighbours,
+            errors=True,
+            matched=self.modality.ability(MatchesMoments) is None,
+        )
+        compared = compare_pairs(pairs)
         of_own = own_values(self._own, real=reference.features, synthetic=features)
-        of_shape = yield from self._shape(samples, features)
+        of_shape = yield from shape_scores(
+            self.modality,
+            self.features,
+            real=self.modality.real(self._reference),
+            samples=samples,
+            pairs=pairs,
+        )
         copies = self._copies(samples, features)
         floor = yield from self._floor(len(features))
 
@@ -180,19 +193,6 @@ class Measure:
             Measures(described, floor=floor),
         ]
         return Measures.joined(parts)
-
-    def _shape(self, samples: Samples, features: Tensor) -> Stage[Measures]:
-        """Score the samples once more with mean and scale matched to those of the real data."""
-        scores = yield from shape_scores(
-            self.modality,
-            self.features,
-            real=self.modality.real(self._reference),
-            reference=self._real[self._reference],
-            samples=samples,
-            features=features,
-            precision_recall_k=self._neighbours["precision_recall_k"],
-        )
-        return scores
 
     def _by_class(self, samples: Samples, features: Tensor) -> Measures:
         return by_class(

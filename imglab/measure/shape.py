@@ -10,8 +10,7 @@ from torch import Tensor
 
 from imglab.measures import Features, Measures
 from imglab.metrics.bounded import why_recall_is_withheld
-from imglab.metrics.comparison import MetricValues, Reference
-from imglab.metrics.frechet import match_moments
+from imglab.metrics.comparison import MetricValues, Pairs
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.modality import MatchesMoments, Modality
 from imglab.progress import Stage
@@ -32,15 +31,14 @@ def shape_scores(
     extract: Callable[[Samples], Stage[Features]],
     *,
     real: Samples,
-    reference: Reference,
     samples: Samples,
-    features: Tensor,
-    precision_recall_k: int,
+    pairs: Pairs,
 ) -> Stage[Measures]:
     """Score samples whose mean and scale are matched to those of the real data.
 
-    real, reference    the real samples, and their features
-    samples, features  those of a generation
+    real     the real samples
+    samples  those of a generation
+    pairs    the features of both
 
     variance_ratio   total variance of the samples over that of the real ones
     fid_shape, precision_shape, recall_shape, precision_bounded_shape, recall_bounded_shape
@@ -52,26 +50,26 @@ def shape_scores(
     scores = MetricValues()
     matcher = modality.ability(MatchesMoments)
     if matcher is None:
-        scores.add(("variance_ratio",), partial(_feature_variance_ratio, reference, features))
-        matched = partial(match_moments, features, to=reference.features)
+        scores.add(("variance_ratio",), partial(_feature_variance_ratio, pairs))
+        scores.add(SHAPE, partial(_matched_features, pairs))
     else:
         ratio = partial(_variance_ratio, matcher, real, samples)
         scores.add(("variance_ratio",), ratio)
         extracted = yield from extract(matcher.matched(samples, real))
-        matched = partial(_same, extracted.values)
-
-    balls = partial(_balls, reference, matched, precision_recall_k)
-    scores.add(SHAPE, balls)
+        scores.add(SHAPE, partial(_matched_samples, pairs, extracted.values))
     return _withheld(Measures(scores.values, scores.reasons))
 
 
-def _balls(
-    reference: Reference, matched: Callable[[], Tensor], precision_recall_k: int
-) -> list[float]:
-    """Return what `SHAPE` names, of the matched samples."""
-    features = matched()
-    scores, bounded = reference.balls_of(features, precision_recall_k=precision_recall_k)
-    distance = reference.frechet(features)[0]
+def _matched_features(pairs: Pairs) -> list[float]:
+    """Return what `SHAPE` names, of samples whose features are matched."""
+    distance, scores, bounded = pairs.matched_scores()
+    return [distance, scores.precision, scores.recall, *bounded, scores.coverage]
+
+
+def _matched_samples(pairs: Pairs, features: Tensor) -> list[float]:
+    """Return what `SHAPE` names, of samples that are matched themselves, by their features."""
+    scores, bounded = pairs.real.balls_of(features, precision_recall_k=pairs.narrow_k)
+    distance = pairs.real.frechet(features)[0]
     return [distance, scores.precision, scores.recall, *bounded, scores.coverage]
 
 
@@ -94,17 +92,14 @@ def _variance_ratio(matcher: MatchesMoments, real: Samples, samples: Samples) ->
     return [_ratio(matcher.variance(samples), matcher.variance(real))]
 
 
-def _feature_variance_ratio(reference: Reference, features: Tensor) -> list[float]:
-    check_features(real=reference.features, synthetic=features, at_least=2)
-    variance = float(features.double().var(0).sum())
-    return [_ratio(variance, float(reference.moments.covariance.trace()))]
+def _feature_variance_ratio(pairs: Pairs) -> list[float]:
+    check_features(real=pairs.real.features, synthetic=pairs.synthetic, at_least=2)
+    coupling = pairs.coupling
+    variance = float(coupling.synthetic.covariance.trace())
+    return [_ratio(variance, float(coupling.real.covariance.trace()))]
 
 
 def _ratio(variance: float, of_real: float) -> float:
     if not of_real > 0:
         raise Undefined("the real data are constant")
     return variance / of_real
-
-
-def _same(features: Tensor) -> Tensor:
-    return features

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.metrics.bounded import why_recall_is_withheld
+from imglab.metrics.bounded import BoundedPR, why_recall_is_withheld
 from imglab.metrics.errors import neighbour_errors
-from imglab.metrics.frechet import Coupling, Moments
+from imglab.metrics.frechet import Coupling, Moments, match_moments
 from imglab.metrics.influence import frechet_errors
-from imglab.metrics.one_pass import OnePass, frechet_values
+from imglab.metrics.matched import STRETCHED, Matching
+from imglab.metrics.one_pass import MATCHED_K, OnePass, frechet_values
 from imglab.metrics.one_pass import Reference as Reference
 from imglab.metrics.pairwise import NEIGHBOURS, SCALARS
 from imglab.metrics.prdc import PRDC, Balls, prdc_of
@@ -99,7 +100,7 @@ def compare(
     `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
     """
     keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    return _compare(_Pairs(real, synthetic, **keys, errors=errors), errors=errors, classifier=True)
+    return compare_pairs(Pairs(real, synthetic, **keys, errors=errors))
 
 
 def compare_split(
@@ -107,13 +108,13 @@ def compare_split(
 ) -> MetricValues:
     """Compute every metric of `BETWEEN_SPLITS` for two parts of the real data, float [N, D]."""
     keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    pairs = _Pairs(Reference(real), synthetic, **keys)
-    return _compare(pairs, errors=False, classifier=False)
+    return compare_pairs(Pairs(Reference(real), synthetic, **keys), classifier=False)
 
 
-def _compare(pairs: _Pairs, *, errors: bool, classifier: bool) -> MetricValues:
-    """Compute the metrics; `classifier` says whether `two_sample_auc` is one of them."""
+def compare_pairs(pairs: Pairs, *, classifier: bool = True) -> MetricValues:
+    """Compute what `compare` does; `classifier` says whether `two_sample_auc` is one of them."""
     synthetic = pairs.synthetic
+    errors = pairs.errors
     scores = MetricValues()
     scores.add(FRECHET, pairs.frechet)
     _add_with_errors(scores, pairs, errors=errors, classifier=classifier)
@@ -135,7 +136,7 @@ def _compare(pairs: _Pairs, *, errors: bool, classifier: bool) -> MetricValues:
     return scores
 
 
-class _Pairs:
+class Pairs:
     """What the pairs of two sets say, looked at once; Undefined where a set is too small."""
 
     def __init__(
@@ -146,12 +147,19 @@ class _Pairs:
         precision_recall_k: int,
         density_coverage_k: int,
         errors: bool = False,
+        matched: bool = False,
     ) -> None:
+        """Take both sets.
+
+        errors   standard errors are asked for, too
+        matched  so are the scores of the synthetic samples, matched to the real ones
+        """
         self.real = real
         self.synthetic = synthetic
         self.narrow_k = precision_recall_k
         self.wide_k = density_coverage_k
-        self._errors = errors
+        self.errors = errors
+        self._matched = matched
 
     def at_least(self, size: int) -> OnePass:
         """Return the pass over all pairs, if both sets have so many samples."""
@@ -161,7 +169,7 @@ class _Pairs:
     def frechet(self) -> list[float]:
         """Return the Fréchet distance and its parts."""
         check_features(real=self.real.features, synthetic=self.synthetic, at_least=2)
-        return frechet_values(self._coupling)
+        return frechet_values(self.coupling)
 
     def frechet_errors(self) -> list[float]:
         """Return their standard errors."""
@@ -169,14 +177,31 @@ class _Pairs:
         errors = frechet_errors(
             real=self.real.features,
             synthetic=self.synthetic,
-            coupling=self._coupling,
+            coupling=self.coupling,
         )
         return list(errors.values())
 
+    def matched_scores(self) -> tuple[float, PRDC, BoundedPR]:
+        """Return the Fréchet distance of matched samples, and how they lie in balls."""
+        check_features(real=self.real.features, synthetic=self.synthetic, at_least=2)
+        distance = self.matching.frechet(self.coupling)
+        if self.matching.factor <= STRETCHED:
+            scores, bounded = self.at_least(max(self.narrow_k, MATCHED_K) + 1).matched
+        else:
+            features = match_moments(self.synthetic, to=self.real.features)
+            scores, bounded = self.real.balls_of(features, precision_recall_k=self.narrow_k)
+        return distance, scores, bounded
+
     @cached_property
-    def _coupling(self) -> Coupling:
+    def matching(self) -> Matching:
+        """How the synthetic samples are matched; each set has at least 2 samples."""
+        return Matching.of(self.coupling)
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """Their fitted Gaussians; each set has at least 2 samples."""
         coupling = Coupling(self.real.moments, Moments.of(self.synthetic))
-        if self._errors:
+        if self.errors:
             coupling.decompose()
         return coupling
 
@@ -187,12 +212,21 @@ class _Pairs:
             self.synthetic,
             precision_recall_k=self.narrow_k,
             density_coverage_k=self.wide_k,
+            matching=self._matching(),
         )
 
+    def _matching(self) -> Matching | None:
+        """Return how the samples are matched, if that is asked for and possible."""
+        if not self._matched or len(self.synthetic) <= MATCHED_K:
+            return None
+        try:
+            matching = self.matching
+        except Undefined:
+            return None
+        return matching if matching.factor <= STRETCHED else None
 
-def _add_with_errors(
-    scores: MetricValues, pairs: _Pairs, *, errors: bool, classifier: bool
-) -> None:
+
+def _add_with_errors(scores: MetricValues, pairs: Pairs, *, errors: bool, classifier: bool) -> None:
     """Add the metrics that come with their errors."""
 
     def kid() -> tuple[float, float]:
@@ -216,7 +250,7 @@ def _add_with_errors(
             scores.forget(f"{name}_se")
 
 
-def _add_neighbours(scores: MetricValues, pairs: _Pairs) -> None:
+def _add_neighbours(scores: MetricValues, pairs: Pairs) -> None:
     """Add the metrics of nearest neighbours."""
 
     def balls() -> Balls:

@@ -21,12 +21,16 @@ from imglab.metrics.kernel import (
     sums_between,
     sums_within,
 )
+from imglab.metrics.matched import MatchedTiles, Matching
 from imglab.metrics.neighbours import kth_squared_distance
 from imglab.metrics.points import Frame, Points, precision
 from imglab.metrics.prdc import PRDC, Balls, InBalls, Radii, prdc_of
 from imglab.metrics.probabilistic import K, ProbabilisticPR, Support
 from imglab.metrics.tiles import Consumer, sweep, tiles
 from imglab.metrics.undefined import check_features
+
+MATCHED_K = 5
+"""Neighbours that set the wide balls of real samples, where matched samples are looked for."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Reference:
                 vars(self)["kernel"] = matrix.sums
 
     def balls_of(
-        self, synthetic: Tensor, *, precision_recall_k: int, density_coverage_k: int = 5
+        self, synthetic: Tensor, *, precision_recall_k: int, density_coverage_k: int = MATCHED_K
     ) -> tuple[PRDC, BoundedPR]:
         """Return `prdc` and `bounded_precision_recall` of synthetic features, float [M, D].
 
@@ -155,8 +159,12 @@ class OnePass:
         *,
         precision_recall_k: int,
         density_coverage_k: int,
+        matching: Matching | None = None,
     ) -> None:
-        """Look at all pairs; `synthetic` is finite, float [M, D], M >= 2."""
+        """Look at all pairs; `synthetic` is finite, float [M, D], M >= 2.
+
+        matching  also look at the synthetic samples as they are once they are matched
+        """
         self._real = reference.beside(synthetic)
         self._points = self._real.seen(synthetic)
         self._ks = (precision_recall_k, density_coverage_k)
@@ -171,14 +179,31 @@ class OnePass:
             self._radii = dict(zip(synthetic_ks, radii, strict=True))
         else:
             sweep(tiles(alone, alone, half=True), [of_points])
-        self._real.prepare(tuple(sorted({k for k in (*self._ks, K) if k < fewest})))
+        self._real.prepare(tuple(sorted({k for k in (*self._ks, K, MATCHED_K) if k < fewest})))
 
         self._in_balls, self._in_bounded, self._support = self._consumers(fewest)
         cross = KernelMatrix(self._points, self._real.points)
         consumers: list[Consumer | None] = [self._in_balls, self._in_bounded, self._support, cross]
+        self._matched: tuple[InBalls, InBoundedBalls] | None = None
+        if matching is not None and max(precision_recall_k, MATCHED_K) < fewest:
+            consumers.append(self._matched_tiles(matching))
         sweep(tiles(self._points, self._real.points), [each for each in consumers if each])
         self._of_points = of_points.sums
         self._cross = cross.sums
+
+    def _matched_tiles(self, matching: Matching) -> MatchedTiles:
+        """Return what shows matched samples to the consumers that `matched` reads."""
+        reals = self._real.points
+        shown = MatchedTiles(self._points, reals, matching)
+        narrow = self._real.radii(self._ks[0])
+        synthetic_narrow = shown.radii(self._radii[self._ks[0]])
+        radii = Radii(narrow, self._real.radii(MATCHED_K), synthetic_narrow)
+        self._matched = (
+            InBalls(reals, shown.points, radii),
+            InBoundedBalls(reals, shown.points, narrow, synthetic_narrow),
+        )
+        shown.consumers = self._matched
+        return shown
 
     def _consumers(
         self, fewest: int
@@ -217,6 +242,13 @@ class OnePass:
         """Probabilistic precision and recall; each set has more than 4 samples."""
         assert self._support is not None
         return self._support.scores
+
+    @property
+    def matched(self) -> tuple[PRDC, BoundedPR]:
+        """What matched samples score; each set has more than k samples."""
+        assert self._matched is not None
+        in_balls, in_bounded = self._matched
+        return prdc_of(in_balls.balls, MATCHED_K), in_bounded.scores
 
     @cached_property
     def kernel(self) -> KernelDistance:

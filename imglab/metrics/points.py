@@ -60,6 +60,7 @@ class Points:
     first    where each distinct row occurs first in it, int64 [M]
     inverse  which distinct row each of the N rows is, int64 [N]
     weight   how often each distinct row occurs, int64 [M]
+    squares  squared lengths of the distinct rows in the frame, [M]
     """
 
     def __init__(self, rows: Tensor, frame: Frame, dtype: torch.dtype) -> None:
@@ -68,7 +69,7 @@ class Points:
         self.dtype = dtype
         self.first, self.inverse, self.weight = _distinct(rows)
 
-        self._squares = self._squared_lengths()
+        self.squares = self._squared_lengths()
 
     def around_own_middle(self) -> Points:
         """Return the same rows about their own middle, in the same scale: exact distances stay.
@@ -81,7 +82,7 @@ class Points:
 
         points = copy.copy(self)
         points.frame = Frame(middle, self.frame.scale)
-        points._squares = points._squared_lengths()
+        points.squares = points._squared_lengths()
         return points
 
     def __len__(self) -> int:
@@ -89,12 +90,21 @@ class Points:
 
     def part(self, which: slice) -> tuple[Tensor, Tensor]:
         """Return some distinct rows in the frame, [B, D], and their squared lengths, [B]."""
-        return self._moved(self.first[which]), self._squares[which]
+        return self._moved(self.first[which]), self.squares[which]
 
     def float64_part(self, which: slice) -> Tensor:
         """Return some distinct rows in the frame, without rounding them to `dtype`, [B, D]."""
         rows = self.rows[self.first[which]].double()
         return rows.mul_(self.frame.scale).sub_(self.frame.centre)
+
+    def values(self, which: Tensor) -> Tensor:
+        """Return some distinct rows as they are, outside the frame, float64 [P, D]."""
+        return self.rows[self.first[which]].double()
+
+    def along(self, direction: Tensor) -> Tensor:
+        """Return the product of each distinct row with a direction, [D], float64 [M]."""
+        parts = self.first.split(PAIRS)
+        return torch.cat([self._moved(part).double() @ direction for part in parts])
 
     def kernel_terms(self) -> tuple[float, Tensor]:
         """Return s and t, float64 [M], with x . y / D + 1 = s p + t_x + t_y for rows of any sets.
@@ -103,8 +113,7 @@ class Points:
         """
         scale = 1 / self.rows.shape[1] / self.frame.scale**2
         centre = self.frame.centre.double()
-        along = [self._moved(part).double() @ centre for part in self.first.split(PAIRS)]
-        offsets = (torch.cat(along) + centre.square().sum() / 2) * scale + 0.5
+        offsets = (self.along(centre) + centre.square().sum() / 2) * scale + 0.5
         return scale, offsets
 
     def _squared_lengths(self) -> Tensor:
@@ -144,12 +153,10 @@ def squared_distances(points: Points, i: Tensor, others: Points, j: Tensor) -> T
     sum, which makes each value independent of the other pairs.
     """
     distances = torch.empty(len(i), dtype=torch.float64)
-    rows = points.first[i]
-    other_rows = others.first[j]
 
     for part in torch.arange(len(i)).split(PAIRS):
-        difference = points.rows[rows[part]].double()  # [PAIRS, D]
-        difference.sub_(others.rows[other_rows[part]]).mul_(points.frame.scale)
+        difference = points.values(i[part])  # [PAIRS, D]
+        difference.sub_(others.values(j[part])).mul_(points.frame.scale)
         distances[part] = difference.square_().cumsum(1)[:, -1]
     return distances
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from imglab.metrics.points import Points, squared_distances
 
 TILE = 512
-"""Rows and columns of a tile, which a processor's own cache holds while all consumers look at it."""
+"""Rows and columns of a tile, which stays in a core's cache while all consumers look at it."""
 
 BLOCK = 4
 """Tiles in a row or column whose feature rows are moved into their frame together."""
@@ -52,6 +52,11 @@ class Tile:
         """Whether it compares rows of one set with themselves."""
         return self.points is self.others and self.rows == self.columns
 
+    @property
+    def magnitude(self) -> Tensor:
+        """What the error bound of the distances is a share of, [B, C]."""
+        return self.lengths
+
     @cached_property
     def distances(self) -> Tensor:
         """The squared distances |a|^2 + |b|^2 - 2 a . b, as far as they can be had so, [B, C]."""
@@ -60,12 +65,12 @@ class Tile:
     @cached_property
     def at_least(self) -> Tensor:
         """A lower bound of each squared distance, [B, C]."""
-        return torch.add(self.distances, self.lengths, alpha=-error_bound(self.points))
+        return torch.add(self.distances, self.magnitude, alpha=-error_bound(self.points))
 
     @cached_property
     def at_most(self) -> Tensor:
         """An upper bound of each squared distance, [B, C]."""
-        return torch.add(self.distances, self.lengths, alpha=error_bound(self.points))
+        return torch.add(self.distances, self.magnitude, alpha=error_bound(self.points))
 
     def exact(self, i: Tensor, j: Tensor) -> Tensor:
         """Return the exact values of pairs (i, j) of the tile, int64 [P] each; float64 [P]."""

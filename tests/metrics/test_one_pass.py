@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from imglab.metrics import (
+    Moments,
     bounded_precision_recall,
+    frechet_distance,
     kernel_distance_standardised,
+    match_moments,
     nearest_distances,
     neighbours,
     points,
@@ -17,6 +20,7 @@ from imglab.metrics import (
     probabilistic_precision_recall,
     tiles,
 )
+from imglab.metrics.comparison import Pairs
 from imglab.metrics.kernel import kernel_distance_of_both
 from imglab.metrics.memorization import distances_to
 from imglab.metrics.one_pass import OnePass, Reference
@@ -73,6 +77,26 @@ def test_float32_products_give_the_values_of_float64(kind, in_float32):
 
     nearest = nearest_distances(train=both["real"], synthetic=both["synthetic"])
     assert torch.equal(distances_to(Reference(real), synthetic), nearest)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 30.0, 1e-3])
+@pytest.mark.parametrize("kind", ["normal", "lattice", "offset", "clusters", "ties", "outlier"])
+def test_matched_samples_score_in_the_same_tiles_what_they_score_by_themselves(
+    kind, scale, in_float32
+):
+    real, synthetic = pair_of(kind)
+    synthetic = synthetic.mean(0) + scale * (synthetic - synthetic.mean(0))
+    pairs = Pairs(Reference(real), synthetic, **KS, matched=True)
+    distance, scores, bounded = pairs.matched_scores()
+
+    both: dict[str, Any] = {
+        "real": real.double(),
+        "synthetic": match_moments(synthetic, to=real),
+    }
+    assert scores == prdc(**both, **KS), "decisions are exact"
+    assert bounded == bounded_precision_recall(**both)
+    trace = float(Moments.of(real).covariance.trace())
+    assert distance == pytest.approx(frechet_distance(**both), rel=1e-6, abs=1e-9 * trace)
 
 
 @pytest.mark.parametrize("outlier", [False, True])
