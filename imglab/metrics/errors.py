@@ -47,8 +47,7 @@ def neighbour_errors(
     share = min(1.0, MOST / (len(real) + len(synthetic)))
     n = int(share * len(real))
     m = int(share * len(synthetic))
-    pool = torch.cat([_thinned(real, n, "real"), _thinned(synthetic, m, "synthetic")])
-    distances = Distances.of(pool, neighbours=LIST)
+    distances = Distances.of(_pool(real, synthetic, n, m), neighbours=LIST)
 
     squares: dict[str, list[float]] = {name: [] for name in SCALARS}
     keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
@@ -83,6 +82,11 @@ def _halves(n: int, m: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor
     real = torch.stack(reals).split(n // 2, dim=1)
     synthetic = torch.stack(synthetics).split(m // 2, dim=1)
     return (real[0], synthetic[0]), (real[1], synthetic[1])
+
+
+def _pool(real: Tensor, synthetic: Tensor, n: int, m: int) -> Tensor:
+    """Return the features of n real and m synthetic samples, [n + m, D]."""
+    return torch.cat([_thinned(real, n, "real"), _thinned(synthetic, m, "synthetic")])
 
 
 def _thinned(features: Tensor, size: int, name: str) -> Tensor:

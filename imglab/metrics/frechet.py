@@ -215,7 +215,7 @@ class Coupling:
             vars(self)["_values"] = self._vectors[0]
         return self
 
-    @property
+    @cached_property
     def trace_of_root(self) -> float:
         """The trace of (S1 S2)^(1/2), by the cheapest route that is exact at these ranks.
 
@@ -238,6 +238,7 @@ class Coupling:
         if self._matrix is None or lower is None:
             return None
         values, vectors = self._vectors
+        del vars(self)["_vectors"]  # which are large, and asked for once
         if not _has_full_rank(values):
             return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,8 +57,9 @@ def frechet_errors(
     check_features(real=real, synthetic=synthetic, at_least=3)
     if coupling is None:
         coupling = Coupling(Moments.of(real), Moments.of(synthetic))
-    x = _Set([(real, coupling.real.mean)], coupling.real)
-    y = _Set([(synthetic, coupling.synthetic.mean)], coupling.synthetic)
+    x = _Set([_Part(real, torch.arange(len(real)), coupling.real.mean)], coupling.real)
+    everything = torch.arange(len(synthetic))
+    y = _Set([_Part(synthetic, everything, coupling.synthetic.mean)], coupling.synthetic)
     variances = _variances(x, y, coupling)
 
     corrected = PARTS
@@ -70,34 +71,39 @@ def frechet_errors(
     return {name: math.sqrt(variance) for name, variance in variances.items()}
 
 
+class _Part(NamedTuple):
+    """Some rows of features [N, D], int64 [M], and what is subtracted to centre them, [D]."""
+
+    features: Tensor
+    rows: Tensor
+    centre: Tensor
+
+    def centred(self) -> Iterator[Tensor]:
+        """Yield the centred rows, float64 [B, D]; nothing is copied as a whole."""
+        for block in self.rows.split(ROWS):
+            yield self.features[block].double().sub_(self.centre)
+
+
 @dataclass(frozen=True)
 class _Set:
     """N samples, and their moments.
 
-    parts    features, float [n, D] each, and what is subtracted from them to centre them
+    parts    where they come from
     moments  of the centred samples and, beyond a shift, of the samples themselves
     """
 
-    parts: list[tuple[Tensor, Tensor]]
+    parts: list[_Part]
     moments: Moments
 
     def centred(self) -> Iterator[Tensor]:
         """Yield the centred samples, float64 [B, D]."""
-        for features, centre in self.parts:
-            for rows in _blocks(features):
-                yield rows.double() - centre
+        for part in self.parts:
+            yield from part.centred()
 
-    def chosen(self, rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def chosen(self, rows: Tensor) -> list[_Part]:
         """Return some of the samples, int64 [M], as `parts` of another set."""
-        ((features, centre),) = self.parts
-        return [(features[rows], centre)]
-
-
-def _blocks(features: Tensor) -> Sequence[Tensor]:
-    """Return the rows of features in blocks; few rows need no call of the library."""
-    if len(features) <= ROWS:
-        return (features,)
-    return tuple(features.split(ROWS))
+        (part,) = self.parts
+        return [part._replace(rows=rows)]
 
 
 def _variances_without_difference(x: _Set, y: _Set) -> dict[str, float]:
@@ -128,20 +134,20 @@ def _cut(size: int, number: int) -> Tensor:
     return torch.randperm(size, generator=generator("cut", number))
 
 
-def _chosen(x: _Set, y: _Set, rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _chosen(x: _Set, y: _Set, rows: Tensor) -> list[_Part]:
     """Return some samples of both sets, int64 [M], as `parts` of another set."""
     n = x.moments.n
     is_first = rows < n
     return x.chosen(rows[is_first]) + y.chosen(rows[~is_first] - n)
 
 
-def _centred_set(parts: list[tuple[Tensor, Tensor]], n: int) -> _Set:
+def _centred_set(parts: list[_Part], n: int) -> _Set:
     """Return the set of these samples, centred as a whole."""
-    width = parts[0][0].shape[1]
+    width = parts[0].features.shape[1]
     total = torch.zeros(width, dtype=torch.float64)
-    for features, centre in parts:
-        for rows in _blocks(features):
-            total += (rows.double() - centre).sum(0)
+    for part in parts:
+        for rows in part.centred():
+            total += rows.sum(0)
 
     mean = total / n
     centred = _moved(parts, Moments(mean, torch.zeros(0, 0), n))
@@ -152,7 +158,7 @@ def _centred_set(parts: list[tuple[Tensor, Tensor]], n: int) -> _Set:
     return replace(centred, moments=Moments(mean, covariance, n, factor))
 
 
-def _rest(parts: list[tuple[Tensor, Tensor]], x: _Set, y: _Set, first: _Set) -> _Set:
+def _rest(parts: list[_Part], x: _Set, y: _Set, first: _Set) -> _Set:
     """Return the set of what is left of two centred sets, all of them larger than D.
 
     The sum of all products is that of both sets, and the products of `first` are known.
@@ -169,9 +175,10 @@ def _rest(parts: list[tuple[Tensor, Tensor]], x: _Set, y: _Set, first: _Set) -> 
     return _moved(parts, Moments(mean, products.div_(m - 1), m))
 
 
-def _moved(parts: list[tuple[Tensor, Tensor]], moments: Moments) -> _Set:
+def _moved(parts: list[_Part], moments: Moments) -> _Set:
     """Return the set of samples whose mean is that of the moments, once centred as they are."""
-    return _Set([(features, centre + moments.mean) for features, centre in parts], moments)
+    moved = [part._replace(centre=part.centre + moments.mean) for part in parts]
+    return _Set(moved, moments)
 
 
 def _variances(x: _Set, y: _Set, coupling: Coupling | None = None) -> dict[str, float]:

@@ -22,7 +22,7 @@ from imglab.metrics.tails import TENTHS
 MOST = 6000
 """Samples whose distances are kept: 144 MB."""
 
-ROWS = 512
+ROWS = 256
 """Rows whose distances are taken at a time."""
 
 ENTRIES = 1 << 18
@@ -61,8 +61,9 @@ class Distances:
     @classmethod
     def of(cls, features: Tensor, *, neighbours: int) -> Distances:
         """Take the distances of features [P, D], and order the nearest `neighbours` of each."""
-        values = features.double()
-        values = values - values.mean(0)
+        values = features.to(torch.float64, copy=True)
+        del features  # of which the caller need not keep a copy either
+        values -= values.mean(0)
         matrix = torch.empty(len(values), len(values))
         for start in range(0, len(values), ROWS):
             rows = slice(start, start + ROWS)

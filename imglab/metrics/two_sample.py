@@ -61,9 +61,11 @@ def two_sample_auc(*, real: Tensor, synthetic: Tensor) -> tuple[float, float]:
     areas = []
     variances = []
     for fold in range(FOLDS):
-        classifier = _Classifier(
-            real=real[real_half != fold], synthetic=synthetic[synthetic_half != fold]
-        )
+        fitted = (real[real_half != fold], synthetic[synthetic_half != fold])
+        is_synthetic = np.repeat([0.0, 1.0], [len(fitted[0]), len(fitted[1])])
+        values = torch.cat(fitted)
+        del fitted  # large sets are not kept twice
+        classifier = _Classifier(values, is_synthetic)
         area, error = area_under_curve(
             higher=classifier.scores(synthetic[synthetic_half == fold]),
             lower=classifier.scores(real[real_half == fold]),
@@ -85,11 +87,8 @@ def _halves(size: int, name: str) -> Tensor:
 class _Classifier:
     """A logistic regression on standardised features and their squares."""
 
-    def __init__(self, *, real: Tensor, synthetic: Tensor) -> None:
-        values = torch.cat([real, synthetic])
+    def __init__(self, values: Tensor, is_synthetic: Values) -> None:
         self._inputs = _Inputs(values)
-
-        is_synthetic = np.repeat([0.0, 1.0], [len(real), len(synthetic)])
         self._weights = _fit(self._inputs.of(values), is_synthetic)
 
     def scores(self, features: Tensor) -> Tensor:
