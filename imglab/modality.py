@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.measures import Continuation, Measures
-from imglab.model import GenerativeModel, HasAbilities
+from imglab.model import GenerativeModel, HasAbilities, ignores_generation0
 from imglab.samples import Samples, TrainingSet
 
 Split = Literal["train", "test"]
@@ -263,6 +263,7 @@ class Modality(ABC, HasAbilities):
             return None
         return conditions[torch.randint(len(conditions), (n,), generator=seeds.generator(seed))]
 
+    @ignores_generation0
     def metrics(
         self,
         samples: Samples,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Ability = TypeVar("Ability")
+Metrics = TypeVar("Metrics", bound=Callable[..., Measures])
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "imglab.json"
@@ -33,6 +34,15 @@ CARD = "README.md"
 
 DAMAGE = (OSError, ValueError, SafetensorError)
 """What a damaged folder raises while a model is opened; anything else is a mistake in the code."""
+
+
+def ignores_generation0(metrics: Metrics) -> Metrics:
+    """Mark a method `metrics` that does not read the model of generation 0.
+
+    Where nothing else reads it either it is not loaded, and the method gets None.
+    """
+    vars(metrics)["ignores_generation0"] = True
+    return metrics
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,7 @@ class GenerativeModel(ABC, HasAbilities):
             raise ValueError(f"a {type(self).__name__} cannot start from a {type(start).__name__}")
         return start
 
+    @ignores_generation0
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Measure what only this kind of model has, such as its parameters.
 
@@ -260,6 +271,12 @@ def _read_description(file: Path) -> Contents:
         what = f"cannot be read: {first_line(error)}"
         raise InputError(Problem(str(file), what, "the file is damaged")) from error
     return Contents(description)
+
+
+def reads_generation0(owner: Any) -> bool:
+    """Say whether `metrics` of a modality or of a model may read the model of generation 0."""
+    metrics = getattr(owner, "measures", owner.metrics)
+    return not getattr(metrics, "ignores_generation0", False)
 
 
 def call_metrics(owner: Any, samples: Samples, *, generation0: Any, **keys: Any) -> Measures:

@@ -18,7 +18,7 @@ from imglab.lineage import Lineage
 from imglab.measure import Measure
 from imglab.measures import Measures
 from imglab.modality import HeldOutLoss, Modality
-from imglab.model import GenerativeModel, call_metrics
+from imglab.model import GenerativeModel, call_metrics, reads_generation0
 from imglab.progress import Progress, Stage, without_state
 from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
@@ -172,7 +172,8 @@ def score(
         features = (yield from measure.features(samples)).values
 
     scores = yield from measure.scores(samples, features)
-    keys = {"generation0": store.model(0), "seed": seeds.derive(seed, g, "metrics")}
+    generation0 = _generation0(store, measure.modality, model)
+    keys = {"generation0": generation0, "seed": seeds.derive(seed, g, "metrics")}
     of_data = call_metrics(measure.modality, samples, model=model, **keys)
     of_model = call_metrics(model, samples, **keys)
     measure.check_names([*of_data.values, *of_model.values])
@@ -196,6 +197,16 @@ def score(
     }
     values = {"generation": g, **measures.values, **described}
     return Measures(values, per_sample=measures.per_sample)
+
+
+def _generation0(store: Store, *owners: Any) -> GenerativeModel | None:
+    """Return the model of generation 0 if the metrics of one of these read it; else do not open it.
+
+    owners  a modality, models
+    """
+    if any(map(reads_generation0, owners)):
+        return store.model(0)
+    return None
 
 
 def _score_accepted(measure: Measure, store: Store, g: int, scores: Measures) -> Stage[Measures]:

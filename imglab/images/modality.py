@@ -44,7 +44,7 @@ from imglab.images.source_settings import DigitsSource, Mnist5kSource
 from imglab.images.watermark import SMALLEST_SIDE, z_scores
 from imglab.measures import Measures
 from imglab.modality import Damage, Extractor, Judge, Modality, Spec, Split, WatermarkDetector
-from imglab.model import Ability, GenerativeModel
+from imglab.model import Ability, GenerativeModel, ignores_generation0
 from imglab.samples import Samples
 
 WHERE = "modality.extractor"
@@ -134,6 +134,7 @@ class ImageModality(Modality):
         """Return how many images `n_fresh` holds back."""
         return len(self._real.fresh)
 
+    @ignores_generation0
     def metrics(
         self, samples: Samples, *, model: GenerativeModel, generation0: GenerativeModel, seed: int
     ) -> Measures:

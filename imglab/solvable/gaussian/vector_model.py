@@ -15,7 +15,7 @@ from imglab.config.section import Section
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
 from imglab.modality import Modality
-from imglab.model import GenerativeModel, read_weights
+from imglab.model import GenerativeModel, ignores_generation0, read_weights
 from imglab.samples import Samples
 from imglab.solvable.gaussian.modality import GaussianModality
 
@@ -84,6 +84,7 @@ class VectorModel(GenerativeModel):
         """Samples seen, and how a fit ends."""
         return {"samples_seen": self._seen, "budget": self.budget}
 
+    @ignores_generation0
     def metrics(self, samples: Samples, *, generation0: GenerativeModel, seed: int) -> Measures:
         """Compare the fitted moments with the truth.
 
