@@ -19,8 +19,9 @@ from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
 from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, nearest_samples
-from imglab.metrics.comparison import MetricValues, Pairs, Reference, compare_pairs
+from imglab.metrics.comparison import MetricValues, Reference, compare_pairs
 from imglab.metrics.memorization import distances_to, mean_distance, share_of_copies
+from imglab.metrics.pairs import Pairs
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.rows import HashedRows
 from imglab.modality import MatchesMoments, Modality, Split

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from imglab.measures import Features, Measures
 from imglab.metrics.bounded import why_recall_is_withheld
-from imglab.metrics.comparison import MetricValues, Pairs
+from imglab.metrics.comparison import MetricValues
+from imglab.metrics.pairs import Pairs
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.modality import MatchesMoments, Modality
 from imglab.progress import Stage

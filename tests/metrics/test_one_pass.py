@@ -20,10 +20,10 @@ from imglab.metrics import (
     probabilistic_precision_recall,
     tiles,
 )
-from imglab.metrics.comparison import Pairs
 from imglab.metrics.kernel import kernel_distance_of_both
 from imglab.metrics.memorization import distances_to
 from imglab.metrics.one_pass import OnePass, Reference
+from imglab.metrics.pairs import Pairs
 from imglab.metrics.prdc import prdc_of
 from tests.metrics.references import normal
 
