@@ -13,6 +13,7 @@ from torch import Tensor
 
 from imglab.metrics.neighbours import kth_squared_distance
 from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.strips import flags, zeros
 from imglab.metrics.tiles import Tile, is_any_inside, sweep, tiles
 from imglab.metrics.undefined import check_features
 
@@ -76,21 +77,25 @@ class InBoundedBalls:
         self._synthetics = synthetics
         self._radii = radii.clamp(max=limit)
         self._synthetic_radii = synthetic_radii.clamp(max=limit)
-        self._is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
-        self._is_recalled = torch.zeros(len(reals), dtype=torch.bool)
+        self._is_precise = zeros(len(synthetics), torch.bool)
+        self._is_recalled = flags(len(reals))
 
     @property
     def scores(self) -> BoundedPR:
         """The shares of what has been decided."""
-        precision = self._is_precise[self._synthetics.inverse].double().mean()
-        recall = self._is_recalled[self._reals.inverse].double().mean()
+        precision = self._is_precise.values[self._synthetics.inverse].double().mean()
+        recall = self._is_recalled.values[self._reals.inverse].double().mean()
         return BoundedPR(float(precision), float(recall))
 
     def add(self, tile: Tile) -> None:  # noqa: D102
         real_balls = self._radii[None, tile.columns]
         synthetic_balls = self._synthetic_radii[tile.rows, None]
-        self._is_precise[tile.rows] |= is_any_inside(tile, real_balls, 1)
-        self._is_recalled[tile.columns] |= is_any_inside(tile, synthetic_balls, 0)
+        self._is_precise.of(tile).logical_or_(is_any_inside(tile, real_balls, 1))
+        self._is_recalled.add(tile, is_any_inside(tile, synthetic_balls, 0))
+
+    def gather(self) -> None:  # noqa: D102
+        self._is_precise.gather()
+        self._is_recalled.gather()
 
 
 def bound_of_radii(radii: Tensor) -> float:

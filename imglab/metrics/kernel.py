@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.strips import sums, zeros
 from imglab.metrics.tiles import Tile, sweep, tiles
 from imglab.metrics.undefined import check_features
 
@@ -137,18 +138,19 @@ class KernelMatrix:
         self._cube = self._level * self._level * self._level
         self._offsets = offsets - offsets.median()
         self._other_offsets = other_offsets - other_offsets.median()
-        self._rows = torch.zeros(len(points), dtype=torch.float64)
-        self._columns = torch.zeros(len(others), dtype=torch.float64)
-        self._squares = 0.0
+        self._rows = zeros(len(points))
+        self._columns = sums(len(others))
+        self._squares = zeros(len(points))
 
     @property
     def sums(self) -> KernelSums:
         """The sums of what has been added, with a row for each sample."""
-        rows = self._rows
+        rows = self._rows.values
         if self._points is self._others:
-            rows = rows + self._columns
-        columns = self._columns[self._others.inverse]
-        return KernelSums(rows[self._points.inverse], columns, self._squares, self._cube)
+            rows = rows + self._columns.values
+        columns = self._columns.values[self._others.inverse]
+        squares = float(self._squares.values.sum())
+        return KernelSums(rows[self._points.inverse], columns, squares, self._cube)
 
     def add(self, tile: Tile) -> None:  # noqa: D102
         dtype = tile.products.dtype
@@ -163,22 +165,27 @@ class KernelMatrix:
 
         weights = self._points.weight[tile.rows].double()
         other_weights = self._others.weight[tile.columns].double()
-        repeats = 0.0
         if tile.is_diagonal:
             # A row's repeats count, the sample itself does not: it may exceed all else by far.
             alone = kernel.diagonal().to(torch.float64, copy=True)
             kernel.fill_diagonal_(0)
-            self._rows[tile.rows] += (weights - 1) * alone - level
-            repeats = float((weights * (weights - 1)) @ alone.square())
+            self._rows.of(tile).add_((weights - 1) * alone - level)
+            self._squares.of(tile).add_(weights * (weights - 1) * alone.square())
 
         of_rows = _sum(kernel, other_weights, 1)
-        self._rows[tile.rows] += of_rows + level * other_weights.sum()
+        self._rows.of(tile).add_(of_rows + level * other_weights.sum())
         if not tile.is_diagonal:
-            self._columns[tile.columns] += _sum(kernel, weights, 0) + level * weights.sum()
+            self._columns.add(tile, _sum(kernel, weights, 0) + level * weights.sum())
 
-        squares = weights @ _sum(kernel.square_(), other_weights, 1) + repeats
-        is_mirrored = self._points is self._others and not tile.is_diagonal
-        self._squares += float(squares) * (1 + is_mirrored)
+        squares = weights * _sum(kernel.square_(), other_weights, 1)
+        if self._points is self._others and not tile.is_diagonal:
+            squares *= 2  # the mirror image counts, too
+        self._squares.of(tile).add_(squares)
+
+    def gather(self) -> None:  # noqa: D102
+        self._rows.gather()
+        self._columns.gather()
+        self._squares.gather()
 
 
 def _sum(values: Tensor, weights: Tensor, dim: int) -> Tensor:

@@ -124,3 +124,7 @@ class MatchedTiles:
         )
         for consumer in self.consumers:
             consumer.add(matched)
+
+    def gather(self) -> None:  # noqa: D102
+        for consumer in self.consumers:
+            consumer.gather()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imglab import distributed
 from imglab.metrics.points import Points, squared_distances
 from imglab.metrics.tiles import Consumer, Tile, sweep, tiles
 
@@ -122,6 +123,13 @@ class _Candidates:
         index = torch.cat([self.index[rows], column + first], 1)
         self.at_least[rows], order = bounds.topk(size, largest=False)
         self.index[rows] = index.gather(1, order)
+
+    def gather(self) -> None:
+        of_processes = distributed.all_gather((self.at_least, self.index))
+        at_least = torch.cat([bounds for bounds, _ in of_processes], 1)
+        index = torch.cat([whose for _, whose in of_processes], 1)
+        self.at_least, order = at_least.topk(self.at_least.shape[1], largest=False)
+        self.index = index.gather(1, order)
 
     def distances(self, points: Points, others: Points) -> Tensor:
         """Return the exact squared distances of `points` to their candidates, float64 [M, size]."""

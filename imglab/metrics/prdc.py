@@ -13,6 +13,7 @@ from torch import Tensor
 
 from imglab.metrics.neighbours import kth_squared_distance
 from imglab.metrics.points import Points, in_one_frame
+from imglab.metrics.strips import flags, zeros
 from imglab.metrics.tiles import Tile, is_any_inside, is_inside, sweep, tiles
 from imglab.metrics.undefined import check_features
 
@@ -132,19 +133,19 @@ class InBalls:
         self._reals = reals
         self._synthetics = synthetics
         self._radii = radii
-        self._is_precise = torch.zeros(len(synthetics), dtype=torch.bool)
-        self._balls_around = torch.zeros(len(synthetics), dtype=torch.int64)
-        self._is_recalled = torch.zeros(len(reals), dtype=torch.bool)
-        self._is_covered = torch.zeros(len(reals), dtype=torch.bool)
+        self._is_precise = zeros(len(synthetics), torch.bool)
+        self._balls_around = zeros(len(synthetics), torch.int64)
+        self._is_recalled = flags(len(reals))
+        self._is_covered = flags(len(reals))
 
     @property
     def balls(self) -> Balls:
         """What has been decided, with an entry for each sample."""
         return Balls(
-            self._is_precise[self._synthetics.inverse],
-            self._balls_around[self._synthetics.inverse],
-            self._is_recalled[self._reals.inverse],
-            self._is_covered[self._reals.inverse],
+            self._is_precise.values[self._synthetics.inverse],
+            self._balls_around.values[self._synthetics.inverse],
+            self._is_recalled.values[self._reals.inverse],
+            self._is_covered.values[self._reals.inverse],
             self._radii.wide[self._reals.inverse],
         )
 
@@ -152,12 +153,21 @@ class InBalls:
         rows = tile.rows
         columns = tile.columns
         radii = self._radii
-        self._is_precise[rows] |= is_any_inside(tile, radii.narrow[None, columns], 1)
-        self._is_recalled[columns] |= is_any_inside(tile, radii.synthetic_narrow[rows, None], 0)
+        is_precise = is_any_inside(tile, radii.narrow[None, columns], 1)
+        self._is_precise.of(tile).logical_or_(is_precise)
+        is_recalled = is_any_inside(tile, radii.synthetic_narrow[rows, None], 0)
+        self._is_recalled.add(tile, is_recalled)
 
         in_wide = is_inside(tile, radii.wide[None, columns]).float()  # [B, C]
-        self._is_covered[columns] |= in_wide.amax(0) > 0
-        self._balls_around[rows] += in_wide.mv(self._reals.weight[columns].float()).long()
+        self._is_covered.add(tile, in_wide.amax(0) > 0)
+        around = in_wide.mv(self._reals.weight[columns].float()).long()
+        self._balls_around.of(tile).add_(around)
+
+    def gather(self) -> None:  # noqa: D102
+        for values in (self._is_precise, self._balls_around):
+            values.gather()
+        for of_columns in (self._is_recalled, self._is_covered):
+            of_columns.gather()
 
 
 def _mean(values: Tensor) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from imglab.metrics.neighbours import kth_squared_distance
 from imglab.metrics.points import Points, in_one_frame, rounded_distances
+from imglab.metrics.strips import ColumnValues, RowValues
 from imglab.metrics.tiles import Tile, sweep, tiles
 from imglab.metrics.undefined import check_features
 
@@ -71,22 +72,26 @@ class Support:
         self._synthetics = synthetics
         self._radius = _support_radius(reals, radii)
         self._synthetic_radius = _support_radius(synthetics, synthetic_radii)
-        self._unsupported = torch.ones(len(synthetics), dtype=torch.float64)
-        self._missed = torch.ones(len(reals), dtype=torch.float64)
+        self._unsupported = RowValues(torch.ones(len(synthetics), dtype=torch.float64))
+        self._missed = ColumnValues(torch.ones(len(reals), dtype=torch.float64), torch.mul)
 
     @property
     def scores(self) -> ProbabilisticPR:
         """The means over the samples of both sets."""
-        unsupported = self._unsupported[self._synthetics.inverse].mean()
-        missed = self._missed[self._reals.inverse].mean()
+        unsupported = self._unsupported.values[self._synthetics.inverse].mean()
+        missed = self._missed.values[self._reals.inverse].mean()
         return ProbabilisticPR(1 - float(unsupported), 1 - float(missed))
 
     def add(self, tile: Tile) -> None:  # noqa: D102
         squared = precise_distances(tile)
         columns = self._reals.weight[tile.columns]
         rows = self._synthetics.weight[tile.rows, None]
-        self._unsupported[tile.rows] *= _missing(squared, self._radius, columns, 1)
-        self._missed[tile.columns] *= _missing(squared, self._synthetic_radius, rows, 0)
+        self._unsupported.of(tile).mul_(_missing(squared, self._radius, columns, 1))
+        self._missed.add(tile, _missing(squared, self._synthetic_radius, rows, 0))
+
+    def gather(self) -> None:  # noqa: D102
+        self._unsupported.gather()
+        self._missed.gather()
 
 
 def precise_distances(tile: Tile) -> Tensor:

@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from imglab.metrics import strips
 from imglab.metrics.points import Points, squared_distances
 
 TILE = 512
@@ -85,13 +86,23 @@ class Consumer(Protocol):
     def add(self, tile: Tile) -> None:  # noqa: D102
         ...
 
+    def gather(self) -> None:
+        """Join what all processes have added, where they share out the strips of rows."""
+
 
 def sweep(tiles_of_pair: Iterable[Tile], consumers: Iterable[Consumer]) -> None:
-    """Show each tile to every consumer."""
+    """Show each tile to every consumer.
+
+    Within `strips.shared` each process shows the tiles of its own strips, and all have the results.
+    """
     consumers = list(consumers)
     for tile in tiles_of_pair:
         for consumer in consumers:
             consumer.add(tile)
+
+    if strips.processes() > 1:
+        for consumer in consumers:
+            consumer.gather()
 
 
 def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Tile]:
@@ -108,15 +119,21 @@ def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Til
             first_column = i
         for j in range(first_column, len(others), block):
             b, b_squares = others.part(slice(j, min(j + block, len(others))))  # [C, D], [C]
-            for row, column in _blocks(len(a), len(b), half=half and i == j):
+            for row, column in _blocks(i, len(a), len(b), half=half and i == j):
                 products = _products(a[row], b[column])
                 lengths = a_squares[row, None] + b_squares[column]
                 yield Tile(points, others, _from(i, row), _from(j, column), products, lengths)
 
 
-def _blocks(rows: int, columns: int, *, half: bool) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows and columns of the tiles of a block; half: those on and above its diagonal."""
+def _blocks(first: int, rows: int, columns: int, *, half: bool) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of the tiles of a block, of the strips that this process takes.
+
+    first  the block's first row
+    half   leave out the tiles below its diagonal
+    """
     for row in range(0, rows, TILE):
+        if not strips.is_taken((first + row) // TILE):
+            continue
         first_column = row * half
         for column in range(first_column, columns, TILE):
             yield slice(row, min(row + TILE, rows)), slice(column, min(column + TILE, columns))
