@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab import seeds
+from imglab import distributed, seeds
 from imglab.measure.own import OwnMetric, own_floors
+from imglab.metrics import strips
 from imglab.metrics.comparison import (
     BETWEEN_SPLITS,
     DISTRIBUTION,
@@ -65,7 +66,7 @@ class Floors:
             return self._floors[n_synthetic]
 
         path = self._cache / f"floor_{n_synthetic}.json" if self._cache else None
-        if path and path.exists():
+        if path and distributed.broadcast(path.exists()):
             self._floors[n_synthetic] = json.loads(path.read_text())
             return self._floors[n_synthetic]
 
@@ -94,7 +95,9 @@ class Floors:
             **self._neighbours,
         )
         values: dict[str, list[Any]] = {name: [] for name in BETWEEN_SPLITS}
-        for number, scores in enumerate(of_splits):
+        for number in range(self._splits):
+            with strips.shared():
+                scores = next(of_splits)
             for name in BETWEEN_SPLITS:
                 values[name].append(scores[name])
             yield Progress("floor", number + 1, self._splits)

@@ -18,7 +18,7 @@ from imglab.measure.groups import by_class, by_source
 from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
 from imglab.measure.shape import shape_scores
 from imglab.measures import Features, Measures, NearestReal, RealShown
-from imglab.metrics import Undefined, nearest_samples
+from imglab.metrics import Undefined, nearest_samples, strips
 from imglab.metrics.comparison import MetricValues, Reference, compare_pairs
 from imglab.metrics.memorization import distances_to, mean_distance, share_of_copies
 from imglab.metrics.pairs import Pairs
@@ -166,7 +166,8 @@ class Measure:
             errors=True,
             matched=self.modality.ability(MatchesMoments) is None,
         )
-        compared = compare_pairs(pairs)
+        with strips.shared():
+            compared = compare_pairs(pairs)
         of_own = own_values(self._own, real=reference.features, synthetic=features)
         of_shape = yield from shape_scores(
             self.modality,
@@ -245,7 +246,7 @@ class Measure:
     def _copies(self, samples: Samples, features: Tensor) -> MetricValues:
         """Look for copies of the training data."""
         train = self._real["train"]
-        distances = cache(partial(distances_to, train, features))
+        distances = cache(partial(_distances, train, features))
 
         scores = MetricValues()
         scores.add(("nearest_distance", "nearest_distance_se"), lambda: mean_distance(distances()))
@@ -267,13 +268,19 @@ class Measure:
     @cached_property
     def _held_out_distances(self) -> Tensor:
         """The distance of each held-out sample to its nearest training sample, float64 [N]."""
-        return distances_to(self._real["train"], self._real["test"].features)
+        return _distances(self._real["train"], self._real["test"].features)
 
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
         """Return the floor of each metric for so many synthetic samples."""
         held_out = partial(self._copies, self.modality.real("test"), self._real["test"].features)
         n_real = len(self._real[self._reference].features)
         return (yield from self._floors.floor(self._real, n_real, n_synthetic, held_out))
+
+
+def _distances(train: Reference, features: Tensor) -> Tensor:
+    """Return `distances_to`, which all processes take together."""
+    with strips.shared():
+        return distances_to(train, features)
 
 
 def _verifier_reasons(of_accepted: Measures, of_all: Measures) -> dict[str, str]:

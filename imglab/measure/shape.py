@@ -9,6 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from imglab.measures import Features, Measures
+from imglab.metrics import strips
 from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.comparison import MetricValues
 from imglab.metrics.pairs import Pairs
@@ -69,7 +70,8 @@ def _matched_features(pairs: Pairs) -> list[float]:
 
 def _matched_samples(pairs: Pairs, features: Tensor) -> list[float]:
     """Return what `SHAPE` names, of samples that are matched themselves, by their features."""
-    scores, bounded = pairs.real.balls_of(features, precision_recall_k=pairs.narrow_k)
+    with strips.shared():
+        scores, bounded = pairs.real.balls_of(features, precision_recall_k=pairs.narrow_k)
     distance = pairs.real.frechet(features)[0]
     return [distance, scores.precision, scores.recall, *bounded, scores.coverage]
 

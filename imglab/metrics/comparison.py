@@ -18,6 +18,7 @@ from imglab.metrics.pairs import Pairs
 from imglab.metrics.pairwise import NEIGHBOURS, SCALARS
 from imglab.metrics.prdc import PRDC, Balls, prdc_of
 from imglab.metrics.probabilistic import K
+from imglab.metrics.strips import by_one_each
 from imglab.metrics.tails import tails_of
 from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.undefined import Undefined
@@ -69,8 +70,8 @@ class MetricValues:
                 self.reasons[name] = reason
 
     def forget(self, name: str) -> None:
-        """Drop a value that nobody asked for."""
-        del self.values[name]
+        """Drop a value that nobody asked for, if it is there."""
+        self.values.pop(name, None)
         self.reasons.pop(name, None)
 
 
@@ -110,51 +111,40 @@ def compare_split(
 
 def compare_pairs(pairs: Pairs, *, classifier: bool = True) -> MetricValues:
     """Compute what `compare` does; `classifier` says whether `two_sample_auc` is one of them."""
-    synthetic = pairs.synthetic
-    errors = pairs.errors
     scores = MetricValues()
     scores.add(FRECHET, pairs.frechet)
-    _add_with_errors(scores, pairs, errors=errors, classifier=classifier)
-    _add_neighbours(scores, pairs)
-    scores.add(("vendi",), lambda: [vendi_score(synthetic)])
+    jobs = _jobs(pairs, classifier=classifier)
+    results = dict(zip(jobs, by_one_each(list(jobs.values())), strict=True))
 
-    if errors:
-        scores.add([f"{name}_se" for name in FRECHET], pairs.frechet_errors)
-        of_neighbours = partial(
-            neighbour_errors,
-            real=pairs.real.features,
-            synthetic=synthetic,
-            precision_recall_k=pairs.narrow_k,
-            density_coverage_k=pairs.wide_k,
-        )
-        names = [f"{name}_se" for name in SCALARS]
-        scores.add(names, lambda: list(of_neighbours().values()))
+    scores.add(("kid", "kid_se"), lambda: pairs.kernel(standard=False))
+    scores.add(("kid_standard", "kid_standard_se"), lambda: pairs.kernel(standard=True))
+    if classifier:
+        scores.add(("two_sample_auc", "two_sample_auc_se"), results["two_sample_auc"])
+    _add_neighbours(scores, pairs)
+    scores.add(("vendi",), results["vendi"])
+
+    if pairs.errors:
+        scores.add([f"{name}_se" for name in FRECHET], results["frechet_errors"])
+        scores.add([f"{name}_se" for name in SCALARS], results["neighbour_errors"])
+    else:
+        for name in ("kid_se", "kid_standard_se", "two_sample_auc_se"):
+            scores.forget(name)
     withhold_recall(scores)
     return scores
 
 
-def _add_with_errors(scores: MetricValues, pairs: Pairs, *, errors: bool, classifier: bool) -> None:
-    """Add the metrics that come with their errors."""
-
-    def kid() -> tuple[float, float]:
-        distance = pairs.at_least(2).kernel
-        return distance.value, distance.of_both
-
-    def kid_standard() -> tuple[float, float]:
-        distance = pairs.at_least(2).kernel_standard
-        return distance.value, distance.of_both
-
+def _jobs(pairs: Pairs, *, classifier: bool) -> dict[str, Callable[[], Sequence[Value | None]]]:
+    """Return what looks at no tiles, so that each process can do some of it, the longest first."""
     both = {"real": pairs.real.features, "synthetic": pairs.synthetic}
-    metrics: dict[str, Callable[[], tuple[float, float]]] = {
-        "kid": kid,
-        "kid_standard": kid_standard,
-    }
+    ks = {"precision_recall_k": pairs.narrow_k, "density_coverage_k": pairs.wide_k}
+    jobs: dict[str, Callable[[], Sequence[Value | None]]] = {}
+    if pairs.errors:
+        jobs["frechet_errors"] = pairs.frechet_errors
+        jobs["neighbour_errors"] = lambda: list(neighbour_errors(**both, **ks).values())
+    jobs["vendi"] = lambda: [vendi_score(pairs.synthetic)]
     if classifier:
-        metrics["two_sample_auc"] = partial(two_sample_auc, **both)
-    for name, compute in metrics.items():
-        scores.add((name, f"{name}_se"), compute)
-        if not errors:
-            scores.forget(f"{name}_se")
+        jobs["two_sample_auc"] = partial(two_sample_auc, **both)
+    return jobs
 
 
 def _add_neighbours(scores: MetricValues, pairs: Pairs) -> None:

@@ -45,6 +45,12 @@ class Pairs:
         check_features(real=self.real.features, synthetic=self.synthetic, at_least=size)
         return self._one_pass
 
+    def kernel(self, *, standard: bool) -> tuple[float, float]:
+        """Return a kernel distance, of standardised features or not, and its standard error."""
+        one_pass = self.at_least(2)
+        distance = one_pass.kernel_standard if standard else one_pass.kernel
+        return distance.value, distance.of_both
+
     def frechet(self) -> list[float]:
         """Return the Fréchet distance and its parts."""
         check_features(real=self.real.features, synthetic=self.synthetic, at_least=2)

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imglab.metrics import strips
 from imglab.metrics.comparison import BETWEEN_SPLITS, MetricValues, compare_split
 from imglab.metrics.frechet import FrechetParts, Moments, frechet_parts
-from imglab.metrics.kernel import rough_kernel_distance, standardised
+from imglab.metrics.kernel import standardised
 from imglab.metrics.pairwise import MOST, Distances, neighbour_scores
+from imglab.metrics.rough_kernel import rough_kernel_distance
 from imglab.metrics.vendi import vendi_score
 
 BATCH = 25
@@ -47,21 +49,31 @@ def split_scores(
         raise ValueError(f"{n_real} + {n_synthetic} samples of a pool of {len(pool)}")
     parts = ((order[:n_real], order[n_real : n_real + n_synthetic]) for order in orders)
 
+    ks = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
     if len(pool) > MOST:
-        for real, synthetic in parts:
-            scores = compare_split(
-                real=pool[real],
-                synthetic=pool[synthetic],
-                precision_recall_k=precision_recall_k,
-                density_coverage_k=density_coverage_k,
-            )
-            yield scores.values
+        while several := list(islice(parts, strips.processes())):
+            yield from _scores_of(pool, several, ks)
         return
 
-    ks = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
     scorer = _Pool(pool, n_real, n_synthetic, ks)
     while batch := list(islice(parts, BATCH)):
         yield from scorer.scores(batch)
+
+
+def _scores_of(
+    pool: Tensor, several: list[tuple[Tensor, Tensor]], ks: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the scores of several splits of a large pool, each computed by one process."""
+    jobs = [
+        partial(_alone, pool=pool, real=real, synthetic=synthetic, **ks)
+        for real, synthetic in several
+    ]
+    yield from (scores() for scores in strips.by_one_each(jobs))
+
+
+def _alone(*, pool: Tensor, real: Tensor, synthetic: Tensor, **ks: int) -> dict[str, Any]:
+    """Return the scores of one split of a pool."""
+    return compare_split(real=pool[real], synthetic=pool[synthetic], **ks).values
 
 
 class _Pool:

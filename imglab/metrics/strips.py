@@ -47,6 +47,18 @@ def shared() -> Iterator[None]:
         _is_shared = before
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Share nothing out within the block: the other processes do something else."""
+    global _is_shared
+    before = _is_shared
+    _is_shared = False
+    try:
+        yield
+    finally:
+        _is_shared = before
+
+
 def processes() -> int:
     """Return how many processes the strips are shared out to."""
     if not _is_shared:
@@ -124,7 +136,8 @@ def by_one_each(jobs: Sequence[Callable[[], T]]) -> list[Callable[[], T]]:
 def _outcome(job: Callable[[], T]) -> T | Undefined:
     """Return what a job returns, or why that is undefined."""
     try:
-        return job()
+        with _alone():
+            return job()
     except Undefined as reason:
         return Undefined(str(reason))
 

@@ -217,6 +217,18 @@ def test_other_kinds_run_too(name, tmp_path):
     assert (tmp_path / "run/generation_001/manifest.json").is_file()
 
 
+def test_two_processes_score_a_chain_as_one_does(tmp_path):
+    """The moments of these models are exact, so nothing but the scores could differ."""
+    config = ROOT / "configs/smoke/gaussian.yaml"
+    rows = []
+    for launcher in ("none", "torchrun"):
+        done = run(launcher, config, tmp_path / launcher)
+        assert done.returncode == 0, done.stderr
+        files = sorted((tmp_path / launcher).glob("generation_*/metrics.json"))
+        rows.append([path.read_text() for path in files])
+    assert rows[0] == rows[1]
+
+
 @dataclass
 class Launched:
     """A run of two processes by torchrun, and the file that takes what they print."""
