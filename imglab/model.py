@@ -290,5 +290,9 @@ def call_metrics(owner: Any, samples: Samples, *, generation0: Any, **keys: Any)
     else:
         keys["generation0"] = generation0
 
-    measures: Measures = metrics(samples, **keys)
+    measures = metrics(samples, **keys)
+    if not isinstance(measures, Measures):
+        what = f"metrics must be `imglab.Measures`, not {type(measures).__name__}"
+        remedy = "return imglab.Measures({'name': value})"
+        raise InputError(Problem(type(owner).__name__, what, remedy))
     return measures

@@ -235,6 +235,13 @@ class Relative(Drawn):
         return data - data.mean(0)
 
 
+class Plain(Drawn):
+    """Its metrics are a plain dict."""
+
+    def sample_metrics(self, samples):
+        return {"mean": 0.5}
+
+
 class Damaged(Drawn):
     """It damages samples as `apply` says."""
 
@@ -324,6 +331,7 @@ class Careless(Adder):
         (Damaged(short), Adder(), "damage 'shift' returned 11 samples, not 12"),
         (Damaged(unseeded), Adder(), "'shift' must give the same bytes for the same seed"),
         (Damaged(in_place), Adder(), "'shift' changed the samples that it was given"),
+        (Plain(), Adder(), r"Plain: metrics must be `imglab.Measures`, not dict \(return"),
         (Matching(), Adder(), "matched must keep the shape and the dtype"),
         (Drawn(), Unlikely(), "log_density must return one number for each sample"),
     ],

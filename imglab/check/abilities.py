@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from imglab.check.watch import CHECKED, Subject, check_samples, copied, same_samples, still
+from imglab.errors import InputError
+from imglab.measures import Measures
 from imglab.modality import (
     ContinuesOpenings,
     Damage,
@@ -25,11 +28,11 @@ from imglab.store import files
 
 def check_metrics(modality: Modality, fitted: GenerativeModel, drawn: Samples) -> None:
     """Check the metrics that the modality and the model add."""
-    of_data = still(
+    of_data = _measured(
         "metrics of the modality",
         lambda: call_metrics(modality, drawn, model=fitted, generation0=fitted, seed=4),
     )
-    of_model = still(
+    of_model = _measured(
         "metrics of the model",
         lambda: call_metrics(fitted, drawn, generation0=fitted, seed=4),
     )
@@ -41,6 +44,14 @@ def check_metrics(modality: Modality, fitted: GenerativeModel, drawn: Samples) -
             assert explained, f"metric {name!r} is None without a reason"
         for name, column in measures.per_sample.items():
             assert len(column) == CHECKED, f"per-sample tensor {name!r} needs a row for each sample"
+
+
+def _measured(call: str, work: Callable[[], Measures]) -> Measures:
+    """Do what `still` does; AssertionError where metrics come back in another form."""
+    try:
+        return still(call, work)
+    except InputError as error:
+        raise AssertionError(str(error)) from error
 
 
 def check_continuation(modality: Modality, fitted: GenerativeModel) -> None:

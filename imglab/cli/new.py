@@ -131,7 +131,7 @@ def _propose(
 
     with signs_of_life("opening the data"):
         forms, wide, opened = forms_for(modality, data)
-    if modality["kind"] == "text":
+    if data.startswith(HUB):  # files have been inspected
         typer.echo(printable(opened.data_line))
     measured: dict[int, Measured] = {}
 

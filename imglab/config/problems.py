@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, get_args
@@ -16,6 +17,10 @@ MOST_TOLD = 100
 """About how many problems are reported at once: nobody reads more."""
 SHOWN = 60
 """How many characters of a value a message repeats."""
+UNKNOWN = "unknown key"
+MISSING = "this key is missing"
+LAST_NAME = re.compile(r"[^.:\s]+$")
+"""The last name of a place, such as `path` of `a.yaml: modality.source.path`."""
 COMPLETE = ("value_error", "too_short", "too_long")
 """Types of pydantic's errors whose message says all about the value."""
 
@@ -33,7 +38,26 @@ def problems_of(
     more = len(errors) - len(reported)
     if more:
         problems.append(Problem(where, f"there are {more} more problems", "fix these first"))
-    return problems
+    return _without_misspelt(problems)
+
+
+def _without_misspelt(problems: Sequence[Problem]) -> list[Problem]:
+    """Leave out a missing key that an unknown one beside it stands for: one mistake, one message.
+
+    Two keys lie in one section where their places differ in the last name alone.
+    """
+    meant = {
+        (LAST_NAME.sub("", problem.where), problem.remedy)
+        for problem in problems
+        if problem.what == UNKNOWN
+    }
+    left = []
+    for problem in problems:
+        section = LAST_NAME.sub("", problem.where)
+        key = problem.where.removeprefix(section)
+        if problem.what != MISSING or (section, nearest(key, [key])) not in meant:
+            left.append(problem)
+    return left
 
 
 def problem_of(where: str, tree: Any, model: type[Section], *alternatives: ErrorDetails) -> Problem:
@@ -47,9 +71,9 @@ def problem_of(where: str, tree: Any, model: type[Section], *alternatives: Error
 
     if details["type"] == "extra_forbidden":
         fields = sorted({name for section in sections for name in section.model_fields})
-        return Problem(at, "unknown key", nearest(str(keys[-1]), fields))
+        return Problem(at, UNKNOWN, nearest(str(keys[-1]), fields))
     if details["type"] == "missing":
-        return Problem(at, "this key is missing")
+        return Problem(at, MISSING)
     if details["type"] == "union_tag_invalid":
         return _wrong_kind(at, details)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -162,11 +163,17 @@ def open_images(
     left_out: tuple[LeftOut, ...] = ()
     if reader.failures:
         broken = tuple(failure.path for failure in reader.failures)
-        left_out = (LeftOut("broken", ", ".join(path.name for path in broken[:3]), broken),)
+        left_out = (LeftOut("broken", ", ".join(_names(broken[:3], paths)), broken),)
     is_read = [array is not None for array in arrays]
     return Opened(
         [array for array in arrays if array is not None], is_read, left_out, tuple(reader.notes())
     )
+
+
+def _names(some: Sequence[Path], paths: Sequence[Path]) -> list[str]:
+    """Return the paths of some images from the folder around all of them, e.g. `dog/005.jpg`."""
+    around = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(around).as_posix() for path in some]
 
 
 def _channels(array: Any | None) -> int:

@@ -43,6 +43,11 @@ class Fall:
             return self.matched
         return min(self.matched, self.drawn)
 
+    def way(self) -> str:
+        """Say how far it fell or rose with the moments matched, e.g. `falls by 0.12`."""
+        verb = "rises" if round(self.matched, 2) < 0 else "falls"
+        return f"{verb} by {abs(self.matched):.2f}"
+
 
 @dataclass(frozen=True)
 class KindOfLoss:
@@ -94,8 +99,8 @@ class KindOfLoss:
         if self.variance_ratio is not None and (self.variance_lost or 0.0) > FADED:
             cause = f"fading (the variance is {self.variance_ratio:.2f} of that of real data)"
         return (
-            f"{share} is {cause}: it goes when mean and scale are matched, and recall then falls "
-            f"by {self.recall.matched:.2f}, precision by {self.precision.matched:.2f}."
+            f"{share} is {cause}: it goes when mean and scale are matched; recall then "
+            f"{self.recall.way()}, precision {self.precision.way()}."
         )
 
     def _is_restored(self) -> bool:

@@ -58,7 +58,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
     train = list(corpus.train)
     test = corpus.test
     if test is None:
-        train, test = _split(train, settings)
+        train, test = split_documents(train, settings)
     line = _line(corpus, train, test, settings)
 
     tokenizer = make_tokenizer(settings.tokenizer, train)
@@ -122,7 +122,7 @@ def pieces(text: str) -> list[str]:
     return parts
 
 
-def _split(documents: list[str], settings: TextSettings) -> tuple[list[str], list[str]]:
+def split_documents(documents: list[str], settings: TextSettings) -> tuple[list[str], list[str]]:
     """Divide whole documents at random into a training and a test part, each in the source's order.
 
     The test part holds at most `test_share` of the characters, but at least the shortest document.

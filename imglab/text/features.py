@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from imglab import seeds
 from imglab.errors import InputError, Problem, first_line
 from imglab.modality import Extractor
+from imglab.progress import report
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.fitting import fit_network
@@ -107,8 +108,8 @@ class BagOfTokens(Extractor):
         plan = TextTrainingSettings(tokens=self._settings.tokens, batch=64, learning_rate=3e-3)
         train = TrainingSet.of(Samples.real(real))
         seed = seeds.derive(self._settings.seed, "encoder")
-        for _ in fit_network(network, train, plan, join=1, seed=seed):
-            pass
+        for progress in fit_network(network, train, plan, join=1, seed=seed):
+            report("extractor", progress.seen, progress.total)
 
     @torch.inference_mode()
     def _pooled(self, tokens: Tensor) -> Tensor:

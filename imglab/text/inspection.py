@@ -8,6 +8,8 @@ from typing import Any
 from imglab.reading import Summary
 from imglab.reading.inspection import Inspection, duplicates
 from imglab.text.corpus import read_corpus
+from imglab.text.data import split_documents
+from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource
 
 
@@ -15,10 +17,13 @@ def inspect_texts(path: str) -> Inspection:
     """Inspect a text file or a folder of texts; InputError where nothing is usable."""
     keys: dict[str, Any] = {"kind": "files", "path": path}
     corpus = read_corpus(FilesSource.model_validate(keys))
-    test = list(corpus.test or ())
-    documents = [*corpus.train, *test]
+    train, test = corpus.train, corpus.test or []
+    if corpus.test is None and len(train) > 1:  # a single one is divided as a config says
+        settings = TextSettings.model_validate({"kind": "text", "source": keys})
+        train, test = split_documents(train, settings)
+    documents = [*train, *test]
 
-    split = {"train": len(corpus.train)}
+    split = {"train": len(train)}
     if test:
         split["test"] = len(test)
     digests = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in documents]
@@ -26,7 +31,7 @@ def inspect_texts(path: str) -> Inspection:
     lengths = sorted(map(len, documents))
     facts = {
         "characters": f"{sum(lengths):,}; a document has {lengths[len(lengths) // 2]:,} (median)",
-        "duplicates": duplicates(names, digests, len(corpus.train)),
+        "duplicates": duplicates(names, digests, len(train)),
     }
     config = {
         "modality": {"kind": "text", "source": keys},

@@ -61,6 +61,8 @@ def test_archives_texts_and_captions(lab, tmp_path):
         (tmp_path / "t" / f"{number}.txt").write_text("the same words again")
     shown = json.loads(lab("inspect", "t", "--json")[1])
     assert (shown["noun"], shown["duplicates"]["count"]) == ("documents", 3)
+    assert shown["split"] == {"train": 3, "test": 1}
+    assert shown["duplicates"]["between_train_and_test"] == 1
 
 
 def test_nothing_usable(lab, tmp_path):

@@ -139,6 +139,12 @@ def test_all_errors_come_at_once():
     assert "training.imags: unknown key (did you mean 'images'?)" in found
 
 
+def test_a_misspelt_key_is_not_missing_as_well():
+    tree = {**RIGHT, "modality": {"kind": "image", "source": {"kind": "folder", "pth": "d"}}}
+    found = [problem for problem in problems(tree) if "modality" in problem]
+    assert found == ["a.yaml: modality.source.pth: unknown key (did you mean 'path'?)"]
+
+
 def test_guidance_needs_classes():
     tree = {**RIGHT, "modality": "image", "model": {"kind": "diffusion", "sampling_bias": 0.5}}
     assert "it needs class_conditional: true" in problems(tree)[0]

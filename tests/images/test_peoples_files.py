@@ -89,6 +89,14 @@ class TestPictures:
             "5 images: no classes; train 4, test 1; left out: 2 broken (heic.jpg, x.png)"
         )
 
+    def test_broken_ones_are_named_with_their_class(self, tmp_path):
+        for name in ("cat/0", "cat/1", "dog/0", "dog/1"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            Image.fromarray(NOISE).save(tmp_path / f"{name}.png")
+        (tmp_path / "dog/x.png").write_bytes(b"nothing")
+        summary = load(**from_folder(tmp_path, tolerate=1)).summary
+        assert summary.line().endswith("left out: 1 broken (dog/x.png)")
+
     def test_a_disk_that_fails_is_not_a_broken_picture(self, tmp_path, monkeypatch):
         for number in range(3):
             Image.fromarray(NOISE).save(tmp_path / f"{number}.png")

@@ -61,6 +61,12 @@ def test_a_shift_of_brightness_is_not_called_fading():
     assert "a shift of mean and scale" in loss.described()
 
 
+def test_what_rises_is_not_said_to_fall_by_less_than_nothing():
+    loss = kind_of_loss(rows((14, 14, 0.94, 0.98, 1.05), (83, 16, 0.98, 0.96, 0.3)))
+    assert loss is not None
+    assert loss.described().endswith("recall then rises by 0.04, precision falls by 0.02.")
+
+
 def test_what_does_not_fall_is_not_lost():
     loss = kind_of_loss(rows((14, 14, 0.8, 0.75, 0.98), (83, 75, 0.82, 0.79, 0.97)))
     assert loss is not None

@@ -215,7 +215,7 @@ class TestCommand:
 
         assert "modality.synthetic.nowhere" in said(config, "--synthetic", "nowhere")
         assert "did you mean 'gate'" in said(config, "--synthetic", web, "--criterion", "gat")
-        assert "take no synthetic set" in said("gaussian", "--synthetic", web)
+        assert "`imglab map` finds the share" in said("gaussian", "--synthetic", web)
         assert "is no time" in said(config, "--synthetic", web, "--budget", "soon")
         assert "--budget" in said(config, "--synthetic", web, "--budget", "1m", "--seeds", "3")
         few = ["--criterion", "tails vanish"]

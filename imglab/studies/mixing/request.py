@@ -108,7 +108,8 @@ def read_request(
     kind = tree["modality"].get("kind")
     if kind not in (IMAGE, TEXT):
         what = f"{kind!r} data take no synthetic set of one's own"
-        raise InputError(Problem(f"{path}: modality.kind", what, "choose images or text"))
+        remedy = "choose images or text; `imglab map` finds the share of real data that holds these"
+        raise InputError(Problem(f"{path}: modality.kind", what, remedy))
     if real is not None:
         tree["modality"]["source"] = _source(kind, tree["modality"]["source"], real)
     label = label or _label_of(synthetic)
