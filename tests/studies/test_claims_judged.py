@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from imglab.studies.claims.catalog import Catalog
-from imglab.studies.claims.claim import Claim
+from imglab.studies.claims.claim import Claim, NullRun
 from imglab.studies.claims.costs import cost_of, read_costs
 from imglab.studies.claims.document import claims_document, count_text
+from imglab.studies.claims.evaluate import find_null
 from imglab.studies.claims.finding import Verdict
 from imglab.studies.claims.judge import bare_result, judge, law_result
 from imglab.studies.claims.laws import Comparison, find_z, with_null
@@ -51,13 +52,13 @@ def a_claim(**changes):
     return Claim.model_validate(tree)
 
 
-def chains(replace, control=lambda seed: 1.0, gate=lambda seed: GOOD):
+def chains(replace, control=lambda seed: 1.0, gate=lambda seed: GOOD, seeds=SEEDS):
     """Metrics of two generations in two arms."""
     arms = {"replace": replace, "control": control}
     return {
         (arm, seed): [{"generation0": gate(seed), "loss": 1.0}, {"loss": value(seed)}]
         for arm, value in arms.items()
-        for seed in SEEDS
+        for seed in seeds
     }
 
 
@@ -74,7 +75,7 @@ def rising(seed):
 
 
 def noisy(seed):
-    return 1 + 0.2 * (-1) ** seed
+    return 1 + 0.1 * (-1) ** seed
 
 
 def test_a_claim_that_holds_fails_where_its_cause_is_absent():
@@ -112,12 +113,37 @@ def test_a_claim_whose_null_run_decides_nothing_is_not_decided():
     assert not result.withdrawn
 
 
-def test_a_stand_in_is_read_with_the_next_seed():
+def test_a_stand_in_is_read_with_other_seeds():
     """Otherwise the control would differ from itself by exactly nothing, with no scatter."""
     result = judge(a_claim(), chains(rising, noisy))
     (null,) = result.null["findings"]
-    assert null["estimate"] == pytest.approx(0)
-    assert null["interval"][0] < -0.1 < 0.1 < null["interval"][1]
+    assert null["estimate"] != pytest.approx(0)
+    assert null["interval"][0] < 0 < null["interval"][1]
+
+
+def test_a_null_run_holds_as_often_as_chance_lets_it():
+    """The interval of an arm beside itself lies above 0 in 2.5% of cases, as a test would."""
+    null = NullRun(says="nothing", arms={"replace": "control"})
+    must = {"says": "x", "difference": [term("replace"), term("control")], "above": 0}
+    statement = a_claim(must=[must]).must[0]
+    random = np.random.default_rng(0)
+    held = 0
+    for number in range(400):
+        values = random.standard_normal(12)
+        of_arms = chains(lambda seed: 0.0, lambda seed, v=values: v[seed], seeds=range(12))
+        named = statement.model_copy(update={"says": f"statement {number}"})
+        (finding,) = find_null([named], null, of_arms, list(range(12)), 0.95)
+        held += finding.holds
+    assert 2 <= held <= 22
+
+
+def test_two_stand_ins_of_one_arm_are_read_apart():
+    arms = {"replace": "control", "accumulate": "control"}
+    null = NullRun(says="nothing", arms=arms)
+    must = {"says": "x", "difference": [term("replace"), term("accumulate")], "above": 0}
+    of_arms = chains(rising, noisy)
+    (finding,) = find_null([a_claim(must=[must]).must[0]], null, of_arms, list(SEEDS), 0.95)
+    assert finding.low < finding.high
 
 
 @pytest.mark.parametrize(
@@ -161,8 +187,19 @@ def test_where_the_mean_of_the_first_models_is_poor_no_seed_counts():
     result = judge(a_claim(), with_distances([1.2, 0.9, 1.2, 1.3, 1.2, 1.1]), first=first)
 
     assert (result.verdict, result.seeds) == ("blocked", [])
-    assert "as the mean of 12 chains, fid is 1.15 beside a floor of 1 ± 0.1" in result.why
+    assert "as the mean of 6 chains of control, fid is 1.15 beside a floor of 1 ± 0.1" in result.why
     assert result.generation0["poor"] == 12
+
+
+def test_one_arm_with_poor_first_models_blocks_the_claim():
+    of_arms = with_distances([1.0] * 6)
+    for seed in SEEDS:
+        of_arms["replace", seed][0]["fid"] = 1.2
+    first = first_models(gate={"excess_fid": 1})
+    assert "mean of 6 chains of replace, fid is 1.2" in judge(a_claim(), of_arms, first=first).why
+
+    first = first_models(gate={"excess_fid": 1}, without=["replace"])
+    assert judge(a_claim(), of_arms, first=first).verdict == "holds"
 
 
 def test_first_models_may_be_asked_for_other_metrics():

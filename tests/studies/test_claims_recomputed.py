@@ -109,15 +109,14 @@ class TestComputedAgain:
             risks = [column(folder, entry, arm, "population_risk", 0) for arm in (moved, reference)]
             agree(finding, interval(risks[0] - risks[1], logs=False))
 
-    def test_the_null_run_is_the_reference_of_the_next_seed(self, folder):
+    def test_the_null_run_compares_the_reference_with_itself(self, folder):
         entry = verdicts(folder)["neon_sign_law"]
         risks = column(folder, entry, "modes", "population_risk", 0)
-        following = np.roll(risks, -1)
-        assert entry["null"]["verdict"] != "holds"
-        expected = interval(following - risks, logs=False)
-        np.testing.assert_allclose(
-            entry["null"]["findings"][0]["estimate"], expected[0], atol=1e-12
-        )
+        error = risks.std(ddof=1) * (2 / len(risks)) ** 0.5
+        estimates = [finding["estimate"] for finding in entry["null"]["findings"]]
+
+        assert entry["null"]["verdict"] == "does not hold"
+        assert 0 < abs(estimates[0]) < 4 * error
 
     def test_a_law(self, folder):
         """E s^2 = ((n-1)/n)^t and E W2^2 = 2 (1 - c^t), Var mu = 1 - ((n-1)/n)^t; n = 20."""

@@ -104,8 +104,8 @@ class NullRun(Section):
     says: str
     """What is left out."""
     arms: Annotated[dict[str, str], Field(min_length=1)]
-    """The arm that stands for another one. It is read with the next seed, so that an arm can stand
-    for itself: two halves of nothing."""
+    """The arm that stands for another one. It is read with other seeds, so that an arm can stand
+    beside itself."""
 
 
 class Claim(Section):

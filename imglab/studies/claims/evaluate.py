@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ Chains = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 """(arm, seed) -> metrics of its generations."""
 
 STAND_IN = "null: "
-"""How the names of arms begin that stand for others in a null run."""
+"""Before the name of an arm: the one that stands for it in a null run."""
 
 
 def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence: float) -> Finding:
@@ -75,20 +76,37 @@ def find_null(
 ) -> list[Finding]:
     """Judge statements with the phenomenon absent: other arms stand for those that have it.
 
-    A stand-in is read with the next seed. So the control can stand for the treatment, and differs
-    from itself by chance alone.
+    In each seed the arms that have no stand-in, and each stand-in, read chains of seeds of their
+    own, those that follow in the list of seeds, in an order that is drawn. So the control can stand
+    for the treatment. Without the draw the differences of an arm from its neighbours would add up
+    to nothing exactly, whatever the margin; with it they scatter about nothing as those of a
+    treatment without effect do.
     """
-    following = dict(zip(seeds, [*seeds[1:], *seeds[:1]], strict=True))
-    absent = dict(chains)
-    for arm in set(null.arms.values()):
-        for seed in seeds:
-            absent[STAND_IN + arm, seed] = chains[arm, following[seed]]
+    absent = _read_apart(null, chains, seeds, random.Random(f"null run of {statements[0].says}"))
 
     findings = []
     for statement in statements:
         replaced = {key: _replaced(value, null) for key, value in _terms(statement).items()}
         findings.append(find(statement.model_copy(update=replaced), absent, seeds, confidence))
     return findings
+
+
+def _read_apart(
+    null: NullRun, chains: Chains, seeds: Sequence[int], drawn: random.Random
+) -> dict[tuple[str, int], Sequence[Mapping[str, Any]]]:
+    """Return chains by arm and seed, and those of the stand-in of each arm that has one."""
+    arms = {arm for arm, _ in chains}
+    absent = {}
+    for place, seed in enumerate(seeds):
+        steps = list(range(len(null.arms) + 1))
+        drawn.shuffle(steps)
+        read = [seeds[(place + step) % len(seeds)] for step in steps]
+
+        for arm in arms:
+            absent[arm, seed] = chains[arm, read[-1]]
+        for of_stand_in, (arm, stand_in) in zip(read, null.arms.items(), strict=False):
+            absent[STAND_IN + arm, seed] = chains[stand_in, of_stand_in]
+    return absent
 
 
 def _terms(statement: Statement) -> dict[str, Term | list[Term]]:
@@ -103,7 +121,7 @@ def _replaced(terms: Term | list[Term], null: NullRun) -> Term | list[Term]:
     if isinstance(terms, Term):
         if terms.arm not in null.arms:
             return terms
-        return terms.model_copy(update={"arm": STAND_IN + null.arms[terms.arm]})
+        return terms.model_copy(update={"arm": STAND_IN + terms.arm})
     replaced = [_replaced(term, null) for term in terms]
     return [term for term in replaced if isinstance(term, Term)]
 

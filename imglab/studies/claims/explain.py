@@ -52,7 +52,7 @@ def _protocol(protocol: Protocol, name: str, size: Profile | None) -> Iterator[s
     if protocol.needs:
         yield f"  needs: {', '.join(protocol.needs)}"
     if protocol.first is not None:
-        yield f"  generation 0, as the mean over all chains: {_asked(protocol.first)}"
+        yield f"  generation 0, as the mean over the seeds of each arm: {_asked(protocol.first)}"
         yield f"    because {protocol.first.why}"
     if protocol.replicates:
         yield f"  each seed replicates: {', '.join(protocol.replicates)}"
@@ -63,6 +63,8 @@ def _protocol(protocol: Protocol, name: str, size: Profile | None) -> Iterator[s
 def _asked(first: FirstModels) -> str:
     """Return what is asked of generation 0, as YAML would have it."""
     tree: dict[str, Any] = first.gate.model_dump(exclude_none=True)
+    if first.without:
+        tree["without"] = first.without
     if first.at_least:
         tree["at_least"] = first.at_least
     return _value(tree)

@@ -24,17 +24,21 @@ def poor_seeds(
 ) -> dict[int, list[str]]:
     """Return why generation 0 of each seed is not a good model; empty where it is one.
 
-    asked        what the protocol asks of the mean over all chains; None: each chain's own gate
+    asked        what the protocol asks of the mean of each arm; None: each chain's own gate
     improvement  by how much the control still improves, which makes all of them poor
     """
     seeds = sorted({seed for _, seed in chains})
     if asked is None:
         return {seed: _reasons_of(chains, seed, improvement) for seed in seeds}
 
-    reasons = [f"as the mean of {len(chains)} chains, {each}" for each in _misses(chains, asked)]
+    reasons: dict[str, None] = {}
+    for arm in sorted({arm for arm, _ in chains} - set(asked.without)):
+        first = [rows[0] for (of_arm, _), rows in chains.items() if of_arm == arm]
+        for miss in _misses(first, asked):
+            reasons[f"as the mean of {len(first)} chains of {arm}, {miss}"] = None
     if improvement is not None:
-        reasons.append(improvement)
-    return dict.fromkeys(seeds, reasons)
+        reasons[improvement] = None
+    return {seed: list(reasons) for seed in seeds}
 
 
 def mean_counts(chains: Chains, poor: Mapping[int, Sequence[str]]) -> dict[str, Any]:
@@ -62,9 +66,8 @@ def _reasons_of(chains: Chains, seed: int, improvement: str | None) -> list[str]
     return reasons
 
 
-def _misses(chains: Chains, asked: FirstModels) -> Iterator[str]:
-    """Yield what the mean over all chains misses of what is asked of generation 0."""
-    first = [rows[0] for rows in chains.values()]
+def _misses(first: Sequence[Mapping[str, Any]], asked: FirstModels) -> Iterator[str]:
+    """Yield what the mean over rows of generation 0 misses of what is asked."""
     thresholds = asked.gate.model_dump(exclude_none=True)
     if thresholds:
         yield from judge_mean(first, thresholds)["reasons"]

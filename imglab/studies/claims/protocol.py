@@ -67,7 +67,7 @@ class ProfileSettings(Section):
 
 
 class FirstModels(Section):
-    """What generation 0 must reach as the mean over all chains of a protocol.
+    """What generation 0 must reach as the mean over the seeds of each arm.
 
     It stands in place of each chain's own gate, which chooses among seeds where it is applied to
     every one of them.
@@ -77,6 +77,8 @@ class FirstModels(Section):
     """Why these thresholds and no others."""
     gate: GateSettings = GateSettings()
     """Thresholds as in `measure.gate`; what is left out is not asked for."""
+    without: list[str] = Field(default_factory=list)
+    """Arms of which it is not asked, since what they are about begins with generation 0."""
     at_least: dict[str, float] = Field(default_factory=dict)
     """The least value of other metrics, by name; a dotted name lies in a table."""
 
