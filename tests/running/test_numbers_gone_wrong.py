@@ -58,7 +58,7 @@ def numbers(row):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["Sevens", "Endless", "Largest"])
 def test_samples_that_are_all_alike_none_at_all_or_too_large(lab, tmp_path, model):
-    where = "plugged_models" if model == "Sevens" else "run.test_numbers_gone_wrong"
+    where = "plugged_models" if model == "Sevens" else "running.test_numbers_gone_wrong"
     tree = {
         **TINY_GAUSSIAN,
         "regime": "accumulate",
