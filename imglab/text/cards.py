@@ -29,6 +29,13 @@ tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
 print(tokenizer.decode(tokens[0]))
 """
 
+MERGING = """\
+for number in range({before}):
+    base = PeftModel.from_pretrained(base, f"model/before/{{number:03d}}").merge_and_unload()
+"""
+LAST = "model, tokenizer ="
+"""The line of `ADAPTED` before which the others are merged."""
+
 NGRAM_IMPORT = "import imglab.text.ngram_network  # makes the n-gram model known to transformers\n"
 
 
@@ -38,12 +45,14 @@ def text_card(
     block: int,
     training: Mapping[str, Any],
     base: str | None = None,
+    before: int = 0,
     w: float = 0.0,
 ) -> str:
     """Return the text of a card for a text model.
 
-    base  the name of the pretrained model whose adapters the folder holds; None: it is a whole one
-    w     strength of the guidance away from the network in `negative/`; 0: there is none
+    base    the name of the pretrained model whose adapters the folder holds; None: it is whole
+    before  how many adapters are to be merged into the base before those of the folder
+    w       strength of the guidance away from the network in `negative/`; 0: there is none
     """
     extra = ""
     title = "A language model of an imglab chain"
@@ -56,6 +65,8 @@ def text_card(
     else:
         title = f"Adapters for {printable(base)}, a language model of an imglab chain"
         code = ADAPTED.format(base=repr(base), block=block, decoding=_decoding(settings))
+        if before:
+            code = code.replace(LAST, MERGING.format(before=before) + LAST)
     guidance = ""
     if w != 0:
         guidance = (

@@ -33,7 +33,13 @@ from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.model import TextDescription
 from imglab.text.network_settings import PretrainedSettings
 from imglab.text.networks import architecture, dropout_rate, new_network
-from imglab.text.pretrained import Base, describe_base, open_adapted, open_pretrained
+from imglab.text.pretrained import (
+    Base,
+    describe_base,
+    open_adapted,
+    open_pretrained,
+    save_adapters,
+)
 from imglab.text.remedied import RemediedText
 from imglab.text.settings import (
     LanguageModelSettings,
@@ -143,8 +149,9 @@ class LanguageModel(RemediedText):
         )
         # Adapters on weights that lie nowhere else are stored merged into those.
         if isinstance(start, LanguageModel) and fitted.adapters is not None:
-            model._base = start._described_base()
-            model._adapters = fitted.adapters
+            model._base = start._base or start._described_base()
+            if model._base is not None:
+                model._adapters = (*start._adapters, fitted.adapters)
         return model
 
     def _described_base(self) -> Base | None:
@@ -156,11 +163,11 @@ class LanguageModel(RemediedText):
 
     def write_weights(self, path: Path) -> None:
         """Write the network and its tokenizer, or adapters where their base lies elsewhere."""
-        if self._adapters is None or self._base is None:
+        if self._base is None:
             super().write_weights(path)
         else:
             path.mkdir()
-            self._adapters.save(path, self._base.name, self._base.revision)
+            save_adapters(self._adapters, self._base, path)
             save_tokenizer(self.tokenizer, path)
 
         if self._negative is not None:
@@ -171,6 +178,8 @@ class LanguageModel(RemediedText):
         described = dict(super().description())
         if self._base is not None:
             described["base"] = self._base.model_dump()
+        if self._base is not None and len(self._adapters) > 1:
+            described["before"] = len(self._adapters) - 1
         if self._negative is not None:
             described["negative"] = self._w
         return described
@@ -179,7 +188,15 @@ class LanguageModel(RemediedText):
         base = None
         if self._base is not None:
             base = self._base.name
-        return text_card(self.kind, self._settings, self._block, self._training, base, self._w)
+        return text_card(
+            self.kind,
+            self._settings,
+            self._block,
+            self._training,
+            base=base,
+            before=len(self._adapters[1:]),
+            w=self._w,
+        )
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
@@ -200,7 +217,7 @@ class LanguageModel(RemediedText):
             return super().restore(description, path)
 
         base = Base.model_validate(description["base"])
-        network, adapters = open_adapted(base, settings.lora, path)
+        network, adapters = open_adapted(base, settings.lora, path, fitted.before)
         model = cls(
             settings,
             network=network,

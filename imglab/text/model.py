@@ -244,9 +244,11 @@ class TextDescription(BaseModel):
     """What imglab.json says of a text model.
 
     negative  strength of the guidance away from another network, if there is one
+    before    how many adapters are merged into the base before those of its own fit
     """
 
     settings: dict[str, Any]
     block: Annotated[int, Field(ge=1)]
     training: dict[str, Any]
     negative: float | None = None
+    before: Annotated[int, Field(ge=0, le=10_000)] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -21,6 +22,9 @@ from imglab.training.lora import Adapters, add_adapters
 
 NETWORK = "model.network.name"
 """The key that names pretrained weights."""
+
+BEFORE = "before"
+"""Folder of a model folder that holds the adapters on which its own lie, a folder for each."""
 
 TASK = "CAUSAL_LM"
 """What `peft` calls the task of a language model."""
@@ -111,8 +115,22 @@ def _opened_elsewhere(base: Base) -> PreTrainedModel | None:
     return None
 
 
-def open_adapted(base: Base, lora: LoraSettings, folder: Path) -> tuple[PreTrainedModel, Adapters]:
+def save_adapters(adapters: Sequence[Adapters], base: Base, folder: Path) -> None:
+    """Write adapters into a folder: the last ones, and in `before` those that they lie on."""
+    *before, last = adapters
+    for number, each in enumerate(before):
+        place = folder / BEFORE / f"{number:03d}"
+        place.mkdir(parents=True)
+        each.save(place, base.name, base.revision)
+    last.save(folder, base.name, base.revision)
+
+
+def open_adapted(
+    base: Base, lora: LoraSettings, folder: Path, before: int
+) -> tuple[PreTrainedModel, tuple[Adapters, ...]]:
     """Return the network that the adapters in `folder` and their base make, and the adapters.
+
+    before  how many adapters lie in the folder `before`, and are merged first
 
     Raises InputError where the base is not there any more, or is another one.
     """
@@ -138,4 +156,11 @@ def open_adapted(base: Base, lora: LoraSettings, folder: Path) -> tuple[PreTrain
             f"lies there now has {present.sha256[:16]}"
         )
         raise InputError(Problem(str(folder), what, "put the base of the run back"))
-    return add_adapters(copy.deepcopy(pretrained).to(device()), lora, folder, TASK)
+
+    network: Any = copy.deepcopy(pretrained).to(device())
+    opened: list[Adapters] = []
+    places = [folder / BEFORE / f"{number:03d}" for number in range(before)]
+    for place in (*places, folder):
+        network, adapters = add_adapters(network, lora, place, TASK)
+        opened.append(adapters)
+    return network, tuple(opened)

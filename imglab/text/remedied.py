@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class RemediedText(TextModel):
     """A text model that has the abilities of `imglab.remedies.abilities`."""
 
-    _adapters: Adapters | None = None
+    _adapters: tuple[Adapters, ...] = ()
+    """Adapters that were merged into the base one after the other, the last one by its own fit."""
     _base: Base | None = None
     """The pretrained network that the adapters belong to; None: none is stored elsewhere."""
     _negative: PreTrainedModel | None = None
@@ -45,7 +46,7 @@ class RemediedText(TextModel):
         model = copy.copy(self)
         model._network = moved_network(self.network, self.check_start(other).network, w)
         model._training = joined_training(self.training, other.training)
-        model._adapters = None
+        model._adapters = ()
         model._base = None
         return model
 

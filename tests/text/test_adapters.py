@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -125,10 +127,8 @@ def chain(base, start):
 
 
 @pytest.mark.parametrize("start", ["base", "previous"])
-def test_a_chain_stores_its_base_once(base, tmp_path, start):
-    """With `start: previous` the adapters of later generations sit on weights that lie nowhere
-    else, and those are stored merged.
-    """
+def test_a_chain_stores_its_base_once(base, tmp_path, start, monkeypatch):
+    """With `start: previous` the adapters of later generations lie on those of the ones before."""
     config = chain(base, start)
     for generation in Run(config, tmp_path / "run").generations():
         if generation.index == 1:
@@ -139,11 +139,24 @@ def test_a_chain_stores_its_base_once(base, tmp_path, start):
     config = chain(moved, start)
     generations = [generation.index for generation in Run(config, tmp_path / "run").generations()]
     assert generations == [0, 1, 2]
-    whole = [
-        (tmp_path / "run" / f"generation_00{g}" / "model" / "model.safetensors").exists()
-        for g in generations
-    ]
-    assert whole == [False, start == "previous", start == "previous"]
+    models = [tmp_path / "run" / f"generation_00{g}" / "model" for g in generations]
+    assert not any((model / "model.safetensors").exists() for model in models)
+    before = [sorted(path.name for path in model.glob("before/*")) for model in models]
+    assert before == {"base": [[], [], []], "previous": [[], ["000"], ["000", "001"]]}[start]
+    for number, place in enumerate(before[2]):
+        theirs = (models[2] / "before" / place / "adapter_model.safetensors").read_bytes()
+        assert theirs == (models[number] / "adapter_model.safetensors").read_bytes()
+
+    # The card's code merges the same, with `peft` alone.
+    code = re.findall(r"```python\n(.*?)prompt = ", (models[2] / "README.md").read_text(), re.S)[0]
+    monkeypatch.chdir(models[2].parent)
+    names: dict[str, Any] = {"BASE": str(moved)}
+    exec(code, names)
+    network = model_folder.load_model(models[2]).network
+    tokens = torch.arange(12)[None]
+    with torch.inference_mode():
+        logits = names["model"](tokens).logits
+        assert torch.allclose(logits, network(tokens).logits, atol=1e-5)
     forked = fork(f"{tmp_path / 'run'}@1", tmp_path / "fork")
     assert [generation.index for generation in forked.generations()] == [0, 1, 2]
 
