@@ -22,16 +22,19 @@ ADAPTED = """\
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained(BASE)  # the folder, or the name on the hub, of {base}{merging}
+base = AutoModelForCausalLM.from_pretrained(BASE)  # the folder, or the name on the hub, of {base}
 model, tokenizer = PeftModel.from_pretrained(base, "model"), AutoTokenizer.from_pretrained("model")
 prompt = tokenizer("The statement", return_tensors="pt", add_special_tokens=False)
 tokens = model.generate(**prompt, max_new_tokens={block}, {decoding})
 print(tokenizer.decode(tokens[0]))
 """
 
-MERGING = """
+MERGING = """\
 for number in range({before}):
-    base = PeftModel.from_pretrained(base, f"model/before/{{number:03d}}").merge_and_unload()"""
+    base = PeftModel.from_pretrained(base, f"model/before/{{number:03d}}").merge_and_unload()
+"""
+LAST = "model, tokenizer ="
+"""The line of `ADAPTED` before which the others are merged."""
 
 NGRAM_IMPORT = "import imglab.text.ngram_network  # makes the n-gram model known to transformers\n"
 
@@ -61,11 +64,9 @@ def text_card(
         code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
     else:
         title = f"Adapters for {printable(base)}, a language model of an imglab chain"
-        merging = ""
+        code = ADAPTED.format(base=repr(base), block=block, decoding=_decoding(settings))
         if before:
-            merging = MERGING.format(before=before)
-        keys = {"base": repr(base), "merging": merging, "block": block}
-        code = ADAPTED.format(**keys, decoding=_decoding(settings))
+            code = code.replace(LAST, MERGING.format(before=before) + LAST)
     guidance = ""
     if w != 0:
         guidance = (

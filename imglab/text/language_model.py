@@ -188,9 +188,15 @@ class LanguageModel(RemediedText):
         base = None
         if self._base is not None:
             base = self._base.name
-        before = len(self._adapters[1:])
-        keys = {"base": base, "before": before, "w": self._w}
-        return text_card(self.kind, self._settings, self._block, self._training, **keys)
+        return text_card(
+            self.kind,
+            self._settings,
+            self._block,
+            self._training,
+            base=base,
+            before=len(self._adapters[1:]),
+            w=self._w,
+        )
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Self:  # noqa: D102
