@@ -107,8 +107,11 @@ class StandardPoints(Points):
 
     def part(self, which: slice) -> tuple[Tensor, Tensor]:
         """Return some distinct rows, [B, D], and zeros for their lengths, [B]."""
-        rows = self._standard.of_rows(self.rows[self.first[which]]).to(self.dtype)
+        rows = super().part(which)[0]
         return rows, rows.new_zeros(len(rows))
+
+    def _moved(self, which: Tensor) -> Tensor:
+        return self._standard.of_rows(self.rows[which]).to(self.dtype)
 
     def kernel_terms(self) -> tuple[float, Tensor]:
         """Return what `Points.kernel_terms` does."""

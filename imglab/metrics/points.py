@@ -90,7 +90,11 @@ class Points:
 
     def part(self, which: slice) -> tuple[Tensor, Tensor]:
         """Return some distinct rows in the frame, [B, D], and their squared lengths, [B]."""
-        return self._moved(self.first[which]), self.squares[which]
+        rows = self.first[which]
+        moved = torch.empty(len(rows), self.rows.shape[1], dtype=self.dtype)
+        for block, few in zip(moved.split(PAIRS), rows.split(PAIRS), strict=True):
+            block.copy_(self._moved(few))
+        return moved, self.squares[which]
 
     def float64_part(self, which: slice) -> Tensor:
         """Return some distinct rows in the frame, without rounding them to `dtype`, [B, D]."""
