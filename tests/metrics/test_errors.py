@@ -49,6 +49,15 @@ class TestErrors:
         assert len(inside) == 7
         assert all(0.92 < each < 0.98 for each in inside.values()), inside
 
+    @pytest.mark.parametrize("width", [4, 40])
+    def test_of_large_sets_in_float32_they_are_those_of_float64(self, width, monkeypatch):
+        """Also the sets of the null cut, of which the second's products are what is left."""
+        real, synthetic = normal(300, width, 1), normal(260, width, 2, scale=0.9, shift=0.1)
+        expected = frechet_errors(real=real, synthetic=synthetic)
+        monkeypatch.setattr("imglab.metrics.influence.LARGE", 0)
+        errors = frechet_errors(real=real, synthetic=synthetic)
+        assert errors == pytest.approx(expected, rel=1e-6)
+
     def test_the_synthetic_side_is_the_delta_method(self):
         """Against a reference of very many samples only the synthetic draw is left."""
         real, synthetic = normal(20_000, 4, 1), normal(300, 4, 2, scale=1.5, shift=0.5)

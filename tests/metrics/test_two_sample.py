@@ -78,6 +78,14 @@ class TestTwoSample:
             two_sample_auc(real=real, synthetic=synthetic[:19])
 
 
+def test_inputs_in_float32_leave_the_area_where_it_is(monkeypatch):
+    """Up to where the fit stops, which is far within the standard error."""
+    real, synthetic = normal(400, 30, 1), normal(300, 30, 2, scale=0.9, shift=0.05)
+    area, error = two_sample_auc(real=real, synthetic=synthetic)
+    monkeypatch.setattr("imglab.metrics.two_sample.MANY", 0)
+    assert two_sample_auc(real=real, synthetic=synthetic)[0] == pytest.approx(area, abs=error / 100)
+
+
 class TestMemorization:
     def test_fresh_samples_score_one_half(self):
         """The null; sizes of the three sets differ and do not matter."""
