@@ -245,8 +245,9 @@ class Coupling:
 
         quarter = values.pow(0.25)
         forth = torch.linalg.solve_triangular(lower.T, vectors * quarter, upper=True)
-        back = lower_times(lower.to(dtype), (vectors / quarter).to(dtype))
-        return outer(forth.to(dtype)), outer(back)
+        forth = outer(forth.to(dtype))
+        back = lower_times(lower.to(dtype), vectors.div_(quarter).to(dtype))
+        return forth, outer(back)
 
     @cached_property
     def _matrix(self) -> Tensor | None:
