@@ -2,6 +2,7 @@
 
     python scripts/benchmark_scores.py                          10,000 x 2,048, as Inception gives
     python scripts/benchmark_scores.py --samples 2000 --reference
+    python scripts/benchmark_scores.py --parts
 
 `scores` are all that `Measure.scores` computes, with errors, matched moments and copies; `pairs`
 are the part of it that looks at pairs: precision, recall (three kinds), density, coverage, both
@@ -23,13 +24,17 @@ from torch import Tensor
 
 from imglab import seeds
 from imglab.measure import Measure
+from imglab.metrics.errors import neighbour_errors
 from imglab.metrics.memorization import distances_to, mean_distance
 from imglab.metrics.one_pass import OnePass, Reference
+from imglab.metrics.pairs import Pairs
 from imglab.metrics.prdc import prdc_of
+from imglab.metrics.two_sample import two_sample_auc
+from imglab.metrics.vendi import vendi_score
 from imglab.modality import Modality, Split
 from imglab.samples import Samples
 
-KS = {"precision_recall_k": 3, "density_coverage_k": 5}
+KS: dict[str, Any] = {"precision_recall_k": 3, "density_coverage_k": 5}
 
 
 def features(name: str, n: int, width: int, scale: float = 1.0) -> Tensor:
@@ -79,6 +84,31 @@ def measured(name: str, work: Callable[[], Any]) -> Any:
     return result
 
 
+def keep_real_side(test: Reference, train: Reference) -> None:
+    """Compute what stays from generation to generation."""
+    assert test.moments.lower is not None
+    test.prepare((3, 4, 5))
+    assert len(train.points)
+
+
+def parts(test: Reference, train: Reference, synthetic: Tensor) -> None:
+    """Measure the parts of a generation's scores, once the real side is there."""
+    measured("real side", lambda: keep_real_side(test, train))
+    measured("real side, standardised", lambda: test.standard_kernel)
+    looked_at = Pairs(test, synthetic, **KS, errors=True, matched=True)
+    both: dict[str, Any] = {"real": test.features, "synthetic": synthetic}
+
+    measured("Frechet distance", looked_at.frechet)
+    measured("its errors", looked_at.frechet_errors)
+    one_pass = measured("pairs", lambda: looked_at.at_least(6))
+    measured("standardised pairs", lambda: one_pass.kernel_standard)
+    measured("matched samples", looked_at.matched_scores)
+    measured("nearest training samples", lambda: distances_to(train, synthetic))
+    measured("errors by halves", lambda: neighbour_errors(**both, **KS))
+    measured("two-sample test", lambda: two_sample_auc(**both))
+    measured("vendi", lambda: vendi_score(synthetic))
+
+
 def difference(test: Tensor, train: Tensor, synthetic: Tensor, values: dict[str, float]) -> None:
     """Print the largest differences from float64 throughout."""
     exact = pairs(Reference(test.double()), Reference(train.double()), synthetic.double())
@@ -97,6 +127,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=2_048)
     parser.add_argument("--splits", type=int, default=200, help="splits of the floor; 0: no floor")
     parser.add_argument("--reference", action="store_true", help="compare with float64")
+    parser.add_argument("--parts", action="store_true", help="measure each part by itself")
     parser.add_argument("--pairs", action="store_true", help="measure the pairs alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -108,6 +139,10 @@ def main() -> None:
     synthetic = features("synthetic", arguments.samples, arguments.width, 0.95)
     test = Reference(modality.real("test").data)
     train = Reference(modality.real("train").data)
+
+    if arguments.parts:
+        parts(test, train, synthetic)
+        return
 
     measured("pairs, with the real side", lambda: pairs(test, train, synthetic))
     values = measured("pairs of a generation", lambda: pairs(test, train, synthetic))

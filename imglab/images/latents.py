@@ -71,7 +71,8 @@ class Latents:
             encoded = self._autoencoder.encode(images.to(self._autoencoder.dtype))
 
         if isinstance(encoded, VQEncoderOutput):
-            return encoded.latents[:, None]
+            codes: Tensor = encoded.latents
+            return codes[:, None]
         return torch.stack([encoded.latent_dist.mean, encoded.latent_dist.std], 1)
 
     @contextmanager

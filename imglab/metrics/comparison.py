@@ -97,16 +97,27 @@ def compare(
 
     `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
     """
-    keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    return compare_pairs(Pairs(real, synthetic, **keys, errors=errors))
+    pairs = Pairs(
+        real,
+        synthetic,
+        precision_recall_k=precision_recall_k,
+        density_coverage_k=density_coverage_k,
+        errors=errors,
+    )
+    return compare_pairs(pairs)
 
 
 def compare_split(
     *, real: Tensor, synthetic: Tensor, precision_recall_k: int, density_coverage_k: int
 ) -> MetricValues:
     """Compute every metric of `BETWEEN_SPLITS` for two parts of the real data, float [N, D]."""
-    keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    return compare_pairs(Pairs(Reference(real), synthetic, **keys), classifier=False)
+    pairs = Pairs(
+        Reference(real),
+        synthetic,
+        precision_recall_k=precision_recall_k,
+        density_coverage_k=density_coverage_k,
+    )
+    return compare_pairs(pairs, classifier=False)
 
 
 def compare_pairs(pairs: Pairs, *, classifier: bool = True) -> MetricValues:
@@ -135,15 +146,25 @@ def compare_pairs(pairs: Pairs, *, classifier: bool = True) -> MetricValues:
 
 def _jobs(pairs: Pairs, *, classifier: bool) -> dict[str, Callable[[], Sequence[Value | None]]]:
     """Return what looks at no tiles, so that each process can do some of it, the longest first."""
-    both = {"real": pairs.real.features, "synthetic": pairs.synthetic}
-    ks = {"precision_recall_k": pairs.narrow_k, "density_coverage_k": pairs.wide_k}
+    real = pairs.real.features
+    synthetic = pairs.synthetic
+
+    def of_neighbours() -> list[float | None]:
+        errors = neighbour_errors(
+            real=real,
+            synthetic=synthetic,
+            precision_recall_k=pairs.narrow_k,
+            density_coverage_k=pairs.wide_k,
+        )
+        return list(errors.values())
+
     jobs: dict[str, Callable[[], Sequence[Value | None]]] = {}
     if pairs.errors:
         jobs["frechet_errors"] = pairs.frechet_errors
-        jobs["neighbour_errors"] = lambda: list(neighbour_errors(**both, **ks).values())
-    jobs["vendi"] = lambda: [vendi_score(pairs.synthetic)]
+        jobs["neighbour_errors"] = of_neighbours
+    jobs["vendi"] = lambda: [vendi_score(synthetic)]
     if classifier:
-        jobs["two_sample_auc"] = partial(two_sample_auc, **both)
+        jobs["two_sample_auc"] = partial(two_sample_auc, real=real, synthetic=synthetic)
     return jobs
 
 

@@ -238,14 +238,16 @@ class Coupling:
         if self._matrix is None or lower is None:
             return None
         values, vectors = self._vectors
-        del vars(self)["_vectors"]  # which are large, and asked for once
+        for name in ("_vectors", "_matrix"):
+            del vars(self)[name]  # which are large, and asked for once
         if not _has_full_rank(values):
             return None
 
         quarter = values.pow(0.25)
         forth = torch.linalg.solve_triangular(lower.T, vectors * quarter, upper=True)
-        back = lower_times(lower.to(dtype), (vectors / quarter).to(dtype))
-        return outer(forth.to(dtype)), outer(back)
+        forth = outer(forth.to(dtype))
+        back = lower_times(lower.to(dtype), vectors.div_(quarter).to(dtype))
+        return forth, outer(back)
 
     @cached_property
     def _matrix(self) -> Tensor | None:
@@ -257,7 +259,8 @@ class Coupling:
     @cached_property
     def _values(self) -> Tensor:
         assert self._matrix is not None
-        return torch.linalg.eigvalsh(self._matrix)
+        values: Tensor = torch.linalg.eigvalsh(self._matrix)
+        return values
 
     @cached_property
     def _vectors(self) -> tuple[Tensor, Tensor]:
@@ -290,4 +293,4 @@ def eigen_decomposition(symmetric: Tensor) -> tuple[Tensor, Tensor]:
     from scipy.linalg import eigh
 
     of_array = eigh(symmetric.numpy(), driver="evr", check_finite=False)
-    return torch.from_numpy(of_array[0]), torch.from_numpy(of_array[1]).contiguous()
+    return torch.from_numpy(of_array[0]), torch.from_numpy(of_array[1])

@@ -166,8 +166,8 @@ def _rest(parts: list[_Part], x: _Set, y: _Set, first: _Set) -> _Set:
     n = first.moments.n
     m = x.moments.n + y.moments.n - n
     products = x.moments.covariance * (x.moments.n - 1)
-    products += y.moments.covariance * (y.moments.n - 1)
-    products -= first.moments.covariance * (n - 1)
+    products.add_(y.moments.covariance, alpha=y.moments.n - 1)
+    products.add_(first.moments.covariance, alpha=1 - n)
     products.addr_(first.moments.mean, first.moments.mean, alpha=-n)
 
     mean = -n / m * first.moments.mean

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imglab.metrics.frechet import ROWS, mean_and_variance
+from imglab.metrics.frechet import mean_and_variance
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.undefined import check_features
 from imglab.seeds import generator
@@ -23,6 +23,9 @@ NORMAL = 1.96
 """Deviations of a normal distribution between which 95% lie."""
 LEAST = 20
 """Samples of each kind without which a classifier of half of them says nothing."""
+
+FEW = 128
+"""Rows that are in memory in float64 at a time."""
 
 MANY = 2**22
 """Features, of all samples, beyond which a fit reads them in float32."""
@@ -151,7 +154,7 @@ class _Inputs:
         n = len(values)
         self._square_mean = torch.full_like(deviation, (n - 1) / n).masked_fill_(is_constant, 0)
         squares = torch.zeros_like(deviation)
-        for rows in values.split(ROWS):
+        for rows in values.split(FEW):
             squares += (self._standard(rows).square_() - self._square_mean).square_().sum(0)
         deviation = (squares / (n - 1)).sqrt()
         self._square_deviation = deviation.where(deviation > 0, torch.ones_like(deviation))
@@ -167,7 +170,7 @@ class _Inputs:
         if n * width > MANY:
             dtype = torch.float32
         inputs = torch.empty(n, 2 * width, dtype=dtype)
-        for part, rows in zip(inputs.split(ROWS), features.split(ROWS), strict=True):
+        for part, rows in zip(inputs.split(FEW), features.split(FEW), strict=True):
             standard = self._standard(rows)
             part[:, :width] = standard
             part[:, width:] = (

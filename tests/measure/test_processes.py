@@ -39,7 +39,7 @@ def score_in_process(rank: int, folder: str, queue: Any) -> None:
         process_index = rank
         is_main_process = rank == 0
 
-    distributed._processes = Processes()  # type: ignore[assignment]
+    distributed._processes = Processes()
     queue.put(scores_of(5))
     distributed.barrier()
     torch.distributed.destroy_process_group()
