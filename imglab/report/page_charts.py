@@ -15,6 +15,7 @@ from imglab.report.survival import (
     CHANCE,
     MOST_LINES,
     SURVIVALS,
+    counted_by,
     extinction_times,
     part_of,
     survival_tables,
@@ -201,4 +202,5 @@ def _extinct(arm: Arm, name: str) -> str:
     extinct = [f"{part} from {g}" for part, g in times.items() if g is not None]
     if not extinct:
         return ""
-    return f"Nothing left of {', '.join(extinct)}."
+    gone = f"Nothing left of {', '.join(extinct)}"
+    return f"{', '.join(filter(None, [gone, counted_by(arm.rows, name)]))}."

@@ -17,7 +17,9 @@ NO_LAYOUT = {"width": 0, "height": 0, "scale": 1}
 
 def panels(arms: Sequence[Arm], gallery: Gallery) -> dict[str, Any]:
     """Return the panels' part of the template's values; `gallery` has an entry for each arm."""
-    kinds = {entry["kind"] for entry in gallery.arms}
+    kinds = {entry["kind"] for entry in gallery.arms if entry["kind"] != "images"}
+    if any(map(_has_images, gallery.arms)):
+        kinds.add("images")  # of one picture, such as a scatter plot, nothing can be chosen
     return {
         "has_images": any(map(_has_images, gallery.arms)),
         "how_shown": " ".join(_how_shown(kinds)),
@@ -33,7 +35,7 @@ def _how_shown(kinds: set[str]) -> Iterator[str]:
     """Yield sentences that say what a reader sees and can do."""
     if "images" in kinds:
         yield "Every place in a grid is the same latent in every generation."
-    if kinds & {"texts", "text"}:
+    if "texts" in kinds:
         yield "Every text continues the same prompt in every generation."
 
     if kinds & {"images", "texts"}:

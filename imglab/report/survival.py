@@ -15,6 +15,8 @@ SURVIVALS = {
     "survival": "categories left, by real frequency",
 }
 """Metrics that are survival tables, with what their numbers mean."""
+BY_CLASSIFIER = ("class_survival", "tenth_survival")
+"""Those that count what a classifier says of images."""
 CHANCE = "_by_chance"
 """Ends the name of a table that says what chance alone would leave."""
 MOST_LINES = 20
@@ -55,6 +57,18 @@ def _extinct_from(rows: Rows, name: str, part: str) -> int | None:
             break
         extinct_from = row["generation"]
     return extinct_from
+
+
+def counted_by(rows: Rows, name: str) -> str:
+    """Say how well the classifier knows real images by which classes are counted; "" if none does.
+
+    One that gives every image the same label leaves nothing of the other classes, whatever a model
+    drew.
+    """
+    accuracy = part_of(rows[0], "class_accuracy", "classifier")
+    if name not in BY_CLASSIFIER or accuracy is None:
+        return ""
+    return f"as a classifier sees it that is right for {accuracy:.0%} of real images"
 
 
 def survival_tables(rows: Rows, names: Iterable[str] = tuple(SURVIVALS)) -> list[str]:

@@ -11,6 +11,7 @@ from imglab.report.survival import (
     CHANCE,
     MOST_LINES,
     SURVIVALS,
+    counted_by,
     defined_parts,
     extinction_times,
     survival_tables,
@@ -52,7 +53,8 @@ def _title(rows: Rows, name: str) -> str:
     ]
     if not extinct:
         return SURVIVALS[name]
-    return f"{SURVIVALS[name]}\nnothing left of {', '.join(extinct[:MOST_EXTINCT])}"
+    lines = [SURVIVALS[name], f"nothing left of {', '.join(extinct[:MOST_EXTINCT])}"]
+    return "\n".join(filter(None, [*lines, counted_by(rows, name)]))
 
 
 def _draw(panel: Axes, rows: Rows, name: str) -> None:

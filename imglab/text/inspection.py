@@ -17,7 +17,8 @@ def inspect_texts(path: str) -> Inspection:
     """Inspect a text file or a folder of texts; InputError where nothing is usable."""
     keys: dict[str, Any] = {"kind": "files", "path": path}
     corpus = read_corpus(FilesSource.model_validate(keys))
-    train, test = corpus.train, corpus.test or []
+    train = list(corpus.train)
+    test = list(corpus.test or ())
     if corpus.test is None and len(train) > 1:  # a single one is divided as a config says
         settings = TextSettings.model_validate({"kind": "text", "source": keys})
         train, test = split_documents(train, settings)

@@ -36,7 +36,7 @@ def test_a_folder_of_images(lab, tmp_path):
 
     code, out, _ = lab("inspect", "d")
     assert code == 0
-    assert "left out: 1 .heic (no reader), 1 broken (broken.png)" in out
+    assert "left out: 1 .heic (no reader), 1 broken (train/dog/broken.png)" in out
     config = yaml.safe_load(out.partition("reads them:")[2])
     assert config["modality"]["source"] == {"kind": "folder", "path": "d", "tolerate": 1}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({**config, "generations": 1}))

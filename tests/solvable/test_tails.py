@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imglab.report.figures import png
-from imglab.report.survival import extinction_times
+from imglab.report.survival import counted_by, extinction_times
 from imglab.report.tails import tails_figure
 from imglab.solvable.theory.categories import surviving_categories
 from imglab.solvable.theory.tails import chance_alive, chances_alive, expected_alive
@@ -63,6 +63,16 @@ def test_extinction_is_for_good():
         for g, a in enumerate([1.0, 0.0, 0.5, 0.0, 0.0])
     ]
     assert extinction_times(rows, "x") == {"a": 3, "b": None, "c": 0}
+
+
+def test_an_extinct_class_is_told_with_the_classifier_that_counts():
+    row = {"generation": 0, "class_survival": {"car": 0.0, "dog": 2.9}}
+    assert counted_by([row], "class_survival") == ""
+    poor = [{**row, "class_accuracy": {"classifier": 0.337}}]
+    assert counted_by(poor, "word_survival") == ""
+    said = "as a classifier sees it that is right for 34% of real images"
+    assert counted_by(poor, "class_survival") == said
+    assert tails_figure(poor).axes[0].get_title().endswith(f"nothing left of car from 0\n{said}")
 
 
 @pytest.mark.slow
