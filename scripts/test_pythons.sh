@@ -43,13 +43,14 @@ python3 -m venv "$scratch/uv"
 uv=$scratch/uv/bin/uv
 # What git keeps of the working tree, since building leaves files behind.
 mkdir "$scratch/source"
-git ls-files --cached --others --exclude-standard -z | xargs -0 ls -d 2>/dev/null |
-    tar -cf - -T - | tar -xf - -C "$scratch/source"
+git ls-files --cached --others --exclude-standard -z |
+    tar -cf - --ignore-failed-read --null -T - 2>/dev/null | tar -xf - -C "$scratch/source"
 "$scratch/uv/bin/python" -m build --installer uv --outdir "$scratch/dist" "$scratch/source" \
     > "$scratch/build.log" 2>&1 || { cat "$scratch/build.log" >&2; exit 1; }
 ls "$scratch/dist"
 
 left_out=()
+tried=0
 package=$(ls "$scratch"/dist/*.whl)
 for version in "${wanted[@]}"; do
     if ! python=$(find_python "$version"); then
@@ -79,8 +80,13 @@ for version in "${wanted[@]}"; do
     }
     rm -rf "$scratch/venv" "$scratch/empty"
     package=$(ls "$scratch"/dist/*.tar.gz)
+    tried=$((tried + 1))
 done
 
 for version in "${left_out[@]}"; do
     echo "left out: Python $version is not on this machine"
 done
+if [ "$tried" -eq 0 ]; then
+    echo "no Python of ${wanted[*]} was tried" >&2
+    exit 1
+fi

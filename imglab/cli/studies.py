@@ -14,7 +14,7 @@ from imglab.cli.errors import stoppable
 from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.cli.tally import Tally
-from imglab.errors import InputError, Problem
+from imglab.errors import InputError, Problem, first_line
 from imglab.running.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
@@ -142,8 +142,13 @@ def _expected(whole: Sweep, where: str, workers: int, task: Task | None) -> RunC
     if task is not None:
         only = task.names(whole.config)
     at_once = {"workers": workers, "threads": threads_per_worker(workers)}
-    with signs_of_life("probing"):
-        cost = expected_cost(whole.config, whole.folder, where, **at_once, only=only)
+    try:
+        with signs_of_life("probing"):
+            cost = expected_cost(whole.config, whole.folder, where, **at_once, only=only)
+    # An arm may name code of other packages, which raises anything. It ends that arm alone, later.
+    except Exception as error:
+        typer.echo(f"no estimate: {type(error).__name__}: {first_line(error)}")
+        return None
     if cost is not None:
         typer.echo(f"all of it: {summary(cost)}")
         warn(list(shortages(cost, whole.folder)))

@@ -46,7 +46,7 @@ class AdaptedNetwork:
 
 
 def open_adapted(
-    pipeline: DiffusionPipeline, lora: LoraSettings, folder: Path, count: int
+    pipeline: DiffusionPipeline, lora: LoraSettings | None, folder: Path, count: int
 ) -> tuple[DiffusionPipeline, AdaptedNetwork]:
     """Merge the adapters in a model folder into the network of its pipeline.
 
@@ -54,7 +54,10 @@ def open_adapted(
     after its fit, and the sum brought to the dtypes of the pipeline.
 
     count  how many adapters there are
+    Raises ValueError without the settings of `lora`: nobody can say how they are merged.
     """
+    if lora is None:
+        raise ValueError("adapters without settings of `lora`")
     problems = missing_package("peft", "lora", str(folder), "adapters are opened")
     if problems:
         raise InputError(problems)

@@ -279,7 +279,7 @@ class PipelineModel(GenerativeModel):
         settings = fitted.settings.model_copy(update=saved)
         pipeline = open_pipeline(settings, str(path)).to(device())
         adapted = None
-        if fitted.adapters and fitted.settings.lora is not None:
+        if fitted.adapters:
             lora = fitted.settings.lora
             pipeline, adapted = open_adapted(pipeline, lora, path, fitted.adapters)
         spec = Spec(fitted.shape, torch.uint8, fitted.conditions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from scipy.special import betaincinv
 
 TAIL = 0.025
@@ -21,7 +23,8 @@ def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]
     little. Here the misses are as many as independent samples would have at the same error:
     n' = p (1 - p) / error^2 samples, and the interval is Clopper and Pearson's for n' share of n'
     (Korn and Graubard 1998, for proportions in surveys). p is the share, or half a hit or half a
-    miss of n where it is 0 or 1, which would leave no n'. An error of 0 leaves n.
+    miss of n where it is 0 or 1, which would leave no n'. An error of 0 leaves n. Raises ValueError
+    for numbers that are none, out of their range, or without samples.
 
     >>> low, high = share_interval(0.975, 0.011, n=200)
     >>> f"{low:.3f} to {high:.3f}"
@@ -29,6 +32,9 @@ def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]
     >>> share_interval(1.0, 0.0, n=200)[1]
     1.0
     """
+    if not (0 <= share <= 1 and 0 <= error < math.inf and n >= 1):
+        raise ValueError(f"no share of {n} samples with an error: {share}, {error}")
+
     half = 0.5 / n
     likely = min(max(share, half), 1 - half)
     effective = float(n)

@@ -112,6 +112,8 @@ class RunCache:
                 yield Progress("wait", 0, 1)
                 time.sleep(LOOK_AGAIN)
                 continue
+            except NotImplementedError:
+                return None  # a file system without locks tells nobody apart: each fits its own
 
             # Whoever held the lock before may have kept the model since.
             _lend_model(folder, model)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from filelock import FileLock
 
@@ -14,10 +14,12 @@ from imglab import distributed
 from imglab.config.merge import flattened
 from imglab.config.schema import RunConfig
 from imglab.generation import Generation
-from imglab.progress import Progress
+from imglab.progress import Progress, Stage
 from imglab.running.cache import RunCache
 from imglab.running.tracking import Tracker
 from imglab.store.layout import count_finished, generation_folder
+
+T = TypeVar("T")
 
 Events: TypeAlias = Generator[Progress | Generation, None, None]
 
@@ -68,16 +70,35 @@ def tracking(config: RunConfig, run: Path) -> Observer:
     return watch
 
 
+def _logged(waiting: Stage[T], log: Callable[..., None]) -> Stage[T]:
+    """Log the beginning and the end of a wait, if there is one."""
+    waited = False
+    while True:
+        try:
+            progress = next(waiting)
+        except StopIteration as end:
+            if waited:
+                log(event="waited")
+            result: T = end.value
+            return result
+        if not waited:
+            log(event="waits", text="for the model of generation 0, which another run is fitting")
+            waited = True
+        yield progress
+
+
 def _release(lock: FileLock | None) -> None:
     """Release a lock, if there is one and it is held."""
     if lock is not None:
         lock.release()
 
 
-def keeping_generation0(cache: RunCache, run: Path) -> Observer:
+def keeping_generation0(cache: RunCache, run: Path, log: Callable[..., None]) -> Observer:
     """Return an observer that keeps generation 0's model for runs that have the same one.
 
     Where another run is fitting that model, it waits, and the chain begins with a copy.
+
+    log  takes an event for events.jsonl
     """
 
     def watch(events: Events) -> Events:
@@ -85,7 +106,7 @@ def keeping_generation0(cache: RunCache, run: Path) -> Observer:
             # Processes of one run would wait for each other.
             fitting = None
             if distributed.world_size() == 1 and count_finished(run) == 0:
-                fitting = yield from cache.wait_to_fit(run)
+                fitting = yield from _logged(cache.wait_to_fit(run), log)
 
             try:
                 for event in events:

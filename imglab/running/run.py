@@ -215,7 +215,7 @@ class Run(HasView):
         if self.experiment.config.tracker is not None and distributed.is_main():
             observers.append(tracking(self.experiment.config, self.folder))
         if self._cache is not None:
-            observers.append(keeping_generation0(self._cache, self.folder))
+            observers.append(keeping_generation0(self._cache, self.folder, store.log))
         return observers
 
 

@@ -33,3 +33,12 @@ def test_dependent_samples_count_less():
 def test_a_large_sample_has_the_symmetric_interval():
     ends = share_interval(0.7, 0.005, n=20_000)
     assert ends == pytest.approx((0.7 - 0.0098, 0.7 + 0.0098), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("share", "error", "n"),
+    [(1.2, 0.1, 10), (math.nan, 0.1, 10), (0.5, math.nan, 10), (0.5, -0.1, 10), (0.5, 0.1, 0)],
+)
+def test_what_is_no_share_is_refused(share, error, n):
+    with pytest.raises(ValueError, match="no share"):
+        share_interval(share, error, n=n)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from filelock import FileLock
 
 from imglab.config.load import validate_config
@@ -20,6 +22,12 @@ def a_run(tmp_path, name, **changes):
 
 def stages(events):
     return [event.stage for event in events if isinstance(event, Progress)]
+
+
+def logged(run, beginning):
+    lines = (run / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return [event for event in events if event.get("event", "").startswith(beginning)]
 
 
 def is_fitting(cache):
@@ -45,6 +53,8 @@ def test_a_run_waits_for_the_model_that_another_one_is_fitting(tmp_path):
     content = [{path.name: path.read_bytes() for path in m.iterdir()} for m in models]
 
     assert "wait" not in rest
+    assert [event["event"] for event in logged(tmp_path / "b", "wait")] == ["waits", "waited"]
+    assert not logged(tmp_path / "a", "wait")
     assert content[0] == content[1]
     assert count_finished(tmp_path / "b") == 2
 
