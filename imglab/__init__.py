@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imglab.measure import Measure as Measure
     from imglab.measures import Features as Features
     from imglab.measures import Measures as Measures
-    from imglab.metrics import prdc as prdc
+    from imglab.metrics.prdc import prdc as prdc
     from imglab.metrics.prdc_metric import (
         PrecisionRecallDensityCoverage as PrecisionRecallDensityCoverage,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, get_args
@@ -19,8 +18,6 @@ SHOWN = 60
 """How many characters of a value a message repeats."""
 UNKNOWN = "unknown key"
 MISSING = "this key is missing"
-LAST_NAME = re.compile(r"[^.:\s]+$")
-"""The last name of a place, such as `path` of `a.yaml: modality.source.path`."""
 COMPLETE = ("value_error", "too_short", "too_long")
 """Types of pydantic's errors whose message says all about the value."""
 
@@ -46,18 +43,27 @@ def _without_misspelt(problems: Sequence[Problem]) -> list[Problem]:
 
     Two keys lie in one section where their places differ in the last name alone.
     """
-    meant = {
-        (LAST_NAME.sub("", problem.where), problem.remedy)
-        for problem in problems
-        if problem.what == UNKNOWN
-    }
+    meant = set()
+    for problem in problems:
+        if problem.what == UNKNOWN:
+            meant.add((_section_and_key(problem.where)[0], problem.remedy))
+
     left = []
     for problem in problems:
-        section = LAST_NAME.sub("", problem.where)
-        key = problem.where.removeprefix(section)
+        section, key = _section_and_key(problem.where)
         if problem.what != MISSING or (section, nearest(key, [key])) not in meant:
             left.append(problem)
     return left
+
+
+def _section_and_key(where: str) -> tuple[str, str]:
+    """Return a place without its last name, and that name.
+
+    >>> _section_and_key("a.yaml: modality.source.path")
+    ('a.yaml: modality.source.', 'path')
+    """
+    end = 1 + max(where.rfind(separator) for separator in ".: ")
+    return where[:end], where[end:]
 
 
 def problem_of(where: str, tree: Any, model: type[Section], *alternatives: ErrorDetails) -> Problem:

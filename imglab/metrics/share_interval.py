@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincinv
-
 TAIL = 0.025
 """Chance that an interval of 95% leaves out at each end."""
 
@@ -34,6 +32,8 @@ def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]
     """
     if not (0 <= share <= 1 and 0 <= error < math.inf and n >= 1):
         raise ValueError(f"no share of {n} samples with an error: {share}, {error}")
+
+    from scipy.special import betaincinv  # not needed before there is something to measure
 
     half = 0.5 / n
     likely = min(max(share, half), 1 - half)

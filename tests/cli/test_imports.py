@@ -28,6 +28,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_check_and_a_solvable_chain_import_only_what_they_use(tmp_path):
     code = CHECKED.format(heavy=HEAVY, out=str(tmp_path / "run"))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

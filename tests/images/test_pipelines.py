@@ -51,7 +51,9 @@ def test_keeps_the_contracts(name, pipelines):
     ("name", "changes"),
     [
         ("stable_diffusion", {"prompt": "a photo of {}"}),
-        ("stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2}),
+        pytest.param(
+            "stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow
+        ),
         pytest.param("pixart", {"sampling_bias": 0.5}, marks=pytest.mark.slow),
         pytest.param(
             "stable_diffusion_3", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow
@@ -215,7 +217,7 @@ def test_frozen_parts_are_stored_once_for_a_whole_chain(
     model_folder.load_model(run / "generation_001/model")
 
 
-@pytest.mark.parametrize("start", ["base", "previous"])
+@pytest.mark.parametrize("start", ["base", pytest.param("previous", marks=pytest.mark.slow)])
 def test_adapters_are_stored_as_adapters(start, pipelines, tmp_path, monkeypatch):
     monkeypatch.setattr(linked_copies, "SMALLEST", 1000)
     config = chain(pipelines, "dit", **CASES["dit"]).model_copy(update={"start": start})

@@ -175,6 +175,7 @@ def test_the_name_of_an_arm_hides_its_lines(page):
     assert lines.first.is_visible()
 
 
+@pytest.mark.slow
 def test_a_long_chart_says_what_the_pointer_is_over(browser, tmp_path):
     run = imglab.Run.from_dict(TINY_GAUSSIAN, tmp_path / "run", {"generations": 32})
     list(run.generations())
