@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from imglab.cli.imports import SPIN_COUNT, WAIT_POLICY, importing, sleep_between_tasks
 from tests.conftest import ROOT
 

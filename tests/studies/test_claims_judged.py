@@ -143,7 +143,8 @@ def test_two_stand_ins_of_one_arm_are_read_apart():
     must = {"says": "x", "difference": [term("replace"), term("accumulate")], "above": 0}
     of_arms = chains(rising, noisy)
     (finding,) = find_null([a_claim(must=[must]).must[0]], null, of_arms, list(SEEDS), 0.95)
-    assert finding.low is not None and finding.high is not None
+    assert finding.low is not None
+    assert finding.high is not None
     assert finding.low < finding.high
 
 
