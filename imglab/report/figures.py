@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from imglab.report.fonts import fit_fonts, legible
 from imglab.solvable.plots import own_style
@@ -56,6 +56,10 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.tick_params(labelsize=7)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("generation", fontsize=7)
+    # Where values hardly differ, what they have in common would stand above the panel, in the title.
+    formatter = panel.yaxis.get_major_formatter()
+    if isinstance(formatter, ScalarFormatter):
+        formatter.set_useOffset(False)
 
     if len(generations) == 1:  # a single point would lie at the edge
         panel.set_xlim(generations[0] - 1, generations[0] + 1)

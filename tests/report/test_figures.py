@@ -168,3 +168,12 @@ def test_ffmpeg_writes_a_video_that_is_the_same_each_time():
     assert film is not None
     assert film[4:8] == b"ftyp"
     assert film == video(frames(), 0.7)
+
+
+def test_values_that_hardly_differ_leave_the_title_alone():
+    rows = [row(g, fid=1.08 + 1e-7 * g, fid_se=None, floor={}) for g in range(3)]
+    figure = curves_figure({"run": rows}, ["fid"])
+    png(figure)
+    offsets = [panel.yaxis.get_offset_text().get_text() for panel in figure.axes]
+    assert offsets
+    assert not any(offsets)
