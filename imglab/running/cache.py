@@ -127,6 +127,7 @@ class RunCache:
         model = generation_folder(run, 0) / "model"
 
         with _locked(folder):
+            files.remove_temporaries(folder)
             if not (folder / "model").exists():
                 _copy_listed(model, folder / "model")
 
