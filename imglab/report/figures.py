@@ -56,7 +56,7 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.tick_params(labelsize=7)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("generation", fontsize=7)
-    # Where values hardly differ, what they have in common would stand above the panel, in the title.
+    # What values that hardly differ have in common would stand above the panel, on its title.
     formatter = panel.yaxis.get_major_formatter()
     if isinstance(formatter, ScalarFormatter):
         formatter.set_useOffset(False)
