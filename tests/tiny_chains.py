@@ -49,6 +49,15 @@ TINY_CHAIN: dict[str, Any] = {
 }
 
 
+POINTS: dict[str, Any] = {
+    "name": "points",
+    "generations": 2,
+    "modality": {"kind": "gaussian", "n_train": 50, "n_test": 50},
+    "model": "gaussian",
+    "measure": {"floor_splits": 20},
+}
+"""Points of a normal distribution, whose chain takes a moment."""
+
 TINY_GAUSSIAN: dict[str, Any] = {
     "measure": FEW_SPLITS,
     "generations": 3,

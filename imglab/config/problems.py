@@ -129,7 +129,7 @@ def _wrong_kind(at: str, details: ErrorDetails) -> Problem:
     context = details.get("ctx", {})
     kind = str(context.get("tag"))
     expected = [name.strip("' ") for name in str(context.get("expected_tags", "")).split(",")]
-    what = f"{shortened(kind)} is not a known kind" if kind else "this key is missing"
+    what = f"{shortened(kind)} is not a known kind" if kind else MISSING
     return Problem(f"{at}.kind", what, nearest(kind[:SHOWN], expected))
 
 

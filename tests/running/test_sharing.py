@@ -12,15 +12,7 @@ from imglab.errors import InputError
 from imglab.running.sharing.places import Repository, place_of
 from imglab.running.sharing.pull import pull
 from imglab.running.sharing.push import push
-from tests.tiny_chains import TINY_IMAGE, write
-
-POINTS = {
-    "name": "points",
-    "generations": 2,
-    "modality": {"kind": "gaussian", "n_train": 50, "n_test": 50},
-    "model": "gaussian",
-    "measure": {"floor_splits": 20},
-}
+from tests.tiny_chains import POINTS, TINY_IMAGE, write
 
 
 @pytest.fixture(scope="module")

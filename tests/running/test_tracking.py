@@ -11,6 +11,7 @@ from imglab.errors import InputError
 from imglab.running.tracking import Identity
 from imglab.store.reading import read_metrics
 from tests.page_fixtures import IMAGES, run_chain_in
+from tests.tiny_chains import POINTS
 
 
 class TestTracker:
@@ -53,19 +54,9 @@ class TestTracker:
                 assert path.read_bytes() == same.read_bytes(), path.name
 
 
-POINTS = {
-    "name": "points",
-    "generations": 2,
-    "modality": {"kind": "gaussian", "n_train": 50, "n_test": 50},
-    "model": "gaussian",
-    "measure": {"floor_splits": 20},
-    "pictures": "each",
-}
-
-
 def run_points(folder, tracker, generations):
     """Run a chain, or the rest of it, and return its folder."""
-    tree = {**POINTS, "tracker": tracker, "generations": generations}
+    tree = {**POINTS, "pictures": "each", "tracker": tracker, "generations": generations}
     for _ in Run.from_dict(tree, folder / "run").generations():
         pass
     return folder / "run"

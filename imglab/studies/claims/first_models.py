@@ -3,7 +3,7 @@
 Each chain's own gate asks whether one model is good. Applied to every seed, it would choose among
 them: a sampler without any fault misses one standard deviation of the floor in one seed of six, and
 the seeds that are left have begun low by chance, so that they rise. Protocols therefore say what
-their models must reach as the mean over all chains, and then every seed counts, or none.
+their models must reach as the mean over the seeds of each arm, and then every seed counts, or none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from imglab.store.reading import GATE_VERDICTS
 from imglab.studies.claims.evaluate import Chains
 from imglab.studies.claims.protocol import FirstModels
 from imglab.studies.first_generations import judge_mean, mean_of, with_control
@@ -46,7 +47,7 @@ def mean_counts(chains: Chains, poor: Mapping[int, Sequence[str]]) -> dict[str, 
 
     poor  what `poor_seeds` returned
     """
-    counts = {"good": 0, "poor": 0, "unknown": 0}
+    counts = dict.fromkeys(GATE_VERDICTS, 0)
     for _, seed in chains:
         counts["poor" if poor[seed] else "good"] += 1
     reasons = [reason for of_seed in poor.values() for reason in of_seed]
