@@ -268,7 +268,17 @@ print(used.ru_utime + used.ru_stime, peak / 1024, *imported)
 """
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+QUICK = {"as many values as are read", "unknown keys", "wrong numbers", "arms", "an expression"}
+"""Those that are tried by default."""
+
+
+def worst_cases():
+    for what in HOSTILE:
+        marks = () if what in QUICK else (pytest.mark.slow,)
+        yield pytest.param(what, marks=marks)
+
+
+@pytest.mark.parametrize("what", worst_cases())
 def test_the_worst_megabyte_is_judged_in_a_second_and_200_mb(what, tmp_path):
     path = tmp_path / "hostile.yaml"
     path.write_text(HOSTILE[what])

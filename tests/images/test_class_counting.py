@@ -53,6 +53,7 @@ def test_the_true_counts_lie_within_the_intervals(modality, change):
     assert low <= floor["share_disparity"]["mean"] <= high
 
 
+@pytest.mark.slow
 def test_accuracy_and_agreement_of_real_images(modality):
     counted, _ = values(modality, modality.real("test"))
     assert counted["class_rejected_share"] == pytest.approx(0.05, abs=0.01)
@@ -60,6 +61,7 @@ def test_accuracy_and_agreement_of_real_images(modality):
     assert all(accuracy > 0.8 for accuracy in counted["class_accuracy"].values())
 
 
+@pytest.mark.slow
 def test_noise_is_rejected_and_a_lost_class_is_seen(modality):
     generator = seeds.generator("noise")
     noise = torch.randint(256, (200, 1, 8, 8), generator=generator).byte()

@@ -38,6 +38,7 @@ class TestExtractors:
         assert (tmp_path / "a" / "classifier.safetensors").stat().st_mtime_ns == stamp
         assert torch.equal(again.features(real.images[:9]), classifier.features(real.images[:9]))
 
+    @pytest.mark.slow
     def test_classifier_reads_digits(self, tmp_path):
         real = load_real_images(ImageSettings())
         classifier = Classifier(ClassifierSettings(images=25_000), 10)

@@ -158,6 +158,7 @@ def test_runs_that_share_generation_0_choose_alike(few, tmp_path, monkeypatch):
     assert [chain.experiment.config.model.precision for chain in chains] == ["bf16", "bf16"]
 
 
+@pytest.mark.slow
 def test_members_of_a_population_choose_each(few, tmp_path):
     member = {**CHAIN["model"], "compile": False}
     model = {"kind": "population", "models": [member, {**member, "precision": "fp32"}]}

@@ -126,6 +126,7 @@ class TestProbe:
         )
         assert seconds == (0.1 * experiment.drawn + 2 + 4,) * 2
 
+    @pytest.mark.slow
     def test_text_is_read_in_part_and_all_of_it_is_counted(self, tmp_path, monkeypatch):
         experiment = Run(load(ROOT / "configs/smoke/text.yaml")).experiment
         n = len(experiment.modality.real("train"))

@@ -141,6 +141,7 @@ def test_loop_sliding_window_of_one_is_replace():
     assert_agrees(found, gaussian.replace_mle)
 
 
+@pytest.mark.slow
 def test_wrong_theory_is_refused(accumulated):
     """The comparison can fail: accumulate's chains do not follow replace's law."""
     with pytest.raises(AssertionError):
