@@ -1,6 +1,6 @@
 """`python -m imglab` is the same program as `imglab`."""
 
-from imglab.cli.app import main
+from imglab.cli.app import program
 
 if __name__ == "__main__":
-    main()
+    program()

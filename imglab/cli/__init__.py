@@ -1,5 +1,5 @@
 """The command line: a file for each group of commands."""
 
-from imglab.cli.app import main
+from imglab.cli.app import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]

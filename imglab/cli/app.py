@@ -26,7 +26,7 @@ from imglab.cli.scale import scale
 from imglab.cli.stdio import open_stdio, seal_off
 from imglab.distributed.launcher import forget_stray
 from imglab.errors import InputError, Problem, Stopped
-from imglab.running.interrupt import interrupted_by_signals
+from imglab.running.interrupt import STOPPED, end_without_teardown, interrupted_by_signals
 from imglab.version import __version__
 
 
@@ -98,8 +98,18 @@ app.command()(explain)
 app.command()(get)
 
 
+def program() -> None:
+    """Be the command `imglab`: what is stopped ends at once."""
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            end_without_teardown(STOPPED)
+        raise
+
+
 def main() -> None:
-    """Run the program.
+    """Run the program in this process.
 
     Exit codes: 0 done, 2 wrong input, 3 stopped and resumable, 1 anything else. With IMGLAB_DEBUG=1
     the tracebacks of an error and of its causes follow its message.
@@ -129,7 +139,7 @@ def main() -> None:
     except Stopped as stop:
         complain([f"stopped: {stop}"], stop)
         distributed.end(done=False)
-        raise SystemExit(3) from stop
+        raise SystemExit(STOPPED) from stop
 
 
 def _check_platform() -> None:

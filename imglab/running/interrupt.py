@@ -7,14 +7,16 @@ the run goes on from there in any case.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TypeVar
 
 from imglab import distributed
 
@@ -226,3 +228,17 @@ def interrupted_by_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         listener.stop()
+
+
+def end_without_teardown(code: int) -> NoReturn:
+    """End the process once its own cleaning up is done, without taking the libraries apart.
+
+    The interpreter would go through all objects of torch and its like again, which takes a second,
+    and several of them beside other work.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        # Whoever read the output may have gone.
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

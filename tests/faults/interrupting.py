@@ -53,7 +53,7 @@ def interrupted(
 
 
 def _work(words: list[str], place: str, errors: Path, in_library: bool, link) -> None:
-    from imglab.cli import main
+    from imglab.cli import program
 
     with errors.open("w") as file:
         for number in (1, 2):
@@ -74,7 +74,7 @@ def _work(words: list[str], place: str, errors: Path, in_library: bool, link) ->
 
     setattr(holder, last, stuck)
     sys.argv = ["imglab", *words]
-    main()
+    program()
 
 
 def _never_return() -> None:

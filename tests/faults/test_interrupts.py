@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 from PIL import Image
 
@@ -92,3 +98,47 @@ def test_a_run_that_was_stopped_in_its_preparation_goes_on(tmp_path, in_library)
     assert attempt(config, out) is not None
     attempt(config, tmp_path / "whole")
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
+
+
+def test_the_workers_of_a_sweep_are_left_too(tmp_path):
+    """Ctrl-C in a terminal reaches the whole group: the command, and its two workers in a fit."""
+    chain = {
+        **TINY_GAUSSIAN,
+        "generations": 5_000,
+        "seeds": [0],
+        "arms": {"a": {}, "b": {"samples": 21}},
+    }
+    config, out = write(tmp_path, chain), tmp_path / "sweep"
+    command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(out)]
+    with (tmp_path / "output").open("w") as output:
+        sweep = subprocess.Popen(
+            [*command, "--workers", "2"], stdout=output, stderr=output, start_new_session=True
+        )
+        deadline = time.monotonic() + 120
+        try:
+            while len(list(out.glob("*/*/generation_001"))) < 2:
+                assert sweep.poll() is None, (tmp_path / "output").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+            began = time.monotonic()
+            os.killpg(sweep.pid, signal.SIGINT)
+            assert sweep.wait(60) == 3
+            assert time.monotonic() - began < 2 + SLACK
+        finally:
+            sweep.kill()
+
+    assert "run the same command again" in (tmp_path / "output").read_text()
+    # Python's own keeper of shared memory ends when it sees that nobody is left.
+    deadline = time.monotonic() + 5
+    while group_lives(sweep.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def group_lives(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
