@@ -16,7 +16,7 @@ from imglab.images.image_formats import NO_READER, is_image
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
-from imglab.reading import Layout, LeftOut, Part, by_suffix, read_layout
+from imglab.reading import Layout, LeftOut, Part, by_suffix, composed, read_layout
 
 WHERE = "modality.source.path"
 
@@ -134,7 +134,7 @@ def _notes_on_classes(layout: Layout, names: Sequence[str] | None) -> list[str]:
     parts = _parts(layout)
     notes = []
     folders = {part.folder for part in parts}
-    empty = {path.name for path in layout.tree.folders if path.parent in folders}
+    empty = {composed(path.name) for path in layout.tree.folders if path.parent in folders}
     without = sorted(empty - set(names) - {part.name for part in parts})
     if without:
         notes.append(f"no image in: {', '.join(without[:3])}")

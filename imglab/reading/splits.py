@@ -11,6 +11,8 @@ Role = Literal["train", "validation", "test"]
 ROLES: dict[str, Role] = {
     "train": "train",
     "training": "train",
+    "trn": "train",
+    "trainval": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
@@ -22,6 +24,7 @@ ROLES: dict[str, Role] = {
     "evaluation": "validation",
     "test": "test",
     "testing": "test",
+    "tst": "test",
     "holdout": "test",
 }
 """Words that name a split, in lower case; a plural's `s` may follow."""
@@ -29,9 +32,10 @@ ROLES: dict[str, Role] = {
 FILLERS = frozenset(
     {
         *("all", "batch", "csv", "data", "dataset", "datasets", "file", "files", "folder"),
-        *("image", "images", "img", "imgs", "jpg", "of", "part", "parts", "photo", "photos"),
-        *("pic", "pics", "picture", "pictures", "png", "sample", "samples", "seg", "set"),
-        *("sets", "split", "splits", "text", "texts", "the", "txt"),
+        *("gz", "image", "images", "img", "imgs", "jpg", "json", "jsonl", "of", "parquet"),
+        *("part", "parts", "photo", "photos", "pic", "pics", "picture", "pictures", "png"),
+        *("sample", "samples", "seg", "set", "sets", "split", "splits", "text", "texts", "the"),
+        *("tsv", "txt"),
     }
 )
 """Words beside the one that names the split, e.g. in `training_set` and `images-test`."""
@@ -43,6 +47,18 @@ ABOUT = frozenset(
     {"readme", "license", "licence", "citation", "changelog", "notice", "about", "description"}
 )
 """Names of files that say something of a data set, in lower case."""
+
+CONTAINERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "jpegs", "pngs"})
+"""Names of folders that say what is in them, not of which class it is, in lower case."""
+
+ANNOTATIONS = frozenset(
+    {
+        *("annotation", "annotations", "bboxes", "boxes", "depth", "depths", "ground_truth"),
+        *("groundtruth", "gt", "label", "labels", "mask", "masks", "segmentation"),
+        *("segmentationclass", "segmentationobject", "segmentations", "trimap", "trimaps"),
+    }
+)
+"""Names of folders of pictures that say something of the images beside them, in lower case."""
 
 WORD = re.compile(r"[^\W\d_]+")
 JOINED = re.compile(
@@ -60,19 +76,30 @@ def split_role(name: str) -> Role | None:
     """
     roles = []
     for word in _words(name):
-        role = ROLES.get(word) or ROLES.get(word.removesuffix("s"))
+        role = _role_of_word(word)
         if role is not None:
             roles.append(role)
         elif word not in FILLERS:
             return None
 
+    if roles == ["train", "validation"]:  # both are for training where a test part is beside them
+        return "train"
     if len(roles) != 1:
         return None
     return roles[0]
 
 
+def roles_in(name: str) -> set[Role]:
+    """Return the splits that words of a name mean, whatever its other words are.
+
+    >>> sorted(roles_in("DIV2K_train_HR") | roles_in("bullet-trains") | roles_in("latest"))
+    ['train']
+    """
+    return {role for role in map(_role_of_word, _words(name)) if role is not None}
+
+
 def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
-    """Return the splits that the names of all files mean; None unless they mean several.
+    """Return the splits that the names of all files or folders mean; None unless they mean several.
 
     Words that all names share are passed over; files that only describe the others have no split.
 
@@ -84,7 +111,9 @@ def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
     words = {stem: _words(stem) for stem in stems if stem.lower() not in ABOUT}
     if len(words) < 2:
         return None
-    shared = set.intersection(*map(set, words.values())) - set(ROLES)
+    shared = {
+        word for word in set.intersection(*map(set, words.values())) if not _role_of_word(word)
+    }
 
     roles: dict[str, Role | None] = dict.fromkeys(stems)
     for stem, each in words.items():
@@ -95,6 +124,10 @@ def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
     if len(set(roles.values()) - {None}) < 2 or "train" not in roles.values():
         return None
     return roles
+
+
+def _role_of_word(word: str) -> Role | None:
+    return ROLES.get(word) or ROLES.get(word.removesuffix("s"))
 
 
 def _words(name: str) -> list[str]:

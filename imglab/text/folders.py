@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
 from imglab.reading import (
     Layout,
     LeftOut,
-    Part,
     Tree,
     by_suffix,
-    file_roles,
     list_tree,
     read_layout,
     split_role,
@@ -67,9 +65,9 @@ def text_files(
 
     if held_out is not None and not _has_splits(tree):
         splits = "none"
-    layout = read_layout(root, is_wanted, where, splits=splits, classes=False)
-    if splits == "auto" and held_out is None and layout.test is None and not layout.left_out:
-        layout = _split_by_files(layout)
+    layout = read_layout(
+        root, is_wanted, where, splits=splits, classes=False, split_files=held_out is None
+    )
     others = [path for path in layout.others if not held_out or path.resolve() not in held_out]
     return _of_layout(layout, others, is_held_out=held_out is not None)
 
@@ -86,39 +84,6 @@ def _has_splits(tree: Tree) -> bool:
     """Say whether folders name a training part and another."""
     roles = {split_role(path.name) for path in tree.folders} - {None}
     return "train" in roles and len(roles) > 1
-
-
-def _split_by_files(layout: Layout) -> Layout:
-    """Take files that are named after splits, as train.txt and val.txt, for the parts."""
-    files = layout.train.files
-    folder = layout.train.folder
-    stems = {path: path.name.partition(".")[0] for path in files}
-    roles = file_roles(sorted(set(stems.values())))
-    if roles is None or any(path.parent != folder for path in files):
-        return layout
-
-    parts = {
-        role: tuple(path for path in files if roles[stems[path]] == role)
-        for role in ("train", "test", "validation")
-    }
-    chosen = "test"
-    if not parts["test"]:
-        chosen = "validation"
-    left_out = [path for path in files if path not in (*parts["train"], *parts[chosen])]
-    after = list(layout.left_out)
-    if left_out:
-        after.append(LeftOut("files", "of neither part", tuple(left_out)))
-
-    notes = [*layout.notes, "the files are named after the parts"]
-    if chosen == "validation":
-        notes.append(f"{parts[chosen][0].name} is the test part")
-    return replace(
-        layout,
-        train=Part("train", folder, parts["train"], None),
-        test=Part(chosen, folder, parts[chosen], None),
-        left_out=tuple(after),
-        notes=tuple(notes),
-    )
 
 
 def _of_layout(layout: Layout, others: list[Path], *, is_held_out: bool) -> TextFiles:
