@@ -130,7 +130,9 @@ def channels_first(images: Any) -> Tensor:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Return grey pixels of 16 bits scaled to 8; ValueError where they have more."""
     deep = np.asarray(image)
-    if deep.min() < 0 or deep.max() > LARGEST_DEEP:
+    if deep.min() < 0:
+        raise ValueError(f"it has negative pixels; {CONVERT}")
+    if deep.max() > LARGEST_DEEP:
         raise ValueError(f"it has more than 16 bits a channel; {CONVERT}")
     return Image.fromarray((deep >> 8).astype(np.uint8))
 

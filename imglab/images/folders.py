@@ -16,7 +16,7 @@ from imglab.images.image_formats import NO_READER, is_image
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
-from imglab.reading import Layout, LeftOut, Part, by_suffix, composed, read_layout
+from imglab.reading import Layout, LeftOut, Part, as_problems, by_suffix, composed, read_layout
 
 WHERE = "modality.source.path"
 
@@ -165,7 +165,9 @@ def _read_parts(
         is_read = is_read[len(paths) :]
         names = [paths[row] for row in rows]
         if not names:
-            raise InputError(Problem(WHERE, "no image is left of a part", "give more images"))
+            broken = [each for each in opened.failures if each.path in set(paths)]
+            none = Problem(WHERE, "no image is left of a part", "give more images")
+            raise InputError([*as_problems(broken, WHERE, "remove or replace it"), none])
 
         tensor = stack_images(arrays[: len(rows)], [str(path) for path in names])
         del arrays[: len(rows)]  # free their memory before the next part is stacked

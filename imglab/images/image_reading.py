@@ -30,7 +30,27 @@ ALWAYS_ALLOWED = 1 << 27
 """Bytes to which the images of a source may unpack, whatever their ratio (`LARGEST_RATIO`)."""
 
 TWELVE_BITS = 1 << 12
+NEARLY_BLACK = 16
+"""Of 8 bits, what no pixel of any picture reaches only where numbers of classes, or bits, were
+stored in place of brightness."""
+
 HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim")
+
+TIFF = (
+    "its form of TIFF, e.g. of 64 bits or of many channels, has no reader; convert it, "
+    "e.g. magick IN -normalize -depth 8 OUT.png"
+)
+WEB_PAGE = "it is a web page, as a failed download leaves it"
+OTHERS = {
+    b"ii*\0": TIFF,
+    b"mm\0*": TIFF,
+    b"version https://git-lfs": "it is a pointer of Git LFS; fetch the images with git lfs pull",
+    b"<!doctype html": WEB_PAGE,
+    b"<html": WEB_PAGE,
+    b"<svg": "it is SVG, which has no reader; convert it, e.g. magick mogrify -format png *.svg",
+    b"<?xml": "it is XML or SVG, which has no reader",
+}
+"""What files are that have no reader, by their first bytes in lower case."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +61,14 @@ class Opened:
     is_read   of each path, whether it was read
     left_out  broken files, where some may be left out
     notes     what a person should know of the reading, each a short phrase
+    failures  why each broken file is
     """
 
     arrays: list[Any]
     is_read: list[bool]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 class _TooMuch(Exception):
@@ -60,6 +82,7 @@ class _Reader:
     allowed   bytes to which the images may unpack
     unpacked  bytes to which they have, in memory: as arrays, and empty ones while they are decoded
     deepest   largest pixel of the images with 16 bits
+    brightest largest pixel of all images, in 8 bits
     """
 
     size: int | None
@@ -67,8 +90,10 @@ class _Reader:
     unpacked: int = 0
     turned: int = 0
     animated: int = 0
+    pages: int = 0
     deep: int = 0
     deepest: int = 0
+    brightest: int = 0
     failures: list[Failure] = field(default_factory=list)
     unread: list[Failure] = field(default_factory=list)
 
@@ -104,9 +129,12 @@ class _Reader:
             array = image_array(image, self.size)
 
             # Only what was read is counted.
+            if self.brightest < NEARLY_BLACK:
+                self.brightest = max(self.brightest, int(array.max(initial=0)))
             self.deep += deep
             self.turned += picture.is_turned
             self.animated += picture.is_animated()
+            self.pages += picture.is_page()
         return array
 
     def _count_bytes(self, packed: int, image: Image.Image) -> None:
@@ -123,6 +151,8 @@ class _Reader:
             yield f"{self.turned:,} turned upright as their EXIF says"
         if self.animated:
             yield f"{self.animated:,} animated, of which the first frame is read"
+        if self.pages:
+            yield f"{self.pages:,} of several pages, of which the first is read"
         if self.deep:
             yield f"{self.deep:,} scaled from 16 bits to 8"
 
@@ -166,7 +196,11 @@ def open_images(
         left_out = (LeftOut("broken", ", ".join(_names(broken[:3], paths)), broken),)
     is_read = [array is not None for array in arrays]
     return Opened(
-        [array for array in arrays if array is not None], is_read, left_out, tuple(reader.notes())
+        [array for array in arrays if array is not None],
+        is_read,
+        left_out,
+        tuple(reader.notes()),
+        tuple(reader.failures),
     )
 
 
@@ -197,6 +231,12 @@ def _check(reader: _Reader, tolerate: int, where: str) -> None:
         )
         remedy = "scale them first, e.g. magick mogrify -evaluate multiply 16 *.png"
         problems.append(Problem(where, what, remedy))
+    elif 0 < reader.brightest < NEARLY_BLACK:
+        what = f"no pixel of any image is above {reader.brightest}: all would be nearly black"
+        remedy = (
+            "if they are numbers of classes or bits, scale them: magick mogrify -normalize *.png"
+        )
+        problems.append(Problem(where, what, remedy))
     if problems:
         raise InputError(problems)
 
@@ -204,9 +244,12 @@ def _check(reader: _Reader, tolerate: int, where: str) -> None:
 def _kind(path: Path) -> str:
     """Say what a file is whose format is not read."""
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(64)
     if not start:
         return "it is empty"
     if start[4:12] in HEIC:
         return "it is HEIC, which has no reader; convert it, e.g. magick mogrify -format jpg *.heic"
+    for begins, what in OTHERS.items():
+        if start.lower().lstrip().startswith(begins):
+            return what
     return "it is in no format that is read, or damaged"
