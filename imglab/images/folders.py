@@ -59,7 +59,7 @@ def read_captioned_folder(source: CaptionedFolderSource, size: int | None) -> So
     labels = [[numbers[text] for text in part.values()] for part in captions.parts]
     allowed = source.tolerate - len(captions.without)
     images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed)
-    left_out = [*_left_out(layout, captions.files)]
+    left_out = [*captions.others, *_left_out(layout, captions.files)]
     if captions.without:
         left_out.append(LeftOut("images", "no caption", tuple(captions.without)))
     return replace(

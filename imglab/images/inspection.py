@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.images.caption_rows import NAMES, OTHER_NAMES
-from imglab.images.captions import BESIDE
+from imglab.images.captions import BESIDE, LONGEST_CAPTION, are_boxes
 from imglab.images.data import load_real_images
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.image_files import UNREADABLE, opened
@@ -133,9 +133,16 @@ def _sizes_fact(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
 
 
 def _has_captions(tree: Tree) -> bool:
-    """Say whether a folder has a file of captions, or texts beside most of its images."""
+    """Say whether a folder has a file of captions, or texts beside most of its images.
+
+    Texts that say where objects are in the images are no captions.
+    """
     if any(path.name.lower() in (*NAMES, *OTHER_NAMES) for path in tree.files):
         return True
-    texts = {path.with_suffix("") for path in tree.files if path.suffix.lower() in BESIDE}
+    texts = {path.with_suffix(""): path for path in tree.files if path.suffix.lower() in BESIDE}
     images = [path for path in tree.files if is_image(path)]
-    return sum(path.with_suffix("") in texts for path in images) > len(images) / 2
+    beside = [texts[path.with_suffix("")] for path in images if path.with_suffix("") in texts]
+    if len(beside) <= len(images) / 2:
+        return False
+    with beside[0].open(errors="replace") as file:
+        return not are_boxes(file.read(LONGEST_CAPTION))
