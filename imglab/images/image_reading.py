@@ -233,9 +233,7 @@ def _check(reader: _Reader, tolerate: int, where: str) -> None:
         problems.append(Problem(where, what, remedy))
     elif 0 < reader.brightest < NEARLY_BLACK:
         what = f"no pixel of any image is above {reader.brightest}: all would be nearly black"
-        remedy = (
-            "if they are numbers of classes or bits, scale them: magick mogrify -normalize *.png"
-        )
+        remedy = "scale them first, if they are images, e.g. magick mogrify -normalize *.png"
         problems.append(Problem(where, what, remedy))
     if problems:
         raise InputError(problems)

@@ -44,7 +44,10 @@ ALSO_CLASSES = frozenset({"train", "trains", "valid", "valids", "dev", "devs", "
 """Names of splits that are as likely names of classes: vehicles are `train`, answers `valid`."""
 
 ABOUT = frozenset(
-    {"readme", "license", "licence", "citation", "changelog", "notice", "about", "description"}
+    {
+        *("readme", "license", "licence", "citation", "changelog", "notice", "about"),
+        *("description", "requirements"),
+    }
 )
 """Names of files that say something of a data set, in lower case."""
 

@@ -12,10 +12,11 @@ from typing import Any
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
+from imglab.text.columns import check_texts
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
-from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
+from imglab.text.gate import ROWS, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
@@ -90,7 +91,8 @@ def _read_files(source: FilesSource, is_drawn: bool = False) -> Corpus:
             raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
 
     left_out = list(map(str, files.left_out))
-    documents = _read_documents(source, "path", train, left_out, is_drawn)
+    is_whole = source.splits == "none" or test is not None or is_drawn
+    documents = _read_documents(source, "path", train, left_out, is_drawn, is_whole)
     if test is None:
         return Corpus(documents, None, ", ".join(left_out), files.notes)
     key = "path"
@@ -106,13 +108,16 @@ def _read_documents(
     paths: Iterable[Path],
     left_out: list[str],
     is_drawn: bool,
+    is_whole: bool = True,
 ) -> list[str]:
     """Return the documents of files, and add the rows without text to what was left out."""
     texts: list[str] = []
     blank = 0
     for path in paths:
         report("reading texts")
-        of_file = read_texts(path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn)
+        of_file = read_texts(
+            path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn, is_whole=is_whole
+        )
         texts += of_file
         if kind_of(path) in ROWS:
             blank += sum(not text.strip() for text in of_file)
@@ -130,15 +135,21 @@ def _blank_rows(count: int) -> list[str]:
 
 
 def read_texts(
-    path: Path, where: str, column: str | None = None, *, is_drawn: bool = False
+    path: Path,
+    where: str,
+    column: str | None = None,
+    *,
+    is_drawn: bool = False,
+    is_whole: bool = True,
 ) -> list[str]:
     """Return the documents of a file; InputError, at the config's key `where`, if it is not text.
 
     column    that holds the text, in a file of rows; None: the obvious one
     is_drawn  whether a model may have written them
+    is_whole  whether all rows are wanted, also those that name another split
     """
     with _readable(path, where):
-        texts = read_documents(path, where, column, is_drawn=is_drawn)
+        texts = read_documents(path, where, column, is_drawn=is_drawn, is_whole=is_whole)
         for text in texts:
             _check_runs(text, path, where)
     return texts

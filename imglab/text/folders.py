@@ -17,7 +17,11 @@ from imglab.reading import (
     split_role,
 )
 from imglab.reading.layout import Splits
-from imglab.text.gate import PLAIN, ROWS, kind_of
+from imglab.reading.splits import ABOUT
+from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, is_also_text, kind_of
+
+MOST_OTHERS = 4
+"""Kinds of files that are named where none is text."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,16 @@ def text_files(
     suffixes = _suffixes(tree)
     if not suffixes:
         what = f"the folder {name!r} holds no {PLAIN} file, nor one of {', '.join(ROWS)}"
-        raise InputError(Problem(where, what, "give a folder of text files"))
+        others = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
+        remedy = "give a folder of text files"
+        if others:
+            remedy = f"it holds {others}; rename plain texts to NAME.txt"
+        raise InputError(Problem(where, what, remedy))
 
     def is_wanted(path: Path) -> bool:
         is_text = kind_of(path) in suffixes and path.is_file()
+        if suffixes == ALSO_PLAIN:
+            is_text = is_text and is_also_text(path)
         return is_text and not (held_out and path.resolve() in held_out)
 
     if held_out is not None and not _has_splits(tree):
@@ -73,10 +83,17 @@ def text_files(
 
 
 def _suffixes(tree: Tree) -> tuple[str, ...]:
-    """Return the suffixes of the files that are read; none if there is no text."""
-    for suffixes in ((PLAIN,), ROWS):
-        if any(kind_of(path) in suffixes and path.is_file() for path in tree.files):
+    """Return the suffixes of the files that are read; none if there is no text.
+
+    A README is not the text where rows lie beside it.
+    """
+    files = [path for path in tree.files if path.is_file()]
+    texts = {kind_of(path) for path in files if path.stem.lower() not in ABOUT}
+    for suffixes in ((PLAIN,), ROWS, ALSO_PLAIN):
+        if texts & set(suffixes):
             return suffixes
+    if any(kind_of(path) == PLAIN for path in files):
+        return (PLAIN,)  # a text may be called so, too
     return ()
 
 
