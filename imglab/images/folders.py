@@ -21,8 +21,10 @@ from imglab.reading import Layout, LeftOut, Part, as_problems, by_suffix, compos
 WHERE = "modality.source.path"
 
 
-def read_folder(source: FolderSource, size: int | None) -> SourceImages:
+def read_folder(source: FolderSource, size: int | None, *, is_drawn: bool = False) -> SourceImages:
     """Read a folder of images, whose subfolders are the classes (`imglab.reading`).
+
+    is_drawn  whether a model may have drawn them (`open_images`)
 
     Raises InputError for a folder without images, for classes in one part only, and for images that
     cannot be read.
@@ -40,7 +42,7 @@ def read_folder(source: FolderSource, size: int | None) -> SourceImages:
     if names is not None:
         numbers = {name: number for number, name in enumerate(names)}
         labels = [[numbers[name] for name in part.labels or ()] for part in parts]
-    images = _read_parts([part.files for part in parts], labels, size, source.tolerate)
+    images = _read_parts([part.files for part in parts], labels, size, source.tolerate, is_drawn)
     return replace(
         images,
         classes=names,
@@ -49,8 +51,13 @@ def read_folder(source: FolderSource, size: int | None) -> SourceImages:
     )
 
 
-def read_captioned_folder(source: CaptionedFolderSource, size: int | None) -> SourceImages:
-    """Read a folder of images with captions, which become the prompts."""
+def read_captioned_folder(
+    source: CaptionedFolderSource, size: int | None, *, is_drawn: bool = False
+) -> SourceImages:
+    """Read a folder of images with captions, which become the prompts.
+
+    is_drawn  as for `read_folder`
+    """
     layout = _layout(source, classes=False)
     captions = read_captions(Path(source.path), layout, source, WHERE)
     prompts = tuple(sorted({text for part in captions.parts for text in part.values()}))
@@ -58,7 +65,7 @@ def read_captioned_folder(source: CaptionedFolderSource, size: int | None) -> So
 
     labels = [[numbers[text] for text in part.values()] for part in captions.parts]
     allowed = source.tolerate - len(captions.without)
-    images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed)
+    images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed, is_drawn)
     left_out = [*captions.others, *_left_out(layout, captions.files)]
     if captions.without:
         left_out.append(LeftOut("images", "no caption", tuple(captions.without)))
@@ -151,10 +158,15 @@ def _read_parts(
     labels: Sequence[Sequence[int] | None],
     size: int | None,
     tolerate: int,
+    is_drawn: bool,
 ) -> SourceImages:
     """Read the images of each part; InputError names all unreadable files."""
     opened = open_images(
-        [path for paths in parts for path in paths], size, tolerate=max(0, tolerate), where=WHERE
+        [path for paths in parts for path in paths],
+        size,
+        tolerate=max(0, tolerate),
+        where=WHERE,
+        is_drawn=is_drawn,
     )
     arrays = opened.arrays
     is_read = opened.is_read

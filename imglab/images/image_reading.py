@@ -14,7 +14,13 @@ from PIL import Image, UnidentifiedImageError
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import NAMES
-from imglab.images.arrays import DEEP_MODES, check_fits, image_array
+from imglab.images.arrays import (
+    DEEP_MODES,
+    NEARLY_BLACK,
+    TWELVE_BITS,
+    check_fits,
+    image_array,
+)
 from imglab.images.image_files import (
     LARGEST_RATIO,
     UNREADABLE,
@@ -28,11 +34,6 @@ from imglab.reading import Failure, LeftOut, as_problems
 
 ALWAYS_ALLOWED = 1 << 27
 """Bytes to which the images of a source may unpack, whatever their ratio (`LARGEST_RATIO`)."""
-
-TWELVE_BITS = 1 << 12
-NEARLY_BLACK = 16
-"""Of 8 bits, what no pixel of any picture reaches only where numbers of classes, or bits, were
-stored in place of brightness."""
 
 HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim")
 
@@ -129,7 +130,7 @@ class _Reader:
             array = image_array(image, self.size)
 
             # Only what was read is counted.
-            if self.brightest < NEARLY_BLACK:
+            if self.brightest <= NEARLY_BLACK:
                 self.brightest = max(self.brightest, int(array.max(initial=0)))
             self.deep += deep
             self.turned += picture.is_turned
@@ -163,12 +164,14 @@ def open_images(
     *,
     tolerate: int = 0,
     where: str = "modality.source.path",
+    is_drawn: bool = False,
 ) -> Opened:
     """Read images.
 
     size      side to which the largest centred square is resized; None: keep the images' own size
     tolerate  how many files may be broken, which are then left out
     where     the config's key that names the files
+    is_drawn  whether a model may have drawn them: they may all be nearly black
 
     Raises InputError that names the files that cannot be read, the same error of many only once.
     """
@@ -189,7 +192,7 @@ def open_images(
         remedy = "remove empty pictures, or give fewer of them"
         raise InputError(Problem(where, what, remedy)) from error
 
-    _check(reader, tolerate, where)
+    _check(reader, tolerate, where, is_drawn)
     left_out: tuple[LeftOut, ...] = ()
     if reader.failures:
         broken = tuple(failure.path for failure in reader.failures)
@@ -217,7 +220,7 @@ def _channels(array: Any | None) -> int:
     return int(array.shape[2])
 
 
-def _check(reader: _Reader, tolerate: int, where: str) -> None:
+def _check(reader: _Reader, tolerate: int, where: str, is_drawn: bool) -> None:
     """Raise InputError for files that cannot be read, and for depths that would come out black."""
     problems = as_problems(reader.unread, where, "put it back, or run the same command again")
     if len(reader.failures) > tolerate:
@@ -231,7 +234,7 @@ def _check(reader: _Reader, tolerate: int, where: str) -> None:
         )
         remedy = "scale them first, e.g. magick mogrify -evaluate multiply 16 *.png"
         problems.append(Problem(where, what, remedy))
-    elif 0 < reader.brightest < NEARLY_BLACK:
+    elif not is_drawn and 0 < reader.brightest <= NEARLY_BLACK:
         what = f"no pixel of any image is above {reader.brightest}: all would be nearly black"
         remedy = "scale them first, if they are images, e.g. magick mogrify -normalize *.png"
         problems.append(Problem(where, what, remedy))

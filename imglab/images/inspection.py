@@ -15,9 +15,9 @@ from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.image_files import UNREADABLE, opened
 from imglab.images.image_formats import formats_of, is_image
 from imglab.images.labelled import SourceImages
-from imglab.images.npz import read_any_npz
+from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
-from imglab.images.source_settings import CaptionedFolderSource, FolderSource
+from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource
 from imglab.reading import Tree, list_tree
 from imglab.reading.inspection import Inspection, duplicates, groups
 from imglab.store.files import sha256_file
@@ -34,7 +34,7 @@ ANY_NUMBER = 10**9
 
 def inspect_npz(path: str) -> Inspection:
     """Inspect an archive; InputError where it holds no images."""
-    source = read_any_npz(path)
+    source = read_npz(NpzSource(path=path))
     rows = [image for part in _parts(source) for image in part.images]
     digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in rows]
     names = [f"image {number}" for number in range(len(rows))]

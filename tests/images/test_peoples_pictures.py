@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imglab.images.folders import read_folder
 from imglab.images.image_files import read_image
+from imglab.images.source_settings import FolderSource
 from tests.images.loading import load, refused
 from tests.images.test_peoples_files import from_folder
 
@@ -66,6 +68,7 @@ def test_numbers_of_classes_are_not_brightness(largest, tmp_path):
     for number in range(3):
         Image.fromarray(GREYS % (largest + 1)).save(tmp_path / f"{number}.png")
     assert f"no pixel of any image is above {largest}" in refused(**from_folder(tmp_path))
+    assert len(read_folder(FolderSource(path=str(tmp_path)), None, is_drawn=True).train) == 3
     Image.fromarray(GREYS).save(tmp_path / "bright.png")
     assert load(**from_folder(tmp_path)).summary.total == 4
 
