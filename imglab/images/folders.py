@@ -16,7 +16,16 @@ from imglab.images.image_formats import NO_READER, is_image
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
-from imglab.reading import Layout, LeftOut, Part, as_problems, by_suffix, composed, read_layout
+from imglab.reading import (
+    Failure,
+    Layout,
+    LeftOut,
+    Part,
+    as_problems,
+    by_suffix,
+    composed,
+    read_layout,
+)
 
 WHERE = "modality.source.path"
 
@@ -153,6 +162,12 @@ def _notes_on_classes(layout: Layout, names: Sequence[str] | None) -> list[str]:
     return notes
 
 
+def _none_left(broken: Sequence[Failure]) -> list[Problem]:
+    """Return the problems of a part whose images are all broken."""
+    none = Problem(WHERE, "no image is left of a part", "give more images")
+    return [*as_problems(broken, WHERE, "remove or replace it"), none]
+
+
 def _read_parts(
     parts: Sequence[Sequence[Path]],
     labels: Sequence[Sequence[int] | None],
@@ -177,9 +192,7 @@ def _read_parts(
         is_read = is_read[len(paths) :]
         names = [paths[row] for row in rows]
         if not names:
-            broken = [each for each in opened.failures if each.path in set(paths)]
-            none = Problem(WHERE, "no image is left of a part", "give more images")
-            raise InputError([*as_problems(broken, WHERE, "remove or replace it"), none])
+            raise InputError(_none_left([e for e in opened.failures if e.path in set(paths)]))
 
         tensor = stack_images(arrays[: len(rows)], [str(path) for path in names])
         del arrays[: len(rows)]  # free their memory before the next part is stacked

@@ -67,7 +67,8 @@ def read_npz(source: NpzSource, *, is_drawn: bool = False) -> SourceImages:
 def read_any_npz(path: str) -> SourceImages:
     """Read an archive whose one array of images may have any name; others are read by `read_npz`.
 
-    A model may have drawn the images. A further array with a number or a word for each image holds the labels.
+    A model may have drawn the images. A further array with a number or a word for each image holds
+    the labels.
     """
     names = _names(path)
     if _parts(names) or set(IMAGES) & set(names) or {"mu", "sigma"} <= set(names):
