@@ -45,7 +45,9 @@ def unwrapped_parts(folders: Mapping[Role, Folder]) -> dict[Role, Folder]:
     while len(unwrapped["train"].folders) == 1:
         inner = {role: folder.only_folder() for role, folder in unwrapped.items()}
         entered = {role: folder for role, folder in inner.items() if folder is not None}
-        if len(entered) < len(folders) or not all(each.folders for each in entered.values()):
+        flat = [each for each in entered.values() if not each.folders]
+        same = len({each.path.name for each in entered.values()}) == 1
+        if len(entered) < len(folders) or not entered["train"].folders or (flat and same):
             return dict(folders)
         unwrapped = entered
 

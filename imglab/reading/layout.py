@@ -94,6 +94,13 @@ class _Reader:
 
     def parts(self, base: Folder) -> Parts:
         """Return the training and the test part, and what is in neither."""
+        inner, annotations = without_annotations(base)
+        if self._classes and inner is not base:
+            parts = self.parts(inner)
+            for why, paths in annotations.items():
+                parts.leave_out(why, paths)
+            return parts
+
         roles = self._roles(base, self._names_in(base))
         if "train" in roles and len(roles) > 1:
             return self._of_splits(base, roles)

@@ -51,14 +51,17 @@ ABOUT = frozenset(
 )
 """Names of files that say something of a data set, in lower case."""
 
-CONTAINERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "jpegs", "pngs"})
+CONTAINERS = frozenset(
+    {"images", "image", "imgs", "img", "jpegimages", "jpegs", "leftimg8bit", "pngs"}
+)
 """Names of folders that say what is in them, not of which class it is, in lower case."""
 
 ANNOTATIONS = frozenset(
     {
         *("annotation", "annotations", "bboxes", "boxes", "depth", "depths", "ground_truth"),
-        *("groundtruth", "gt", "label", "labels", "mask", "masks", "segmentation"),
-        *("segmentationclass", "segmentationobject", "segmentations", "trimap", "trimaps"),
+        *("groundtruth", "gt", "gtcoarse", "gtfine", "label", "labels", "mask", "masks"),
+        *("segmentation", "segmentationclass", "segmentationobject", "segmentations", "trimap"),
+        *("trimaps",),
     }
 )
 """Names of folders of pictures that say something of the images beside them, in lower case."""

@@ -53,7 +53,11 @@ def test_words_beside_the_split_change_nothing(words, place, pair, tmp_path_fact
         ("VOC/JPEGImages/*6 VOC/SegmentationClass/*3", None, None, "beside JPEGImages/"),
         ("images/a/*2 images/b/*2 labels/a/*2", ALIKE, None, "2 files (beside images/)"),
         ("train/images/*4 valid/images/*2", None, None, "valid/ is the test part"),
+        ("images/training/*4 images/validation/*2 annotations/training/*4", None, None,
+         "4 files (beside images/)"),
         ("photo/*2 sketch/*2", {"photo": 2, "sketch": 2}, None, ""),
+        # Folders around the classes, of which the test part has none.
+        ("x_train/x_train/a/*2 x_train/x_train/b/*2 x_test/x_test/*2", ALIKE, None, ""),
         # Splits within classes, not all of them in each.
         ("a/train/*2 a/test/*1 b/train/*2", ALIKE, {"a": 1}, "each class folder holds its own"),
         ("a/train/*2 a/test/*1 b/train/*2 b/val/*1 x.png", ALIKE, {"a": 1}, "1 file (in other"),
