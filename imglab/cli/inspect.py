@@ -106,7 +106,8 @@ def _of_folder(path: Path, data: str) -> Inspection:
     from imglab.reading import by_suffix, kind_of_files, list_tree
     from imglab.text.gate import is_also_text, is_text
 
-    files = list_tree(path, data).files
+    tree = list_tree(path, data)
+    files = tree.files
     kind = kind_of_files(files, is_image, is_text)
     if kind is None and not any(map(is_image, files)):
         kind = kind_of_files(files, is_image, is_also_text)
@@ -126,7 +127,10 @@ def _of_folder(path: Path, data: str) -> Inspection:
         raise InputError(Problem(data, what, f"{FORMS}: the folder of the one or the other"))
     what = "holds no image and no text"
     if not files:
-        raise InputError(Problem(data, f"{what}: it is empty", FORMS))
+        others = "it is empty"
+        if tree.hidden:
+            others = f"all {len(tree.hidden):,} files in it are hidden or of systems"
+        raise InputError(Problem(data, f"{what}: {others}", FORMS))
     others = ", ".join(map(str, by_suffix(files, NO_READER)[:MOST_KINDS]))
     raise InputError(Problem(data, f"{what}, but {others}", _remedy_for(files)))
 

@@ -159,7 +159,7 @@ class _Reader:
         if not all(of_words.values()) or "train" not in meant or len(meant) < 2:
             return roles
         shared = file_roles(list(base.folders))
-        if shared is None or None in shared.values():
+        if shared is None or len({*shared.values()} - {None}) < len(shared):
             what = f"{str(base.path)!r} has folders named after splits, which is not clear: "
             what += ", ".join(map(repr, list(base.folders)[:4]))
             remedy = "name two of them train and test, or set modality.source.splits to none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Role = Literal["train", "validation", "test"]
@@ -46,7 +46,7 @@ ALSO_CLASSES = frozenset({"train", "trains", "valid", "valids", "dev", "devs", "
 ABOUT = frozenset(
     {
         *("readme", "license", "licence", "citation", "changelog", "notice", "about"),
-        *("description", "requirements"),
+        *("description", "requirements", "sample_submission", "dataset_info", "dataset_infos"),
     }
 )
 """Names of files that say something of a data set, in lower case."""
@@ -123,13 +123,35 @@ def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
 
     roles: dict[str, Role | None] = dict.fromkeys(stems)
     for stem, each in words.items():
-        role = split_role(" ".join(word for word in each if word not in shared))
-        if role is None:
-            return None
-        roles[stem] = role
+        roles[stem] = split_role(" ".join(word for word in each if word not in shared))
+        if roles[stem] is None:
+            return _by_one_word(words, roles)
     if len(set(roles.values()) - {None}) < 2 or "train" not in roles.values():
         return None
     return roles
+
+
+def _by_one_word(
+    words: Mapping[str, Sequence[str]], roles: Mapping[str, Role | None]
+) -> dict[str, Role | None] | None:
+    """Return the splits of names such as train_pos, train_neg, test_pos and test_neg.
+
+    Each has one word for a split, and the words beside it are those of a training file.
+    """
+    beside: dict[Role, set[tuple[str, ...]]] = {}
+    by_word = dict(roles)
+    for name, each in words.items():
+        of_name = [role for role in map(_role_of_word, each) if role is not None]
+        if len(of_name) != 1:
+            return None
+        by_word[name] = of_name[0]
+        others = tuple(word for word in each if _role_of_word(word) is None)
+        beside.setdefault(of_name[0], set()).add(others)
+
+    train = beside.get("train")
+    if train is None or len(beside) < 2 or any(not each <= train for each in beside.values()):
+        return None
+    return by_word
 
 
 def _role_of_word(word: str) -> Role | None:

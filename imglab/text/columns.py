@@ -7,6 +7,7 @@ from typing import Any
 
 from imglab.errors import InputError, Problem
 from imglab.reading import split_role
+from imglab.safe_text import is_text
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
 """Names of columns of texts, in any case, the first one that a file has."""
@@ -116,6 +117,10 @@ def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> l
         if not isinstance(value, str):
             at = f"{where.rpartition('.')[0]}.column"
             raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))
+        if not is_text(value):
+            what = f"the column {column!r} of {place!r} has a text with half a surrogate pair"
+            remedy = "write it again as UTF-8, e.g. text.encode('utf-8', 'replace')"
+            raise InputError(Problem(where, what, remedy))
         texts.append(value)
     return texts
 

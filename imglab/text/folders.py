@@ -18,7 +18,7 @@ from imglab.reading import (
 )
 from imglab.reading.layout import Splits
 from imglab.reading.splits import ABOUT
-from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, is_also_text, kind_of
+from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
 
 MOST_OTHERS = 4
 """Kinds of files that are named where none is text."""
@@ -58,8 +58,8 @@ def text_files(
         raise InputError(Problem(where, what, "give a text file or a folder"))
 
     tree = list_tree(root, where)
-    suffixes = _suffixes(tree)
-    if not suffixes:
+    texts = _texts(tree)
+    if not texts:
         what = f"the folder {name!r} holds no {PLAIN} file, nor one of {', '.join(ROWS)}"
         others = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
         remedy = "give a folder of text files"
@@ -68,10 +68,7 @@ def text_files(
         raise InputError(Problem(where, what, remedy))
 
     def is_wanted(path: Path) -> bool:
-        is_text = kind_of(path) in suffixes and path.is_file()
-        if suffixes == ALSO_PLAIN:
-            is_text = is_text and is_also_text(path)
-        return is_text and not (held_out and path.resolve() in held_out)
+        return path in texts and not (held_out and path.resolve() in held_out)
 
     if held_out is not None and not _has_splits(tree):
         splits = "none"
@@ -82,19 +79,18 @@ def text_files(
     return _of_layout(layout, others, is_held_out=held_out is not None)
 
 
-def _suffixes(tree: Tree) -> tuple[str, ...]:
-    """Return the suffixes of the files that are read; none if there is no text.
+def _texts(tree: Tree) -> set[Path]:
+    """Return the files that are read: plain texts, else rows, else other plain files.
 
-    A README is not the text where rows lie beside it.
+    What only describes other files, as a README does, is not the text where there is another.
     """
     files = [path for path in tree.files if path.is_file()]
-    texts = {kind_of(path) for path in files if path.stem.lower() not in ABOUT}
+    texts = [path for path in files if path.stem.lower() not in ABOUT]
     for suffixes in ((PLAIN,), ROWS, ALSO_PLAIN):
-        if texts & set(suffixes):
-            return suffixes
-    if any(kind_of(path) == PLAIN for path in files):
-        return (PLAIN,)  # a text may be called so, too
-    return ()
+        if any(kind_of(path) in suffixes for path in texts):
+            chosen = files if suffixes == (PLAIN,) else texts
+            return {path for path in chosen if kind_of(path) in suffixes}
+    return {path for path in files if kind_of(path) in (PLAIN, *ROWS)}
 
 
 def _has_splits(tree: Tree) -> bool:

@@ -25,6 +25,7 @@ FORMS = {
         "a web page",
         "pandoc -f html -t plain {file} -o NEW.txt",
     ),
+    rb"\s*<(?:\?xml|mediawiki)": ("XML", "take the texts out of it into .txt files"),
 }
 """What a file is by its first bytes, and what makes text of it."""
 

@@ -88,6 +88,7 @@ def test_nothing_usable(lab, tmp_path):
         ("d/a.npy", "store the arrays by numpy.savez"),
         ("d/a.npz", "give the path of the .npz archive itself"),
         ("d/a", "1 without a suffix"),
+        ("d/._a.png", "all 1 files in it are hidden or of systems"),
         ("a.npy", "numpy.savez('a.npz', images=..., labels=...)"),
         ("a.png", "give the folder that holds the images"),
     ],
@@ -104,4 +105,5 @@ def test_what_is_not_read_is_named(name, message, tmp_path):
 def test_a_plain_file_of_any_suffix_is_inspected(tmp_path):
     (tmp_path / "wiki.train.raw").write_text(" = A = \n\n a text \n" * 9)
     path = tmp_path / "wiki.train.raw"
-    assert inspection_of(path, str(path)).summary.total == 1
+    inspection = inspection_of(path, str(path))
+    assert inspection.lines()[0].startswith("1 document: train 1; a run divides it into 18 parts")

@@ -38,10 +38,21 @@ def test_files_of_parts_in_any_folder(name, tmp_path):
     assert corpus.left_out == "1 file (of neither part)"
 
 
+def test_files_of_parts_and_classes(tmp_path):
+    names = [
+        f"{part}_{name}_{n}.txt" for part in ("train", "test") for name in "ab" for n in (1, 2)
+    ]
+    corpus = corpus_of(tmp_path, *names)
+    assert (sorted(corpus.train), sorted(corpus.test)) == (names[:4], names[4:])
+
+
 def test_a_readme_is_not_the_text(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}')
     assert corpus_of(tmp_path, "README.txt", "LICENSE.txt").train == ["a"]
-    (tmp_path / "a.jsonl").unlink()
+    (tmp_path / "sample_submission.csv").write_text("id,target\n1,0\n")
+    assert corpus_of(tmp_path).left_out == "2 .txt, 1 .csv"
+    for name in ("a.jsonl", "sample_submission.csv"):
+        (tmp_path / name).unlink()
     assert corpus_of(tmp_path).train == ["LICENSE.txt", "README.txt"], "nothing else is there"
     assert corpus_of(tmp_path, "NOTES.md", "README.md").train == ["NOTES.md"]
 
@@ -93,10 +104,12 @@ def test_rows_of_another_split_are_not_trained_on(tmp_path):
         ("a.txt", b"PK\3\4word/", "as DOCX, ODT and EPUB are"),
         ("a.txt", b"{\\rtf1 text}", "RTF, not text"),
         ("a.txt", b"\n<!DOCTYPE html>\n<html>", "is a web page"),
+        ("a.txt", b"<?xml version='1.0'?><a/>", "is XML"),
         ("a.txt", b'{"text": "a"}\n' * 3, "rename it to a.jsonl"),
         ("a.txt", b'[\n {"role": "user", "content": "a"}\n]\n', "rename it to a.json"),
         ("a.csv", b'"It was a bright cold day in April."\n"And so on."\n', "begins with a text"),
         ("a.json", b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "jq -c . a.json > NEW.jsonl"),
+        ("a.jsonl", rb'{"text": "half \ud83d a pair"}', "half a surrogate pair"),
         ("a.jsonl", b'{"data": {"text": "a"}}\n', "holds objects with text, not text"),
     ],
 )  # fmt: skip
