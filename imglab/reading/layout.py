@@ -181,9 +181,9 @@ class _Reader:
         parts = Parts(train, test)
         if chosen == "validation":
             parts.notes.append(f"{roles[chosen]}/ is the test part")
-        for role, of_part in (("train", strays), (chosen, test_strays)):
+        for name, of_part in ((roles["train"], strays), (roles[chosen], test_strays)):
             for why, paths in of_part.items():
-                parts.leave_out(f"{why} of {roles[role]}/", paths)
+                parts.leave_out(f"{why} of {name}/", paths)
 
         for role, folder in folders.items():
             if role not in ("train", chosen):
@@ -232,7 +232,7 @@ class _Reader:
         chosen: Role = "validation"
         if any("test" in roles for roles in of_class.values()):
             chosen = "test"
-        files: dict[str, dict[Path, str]] = {"train": {}, chosen: {}}
+        files: dict[Role, dict[Path, str]] = {"train": {}, chosen: {}}
         for name, roles in of_class.items():
             for role in files.keys() & roles.keys():
                 inner = base.folders[name].folders[roles[role]]

@@ -61,10 +61,10 @@ def text_files(
     texts = _texts(tree)
     if not texts:
         what = f"the folder {name!r} holds no {PLAIN} file, nor one of {', '.join(ROWS)}"
-        others = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
+        kinds = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
         remedy = "give a folder of text files"
-        if others:
-            remedy = f"it holds {others}; rename plain texts to NAME.txt"
+        if kinds:
+            remedy = f"it holds {kinds}; rename plain texts to NAME.txt"
         raise InputError(Problem(where, what, remedy))
 
     def is_wanted(path: Path) -> bool:
