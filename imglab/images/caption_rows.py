@@ -144,6 +144,23 @@ def columns_without_files(rows: Sequence[Row]) -> list[str]:
     return list(keys)
 
 
+def columns_of_captions(path: Path) -> tuple[bool, list[str]]:
+    """Say whether a file may hold captions, and which columns it has.
+
+    A table may describe the images in another way, with a class or a licence for each. One that
+    cannot be read may hold captions, unless it is JSON of another form.
+    """
+    try:
+        rows = read_rows(path)
+    except UnreadableRows:
+        return path.suffix.lower() != ".json", []
+    keys = dict.fromkeys(
+        str(name) for row in rows if isinstance(row.values, dict) for name in row.values
+    )
+    names_files = not columns_without_files(rows)
+    return names_files and any(_plain(key) in CAPTION_KEYS for key in keys), list(keys)
+
+
 def _plain(key: Any) -> str:
     return str(key).strip().lower()
 
@@ -172,6 +189,8 @@ def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
     texts = [" ".join(text.split()) for text in captions if isinstance(text, str) and text.strip()]
     if not texts and not is_empty:
         what = f"has no caption under {key!r}"
+        if key in values:
+            what = f"has {str(values[key])[:40]!r} under {key!r}, which is not a text"
         others = [str(each) for each in values if each not in (*FILE_KEYS[:1], key)]
         if others:
             what = f"{what}; it has {', '.join(others)}"

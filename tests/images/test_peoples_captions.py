@@ -102,3 +102,24 @@ def test_boxes_beside_images_are_left_out(folder):
     inspection = inspect_images(str(folder))
     assert inspection.config["modality"]["source"]["kind"] == "folder"
     assert "left out: 6 .txt" in inspection.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        ("metadata.csv", "file_name,label\n0.png,cat\n", "metadata.csv has file_name, label"),
+        ("metadata.csv", "isic_id,age\n1,3\n", "metadata.csv has isic_id, age"),
+        ("metadata.json", '{"license": "x"}', "metadata.json has another form"),
+    ],
+)
+def test_tables_without_captions_do_not_stop_an_inspection(name, text, columns, folder):
+    (folder / name).write_text(text)
+    inspection = inspect_images(str(folder))
+    assert inspection.config["modality"]["source"]["kind"] == "folder"
+    assert inspection.facts["no_captions"] == columns
+
+
+def test_a_number_is_no_caption(folder):
+    (folder / "metadata.jsonl").write_text('{"file_name": "0.png", "text": 3}')
+    message = refused(**from_folder(folder, "captioned_folder", tolerate=N))
+    assert "has '3' under 'text', which is not a text" in message
