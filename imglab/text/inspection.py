@@ -39,11 +39,9 @@ def inspect_texts(path: str) -> Inspection:
         "model": {"kind": "language_model"},
     }
     notes = corpus.notes
-    if corpus.left_out:
-        notes = (f"left out: {corpus.left_out}", *notes)
     if len(documents) == 1:
         notes = (*notes, _divided(documents[0]))
-    summary = Summary(len(documents), "documents", None, split, notes=notes)
+    summary = Summary(len(documents), "documents", None, split, corpus.passed, notes)
     return Inspection(summary, facts, config)
 
 

@@ -63,8 +63,10 @@ def test_archives_texts_and_captions(lab, tmp_path):
     (tmp_path / "t").mkdir()
     for number in range(4):
         (tmp_path / "t" / f"{number}.txt").write_text("the same words again")
+    (tmp_path / "t" / "notes.jsonl").write_text("{}")
     shown = json.loads(lab("inspect", "t", "--json")[1])
     assert (shown["noun"], shown["duplicates"]["count"]) == ("documents", 3)
+    assert [(each["what"], each["count"]) for each in shown["left_out"]] == [(".jsonl", 1)]
     assert shown["split"] == {"train": 3, "test": 1}
     assert shown["duplicates"]["between_train_and_test"] == 1
 
