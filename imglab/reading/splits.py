@@ -114,7 +114,13 @@ def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
     >>> file_roles(["train", "ship"]) is None
     True
     """
-    words = {stem: _words(stem) for stem in stems if stem.lower() not in ABOUT}
+    words = {}
+    for stem in stems:
+        if stem.lower() in ABOUT:
+            continue
+        words[stem] = _words(stem)
+        if not any(map(_role_of_word, words[stem])):  # a folder may hold a million others
+            return None
     if len(words) < 2:
         return None
     shared = {
