@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from imglab.reading.inspection import Inspection
 
 FORMS = "give a folder of images or texts, an .npz archive, or a text file"
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", "")
+"""Suffixes of packed folders."""
+
+ARRAYS = (".npy", ".pt", ".pth", ".h5", ".hdf5", ".mat", ".pkl", ".pickle", ".tfrecord", ".mdb")
+"""Suffixes of files of arrays that are not read."""
+
+MAY_BE_TEXT = (".raw", ".pdf", ".ps", ".ai")
+"""Suffixes of pictures that are those of texts, too, or of which the reader of texts says more."""
+
+MOST_KINDS = 4
+"""Kinds of files that are named where none is read."""
 
 
 def inspect(
@@ -52,21 +65,33 @@ def inspection_of(path: Path, data: str) -> Inspection:
     if not path.is_file():
         raise InputError(Problem(data, "there is no such file or folder", FORMS))
 
-    from imglab.text.gate import is_text
-
     suffix = path.suffix.lower()
     if suffix == ".npz":
         from imglab.images.inspection import inspect_npz
 
         return inspect_npz(data)
-    if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+    if (zipfile.is_zipfile(path) and suffix in ARCHIVES) or tarfile.is_tarfile(path):
         what = "is a packed folder, which a run does not read"
         raise InputError(Problem(data, what, f"unpack it, and inspect the folder: {_unpack(path)}"))
-    if suffix == ".md" or is_text(path):
-        from imglab.text.inspection import inspect_texts
+    _refuse_other_kinds(path, data)
 
-        return inspect_texts(data)
-    raise InputError(Problem(data, "is not a kind of file that is read", FORMS))
+    # Any other file may be a text; if it is not, the reader says what it is.
+    from imglab.text.inspection import inspect_texts
+
+    return inspect_texts(data)
+
+
+def _refuse_other_kinds(path: Path, data: str) -> None:
+    """Raise InputError for a single picture, and for arrays of another form than .npz."""
+    from imglab.images.image_formats import NO_READER, is_image
+
+    suffix = path.suffix.lower()
+    if suffix in ARRAYS:
+        remedy = f"numpy.savez('{path.stem}.npz', images=..., labels=...)"
+        raise InputError(Problem(data, "is a file of arrays, of which only .npz is read", remedy))
+    if is_image(path) or (suffix in NO_READER and suffix not in MAY_BE_TEXT):
+        what = "is a single picture or film"
+        raise InputError(Problem(data, what, "give the folder that holds the images"))
 
 
 def _unpack(path: Path) -> str:
@@ -78,11 +103,14 @@ def _unpack(path: Path) -> str:
 def _of_folder(path: Path, data: str) -> Inspection:
     """Inspect a folder as what most of its files are; captions lie beside images."""
     from imglab.images.image_formats import NO_READER, is_image
-    from imglab.reading import kind_of_files, list_tree
-    from imglab.text.gate import is_text
+    from imglab.reading import by_suffix, kind_of_files, list_tree
+    from imglab.text.gate import is_also_text, is_text
 
-    files = list_tree(path, data).files
+    tree = list_tree(path, data)
+    files = tree.files
     kind = kind_of_files(files, is_image, is_text)
+    if kind is None and not any(map(is_image, files)):
+        kind = kind_of_files(files, is_image, is_also_text)
     if kind == "images":
         from imglab.images.inspection import inspect_images
 
@@ -94,10 +122,26 @@ def _of_folder(path: Path, data: str) -> Inspection:
 
     images = sum(map(is_image, files))
     texts = sum(map(is_text, files))
-    what = f"holds {images:,} images and {texts:,} texts, which is not clear"
-    if not images:
-        unread = sum(each.suffix.lower() in NO_READER for each in files)
-        what = f"holds no image and no text; {len(files):,} files were looked at"
-        if unread:
-            what += f", {unread:,} of them images of a form that has no reader"
-    raise InputError(Problem(data, what, FORMS))
+    if images:
+        what = f"holds {images:,} images and {texts:,} texts, which is not clear"
+        raise InputError(Problem(data, what, f"{FORMS}: the folder of the one or the other"))
+    what = "holds no image and no text"
+    if not files:
+        others = "it is empty"
+        if tree.hidden:
+            others = f"all {len(tree.hidden):,} files in it are hidden or of systems"
+        raise InputError(Problem(data, f"{what}: {others}", FORMS))
+    others = ", ".join(map(str, by_suffix(files, NO_READER)[:MOST_KINDS]))
+    raise InputError(Problem(data, f"{what}, but {others}", _remedy_for(files)))
+
+
+def _remedy_for(files: Sequence[Path]) -> str:
+    """Say what makes data of files that are neither images nor texts."""
+    suffixes = {path.suffix.lower() for path in files}
+    if ".npz" in suffixes:
+        return "give the path of the .npz archive itself"
+    if suffixes & set(ARRAYS):
+        return "store the arrays by numpy.savez('NEW.npz', images=..., labels=...)"
+    if suffixes & set(ARCHIVES[:-1]):
+        return "unpack the files, and inspect the folder again"
+    return f"{FORMS}; rename plain texts to NAME.txt, and convert images, e.g. to PNG"

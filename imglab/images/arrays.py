@@ -25,6 +25,11 @@ DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes for grey pixels of more than 8 bits."""
 
 LARGEST_DEEP = (1 << 16) - 1
+TWELVE_BITS = 1 << 12
+NEARLY_BLACK = 16
+"""Of 8 bits, what some pixel is above unless numbers of classes, bits or grey levels of few bits
+were stored in place of brightness."""
+
 ORIENTATION = 0x0112
 """EXIF tag that says how the camera was held."""
 
@@ -130,7 +135,9 @@ def channels_first(images: Any) -> Tensor:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Return grey pixels of 16 bits scaled to 8; ValueError where they have more."""
     deep = np.asarray(image)
-    if deep.min() < 0 or deep.max() > LARGEST_DEEP:
+    if deep.min() < 0:
+        raise ValueError(f"it has negative pixels; {CONVERT}")
+    if deep.max() > LARGEST_DEEP:
         raise ValueError(f"it has more than 16 bits a channel; {CONVERT}")
     return Image.fromarray((deep >> 8).astype(np.uint8))
 

@@ -19,11 +19,16 @@ NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.json")
 
 OTHER_NAMES = ("captions.jsonl", "captions.csv", "captions.tsv", "captions.json", "captions.txt")
 
-FILE_KEYS = ("file_name", "filename", "file", "image", "image_path", "path", "img", "filepath")
-"""Keys under which a row names its image, the preferred one first."""
+FILE_KEYS = (
+    *("file_name", "filename", "file", "image", "image_path", "path", "img", "filepath"),
+    *("image_name", "image_file"),
+)
+"""Keys under which a row names its image, in any case, the preferred one first."""
 
-CAPTION_KEYS = ("text", "caption", "captions", "prompt", "description", "sentence", "sentences")
-"""Keys under which a row has its caption where the config leaves it open."""
+CAPTION_KEYS = (
+    *("text", "caption", "captions", "prompt", "description", "sentence", "sentences", "comment"),
+)
+"""Keys under which a row has its caption where the config leaves it open, in any case."""
 
 QUOTE = 'put captions that hold the delimiter in quotes, as in a.png,"a cat, on a mat"'
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -65,10 +70,20 @@ def read_rows(path: Path) -> list[Row]:
 
 def decode(content: bytes) -> str:
     """Return text in UTF-8, with or without a mark, or in UTF-16 with its mark."""
-    return content.decode(BYTE_ORDER_MARKS.get(content[:2], "utf-8-sig"))
+    try:
+        text = content.decode(BYTE_ORDER_MARKS.get(content[:2], "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ValueError(f"it is not UTF-8: {byte}; save it as UTF-8") from error
+    if "\0" in text:
+        raise ValueError("it holds zero bytes, as UTF-16 does; save it as UTF-8")
+    return text
 
 
 def _json_lines(text: str) -> Iterator[Row]:
+    if text.lstrip().startswith("["):
+        yield from (Row(number, row) for number, row in enumerate(_json_list(text), 1))
+        return
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -100,7 +115,9 @@ def _json_list(text: str) -> Sequence[Any]:
 
 def _table(text: str) -> Iterator[Row]:
     """Yield the rows of a table whose first line names the columns."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=delimiter_of(text), skipinitialspace=True
+    )
     for row in reader:
         if None in row:
             raise ValueError(f"line {reader.line_num} has more cells than the header: {QUOTE}")
@@ -109,31 +126,71 @@ def _table(text: str) -> Iterator[Row]:
 
 def caption_key(rows: Sequence[Row], key: str) -> str:
     """Return the key of the captions: the one asked for, or a usual one that the rows have."""
-    keys = {name for row in rows if isinstance(row.values, dict) for name in row.values}
-    if key in keys or key != CAPTION_KEYS[0]:
+    keys = {
+        _plain(name): name for row in rows if isinstance(row.values, dict) for name in row.values
+    }
+    if key in keys.values() or key != CAPTION_KEYS[0]:
         return key
-    return next((usual for usual in CAPTION_KEYS if usual in keys), key)
+    return next((keys[usual] for usual in CAPTION_KEYS if usual in keys), key)
+
+
+def columns_without_files(rows: Sequence[Row]) -> list[str]:
+    """Return the keys of all rows where none of them names a file; none where one does."""
+    keys = dict.fromkeys(
+        str(name) for row in rows if isinstance(row.values, dict) for name in row.values
+    )
+    if any(_plain(key) in FILE_KEYS for key in keys):
+        return []
+    return list(keys)
+
+
+def columns_of_captions(path: Path) -> tuple[bool, list[str]]:
+    """Say whether a file may hold captions, and which columns it has.
+
+    A table may describe the images in another way, with a class or a licence for each. One that
+    cannot be read may hold captions, unless it is JSON of another form.
+    """
+    try:
+        rows = read_rows(path)
+    except UnreadableRows:
+        return path.suffix.lower() != ".json", []
+    keys = dict.fromkeys(
+        str(name) for row in rows if isinstance(row.values, dict) for name in row.values
+    )
+    names_files = not columns_without_files(rows)
+    return names_files and any(_plain(key) in CAPTION_KEYS for key in keys), list(keys)
+
+
+def _plain(key: Any) -> str:
+    return str(key).strip().lower()
 
 
 def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
-    """Return file name and captions, with single spaces; ValueError where one is missing."""
+    """Return file name and captions, with single spaces; ValueError where one is missing.
+
+    A caption may be empty: it is then none.
+    """
     if row.error:
         raise ValueError(row.error)
     values = row.values
     name = None
     if isinstance(values, dict):
-        name = next((values[each] for each in FILE_KEYS if values.get(each) is not None), None)
+        plain = {_plain(each): value for each, value in values.items() if value is not None}
+        name = next((plain[each] for each in FILE_KEYS if each in plain), None)
     if not isinstance(name, str):
         raise ValueError("has no `file_name`")
 
     captions = values.get(key)
+    is_empty = key in values and captions in (None, "", [])
     if isinstance(captions, str):
         captions = [captions]
     if not isinstance(captions, list):
         captions = []
     texts = [" ".join(text.split()) for text in captions if isinstance(text, str) and text.strip()]
-    if not texts:
+    if not texts and not is_empty:
         what = f"has no caption under {key!r}"
+        if key in values:
+            what = f"has {str(values[key])[:40]!r} under {key!r}, which is not a text"
         others = [str(each) for each in values if each not in (*FILE_KEYS[:1], key)]
         if others:
             what = f"{what}; it has {', '.join(others)}"
@@ -141,4 +198,12 @@ def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
 
     if not all(map(is_text, texts)):
         raise ValueError("its caption contains half a surrogate pair, which UTF-8 cannot encode")
-    return name, texts
+    return name.strip(), texts
+
+
+def split_of(row: Row) -> str:
+    """Return what a row calls its split; "" where it names none."""
+    if not isinstance(row.values, dict):
+        return ""
+    plain = {_plain(each): value for each, value in row.values.items()}
+    return str(plain.get("split") or "")

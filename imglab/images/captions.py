@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,17 @@ from imglab.images.caption_rows import (
     Row,
     UnreadableRows,
     caption_key,
+    columns_without_files,
     decode,
     parse_row,
     read_rows,
+    split_of,
 )
+from imglab.images.captioned_images import CaptionedImages
 from imglab.images.source_settings import CaptionedFolderSource
-from imglab.reading import Failure, Layout, as_problems
+from imglab.reading import Failure, Layout, LeftOut, as_problems, split_role
 from imglab.reading.parts import names_of
-from imglab.safe_text import is_text
+from imglab.safe_text import is_text, one_line
 
 METADATA = NAMES[0]
 REMEDY = (
@@ -39,6 +43,9 @@ TABLES = (*JSON, ".csv", ".tsv", ".parquet")
 """Suffixes of files that may hold captions under a name that is not known."""
 
 BESIDE = (".txt", ".caption")
+BOX = re.compile(r"\d+(?:[ \t]+-?[\d.]+(?:e-?\d+)?){4,}[ \t]*")
+"""A number and at least four coordinates, which say where an object is in an image."""
+
 LONGEST_CAPTION = 1 << 16
 """Bytes of a text file that is a caption."""
 
@@ -51,12 +58,16 @@ class Captions:
     files    files that hold them
     without  images without a caption, where some may lack it
     notes    what a person should know of the reading, each a short phrase
+    splits   image -> what its row calls its split
+    others   images of other splits than the parts
     """
 
     parts: list[dict[Path, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     without: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    splits: dict[Path, str] = field(default_factory=dict)
+    others: list[LeftOut] = field(default_factory=list)
 
 
 def read_captions(
@@ -80,14 +91,18 @@ def read_captions(
         if part is not None:
             captions.parts.append({path: texts[path] for path in part.files if path in texts})
             captions.without += [path for path in part.files if path not in texts]
+    if layout.test is None and source.splits == "auto":
+        _split_by_rows(captions)
     if not any(captions.parts) and not captions.without and not problems:
         problems.append(Problem(where, f"{str(root)!r} holds no image", "expected .png, .jpg, ..."))
     if not captions.files and not problems:
         what = f"{str(root / METADATA)!r} cannot be read: there is no such file"
+        remedy = REMEDY
         others = [path for path in layout.others if path.suffix.lower() in TABLES]
         if others:
             what += f"; of another name, and not read: {names_of(others)}"
-        raise InputError(Problem(where, what, REMEDY))
+            remedy = f"{_renamed(others[0])}, or write {REMEDY}"
+        raise InputError(Problem(where, what, remedy))
 
     if len(captions.without) > source.tolerate:
         failures = [Failure(path, lacking) for path in captions.without]
@@ -96,6 +111,37 @@ def read_captions(
     if problems:
         raise InputError(_first_problems(problems, where))
     return captions
+
+
+def _renamed(path: Path) -> str:
+    """Return what makes a table of another name one that is read."""
+    name = f"metadata{path.suffix.lower()}"
+    if name in NAMES:
+        return f"rename it to {name}"
+    return f"save it as {METADATA}"
+
+
+def _split_by_rows(captions: Captions) -> None:
+    """Divide the images where their rows name splits, of which one is for training.
+
+    Without a test part, the validation part is for testing.
+    """
+    (whole,) = captions.parts
+    roles = {path: split_role(captions.splits.get(path, "")) for path in whole}
+    if "train" not in roles.values() or len(set(roles.values()) - {None}) < 2:
+        return
+    chosen = "test"
+    if "test" not in roles.values():
+        chosen = "validation"
+
+    captions.parts = [
+        {path: text for path, text in whole.items() if roles[path] == role}
+        for role in ("train", chosen)
+    ]
+    others = tuple(path for path in whole if roles[path] not in ("train", chosen))
+    if others:
+        captions.others.append(LeftOut("images", "of other splits", others))
+    captions.notes.append(f"the rows name their split; {chosen} is the test part")
 
 
 def _tables(layout: Layout) -> list[Path]:
@@ -117,13 +163,9 @@ def _read_tables(
     texts: dict[Path, str] = {}
     problems: list[Problem] = []
     several = 0
-    images = _Images(layout)
+    images = CaptionedImages(layout)
     for path in captions.files:
-        try:
-            rows = read_rows(path)
-        except UnreadableRows as error:
-            raise InputError(Problem(where, str(error), REMEDY)) from error
-
+        rows = _rows(path, where)
         key_of_file = caption_key(rows, key)
         if key_of_file != key:
             captions.notes.append(f"captions are the column {key_of_file!r} of {path.name}")
@@ -137,59 +179,48 @@ def _read_tables(
                 problems.append(Problem(f"{path}, line {row.number}", str(error)))
             else:
                 of_file[image] = [*of_file.get(image, []), *of_image]
+                captions.splits[image] = split_of(row)
 
         # A table, as that of Flickr8k, has a row for each of several captions.
-        texts.update({image: of_image[0] for image, of_image in of_file.items()})
+        texts.update({image: of_image[0] for image, of_image in of_file.items() if of_image})
         several += sum(len(of_image) > 1 for of_image in of_file.values())
     if several:
         captions.notes.append(f"{several:,} with several captions, of which the first is used")
     return texts, problems
 
 
-def _parse(row: Row, key: str, folder: Path, images: _Images) -> tuple[Path, list[str]]:
+def _rows(path: Path, where: str) -> list[Row]:
+    """Return the rows of a file; InputError where it has none, or none of them names a file."""
+    try:
+        rows = read_rows(path)
+    except UnreadableRows as error:
+        raise InputError(Problem(where, str(error), REMEDY)) from error
+
+    columns = columns_without_files(rows)
+    if columns:
+        what = f"{str(path)!r} has no column of file names; its columns are "
+        what += ", ".join(map(repr, columns[:4]))
+        remedy = "name the columns in the first line, e.g. file_name,text"
+        raise InputError(Problem(where, one_line(what), remedy))
+    return rows
+
+
+def _parse(row: Row, key: str, folder: Path, images: CaptionedImages) -> tuple[Path, list[str]]:
     name, texts = parse_row(row, key)
     return images.find(folder, name), texts
 
 
-class _Images:
-    """The images of a folder, as rows name them."""
-
-    def __init__(self, layout: Layout) -> None:
-        others = set(layout.others)
-        self._paths = {path for path in layout.tree.files if path not in others}
-        self._by_name: dict[str, list[Path]] = {}
-        for path in self._paths:
-            self._by_name.setdefault(path.name, []).append(path)
-
-    def find(self, folder: Path, name: str) -> Path:
-        """Return the image of this name; ValueError where there is none.
-
-        Windows writes backslashes. Where the path is not that of an image, the only image of this
-        name in the whole folder is meant.
-        """
-        for spelling in (name, name.replace("\\", "/")):
-            parts = Path(spelling).parts
-            if Path(spelling).is_absolute() or ".." in parts or spelling[1:3] == ":/":
-                raise ValueError(f"{name!r} leads out of the folder")
-            if folder / spelling in self._paths:
-                return folder / spelling
-
-        same_name = self._by_name.get(Path(name.replace("\\", "/")).name, [])
-        if len(same_name) != 1:
-            raise ValueError(f"there is no image {name!r}")
-        return same_name[0]
-
-
 def _read_beside(captions: Captions, layout: Layout, where: str) -> dict[Path, str]:
     """Return image -> caption of the texts that lie beside images, under the same name."""
-    others = set(layout.others)
+    # Suffixes may be in any case.
+    others = {path.with_suffix(path.suffix.lower()): path for path in reversed(layout.others)}
     texts = {}
     failures = []
     parts = [part for part in (layout.train, layout.test) if part is not None]
     for image in (path for part in parts for path in part.files):
         beside = [image.with_suffix(suffix) for suffix in BESIDE]
         beside += [image.with_name(image.name + suffix) for suffix in BESIDE]
-        path = next((each for each in beside if each in others), None)
+        path = next((others[each] for each in beside if each in others), None)
         if path is None:
             continue
         captions.files.append(path)
@@ -203,7 +234,7 @@ def _read_beside(captions: Captions, layout: Layout, where: str) -> dict[Path, s
             texts[image] = text
 
     if failures:
-        raise InputError(as_problems(failures, where, "write the caption in UTF-8"))
+        raise InputError(as_problems(failures, where, "write the caption into it, in UTF-8"))
     if texts:
         captions.notes.append("captions are text files beside the images")
     return texts
@@ -215,9 +246,17 @@ def _read_text(path: Path) -> str:
     if path.stat().st_size > LONGEST_CAPTION:
         raise ValueError(f"it is longer than {LONGEST_CAPTION:,} bytes")
     text = decode(path.read_bytes())
+    if are_boxes(text):
+        raise ValueError("it holds boxes of objects, as YOLO does; use kind: folder")
     if not is_text(text):
         raise ValueError("it contains half a surrogate pair")
     return text
+
+
+def are_boxes(text: str) -> bool:
+    """Say whether a text beside an image says where objects are in it, as YOLO does."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all(map(BOX.fullmatch, lines))
 
 
 def _first_problems(problems: Sequence[Problem], where: str) -> list[Problem]:

@@ -16,13 +16,24 @@ from imglab.images.image_formats import NO_READER, is_image
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
-from imglab.reading import Layout, LeftOut, Part, by_suffix, read_layout
+from imglab.reading import (
+    Failure,
+    Layout,
+    LeftOut,
+    Part,
+    as_problems,
+    by_suffix,
+    composed,
+    read_layout,
+)
 
 WHERE = "modality.source.path"
 
 
-def read_folder(source: FolderSource, size: int | None) -> SourceImages:
+def read_folder(source: FolderSource, size: int | None, *, is_drawn: bool = False) -> SourceImages:
     """Read a folder of images, whose subfolders are the classes (`imglab.reading`).
+
+    is_drawn  whether a model may have drawn them (`open_images`)
 
     Raises InputError for a folder without images, for classes in one part only, and for images that
     cannot be read.
@@ -40,7 +51,7 @@ def read_folder(source: FolderSource, size: int | None) -> SourceImages:
     if names is not None:
         numbers = {name: number for number, name in enumerate(names)}
         labels = [[numbers[name] for name in part.labels or ()] for part in parts]
-    images = _read_parts([part.files for part in parts], labels, size, source.tolerate)
+    images = _read_parts([part.files for part in parts], labels, size, source.tolerate, is_drawn)
     return replace(
         images,
         classes=names,
@@ -49,8 +60,13 @@ def read_folder(source: FolderSource, size: int | None) -> SourceImages:
     )
 
 
-def read_captioned_folder(source: CaptionedFolderSource, size: int | None) -> SourceImages:
-    """Read a folder of images with captions, which become the prompts."""
+def read_captioned_folder(
+    source: CaptionedFolderSource, size: int | None, *, is_drawn: bool = False
+) -> SourceImages:
+    """Read a folder of images with captions, which become the prompts.
+
+    is_drawn  as for `read_folder`
+    """
     layout = _layout(source, classes=False)
     captions = read_captions(Path(source.path), layout, source, WHERE)
     prompts = tuple(sorted({text for part in captions.parts for text in part.values()}))
@@ -58,8 +74,8 @@ def read_captioned_folder(source: CaptionedFolderSource, size: int | None) -> So
 
     labels = [[numbers[text] for text in part.values()] for part in captions.parts]
     allowed = source.tolerate - len(captions.without)
-    images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed)
-    left_out = [*_left_out(layout, captions.files)]
+    images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed, is_drawn)
+    left_out = [*captions.others, *_left_out(layout, captions.files)]
     if captions.without:
         left_out.append(LeftOut("images", "no caption", tuple(captions.without)))
     return replace(
@@ -134,7 +150,7 @@ def _notes_on_classes(layout: Layout, names: Sequence[str] | None) -> list[str]:
     parts = _parts(layout)
     notes = []
     folders = {part.folder for part in parts}
-    empty = {path.name for path in layout.tree.folders if path.parent in folders}
+    empty = {composed(path.name) for path in layout.tree.folders if path.parent in folders}
     without = sorted(empty - set(names) - {part.name for part in parts})
     if without:
         notes.append(f"no image in: {', '.join(without[:3])}")
@@ -146,15 +162,26 @@ def _notes_on_classes(layout: Layout, names: Sequence[str] | None) -> list[str]:
     return notes
 
 
+def _none_left(broken: Sequence[Failure]) -> list[Problem]:
+    """Return the problems of a part whose images are all broken."""
+    none = Problem(WHERE, "no image is left of a part", "give more images")
+    return [*as_problems(broken, WHERE, "remove or replace it"), none]
+
+
 def _read_parts(
     parts: Sequence[Sequence[Path]],
     labels: Sequence[Sequence[int] | None],
     size: int | None,
     tolerate: int,
+    is_drawn: bool,
 ) -> SourceImages:
     """Read the images of each part; InputError names all unreadable files."""
     opened = open_images(
-        [path for paths in parts for path in paths], size, tolerate=max(0, tolerate), where=WHERE
+        [path for paths in parts for path in paths],
+        size,
+        tolerate=max(0, tolerate),
+        where=WHERE,
+        is_drawn=is_drawn,
     )
     arrays = opened.arrays
     is_read = opened.is_read
@@ -165,7 +192,7 @@ def _read_parts(
         is_read = is_read[len(paths) :]
         names = [paths[row] for row in rows]
         if not names:
-            raise InputError(Problem(WHERE, "no image is left of a part", "give more images"))
+            raise InputError(_none_left([e for e in opened.failures if e.path in set(paths)]))
 
         tensor = stack_images(arrays[: len(rows)], [str(path) for path in names])
         del arrays[: len(rows)]  # free their memory before the next part is stacked

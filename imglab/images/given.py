@@ -58,7 +58,7 @@ def _read(
     assert section.path is not None
     source = _source_at(section.path, settings)
     try:
-        images = read_source(settings.model_copy(update={"source": source}))
+        images = read_source(settings.model_copy(update={"source": source}), is_drawn=True)
     except InputError as error:
         raise InputError(placed(error.problems, where), [error]) from error
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from imglab.failures import error_number, raise_if_unavailable
@@ -58,6 +59,9 @@ BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "RGBA": 8, "
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 """Formats that may move; the further pictures of a JPEG are previews."""
 
+PHOTOMETRIC = 262
+"""Tag of TIFF that says what a pixel of zero is: white if the tag is zero."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -73,8 +77,15 @@ class Picture:
 
     def is_animated(self) -> bool:
         """Say whether it is the first of several frames; ask only after it was decoded."""
+        return self.file.format in ANIMATED and self._is_one_of_several()
+
+    def is_page(self) -> bool:
+        """Say whether it is the first of several pages; ask only after it was decoded."""
+        return self.file.format == "TIFF" and self._is_one_of_several()
+
+    def _is_one_of_several(self) -> bool:
         try:
-            return self.file.format in ANIMATED and bool(getattr(self.file, "is_animated", False))
+            return bool(getattr(self.file, "is_animated", False))
         except (*UNREADABLE, IndexError):  # a later frame is damaged
             return False
 
@@ -159,10 +170,24 @@ def _large_photo(file: Path | BinaryIO, size: int) -> Iterator[Picture]:
 
 def _picture(pixels: Image.Image, image: Image.Image) -> Picture:
     """Return an image's pixels, turned as its EXIF says; Pillow turns those of TIFF itself."""
+    if image.format == "TIFF":
+        return Picture(_black_at_zero(pixels, image), False, image)
     turn = TURNS.get(orientation(image))
-    if turn is None or image.format == "TIFF":
+    if turn is None:
         return Picture(pixels, False, image)
     return Picture(pixels.transpose(turn), True, image)
+
+
+def _black_at_zero(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """Return the pixels of a TIFF such that zero is black, which Pillow leaves undone at 16 bits.
+
+    X-rays are stored with zero as white.
+    """
+    tags: Any = getattr(image, "tag_v2", {})
+    if not image.mode.startswith("I;16") or tags.get(PHOTOMETRIC) != 0:
+        return pixels
+    values = np.asarray(pixels)
+    return Image.fromarray(np.iinfo(values.dtype).max - values)
 
 
 def unpacked_bytes(image: Image.Image) -> int:

@@ -14,7 +14,13 @@ from PIL import Image, UnidentifiedImageError
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import NAMES
-from imglab.images.arrays import DEEP_MODES, check_fits, image_array
+from imglab.images.arrays import (
+    DEEP_MODES,
+    NEARLY_BLACK,
+    TWELVE_BITS,
+    check_fits,
+    image_array,
+)
 from imglab.images.image_files import (
     LARGEST_RATIO,
     UNREADABLE,
@@ -29,8 +35,23 @@ from imglab.reading import Failure, LeftOut, as_problems
 ALWAYS_ALLOWED = 1 << 27
 """Bytes to which the images of a source may unpack, whatever their ratio (`LARGEST_RATIO`)."""
 
-TWELVE_BITS = 1 << 12
 HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim")
+
+TIFF = (
+    "its form of TIFF, e.g. of 64 bits or of many channels, has no reader; convert it, "
+    "e.g. magick IN -normalize -depth 8 OUT.png"
+)
+WEB_PAGE = "it is a web page, as a failed download leaves it"
+OTHERS = {
+    b"ii*\0": TIFF,
+    b"mm\0*": TIFF,
+    b"version https://git-lfs": "it is a pointer of Git LFS; fetch the images with git lfs pull",
+    b"<!doctype html": WEB_PAGE,
+    b"<html": WEB_PAGE,
+    b"<svg": "it is SVG, which has no reader; convert it, e.g. magick mogrify -format png *.svg",
+    b"<?xml": "it is XML or SVG, which has no reader",
+}
+"""What files are that have no reader, by their first bytes in lower case."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +62,14 @@ class Opened:
     is_read   of each path, whether it was read
     left_out  broken files, where some may be left out
     notes     what a person should know of the reading, each a short phrase
+    failures  why each broken file is
     """
 
     arrays: list[Any]
     is_read: list[bool]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 class _TooMuch(Exception):
@@ -60,6 +83,7 @@ class _Reader:
     allowed   bytes to which the images may unpack
     unpacked  bytes to which they have, in memory: as arrays, and empty ones while they are decoded
     deepest   largest pixel of the images with 16 bits
+    brightest largest pixel of all images, in 8 bits
     """
 
     size: int | None
@@ -67,8 +91,10 @@ class _Reader:
     unpacked: int = 0
     turned: int = 0
     animated: int = 0
+    pages: int = 0
     deep: int = 0
     deepest: int = 0
+    brightest: int = 0
     failures: list[Failure] = field(default_factory=list)
     unread: list[Failure] = field(default_factory=list)
 
@@ -104,9 +130,12 @@ class _Reader:
             array = image_array(image, self.size)
 
             # Only what was read is counted.
+            if self.brightest <= NEARLY_BLACK:
+                self.brightest = max(self.brightest, int(array.max(initial=0)))
             self.deep += deep
             self.turned += picture.is_turned
             self.animated += picture.is_animated()
+            self.pages += picture.is_page()
         return array
 
     def _count_bytes(self, packed: int, image: Image.Image) -> None:
@@ -123,6 +152,8 @@ class _Reader:
             yield f"{self.turned:,} turned upright as their EXIF says"
         if self.animated:
             yield f"{self.animated:,} animated, of which the first frame is read"
+        if self.pages:
+            yield f"{self.pages:,} of several pages, of which the first is read"
         if self.deep:
             yield f"{self.deep:,} scaled from 16 bits to 8"
 
@@ -133,12 +164,14 @@ def open_images(
     *,
     tolerate: int = 0,
     where: str = "modality.source.path",
+    is_drawn: bool = False,
 ) -> Opened:
     """Read images.
 
     size      side to which the largest centred square is resized; None: keep the images' own size
     tolerate  how many files may be broken, which are then left out
     where     the config's key that names the files
+    is_drawn  whether a model may have drawn them: they may all be nearly black
 
     Raises InputError that names the files that cannot be read, the same error of many only once.
     """
@@ -159,14 +192,18 @@ def open_images(
         remedy = "remove empty pictures, or give fewer of them"
         raise InputError(Problem(where, what, remedy)) from error
 
-    _check(reader, tolerate, where)
+    _check(reader, tolerate, where, is_drawn)
     left_out: tuple[LeftOut, ...] = ()
     if reader.failures:
         broken = tuple(failure.path for failure in reader.failures)
         left_out = (LeftOut("broken", ", ".join(_names(broken[:3], paths)), broken),)
     is_read = [array is not None for array in arrays]
     return Opened(
-        [array for array in arrays if array is not None], is_read, left_out, tuple(reader.notes())
+        [array for array in arrays if array is not None],
+        is_read,
+        left_out,
+        tuple(reader.notes()),
+        tuple(reader.failures),
     )
 
 
@@ -183,7 +220,7 @@ def _channels(array: Any | None) -> int:
     return int(array.shape[2])
 
 
-def _check(reader: _Reader, tolerate: int, where: str) -> None:
+def _check(reader: _Reader, tolerate: int, where: str, is_drawn: bool) -> None:
     """Raise InputError for files that cannot be read, and for depths that would come out black."""
     problems = as_problems(reader.unread, where, "put it back, or run the same command again")
     if len(reader.failures) > tolerate:
@@ -197,6 +234,10 @@ def _check(reader: _Reader, tolerate: int, where: str) -> None:
         )
         remedy = "scale them first, e.g. magick mogrify -evaluate multiply 16 *.png"
         problems.append(Problem(where, what, remedy))
+    elif not is_drawn and 0 < reader.brightest <= NEARLY_BLACK:
+        what = f"no pixel of any image is above {reader.brightest}: all would be nearly black"
+        remedy = "scale them first, if they are images, e.g. magick mogrify -normalize *.png"
+        problems.append(Problem(where, what, remedy))
     if problems:
         raise InputError(problems)
 
@@ -204,9 +245,12 @@ def _check(reader: _Reader, tolerate: int, where: str) -> None:
 def _kind(path: Path) -> str:
     """Say what a file is whose format is not read."""
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(64)
     if not start:
         return "it is empty"
     if start[4:12] in HEIC:
         return "it is HEIC, which has no reader; convert it, e.g. magick mogrify -format jpg *.heic"
+    for begins, what in OTHERS.items():
+        if start.lower().lstrip().startswith(begins):
+            return what
     return "it is in no format that is read, or damaged"

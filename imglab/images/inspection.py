@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imglab.images.caption_rows import NAMES, OTHER_NAMES
-from imglab.images.captions import BESIDE
+from imglab.images.caption_rows import NAMES, OTHER_NAMES, columns_of_captions
+from imglab.images.captions import BESIDE, LONGEST_CAPTION, are_boxes
 from imglab.images.data import load_real_images
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.image_files import UNREADABLE, opened
 from imglab.images.image_formats import formats_of, is_image
 from imglab.images.labelled import SourceImages
-from imglab.images.npz import read_any_npz
+from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
-from imglab.images.source_settings import CaptionedFolderSource, FolderSource
+from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource
 from imglab.reading import Tree, list_tree
 from imglab.reading.inspection import Inspection, duplicates, groups
+from imglab.reading.summary import EXAMPLES
 from imglab.store.files import sha256_file
 
 USUAL_SIZE = 64
@@ -30,11 +31,13 @@ STEP = 4
 """What divides the sides that all networks take."""
 
 ANY_NUMBER = 10**9
+MOST_COLUMNS = 6
+"""Columns of a table without captions that are named."""
 
 
 def inspect_npz(path: str) -> Inspection:
     """Inspect an archive; InputError where it holds no images."""
-    source = read_any_npz(path)
+    source = read_npz(NpzSource(path=path))
     rows = [image for part in _parts(source) for image in part.images]
     digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in rows]
     names = [f"image {number}" for number in range(len(rows))]
@@ -54,7 +57,8 @@ def inspect_images(path: str) -> Inspection:
 
     # Broken files are left out here, and counted, so that one look shows all.
     keys: dict[str, Any] = {"kind": "folder", "path": path}
-    if _has_captions(tree):
+    tables, other_tables = _tables(tree)
+    if tables or _has_texts_beside(tree):
         keys["kind"] = "captioned_folder"
         captioned = CaptionedFolderSource.model_validate({**keys, "tolerate": ANY_NUMBER})
         source = read_captioned_folder(captioned, size)
@@ -72,6 +76,8 @@ def inspect_images(path: str) -> Inspection:
         "orientation": f"{orientations:,} are to be turned upright",
         "duplicates": duplicates(names, digests, len(source.train)),
     }
+    if other_tables:
+        facts["no_captions"] = other_tables
     by_name = groups(source.paths)
     if by_name is not None and source.test is None:
         facts["groups"] = by_name
@@ -132,10 +138,30 @@ def _sizes_fact(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
     return {"line": line, "different": len(sizes)}
 
 
-def _has_captions(tree: Tree) -> bool:
-    """Say whether a folder has a file of captions, or texts beside most of its images."""
-    if any(path.name.lower() in (*NAMES, *OTHER_NAMES) for path in tree.files):
-        return True
-    texts = {path.with_suffix("") for path in tree.files if path.suffix.lower() in BESIDE}
+def _tables(tree: Tree) -> tuple[bool, str]:
+    """Say whether a folder has a file of captions, and what those hold that only seem to be.
+
+    A file with rows that cannot be read is one of captions: what is wrong with it is then said.
+    """
+    others = []
+    for path in tree.files:
+        if path.name.lower() not in (*NAMES, *OTHER_NAMES):
+            continue
+        has_captions, columns = columns_of_captions(path)
+        if has_captions:
+            return True, ""
+        others.append(f"{path.name} has {', '.join(columns[:MOST_COLUMNS]) or 'another form'}")
+    return False, "; ".join(others[:EXAMPLES])
+
+
+def _has_texts_beside(tree: Tree) -> bool:
+    """Say whether texts lie beside most images, which are captions unless they hold boxes."""
+    texts = {path.with_suffix(""): path for path in tree.files if path.suffix.lower() in BESIDE}
     images = [path for path in tree.files if is_image(path)]
-    return sum(path.with_suffix("") in texts for path in images) > len(images) / 2
+    beside = [texts[path.with_suffix("")] for path in images if path.with_suffix("") in texts]
+    if len(beside) <= len(images) / 2:
+        return False
+    if not beside[0].is_file():  # whoever reads it as a caption says so
+        return True
+    with beside[0].open(errors="replace") as file:
+        return not are_boxes(file.read(LONGEST_CAPTION))

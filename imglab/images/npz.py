@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imglab.errors import InputError, Problem, first_line, nearest
+from imglab.errors import InputError, Problem, first_line
 from imglab.images.arrays import channels_first
 from imglab.images.image_files import UNREADABLE, raise_unless_content
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
@@ -52,23 +52,27 @@ ALL_LABELS = ("labels", "arr_1", "y", "targets", "label", "classes")
 """Names of the arrays of an archive without parts, in any case."""
 
 
-def read_npz(source: NpzSource) -> SourceImages:
-    """Read the arrays of an archive; InputError names every array that is missing or wrong."""
+def read_npz(source: NpzSource, *, is_drawn: bool = False) -> SourceImages:
+    """Read the arrays of an archive; InputError names every array that is missing or wrong.
+
+    is_drawn  whether a model may have drawn the images (`as_images`)
+    """
     path = source.path
     names = _names(path)
     chosen = _choose(path, names)
     arrays = _load(path, [name for pair in chosen.values() for name in pair if name])
-    return _source(path, chosen, arrays, names)
+    return _source(path, chosen, arrays, names, is_drawn=is_drawn)
 
 
 def read_any_npz(path: str) -> SourceImages:
     """Read an archive whose one array of images may have any name; others are read by `read_npz`.
 
-    A further array with a number or a word for each image holds the labels.
+    A model may have drawn the images. A further array with a number or a word for each image holds
+    the labels.
     """
     names = _names(path)
     if _parts(names) or set(IMAGES) & set(names) or {"mu", "sigma"} <= set(names):
-        return read_npz(NpzSource(path=path))
+        return read_npz(NpzSource(path=path), is_drawn=True)
 
     arrays = _load(path, names)
     of_images = [name for name in names if looks_like_images(arrays[name])]
@@ -83,7 +87,7 @@ def read_any_npz(path: str) -> SourceImages:
     of_labels = ""
     if len(labels) == 1 and not next(label_problems("", count, arrays[labels[0]]), ""):
         of_labels = labels[0]
-    return _source(path, {"train": (of_images[0], of_labels)}, arrays, names)
+    return _source(path, {"train": (of_images[0], of_labels)}, arrays, names, is_drawn=True)
 
 
 def _choose(path: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -103,10 +107,14 @@ def _choose(path: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
     # What is damaged, or pickled, is a better reason than what is missing.
     _load(path, [name for name, _ in parts.values()])
     problems = []
+    used = {name for pair in parts.values() for name in pair}
+    others = [name for name in names if name not in used]
+    remedy = f"rename one of: {', '.join(others)}"
+    if "train" in parts and not others:
+        remedy = f"call {parts['train'][0]!r} images, of which a part is then held out"
     for part, wanted in zip(SPLITS, IMAGES, strict=True):
         if part not in parts:
-            what = f"{path!r} has no array {wanted!r}"
-            problems.append(Problem(WHERE, what, nearest(wanted, names)))
+            problems.append(Problem(WHERE, f"{path!r} has no array {wanted!r}", remedy))
     raise InputError(problems)
 
 
@@ -134,13 +142,17 @@ def _source(
     chosen: Mapping[str, tuple[str, str]],
     arrays: Mapping[str, Any],
     names: Sequence[str],
+    *,
+    is_drawn: bool,
 ) -> SourceImages:
     """Make images and labels of the chosen arrays; InputError names every one that is wrong."""
     problems = []
     images: dict[str, Any] = {}
     notes: list[str] = []
     try:
-        images, notes = as_images({name: arrays[name] for name, _ in chosen.values()})
+        images, notes = as_images(
+            {name: arrays[name] for name, _ in chosen.values()}, is_drawn=is_drawn
+        )
     except NotImages as error:
         problems.append(Problem(WHERE, str(error)))
     for name, labels in chosen.values():
@@ -215,7 +227,10 @@ def _read(name: str, step: Callable[[Any], T]) -> T:
         if not _asks_for_more(error, unpacked):
             raise_unless_content(error, path)
         what = f"{name!r} is not a readable .npz: {first_line(error)}"
-        raise InputError(Problem(WHERE, what, "write it again with numpy.savez")) from error
+        remedy = "write it again with numpy.savez"
+        if "Object arrays" in str(error):
+            remedy += ", images as one array of numbers and words as numpy.array(words, dtype=str)"
+        raise InputError(Problem(WHERE, what, remedy)) from error
 
 
 def _asks_for_more(error: BaseException, unpacked: int) -> bool:

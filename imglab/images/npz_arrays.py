@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from imglab.images.arrays import NEARLY_BLACK, TWELVE_BITS
 
 CHANNELS = (1, 3)
 NEAR = 0.05
@@ -24,10 +26,15 @@ def looks_like_images(array: Any) -> bool:
     return array.ndim in (3, 4) and array.dtype.kind in "buif" and 0 not in array.shape[1:]
 
 
-def as_images(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def as_images(
+    arrays: Mapping[str, Any], *, is_drawn: bool = False
+) -> tuple[dict[str, Any], list[str]]:
     """Return arrays of images as uint8 [N, H, W] or [N, H, W, 1 or 3], and what was done to them.
 
     The numbers of all arrays are judged together: one part may lack the extremes of another.
+
+    is_drawn  whether a model may have drawn them: bytes are then brightness, however dark
+
     Raises NotImages where the form or the range is not clear.
     """
     placed = {}
@@ -38,10 +45,12 @@ def as_images(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             notes.append("channels stood first")
         placed[name] = channels_last
 
-    if all(array.dtype == np.uint8 for array in placed.values()):
-        return placed, notes[:1]
     low = min((float(array.min()) for array in placed.values() if array.size), default=0.0)
     high = max((float(array.max()) for array in placed.values() if array.size), default=0.0)
+    if all(array.dtype == np.uint8 for array in placed.values()) and (is_drawn or high != 1):
+        if not is_drawn:
+            _check_bright(arrays, high)
+        return placed, notes[:1]
     offset, scale, what = _scaling(arrays, low, high)
     scaled = {}
     for name, array in placed.items():
@@ -53,6 +62,8 @@ def as_images(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def _channels_last(name: str, array: Any) -> Any:
     """Return an array with its channels last; NotImages where it is not clear where they are."""
     form = f"{name} must be {FORMS}, not {array.dtype} {list(array.shape)}"
+    if array.ndim == 2:
+        raise NotImages(f"{form}: if each row is an image, use numpy.reshape")
     if not looks_like_images(array):
         raise NotImages(form)
     first = array.shape[1] in CHANNELS
@@ -69,11 +80,18 @@ def _channels_last(name: str, array: Any) -> Any:
     if first:
         return np.moveaxis(array, 1, -1)
     if not last:
-        what = f"{form}: it has {array.shape[-1]} channels"
-        if array.shape[-1] == 4:
+        what = f"{form}: neither its second side nor its last is 1 or 3"
+        if 4 in (array.shape[1], array.shape[-1]):
             what = f"{form}: put transparency on white and store three channels"
         raise NotImages(what)
     return array
+
+
+def _check_bright(names: Iterable[str], high: float, black: float = NEARLY_BLACK) -> None:
+    """Raise NotImages where no number of whole ones is above `black`: all would be nearly black."""
+    if 0 < high <= black:
+        what = f"no number of {' and '.join(names)} is above {high:g}: all would be nearly black"
+        raise NotImages(f"{what}; scale them first, e.g. multiply by {int(black * 16 / high)}")
 
 
 def _scaling(arrays: Mapping[str, Any], low: float, high: float) -> tuple[float, float, str]:
@@ -89,9 +107,13 @@ def _scaling(arrays: Mapping[str, Any], low: float, high: float) -> tuple[float,
     if dtype.kind == "b":
         return 0.0, 255.0, "scaled from true and false"
     if dtype.kind in "ui":
+        if low >= 0 and high == 1:
+            return 0.0, 255.0, "scaled from 0 and 1"
         if low >= 0 and high <= 255:
+            _check_bright(arrays, high)
             return 0.0, 1.0, f"numbers 0 to 255 were {dtype}"
         if dtype == np.uint16:
+            _check_bright(arrays, high, TWELVE_BITS - 1)
             return 0.0, 1 / 257, "scaled from 16 bits to 8"
         raise NotImages(f"{form} from {low:g} to {high:g}")
 
@@ -102,6 +124,7 @@ def _scaling(arrays: Mapping[str, Any], low: float, high: float) -> tuple[float,
     if -1 - NEAR <= low < -0.5 and high <= 1 + NEAR:
         return -1.0, 127.5, "scaled from [-1, 1]"
     if low >= 0 and 1 + NEAR < high <= 255 and all(_are_whole(each) for each in arrays.values()):
+        _check_bright(arrays, high)
         return 0.0, 1.0, "whole numbers 0 to 255 were floats"
     raise NotImages(f"{form} from {low:g} to {high:g}: scale them to 0..255 and round them")
 
@@ -121,6 +144,8 @@ def label_problems(name: str, count: int, labels: Any) -> Iterator[str]:
         yield f"labels of {name} must be numbers or words, not {labels.dtype}"
     elif labels.dtype.kind == "f" and not np.isfinite(labels).all():
         yield f"labels of {name} are not all finite"
+    elif labels.dtype.kind == "f" and not _are_whole(labels):
+        yield f"labels of {name} are not whole numbers: a class is a number or a word"
 
 
 def as_columns(labels: Sequence[Any]) -> list[Any]:
@@ -131,7 +156,10 @@ def as_columns(labels: Sequence[Any]) -> list[Any]:
 def _column(labels: Any) -> Any:
     if labels.ndim == 2 and labels.shape[1] > 1:
         return labels.argmax(1)
-    return labels.reshape(-1)
+    column = labels.reshape(-1)
+    if column.dtype.kind == "S":
+        return np.char.decode(column, "utf-8", "replace")
+    return column
 
 
 def _is_one_hot(labels: Any, count: int) -> bool:

@@ -54,8 +54,8 @@ class FolderSource(Section):
     path: PathName
     """Path of the folder."""
     splits: Literal["auto", "none"] = newer_key("auto")
-    """`auto`: subfolders that are named after splits (`train`, `val`, `test` and the like, in any
-    case) are splits; `none`: they are subfolders like all others."""
+    """`auto`: subfolders or files that are named after splits (`train`, `val`, `test` and the like,
+    in any case) are splits; `none`: they are like all others."""
     tolerate: Annotated[int, Field(ge=0, le=10**9)] = newer_key(0)
     """How many images may be broken, and are then left out."""
 
@@ -74,8 +74,8 @@ class CaptionedFolderSource(Section):
     caption: Annotated[str, Field(min_length=1)] = "text"
     """Key of the caption in each row. Of a list of captions the first one is used."""
     splits: Literal["auto", "none"] = newer_key("auto")
-    """`auto`: subfolders that are named after splits (`train`, `val`, `test` and the like, in any
-    case) are splits; `none`: they are subfolders like all others."""
+    """`auto`: subfolders or files that are named after splits (`train`, `val`, `test` and the like,
+    in any case) are splits; `none`: they are like all others."""
     tolerate: Annotated[int, Field(ge=0, le=10**9)] = newer_key(0)
     """How many images may be broken or lack their caption, and are then left out."""
 

@@ -42,24 +42,27 @@ MNIST_5K_TRAIN = 400
 """How many of the 500 scans of each class are for training."""
 
 
-def read_source(settings: ImageSettings) -> SourceImages:
-    """Read the source that the settings name; InputError holds every problem of the source."""
+def read_source(settings: ImageSettings, *, is_drawn: bool = False) -> SourceImages:
+    """Read the source that the settings name; InputError holds every problem of the source.
+
+    is_drawn  whether a model may have drawn the images
+    """
     source = settings.source
     if isinstance(source, DigitsSource):
         return _read_digits()
     if isinstance(source, Mnist5kSource):
         return _read_mnist5k()
     if isinstance(source, NpzSource):
-        return read_npz(source)
+        return read_npz(source, is_drawn=is_drawn)
 
     # Images that come one by one are resized as they are read, so that all have one size.
     if isinstance(source, TorchvisionSource):
         return read_torchvision(source, settings.size)
     if isinstance(source, CaptionedFolderSource):
-        return read_captioned_folder(source, settings.size)
+        return read_captioned_folder(source, settings.size, is_drawn=is_drawn)
     if isinstance(source, EmojiSource):
         return read_emoji(source, settings)
-    return read_folder(source, settings.size)
+    return read_folder(source, settings.size, is_drawn=is_drawn)
 
 
 def _read_digits() -> SourceImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,9 @@ from imglab.images.source_settings import TorchvisionSource
 
 SPLIT_PARAMETERS = {"train", "split"}
 """Parameters by which a dataset class is asked for its training or its test part."""
+
+UNKNOWN_VALUE = re.compile(r"Unknown value '(.*?)' for argument .*Valid values are \{(.*?)\}")
+"""What torchvision says of a wrong option."""
 
 UNOPENED = (
     OSError,
@@ -66,7 +70,11 @@ def _open(source: TorchvisionSource) -> list[Any]:
     if not SPLIT_PARAMETERS & set(parameters):
         usable = [name for name in datasets.__all__ if SPLIT_PARAMETERS & set(_parameters(name))]
         what = f"torchvision has no split dataset {source.name!r}"
-        raise InputError(Problem("modality.source.name", what, nearest(source.name, usable)))
+        remedy = nearest(source.name, usable)
+        if parameters:
+            what = f"{source.name} of torchvision has no training and test part"
+            remedy = "save its images into a folder for each class, and use kind: folder"
+        raise InputError(Problem("modality.source.name", what, remedy))
 
     splits: list[dict[str, Any]] = [{"split": source.train_split}, {"split": source.test_split}]
     if "train" in parameters:
@@ -81,12 +89,32 @@ def _open(source: TorchvisionSource) -> list[Any]:
         return [dataset(source.root, **split, **options) for split in splits]
     except UNOPENED as error:
         raise_if_unavailable(error, Path(source.root))
-        what = f"{source.name} could not be opened: {first_line(error)}"
-        remedy = f"put the files under {source.root!r}, or set download: true if there is a network"
-        missing = {"split"} & set(parameters) - set(options) - set(splits[0])
-        if isinstance(error, TypeError) and missing:
-            remedy = f"set modality.source.options, e.g. {{{missing.pop()}: ...}}"
-        raise InputError(Problem("modality.source.root", what, remedy)) from error
+        raise InputError(_unopened(source, error)) from error
+
+
+def _unopened(source: TorchvisionSource, error: Exception) -> Problem:
+    """Return the problem of a dataset that did not open: the key that is wrong, or its files."""
+    what = f"{source.name} could not be opened: {first_line(error)}"
+    of_source = "modality.source"
+
+    unknown = UNKNOWN_VALUE.search(str(error))
+    if unknown:
+        keys = {source.train_split: "train_split", source.test_split: "test_split"}
+        key = keys.get(unknown[1], "options")
+        if "split" in source.options:
+            key = "options"
+        return Problem(f"{of_source}.{key}", what, f"one of: {unknown[2]}")
+    names = re.findall("'([a-z_]+)'", str(error))
+    if isinstance(error, TypeError) and names:
+        remedy = f"set it to {{{', '.join(f'{name}: ...' for name in names)}}}"
+        if "unexpected" in str(error):
+            remedy = "remove it"
+        return Problem(f"{of_source}.options", what, remedy)
+    if isinstance(error, ImportError) or "pip install" in str(error):
+        return Problem(f"{of_source}.name", what, "install what it asks for")
+
+    remedy = f"put the files under {source.root!r}, or set download: true if there is a network"
+    return Problem(f"{of_source}.root", what, remedy)
 
 
 def _parameters(name: str) -> Mapping[str, Any]:

@@ -5,11 +5,12 @@ passes over what systems leave behind, `read_layout` finds splits and classes, a
 what was found.
 """
 
+from imglab.reading.class_folders import composed
 from imglab.reading.kinds import kind_of_files
 from imglab.reading.layout import read_layout
 from imglab.reading.parts import Layout, Part
 from imglab.reading.problems import Failure, as_problems
-from imglab.reading.splits import file_roles, split_role
+from imglab.reading.splits import split_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
 from imglab.reading.tables import delimiter_of
 from imglab.reading.tree import Tree, is_system, list_tree
@@ -23,8 +24,8 @@ __all__ = [
     "Tree",
     "as_problems",
     "by_suffix",
+    "composed",
     "delimiter_of",
-    "file_roles",
     "is_system",
     "kind_of_files",
     "list_tree",

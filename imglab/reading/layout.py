@@ -7,9 +7,22 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
+from imglab.reading.class_folders import (
+    composed,
+    of_classes,
+    unwrapped_parts,
+    without_annotations,
+)
 from imglab.reading.folder import Folder
 from imglab.reading.parts import Layout, Part, Parts, names_of
-from imglab.reading.splits import Role, may_be_class, split_role
+from imglab.reading.split_files import parts_by_files
+from imglab.reading.splits import (
+    Role,
+    file_roles,
+    may_be_class,
+    roles_in,
+    split_role,
+)
 from imglab.reading.tree import Tree, list_tree
 
 Splits = Literal["auto", "none"]
@@ -22,12 +35,15 @@ def read_layout(
     *,
     splits: Splits = "auto",
     classes: bool = True,
+    split_files: bool = True,
 ) -> Layout:
     """Find the splits of a folder and, with `classes`, the class folders in them.
 
-    wanted   says of a file whether it is of the kind that is read, by its name
-    splits   `none`: folders named `train` and `test` are classes like all others
-    classes  whether folders stand for classes; otherwise no file is left out for lying beside them
+    wanted       says of a file whether it is of the kind that is read, by its name
+    splits       `none`: folders named `train` and `test` are classes like all others
+    classes      whether folders stand for classes; otherwise no file is left out for lying beside
+                 them
+    split_files  whether files may be named after splits where folders are not
 
     A folder that holds nothing but one folder around the splits or the classes is passed through.
     Raises InputError, at the config's key `where`, for a folder that cannot be listed, and for
@@ -41,6 +57,8 @@ def read_layout(
     top = Folder.of(root, files)
     base = reader.unwrapped(top)
     parts = reader.parts(base)
+    if splits == "auto" and split_files:
+        parts_by_files(parts)
     if base is not top:
         parts.notes.append(f"all lie in {str(base.path.relative_to(root))!r}")
         outside = [path for path in files if base.path not in path.parents]
@@ -76,6 +94,13 @@ class _Reader:
 
     def parts(self, base: Folder) -> Parts:
         """Return the training and the test part, and what is in neither."""
+        inner, annotations = without_annotations(base)
+        if self._classes and inner is not base:
+            parts = self.parts(inner)
+            for why, paths in annotations.items():
+                parts.leave_out(why, paths)
+            return parts
+
         roles = self._roles(base, self._names_in(base))
         if "train" in roles and len(roles) > 1:
             return self._of_splits(base, roles)
@@ -87,12 +112,16 @@ class _Reader:
         self._refuse_half_a_split(base)
         part, strays = self._part(base)
         parts = Parts(part)
-        parts.leave_out("beside the class folders", strays)
+        for why, paths in strays.items():
+            parts.leave_out(why, paths)
         if part.labels is not None:
             names = [name for name in roles.values() if name in base.folders]
             parts.notes += [f"{name!r}, a class, is also a name of splits" for name in names]
-        elif self._classes and base.folders:
-            parts.notes.append("most lie in no class folder, so there are no classes")
+        elif self._classes and base.folders and base.direct:
+            note = "most lie in no class folder"
+            if len(base.folders) == 1:
+                note = f"some lie beside the only folder, {next(iter(base.folders))!r}"
+            parts.notes.append(f"{note}, so there are no classes")
         return parts
 
     def _names_in(self, base: Folder) -> list[str]:
@@ -102,8 +131,9 @@ class _Reader:
     def _roles(self, base: Folder, names: Sequence[str]) -> dict[Role, str]:
         """Return the folders that name splits, by the split; InputError for two of one split."""
         roles: dict[Role, str] = {}
+        role_of = self._role_of(base, names)
         for name in sorted(names, key=lambda each: (each not in base.folders, each)):
-            role = self._role(name)
+            role = role_of[name]
             if role is None:
                 continue
 
@@ -115,13 +145,34 @@ class _Reader:
             roles.setdefault(role, name)
         return roles
 
+    def _role_of(self, base: Folder, names: Sequence[str]) -> dict[str, Role | None]:
+        """Return the split that each folder's name means, beside the others: `a_train`, `a_test`.
+
+        InputError where all of them hold words for splits, and what they mean is not clear.
+        """
+        roles = {name: self._role(name) for name in names}
+        if self._splits == "none" or {"train"} < set(roles.values()) - {None}:
+            return roles
+
+        of_words = {name: roles_in(name) for name in base.folders}
+        meant = set().union(*of_words.values())
+        if not all(of_words.values()) or "train" not in meant or len(meant) < 2:
+            return roles
+        shared = file_roles(list(base.folders))
+        if shared is None or len({*shared.values()} - {None}) < len(shared):
+            what = f"{str(base.path)!r} has folders named after splits, which is not clear: "
+            what += ", ".join(map(repr, list(base.folders)[:4]))
+            remedy = "name two of them train and test, or set modality.source.splits to none"
+            raise InputError(Problem(self._where, what, remedy))
+        return {**roles, **shared}
+
     def _of_splits(self, base: Folder, roles: Mapping[Role, str]) -> Parts:
         """Read the folders of splits; what lies beside them is left out."""
         folders = {
             role: base.folders.get(name, Folder(base.path / name)) for role, name in roles.items()
         }
         if self._classes:
-            folders = _unwrapped_parts(folders)
+            folders = unwrapped_parts(folders)
         chosen = self._test_role(folders)
 
         # A class of one part may have no folder in another.
@@ -130,8 +181,9 @@ class _Reader:
         parts = Parts(train, test)
         if chosen == "validation":
             parts.notes.append(f"{roles[chosen]}/ is the test part")
-        parts.leave_out(f"beside the class folders of {roles['train']}/", strays)
-        parts.leave_out(f"beside the class folders of {roles[chosen]}/", test_strays)
+        for name, of_part in ((roles["train"], strays), (roles[chosen], test_strays)):
+            for why, paths in of_part.items():
+                parts.leave_out(f"{why} of {name}/", paths)
 
         for role, folder in folders.items():
             if role not in ("train", chosen):
@@ -158,33 +210,40 @@ class _Reader:
         return "test"
 
     def _splits_below_classes(self, base: Folder) -> Parts | None:
-        """Read folders that each hold splits, as in cat/train/ and cat/test/; None if they do not.
+        """Read folders that hold splits, as in cat/train/ and cat/test/; None if none does.
 
-        The folders are the classes.
+        The folders are the classes. InputError where one has images of no split: they may be for
+        testing.
         """
-        if base.direct or not base.folders or self._splits == "none":
+        if not self._classes or self._splits == "none":
             return None
-        of_class = {}
-        for name, folder in base.folders.items():
-            roles = self._roles(folder, list(folder.folders))
-            if folder.direct or "train" not in roles or len(roles) < 2:
-                return None
-            of_class[name] = {role: folder.folders[inner] for role, inner in roles.items()}
-
-        chosen: Role = "validation"
-        if all("test" in roles for roles in of_class.values()):
-            chosen = "test"
-        if any(chosen not in roles for roles in of_class.values()):
-            return None
-        files = {
-            role: {path: name for name in of_class for path in of_class[name][role].files()}
-            for role in ("train", chosen)
+        of_class = {
+            name: self._roles(folder, list(folder.folders)) for name, folder in base.folders.items()
         }
-        train, test = (_of_classes(role, base, files[role]) for role in ("train", chosen))
+        whole = [name for name, roles in of_class.items() if "train" in roles and len(roles) > 1]
+        if not whole:
+            return None
+
+        without = [name for name in of_class if not of_class[name]]
+        if without:
+            what = f"{str(base.path / whole[0])!r} holds splits, and {without[0]!r} holds none"
+            remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
+            raise InputError(Problem(self._where, what, remedy))
+        chosen: Role = "validation"
+        if any("test" in roles for roles in of_class.values()):
+            chosen = "test"
+        files: dict[Role, dict[Path, str]] = {"train": {}, chosen: {}}
+        for name, roles in of_class.items():
+            for role in files.keys() & roles.keys():
+                inner = base.folders[name].folders[roles[role]]
+                files[role].update(dict.fromkeys(inner.files(), name))
+
+        train, test = (of_classes(role, base, files[role]) for role in ("train", chosen))
         parts = Parts(train, test)
         parts.notes.append("each class folder holds its own splits")
         rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
-        parts.leave_out("in other splits", rest)
+        parts.leave_out("in other splits", [path for path in rest if path not in base.direct])
+        parts.leave_out("beside the class folders", base.direct)
         return parts
 
     def _refuse_half_a_split(self, base: Folder) -> None:
@@ -201,8 +260,10 @@ class _Reader:
             remedy = "move the others into train/, or set modality.source.splits to none"
             raise InputError(Problem(self._where, what, remedy))
 
-    def _part(self, folder: Folder, *, has_classes: bool = False) -> tuple[Part, list[Path]]:
-        """Return the files of a folder with their classes, and those that lie beside the classes.
+    def _part(
+        self, folder: Folder, *, has_classes: bool = False
+    ) -> tuple[Part, dict[str, list[Path]]]:
+        """Return the files of a folder with their classes, and those that are neither, by the why.
 
         A few files beside several class folders are strays. If there are as many as in the folders,
         or only one folder, there are no classes, and all files are read.
@@ -210,39 +271,23 @@ class _Reader:
         has_classes  whether a single folder is a class too, because the other part has classes
         """
         name = folder.path.name
+        aside: dict[str, list[Path]] = {}
+        if self._classes:
+            folder, aside = without_annotations(folder)
         files = folder.files()
         direct = folder.direct
         is_flat = not folder.folders or len(direct) >= len(files) - len(direct)
         has_one = len(folder.folders) == 1 and bool(direct) and not has_classes
         if not self._classes or is_flat or has_one:
-            return Part(name, folder.path, tuple(files), None), []
+            return Part(name, folder.path, tuple(files), None), aside
 
         members = [path for path in files if path.parent != folder.path]
         depth = len(folder.path.parts)
-        labels = tuple(path.parts[depth] for path in members)
-        return Part(name, folder.path, tuple(members), labels), direct
+        labels = tuple(composed(path.parts[depth]) for path in members)
+        aside["beside the class folders"] = direct
+        return Part(name, folder.path, tuple(members), labels), aside
 
     def _role(self, name: str) -> Role | None:
         if self._splits == "none":
             return None
         return split_role(name)
-
-
-def _of_classes(name: str, base: Folder, labels: Mapping[Path, str]) -> Part:
-    files = sorted(labels)
-    return Part(name, base.path, tuple(files), tuple(labels[path] for path in files))
-
-
-def _unwrapped_parts(folders: Mapping[Role, Folder]) -> dict[Role, Folder]:
-    """Pass through one folder around the classes in every part, as in train/train/cat/."""
-    unwrapped = dict(folders)
-    while len(unwrapped["train"].folders) == 1:
-        inner = {role: folder.only_folder() for role, folder in unwrapped.items()}
-        entered = {role: folder for role, folder in inner.items() if folder is not None}
-        if len(entered) < len(folders) or not all(each.folders for each in entered.values()):
-            return dict(folders)
-        unwrapped = entered
-
-    if not unwrapped["train"].folders:
-        return dict(folders)
-    return unwrapped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Role = Literal["train", "validation", "test"]
@@ -11,6 +11,8 @@ Role = Literal["train", "validation", "test"]
 ROLES: dict[str, Role] = {
     "train": "train",
     "training": "train",
+    "trn": "train",
+    "trainval": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
@@ -22,6 +24,7 @@ ROLES: dict[str, Role] = {
     "evaluation": "validation",
     "test": "test",
     "testing": "test",
+    "tst": "test",
     "holdout": "test",
 }
 """Words that name a split, in lower case; a plural's `s` may follow."""
@@ -29,9 +32,10 @@ ROLES: dict[str, Role] = {
 FILLERS = frozenset(
     {
         *("all", "batch", "csv", "data", "dataset", "datasets", "file", "files", "folder"),
-        *("image", "images", "img", "imgs", "jpg", "of", "part", "parts", "photo", "photos"),
-        *("pic", "pics", "picture", "pictures", "png", "sample", "samples", "seg", "set"),
-        *("sets", "split", "splits", "text", "texts", "the", "txt"),
+        *("gz", "image", "images", "img", "imgs", "jpg", "json", "jsonl", "of", "parquet"),
+        *("part", "parts", "photo", "photos", "pic", "pics", "picture", "pictures", "png"),
+        *("sample", "samples", "seg", "set", "sets", "split", "splits", "text", "texts", "the"),
+        *("tsv", "txt"),
     }
 )
 """Words beside the one that names the split, e.g. in `training_set` and `images-test`."""
@@ -40,9 +44,27 @@ ALSO_CLASSES = frozenset({"train", "trains", "valid", "valids", "dev", "devs", "
 """Names of splits that are as likely names of classes: vehicles are `train`, answers `valid`."""
 
 ABOUT = frozenset(
-    {"readme", "license", "licence", "citation", "changelog", "notice", "about", "description"}
+    {
+        *("readme", "license", "licence", "citation", "changelog", "notice", "about"),
+        *("description", "requirements", "sample_submission", "dataset_info", "dataset_infos"),
+    }
 )
 """Names of files that say something of a data set, in lower case."""
+
+CONTAINERS = frozenset(
+    {"images", "image", "imgs", "img", "jpegimages", "jpegs", "leftimg8bit", "pngs"}
+)
+"""Names of folders that say what is in them, not of which class it is, in lower case."""
+
+ANNOTATIONS = frozenset(
+    {
+        *("annotation", "annotations", "bboxes", "boxes", "depth", "depths", "ground_truth"),
+        *("groundtruth", "gt", "gtcoarse", "gtfine", "label", "labels", "mask", "masks"),
+        *("segmentation", "segmentationclass", "segmentationobject", "segmentations", "trimap"),
+        *("trimaps",),
+    }
+)
+"""Names of folders of pictures that say something of the images beside them, in lower case."""
 
 WORD = re.compile(r"[^\W\d_]+")
 JOINED = re.compile(
@@ -60,19 +82,30 @@ def split_role(name: str) -> Role | None:
     """
     roles = []
     for word in _words(name):
-        role = ROLES.get(word) or ROLES.get(word.removesuffix("s"))
+        role = _role_of_word(word)
         if role is not None:
             roles.append(role)
         elif word not in FILLERS:
             return None
 
+    if roles == ["train", "validation"]:  # both are for training where a test part is beside them
+        return "train"
     if len(roles) != 1:
         return None
     return roles[0]
 
 
+def roles_in(name: str) -> set[Role]:
+    """Return the splits that words of a name mean, whatever its other words are.
+
+    >>> sorted(roles_in("DIV2K_train_HR") | roles_in("bullet-trains") | roles_in("latest"))
+    ['train']
+    """
+    return {role for role in map(_role_of_word, _words(name)) if role is not None}
+
+
 def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
-    """Return the splits that the names of all files mean; None unless they mean several.
+    """Return the splits that the names of all files or folders mean; None unless they mean several.
 
     Words that all names share are passed over; files that only describe the others have no split.
 
@@ -81,20 +114,54 @@ def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:
     >>> file_roles(["train", "ship"]) is None
     True
     """
-    words = {stem: _words(stem) for stem in stems if stem.lower() not in ABOUT}
+    words = {}
+    for stem in stems:
+        if stem.lower() in ABOUT:
+            continue
+        words[stem] = _words(stem)
+        if not any(map(_role_of_word, words[stem])):  # a folder may hold a million others
+            return None
     if len(words) < 2:
         return None
-    shared = set.intersection(*map(set, words.values())) - set(ROLES)
+    shared = {
+        word for word in set.intersection(*map(set, words.values())) if not _role_of_word(word)
+    }
 
     roles: dict[str, Role | None] = dict.fromkeys(stems)
     for stem, each in words.items():
-        role = split_role(" ".join(word for word in each if word not in shared))
-        if role is None:
-            return None
-        roles[stem] = role
+        roles[stem] = split_role(" ".join(word for word in each if word not in shared))
+        if roles[stem] is None:
+            return _by_one_word(words, roles)
     if len(set(roles.values()) - {None}) < 2 or "train" not in roles.values():
         return None
     return roles
+
+
+def _by_one_word(
+    words: Mapping[str, Sequence[str]], roles: Mapping[str, Role | None]
+) -> dict[str, Role | None] | None:
+    """Return the splits of names such as train_pos, train_neg, test_pos and test_neg.
+
+    Each has one word for a split, and the words beside it are those of a training file.
+    """
+    beside: dict[Role, set[tuple[str, ...]]] = {}
+    by_word = dict(roles)
+    for name, each in words.items():
+        of_name = [role for role in map(_role_of_word, each) if role is not None]
+        if len(of_name) != 1:
+            return None
+        by_word[name] = of_name[0]
+        others = tuple(word for word in each if _role_of_word(word) is None)
+        beside.setdefault(of_name[0], set()).add(others)
+
+    train = beside.get("train")
+    if train is None or len(beside) < 2 or any(not each <= train for each in beside.values()):
+        return None
+    return by_word
+
+
+def _role_of_word(word: str) -> Role | None:
+    return ROLES.get(word) or ROLES.get(word.removesuffix("s"))
 
 
 def _words(name: str) -> list[str]:

@@ -19,16 +19,22 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files that are not read: what they are, why, and which."""
+    """Files that are not read: what they are, why, and which; or so many rows of files that are."""
 
     what: str
     why: str
     paths: tuple[Path, ...]
+    rows: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.rows or len(self.paths)
 
     def __str__(self) -> str:
-        text = f"{len(self.paths):,} {self.what}"
-        if len(self.paths) == 1 and self.what == "files":
-            text = "1 file"
+        text = f"{self.count:,} {self.what}"
+        if self.count == 1 and self.what.startswith(("files", "rows")):
+            text = f"1 {self.what.replace('s', '', 1)}"
         if self.why:
             text += f" ({self.why})"
         return one_line(text)
@@ -39,7 +45,7 @@ class LeftOut:
         return {
             "what": one_line(self.what),
             "why": one_line(self.why),
-            "count": len(self.paths),
+            "count": self.count,
             "examples": examples,
         }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def delimiter_of(text: str) -> str:
-    r"""Return the delimiter of a table by its header: a comma, a semicolon or a tab.
+    r"""Return the delimiter of a table by its header: a comma, a semicolon, a tab or a bar.
 
     >>> delimiter_of("id;text\n1;Hello, there")
     ';'
     """
     header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
+    return max(",;\t|", key=header.count)

@@ -12,10 +12,12 @@ from typing import Any
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
+from imglab.reading import LeftOut
+from imglab.text.columns import check_texts
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
-from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
+from imglab.text.gate import ROWS, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import quiet
 
@@ -37,14 +39,19 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?\s?[A-Z0-9])")
 class Corpus:
     """Documents; `test` is None if the source has no test split.
 
-    left_out  files and rows that were passed over, in words
+    passed    files and rows that were passed over
     notes     what else a person should know of the reading, each a short phrase
     """
 
     train: Sequence[str]
     test: Sequence[str] | None
-    left_out: str = ""
+    passed: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> str:
+        """What was passed over, in words."""
+        return ", ".join(map(str, self.passed))
 
 
 def read_corpus(source: Source, *, is_drawn: bool = False) -> Corpus:
@@ -89,30 +96,34 @@ def _read_files(source: FilesSource, is_drawn: bool = False) -> Corpus:
             what = f"holds nothing but what {WHERE}.test_path names"
             raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
 
-    left_out = list(map(str, files.left_out))
-    documents = _read_documents(source, "path", train, left_out, is_drawn)
+    left_out = list(files.left_out)
+    is_whole = source.splits == "none" or test is not None or is_drawn
+    documents = _read_documents(source, "path", train, left_out, is_drawn, is_whole)
     if test is None:
-        return Corpus(documents, None, ", ".join(left_out), files.notes)
+        return Corpus(documents, None, tuple(left_out), files.notes)
     key = "path"
     if source.test_path is not None:
         key = "test_path"
     held_out_documents = _read_documents(source, key, test, left_out, is_drawn)
-    return Corpus(documents, held_out_documents, ", ".join(left_out), files.notes)
+    return Corpus(documents, held_out_documents, tuple(left_out), files.notes)
 
 
 def _read_documents(
     source: FilesSource,
     key: str,
     paths: Iterable[Path],
-    left_out: list[str],
+    left_out: list[LeftOut],
     is_drawn: bool,
+    is_whole: bool = True,
 ) -> list[str]:
     """Return the documents of files, and add the rows without text to what was left out."""
     texts: list[str] = []
     blank = 0
     for path in paths:
         report("reading texts")
-        of_file = read_texts(path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn)
+        of_file = read_texts(
+            path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn, is_whole=is_whole
+        )
         texts += of_file
         if kind_of(path) in ROWS:
             blank += sum(not text.strip() for text in of_file)
@@ -121,24 +132,28 @@ def _read_documents(
     return _documents(texts, source)
 
 
-def _blank_rows(count: int) -> list[str]:
+def _blank_rows(count: int) -> list[LeftOut]:
     if count == 0:
         return []
-    if count == 1:
-        return ["1 row without text"]
-    return [f"{count:,} rows without text"]
+    return [LeftOut("rows without text", "", (), count)]
 
 
 def read_texts(
-    path: Path, where: str, column: str | None = None, *, is_drawn: bool = False
+    path: Path,
+    where: str,
+    column: str | None = None,
+    *,
+    is_drawn: bool = False,
+    is_whole: bool = True,
 ) -> list[str]:
     """Return the documents of a file; InputError, at the config's key `where`, if it is not text.
 
     column    that holds the text, in a file of rows; None: the obvious one
     is_drawn  whether a model may have written them
+    is_whole  whether all rows are wanted, also those that name another split
     """
     with _readable(path, where):
-        texts = read_documents(path, where, column, is_drawn=is_drawn)
+        texts = read_documents(path, where, column, is_drawn=is_drawn, is_whole=is_whole)
         for text in texts:
             _check_runs(text, path, where)
     return texts
@@ -171,15 +186,15 @@ def _check_runs(text: str, path: Path, where: str) -> None:
 
 
 def _read_hub(source: HubSource) -> Corpus:
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     train = _read_split(source, "train_split", source.train_split, left_out)
     test = None
     if source.test_split is not None:
         test = _read_split(source, "test_split", source.test_split, left_out)
-    return Corpus(train, test, ", ".join(left_out))
+    return Corpus(train, test, tuple(left_out))
 
 
-def _read_split(source: HubSource, key: str, split: str, left_out: list[str]) -> list[str]:
+def _read_split(source: HubSource, key: str, split: str, left_out: list[LeftOut]) -> list[str]:
     """Return the documents of a split; `key` is the config's key that names it."""
     rows = load_hub(
         source.name,

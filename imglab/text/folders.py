@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
 from imglab.reading import (
     Layout,
     LeftOut,
-    Part,
     Tree,
     by_suffix,
-    file_roles,
     list_tree,
     read_layout,
     split_role,
 )
 from imglab.reading.layout import Splits
-from imglab.text.gate import PLAIN, ROWS, kind_of
+from imglab.reading.splits import ABOUT
+from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
+
+MOST_OTHERS = 4
+"""Kinds of files that are named where none is text."""
 
 
 @dataclass(frozen=True)
@@ -56,69 +58,45 @@ def text_files(
         raise InputError(Problem(where, what, "give a text file or a folder"))
 
     tree = list_tree(root, where)
-    suffixes = _suffixes(tree)
-    if not suffixes:
+    texts = _texts(tree)
+    if not texts:
         what = f"the folder {name!r} holds no {PLAIN} file, nor one of {', '.join(ROWS)}"
-        raise InputError(Problem(where, what, "give a folder of text files"))
+        kinds = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
+        remedy = "give a folder of text files"
+        if kinds:
+            remedy = f"it holds {kinds}; rename plain texts to NAME.txt"
+        raise InputError(Problem(where, what, remedy))
 
     def is_wanted(path: Path) -> bool:
-        is_text = kind_of(path) in suffixes and path.is_file()
-        return is_text and not (held_out and path.resolve() in held_out)
+        return path in texts and not (held_out and path.resolve() in held_out)
 
     if held_out is not None and not _has_splits(tree):
         splits = "none"
-    layout = read_layout(root, is_wanted, where, splits=splits, classes=False)
-    if splits == "auto" and held_out is None and layout.test is None and not layout.left_out:
-        layout = _split_by_files(layout)
+    layout = read_layout(
+        root, is_wanted, where, splits=splits, classes=False, split_files=held_out is None
+    )
     others = [path for path in layout.others if not held_out or path.resolve() not in held_out]
     return _of_layout(layout, others, is_held_out=held_out is not None)
 
 
-def _suffixes(tree: Tree) -> tuple[str, ...]:
-    """Return the suffixes of the files that are read; none if there is no text."""
-    for suffixes in ((PLAIN,), ROWS):
-        if any(kind_of(path) in suffixes and path.is_file() for path in tree.files):
-            return suffixes
-    return ()
+def _texts(tree: Tree) -> set[Path]:
+    """Return the files that are read: plain texts, else rows, else other plain files.
+
+    What only describes other files, as a README does, is not the text where there is another.
+    """
+    files = [path for path in tree.files if path.is_file()]
+    texts = [path for path in files if path.stem.lower() not in ABOUT]
+    for suffixes in ((PLAIN,), ROWS, ALSO_PLAIN):
+        if any(kind_of(path) in suffixes for path in texts):
+            chosen = files if suffixes == (PLAIN,) else texts
+            return {path for path in chosen if kind_of(path) in suffixes}
+    return {path for path in files if kind_of(path) in (PLAIN, *ROWS)}
 
 
 def _has_splits(tree: Tree) -> bool:
     """Say whether folders name a training part and another."""
     roles = {split_role(path.name) for path in tree.folders} - {None}
     return "train" in roles and len(roles) > 1
-
-
-def _split_by_files(layout: Layout) -> Layout:
-    """Take files that are named after splits, as train.txt and val.txt, for the parts."""
-    files = layout.train.files
-    folder = layout.train.folder
-    stems = {path: path.name.partition(".")[0] for path in files}
-    roles = file_roles(sorted(set(stems.values())))
-    if roles is None or any(path.parent != folder for path in files):
-        return layout
-
-    parts = {
-        role: tuple(path for path in files if roles[stems[path]] == role)
-        for role in ("train", "test", "validation")
-    }
-    chosen = "test"
-    if not parts["test"]:
-        chosen = "validation"
-    left_out = [path for path in files if path not in (*parts["train"], *parts[chosen])]
-    after = list(layout.left_out)
-    if left_out:
-        after.append(LeftOut("files", "of neither part", tuple(left_out)))
-
-    notes = [*layout.notes, "the files are named after the parts"]
-    if chosen == "validation":
-        notes.append(f"{parts[chosen][0].name} is the test part")
-    return replace(
-        layout,
-        train=Part("train", folder, parts["train"], None),
-        test=Part(chosen, folder, parts[chosen], None),
-        left_out=tuple(after),
-        notes=tuple(notes),
-    )
 
 
 def _of_layout(layout: Layout, others: list[Path], *, is_held_out: bool) -> TextFiles:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
-import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of
+from imglab.reading.splits import ABOUT
+from imglab.text.columns import texts_of
+from imglab.text.forms import check_form, check_plain
+from imglab.text.rows import objects, read_parquet, table
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
@@ -32,12 +31,12 @@ ROWS = (*LINES, *TABLES, *PARQUET)
 """Suffixes of files that hold a text in each row."""
 
 PLAIN = ".txt"
+ALSO_PLAIN = (".md", ".markdown", ".rst", ".text", ".tokens")
+"""Suffixes of plain files that are read where a folder has no other texts."""
 
-OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
-"""Names of columns of texts, the first one that a file has."""
-
-SEPARATOR = re.compile(r"^<\|endoftext\|>[ \t]*\n?", re.MULTILINE)
-"""A line that parts documents within a plain file, as in TinyStories."""
+SEPARATOR = re.compile(r"""(?<![ \t"'`(])<\|endoftext\|>[ \t]*\n?|<\|endoftext\|>[ \t]*(?:\n|\Z)""")
+"""What parts documents within a plain file, as in TinyStories: the mark in a line of its own, at
+the end of one, or right after a text. A text may also speak of the mark."""
 
 PART = 1 << 24
 """Bytes that are read at a time."""
@@ -56,25 +55,42 @@ def is_text(path: Path) -> bool:
     return kind_of(path) in (PLAIN, *ROWS)
 
 
+def is_also_text(path: Path) -> bool:
+    """Say whether a file is read as text where a folder has no other texts, by its name."""
+    return kind_of(path) in ALSO_PLAIN and path.stem.lower() not in ABOUT
+
+
 def read_documents(
-    path: Path, where: str, column: str | None = None, *, is_drawn: bool = False
+    path: Path,
+    where: str,
+    column: str | None = None,
+    *,
+    is_drawn: bool = False,
+    is_whole: bool = True,
 ) -> list[str]:
     """Return the documents in a file; InputError, at the config's key `where`, if it is not text.
 
     column    of the texts; None: the obvious one
     is_drawn  whether a model may have written them (`decode`)
+    is_whole  whether all rows are wanted, also those that name another split
     """
     kind = kind_of(path)
     if kind in PARQUET:
-        return _read_parquet(path, where, column)
+        return read_parquet(path, where, column, is_whole=is_whole)
 
     content = unpacked(path, where, is_drawn=is_drawn)
+    if not is_drawn:
+        check_form(content, path, where)
     text = decode(content, path, where, is_drawn=is_drawn)
     if kind in LINES:
-        return texts_of(_objects(text, path, where), column, str(path), where)
-    if kind in TABLES:
-        return texts_of(_table(text, kind, path, where), column, str(path), where)
-    return SEPARATOR.split(text)
+        rows = objects(text, path, where)
+    elif kind in TABLES:
+        rows = table(text, kind, path, where)
+    else:
+        if not is_drawn:
+            check_plain(text, path, where)
+        return SEPARATOR.split(text)
+    return texts_of(rows, column, str(path), where, is_whole=is_whole)
 
 
 def unpacked(path: Path, where: str, *, is_drawn: bool = False) -> bytes:
@@ -151,149 +167,3 @@ def decode(content: bytes, path: Path, where: str, *, is_drawn: bool = False) ->
             remedy = "save it as UTF-8"
         raise InputError(Problem(where, what, remedy))
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
-    """Return the rows of JSON lines, or of one JSON list; a row that is a text is its `text`."""
-    number = 0
-    try:
-        if text.lstrip().startswith("["):
-            rows = json.loads(text)
-        else:
-            rows = []
-            for line in text.split("\n"):
-                number += 1
-                if line.strip():
-                    rows.append(json.loads(line))
-    except (ValueError, RecursionError) as error:
-        place = str(path)
-        if number:
-            place = f"{path}:{number}"
-        what = f"{place!r} is not JSON lines: {first_line(error)}"
-        raise InputError(Problem(where, what, "one object in each line")) from error
-
-    rows = [{"text": row} if isinstance(row, str) else row for row in rows]
-    if not all(isinstance(row, dict) for row in rows):
-        what = f"{str(path)!r} holds JSON that is not an object in each line"
-        raise InputError(Problem(where, what, 'e.g. {"text": "..."}'))
-    return rows
-
-
-def _table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
-    separator = delimiter_of(text)
-    if kind == ".tsv":
-        separator = "\t"
-    csv.field_size_limit(MOST_BYTES)
-    try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-    except csv.Error as error:
-        what = f"{str(path)!r} is not a table: {first_line(error)}"
-        raise InputError(Problem(where, what, "write it with a CSV library")) from error
-
-    if any(None in row for row in rows):
-        what = f"{str(path)!r} has rows with more cells than it has columns"
-        raise InputError(Problem(where, what, "put texts in quotes"))
-    return rows
-
-
-def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        what = "parquet is read with the package `pyarrow`"
-        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
-
-    import pyarrow
-
-    try:
-        names = parquet.read_schema(path).names
-        # Only the column that holds the text is read, whatever else is in the file.
-        first = next(parquet.ParquetFile(path).iter_batches(batch_size=8), None)
-        examples: list[dict[str, Any]] = []
-        if first is not None:
-            examples = first.to_pylist()
-        name = column_of(names, examples, column, str(path), where)
-        values = parquet.read_table(path, columns=[name])[name].to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise_if_unavailable(error, path)
-        what = f"{str(path)!r} is not readable parquet: {first_line(error)}"
-        raise InputError(Problem(where, what)) from error
-    return check_texts(values, name, str(path), where)
-
-
-def texts_of(
-    rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
-) -> list[str]:
-    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
-    if not rows:
-        return []
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    name = column_of(names, rows[:8], column, place, where)
-    return check_texts([row.get(name) for row in rows], name, place, where)
-
-
-def column_of(
-    names: Sequence[str],
-    examples: Sequence[dict[str, Any]],
-    column: str | None,
-    place: str,
-    where: str,
-) -> str:
-    """Return the name of the column that holds the texts; InputError where it is not clear.
-
-    examples  the first rows
-    """
-    at = f"{where.rpartition('.')[0]}.column"
-    if column is not None:
-        if column not in names:
-            what = f"{place!r} has no column {column!r}"
-            raise InputError(Problem(at, what, f"one of: {', '.join(map(str, names))}"))
-        return column
-
-    for name in OBVIOUS:
-        if name in names:
-            return name
-    texts = [name for name in names if any(_is_text(row.get(name)) for row in examples)]
-    if len(texts) == 1:
-        return texts[0]
-    if len(names) == 1:
-        return names[0]
-    what = f"{place!r} has several columns, and none is called `text`"
-    raise InputError(Problem(at, what, f"name one of: {', '.join(map(str, names))}"))
-
-
-def _is_text(value: Any) -> bool:
-    """Say whether a value is a text with letters: the labels of a table are numbers."""
-    return isinstance(value, str) and any(map(str.isalpha, value))
-
-
-def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
-    """Return the values of a column, "" for null; InputError where one is not text."""
-    texts = []
-    for value in values:
-        if value is None:
-            value = ""
-        if not isinstance(value, str):
-            at = f"{where.rpartition('.')[0]}.column"
-            raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))
-        texts.append(value)
-    return texts
-
-
-def _not_text(value: Any, column: str, at: str) -> Problem:
-    """Return the problem of a column that holds something else than texts."""
-    rows = value
-    if isinstance(value, dict):
-        rows = [value]
-    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        if {"role", "from", "content", "value"} & set(rows[0]):
-            what = f"{column} holds lists of messages, not text"
-            remedy = (
-                "write each conversation as one text (apply_chat_template), and name its column"
-            )
-            return Problem(at, what, remedy)
-        what = f"{column} holds lists of objects, not text"
-        return Problem(at, what, "write them as JSON lines, one object in each line")
-
-    what = f"{column} holds {type(value).__name__}, not text: {str(value)[:40]}"
-    return Problem(at, what, "name a column of texts")

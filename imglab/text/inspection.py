@@ -8,7 +8,7 @@ from typing import Any
 from imglab.reading import Summary
 from imglab.reading.inspection import Inspection, duplicates
 from imglab.text.corpus import read_corpus
-from imglab.text.data import split_documents
+from imglab.text.data import pieces, split_documents
 from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource
 
@@ -39,7 +39,15 @@ def inspect_texts(path: str) -> Inspection:
         "model": {"kind": "language_model"},
     }
     notes = corpus.notes
-    if corpus.left_out:
-        notes = (f"left out: {corpus.left_out}", *notes)
-    summary = Summary(len(documents), "documents", None, split, notes=notes)
+    if len(documents) == 1:
+        notes = (*notes, _divided(documents[0]))
+    summary = Summary(len(documents), "documents", None, split, corpus.passed, notes)
     return Inspection(summary, facts, config)
+
+
+def _divided(text: str) -> str:
+    """Say how a run divides a text that is the only one."""
+    parts = len(pieces(text))
+    if parts < 2:
+        return "too short to be divided into training and test text"
+    return f"a run divides it into {parts} parts, of which whole ones are for testing"

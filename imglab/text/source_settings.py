@@ -61,15 +61,15 @@ class FilesSource(_Documents):
 
     kind: Literal["files"] = "files"
     path: PathName
-    """Path of a text file, or of a folder with `.txt` files or files of rows."""
+    """Path of a text file, or of a folder with `.txt` files, files of rows, or else `.md` files."""
     test_path: PathName | None = None
     """Path of the test text, in the same form. Default: the test part of `path`, or whole documents
     of it."""
     column: str | None = newer_key(None)
     """Column that holds the text, in files of rows. Default: `text`, or the obvious one."""
     splits: Literal["auto", "none"] = newer_key("auto")
-    """Whether folders named after splits (train, test, val and the like) are the parts (`auto`), or
-    are read like all others (`none`)."""
+    """Whether folders or files named after splits (train, test, val and the like) are the parts
+    (`auto`), or are read like all others (`none`)."""
 
 
 class HubSource(_Documents):

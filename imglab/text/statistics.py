@@ -20,11 +20,15 @@ finds where a line may break (Thai, Lao, Khmer, Burmese; UAX 14)."""
 LETTER = rf"[[\w]--[\d\p{{Pc}}{UNSPACED}]]"
 """A letter, or a mark, which belongs to the letter before it (of scripts that have spaces)."""
 
+FIRST = rf"[{LETTER}--[\p{{M}}\u200c\u200d]]"
+"""What begins a word: marks and joiners that follow no letter belong to an emoji."""
+
 JOINT = r"['\u2019\u00b7\u05f3\u05f4\u200c\u200d]"
 """What may stand within a word: apostrophes, the dot of Catalan, the quotes of Hebrew, joiners."""
 
 WORD = regex.compile(
-    rf"(?V1){LETTER}+(?:{JOINT}{LETTER}+)*|[[{UNSPACED}]--\p{{M}}]\p{{M}}*", cache_pattern=False
+    rf"(?V1){FIRST}{LETTER}*(?:{JOINT}{LETTER}+)*|[[{UNSPACED}]--\p{{M}}]\p{{M}}*",
+    cache_pattern=False,
 )
 SOFT_HYPHEN = "\u00ad"
 

@@ -7,8 +7,12 @@ import shutil
 import zipfile
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
+
+from imglab.cli.inspect import inspection_of
+from imglab.errors import InputError
 
 
 def pictures(folder, n, seed=0):
@@ -59,8 +63,10 @@ def test_archives_texts_and_captions(lab, tmp_path):
     (tmp_path / "t").mkdir()
     for number in range(4):
         (tmp_path / "t" / f"{number}.txt").write_text("the same words again")
+    (tmp_path / "t" / "notes.jsonl").write_text("{}")
     shown = json.loads(lab("inspect", "t", "--json")[1])
     assert (shown["noun"], shown["duplicates"]["count"]) == ("documents", 3)
+    assert [(each["what"], each["count"]) for each in shown["left_out"]] == [(".jsonl", 1)]
     assert shown["split"] == {"train": 3, "test": 1}
     assert shown["duplicates"]["between_train_and_test"] == 1
 
@@ -74,3 +80,32 @@ def test_nothing_usable(lab, tmp_path):
     code, _, err = lab("inspect", "d.zip")
     assert code == 2
     assert "unzip d.zip -d d" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("d/a.heic", "no image and no text, but 1 .heic (no reader)"),
+        ("d/a.tar", "1 .tar (unpack the files"),
+        ("d/a.npy", "store the arrays by numpy.savez"),
+        ("d/a.npz", "give the path of the .npz archive itself"),
+        ("d/a", "1 without a suffix"),
+        ("d/._a.png", "all 1 files in it are hidden or of systems"),
+        ("a.npy", "numpy.savez('a.npz', images=..., labels=...)"),
+        ("a.png", "give the folder that holds the images"),
+    ],
+)
+def test_what_is_not_read_is_named(name, message, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / name).write_bytes(b"x")
+    path = tmp_path / name.partition("/")[0]
+    with pytest.raises(InputError) as refused:
+        inspection_of(path, str(path))
+    assert message in str(refused.value)
+
+
+def test_a_plain_file_of_any_suffix_is_inspected(tmp_path):
+    (tmp_path / "wiki.train.raw").write_text(" = A = \n\n a text \n" * 9)
+    path = tmp_path / "wiki.train.raw"
+    inspection = inspection_of(path, str(path))
+    assert inspection.lines()[0].startswith("1 document: train 1; a run divides it into 18 parts")

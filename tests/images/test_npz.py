@@ -41,7 +41,7 @@ class TestNpz:
         [
             (
                 {"train_image": np.zeros((2, 4, 4), np.uint8)},
-                "has no array 'train_images' (did you mean 'train_image'?)",
+                "has no array 'train_images' (rename one of: train_image)",
             ),
             ({"train_images": np.zeros((2, 4, 4))}, "must be uint8"),
             (

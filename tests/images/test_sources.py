@@ -202,7 +202,7 @@ class TestTorchvision:
 
     def test_a_class_without_a_data_tensor(self):
         """FakeData has no split; a name that is near a real one is suggested."""
-        assert "no split dataset 'FakeData'" in refused(
+        assert "FakeData of torchvision has no training and test part (save its images" in refused(
             source={"kind": "torchvision", "name": "FakeData"}
         )
         assert "(did you mean 'FashionMNIST'?)" in refused(
@@ -238,3 +238,18 @@ class TestTorchvision:
     def test_missing_files_name_the_remedy(self, tmp_path):
         source = {"kind": "torchvision", "name": "MNIST", "root": str(tmp_path), "download": False}
         assert "put the files under" in refused(source=source)
+
+    @pytest.mark.parametrize(
+        ("keys", "message"),
+        [
+            ({"name": "OxfordIIITPet"}, "source.train_split: OxfordIIITPet could not be opened"),
+            ({"name": "OxfordIIITPet", "train_split": "trainval", "test_split": "val"},
+             "(put the files under"),
+            ({"name": "EMNIST", "options": {"split": "x"}}, "modality.source.options: EMNIST"),
+            ({"name": "EMNIST"}, "(set it to {split: ...})"),
+            ({"name": "CIFAR10", "options": {"x": 1}}, "unexpected keyword argument 'x' (remove"),
+        ],
+    )  # fmt: skip
+    def test_the_key_that_is_wrong_is_named(self, keys, message, tmp_path):
+        source = {"kind": "torchvision", "root": str(tmp_path), "download": False, **keys}
+        assert message in refused(source=source)

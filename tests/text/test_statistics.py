@@ -70,6 +70,7 @@ def test_distinct_and_repetition_equal_plain_counting(rows, n):
         ("天地, 人 abc", ["天", "地", "人", "abc"]),
         ("コーヒーを飲む", ["コーヒー", "を", "飲", "む"]),
         ("ลัง", ["ลั", "ง"]),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467 hello \u2764\ufe0f", ["hello"]),
         ("Zu\u00adcker foo_bar a1b don\u2019t", ["zucker", "foo", "bar", "a", "b", "don\u2019t"]),
     ],
 )

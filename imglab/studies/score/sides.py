@@ -89,7 +89,8 @@ def read_side(named: Named, options: Options) -> Side:
 
 def _of_folder(named: Named, options: Options) -> Side:
     assert named.path is not None
-    images = _in_form(read_folder(FolderSource(path=str(named.path)), options.size), options)
+    source = FolderSource(path=str(named.path))
+    images = _in_form(read_folder(source, options.size, is_drawn=True), options)
     notes = [f"{named.text}: left out: {each}" for each in images.left_out]
     notes += [f"{named.text}: {note}" for note in images.notes]
     files = tuple(str(path.relative_to(named.path)) for path in images.paths)

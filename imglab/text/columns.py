@@ -1,0 +1,147 @@
+"""Which column of rows holds the texts, and what is no column of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from imglab.errors import InputError, Problem
+from imglab.reading import split_role
+from imglab.safe_text import is_text
+
+OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
+"""Names of columns of texts, in any case, the first one that a file has."""
+
+SPLIT = "split"
+"""Column that says for what a row is."""
+
+LONGEST_NAME = 5
+"""Words that the name of a column may have."""
+
+
+def texts_of(
+    rows: Sequence[dict[str, Any]],
+    column: str | None,
+    place: str,
+    where: str,
+    *,
+    is_whole: bool = True,
+) -> list[str]:
+    """Return the texts in a column of rows; "" of rows that lack it, or have null there.
+
+    is_whole  whether all rows are wanted, also those that name another split
+    """
+    if not rows:
+        return []
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    name = column_of(names, rows[:8], column, place, where)
+    if not is_whole:
+        check_one_split((row.get(SPLIT) for row in rows), place, where)
+    return check_texts([row.get(name) for row in rows], name, place, where)
+
+
+def column_of(
+    names: Sequence[str],
+    examples: Sequence[dict[str, Any]],
+    column: str | None,
+    place: str,
+    where: str,
+) -> str:
+    """Return the name of the column that holds the texts; InputError where it is not clear.
+
+    examples  the first rows
+    """
+    at = f"{where.rpartition('.')[0]}.column"
+    if column is not None:
+        if column not in names:
+            what = f"{place!r} has no column {column!r}"
+            raise InputError(Problem(at, what, f"one of: {', '.join(map(str, names))}"))
+        return column
+
+    in_any_case = {str(name).strip().lower(): name for name in reversed(names)}
+    for name in OBVIOUS:
+        if name in in_any_case:
+            return name if name in names else in_any_case[name]
+    texts = [name for name in names if any(_is_text(row.get(name)) for row in examples)]
+    if len(texts) == 1 or len(names) == 1:
+        return _checked_name([*texts, *names][0], place, at)
+    what = f"{place!r} has several columns, and none is called `text`"
+    remedy = f"name one of: {', '.join(map(str, names))}; or write what belongs together as one"
+    raise InputError(Problem(at, what, remedy))
+
+
+def _checked_name(name: str, place: str, at: str) -> str:
+    """Return the name of a column; InputError where it reads like a text itself."""
+    if len(str(name).split()) > LONGEST_NAME:
+        what = f"{place!r} begins with a text, {str(name)[:40]!r}, not with names of columns"
+        raise InputError(Problem(at, what, "put the line `text` before it"))
+    return name
+
+
+def check_one_split(values: Iterable[Any], place: str, where: str) -> None:
+    """Raise InputError where rows name several splits: some are not for training."""
+    roles = {split_role(value) for value in set(values) if isinstance(value, str)} - {None}
+    if len(roles) < 2:
+        return
+    what = f"{place!r} has rows for {' and '.join(sorted(map(str, roles)))} in the column {SPLIT!r}"
+    remedy = (
+        "write a file for each, train.jsonl and test.jsonl, or set modality.source.splits to none"
+    )
+    raise InputError(Problem(where, what, remedy))
+
+
+def check_no_images(rows: Sequence[dict[str, Any]], place: str, where: str) -> None:
+    """Raise InputError where a column holds images, as `datasets` stores them."""
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, dict) and {"bytes", "path"} <= set(value):
+                what = f"the column {name!r} of {place!r} holds images, not text"
+                remedy = (
+                    "save them into a folder (row[image].save(...)); to read the texts alone, name "
+                    "their column"
+                )
+                raise InputError(Problem(where, what, remedy))
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether a value is a text with letters: the labels of a table are numbers."""
+    return isinstance(value, str) and any(map(str.isalpha, value))
+
+
+def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
+    """Return the values of a column, "" for null; InputError where one is not text."""
+    texts = []
+    for value in values:
+        if value is None:
+            value = ""
+        if not isinstance(value, str):
+            at = f"{where.rpartition('.')[0]}.column"
+            raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))
+        if not is_text(value):
+            what = f"the column {column!r} of {place!r} has a text with half a surrogate pair"
+            remedy = "write it again as UTF-8, e.g. text.encode('utf-8', 'replace')"
+            raise InputError(Problem(where, what, remedy))
+        texts.append(value)
+    return texts
+
+
+def _not_text(value: Any, column: str, at: str) -> Problem:
+    """Return the problem of a column that holds something else than texts."""
+    rows = value
+    if isinstance(value, dict):
+        rows = [value]
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+        if {"role", "from", "content", "value"} & set(rows[0]):
+            what = f"{column} holds lists of messages, not text"
+            remedy = (
+                "write each conversation as one text (apply_chat_template), and name its column"
+            )
+            return Problem(at, what, remedy)
+        what = f"{column} holds lists of objects, not text"
+        if rows is not value:
+            what = f"{column} holds objects with {', '.join(map(str, rows[0]))}, not text"
+            return Problem(at, what, "write the text itself as a column, and name it")
+        return Problem(at, what, "write them as JSON lines, one object in each line")
+
+    what = f"{column} holds {type(value).__name__}, not text: {str(value)[:40]}"
+    return Problem(at, what, "name a column of texts")

@@ -1,0 +1,70 @@
+"""Files that are no text, or text in another form, and what makes text of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from imglab.errors import InputError, Problem
+
+FORMS = {
+    rb"BZh[1-9]1AY&SY": ("packed by bzip2", "bunzip2 -k {file}"),
+    rb"\xfd7zXZ\0": ("packed by xz", "xz -dk {file}"),
+    rb"\x28\xb5\x2f\xfd": ("packed by zstd", "zstd -d {file}"),
+    rb"PK\x03\x04": (
+        "a zip archive, as DOCX, ODT and EPUB are",
+        "unpack it, or pandoc -t plain {file} -o NEW.txt",
+    ),
+    rb"%PDF-": ("PDF", "pdftotext {file} NEW.txt"),
+    rb"\{\\rtf": ("RTF", "pandoc -t plain {file} -o NEW.txt"),
+    rb"\xd0\xcf\x11\xe0": ("an old file of Office", "soffice --convert-to txt {file}"),
+    rb"PAR1": ("parquet", "rename it to {stem}.parquet"),
+    rb"\x89PNG|\xff\xd8\xff|GIF8": ("a picture", "give a folder of images, or a text"),
+    rb"(?s)\s*(?i:<!doctype html|<html)": (
+        "a web page",
+        "pandoc -f html -t plain {file} -o NEW.txt",
+    ),
+    rb"\s*<(?:\?xml|mediawiki)": ("XML", "take the texts out of it into .txt files"),
+}
+"""What a file is by its first bytes, and what makes text of it."""
+
+FIRST = 1 << 10
+"""Bytes that are looked at."""
+
+LINES = 3
+"""Lines of JSON that make a plain file one of JSON lines."""
+
+
+def check_form(content: bytes, path: Path, where: str) -> None:
+    """Raise InputError, at the config's key `where`, for a file of another form than text."""
+    for begins, (what, remedy) in FORMS.items():
+        if re.match(begins, content[:FIRST]):
+            shown = remedy.format(file=path.name, stem=path.name.partition(".")[0])
+            raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
+
+
+def check_plain(text: str, path: Path, where: str) -> None:
+    """Raise InputError for a plain file of JSON: braces and quotes are not what is meant."""
+    lines = [line for line in text[: 1 << 20].split("\n") if line.strip()][:LINES]
+    if len(lines) == LINES and all(map(_is_object, lines)):
+        suffix = "jsonl"
+    elif re.match(r"\s*\[\s*\{", text[:FIRST]) and _is_json(text):
+        suffix = "json"
+    else:
+        return
+    stem = path.name.partition(".")[0]
+    what = f"{str(path)!r} holds JSON, not plain text"
+    raise InputError(Problem(where, what, f"rename it to {stem}.{suffix}"))
+
+
+def _is_object(line: str) -> bool:
+    return line.lstrip().startswith("{") and _is_json(line)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

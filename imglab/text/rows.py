@@ -1,0 +1,113 @@
+"""Rows of people's files: JSON lines, tables, parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from imglab.errors import InputError, Problem, first_line
+from imglab.failures import raise_if_unavailable
+from imglab.reading import delimiter_of
+from imglab.text.columns import SPLIT, check_no_images, check_one_split, check_texts, column_of
+
+LONGEST_CELL = 1 << 32
+"""Characters that a cell of a table may have."""
+
+
+def objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
+    """Return the rows of JSON lines, or of one JSON list; a row that is a text is its `text`.
+
+    One object that fills several lines is a row, too.
+    """
+    number = 0
+    try:
+        if text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            rows = []
+            for line in text.split("\n"):
+                number += 1
+                if line.strip():
+                    rows.append(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        if number:
+            row = _one_object(text)
+            if row is not None:
+                return [row]
+        place = str(path)
+        if number:
+            place = f"{path}:{number}"
+        what = f"{place!r} is not JSON lines: {first_line(error)}"
+        remedy = "one object in each line"
+        if number == 1:
+            remedy += f", e.g. jq -c . {path.name} > NEW.jsonl"
+        raise InputError(Problem(where, what, remedy)) from error
+
+    rows = [{"text": row} if isinstance(row, str) else row for row in rows]
+    if not all(isinstance(row, dict) for row in rows):
+        what = f"{str(path)!r} holds JSON that is not an object in each line"
+        raise InputError(Problem(where, what, 'e.g. {"text": "..."}'))
+    return rows
+
+
+def _one_object(text: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(row, dict):
+        return row
+    return None
+
+
+def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
+    """Return the rows of a table whose first line names the columns."""
+    separator = delimiter_of(text)
+    if kind == ".tsv":
+        separator = "\t"
+    csv.field_size_limit(LONGEST_CELL)
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        what = f"{str(path)!r} is not a table: {first_line(error)}"
+        raise InputError(Problem(where, what, "write it with a CSV library")) from error
+
+    if any(None in row for row in rows):
+        what = f"{str(path)!r} has rows with more cells than it has columns"
+        raise InputError(Problem(where, what, "put texts in quotes"))
+    return rows
+
+
+def read_parquet(path: Path, where: str, column: str | None, *, is_whole: bool = True) -> list[str]:
+    """Return the texts of a parquet file; `is_whole` as for `read_documents`."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        what = "parquet is read with the package `pyarrow`"
+        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
+
+    import pyarrow
+
+    try:
+        names = parquet.read_schema(path).names
+        # Only the column that holds the text is read, whatever else is in the file.
+        first = next(parquet.ParquetFile(path).iter_batches(batch_size=8), None)
+        examples: list[dict[str, Any]] = []
+        if first is not None:
+            examples = first.to_pylist()
+        name = column_of(names, examples, column, str(path), where)
+        if column is None:
+            check_no_images(examples, str(path), where)
+        wanted = [name]
+        if not is_whole and SPLIT in names:
+            wanted.append(SPLIT)
+        columns = parquet.read_table(path, columns=wanted).to_pydict()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise_if_unavailable(error, path)
+        what = f"{str(path)!r} is not readable parquet: {first_line(error)}"
+        raise InputError(Problem(where, what)) from error
+    check_one_split(columns.get(SPLIT, ()), str(path), where)
+    return check_texts(columns[name], name, str(path), where)

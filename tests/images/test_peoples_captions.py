@@ -1,0 +1,125 @@
+"""Tables of captions as other tools write them, and what stands beside images and is no caption."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imglab.images.inspection import inspect_images
+from tests.images.loading import load, refused
+from tests.images.test_peoples_files import from_folder
+
+N = 6
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(N):
+        noise = np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def rows(line: str) -> str:
+    return "\n".join(line.replace("N", str(number)) for number in range(N))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.csv", "Filename,Caption\n" + rows("N.png,a N")),
+        ("metadata.csv", "file_name; text\n" + rows("N.png; a N")),
+        ("metadata.csv", "image_name| comment_number| comment\n" + rows("N.png| 0| a N")),
+        ("metadata.csv", "file_name, text\n" + rows('N.png, "a N"')),
+        ("metadata.csv", ",file_name,text\n" + rows("N,N.png,a N")),
+        ("metadata.csv", "file_name,text\r" + rows("N.png,a N").replace("\n", "\r")),
+        ("metadata.jsonl", rows('{"image": "N", "prompt": "a N"}')),
+        ("metadata.jsonl", rows('{"image": "images/N.Png", "prompt": "a N"}')),
+        (
+            "metadata.jsonl",
+            json.dumps([{"file_name": f"{n}.png", "text": f"a {n}"} for n in range(N)], indent=1),
+        ),
+        ("N.TXT", "a N"),
+    ],
+)
+def test_every_form_gives_the_same_captions(name, text, folder):
+    for number in range(N):
+        (folder / name.replace("N", str(number))).write_text(text.replace("N", str(number)))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert real.prompts == tuple(f"a {number}" for number in range(N))
+
+
+def test_accents_may_be_written_in_either_way(folder):
+    (folder / "0.png").rename(folder / unicodedata.normalize("NFD", "\u00e9t\u00e9.png"))
+    (folder / "metadata.csv").write_text("file_name,text\n\u00e9t\u00e9.png,summer\n1.png,one\n")
+    assert load(**from_folder(folder, "captioned_folder", tolerate=N)).prompts == ("one", "summer")
+
+
+@pytest.mark.parametrize("test", ["test", "Validation"])
+def test_rows_may_name_their_split(test, folder):
+    splits = ["train", "train", "train", test, test, "extra"]
+    table = [f"{number}.png,a {number},{split}" for number, split in enumerate(splits)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert (len(real.train), len(real.test)) == (3, 2)
+    assert "left out: 1 images (of other splits)" in real.summary.line()
+    assert load(**from_folder(folder, "captioned_folder", splits="none")).summary.total == N
+
+
+def test_an_empty_caption_is_none(folder):
+    table = [f"{number}.png,{'' if number == 2 else 'x'}" for number in range(N)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text", *table]))
+    assert "2.png: has no caption in" in refused(**from_folder(folder, "captioned_folder"))
+    summary = load(**from_folder(folder, "captioned_folder", tolerate=1)).summary
+    assert "left out: 1 images (no caption)" in summary.line()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metadata.csv", b"0.png,a cat\n1.png,a dog\n", "no column of file names; its columns are"),
+        ("metadata.csv", "file_name,text\n0.png,\xe9".encode("latin-1"), "0xe9; save it as UTF-8"),
+        ("metadata.csv", "file_name,text\n0.png,a".encode("utf-16-le"), "zero bytes, as UTF-16"),
+        ("0.txt", "a cat".encode("utf-16-le"), "zero bytes, as UTF-16"),
+        ("0.txt", b"0 0.5 0.5 0.1 0.2\n11 .2 .2 .1 1e-3\n", "boxes of objects, as YOLO does"),
+        ("metadata.jsonl", b'{"file_name": "/home/me/0.png", "text": "a"}', "as seen from"),
+        ("captions_train2017.json", b"{}", "rename it to metadata.json, or write"),
+        ("x.parquet", b"PAR1", "save it as metadata.jsonl, or write"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_with_the_remedy(name, content, message, folder):
+    (folder / name).write_bytes(content)
+    assert message in refused(**from_folder(folder, "captioned_folder"))
+
+
+def test_boxes_beside_images_are_left_out(folder):
+    for number in range(N):
+        (folder / f"{number}.txt").write_text("0 0.5 0.5 0.1 0.2\n")
+    inspection = inspect_images(str(folder))
+    assert inspection.config["modality"]["source"]["kind"] == "folder"
+    assert "left out: 6 .txt" in inspection.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        ("metadata.csv", "file_name,label\n0.png,cat\n", "metadata.csv has file_name, label"),
+        ("metadata.csv", "isic_id,age\n1,3\n", "metadata.csv has isic_id, age"),
+        ("metadata.json", '{"license": "x"}', "metadata.json has another form"),
+    ],
+)
+def test_tables_without_captions_do_not_stop_an_inspection(name, text, columns, folder):
+    (folder / name).write_text(text)
+    inspection = inspect_images(str(folder))
+    assert inspection.config["modality"]["source"]["kind"] == "folder"
+    assert inspection.facts["no_captions"] == columns
+
+
+def test_a_number_is_no_caption(folder):
+    (folder / "metadata.jsonl").write_text('{"file_name": "0.png", "text": 3}')
+    message = refused(**from_folder(folder, "captioned_folder", tolerate=N))
+    assert "has '3' under 'text', which is not a text" in message

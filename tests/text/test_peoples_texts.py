@@ -1,0 +1,143 @@
+"""Texts under names of other tools, in parts, and files that are no text or not the text meant."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import lzma
+
+import pytest
+
+from imglab.errors import InputError
+from imglab.text.corpus import read_corpus
+from imglab.text.source_settings import FilesSource
+from tests.text.test_gate import corpus_of, read
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wiki.{}.txt", "wiki.{}.tokens", "ptb.{}.md", "data/{}-00000-of-00001.jsonl.gz",
+        "en/{}.parquet", "{}.jsonl", "corpus_{}_v2.txt",
+    ],
+)  # fmt: skip
+def test_files_of_parts_in_any_folder(name, tmp_path):
+    """WikiText, Penn Treebank, and the shards of the hub, which lie in a folder called data."""
+    for part in ("train", "test", "validation"):
+        path = tmp_path / name.format(part)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            arrow = pytest.importorskip("pyarrow")
+            from pyarrow.parquet import write_table
+
+            write_table(arrow.table({"text": [part]}), path)
+        else:
+            path.write_text(json.dumps({"text": part}) if ".jsonl" in name else part)
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (corpus.train, corpus.test) == (["train"], ["test"])
+    assert corpus.left_out == "1 file (of neither part)"
+
+
+def test_files_of_parts_and_classes(tmp_path):
+    names = [
+        f"{part}_{name}_{n}.txt" for part in ("train", "test") for name in "ab" for n in (1, 2)
+    ]
+    corpus = corpus_of(tmp_path, *names)
+    assert (sorted(corpus.train), sorted(corpus.test)) == (names[:4], names[4:])
+
+
+def test_a_readme_is_not_the_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}')
+    assert corpus_of(tmp_path, "README.txt", "LICENSE.txt").train == ["a"]
+    (tmp_path / "sample_submission.csv").write_text("id,target\n1,0\n")
+    assert corpus_of(tmp_path).left_out == "2 .txt, 1 .csv"
+    for name in ("a.jsonl", "sample_submission.csv"):
+        (tmp_path / name).unlink()
+    assert corpus_of(tmp_path).train == ["LICENSE.txt", "README.txt"], "nothing else is there"
+    assert corpus_of(tmp_path, "NOTES.md", "README.md").train == ["NOTES.md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "documents"),
+    [
+        ("a\n<|endoftext|>\nb\n", ["a\n", "b\n"]),
+        ("a<|endoftext|>b<|endoftext|>", ["a", "b"]),
+        ("a.<|endoftext|>\nb.<|endoftext|>\n", ["a.", "b."]),
+        ("a <|endoftext|>\nb", ["a ", "b"]),
+        ("the mark <|endoftext|> ends it", ["the mark <|endoftext|> ends it"]),
+        ("the mark `<|endoftext|>` ends", ["the mark `<|endoftext|>` ends"]),
+    ],
+)
+def test_marks_part_documents_and_may_be_spoken_of(text, documents, tmp_path):
+    (tmp_path / "a.txt").write_text(text)
+    assert read_corpus(FilesSource(path=str(tmp_path / "a.txt"))).train == documents
+
+
+@pytest.mark.parametrize("row", [{"TEXT": "a b", "url": "c"}, {"Text ": "a b", "Title": "c"}])
+def test_columns_in_any_case(row, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    assert read(tmp_path / "a.jsonl") == ["a b"]
+
+
+def test_one_object_may_fill_several_lines(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"title": "t", "text": "a b"}, indent=2))
+    assert read(tmp_path / "a.json") == ["a b"]
+
+
+def test_rows_of_another_split_are_not_trained_on(tmp_path):
+    rows = [{"text": f"a {n}", "split": ("train", "test")[n % 2]} for n in range(6)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="has rows for test and train in the column 'split'"):
+        read(tmp_path)
+    assert len(read(tmp_path, splits="none")) == 6
+    (tmp_path / "b.jsonl").write_text(json.dumps(rows[1]))
+    assert len(read(tmp_path / "a.jsonl", test_path=str(tmp_path / "b.jsonl"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt.bz2", bz2.compress(b"a b"), "packed by bzip2, not text (bunzip2 -k a.txt.bz2)"),
+        ("a.jsonl", lzma.compress(b"a b"), "packed by xz"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd...", "zstd -d a.jsonl.zst"),
+        ("a.txt", b"%PDF-1.4\n1 0 obj", "pdftotext a.txt NEW.txt"),
+        ("a.txt", b"PK\3\4word/", "as DOCX, ODT and EPUB are"),
+        ("a.txt", b"{\\rtf1 text}", "RTF, not text"),
+        ("a.txt", b"\n<!DOCTYPE html>\n<html>", "is a web page"),
+        ("a.txt", b"<?xml version='1.0'?><a/>", "is XML"),
+        ("a.txt", b'{"text": "a"}\n' * 3, "rename it to a.jsonl"),
+        ("a.txt", b'[\n {"role": "user", "content": "a"}\n]\n', "rename it to a.json"),
+        ("a.csv", b'"It was a bright cold day in April."\n"And so on."\n', "begins with a text"),
+        ("a.json", b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "jq -c . a.json > NEW.jsonl"),
+        ("a.jsonl", rb'{"text": "half \ud83d a pair"}', "half a surrogate pair"),
+        ("a.jsonl", b'{"data": {"text": "a"}}\n', "holds objects with text, not text"),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_is_named_with_the_way(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read(tmp_path / name)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["BZh is short", '{"a"} in braces\n' * 3, "[1] A note", "PKU"])
+def test_texts_that_only_look_like_other_forms(text, tmp_path):
+    (tmp_path / "a.txt").write_text(text)
+    assert read(tmp_path / "a.txt") == [text.rstrip("\n")]
+
+
+def test_pictures_in_parquet_are_not_read_as_their_captions(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    rows = [{"image": {"bytes": b"x", "path": f"{n}.png"}, "text": f"a {n}"} for n in range(4)]
+    write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"the column 'image' of .* holds images, not text"):
+        read(tmp_path)
+    assert len(read(tmp_path, column="text")) == 4
+
+
+def test_a_folder_without_text_says_what_it_holds(tmp_path):
+    (tmp_path / "a.html").write_text("a")
+    with pytest.raises(InputError, match=r"it holds 1 \.html; rename plain texts to NAME\.txt"):
+        read(tmp_path)
