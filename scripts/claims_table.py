@@ -1,24 +1,142 @@
-"""Write docs/claims.md from a finished folder of `imglab claims`: FOLDER DOCUMENT."""
+"""Write docs/claims.md from a finished folder of `imglab claims`.
+
+python scripts/claims_table.py FOLDER DOCUMENT           the claims of the folder alone
+python scripts/claims_table.py FOLDER DOCUMENT --keep    beside those that DOCUMENT has already
+
+Claims run where there is a machine for them, so that no folder may hold all. With --keep the
+rows of DOCUMENT stay as they were written, where the folder has no verdict on their claim.
+"""
 
 from __future__ import annotations
 
-import sys
+import re
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from pathlib import Path
 
 from imglab.studies.claims.catalog import Catalog
-from imglab.studies.claims.document import claims_document
+from imglab.studies.claims.document import claims_document, count_text
 from imglab.studies.claims.verdicts import read_verdicts, with_costs
 
+NAME = re.compile(r"^(?:\| |- )`(\w+)`")
+VERDICT = re.compile(r"\| \*\*([a-z ]+)\*\* \|")
+COST = re.compile(r"^- (\w[\w ]*): ")
+COUNTS = re.compile(r"^(Profile `.*`: ).*$", re.M)
+NOT_RUN = "## Not run"
 
-def main(folder: Path, document: Path) -> None:
+Sections = dict[str, list[str]]
+"""Lines below each heading of the second level, in the order of the document."""
+
+
+def sections_of(text: str) -> tuple[str, Sections]:
+    """Divide a document into what stands before its first section, and its sections."""
+    head, *parts = re.split(r"^(?=## )", text, flags=re.M)
+    sections = {}
+    for part in parts:
+        heading, *lines = part.rstrip("\n").split("\n")
+        sections[heading] = lines
+    return head, sections
+
+
+def named(lines: list[str]) -> dict[str, str]:
+    """Return the rows, or items, of a section by the claim that they are about."""
+    rows = {}
+    for line in lines:
+        match = NAME.match(line)
+        if match:
+            rows[match[1]] = line
+    return rows
+
+
+def merged(new: str, old: str) -> str:
+    """Return `new` with the rows of `old` on claims, and measurements, that it has not."""
+    head, sections = sections_of(new)
+    _, before = sections_of(old)
+    judged: set[str] = set()
+    for heading, lines in sections.items():
+        if heading != NOT_RUN:
+            judged |= named(lines).keys()
+
+    together: Sections = {}
+    for heading in dict.fromkeys([*before, *sections]):
+        if heading != NOT_RUN:
+            together[heading] = joined(before.get(heading, []), sections.get(heading, []), judged)
+
+    done = {name for lines in together.values() for name in named(lines)}
+    together[NOT_RUN] = list(still_missing(sections.get(NOT_RUN, []), done))
+    return written(head, together)
+
+
+def still_missing(lines: list[str], done: set[str]) -> Iterator[str]:
+    """Yield the claims that have not run, and the costs of their protocols alone."""
+    protocols = set()
+    for line in lines:
+        match = NAME.match(line)
+        cost = COST.match(line)
+        if match and match[1] not in done:
+            protocols.add(line.split(" | ")[-1].rstrip(" |"))
+        if (match and match[1] in done) or (cost and cost[1] not in protocols):
+            continue
+        yield line
+
+
+def joined(before: list[str], after: list[str], judged: set[str]) -> list[str]:
+    """Return a section with the items before, but those judged anew, and the new ones below."""
+    head, old_items = divided(before)
+    if after:
+        head, _ = divided(after)
+    items = [line for line in old_items if not named([line]).keys() & judged]
+    _, new_items = divided(after)
+    items += [line for line in new_items if line not in items]
+    if not items:
+        return []
+    return [*head, *items]
+
+
+def divided(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Divide a section into its beginning, the head of a table included, and its items."""
+    first = 0
+    for place, line in enumerate(lines):
+        if line.startswith("|---"):
+            first = place + 1
+    while first < len(lines) and not lines[first].startswith(("| ", "- ")):
+        first += 1
+    return lines[:first], [line for line in lines[first:] if line]
+
+
+def written(head: str, sections: Sections) -> str:
+    """Return the document, with the verdicts of its tables counted."""
+    lines = [line for section in sections.values() for line in section]
+    verdicts = [match[1] for match in map(VERDICT.search, lines) if match]
+    missing = len(named(sections[NOT_RUN]))
+    counts = count_text([{"verdict": verdict} for verdict in verdicts])
+    if missing:
+        counts += f" {missing} more have not run."
+    else:
+        del sections[NOT_RUN]
+
+    head = COUNTS.sub(lambda match: match[1] + counts, head)
+    texts = []
+    for heading, below in sections.items():
+        if below:
+            texts.append("\n".join([heading, *below]).rstrip("\n"))
+    return head + "\n\n".join(texts) + "\n"
+
+
+def main(folder: Path, document: Path, *, keep: bool) -> None:
     """Write the table of the claims in `folder` to `document`."""
     tree = read_verdicts(folder)
     names = [entry["name"] for entry in [*tree["claims"], *tree["measurements"]]]
-    shown = with_costs(folder, tree, names)
-    document.write_text(claims_document(shown, Catalog(), "runs/claims"), encoding="utf-8")
+    text = claims_document(with_costs(folder, tree, names), Catalog(), "runs/claims")
+    if keep and document.exists():
+        text = merged(text, document.read_text(encoding="utf-8"))
+    document.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        raise SystemExit("usage: python scripts/claims_table.py FOLDER DOCUMENT")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("document", type=Path)
+    parser.add_argument("--keep", action="store_true")
+    asked = parser.parse_args()
+    main(asked.folder, asked.document, keep=asked.keep)

@@ -19,8 +19,8 @@ COLUMNS = ("claim", "source", "verdict", "effect, 95% interval, region", "power"
 HEAD = """\
 # What the claims came to
 
-This page is written by `python scripts/claims_table.py {folder} docs/claims.md` from a folder of
-`imglab claims`, never by hand. What the words mean stands in
+This page is written by `python scripts/claims_table.py {folder} docs/claims.md --keep` from folders
+of `imglab claims`, never by hand. What the words mean stands in
 [sweeps and claims](sweeps_and_claims.md#claims); `imglab claims NAME --explain` prints section,
 protocol, substitutions, null run, what would falsify a claim, and limits. "Does not hold" is said
 of the protocol that ran here, at its size, and not of the paper. The effect is that of the
