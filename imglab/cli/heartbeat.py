@@ -5,6 +5,7 @@ Where the output is a terminal there is a bar; where it is not, a plain line eve
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -28,7 +29,8 @@ SHORT = 2.0
 class Heartbeat:
     """Says where work is, every half minute in which nothing else was said.
 
-    As a context manager it does so from a thread of its own.
+    On request it also names each stage once, as soon as that has taken a while. As a context
+    manager it does so from a thread of its own.
     """
 
     def __init__(
@@ -36,11 +38,18 @@ class Heartbeat:
         say: Callable[[str], None],
         *,
         expected: Mapping[str, float] | None = None,
+        each_after: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Say with `say`; `expected` holds the seconds that a stage may take, by its name."""
+        """Say with `say`.
+
+        expected    seconds that a stage may take, by its name
+        each_after  seconds of a stage after which it is named once
+        """
         self._say = say
         self._expected = expected or {}
+        self._each_after = each_after
+        self._named: set[str] = set()
         self._clock = clock
         self._spoken = clock()
         self._stage = ""
@@ -71,8 +80,14 @@ class Heartbeat:
         self._spoken = self._clock()
 
     def tick(self) -> None:
-        """Say where the work is, if nothing was said for long."""
-        if self._stage and self._clock() - self._spoken >= EVERY:
+        """Say where the work is, if nothing was said for long or its stage is to be named."""
+        if not self._stage:
+            return
+
+        now = self._clock()
+        is_new = self._stage not in self._named and now - self._began >= self._each_after
+        if is_new or now - self._spoken >= EVERY:
+            self._named.add(self._stage)
             self._say(self.line())
             self.spoke()
 
@@ -142,17 +157,18 @@ class _Bar:
 
 
 @contextmanager
-def signs_of_life(stage: str) -> Iterator[None]:
+def signs_of_life(stage: str, *, each_after: float = math.inf) -> Iterator[None]:
     """Show on stderr how far work within the block is, where it may take more than two seconds.
 
-    stage  what it is called until it says so itself
+    stage       what it is called until it says so itself
+    each_after  seconds of a stage after which a plain line names it, once
     """
     with ExitStack() as stack:
         shown: Heartbeat | _Bar
         if sys.stderr.isatty():
             shown = stack.enter_context(_Bar())
         else:
-            shown = stack.enter_context(Heartbeat(_to_stderr))
+            shown = stack.enter_context(Heartbeat(_to_stderr, each_after=each_after))
         shown.heard(stage)
         stack.enter_context(heard_by(shown.heard))
         yield

@@ -52,6 +52,7 @@ def read_corpus(source: Source, *, is_drawn: bool = False) -> Corpus:
 
     is_drawn  whether a model may have written the texts of files (`gate.decode`)
     """
+    report("reading texts")
     if isinstance(source, FilesSource):
         corpus = _read_files(source, is_drawn)
     elif isinstance(source, HubSource):
@@ -111,7 +112,6 @@ def _read_documents(
     texts: list[str] = []
     blank = 0
     for path in paths:
-        report("reading texts")
         of_file = read_texts(path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn)
         texts += of_file
         if kind_of(path) in ROWS:

@@ -61,6 +61,16 @@ class TestHeartbeat:
         heart.heard("fit", 0, 100)
         assert heart.line() == "fit 0%, 0:00 so far"
 
+    def test_each_stage_is_named_once_where_that_is_asked_for(self, clock):
+        lines: list[str] = []
+        heart = Heartbeat(lines.append, each_after=2.0, clock=clock)
+        for stage, seconds in (("reading texts", 1), ("probing the fit", 4), ("metrics", 3)):
+            heart.heard(stage)
+            for _ in range(seconds):
+                clock.now += 1.0
+                heart.tick()
+        assert lines == ["probing the fit, 0:02 so far", "metrics, 0:02 so far"]
+
     def test_nothing_is_said_of_nothing(self, clock):
         lines: list[str] = []
         heart = Heartbeat(lines.append, clock=clock)
