@@ -68,6 +68,7 @@ class Heartbeat:
 
     def heard(self, stage: str, seen: int = 0, total: int = 0) -> None:
         """Take note of a stage and of how much of it is done; `total` is 0 where it is unknown."""
+        stage, seen, total = going_on(stage, seen, total)
         if stage != self._stage or seen < self._seen:
             self._stage = stage
             self._began = self._clock()
@@ -147,6 +148,7 @@ class _Bar:
 
     def heard(self, stage: str, seen: int = 0, total: int = 0) -> None:
         """Move the bar."""
+        stage, seen, total = going_on(stage, seen, total)
         if self._task is None or stage != self._stage or seen < self._seen:
             if self._task is not None:
                 self._bars.remove_task(self._task)
@@ -154,6 +156,19 @@ class _Bar:
             self._stage = stage
         self._seen = seen
         self._bars.update(self._task, completed=seen, total=total or None)
+
+
+def going_on(stage: str, seen: int, total: int) -> tuple[str, int, int]:
+    """Return a stage and its numbers as they are shown: nothing that still goes on is at 100%.
+
+    What a stage does once it has counted all is not counted, and has a name of its own.
+
+    >>> going_on("fit", 30, 100), going_on("fit", 100, 100)
+    (('fit', 30, 100), ('after fit', 0, 0))
+    """
+    if total and seen >= total:
+        return f"after {stage}", 0, 0
+    return stage, seen, total
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from imglab.cli.heartbeat import Heartbeat, minutes
+from imglab.cli.heartbeat import Heartbeat, going_on, minutes
 from imglab.config.curation_sections import kept_share
 from imglab.curation import kept_size
 from imglab.generation import Generation
@@ -142,7 +142,7 @@ class RunConsole:
     def _heard(self, stage: str, seen: int, total: int) -> None:
         """Show how far a stage is, which yields its progress or reports it."""
         if self._live:
-            self._move_bar(Progress(stage, seen, total))
+            self._move_bar(Progress(*going_on(stage, seen, total)))
         else:
             self._heartbeat.heard(stage, seen, total)
 
