@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imglab.config.paths import check_not_mistyped
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
@@ -17,7 +18,7 @@ from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
 from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
-from imglab.training.hub import quiet
+from imglab.training.hub import of_local_name, quiet
 
 WHERE = "modality.source"
 LONGEST_RUN = 100_000
@@ -220,6 +221,8 @@ def load_hub(
         what = "data sets of the hub are read with the package `datasets`"
         raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
 
+    remedy = "check the name and `subset`; without network give a local folder"
+    check_not_mistyped(name, where, remedy)
     # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
     try:
         with quiet():
@@ -230,8 +233,7 @@ def load_hub(
         what = f"{name!r} did not load: {first_line(error)}"
         if error.__cause__:
             what = f"{what} ({first_line(error.__cause__)})"
-        remedy = "check the name and `subset`; without network give a local folder"
-        raise InputError(Problem(where, what, remedy)) from error
+        raise InputError(of_local_name(name, Problem(where, what, remedy))) from error
 
 
 def _documents(texts: Iterable[str], source: FilesSource | HubSource) -> list[str]:
