@@ -115,6 +115,21 @@ def caption_key(rows: Sequence[Row], key: str) -> str:
     return next((usual for usual in CAPTION_KEYS if usual in keys), key)
 
 
+def caption_columns(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """Return the key of the captions where the config leaves it open, and others that hold texts.
+
+    Names of image files are not texts.
+    """
+    read = caption_key(rows, CAPTION_KEYS[0])
+    others: dict[str, None] = {}
+    for row in rows:
+        for key, value in row.values.items() if isinstance(row.values, dict) else ():
+            has_words = isinstance(value, str) and any(map(str.isalpha, value))
+            if key not in (*FILE_KEYS, read) and (has_words or isinstance(value, list)):
+                others[key] = None
+    return read, list(others)
+
+
 def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
     """Return file name and captions, with single spaces; ValueError where one is missing."""
     if row.error:

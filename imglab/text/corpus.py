@@ -13,10 +13,11 @@ from imglab.config.paths import check_not_mistyped
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
+from imglab.text.columns import check_texts
 from imglab.text.encyclopaedia.articles import articles
 from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
-from imglab.text.gate import ROWS, check_texts, kind_of, read_documents
+from imglab.text.gate import ROWS, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
 from imglab.training.hub import of_local_name, quiet
 

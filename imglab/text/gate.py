@@ -8,13 +8,15 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.reading import delimiter_of
+from imglab.text.columns import FIRST, Columns, check_texts, column_of, names_of, texts_of
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
@@ -32,9 +34,6 @@ ROWS = (*LINES, *TABLES, *PARQUET)
 """Suffixes of files that hold a text in each row."""
 
 PLAIN = ".txt"
-
-OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
-"""Names of columns of texts, the first one that a file has."""
 
 SEPARATOR = re.compile(r"^<\|endoftext\|>[ \t]*\n?", re.MULTILINE)
 """A line that parts documents within a plain file, as in TinyStories."""
@@ -70,11 +69,32 @@ def read_documents(
 
     content = unpacked(path, where, is_drawn=is_drawn)
     text = decode(content, path, where, is_drawn=is_drawn)
-    if kind in LINES:
-        return texts_of(_objects(text, path, where), column, str(path), where)
-    if kind in TABLES:
-        return texts_of(_table(text, kind, path, where), column, str(path), where)
+    if kind in ROWS:
+        return texts_of(_rows(text, kind, path, where), column, str(path), where)
     return SEPARATOR.split(text)
+
+
+def columns_of(path: Path, where: str) -> Columns | None:
+    """Return the columns of texts in a file of rows, which can be read; None for any other."""
+    kind = kind_of(path)
+    if kind not in ROWS:
+        return None
+    if kind in PARQUET:
+        with _readable_parquet(path, where):
+            names, examples = _head_of_parquet(path)
+    else:
+        text = decode(unpacked(path, where), path, where)
+        rows = _rows(text, kind, path, where)
+        names = names_of(rows)
+        examples = list(rows[:FIRST])
+    return Columns.among(names, examples, str(path), where)
+
+
+def _rows(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
+    """Return the rows of JSON lines or of a table."""
+    if kind in LINES:
+        return _objects(text, path, where)
+    return _table(text, kind, path, where)
 
 
 def unpacked(path: Path, where: str, *, is_drawn: bool = False) -> bytes:
@@ -197,103 +217,38 @@ def _table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]
 
 
 def _read_parquet(path: Path, where: str, column: str | None) -> list[str]:
-    try:
+    """Return the texts of a column; nothing else in the file is read but its first rows."""
+    with _readable_parquet(path, where):
         import pyarrow.parquet as parquet
+
+        name = column_of(*_head_of_parquet(path), column, str(path), where)
+        values = parquet.read_table(path, columns=[name])[name].to_pylist()
+    return check_texts(values, name, str(path), where)
+
+
+def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of the columns, and the first rows."""
+    import pyarrow.parquet as parquet
+
+    first = next(parquet.ParquetFile(path).iter_batches(batch_size=FIRST), None)
+    examples: list[dict[str, Any]] = []
+    if first is not None:
+        examples = first.to_pylist()
+    return parquet.read_schema(path).names, examples
+
+
+@contextmanager
+def _readable_parquet(path: Path, where: str) -> Iterator[None]:
+    """Raise InputError, at the config's key `where`, where parquet cannot be read."""
+    try:
+        import pyarrow
     except ImportError as error:
         what = "parquet is read with the package `pyarrow`"
         raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
 
-    import pyarrow
-
     try:
-        names = parquet.read_schema(path).names
-        # Only the column that holds the text is read, whatever else is in the file.
-        first = next(parquet.ParquetFile(path).iter_batches(batch_size=8), None)
-        examples: list[dict[str, Any]] = []
-        if first is not None:
-            examples = first.to_pylist()
-        name = column_of(names, examples, column, str(path), where)
-        values = parquet.read_table(path, columns=[name])[name].to_pylist()
+        yield
     except (pyarrow.ArrowException, OSError) as error:
         raise_if_unavailable(error, path)
         what = f"{str(path)!r} is not readable parquet: {first_line(error)}"
         raise InputError(Problem(where, what)) from error
-    return check_texts(values, name, str(path), where)
-
-
-def texts_of(
-    rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
-) -> list[str]:
-    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
-    if not rows:
-        return []
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    name = column_of(names, rows[:8], column, place, where)
-    return check_texts([row.get(name) for row in rows], name, place, where)
-
-
-def column_of(
-    names: Sequence[str],
-    examples: Sequence[dict[str, Any]],
-    column: str | None,
-    place: str,
-    where: str,
-) -> str:
-    """Return the name of the column that holds the texts; InputError where it is not clear.
-
-    examples  the first rows
-    """
-    at = f"{where.rpartition('.')[0]}.column"
-    if column is not None:
-        if column not in names:
-            what = f"{place!r} has no column {column!r}"
-            raise InputError(Problem(at, what, f"one of: {', '.join(map(str, names))}"))
-        return column
-
-    for name in OBVIOUS:
-        if name in names:
-            return name
-    texts = [name for name in names if any(_is_text(row.get(name)) for row in examples)]
-    if len(texts) == 1:
-        return texts[0]
-    if len(names) == 1:
-        return names[0]
-    what = f"{place!r} has several columns, and none is called `text`"
-    raise InputError(Problem(at, what, f"name one of: {', '.join(map(str, names))}"))
-
-
-def _is_text(value: Any) -> bool:
-    """Say whether a value is a text with letters: the labels of a table are numbers."""
-    return isinstance(value, str) and any(map(str.isalpha, value))
-
-
-def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:
-    """Return the values of a column, "" for null; InputError where one is not text."""
-    texts = []
-    for value in values:
-        if value is None:
-            value = ""
-        if not isinstance(value, str):
-            at = f"{where.rpartition('.')[0]}.column"
-            raise InputError(_not_text(value, f"the column {column!r} of {place!r}", at))
-        texts.append(value)
-    return texts
-
-
-def _not_text(value: Any, column: str, at: str) -> Problem:
-    """Return the problem of a column that holds something else than texts."""
-    rows = value
-    if isinstance(value, dict):
-        rows = [value]
-    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        if {"role", "from", "content", "value"} & set(rows[0]):
-            what = f"{column} holds lists of messages, not text"
-            remedy = (
-                "write each conversation as one text (apply_chat_template), and name its column"
-            )
-            return Problem(at, what, remedy)
-        what = f"{column} holds lists of objects, not text"
-        return Problem(at, what, "write them as JSON lines, one object in each line")
-
-    what = f"{column} holds {type(value).__name__}, not text: {str(value)[:40]}"
-    return Problem(at, what, "name a column of texts")
