@@ -106,13 +106,9 @@ class Heartbeat:
 
     def _left(self, elapsed: float) -> float | None:
         """Return the seconds left of a stage, by its speed or by what was expected of it."""
-        done = self._seen - self._first
-        if self._total and done > 0:
-            return elapsed * (self._total - self._seen) / done
+        left = max(0, self._total - self._seen)
         expected = self._expected.get(self._stage)
-        if expected is None or expected < elapsed:
-            return None
-        return expected - elapsed
+        return time_left(elapsed, done=self._seen - self._first, left=left, expected=expected)
 
     def _beat(self) -> None:
         while not self._ended.wait(1.0):
@@ -191,6 +187,24 @@ def signs_of_life(stage: str, *, each_after: float = math.inf) -> Iterator[None]
 
 def _to_stderr(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
+
+
+def time_left(
+    elapsed: float, *, done: int = 0, left: int = 0, expected: float | None = None
+) -> float | None:
+    """Return the seconds left of work by its speed, or else by what was expected; None: unknown.
+
+    elapsed   seconds in which `done` parts of it were done, of which `left` are left
+    expected  seconds of all of it
+
+    >>> time_left(10.0, done=2, left=3), time_left(10.0, expected=25.0)
+    (15.0, 15.0)
+    """
+    if done > 0 and left > 0:
+        return elapsed * left / done
+    if expected is None or expected <= elapsed:
+        return None
+    return expected - elapsed
 
 
 def minutes(seconds: float) -> str:

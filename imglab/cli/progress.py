@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from imglab.cli.heartbeat import Heartbeat, going_on, minutes
+from imglab.cli.heartbeat import Heartbeat, going_on, minutes, time_left
 from imglab.config.curation_sections import kept_share
 from imglab.curation import kept_size
 from imglab.generation import Generation
@@ -181,10 +181,10 @@ class RunConsole:
         In the first generation it is what the run was expected to take.
         """
         remaining = self._run.experiment.config.generations - self._generation
-        seconds = self._usual * remaining - (now - self._generation_began)
+        seconds = time_left(now - self._generation_began, expected=self._usual * remaining)
         if self._usual < 1:
-            seconds = self._whole - (now - self._began)
-        if seconds <= 0:
+            seconds = time_left(now - self._began, expected=self._whole)
+        if seconds is None:
             return ""
         return f" · run {minutes(seconds)} left"
 
