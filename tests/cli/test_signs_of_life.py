@@ -125,7 +125,7 @@ def test_a_run_says_of_all_its_stages_where_it_is(lab, tmp_path, monkeypatch):
     assert stages | {"metrics of data and model", "figures and page"} <= heard
 
 
-def test_what_comes_after_the_floors_has_a_name(monkeypatch):
+def test_what_comes_after_the_floors_has_a_name(tmp_path, monkeypatch):
     """A text's metrics take minutes after its last floor."""
     heard: list[str] = []
     call = stages.call_metrics
@@ -137,7 +137,7 @@ def test_what_comes_after_the_floors_has_a_name(monkeypatch):
     monkeypatch.setattr(stages, "call_metrics", listed)
     config = {**TINY_GAUSSIAN, "generations": 1}
     with heard_by(lambda stage, seen, total: heard.append(stage)):
-        for event in Run.from_dict(config).events():
+        for event in Run.from_dict(config, tmp_path / "run").events():
             if isinstance(event, Progress):
                 heard.append(event.stage)
     assert "floor" in heard
