@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imglab import stages
+from imglab import model, stages
 from imglab.cli.heartbeat import Heartbeat, signs_of_life
 from imglab.cli.tally import Tally
 from imglab.progress import Progress, heard_by, report
@@ -128,7 +128,7 @@ def test_a_run_says_of_all_its_stages_where_it_is(lab, tmp_path, monkeypatch):
 def test_what_comes_after_the_floors_has_a_name(tmp_path, monkeypatch):
     """A text's metrics take minutes after its last floor."""
     heard: list[str] = []
-    call = stages.call_metrics
+    call = model.call_metrics
 
     def listed(*parts, **keys):
         assert heard[-1] == "metrics of data and model"
