@@ -19,7 +19,7 @@ from imglab.measure import Measure
 from imglab.measures import Measures
 from imglab.modality import HeldOutLoss, Modality
 from imglab.model import GenerativeModel, call_metrics, reads_generation0
-from imglab.progress import Progress, Stage, without_state
+from imglab.progress import Progress, Stage, report, without_state
 from imglab.samples import Samples, TrainingSet
 from imglab.store.base import Store
 
@@ -174,6 +174,7 @@ def score(
     scores = yield from measure.scores(samples, features)
     generation0 = _generation0(store, measure.modality, model)
     keys = {"generation0": generation0, "seed": seeds.derive(seed, g, "metrics")}
+    report("metrics of data and model")
     of_data = call_metrics(measure.modality, samples, model=model, **keys)
     of_model = call_metrics(model, samples, **keys)
     measure.check_names([*of_data.values, *of_model.values])
@@ -264,6 +265,7 @@ def further_training(
     """
     judge = modality.ability(HeldOutLoss)
     before = None
+    report("held-out loss")
     if judge is not None:
         before = judge.held_out_loss(model)
     if judge is None or before is None:
@@ -275,6 +277,7 @@ def further_training(
     except Stopped as stop:
         return _unmeasured(f"one more fit stopped: {stop}")
 
+    report("held-out loss")
     after = judge.held_out_loss(further)
     if after is None or not (math.isfinite(after) and math.isfinite(before) and before > 0):
         return _unmeasured(f"the held-out loss is {before} before and {after} after one more fit")

@@ -69,7 +69,7 @@ def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         return
     few = partial(results.curves_figure, names=("fid", "precision"))
     monkeypatch.setattr(results, "curves_figure", few)
-    monkeypatch.setattr(results, "pdf", lambda figure: b"%PDF-")
+    monkeypatch.setattr("imglab.report.figures.pdf", lambda figure: b"%PDF-")
     monkeypatch.setattr("imglab.report.figures.PNG_DPI", 80)
 
 

@@ -25,16 +25,26 @@ def show_costs(
 ) -> None:
     """Print what the chains of a config will cost, by stage, and what the machine lacks for them.
 
+    As text, what was found in the data of each comes before that.
+
     configs  by the chain's name; a single chain has none
     """
-    from imglab.cli.heartbeat import signs_of_life
-    from imglab.running.cost import estimate, shortages
+    from imglab.cli.heartbeat import SHORT, signs_of_life
+    from imglab.running.build import build
+    from imglab.running.cost import estimate_of, shortages
 
     costs = {}
     for name, config in configs.items():
         place = f"{where}: chains.{name}" if name else where
-        with signs_of_life(f"probing {name or config.name}"):
-            costs[name] = estimate(config, place)
+        if name and not as_json:
+            typer.echo(f"chain {name}")
+        with signs_of_life("opening the data", each_after=SHORT):
+            experiment = build(config, place)
+        if not as_json:
+            for line in data_lines(experiment):
+                typer.echo(printable(line))
+        with signs_of_life("probing", each_after=SHORT):
+            costs[name] = estimate_of(experiment, config)
 
     missing = {name: list(shortages(cost, folder)) for name, cost in costs.items()}
     if as_json:
@@ -90,18 +100,23 @@ def expecting(chain: Run, config: RunConfig, where: str) -> Iterator[RunCost | N
 
 def description(experiment: Experiment) -> Iterator[str]:
     """Yield what was found in the data of an experiment, its sizes, and what earlier runs cost."""
-    from imglab.cli.progress import header
     from imglab.running.cost import remembered
+
+    yield from data_lines(experiment)
+    cost = remembered(experiment, experiment.config)
+    if cost is not None:
+        yield f"cost: {summary(cost)}"
+
+
+def data_lines(experiment: Experiment) -> Iterator[str]:
+    """Yield what was found in the data of an experiment, and its sizes."""
+    from imglab.cli.progress import header
 
     if experiment.modality.data_line:
         yield f"data: {experiment.modality.data_line}"
     spec = experiment.modality.spec
     shape = " x ".join(map(str, spec.shape))
     yield f"{header(experiment)}; a sample is {shape} ({spec.dtype})"
-
-    cost = remembered(experiment, experiment.config)
-    if cost is not None:
-        yield f"cost: {summary(cost)}"
 
 
 def device_line(config: RunConfig) -> str:

@@ -63,7 +63,7 @@ def explain(
         typer.echo("\n".join(_explained(each)))
     below = keys_below(key)
     if below:
-        typer.echo("\n".join(["", f"Keys of {key}:", *_listed(below)]))
+        typer.echo("\n".join(_listed_by_kind(key, below)))
 
 
 def _remedy(key: str) -> str:
@@ -92,6 +92,47 @@ def _explained(key: Key) -> Iterator[str]:
     for text in (f"{key.values}; {default}", key.description):
         if text:
             yield textwrap.fill(text, _width(), initial_indent="  ", subsequent_indent="  ")
+
+
+def _listed_by_kind(path: str, keys: Sequence[Key]) -> Iterator[str]:
+    """Yield the lines about the keys of a section, below the kinds of sections that have them.
+
+    Where kinds have a key of one name that is not the same to all of them, it is listed for each.
+    """
+    kinds: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for key in keys:
+        kinds.setdefault((key.path, key.description), []).append(key.kinds)
+
+    groups: dict[tuple[tuple[str, ...], ...], list[Key]] = {}
+    for key in keys:
+        groups.setdefault(tuple(kinds[key.path, key.description]), []).append(key)
+
+    for of_kinds, group in groups.items():
+        heading = f"Keys of {path}"
+        if len(groups) > 1:
+            heading += f", {_kinds_in_words(of_kinds)}"
+        yield ""
+        yield textwrap.fill(f"{heading}:", _width(), subsequent_indent="  ")
+        yield from _listed(group)
+
+
+def _kinds_in_words(kinds: Sequence[tuple[str, ...]]) -> str:
+    """Name kinds of sections by the sections around them.
+
+    >>> _kinds_in_words([("image", "folder"), ("image", "npz"), ("text", "files")])
+    'kind folder or npz of image, kind files of text'
+    """
+    inner: dict[str, list[str]] = {}
+    for each in dict.fromkeys(kinds):
+        around = "".join(f" of {kind}" for kind in reversed(each[:-1]))
+        inner.setdefault(around, []).append("".join(each[-1:]) or "any")
+
+    parts = []
+    for around, names in inner.items():
+        most = ", ".join(names[:-1])
+        several = f"{most} or {names[-1]}" if most else names[-1]
+        parts.append(f"kind {several}{around}")
+    return ", ".join(parts)
 
 
 def _listed(keys: Sequence[Key]) -> Iterator[str]:

@@ -5,6 +5,7 @@ Where the output is a terminal there is a bar; where it is not, a plain line eve
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -28,7 +29,8 @@ SHORT = 2.0
 class Heartbeat:
     """Says where work is, every half minute in which nothing else was said.
 
-    As a context manager it does so from a thread of its own.
+    On request it also names each stage once, as soon as that has taken a while. As a context
+    manager it does so from a thread of its own.
     """
 
     def __init__(
@@ -36,11 +38,18 @@ class Heartbeat:
         say: Callable[[str], None],
         *,
         expected: Mapping[str, float] | None = None,
+        each_after: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Say with `say`; `expected` holds the seconds that a stage may take, by its name."""
+        """Say with `say`.
+
+        expected    seconds that a stage may take, by its name
+        each_after  seconds of a stage after which it is named once
+        """
         self._say = say
         self._expected = expected or {}
+        self._each_after = each_after
+        self._named: set[str] = set()
         self._clock = clock
         self._spoken = clock()
         self._stage = ""
@@ -59,6 +68,7 @@ class Heartbeat:
 
     def heard(self, stage: str, seen: int = 0, total: int = 0) -> None:
         """Take note of a stage and of how much of it is done; `total` is 0 where it is unknown."""
+        stage, seen, total = going_on(stage, seen, total)
         if stage != self._stage or seen < self._seen:
             self._stage = stage
             self._began = self._clock()
@@ -71,8 +81,14 @@ class Heartbeat:
         self._spoken = self._clock()
 
     def tick(self) -> None:
-        """Say where the work is, if nothing was said for long."""
-        if self._stage and self._clock() - self._spoken >= EVERY:
+        """Say where the work is, if nothing was said for long or its stage is to be named."""
+        if not self._stage:
+            return
+
+        now = self._clock()
+        is_new = self._stage not in self._named and now - self._began >= self._each_after
+        if is_new or now - self._spoken >= EVERY:
+            self._named.add(self._stage)
             self._say(self.line())
             self.spoke()
 
@@ -90,13 +106,9 @@ class Heartbeat:
 
     def _left(self, elapsed: float) -> float | None:
         """Return the seconds left of a stage, by its speed or by what was expected of it."""
-        done = self._seen - self._first
-        if self._total and done > 0:
-            return elapsed * (self._total - self._seen) / done
+        left = max(0, self._total - self._seen)
         expected = self._expected.get(self._stage)
-        if expected is None or expected < elapsed:
-            return None
-        return expected - elapsed
+        return time_left(elapsed, done=self._seen - self._first, left=left, expected=expected)
 
     def _beat(self) -> None:
         while not self._ended.wait(1.0):
@@ -132,6 +144,7 @@ class _Bar:
 
     def heard(self, stage: str, seen: int = 0, total: int = 0) -> None:
         """Move the bar."""
+        stage, seen, total = going_on(stage, seen, total)
         if self._task is None or stage != self._stage or seen < self._seen:
             if self._task is not None:
                 self._bars.remove_task(self._task)
@@ -141,18 +154,32 @@ class _Bar:
         self._bars.update(self._task, completed=seen, total=total or None)
 
 
+def going_on(stage: str, seen: int, total: int) -> tuple[str, int, int]:
+    """Return a stage and its numbers as they are shown: nothing that still goes on is at 100%.
+
+    What a stage does once it has counted all is not counted, and has a name of its own.
+
+    >>> going_on("fit", 30, 100), going_on("fit", 100, 100)
+    (('fit', 30, 100), ('after fit', 0, 0))
+    """
+    if total and seen >= total:
+        return f"after {stage}", 0, 0
+    return stage, seen, total
+
+
 @contextmanager
-def signs_of_life(stage: str) -> Iterator[None]:
+def signs_of_life(stage: str, *, each_after: float = math.inf) -> Iterator[None]:
     """Show on stderr how far work within the block is, where it may take more than two seconds.
 
-    stage  what it is called until it says so itself
+    stage       what it is called until it says so itself
+    each_after  seconds of a stage after which a plain line names it, once
     """
     with ExitStack() as stack:
         shown: Heartbeat | _Bar
         if sys.stderr.isatty():
             shown = stack.enter_context(_Bar())
         else:
-            shown = stack.enter_context(Heartbeat(_to_stderr))
+            shown = stack.enter_context(Heartbeat(_to_stderr, each_after=each_after))
         shown.heard(stage)
         stack.enter_context(heard_by(shown.heard))
         yield
@@ -160,6 +187,24 @@ def signs_of_life(stage: str) -> Iterator[None]:
 
 def _to_stderr(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
+
+
+def time_left(
+    elapsed: float, *, done: int = 0, left: int = 0, expected: float | None = None
+) -> float | None:
+    """Return the seconds left of work by its speed, or else by what was expected; None: unknown.
+
+    elapsed   seconds in which `done` parts of it were done, of which `left` are left
+    expected  seconds of all of it
+
+    >>> time_left(10.0, done=2, left=3), time_left(10.0, expected=25.0)
+    (15.0, 15.0)
+    """
+    if done > 0 and left > 0:
+        return elapsed * left / done
+    if expected is None or expected <= elapsed:
+        return None
+    return expected - elapsed
 
 
 def minutes(seconds: float) -> str:

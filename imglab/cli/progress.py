@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from imglab.cli.heartbeat import Heartbeat, minutes
+from imglab.cli.heartbeat import Heartbeat, going_on, minutes, time_left
 from imglab.config.curation_sections import kept_share
 from imglab.curation import kept_size
 from imglab.generation import Generation
@@ -142,7 +142,7 @@ class RunConsole:
     def _heard(self, stage: str, seen: int, total: int) -> None:
         """Show how far a stage is, which yields its progress or reports it."""
         if self._live:
-            self._move_bar(Progress(stage, seen, total))
+            self._move_bar(Progress(*going_on(stage, seen, total)))
         else:
             self._heartbeat.heard(stage, seen, total)
 
@@ -181,10 +181,10 @@ class RunConsole:
         In the first generation it is what the run was expected to take.
         """
         remaining = self._run.experiment.config.generations - self._generation
-        seconds = self._usual * remaining - (now - self._generation_began)
+        seconds = time_left(now - self._generation_began, expected=self._usual * remaining)
         if self._usual < 1:
-            seconds = self._whole - (now - self._began)
-        if seconds <= 0:
+            seconds = time_left(now - self._began, expected=self._whole)
+        if seconds is None:
             return ""
         return f" · run {minutes(seconds)} left"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imglab.cli.heartbeat import EVERY, minutes
+from imglab.cli.heartbeat import EVERY, minutes, time_left
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Tally:
 
     def left(self) -> float | None:
         """Return the seconds left for all runs, by the speed of this command; None: unknown yet."""
-        done = self._done - self._first
-        if self._began is None or done < 1 or self._done >= self._total:
+        if self._began is None:
             return None
-        return (self._clock() - self._began) * (self._total - self._done) / done
+        elapsed = self._clock() - self._began
+        return time_left(elapsed, done=self._done - self._first, left=self._total - self._done)

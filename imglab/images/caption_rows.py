@@ -165,6 +165,24 @@ def _plain(key: Any) -> str:
     return str(key).strip().lower()
 
 
+def caption_columns(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """Return the key of the captions where the config leaves it open, and others that hold texts.
+
+    Names of image files are not texts.
+    """
+    read = caption_key(rows, CAPTION_KEYS[0])
+    others: dict[str, None] = {}
+    for row in rows:
+        if not isinstance(row.values, dict):
+            continue
+        for key, value in row.values.items():
+            has_words = isinstance(value, str) and any(map(str.isalpha, value))
+            is_text = has_words or isinstance(value, list)
+            if is_text and key != read and _plain(key) not in (*FILE_KEYS, "split"):
+                others[key] = None
+    return read, list(others)
+
+
 def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
     """Return file name and captions, with single spaces; ValueError where one is missing.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def read_captions(
     file name or a caption, a path that leads out of the folder, a path that names no image, an
     image that is named twice, and more images without a caption than `source.tolerate`.
     """
-    captions = Captions(files=_tables(layout))
+    captions = Captions(files=caption_tables(layout.others))
     texts, problems = _read_tables(captions, layout, source.caption, where)
     lacking = "has no caption file beside it"
     if captions.files:
@@ -144,11 +144,11 @@ def _split_by_rows(captions: Captions) -> None:
     captions.notes.append(f"the rows name their split; {chosen} is the test part")
 
 
-def _tables(layout: Layout) -> list[Path]:
-    """Return the files that hold captions, one for each folder that has any."""
+def caption_tables(files: Iterable[Path]) -> list[Path]:
+    """Return those files that hold captions, one for each folder that has any."""
     names = (*NAMES, *OTHER_NAMES)
     by_folder: dict[Path, list[Path]] = {}
-    for path in layout.others:
+    for path in files:
         if path.name.lower() in names:
             by_folder.setdefault(path.parent, []).append(path)
     return [

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from imglab import seeds
+from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem, first_line
 from imglab.images.extractor_settings import InceptionSettings
 from imglab.images.image_files import UNREADABLE
@@ -58,8 +59,7 @@ class Inception(Extractor):
 
         path = Path(settings.weights)
         if not path.is_file():
-            what = f"there is no file {settings.weights!r}"
-            raise InputError(Problem(INCEPTION_KEY, what, REMEDY))
+            raise InputError(missing_path(settings.weights, INCEPTION_KEY, REMEDY, "file"))
         self._open(path)
 
     @property

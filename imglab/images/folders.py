@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem
 from imglab.images.arrays import stack_images
 from imglab.images.captions import read_captions
@@ -89,8 +90,7 @@ def read_captioned_folder(
 def _layout(source: FolderSource | CaptionedFolderSource, *, classes: bool) -> Layout:
     root = Path(source.path)
     if not root.is_dir():
-        what = f"there is no folder {source.path!r}"
-        raise InputError(Problem(WHERE, what, "give a folder of images"))
+        raise InputError(missing_path(source.path, WHERE, "give a folder of images"))
 
     layout = read_layout(root, is_image, WHERE, splits=source.splits, classes=classes)
     if not classes:  # what holds no image may still hold captions, whose problems say more

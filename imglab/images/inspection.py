@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imglab.images.caption_rows import NAMES, OTHER_NAMES, columns_of_captions
-from imglab.images.captions import BESIDE, LONGEST_CAPTION, are_boxes
+from imglab.images.caption_rows import (
+    NAMES,
+    OTHER_NAMES,
+    caption_columns,
+    columns_of_captions,
+    read_rows,
+)
+from imglab.images.captions import BESIDE, LONGEST_CAPTION, are_boxes, caption_tables
 from imglab.images.data import load_real_images
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.image_files import UNREADABLE, opened
@@ -78,6 +84,8 @@ def inspect_images(path: str) -> Inspection:
     }
     if other_tables:
         facts["no_captions"] = other_tables
+    if tables:
+        _add_captions(facts, keys, tree)
     by_name = groups(source.paths)
     if by_name is not None and source.test is None:
         facts["groups"] = by_name
@@ -136,6 +144,21 @@ def _sizes_fact(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
     if len(sizes) > 3:
         line = f"{len(sizes):,} different ones, most often {line}"
     return {"line": line, "different": len(sizes)}
+
+
+def _add_captions(facts: dict[str, Any], keys: dict[str, Any], tree: Tree) -> None:
+    """Add which column of a table holds the captions, and how another one is chosen."""
+    tables = caption_tables(tree.files)
+    columns = [caption_columns(read_rows(path)) for path in tables]
+    read = list(dict.fromkeys(each[0] for each in columns))
+    others = list(dict.fromkeys(name for each in columns for name in each[1]))
+    line = f"the captions are read from {' or '.join(map(repr, read))}"
+    if others:
+        names = ", ".join(map(repr, others))
+        line += f"; modality.source.caption may name another one: {names}"
+        if len(read) == 1:
+            keys["caption"] = read[0]  # shows in the config what to change
+    facts["columns"] = {"line": line, "read": read, "others": others}
 
 
 def _tables(tree: Tree) -> tuple[bool, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem, first_line
 from imglab.images.arrays import channels_first
 from imglab.images.image_files import UNREADABLE, raise_unless_content
@@ -215,8 +216,8 @@ def _read(name: str, step: Callable[[Any], T]) -> T:
     """Return what a step reads of an archive."""
     path = Path(name)
     if not path.is_file():
-        what = f"there is no file {name!r}"
-        raise InputError(Problem(WHERE, what, "give the path of an .npz file"))
+        remedy = "give the path of an .npz file"
+        raise InputError(missing_path(name, WHERE, remedy, "file"))
 
     unpacked = 0
     try:

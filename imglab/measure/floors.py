@@ -22,7 +22,7 @@ from imglab.metrics.comparison import (
 )
 from imglab.metrics.splits import split_scores
 from imglab.metrics.two_sample import null_of_auc
-from imglab.progress import Progress, Stage
+from imglab.progress import Progress, Stage, report
 from imglab.store import files, hashes
 
 
@@ -104,6 +104,8 @@ class Floors:
 
         floor: dict[str, Any] = {name: spread(of_metric) for name, of_metric in values.items()}
         floor["two_sample_auc"] = null_of_auc(n_real, n_synthetic)
+        if self._own:
+            report(f"floor of {', '.join(self._own)}")
         sizes = {"n_real": n_real, "n_synthetic": n_synthetic}
         orders = _orders(len(everything), self._splits)
         floor.update(own_floors(self._own, everything, **sizes, orders=orders))

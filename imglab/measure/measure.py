@@ -25,7 +25,7 @@ from imglab.metrics.pairs import Pairs
 from imglab.metrics.ranks import area_under_curve
 from imglab.metrics.rows import HashedRows
 from imglab.modality import MatchesMoments, Modality, Split
-from imglab.progress import Progress, Stage
+from imglab.progress import Progress, Stage, report
 from imglab.samples import Samples
 from imglab.store import files, hashes
 
@@ -158,6 +158,7 @@ class Measure:
 
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
+        report("metrics")
         reference = self._real[self._reference]
         pairs = Pairs(
             reference,

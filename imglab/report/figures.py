@@ -151,6 +151,17 @@ def pdf(figure: Figure) -> bytes:
     return _printed(partial(canvas.print_pdf, metadata=metadata))
 
 
+def figure_names(name: str) -> tuple[str, ...]:
+    """Return the names of the files of one figure."""
+    return tuple(f"{name}.{kind}" for kind in ("png", "svg", "pdf"))
+
+
+def figure_files(name: str, figure: Figure) -> dict[str, bytes]:
+    """Return the files of a figure by their names: for the eye, for the web and for a paper."""
+    contents = (png(figure), svg(figure), pdf(figure))
+    return dict(zip(figure_names(name), contents, strict=True))
+
+
 def _prepare(figure: Figure) -> None:
     """Find the letters and the places of the panels once, for all forms of a figure."""
     if figure in _prepared:

@@ -8,11 +8,12 @@ import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import ClassVar
 
 from imglab.errors import InputError, Stopped
 from imglab.report.arms import read_arms
 from imglab.report.build import build_page, encoded
-from imglab.report.local_server import Serving, send
+from imglab.report.local_server import Site, send
 from imglab.store.groups import run_folders
 from imglab.store.layout import count_finished
 
@@ -27,10 +28,10 @@ WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
 <p>No generation is finished yet; this page looks again every two seconds.</p></body></html>"""
 
 
-class LiveReport:
+class LiveReport(Site):
     """Serves a run directory's page on 127.0.0.1; use it as a context manager."""
 
-    takes_posts = False
+    takes_posts: ClassVar[bool] = False
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         """Listen on a port; 0: on any that is free. InputError if another program has it."""
@@ -44,23 +45,14 @@ class LiveReport:
         self._page_state = ""
         self._page = b""
 
-        self._serving = Serving(self, port, "--live")
+        super().__init__(port, "--live")
 
-    @property
-    def url(self) -> str:
-        """The address of the page."""
-        return self._serving.url
-
-    def __enter__(self) -> LiveReport:
-        self._serving.start()
-        return self
-
-    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+    def await_readers(self, *, failed: bool) -> None:
+        """Wait for an open page to fetch the last generation, unless the run failed."""
         self._done = True
         until = time.monotonic() + PATIENCE
-        while failed is None and time.monotonic() < until and self._is_awaited():
+        while not failed and time.monotonic() < until and self._is_awaited():
             time.sleep(0.05)
-        self._serving.stop()
 
     def _is_awaited(self) -> bool:
         """Say whether a page is open that does not have the last generation yet."""

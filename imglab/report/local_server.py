@@ -6,11 +6,14 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any, ClassVar, TypeVar
 
 from imglab.errors import InputError, Problem
+
+S = TypeVar("S", bound="Site")
 
 ADDRESS = "127.0.0.1"
 CONNECTIONS = 16
@@ -24,19 +27,6 @@ POLICY = (
     "script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 """The page may load nothing from anywhere else, whatever a run's texts contain."""
-
-
-class Site(Protocol):
-    """What a server shows.
-
-    takes_posts  whether a page of it may ask for a change
-    """
-
-    takes_posts: bool
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer a request, which came from a page of this very server or from the address bar."""
-        ...
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -98,10 +88,15 @@ def _hang_up(request: Any) -> None:
         return
 
 
-class Serving:
-    """Serves a site from a thread of its own, until it is stopped."""
+class Site(ABC):
+    """What is served from a thread of its own while it is open, as a context manager.
 
-    def __init__(self, site: Site, port: int, option: str) -> None:
+    takes_posts  whether a page of it may ask for a change
+    """
+
+    takes_posts: ClassVar[bool]
+
+    def __init__(self, port: int, option: str) -> None:
         """Listen on a port of 127.0.0.1; 0: on any that is free.
 
         InputError if another program has it.
@@ -109,7 +104,7 @@ class Serving:
         option  the option of the command line that chose the port
         """
         try:
-            self._server = LocalServer((ADDRESS, port), _handler(site))
+            self._server = LocalServer((ADDRESS, port), _handler(self))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or "ports go up to 65535"
             what = f"port {port} of {ADDRESS} cannot be used: {reason}"
@@ -118,17 +113,28 @@ class Serving:
 
     @property
     def url(self) -> str:
-        """The address of the site's first page."""
+        """The address of the first page."""
         return f"http://{ADDRESS}:{self._server.server_port}/"
 
-    def start(self) -> None:
-        """Answer from now on."""
+    def __enter__(self: S) -> S:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
-        """Answer no more, and give the port back."""
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        self.await_readers(failed=failed is not None)
         self._server.shutdown()
         self._server.server_close()
+
+    @abstractmethod
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer a request, which came from a page of this very server or from the address bar."""
+
+    @abstractmethod
+    def await_readers(self, *, failed: bool) -> None:
+        """Wait for what an open page still has to fetch before the server ends.
+
+        failed  whether it ends by an error
+        """
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:

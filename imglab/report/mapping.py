@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from imglab.errors import InputError, Problem
 from imglab.report.assets import style, template
-from imglab.report.figures import GREY, PALETTE, png, svg
+from imglab.report.figures import GREY, PALETTE, figure_files, figure_names
 from imglab.report.sheets import data_url
 from imglab.solvable.plots import own_style
 from imglab.store import files, hashes
@@ -28,7 +28,7 @@ from imglab.studies.mapping.sentences import (
 from imglab.version import __version__
 
 NAME = "map"
-FILES = tuple(f"{NAME}.{kind}" for kind in ("html", "png", "svg"))
+FILES = (f"{NAME}.html", *figure_names(NAME))
 MARKS: dict[bool | None, tuple[str, str, str]] = {
     True: ("o", PALETTE[2], "holds"),
     False: ("X", PALETTE[1], "collapses"),
@@ -41,13 +41,12 @@ Column = Mapping[str, Any]
 
 
 def write_map(folder: Path, result: Mapping[str, Any]) -> list[Path]:
-    """Write map.png, map.svg and map.html into the folder of a map; return what to open."""
-    figure = map_figure(result)
-    picture = png(figure)
+    """Write map.html and the figure into the folder of a map; return what to open."""
+    contents = figure_files(NAME, map_figure(result))
     with hashes.written(folder, *FILES, made_again=True):
-        files.write_bytes(folder / f"{NAME}.png", picture)
-        files.write_bytes(folder / f"{NAME}.svg", svg(figure))
-        page = map_page(result, picture)
+        for file, content in contents.items():
+            files.write_bytes(folder / file, content)
+        page = map_page(result, contents[f"{NAME}.png"])
         files.write_bytes(folder / f"{NAME}.html", page.encode("utf-8", "backslashreplace"))
     return [folder / f"{NAME}.html", folder / f"{NAME}.png"]
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from imglab.report.assets import style, template
-from imglab.report.figures import GREY, PALETTE, png
+from imglab.report.figures import GREY, PALETTE, figure_files
 from imglab.report.sheets import data_url
 from imglab.report.table import metric_label
 from imglab.solvable.plots import own_style
@@ -23,8 +23,9 @@ from imglab.studies.mixing.sentences import sentences
 from imglab.studies.sweeps.config import run_folder
 from imglab.version import __version__
 
-PAGE = "mixing.html"
-PICTURE = "mixing.png"
+NAME = "mixing"
+PAGE = f"{NAME}.html"
+PICTURE = f"{NAME}.png"
 GRID = "grid.png"
 MARKS: dict[bool | None, tuple[str, str, str]] = {
     True: ("o", PALETTE[2], "holds"),
@@ -36,11 +37,12 @@ WIDTH = 3.2
 
 
 def write_mixing(folder: Path, result: Mapping[str, Any]) -> list[Path]:
-    """Write mixing.png and mixing.html into the folder of a search; return both."""
-    picture = png(response_figure(result))
-    with hashes.written(folder, PICTURE, PAGE, made_again=True):
-        files.write_bytes(folder / PICTURE, picture)
-        page = mixing_page(folder, result, picture)
+    """Write mixing.html and the figure into the folder of a search; return what to open."""
+    contents = figure_files(NAME, response_figure(result))
+    with hashes.written(folder, PAGE, *contents, made_again=True):
+        for file, content in contents.items():
+            files.write_bytes(folder / file, content)
+        page = mixing_page(folder, result, contents[PICTURE])
         files.write_bytes(folder / PAGE, page.encode("utf-8", "backslashreplace"))
     return [folder / PICTURE, folder / PAGE]
 

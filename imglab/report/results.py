@@ -15,7 +15,7 @@ from imglab.config.yaml import read_yaml
 from imglab.report.arms import expected
 from imglab.report.build import write_report
 from imglab.report.curves import curves_figure
-from imglab.report.figures import pdf, png, svg
+from imglab.report.figures import figure_files, figure_names
 from imglab.report.fonts import can_be_drawn
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import read_per_sample
@@ -38,7 +38,7 @@ FIGURES = ("curves", "tails", "histograms", "side_by_side", "sweep", "ranking")
 RESULTS = (
     "report.html",
     "report_files",
-    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "pdf")),
+    *(file for name in FIGURES for file in figure_names(name)),
     "strip.png",
     "grid.webp",
     "grid.gif",
@@ -119,9 +119,8 @@ def _write_parts(run: Path) -> list[Path]:
 
 def _write_figure(run: Path, name: str, figure: Figure) -> list[Path]:
     """Write a figure as PNG, SVG and PDF; return the one that a reader should open."""
-    files.write_bytes(run / f"{name}.png", png(figure))
-    files.write_bytes(run / f"{name}.svg", svg(figure))
-    files.write_bytes(run / f"{name}.pdf", pdf(figure))
+    for file, content in figure_files(name, figure).items():
+        files.write_bytes(run / file, content)
     return [run / f"{name}.png"]
 
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from markupsafe import Markup
 
 from imglab.errors import InputError, Stopped
 from imglab.report.assets import asset, style, template
-from imglab.report.local_server import Serving, send
+from imglab.report.local_server import Site, send
 from imglab.report.overview import Ending, Glance, Overview, overview
 from imglab.report.table import number_text
 from imglab.report.view_changes import NotHere, changed
@@ -31,13 +31,13 @@ MOST_COMPARED = 50
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-class RunsView:
+class RunsView(Site):
     """Serves the table of the runs below a folder on 127.0.0.1; use it as a context manager.
 
     It only reads, unless `deletes`: then the page may delete or prune runs that nobody writes.
     """
 
-    takes_posts = True
+    takes_posts: ClassVar[bool] = True
 
     def __init__(self, root: Path, port: int = 0, *, deletes: bool = False) -> None:
         """Listen on a port; 0: on any that is free. InputError if another program has it."""
@@ -49,19 +49,10 @@ class RunsView:
 
         # One page is built at a time, whoever asks: a page of images takes memory.
         self._building = threading.Lock()
-        self._serving = Serving(self, port, "--port")
+        super().__init__(port, "--port")
 
-    @property
-    def url(self) -> str:
-        """The address of the table."""
-        return self._serving.url
-
-    def __enter__(self) -> RunsView:
-        self._serving.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._serving.stop()
+    def await_readers(self, *, failed: bool) -> None:
+        """Wait for nothing: each page is sent whole when it is asked for."""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a browser's request for the table, for a page of runs, or for a change."""

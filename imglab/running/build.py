@@ -13,6 +13,7 @@ import torch
 from imglab import curation
 from imglab.config import kinds
 from imglab.config.load import plug_ins
+from imglab.config.paths import missing_path
 from imglab.config.schema import RunConfig
 from imglab.config.section import PlugIn, Section
 from imglab.config.shared_problems import SharedProblems
@@ -271,7 +272,7 @@ def _open_base(base: str, model: GenerativeModel) -> GenerativeModel:
     remedy = "give a model/ folder of a generation"
     path = Path(base)
     if not path.is_dir():
-        raise InputError(Problem("base", f"there is no folder {base!r}", remedy))
+        raise InputError(missing_path(base, "base", remedy))
 
     try:
         with naming_damage(path):

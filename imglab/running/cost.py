@@ -80,7 +80,14 @@ def estimate(config: RunConfig, where: str = "config") -> RunCost:
     A probe prepares the data as the run will, takes a few seconds of steps of a fit and of samples
     of the real model, and scores once. Raises InputError for what a run would refuse.
     """
-    experiment = build(config, where)
+    return estimate_of(build(config, where), config)
+
+
+def estimate_of(experiment: Experiment, config: RunConfig) -> RunCost:
+    """Return what `estimate` says of a config whose data and models are open.
+
+    config  as the user wrote it, before `auto` had values
+    """
     cost = remembered(experiment, config)
     if cost is not None:
         return cost

@@ -25,7 +25,7 @@ from imglab.running.stage_costs import PAGE, Measured, grows
 from imglab.samples import Samples, TrainingSet
 from imglab.training.devices import device
 
-MOST_SCORED = 4_000
+MOST_SCORED = 2_000
 """Samples that are scored in a probe at most; the time of more grows with their square."""
 
 MOST_FLOOR = 2_000
@@ -34,8 +34,12 @@ MOST_FLOOR = 2_000
 FIRST = 4
 """Samples on which metrics are computed for the first time."""
 
-MOST_READ = 2_000
-"""Samples whose features are taken in a probe at most."""
+MOST_READ = 512
+"""Samples whose features are taken in a probe at most: enough to fill the batches of small models,
+whose memory is then that of a run."""
+
+MOST_DRAWN = 128
+"""Samples that are drawn in a probe at most, on a CPU."""
 
 LONGEST_FIT = 300.0
 """Seconds after which a fit without a budget is given up."""
@@ -54,13 +58,13 @@ class Effort:
     """How long a probe looks.
 
     patience  seconds for which steps of a fit, or batches of samples, are timed
-    drawn     samples that are drawn on a CPU at most; None: as many as fit into `patience`
+    drawn     samples that are drawn on a CPU at most; elsewhere as many as fit into `patience`
     scored    samples that are scored at most
     read      samples whose features are taken at most
     """
 
-    patience: float = 4.0
-    drawn: int | None = None
+    patience: float = 1.5
+    drawn: int = MOST_DRAWN
     scored: int = MOST_SCORED
     read: int = MOST_READ
 
@@ -169,6 +173,7 @@ def _self_training_seconds(
     times = sum(remedy.trains_itself for remedy in experiment.remedies)
     if not times:
         return 0.0
+    report("probing the self-training")
     fit = _whole_fit(experiment.models[0].fit(train, start=fitted, seed=0), effort)
     return times * (fit + len(train) * rate)
 
@@ -185,6 +190,7 @@ def _gate_seconds(
     if "further_training" not in ready.measure.gate or judge is None:
         return 0.0
 
+    report("probing the gate")
     began = clock()
     if judge.held_out_loss(fitted) is None:
         return 0.0
@@ -221,7 +227,7 @@ def _drawing(
 ) -> tuple[float, Samples]:
     """Return the seconds that one sample takes, and the samples that were drawn."""
     n = experiment.drawn
-    if effort.drawn is not None and device().type == "cpu":
+    if device().type == "cpu":
         n = min(n, effort.drawn)
     conditions = experiment.modality.conditions(train, n, seed=0)
     began = clock()

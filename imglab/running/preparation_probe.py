@@ -21,10 +21,11 @@ from imglab import seeds
 from imglab.config.schema import RunConfig
 from imglab.measure import Measure
 from imglab.modality import Modality
-from imglab.progress import Stage, overheard_by
+from imglab.progress import Stage, overheard_by, report
 from imglab.running.build import Experiment, build_modality
 from imglab.samples import Samples
 from imglab.store import files
+from imglab.training.devices import device
 
 STEPS = {"images": 128, "tokens": 4096}
 """Keys of a budget in an extractor's section, with what about a step uses up of it."""
@@ -35,9 +36,8 @@ TRAINED = 3
 FEWEST = 16
 """Samples of a split that is cut, at least."""
 
-CUT = ("text",)
-"""Kinds of data whose sets are cut: their extractor measures all of the training set when it is
-trained, and their metrics read the whole test set."""
+TIMED = 128
+"""Samples whose features are timed on a CPU at most: more do not take less time each."""
 
 REFERENCE = "reference.safetensors"
 """The file of real features in a cache folder, which `Measure` reads."""
@@ -79,7 +79,9 @@ def prepared(experiment: Experiment, folder: Path, most: int) -> Prepared:
     few, budget = _shortened(experiment, most)
     share = min(1.0, len(few.real("train")) / len(real))
 
+    report("probing the preparation")
     seconds, step = _training(few, shared)
+    report("probing the features")
     # The extractor is in its file now, and is not trained again.
     experiment.modality.prepare(shared)
     features, rate = _features(few, most)
@@ -108,25 +110,33 @@ def budget_of(config: RunConfig) -> tuple[str, int] | None:
 def _shortened(experiment: Experiment, most: int) -> tuple[Modality, tuple[str, int] | None]:
     """Return data whose extractor is trained for a few steps, and the budget that this cut.
 
-    Text is also cut to about `most` training blocks, and its test part by the same share.
+    Text is also cut to about `most` training blocks, and its test part by the same share: its
+    extractor measures all of the training set when it is trained, and its metrics read the whole
+    test set.
     """
+    from imglab.text.modality import TextModality
+    from imglab.text.settings import TextSettings
+
     section: Any = experiment.config.modality
+    modality = experiment.modality
     budget = budget_of(experiment.config)
     update: dict[str, Any] = {}
     if budget is not None:
         key = budget[0]
         update["extractor"] = section.extractor.model_copy(update={key: TRAINED * STEPS[key]})
 
-    train = len(experiment.modality.real("train"))
-    if getattr(section, "kind", None) in CUT and train > most:
-        share = most / train
-        test = len(experiment.modality.real("test"))
-        update["n_train"] = most
+    if isinstance(modality, TextModality) and isinstance(section, TextSettings):
+        train = len(modality.real("train"))
+        test = len(modality.real("test"))
+        share = min(1.0, most / train)
+        update["n_train"] = min(train, most)
         update["n_test"] = min(test, max(FEWEST, round(share * test)))
         update["token_budget"] = max(FEWEST, int(share * section.token_budget))
-    if not update:
-        return experiment.modality, None
+        # The tokenizer, which may take minutes to train, is that of the whole text.
+        return modality.shortened(section.model_copy(update=update)), budget
 
+    if not update:
+        return modality, None
     short = experiment.config.model_copy(update={"modality": section.model_copy(update=update)})
     return build_modality(short), budget
 
@@ -155,6 +165,8 @@ def _training(modality: Modality, shared: Path) -> tuple[float, float]:
 
 def _features(modality: Modality, most: int) -> tuple[Tensor, float]:
     """Return features of up to `most` real samples, and the seconds that each takes."""
+    if device().type == "cpu":
+        most = min(most, TIMED)
     real = modality.real("train")[torch.arange(min(most, len(modality.real("train"))))]
     modality.features(real[:FEWEST])
     began = clock()

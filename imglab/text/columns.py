@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
@@ -17,6 +18,28 @@ SPLIT = "split"
 
 LONGEST_NAME = 5
 """Words that the name of a column may have."""
+
+FIRST = 8
+"""Rows by which it is seen what a column holds."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table: the one that is read, and others that hold texts."""
+
+    read: str
+    others: tuple[str, ...]
+
+    @classmethod
+    def among(
+        cls, names: Sequence[str], examples: Sequence[dict[str, Any]], place: str, where: str
+    ) -> Columns | None:
+        """Return those of a table, by its first rows; None where it has no column."""
+        if not names:
+            return None
+        read = column_of(names, examples, None, place, where)
+        others = [name for name in _with_texts(names, examples) if name != read]
+        return cls(read, tuple(others))
 
 
 def texts_of(
@@ -33,8 +56,7 @@ def texts_of(
     """
     if not rows:
         return []
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    name = column_of(names, rows[:8], column, place, where)
+    name = column_of(names_of(rows), rows[:FIRST], column, place, where)
     if not is_whole:
         check_one_split((row.get(SPLIT) for row in rows), place, where)
     return check_texts([row.get(name) for row in rows], name, place, where)
@@ -62,12 +84,24 @@ def column_of(
     for name in OBVIOUS:
         if name in in_any_case:
             return name if name in names else in_any_case[name]
-    texts = [name for name in names if any(_is_text(row.get(name)) for row in examples)]
+    texts = _with_texts(names, examples)
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
     what = f"{place!r} has several columns, and none is called `text`"
-    remedy = f"name one of: {', '.join(map(str, names))}; or write what belongs together as one"
+    remedy = (
+        f"name one of: {', '.join(map(str, texts or names))}; or write what belongs together as one"
+    )
     raise InputError(Problem(at, what, remedy))
+
+
+def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of all columns of rows, in the order of their first appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _with_texts(names: Sequence[str], examples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns that hold texts, as far as the first rows show it."""
+    return [name for name in names if any(_is_text(row.get(name)) for row in examples)]
 
 
 def _checked_name(name: str, place: str, at: str) -> str:

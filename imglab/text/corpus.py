@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imglab.config.paths import check_not_mistyped
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
@@ -19,7 +20,7 @@ from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
 from imglab.text.gate import ROWS, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
-from imglab.training.hub import quiet
+from imglab.training.hub import of_local_name, quiet
 
 WHERE = "modality.source"
 LONGEST_RUN = 100_000
@@ -59,6 +60,7 @@ def read_corpus(source: Source, *, is_drawn: bool = False) -> Corpus:
 
     is_drawn  whether a model may have written the texts of files (`gate.decode`)
     """
+    report("reading texts")
     if isinstance(source, FilesSource):
         corpus = _read_files(source, is_drawn)
     elif isinstance(source, HubSource):
@@ -120,7 +122,6 @@ def _read_documents(
     texts: list[str] = []
     blank = 0
     for path in paths:
-        report("reading texts")
         of_file = read_texts(
             path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn, is_whole=is_whole
         )
@@ -235,6 +236,8 @@ def load_hub(
         what = "data sets of the hub are read with the package `datasets`"
         raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
 
+    remedy = "check the name and `subset`; without network give a local folder"
+    check_not_mistyped(name, where, remedy)
     # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
     try:
         with quiet():
@@ -245,8 +248,7 @@ def load_hub(
         what = f"{name!r} did not load: {first_line(error)}"
         if error.__cause__:
             what = f"{what} ({first_line(error.__cause__)})"
-        remedy = "check the name and `subset`; without network give a local folder"
-        raise InputError(Problem(where, what, remedy)) from error
+        raise InputError(of_local_name(name, Problem(where, what, remedy))) from error
 
 
 def _documents(texts: Iterable[str], source: FilesSource | HubSource) -> list[str]:

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.progress import report
 from imglab.safe_text import one_line
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.hub import make_tokenizer
@@ -66,6 +67,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         what = "has fewer than two tokens"
         raise InputError(Problem("modality.tokenizer", what, "give another one"))
 
+    report("cutting texts into blocks")
     begin = begin_tokens(settings, tokenizer)
     encoded = _encode(train, tokenizer, begin)
     held_out = _encode(test, tokenizer, begin)

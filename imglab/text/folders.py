@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem
 from imglab.reading import (
     Layout,
@@ -54,8 +55,8 @@ def text_files(
     if root.is_file():
         return TextFiles([path for path in [root] if path.resolve() not in (held_out or ())])
     if not root.is_dir():
-        what = f"there is no file or folder {name!r}"
-        raise InputError(Problem(where, what, "give a text file or a folder"))
+        remedy = "give a text file or a folder"
+        raise InputError(missing_path(name, where, remedy, "file or folder"))
 
     tree = list_tree(root, where)
     texts = _texts(tree)

@@ -7,13 +7,14 @@ import io
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.reading.splits import ABOUT
-from imglab.text.columns import texts_of
+from imglab.text.columns import FIRST, Columns, names_of, texts_of
 from imglab.text.forms import check_form, check_plain
-from imglab.text.rows import objects, read_parquet, table
+from imglab.text.rows import head_of_parquet, objects, read_parquet, table
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
@@ -82,15 +83,33 @@ def read_documents(
     if not is_drawn:
         check_form(content, path, where)
     text = decode(content, path, where, is_drawn=is_drawn)
-    if kind in LINES:
-        rows = objects(text, path, where)
-    elif kind in TABLES:
-        rows = table(text, kind, path, where)
+    if kind in ROWS:
+        rows = _rows(text, kind, path, where)
+        return texts_of(rows, column, str(path), where, is_whole=is_whole)
+    if not is_drawn:
+        check_plain(text, path, where)
+    return SEPARATOR.split(text)
+
+
+def columns_of(path: Path, where: str) -> Columns | None:
+    """Return the columns of texts in a file of rows, which can be read; None for any other."""
+    kind = kind_of(path)
+    if kind not in ROWS:
+        return None
+    if kind in PARQUET:
+        names, examples = head_of_parquet(path, where)
     else:
-        if not is_drawn:
-            check_plain(text, path, where)
-        return SEPARATOR.split(text)
-    return texts_of(rows, column, str(path), where, is_whole=is_whole)
+        rows = _rows(decode(unpacked(path, where), path, where), kind, path, where)
+        names = names_of(rows)
+        examples = rows[:FIRST]
+    return Columns.among(names, examples, str(path), where)
+
+
+def _rows(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
+    """Return the rows of JSON lines or of a table."""
+    if kind in LINES:
+        return objects(text, path, where)
+    return table(text, kind, path, where)
 
 
 def unpacked(path: Path, where: str, *, is_drawn: bool = False) -> bytes:

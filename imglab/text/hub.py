@@ -14,6 +14,7 @@ from transformers import (
 
 import imglab.text.ngram_network  # noqa: F401 (AutoModelForCausalLM then opens n-gram models)
 from imglab.errors import InputError, Problem
+from imglab.progress import report
 from imglab.text.settings import BpeSettings, PretrainedTokenizerSettings, WordsSettings
 from imglab.text.word_tokenizer import new_word_tokenizer
 from imglab.training.hub import forget_machine, local_name, open_network, opening
@@ -29,6 +30,8 @@ def make_tokenizer(
     """Train a tokenizer on the real training documents, or open the one that is named."""
     if isinstance(settings, PretrainedTokenizerSettings):
         return open_tokenizer(settings.name, settings.revision, "modality.tokenizer.name")
+
+    report("training the tokenizer")
     if isinstance(settings, WordsSettings):
         return new_word_tokenizer(settings, documents, end=DOCUMENT_END)
 

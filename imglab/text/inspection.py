@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from imglab.reading import Summary
 from imglab.reading.inspection import Inspection, duplicates
-from imglab.text.corpus import read_corpus
+from imglab.text.columns import Columns
+from imglab.text.corpus import WHERE, read_corpus
 from imglab.text.data import pieces, split_documents
+from imglab.text.folders import text_files
+from imglab.text.gate import columns_of
 from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource
 
@@ -30,10 +34,16 @@ def inspect_texts(path: str) -> Inspection:
     digests = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in documents]
     names = [f"document {number}" for number in range(len(documents))]
     lengths = sorted(map(len, documents))
-    facts = {
+    facts: dict[str, Any] = {
         "characters": f"{sum(lengths):,}; a document has {lengths[len(lengths) // 2]:,} (median)",
         "duplicates": duplicates(names, digests, len(train)),
     }
+    columns = _columns(path)
+    if columns:
+        facts["columns"] = _columns_fact(columns)
+        if len({each.read for each in columns}) == 1 and any(each.others for each in columns):
+            keys["column"] = columns[0].read  # shows in the config what to change
+
     config = {
         "modality": {"kind": "text", "source": keys},
         "model": {"kind": "language_model"},
@@ -51,3 +61,20 @@ def _divided(text: str) -> str:
     if parts < 2:
         return "too short to be divided into training and test text"
     return f"a run divides it into {parts} parts, of which whole ones are for testing"
+
+
+def _columns(path: str) -> list[Columns]:
+    """Return the columns of texts of the files of rows, each choice once."""
+    parts = text_files(path, f"{WHERE}.path")
+    each = [columns_of(file, f"{WHERE}.path") for file in (*parts.train, *(parts.test or ()))]
+    return list(dict.fromkeys(columns for columns in each if columns is not None))
+
+
+def _columns_fact(columns: Sequence[Columns]) -> dict[str, Any]:
+    """Return which columns the texts are, which hold texts too, and how these are chosen."""
+    read = list(dict.fromkeys(each.read for each in columns))
+    others = list(dict.fromkeys(name for each in columns for name in each.others))
+    line = f"the texts are read from {' or '.join(map(repr, read))}"
+    if others:
+        line += f"; {WHERE}.column may name another one: {', '.join(map(repr, others))}"
+    return {"line": line, "read": read, "others": others}

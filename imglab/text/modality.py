@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -24,7 +25,7 @@ from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.corpus import Corpus
 from imglab.text.damage import text_damages
-from imglab.text.data import load_real_text
+from imglab.text.data import RealText, load_real_text
 from imglab.text.features import BagOfTokens, SentenceEncoder
 from imglab.text.given import read_given
 from imglab.text.hub import save_tokenizer
@@ -59,21 +60,37 @@ class TextModality(TokenModality):
     )
     trusted: ClassVar[tuple[str, ...]] = ("fid", "precision_bounded", "recall_bounded")
 
-    def __init__(self, settings: TextSettings, corpus: Corpus | None = None) -> None:
-        """Read the source that the settings name; `corpus` holds text that was read already."""
+    def __init__(self, settings: TextSettings, corpus: Corpus | RealText | None = None) -> None:
+        """Read the source that the settings name.
+
+        corpus  text that was read already, or its blocks with their tokenizer
+        """
         if settings.mauve and importlib.util.find_spec("mauve") is None:
             what = "MAUVE is computed with the package `mauve-text`"
             remedy = "pip install mauve-text (GPL), or leave mauve out"
             raise InputError(Problem("modality.mauve", what, remedy))
 
         self._settings = settings
-        self._text = load_real_text(settings, corpus)
+        if isinstance(corpus, RealText):
+            self._text = corpus
+        else:
+            self._text = load_real_text(settings, corpus)
         self._given = read_given(settings, self._text.tokenizer, self._text.test)
         self.data_line = with_given(self._text.line, self._given, "blocks of text")
         self._extractor = self._make_extractor(settings)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget
         )
+
+    def shortened(self, settings: TextSettings) -> TextModality:
+        """Return data of the first blocks of this text, with its tokenizer, which takes no time.
+
+        settings  those of this text but for the extractor, `token_budget`, and `n_train` and
+                  `n_test`, which are no more than there are
+        """
+        train = self._text.train[: settings.n_train]
+        test = self._text.test[: settings.n_test]
+        return type(self)(settings, replace(self._text, train=train, test=test))
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.reading import delimiter_of
-from imglab.text.columns import SPLIT, check_no_images, check_one_split, check_texts, column_of
+from imglab.text.columns import (
+    FIRST,
+    SPLIT,
+    check_no_images,
+    check_one_split,
+    check_texts,
+    column_of,
+)
 
 LONGEST_CELL = 1 << 32
 """Characters that a cell of a table may have."""
@@ -83,31 +92,51 @@ def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
 
 def read_parquet(path: Path, where: str, column: str | None, *, is_whole: bool = True) -> list[str]:
     """Return the texts of a parquet file; `is_whole` as for `read_documents`."""
-    try:
+    with _readable_parquet(path, where):
         import pyarrow.parquet as parquet
-    except ImportError as error:
-        what = "parquet is read with the package `pyarrow`"
-        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
 
-    import pyarrow
-
-    try:
-        names = parquet.read_schema(path).names
-        # Only the column that holds the text is read, whatever else is in the file.
-        first = next(parquet.ParquetFile(path).iter_batches(batch_size=8), None)
-        examples: list[dict[str, Any]] = []
-        if first is not None:
-            examples = first.to_pylist()
+        names, examples = _head_of_parquet(path)
         name = column_of(names, examples, column, str(path), where)
         if column is None:
             check_no_images(examples, str(path), where)
+
+        # Only the column that holds the text is read, whatever else is in the file.
         wanted = [name]
         if not is_whole and SPLIT in names:
             wanted.append(SPLIT)
         columns = parquet.read_table(path, columns=wanted).to_pydict()
+    check_one_split(columns.get(SPLIT, ()), str(path), where)
+    return check_texts(columns[name], name, str(path), where)
+
+
+def head_of_parquet(path: Path, where: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of the columns, and the first rows."""
+    with _readable_parquet(path, where):
+        return _head_of_parquet(path)
+
+
+def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    import pyarrow.parquet as parquet
+
+    first = next(parquet.ParquetFile(path).iter_batches(batch_size=FIRST), None)
+    examples: list[dict[str, Any]] = []
+    if first is not None:
+        examples = first.to_pylist()
+    return parquet.read_schema(path).names, examples
+
+
+@contextmanager
+def _readable_parquet(path: Path, where: str) -> Iterator[None]:
+    """Raise InputError, at the config's key `where`, where parquet cannot be read."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        what = "parquet is read with the package `pyarrow`"
+        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
+
+    try:
+        yield
     except (pyarrow.ArrowException, OSError) as error:
         raise_if_unavailable(error, path)
         what = f"{str(path)!r} is not readable parquet: {first_line(error)}"
         raise InputError(Problem(where, what)) from error
-    check_one_split(columns.get(SPLIT, ()), str(path), where)
-    return check_texts(columns[name], name, str(path), where)

@@ -10,6 +10,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from torch import nn
 
 from imglab import seeds
 from imglab.config.fetched import locate
+from imglab.config.paths import check_not_mistyped, missing_path, nearest_sibling
 from imglab.errors import InputError, Problem, first_line
 from imglab.training.folders import check_weights
 from imglab.training.sizes import check_described
@@ -83,8 +85,7 @@ def local_name(name: str, where: str) -> str:
     Raises InputError if it has not been fetched, and for a name that can only be a local path,
     where there is no such folder. The hub is then not asked for it.
     """
-    if name.startswith((".", "/", "~")) and not Path(name).exists():
-        raise InputError(Problem(where, f"there is no folder {name!r}", NO_NETWORK))
+    check_not_mistyped(name, where, NO_NETWORK)
     return locate(name, where)
 
 
@@ -101,7 +102,19 @@ def opening(name: str, where: str, remedy: str = NO_NETWORK) -> Iterator[None]:
         reason = first_line(error)
         if not isinstance(error, (OSError, ValueError)):
             reason = f"{type(error).__name__}: {reason}"
-        raise InputError(Problem(where, f"{name!r} did not open: {reason}", remedy)) from error
+        problem = Problem(where, f"{name!r} did not open: {reason}", remedy)
+        raise InputError(of_local_name(name, problem)) from error
+
+
+def of_local_name(name: str, problem: Problem) -> Problem:
+    """Return the problem of a name that did not open as that of a folder, if one is called alike.
+
+    problem  what was said of it, maybe by the hub, where nothing has that name
+    """
+    if Path(name).exists() or nearest_sibling(name) is None:
+        return problem
+    mistyped = missing_path(name, problem.where, problem.remedy)
+    return replace(mistyped, what=f"{mistyped.what}; as a name of the hub, {problem.what}")
 
 
 @contextmanager

@@ -71,6 +71,43 @@ def test_archives_texts_and_captions(lab, tmp_path):
     assert shown["duplicates"]["between_train_and_test"] == 1
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_it_says_which_column_holds_the_texts(lab, tmp_path, name):
+    rows = [{"id": n, "title": f"Bridge {n}", "article": f"Bridge {n} is old."} for n in range(9)]
+    path = tmp_path / name
+    if name == "a.csv":
+        lines = ["id,title,article", *(",".join(map(str, row.values())) for row in rows)]
+        path.write_text("\n".join(lines))
+    elif name == "a.jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pyarrow = pytest.importorskip("pyarrow.parquet")
+        pyarrow.write_table(pytest.importorskip("pyarrow").Table.from_pylist(rows), path)
+
+    out = lab("inspect", name)[1]
+    assert "columns: the texts are read from 'article'" in out
+    assert "modality.source.column may name another one: 'title'\n" in out
+    shown = json.loads(lab("inspect", name, "--json")[1])
+    assert (shown["columns"]["read"], shown["columns"]["others"]) == (["article"], ["title"])
+    assert shown["config"]["modality"]["source"]["column"] == "article"
+
+
+def test_a_table_without_a_usual_column_names_those_with_texts(lab, tmp_path):
+    (tmp_path / "a.csv").write_text("id,question,answer\n1,Who is it?,Nobody is.\n")
+    assert "name one of: question, answer)" in lab("inspect", "a.csv")[2]
+
+
+def test_it_says_which_column_holds_the_captions(lab, tmp_path):
+    pictures(tmp_path / "p", 5)
+    lines = [f"{n}.png,{n},a cat {n},its title" for n in range(5)]
+    (tmp_path / "p/metadata.csv").write_text("\n".join(["file_name,id,text,title", *lines]))
+    out = lab("inspect", "p")[1]
+    assert "the captions are read from 'text'; modality.source.caption may name another" in out
+    shown = json.loads(lab("inspect", "p", "--json")[1])
+    assert shown["columns"]["others"] == ["title"]
+    assert shown["config"]["modality"]["source"]["caption"] == "text"
+
+
 def test_nothing_usable(lab, tmp_path):
     (tmp_path / "empty").mkdir()
     assert lab("inspect", "none")[0] == 2

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from imglab import model, stages
 from imglab.cli.heartbeat import Heartbeat, signs_of_life
 from imglab.cli.tally import Tally
-from imglab.progress import heard_by, report
+from imglab.progress import Progress, heard_by, report
+from imglab.running.run import Run
 from imglab.studies.jobs import Outcome
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
@@ -61,6 +63,28 @@ class TestHeartbeat:
         heart.heard("fit", 0, 100)
         assert heart.line() == "fit 0%, 0:00 so far"
 
+    def test_each_stage_is_named_once_where_that_is_asked_for(self, clock):
+        lines: list[str] = []
+        heart = Heartbeat(lines.append, each_after=2.0, clock=clock)
+        for stage, seconds in (("reading texts", 1), ("probing the fit", 4), ("metrics", 3)):
+            heart.heard(stage)
+            for _ in range(seconds):
+                clock.now += 1.0
+                heart.tick()
+        assert lines == ["probing the fit, 0:02 so far", "metrics, 0:02 so far"]
+
+    def test_a_stage_that_goes_on_is_never_at_100_percent(self, clock):
+        heart = Heartbeat(print, clock=clock)
+        heart.heard("floor", 199, 200)
+        clock.now = 60.0
+        heart.heard("floor", 200, 200)
+        clock.now = 75.0
+        assert heart.line() == "after floor, 0:15 so far"
+
+        # The floor at another size begins anew.
+        heart.heard("floor", 1, 200)
+        assert heart.line() == "floor 0%, 0:00 so far"
+
     def test_nothing_is_said_of_nothing(self, clock):
         lines: list[str] = []
         heart = Heartbeat(lines.append, clock=clock)
@@ -98,7 +122,25 @@ def test_a_run_says_of_all_its_stages_where_it_is(lab, tmp_path, monkeypatch):
     write(tmp_path, TINY_GAUSSIAN)
     assert lab("run", "tiny.yaml")[0] == 0
     stages = {"opening the data", "prepare", "reference", "fit", "sample", "floor", "metrics"}
-    assert stages | {"figures and page"} <= heard
+    assert stages | {"metrics of data and model", "figures and page"} <= heard
+
+
+def test_what_comes_after_the_floors_has_a_name(tmp_path, monkeypatch):
+    """A text's metrics take minutes after its last floor."""
+    heard: list[str] = []
+    call = model.call_metrics
+
+    def listed(*parts, **keys):
+        assert heard[-1] == "metrics of data and model"
+        return call(*parts, **keys)
+
+    monkeypatch.setattr(stages, "call_metrics", listed)
+    config = {**TINY_GAUSSIAN, "generations": 1}
+    with heard_by(lambda stage, seen, total: heard.append(stage)):
+        for event in Run.from_dict(config, tmp_path / "run").events():
+            if isinstance(event, Progress):
+                heard.append(event.stage)
+    assert "floor" in heard
 
 
 class TestTally:

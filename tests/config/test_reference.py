@@ -68,6 +68,15 @@ class TestCommand:
         assert "Keys of measure:" in out
         assert "  reference " in out
 
+    def test_keys_stand_below_the_kinds_that_have_them(self, lab):
+        out = lab("explain", "modality.source")[1]
+        groups = dict(part.split(":\n", 1) for part in out.split("\n\n")[1:])
+        place = "Keys of modality.source"
+        assert "Name of the class" in groups[f"{place}, kind torchvision of image"]
+        assert "Name on the Hugging Face hub" in groups[f"{place}, kind hub of text"]
+        assert "  document_start " in groups[f"{place}, kind files or hub of text"]
+        assert "  tolerate " in groups[f"{place}, kind captioned_folder of image"]
+
     def test_no_key_lists_all(self, lab):
         assert "  generations " in lab("explain")[1]
 

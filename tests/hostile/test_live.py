@@ -15,7 +15,7 @@ class TestLive:
             yield server
 
     def test_it_listens_on_this_machine_alone(self, live):
-        assert live._serving._server.socket.getsockname()[0] == "127.0.0.1"
+        assert live._server.socket.getsockname()[0] == "127.0.0.1"
 
     @pytest.mark.parametrize(
         "host",

@@ -7,13 +7,15 @@ import shutil
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from imglab.report.curves import curves_figure
-from imglab.report.figures import png
+from imglab.report.figures import figure_names, png
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import histogram
 from imglab.report.pictures import strip_png
+from imglab.report.study_files import write_study
 from imglab.report.table import format_table, frechet_label, streamed
 from imglab.report.video import video
 from imglab.store.reading import metric_names
@@ -177,3 +179,11 @@ def test_values_that_hardly_differ_leave_the_title_alone():
     offsets = [panel.yaxis.get_offset_text().get_text() for panel in figure.axes]
     assert offsets
     assert not any(offsets)
+
+
+def test_a_study_has_its_figure_in_the_forms_of_a_run(tmp_path):
+    paths = write_study(tmp_path, "scaling", "| a |", lambda: Figure(figsize=(1, 1)))
+    assert [path.name for path in paths] == ["scaling.md", "scaling.png"]
+    names = {path.name for path in tmp_path.glob("scaling.*")}
+    assert names == {"scaling.md", *figure_names("scaling")}
+    assert (tmp_path / "scaling.pdf").read_bytes().startswith(b"%PDF")

@@ -17,6 +17,7 @@ from imglab.config.load import load_config
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError
 from imglab.mixed.settings import PopulationSettings
+from imglab.progress import heard_by
 from imglab.running import cost, cost_probe, earlier_runs, preparation_probe
 from imglab.running.cost import estimate, of_run, shortages, training_sizes
 from imglab.running.preparation_probe import prepared, spread
@@ -139,6 +140,22 @@ class TestProbe:
         assert torch.equal(
             ready.few.real("train").data, experiment.modality.real("train")[: n // 4].data
         )
+
+    def test_the_tokenizer_is_trained_once_for_a_run_and_its_probe(self, tmp_path):
+        heard: list[str] = []
+        with heard_by(lambda stage, seen, total: heard.append(stage)):
+            experiment = Run(load(ROOT / "configs/smoke/text.yaml")).experiment
+            ready = prepared(experiment, tmp_path, 64)
+        assert heard.count("training the tokenizer") == 1
+        data: Any = (ready.few, experiment.modality)
+        assert data[0].tokenizer is data[1].tokenizer
+
+    def test_a_cpu_draws_and_reads_no_more_than_it_is_allowed(self, gaussian, tmp_path):
+        experiment = Run(gaussian, tmp_path / "run").experiment
+        real = TrainingSet.of(experiment.modality.real("train"))
+        fitted = cost_probe.short_fit(experiment, real)
+        _, drawn = cost_probe._drawing(experiment, real, fitted, cost_probe.Effort(drawn=5))
+        assert len(drawn) == 5
 
     @pytest.mark.parametrize(("loss", "seconds"), [(1.5, 5), (None, 0)])
     def test_the_gate_fits_once_more(self, loss, seconds, monkeypatch):
@@ -265,6 +282,15 @@ def test_a_dry_run_prints_json_and_makes_no_run(tmp_path, monkeypatch, capsys):
     assert only["run"] == "smoke_gaussian"
     assert only["disk"] > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_says_what_it_found_before_what_that_costs(monkeypatch, capsys):
+    answer = of_run(MEASURED, 3, [60, 60, 60], real=60)
+    monkeypatch.setattr(cost, "estimate_of", lambda experiment, config: answer)
+    run_command(GAUSSIAN, dry_run=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert "60 real training and" in lines[0]
+    assert lines[1].startswith("smoke_gaussian: about")
 
 
 def test_wrong_input_of_a_dry_run():

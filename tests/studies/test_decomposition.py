@@ -536,8 +536,8 @@ class TestRuns:
         code, again, _ = lab("decompose", config, "--out", "out", "--json")
         assert code == 0
         assert json.loads(again) == json.loads((tmp_path / "out/decomposition.json").read_text())
-        for name in ("decomposition.md", "decomposition.png", "decomposition.svg", "report.html"):
-            assert (tmp_path / "out" / name).is_file()
+        files = [f"decomposition.{kind}" for kind in ("md", "png", "svg", "pdf")]
+        assert all((tmp_path / "out" / name).is_file() for name in [*files, "report.html"])
 
         rows = json.loads((first / "generation_001/metrics.json").read_text())
         assert set(metric_names([rows])) <= set(NAMES)

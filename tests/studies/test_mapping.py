@@ -316,7 +316,7 @@ class TestCommand:
         result = json.loads((tmp_path / "runs/map/map.json").read_text())
         assert result["finished"]
         assert sentences(result)[0] in out
-        for kind in ("html", "png", "svg"):
+        for kind in ("html", "png", "svg", "pdf"):
             assert (tmp_path / f"runs/map/map.{kind}").is_file()
 
         # The same command finds everything done; another question needs another directory.

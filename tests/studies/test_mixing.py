@@ -195,7 +195,8 @@ class TestCommand:
         result = json.loads((tmp_path / "runs/mix_tiny/mixing.json").read_text())
         shares = {(chain["seed"], chain["share"]) for chain in result["chains"]}
         assert {(0, 1.0), (1, 1.0)} <= shares
-        assert (tmp_path / "runs/mix_tiny/mixing.html").is_file()
+        for kind in ("html", "png", "svg", "pdf"):
+            assert (tmp_path / f"runs/mix_tiny/mixing.{kind}").is_file()
         assert sentences(result)[0] in out
 
         # The same command finds everything done, and gives the same answer.

@@ -235,5 +235,5 @@ class TestCommand:
         answer = json.loads((tmp_path / "out/scaling.json").read_text())
         assert sentences(answer)[0] in out
         assert answer["laws"]["real"]["seeds"] == 5
-        for kind in ("md", "png", "svg"):
+        for kind in ("md", "png", "svg", "pdf"):
             assert (tmp_path / f"out/scaling.{kind}").is_file()

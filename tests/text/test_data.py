@@ -110,7 +110,7 @@ class TestSources:
         [
             (
                 {"kind": "files", "path": "none"},
-                r"source\.path: there is no file or folder 'none' \(give a text file",
+                r"source\.path: there is no file or folder 'none': nothing .* \(give a text file",
             ),
             (
                 {"kind": "files", "path": "empty"},

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from imglab.config import kinds
 from imglab.config.load import validate_config
 from imglab.config.merge import changed_tree, merged
 from imglab.config.presets import read_config
-from imglab.config.problems import problems_of
 from imglab.config.schema import RunConfig
-from imglab.config.section import Section, Seed
+from imglab.config.section import Seed
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, nearest
 from imglab.studies.mapping.axes import Axis, Range, RangeKey, make_axis
@@ -28,15 +27,13 @@ from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
 from imglab.studies.profile.trend import FEWEST
 from imglab.studies.sweeps.config import CONTROL_CHANGES, Seeded
 from imglab.studies.sweeps.warning_config import Event
-
-K = TypeVar("K", bound=Section)
+from imglab.studies.varied_chain import DATA_SEED, check_alike, study_and_chain
 
 MOST_AXES = 3
 LEVELS = 3
 """Values of a third key that has a range."""
 FEWEST_SEEDS = 2
 """With one seed there is no interval."""
-DATA_SEED = "data_seed"
 
 
 def _criterion(value: Any) -> Any:
@@ -162,21 +159,6 @@ def load_map(path: Path, over: Sequence[str] = (), changes: Sequence[str] = ()) 
     return validate_map(tree, over, str(path))
 
 
-def study_and_chain(
-    section: type[K], tree: Mapping[str, Any], where: str
-) -> tuple[K, dict[str, Any]]:
-    """Divide a config into the keys of a study, validated, and those of its chains.
-
-    The name belongs to both. InputError holds every problem of the study's keys.
-    """
-    of_study = {key: tree[key] for key in section.model_fields if key in tree}
-    chain = {key: value for key, value in tree.items() if key == "name" or key not in of_study}
-    try:
-        return section.model_validate(of_study), chain
-    except ValidationError as error:
-        raise InputError(problems_of(where, tree, section, error)) from error
-
-
 def validate_map(tree: Mapping[str, Any], over: Sequence[str], where: str) -> MapConfig:
     """Validate the config of a map; InputError holds every problem."""
     keys, chain = study_and_chain(_Keys, tree, where)
@@ -233,18 +215,3 @@ def _check_data(asked: MapConfig) -> None:
         what = f"this kind of data has no {DATA_SEED}"
         raise InputError(Problem(f"{asked.where}: new_data", what, "leave it out"))
     check_alike(asked.tree, [axis.key for axis in asked.axes], asked.where)
-
-
-def check_alike(tree: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
-    """Raise InputError unless chains that differ in these keys are scored alike.
-
-    tree  the config of a chain with its defaults, as JSON
-    """
-    sizes = [key for key in keys if key in ("samples", "modality.n_train")]
-    if sizes and tree["measure"].get("samples") is None:
-        what = f"chains over {sizes[0]} would be scored on different numbers of samples"
-        remedy = "give measure.samples, e.g. --set measure.samples=1000"
-        raise InputError(Problem(f"{where}: measure.samples", what, remedy))
-    if "modality.n_train" in sizes and tree["measure"].get("reference") == "train":
-        what = "chains over modality.n_train would be compared with different real sets"
-        raise InputError(Problem(f"{where}: measure.reference", what, "reference: test"))

@@ -21,8 +21,8 @@ from imglab.config.section import Section
 from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem
 from imglab.studies.mapping.axes import Axis, Number, Range, make_axis
-from imglab.studies.mapping.config import DATA_SEED, check_alike, study_and_chain
 from imglab.studies.sweeps.config import Seeded, SweepConfig
+from imglab.studies.varied_chain import DATA_SEED, check_alike, study_and_chain
 
 FEWEST_SIZES = 5
 """A law that levels off has three parameters."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem
 from imglab.images.image_formats import is_image
 from imglab.reading import kind_of_files, list_tree
@@ -70,7 +71,7 @@ def parse(text: str, role: Role) -> Named:
     if not path.exists():
         if GENERATION.fullmatch(text):
             return Named(role, text, "generation", Path(text.rpartition("@")[0]))
-        raise InputError(Problem(role, f"there is no file or folder {text!r}", FORMS))
+        raise InputError(missing_path(text, role, FORMS, "file or folder"))
 
     if path.is_file():
         return _file(text, path, role)
