@@ -212,10 +212,10 @@ class _Reader:
     def _splits_below_classes(self, base: Folder) -> Parts | None:
         """Read folders that hold splits, as in cat/train/ and cat/test/; None if none does.
 
-        The folders are the classes. InputError where one has images of no split: they may be for
-        testing.
+        The folders are the classes. InputError where most images of one are in no split: they may
+        be for testing.
         """
-        if not self._classes or self._splits == "none":
+        if not self._classes or self._splits == "none" or base.is_mostly_direct():
             return None
         of_class = {
             name: self._roles(folder, list(folder.folders)) for name, folder in base.folders.items()
@@ -224,9 +224,14 @@ class _Reader:
         if not whole:
             return None
 
-        without = [name for name in of_class if not of_class[name]]
+        without = [
+            name
+            for name, folder in base.folders.items()
+            if not of_class[name] or folder.is_mostly_direct()
+        ]
         if without:
-            what = f"{str(base.path / whole[0])!r} holds splits, and {without[0]!r} holds none"
+            what = f"{str(base.path / whole[0])!r} holds splits, and images of {without[0]!r} "
+            what += "are in none"
             remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
             raise InputError(Problem(self._where, what, remedy))
         chosen: Role = "validation"
@@ -242,7 +247,7 @@ class _Reader:
         parts = Parts(train, test)
         parts.notes.append("each class folder holds its own splits")
         rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
-        parts.leave_out("in other splits", [path for path in rest if path not in base.direct])
+        parts.leave_out("in neither part", [path for path in rest if path not in base.direct])
         parts.leave_out("beside the class folders", base.direct)
         return parts
 
@@ -276,7 +281,7 @@ class _Reader:
             folder, aside = without_annotations(folder)
         files = folder.files()
         direct = folder.direct
-        is_flat = not folder.folders or len(direct) >= len(files) - len(direct)
+        is_flat = not folder.folders or folder.is_mostly_direct()
         has_one = len(folder.folders) == 1 and bool(direct) and not has_classes
         if not self._classes or is_flat or has_one:
             return Part(name, folder.path, tuple(files), None), aside

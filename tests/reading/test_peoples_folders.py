@@ -60,7 +60,9 @@ def test_words_beside_the_split_change_nothing(words, place, pair, tmp_path_fact
         ("x_train/x_train/a/*2 x_train/x_train/b/*2 x_test/x_test/*2", ALIKE, None, ""),
         # Splits within classes, not all of them in each.
         ("a/train/*2 a/test/*1 b/train/*2", ALIKE, {"a": 1}, "each class folder holds its own"),
-        ("a/train/*2 a/test/*1 b/train/*2 b/val/*1 x.png", ALIKE, {"a": 1}, "1 file (in other"),
+        ("a/train/*2 a/test/*1 b/train/*2 b/val/*1 x.png", ALIKE, {"a": 1}, "1 file (in neither"),
+        ("a/train/*2 a/test/*1 a/x.png b/train/*2", ALIKE, {"a": 1}, "1 file (in neither part)"),
+        ("*9 old/train/*2 old/test/*2", None, None, "some lie beside the only folder, 'old'"),
         # Splits in the names of files.
         ("a/train_*2 a/test_*1 b/train_*2 b/test_*1", ALIKE, {"a": 1, "b": 1}, "after the parts"),
         ("train_*4 test_*2 val_*1", None, None, "1 file (of neither part)"),
@@ -82,7 +84,8 @@ def test_what_is_read(names, train, test, said, tmp_path):
     [
         ("trainA/*2 trainB/*2 testA/*2 testB/*2", "not clear: 'testA', 'testB', 'trainA'"),
         ("cats_train/*2 cats_test/*2 dogs_train/*2 dogs_test/*2", "which is not clear"),
-        ("a/train/*2 a/test/*2 b/*2", "a' holds splits, and 'b' holds none"),
+        ("a/train/*2 a/test/*2 b/*2", "a' holds splits, and images of 'b' are in none"),
+        ("a/train/*2 a/test/*2 b/train/*1 b/*5", "a' holds splits, and images of 'b' are in none"),
     ],
 )
 def test_what_is_not_clear_is_refused(names, message, tmp_path):
