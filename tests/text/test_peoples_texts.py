@@ -38,6 +38,17 @@ def test_files_of_parts_in_any_folder(name, tmp_path):
     assert corpus.left_out == "1 file (of neither part)"
 
 
+@pytest.mark.parametrize(
+    "pair",
+    ["train.clean.txt test.txt", "train.en.txt test.de.txt", "train.small.jsonl.gz valid.jsonl"],
+)
+def test_what_follows_a_dot_may_be_of_one_part_alone(pair, tmp_path):
+    for name in pair.split():
+        (tmp_path / name).write_text(json.dumps({"text": name}) if "json" in name else name)
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert [*corpus.train, *corpus.test] == pair.split()
+
+
 def test_files_of_parts_and_classes(tmp_path):
     names = [
         f"{part}_{name}_{n}.txt" for part in ("train", "test") for name in "ab" for n in (1, 2)
