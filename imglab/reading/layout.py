@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
-from imglab.reading.class_folders import (
-    composed,
-    of_classes,
-    unwrapped_parts,
-    without_annotations,
-)
+from imglab.reading.class_folders import composed, of_classes, unwrapped_parts, without_annotations
 from imglab.reading.folder import Folder
 from imglab.reading.parts import Layout, Part, Parts, names_of
 from imglab.reading.split_files import parts_by_files
@@ -22,6 +17,7 @@ from imglab.reading.splits import (
     may_be_class,
     roles_in,
     split_role,
+    without_unions,
 )
 from imglab.reading.tree import Tree, list_tree
 
@@ -150,7 +146,7 @@ class _Reader:
 
         InputError where all of them hold words for splits, and what they mean is not clear.
         """
-        roles = {name: self._role(name) for name in names}
+        roles = without_unions({name: self._role(name) for name in names}, base.folders)
         if self._splits == "none" or {"train"} < set(roles.values()) - {None}:
             return roles
 
@@ -261,8 +257,9 @@ class _Reader:
 
         unclear = [name for name in halves if not may_be_class(name)]
         if unclear:
-            what = f"{str(base.path)!r} has {unclear[0]!r}, a name of a split, but no training part"
-            remedy = "move the others into train/, or set modality.source.splits to none"
+            other = "test" if self._role(unclear[0]) == "train" else "train"
+            what = f"{str(base.path)!r} has {unclear[0]!r}, a name of a split, but no {other} part"
+            remedy = f"move the others into {other}/, or set modality.source.splits to none"
             raise InputError(Problem(self._where, what, remedy))
 
     def _part(
