@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
@@ -40,7 +41,7 @@ def check_form(content: bytes, path: Path, where: str) -> None:
     """Raise InputError, at the config's key `where`, for a file of another form than text."""
     for begins, (what, remedy) in FORMS.items():
         if re.match(begins, content[:FIRST]):
-            shown = remedy.format(file=path.name, stem=path.name.partition(".")[0])
+            shown = remedy.format(file=shlex.quote(path.name), stem=path.stem)
             raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
 
 
@@ -53,9 +54,15 @@ def check_plain(text: str, path: Path, where: str) -> None:
         suffix = "json"
     else:
         return
-    stem = path.name.partition(".")[0]
     what = f"{str(path)!r} holds JSON, not plain text"
-    raise InputError(Problem(where, what, f"rename it to {stem}.{suffix}"))
+    raise InputError(Problem(where, what, f"rename it to {_renamed(path, suffix)}"))
+
+
+def _renamed(path: Path, suffix: str) -> str:
+    """Return the name of a file with another suffix; that of gzip, if it has it, stays."""
+    if path.suffix.lower() == ".gz":
+        return f"{Path(path.stem).stem}.{suffix}.gz"
+    return f"{path.stem}.{suffix}"
 
 
 def _is_object(line: str) -> bool:

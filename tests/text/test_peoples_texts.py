@@ -90,6 +90,17 @@ def test_columns_in_any_case(row, tmp_path):
     assert read(tmp_path / "a.jsonl") == ["a b"]
 
 
+def test_a_column_spelt_as_usual_comes_before_one_in_another_case(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"Content": "1", "article": "a b"}) + "\n")
+    assert read(tmp_path / "a.jsonl") == ["a b"]
+
+
+@pytest.mark.parametrize("value", [["train"], {"train": 1}, 1, None])
+def test_a_column_split_may_hold_anything(value, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a b", "split": value}) + "\n")
+    assert read(tmp_path) == ["a b"]
+
+
 def test_one_object_may_fill_several_lines(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"title": "t", "text": "a b"}, indent=2))
     assert read(tmp_path / "a.json") == ["a b"]
@@ -117,6 +128,8 @@ def test_rows_of_another_split_are_not_trained_on(tmp_path):
         ("a.txt", b"\n<!DOCTYPE html>\n<html>", "is a web page"),
         ("a.txt", b"<?xml version='1.0'?><a/>", "is XML"),
         ("a.txt", b'{"text": "a"}\n' * 3, "rename it to a.jsonl"),
+        ("wiki.train.txt", b'{"text": "a"}\n' * 3, "rename it to wiki.train.jsonl"),
+        ("my text.txt", b"%PDF-1.4\n1 0 obj", "pdftotext 'my text.txt' NEW.txt"),
         ("a.txt", b'[\n {"role": "user", "content": "a"}\n]\n', "rename it to a.json"),
         ("a.csv", b'"It was a bright cold day in April."\n"And so on."\n', "begins with a text"),
         ("a.json", b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "jq -c . a.json > NEW.jsonl"),
