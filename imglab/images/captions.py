@@ -140,7 +140,7 @@ def _split_by_rows(captions: Captions) -> None:
     ]
     others = tuple(path for path in whole if roles[path] not in ("train", chosen))
     if others:
-        captions.others.append(LeftOut("images", "of other splits", others))
+        captions.others.append(LeftOut("files", "of other splits", others))
     captions.notes.append(f"the rows name their split; {chosen} is the test part")
 
 

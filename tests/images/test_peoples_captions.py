@@ -66,7 +66,8 @@ def test_rows_may_name_their_split(test, folder):
     (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
     real = load(**from_folder(folder, "captioned_folder"))
     assert (len(real.train), len(real.test)) == (3, 2)
-    assert "left out: 1 images (of other splits)" in real.summary.line()
+    assert "left out: 1 file (of other splits)" in real.summary.line()
+    assert "tolerate" not in inspect_images(str(folder)).config["modality"]["source"]
     assert load(**from_folder(folder, "captioned_folder", splits="none")).summary.total == N
 
 
@@ -75,7 +76,7 @@ def test_an_empty_caption_is_none(folder):
     (folder / "metadata.csv").write_text("\n".join(["file_name,text", *table]))
     assert "2.png: has no caption in" in refused(**from_folder(folder, "captioned_folder"))
     summary = load(**from_folder(folder, "captioned_folder", tolerate=1)).summary
-    assert "left out: 1 images (no caption)" in summary.line()
+    assert "left out: 1 image (no caption)" in summary.line()
 
 
 @pytest.mark.parametrize(
