@@ -159,17 +159,17 @@ def _by_one_word(
 ) -> dict[str, Role | None] | None:
     """Return the splits of names such as train_pos, train_neg, test_pos and test_neg.
 
-    Each has one word for a split, and the words beside it are those of a training file.
+    Each means one split, and the words beside that are those of a training file.
     """
     beside: dict[Role, set[tuple[str, ...]]] = {}
     by_word = dict(roles)
     for name, each in words.items():
-        of_name = [role for role in map(_role_of_word, each) if role is not None]
-        if len(of_name) != 1:
+        role = split_role(" ".join(filter(_role_of_word, each)))
+        if role is None:
             return None
-        by_word[name] = of_name[0]
+        by_word[name] = role
         others = tuple(word for word in each if _role_of_word(word) is None)
-        beside.setdefault(of_name[0], set()).add(others)
+        beside.setdefault(role, set()).add(others)
 
     train = beside.get("train")
     if train is None or len(beside) < 2 or any(not each <= train for each in beside.values()):

@@ -49,10 +49,9 @@ def test_what_follows_a_dot_may_be_of_one_part_alone(pair, tmp_path):
     assert [*corpus.train, *corpus.test] == pair.split()
 
 
-def test_files_of_parts_and_classes(tmp_path):
-    names = [
-        f"{part}_{name}_{n}.txt" for part in ("train", "test") for name in "ab" for n in (1, 2)
-    ]
+@pytest.mark.parametrize("train", ["train", "trainval", "train_val"])
+def test_files_of_parts_and_classes(train, tmp_path):
+    names = [f"{part}_{name}_{n}.txt" for part in (train, "test") for name in "ab" for n in (1, 2)]
     corpus = corpus_of(tmp_path, *names)
     assert (sorted(corpus.train), sorted(corpus.test)) == (names[:4], names[4:])
 
@@ -119,9 +118,9 @@ def test_rows_of_another_split_are_not_trained_on(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt.bz2", bz2.compress(b"a b"), "packed by bzip2, not text (bunzip2 -k a.txt.bz2)"),
-        ("a.jsonl", lzma.compress(b"a b"), "packed by xz"),
-        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd...", "zstd -d a.jsonl.zst"),
+        ("a.txt.bz2", bz2.compress(b"a b"), "bzip2, not text (bunzip2 -c < a.txt.bz2 > NEW.txt)"),
+        ("a.jsonl", lzma.compress(b"a b"), "xz -dc < a.jsonl > NEW.jsonl"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd...", "zstd -dc < a.jsonl.zst > NEW.jsonl"),
         ("a.txt", b"%PDF-1.4\n1 0 obj", "pdftotext a.txt NEW.txt"),
         ("a.txt", b"PK\3\4word/", "as DOCX, ODT and EPUB are"),
         ("a.txt", b"{\\rtf1 text}", "RTF, not text"),
