@@ -10,9 +10,9 @@ from pathlib import Path
 from imglab.errors import InputError, Problem
 
 FORMS = {
-    rb"BZh[1-9]1AY&SY": ("packed by bzip2", "bunzip2 -k {file}"),
-    rb"\xfd7zXZ\0": ("packed by xz", "xz -dk {file}"),
-    rb"\x28\xb5\x2f\xfd": ("packed by zstd", "zstd -d {file}"),
+    rb"BZh[1-9]1AY&SY": ("packed by bzip2", "bunzip2 -c < {file} > {new}"),
+    rb"\xfd7zXZ\0": ("packed by xz", "xz -dc < {file} > {new}"),
+    rb"\x28\xb5\x2f\xfd": ("packed by zstd", "zstd -dc < {file} > {new}"),
     rb"PK\x03\x04": (
         "a zip archive, as DOCX, ODT and EPUB are",
         "unpack it, or pandoc -t plain {file} -o NEW.txt",
@@ -30,6 +30,8 @@ FORMS = {
 }
 """What a file is by its first bytes, and what makes text of it."""
 
+PACKED = (".bz2", ".xz", ".zst")
+
 FIRST = 1 << 10
 """Bytes that are looked at."""
 
@@ -41,7 +43,13 @@ def check_form(content: bytes, path: Path, where: str) -> None:
     """Raise InputError, at the config's key `where`, for a file of another form than text."""
     for begins, (what, remedy) in FORMS.items():
         if re.match(begins, content[:FIRST]):
-            shown = remedy.format(file=shlex.quote(path.name), stem=path.stem)
+            # A packed file may lack the suffix without which unpackers pass over it.
+            suffix = path.suffix
+            if suffix.lower() in PACKED:
+                suffix = Path(path.stem).suffix
+            shown = remedy.format(
+                file=shlex.quote(path.name), stem=path.stem, new=f"NEW{suffix or '.txt'}"
+            )
             raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
 
 
