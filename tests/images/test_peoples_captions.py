@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imglab.errors import InputError
 from imglab.images.inspection import inspect_images
 from tests.images.loading import load, refused
 from tests.images.test_peoples_files import from_folder
@@ -124,3 +125,10 @@ def test_a_number_is_no_caption(folder):
     (folder / "metadata.jsonl").write_text('{"file_name": "0.png", "text": 3}')
     message = refused(**from_folder(folder, "captioned_folder", tolerate=N))
     assert "has '3' under 'text', which is not a text" in message
+
+
+def test_a_table_without_any_caption_is_named_by_inspect_too(folder):
+    (folder / "metadata.csv").write_text("file_name,text\n" + rows("N.png,"))
+    for look in (inspect_images, lambda path: load(**from_folder(path, "captioned_folder"))):
+        with pytest.raises(InputError, match=r"6 files: each has no caption in metadata.csv"):
+            look(str(folder))
