@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -95,9 +96,11 @@ def _refuse_other_kinds(path: Path, data: str) -> None:
 
 
 def _unpack(path: Path) -> str:
+    packed = shlex.quote(str(path))
+    folder = shlex.quote(path.stem)
     if zipfile.is_zipfile(path):
-        return f"unzip {path} -d {path.stem}"
-    return f"mkdir {path.stem} && tar -xf {path} -C {path.stem}"
+        return f"unzip {packed} -d {folder}"
+    return f"mkdir {folder} && tar -xf {packed} -C {folder}"
 
 
 def _of_folder(path: Path, data: str) -> Inspection:
@@ -124,7 +127,7 @@ def _of_folder(path: Path, data: str) -> Inspection:
     texts = sum(map(is_text, files))
     if images:
         what = f"holds {images:,} images and {texts:,} texts, which is not clear"
-        raise InputError(Problem(data, what, f"{FORMS}: the folder of the one or the other"))
+        raise InputError(Problem(data, what, "give the folder of the one or of the other"))
     what = "holds no image and no text"
     if not files:
         others = "it is empty"

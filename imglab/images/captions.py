@@ -104,9 +104,11 @@ def read_captions(
             remedy = f"{_renamed(others[0])}, or write {REMEDY}"
         raise InputError(Problem(where, what, remedy))
 
-    if len(captions.without) > source.tolerate:
+    if len(captions.without) > source.tolerate or not all(captions.parts):
         failures = [Failure(path, lacking) for path in captions.without]
-        remedy = "add its caption, or set modality.source.tolerate"
+        remedy = "add its caption"
+        if all(captions.parts):
+            remedy += ", or set modality.source.tolerate"
         problems += as_problems(failures, where, remedy)
     if problems:
         raise InputError(_first_problems(problems, where))
@@ -140,7 +142,7 @@ def _split_by_rows(captions: Captions) -> None:
     ]
     others = tuple(path for path in whole if roles[path] not in ("train", chosen))
     if others:
-        captions.others.append(LeftOut("images", "of other splits", others))
+        captions.others.append(LeftOut("files", "of other splits", others))
     captions.notes.append(f"the rows name their split; {chosen} is the test part")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def read_captioned_folder(
     labels = [[numbers[text] for text in part.values()] for part in captions.parts]
     allowed = source.tolerate - len(captions.without)
     images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed, is_drawn)
-    left_out = [*captions.others, *_left_out(layout, captions.files)]
+    left_out = [*captions.others, *_left_out(layout, set(captions.files))]
     if captions.without:
         left_out.append(LeftOut("images", "no caption", tuple(captions.without)))
     return replace(
@@ -127,12 +127,12 @@ def _check_classes(parts: Sequence[Part]) -> None:
     raise InputError(Problem(WHERE, what, remedy))
 
 
-def _left_out(layout: Layout, used: Sequence[Path] = ()) -> tuple[LeftOut, ...]:
+def _left_out(layout: Layout, used: Collection[Path] = frozenset()) -> tuple[LeftOut, ...]:
     """Return what of a folder is not read.
 
     used  files that are not images and are read all the same: those of captions
     """
-    others = by_suffix([path for path in layout.others if path not in set(used)], NO_READER)
+    others = by_suffix([path for path in layout.others if path not in used], NO_READER)
     hidden = layout.tree.hidden
     looped = layout.tree.looped
     left_out = [*layout.left_out, *others]

@@ -145,7 +145,7 @@ def label_problems(name: str, count: int, labels: Any) -> Iterator[str]:
     elif labels.dtype.kind == "f" and not np.isfinite(labels).all():
         yield f"labels of {name} are not all finite"
     elif labels.dtype.kind == "f" and not _are_whole(labels):
-        yield f"labels of {name} are not whole numbers: a class is a number or a word"
+        yield f"labels of {name} are not whole numbers: a class is a whole number or a word"
 
 
 def as_columns(labels: Sequence[Any]) -> list[Any]:

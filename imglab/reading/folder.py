@@ -44,6 +44,10 @@ class Folder:
         """Return how many files are in it and below it."""
         return len(self.direct) + sum(folder.count() for folder in self.folders.values())
 
+    def is_mostly_direct(self) -> bool:
+        """Say whether at least as many files lie in it as in its folders."""
+        return 2 * len(self.direct) >= self.count()
+
     def only_folder(self) -> Folder | None:
         """Return its only folder, if no file lies beside it."""
         if self.direct or len(self.folders) != 1:

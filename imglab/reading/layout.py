@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
-from imglab.reading.class_folders import (
-    composed,
-    of_classes,
-    unwrapped_parts,
-    without_annotations,
-)
+from imglab.reading.class_folders import composed, of_classes, unwrapped_parts, without_annotations
 from imglab.reading.folder import Folder
 from imglab.reading.parts import Layout, Part, Parts, names_of
 from imglab.reading.split_files import parts_by_files
@@ -22,6 +17,7 @@ from imglab.reading.splits import (
     may_be_class,
     roles_in,
     split_role,
+    without_unions,
 )
 from imglab.reading.tree import Tree, list_tree
 
@@ -150,7 +146,7 @@ class _Reader:
 
         InputError where all of them hold words for splits, and what they mean is not clear.
         """
-        roles = {name: self._role(name) for name in names}
+        roles = without_unions({name: self._role(name) for name in names}, base.folders)
         if self._splits == "none" or {"train"} < set(roles.values()) - {None}:
             return roles
 
@@ -212,10 +208,10 @@ class _Reader:
     def _splits_below_classes(self, base: Folder) -> Parts | None:
         """Read folders that hold splits, as in cat/train/ and cat/test/; None if none does.
 
-        The folders are the classes. InputError where one has images of no split: they may be for
-        testing.
+        The folders are the classes. InputError where most images of one are in no split: they may
+        be for testing.
         """
-        if not self._classes or self._splits == "none":
+        if not self._classes or self._splits == "none" or base.is_mostly_direct():
             return None
         of_class = {
             name: self._roles(folder, list(folder.folders)) for name, folder in base.folders.items()
@@ -224,9 +220,14 @@ class _Reader:
         if not whole:
             return None
 
-        without = [name for name in of_class if not of_class[name]]
+        without = [
+            name
+            for name, folder in base.folders.items()
+            if not of_class[name] or folder.is_mostly_direct()
+        ]
         if without:
-            what = f"{str(base.path / whole[0])!r} holds splits, and {without[0]!r} holds none"
+            what = f"{str(base.path / whole[0])!r} holds splits, and images of {without[0]!r} "
+            what += "are in none"
             remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
             raise InputError(Problem(self._where, what, remedy))
         chosen: Role = "validation"
@@ -242,7 +243,7 @@ class _Reader:
         parts = Parts(train, test)
         parts.notes.append("each class folder holds its own splits")
         rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
-        parts.leave_out("in other splits", [path for path in rest if path not in base.direct])
+        parts.leave_out("in neither part", [path for path in rest if path not in base.direct])
         parts.leave_out("beside the class folders", base.direct)
         return parts
 
@@ -256,8 +257,9 @@ class _Reader:
 
         unclear = [name for name in halves if not may_be_class(name)]
         if unclear:
-            what = f"{str(base.path)!r} has {unclear[0]!r}, a name of a split, but no training part"
-            remedy = "move the others into train/, or set modality.source.splits to none"
+            other = "test" if self._role(unclear[0]) == "train" else "train"
+            what = f"{str(base.path)!r} has {unclear[0]!r}, a name of a split, but no {other} part"
+            remedy = f"move the others into {other}/, or set modality.source.splits to none"
             raise InputError(Problem(self._where, what, remedy))
 
     def _part(
@@ -276,7 +278,7 @@ class _Reader:
             folder, aside = without_annotations(folder)
         files = folder.files()
         direct = folder.direct
-        is_flat = not folder.folders or len(direct) >= len(files) - len(direct)
+        is_flat = not folder.folders or folder.is_mostly_direct()
         has_one = len(folder.folders) == 1 and bool(direct) and not has_classes
         if not self._classes or is_flat or has_one:
             return Part(name, folder.path, tuple(files), None), aside

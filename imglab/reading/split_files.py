@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from imglab.reading.parts import Part, Parts
-from imglab.reading.splits import file_roles
+from imglab.reading.splits import Role, file_roles
 
 NUMBER = re.compile(r"\d+")
 
@@ -18,12 +20,10 @@ def parts_by_files(parts: Parts) -> None:
     if parts.test is not None:
         return
     whole = parts.train
-    stems = {path: NUMBER.sub("0", path.stem) for path in whole.files}
-    roles = file_roles(sorted(set(stems.values())))
-    if roles is None:
+    role_of = _roles_of(whole.files)
+    if role_of is None:
         return
 
-    role_of = {path: roles[stem] for path, stem in stems.items()}
     chosen = "test"
     if "test" not in role_of.values():
         chosen = "validation"
@@ -37,6 +37,20 @@ def parts_by_files(parts: Parts) -> None:
     parts.notes.append("the files are named after the parts")
     if chosen == "validation":
         parts.notes.append(f"{parts.test.files[0].name} is the test part")
+
+
+def _roles_of(files: Sequence[Path]) -> dict[Path, Role | None] | None:
+    """Return the split of each file; None unless the names of all mean one, and several do.
+
+    What follows a dot may be more than a suffix, as in train.clean.txt beside test.txt.
+    """
+    names = [path.stem for path in files]
+    for stems in (names, [name.partition(".")[0] for name in names]):
+        numberless = [NUMBER.sub("0", stem) for stem in stems]
+        roles = file_roles(sorted(set(numberless)))
+        if roles is not None:
+            return {path: roles[stem] for path, stem in zip(files, numberless, strict=True)}
+    return None
 
 
 def _only(part: Part, name: str, rows: list[int]) -> Part:

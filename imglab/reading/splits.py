@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
 Role = Literal["train", "validation", "test"]
@@ -12,7 +12,6 @@ ROLES: dict[str, Role] = {
     "train": "train",
     "training": "train",
     "trn": "train",
-    "trainval": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
@@ -40,7 +39,9 @@ FILLERS = frozenset(
 )
 """Words beside the one that names the split, e.g. in `training_set` and `images-test`."""
 
-ALSO_CLASSES = frozenset({"train", "trains", "valid", "valids", "dev", "devs", "eval"})
+ALSO_CLASSES = frozenset(
+    {"train", "trains", "valid", "valids", "dev", "devs", "eval", "trn", "tst"}
+)
 """Names of splits that are as likely names of classes: vehicles are `train`, answers `valid`."""
 
 ABOUT = frozenset(
@@ -69,7 +70,7 @@ ANNOTATIONS = frozenset(
 WORD = re.compile(r"[^\W\d_]+")
 JOINED = re.compile(
     r"(train|training|val|valid|validation|dev|test|testing)"
-    r"(set|sets|data|dataset|images|image|imgs|img|files|samples|split|text|texts)"
+    r"(set|sets|data|dataset|images|image|imgs|img|files|samples|split|text|texts|val)"
 )
 SEVERAL_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -93,6 +94,22 @@ def split_role(name: str) -> Role | None:
     if len(roles) != 1:
         return None
     return roles[0]
+
+
+def without_unions(
+    roles: Mapping[str, Role | None], full: Container[str]
+) -> dict[str, Role | None]:
+    """Return splits by name, and none for training and validation in one beside the training alone.
+
+    full  names of folders that hold files
+
+    >>> without_unions({"train": "train", "trainval": "train"}, {"train", "trainval"})
+    {'train': 'train', 'trainval': None}
+    """
+    unions = {name for name, role in roles.items() if role == "train" and len(roles_in(name)) > 1}
+    if not any(roles[name] == "train" and name in full for name in roles.keys() - unions):
+        return dict(roles)
+    return {name: None if name in unions else role for name, role in roles.items()}
 
 
 def roles_in(name: str) -> set[Role]:
@@ -142,17 +159,17 @@ def _by_one_word(
 ) -> dict[str, Role | None] | None:
     """Return the splits of names such as train_pos, train_neg, test_pos and test_neg.
 
-    Each has one word for a split, and the words beside it are those of a training file.
+    Each means one split, and the words beside that are those of a training file.
     """
     beside: dict[Role, set[tuple[str, ...]]] = {}
     by_word = dict(roles)
     for name, each in words.items():
-        of_name = [role for role in map(_role_of_word, each) if role is not None]
-        if len(of_name) != 1:
+        role = split_role(" ".join(filter(_role_of_word, each)))
+        if role is None:
             return None
-        by_word[name] = of_name[0]
+        by_word[name] = role
         others = tuple(word for word in each if _role_of_word(word) is None)
-        beside.setdefault(of_name[0], set()).add(others)
+        beside.setdefault(role, set()).add(others)
 
     train = beside.get("train")
     if train is None or len(beside) < 2 or any(not each <= train for each in beside.values()):

@@ -33,7 +33,7 @@ class LeftOut:
 
     def __str__(self) -> str:
         text = f"{self.count:,} {self.what}"
-        if self.count == 1 and self.what.startswith(("files", "rows")):
+        if self.count == 1 and self.what.startswith(("files", "rows", "images", "links")):
             text = f"1 {self.what.replace('s', '', 1)}"
         if self.why:
             text += f" ({self.why})"

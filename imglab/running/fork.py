@@ -24,7 +24,7 @@ from imglab.running.run import Run
 from imglab.store import files, layout, reading
 from imglab.store.faults import check_run
 from imglab.store.head import write_head
-from imglab.store.inputs import changed_data
+from imglab.store.inputs import changed_data, or_version
 from imglab.store.reader import RunFolder
 from imglab.store.sealed_config import (
     as_begun,
@@ -214,7 +214,8 @@ def _check_bases(experiment: Experiment, parent: Path) -> None:
     if present["data"] != recorded.get("data"):
         data = changed_data(recorded.get("data"), present["data"])
         what = f"{data} are not those that the shared generations began with"
-        raise InputError(Problem("modality", what, "name where these lie now"))
+        remedy = f"name where these lie now{or_version(recorded, present)}"
+        raise InputError(Problem("modality", what, remedy))
     if present["base"] != recorded.get("base"):
         what = "the shared generations began with another base model"
         remedy = "leave `base`, `start` and pretrained networks as they were"

@@ -236,6 +236,8 @@ def end_without_teardown(code: int) -> NoReturn:
     The interpreter would go through all objects of torch and its like again, which takes a second,
     and several of them beside other work.
     """
+    for number in SIGNALS:  # a further one ends it with the same code
+        signal.signal(number, lambda *_: os._exit(code))
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         # Whoever read the output may have gone.

@@ -11,7 +11,9 @@ from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.modality import Modality
 from imglab.running.build import build_modality
+from imglab.running.environment import describe_environment
 from imglab.samples import hash_samples
+from imglab.store.inputs import or_version
 from imglab.store.reading import read_environment
 from imglab.store.sealed_config import is_move, located, read_sealed
 
@@ -49,10 +51,11 @@ def modality_of(run: Path, config: RunConfig) -> Modality:
         config = config.model_copy(update={"modality": alone})
 
     modality = build_modality(config)
-    recorded = read_environment(run)["data"]
+    recorded = read_environment(run)
     for split in ("train", "test"):
-        if recorded.get(split) != hash_samples(modality.real(split)):
+        if recorded["data"].get(split) != hash_samples(modality.real(split)):
             what = f"the real data of its config are not those of the run any more ({split})"
             remedy = "say where they lie now, e.g. --set modality.source.path=FOLDER"
+            remedy += or_version(recorded, describe_environment(modality))
             raise InputError(Problem(str(run), what, remedy))
     return modality

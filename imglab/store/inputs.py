@@ -26,13 +26,21 @@ def check_inputs(run: Path, present: Mapping[str, Any]) -> None:
         ("base", "the base model is not the one that this run began with"),
     ):
         if recorded.get(key) != present.get(key):
-            remedy = "put it back"
-            if _code_of(recorded) != _code_of(present):
-                remedy += (
-                    f", or go on with imglab {' '.join(_code_of(recorded))}: this version may "
-                    "read the same data otherwise"
-                )
+            remedy = f"put it back{or_version(recorded, present)}"
             raise InputError(Problem(str(run), what, remedy))
+
+
+def or_version(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> str:
+    """Return what else brings the data back, to end a remedy: the version that read them then.
+
+    Both are environments; "" if they name the same version.
+    """
+    version = _code_of(recorded)
+    if version == _code_of(present):
+        return ""
+    return (
+        f", or go on with imglab {' '.join(version)}: this version may read the same data otherwise"
+    )
 
 
 def changed_data(recorded: Any, present: Any) -> str:

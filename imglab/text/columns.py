@@ -81,9 +81,10 @@ def column_of(
         return column
 
     in_any_case = {str(name).strip().lower(): name for name in reversed(names)}
-    for name in OBVIOUS:
-        if name in in_any_case:
-            return name if name in names else in_any_case[name]
+    for spelt in (dict(zip(names, names, strict=True)), in_any_case):
+        for name in OBVIOUS:
+            if name in spelt:
+                return spelt[name]
     texts = _with_texts(names, examples)
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
@@ -108,13 +109,15 @@ def _checked_name(name: str, place: str, at: str) -> str:
     """Return the name of a column; InputError where it reads like a text itself."""
     if len(str(name).split()) > LONGEST_NAME:
         what = f"{place!r} begins with a text, {str(name)[:40]!r}, not with names of columns"
-        raise InputError(Problem(at, what, "put the line `text` before it"))
+        remedy = "put a line of names before it, e.g. `text`; if it is a name, set column to it"
+        raise InputError(Problem(at, what, remedy))
     return name
 
 
 def check_one_split(values: Iterable[Any], place: str, where: str) -> None:
     """Raise InputError where rows name several splits: some are not for training."""
-    roles = {split_role(value) for value in set(values) if isinstance(value, str)} - {None}
+    names = {value for value in values if isinstance(value, str)}
+    roles = {split_role(name) for name in names} - {None}
     if len(roles) < 2:
         return
     what = f"{place!r} has rows for {' and '.join(sorted(map(str, roles)))} in the column {SPLIT!r}"

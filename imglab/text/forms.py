@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
 
 FORMS = {
-    rb"BZh[1-9]1AY&SY": ("packed by bzip2", "bunzip2 -k {file}"),
-    rb"\xfd7zXZ\0": ("packed by xz", "xz -dk {file}"),
-    rb"\x28\xb5\x2f\xfd": ("packed by zstd", "zstd -d {file}"),
+    rb"BZh[1-9]1AY&SY": ("packed by bzip2", "bunzip2 -c < {file} > {new}"),
+    rb"\xfd7zXZ\0": ("packed by xz", "xz -dc < {file} > {new}"),
+    rb"\x28\xb5\x2f\xfd": ("packed by zstd", "zstd -dc < {file} > {new}"),
     rb"PK\x03\x04": (
         "a zip archive, as DOCX, ODT and EPUB are",
         "unpack it, or pandoc -t plain {file} -o NEW.txt",
@@ -29,6 +30,8 @@ FORMS = {
 }
 """What a file is by its first bytes, and what makes text of it."""
 
+PACKED = (".bz2", ".xz", ".zst")
+
 FIRST = 1 << 10
 """Bytes that are looked at."""
 
@@ -40,7 +43,13 @@ def check_form(content: bytes, path: Path, where: str) -> None:
     """Raise InputError, at the config's key `where`, for a file of another form than text."""
     for begins, (what, remedy) in FORMS.items():
         if re.match(begins, content[:FIRST]):
-            shown = remedy.format(file=path.name, stem=path.name.partition(".")[0])
+            # A packed file may lack the suffix without which unpackers pass over it.
+            suffix = path.suffix
+            if suffix.lower() in PACKED:
+                suffix = Path(path.stem).suffix
+            shown = remedy.format(
+                file=shlex.quote(path.name), stem=path.stem, new=f"NEW{suffix or '.txt'}"
+            )
             raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
 
 
@@ -53,9 +62,15 @@ def check_plain(text: str, path: Path, where: str) -> None:
         suffix = "json"
     else:
         return
-    stem = path.name.partition(".")[0]
     what = f"{str(path)!r} holds JSON, not plain text"
-    raise InputError(Problem(where, what, f"rename it to {stem}.{suffix}"))
+    raise InputError(Problem(where, what, f"rename it to {_renamed(path, suffix)}"))
+
+
+def _renamed(path: Path, suffix: str) -> str:
+    """Return the name of a file with another suffix; that of gzip, if it has it, stays."""
+    if path.suffix.lower() == ".gz":
+        return f"{Path(path.stem).stem}.{suffix}.gz"
+    return f"{path.stem}.{suffix}"
 
 
 def _is_object(line: str) -> bool:

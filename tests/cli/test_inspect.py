@@ -112,11 +112,11 @@ def test_nothing_usable(lab, tmp_path):
     (tmp_path / "empty").mkdir()
     assert lab("inspect", "none")[0] == 2
     assert lab("inspect", "empty")[0] == 2
-    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "d 1.zip", "w") as archive:
         archive.writestr("0.png", b"x")
-    code, _, err = lab("inspect", "d.zip")
+    code, _, err = lab("inspect", "d 1.zip")
     assert code == 2
-    assert "unzip d.zip -d d" in err
+    assert "unzip 'd 1.zip' -d 'd 1'" in err
 
 
 @pytest.mark.parametrize(

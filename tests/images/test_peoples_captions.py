@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imglab.errors import InputError
 from imglab.images.inspection import inspect_images
 from tests.images.loading import load, refused
 from tests.images.test_peoples_files import from_folder
@@ -66,7 +67,8 @@ def test_rows_may_name_their_split(test, folder):
     (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
     real = load(**from_folder(folder, "captioned_folder"))
     assert (len(real.train), len(real.test)) == (3, 2)
-    assert "left out: 1 images (of other splits)" in real.summary.line()
+    assert "left out: 1 file (of other splits)" in real.summary.line()
+    assert "tolerate" not in inspect_images(str(folder)).config["modality"]["source"]
     assert load(**from_folder(folder, "captioned_folder", splits="none")).summary.total == N
 
 
@@ -75,7 +77,7 @@ def test_an_empty_caption_is_none(folder):
     (folder / "metadata.csv").write_text("\n".join(["file_name,text", *table]))
     assert "2.png: has no caption in" in refused(**from_folder(folder, "captioned_folder"))
     summary = load(**from_folder(folder, "captioned_folder", tolerate=1)).summary
-    assert "left out: 1 images (no caption)" in summary.line()
+    assert "left out: 1 image (no caption)" in summary.line()
 
 
 @pytest.mark.parametrize(
@@ -123,3 +125,10 @@ def test_a_number_is_no_caption(folder):
     (folder / "metadata.jsonl").write_text('{"file_name": "0.png", "text": 3}')
     message = refused(**from_folder(folder, "captioned_folder", tolerate=N))
     assert "has '3' under 'text', which is not a text" in message
+
+
+def test_a_table_without_any_caption_is_named_by_inspect_too(folder):
+    (folder / "metadata.csv").write_text("file_name,text\n" + rows("N.png,"))
+    for look in (inspect_images, lambda path: load(**from_folder(path, "captioned_folder"))):
+        with pytest.raises(InputError, match=r"6 files: each has no caption in metadata.csv"):
+            look(str(folder))

@@ -138,7 +138,7 @@ class TestLayouts:
         ("names", "message"),
         [
             ("train/a/*2 train/b/*2", "has only one of train/ and test/: 'train'"),
-            ("a/*2 b/*2 test/*2", "has 'test', a name of a split, but no training part"),
+            ("a/*2 b/*2 test/*2", "has 'test', a name of a split, but no train part"),
             ("train/*2 test/*2 Testing/*2", "has two test parts: 'Testing' and 'test'"),
         ],
     )

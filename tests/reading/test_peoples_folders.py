@@ -55,12 +55,17 @@ def test_words_beside_the_split_change_nothing(words, place, pair, tmp_path_fact
         ("train/images/*4 valid/images/*2", None, None, "valid/ is the test part"),
         ("images/training/*4 images/validation/*2 annotations/training/*4", None, None,
          "4 files (beside images/)"),
+        ("trn/*2 bus/*2", {"trn": 2, "bus": 2}, None, ""),
         ("photo/*2 sketch/*2", {"photo": 2, "sketch": 2}, None, ""),
         # Folders around the classes, of which the test part has none.
         ("x_train/x_train/a/*2 x_train/x_train/b/*2 x_test/x_test/*2", ALIKE, None, ""),
         # Splits within classes, not all of them in each.
         ("a/train/*2 a/test/*1 b/train/*2", ALIKE, {"a": 1}, "each class folder holds its own"),
-        ("a/train/*2 a/test/*1 b/train/*2 b/val/*1 x.png", ALIKE, {"a": 1}, "1 file (in other"),
+        ("a/train/*2 a/test/*1 b/train/*2 b/val/*1 x.png", ALIKE, {"a": 1}, "1 file (in neither"),
+        ("a/train/*2 a/test/*1 a/x.png b/train/*2", ALIKE, {"a": 1}, "1 file (in neither part)"),
+        ("*9 old/train/*2 old/test/*2", None, None, "some lie beside the only folder, 'old'"),
+        # Training and validation in one, beside both.
+        ("train/*3 val/*2 trainval/*5 test/*1", None, None, "5 files (beside train/ and test/)"),
         # Splits in the names of files.
         ("a/train_*2 a/test_*1 b/train_*2 b/test_*1", ALIKE, {"a": 1, "b": 1}, "after the parts"),
         ("train_*4 test_*2 val_*1", None, None, "1 file (of neither part)"),
@@ -82,7 +87,9 @@ def test_what_is_read(names, train, test, said, tmp_path):
     [
         ("trainA/*2 trainB/*2 testA/*2 testB/*2", "not clear: 'testA', 'testB', 'trainA'"),
         ("cats_train/*2 cats_test/*2 dogs_train/*2 dogs_test/*2", "which is not clear"),
-        ("a/train/*2 a/test/*2 b/*2", "a' holds splits, and 'b' holds none"),
+        ("training_set/*2 b/*2", "'training_set', a name of a split, but no test part"),
+        ("a/train/*2 a/test/*2 b/*2", "a' holds splits, and images of 'b' are in none"),
+        ("a/train/*2 a/test/*2 b/train/*1 b/*5", "a' holds splits, and images of 'b' are in none"),
     ],
 )
 def test_what_is_not_clear_is_refused(names, message, tmp_path):

@@ -11,6 +11,8 @@ from filelock import FileLock
 
 from imglab import Progress
 from imglab.errors import InputError
+from imglab.running.fork import fork
+from imglab.running.places import config_of, modality_of
 from imglab.running.run import Run
 from imglab.store import files
 from imglab.store.temporaries import TEMPORARY
@@ -170,8 +172,13 @@ def test_other_data_are_refused(tmp_path, monkeypatch):
         finish(config, tmp_path / "run")
 
     monkeypatch.setattr("imglab.running.environment._code", lambda: {"git_commit": "0123abc"})
-    with pytest.raises(InputError, match="this version may read the same data otherwise"):
+    otherwise = "this version may read the same data otherwise"
+    with pytest.raises(InputError, match=otherwise):
         finish(config, tmp_path / "run")
+    with pytest.raises(InputError, match=otherwise):
+        modality_of(tmp_path / "run", config_of(tmp_path / "run"))
+    with pytest.raises(InputError, match=otherwise):
+        fork(f"{tmp_path / 'run'}@0", tmp_path / "fork", None, ["generations=2"])
 
 
 def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):

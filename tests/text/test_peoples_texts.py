@@ -38,10 +38,20 @@ def test_files_of_parts_in_any_folder(name, tmp_path):
     assert corpus.left_out == "1 file (of neither part)"
 
 
-def test_files_of_parts_and_classes(tmp_path):
-    names = [
-        f"{part}_{name}_{n}.txt" for part in ("train", "test") for name in "ab" for n in (1, 2)
-    ]
+@pytest.mark.parametrize(
+    "pair",
+    ["train.clean.txt test.txt", "train.en.txt test.de.txt", "train.small.jsonl.gz valid.jsonl"],
+)
+def test_what_follows_a_dot_may_be_of_one_part_alone(pair, tmp_path):
+    for name in pair.split():
+        (tmp_path / name).write_text(json.dumps({"text": name}) if "json" in name else name)
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert [*corpus.train, *corpus.test] == pair.split()
+
+
+@pytest.mark.parametrize("train", ["train", "trainval", "train_val"])
+def test_files_of_parts_and_classes(train, tmp_path):
+    names = [f"{part}_{name}_{n}.txt" for part in (train, "test") for name in "ab" for n in (1, 2)]
     corpus = corpus_of(tmp_path, *names)
     assert (sorted(corpus.train), sorted(corpus.test)) == (names[:4], names[4:])
 
@@ -79,6 +89,17 @@ def test_columns_in_any_case(row, tmp_path):
     assert read(tmp_path / "a.jsonl") == ["a b"]
 
 
+def test_a_column_spelt_as_usual_comes_before_one_in_another_case(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"Content": "1", "article": "a b"}) + "\n")
+    assert read(tmp_path / "a.jsonl") == ["a b"]
+
+
+@pytest.mark.parametrize("value", [["train"], {"train": 1}, 1, None])
+def test_a_column_split_may_hold_anything(value, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a b", "split": value}) + "\n")
+    assert read(tmp_path) == ["a b"]
+
+
 def test_one_object_may_fill_several_lines(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"title": "t", "text": "a b"}, indent=2))
     assert read(tmp_path / "a.json") == ["a b"]
@@ -97,15 +118,17 @@ def test_rows_of_another_split_are_not_trained_on(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt.bz2", bz2.compress(b"a b"), "packed by bzip2, not text (bunzip2 -k a.txt.bz2)"),
-        ("a.jsonl", lzma.compress(b"a b"), "packed by xz"),
-        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd...", "zstd -d a.jsonl.zst"),
+        ("a.txt.bz2", bz2.compress(b"a b"), "bzip2, not text (bunzip2 -c < a.txt.bz2 > NEW.txt)"),
+        ("a.jsonl", lzma.compress(b"a b"), "xz -dc < a.jsonl > NEW.jsonl"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd...", "zstd -dc < a.jsonl.zst > NEW.jsonl"),
         ("a.txt", b"%PDF-1.4\n1 0 obj", "pdftotext a.txt NEW.txt"),
         ("a.txt", b"PK\3\4word/", "as DOCX, ODT and EPUB are"),
         ("a.txt", b"{\\rtf1 text}", "RTF, not text"),
         ("a.txt", b"\n<!DOCTYPE html>\n<html>", "is a web page"),
         ("a.txt", b"<?xml version='1.0'?><a/>", "is XML"),
         ("a.txt", b'{"text": "a"}\n' * 3, "rename it to a.jsonl"),
+        ("wiki.train.txt", b'{"text": "a"}\n' * 3, "rename it to wiki.train.jsonl"),
+        ("my text.txt", b"%PDF-1.4\n1 0 obj", "pdftotext 'my text.txt' NEW.txt"),
         ("a.txt", b'[\n {"role": "user", "content": "a"}\n]\n', "rename it to a.json"),
         ("a.csv", b'"It was a bright cold day in April."\n"And so on."\n', "begins with a text"),
         ("a.json", b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "jq -c . a.json > NEW.jsonl"),
