@@ -21,7 +21,8 @@ from imglab.studies.claims.verdicts import read_verdicts, with_costs
 NAME = re.compile(r"^(?:\| |- )`(\w+)`")
 VERDICT = re.compile(r"\| \*\*([a-z ]+)\*\* \|")
 COST = re.compile(r"^- (\w[\w ]*): ")
-COUNTS = re.compile(r"^(Profile `.*`: ).*$", re.M)
+COUNTS = re.compile(r"^Profile `(.*)`: .*$", re.M)
+MEASURED = "## Measurements: open questions, without a verdict"
 NOT_RUN = "## Not run"
 
 Sections = dict[str, list[str]]
@@ -51,7 +52,7 @@ def named(lines: list[str]) -> dict[str, str]:
 def merged(new: str, old: str) -> str:
     """Return `new` with the rows of `old` on claims, and measurements, that it has not."""
     head, sections = sections_of(new)
-    _, before = sections_of(old)
+    head_before, before = sections_of(old)
     judged: set[str] = set()
     for heading, lines in sections.items():
         if heading != NOT_RUN:
@@ -62,9 +63,11 @@ def merged(new: str, old: str) -> str:
         if heading != NOT_RUN:
             together[heading] = joined(before.get(heading, []), sections.get(heading, []), judged)
 
+    # A claim is done that has a row of its name; a measurement, one of its question.
     done = {name for lines in together.values() for name in named(lines)}
+    done |= {line.strip("| ").split(" | ")[0] for line in together.get(MEASURED, [])}
     together[NOT_RUN] = list(still_missing(sections.get(NOT_RUN, []), done))
-    return written(head, together)
+    return written(COUNTS.sub(counted(together, head_before, head), head), together)
 
 
 def still_missing(lines: list[str], done: set[str]) -> Iterator[str]:
@@ -73,9 +76,12 @@ def still_missing(lines: list[str], done: set[str]) -> Iterator[str]:
     for line in lines:
         match = NAME.match(line)
         cost = COST.match(line)
-        if match and match[1] not in done:
-            protocols.add(line.split(" | ")[-1].rstrip(" |"))
-        if (match and match[1] in done) or (cost and cost[1] not in protocols):
+        if match:
+            _, question, protocol = line.strip("| ").split(" | ")
+            if done & {match[1], question}:
+                continue
+            protocols.add(protocol)
+        if cost and cost[1] not in protocols:
             continue
         yield line
 
@@ -104,21 +110,28 @@ def divided(lines: list[str]) -> tuple[list[str], list[str]]:
     return lines[:first], [line for line in lines[first:] if line]
 
 
-def written(head: str, sections: Sections) -> str:
-    """Return the document, with the verdicts of its tables counted."""
+def counted(sections: Sections, *heads: str) -> str:
+    """Return the line that counts the verdicts, and names the profiles of these beginnings."""
+    profiles: dict[str, None] = {}
+    for head in heads:
+        match = COUNTS.search(head)
+        if match:
+            profiles |= dict.fromkeys(match[1].split(" and "))
+
     lines = [line for section in sections.values() for line in section]
     verdicts = [match[1] for match in map(VERDICT.search, lines) if match]
+    text = count_text([{"verdict": verdict} for verdict in verdicts])
     missing = len(named(sections[NOT_RUN]))
-    counts = count_text([{"verdict": verdict} for verdict in verdicts])
     if missing:
-        counts += f" {missing} more have not run."
-    else:
-        del sections[NOT_RUN]
+        text += f" {missing} more have not run."
+    return f"Profile `{' and '.join(profiles)}`: {text}"
 
-    head = COUNTS.sub(lambda match: match[1] + counts, head)
+
+def written(head: str, sections: Sections) -> str:
+    """Return the document; a section without items is left out."""
     texts = []
     for heading, below in sections.items():
-        if below:
+        if below and not (heading == NOT_RUN and not named(below)):
             texts.append("\n".join([heading, *below]).rstrip("\n"))
     return head + "\n\n".join(texts) + "\n"
 

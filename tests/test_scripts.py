@@ -124,6 +124,7 @@ TOOLS = (
     "benchmark",
     "calibration",
     "campaign",
+    "claims_table",
     "command_docs",
     "config_docs",
     "docs_extension",

@@ -94,7 +94,7 @@ def test_it_says_which_column_holds_the_texts(lab, tmp_path, name):
 
 def test_a_table_without_a_usual_column_names_those_with_texts(lab, tmp_path):
     (tmp_path / "a.csv").write_text("id,question,answer\n1,Who is it?,Nobody is.\n")
-    assert "name one of: question, answer)" in lab("inspect", "a.csv")[2]
+    assert "name one of: question, answer;" in lab("inspect", "a.csv")[2]
 
 
 def test_it_says_which_column_holds_the_captions(lab, tmp_path):

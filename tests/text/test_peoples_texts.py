@@ -46,7 +46,7 @@ def test_what_follows_a_dot_may_be_of_one_part_alone(pair, tmp_path):
     for name in pair.split():
         (tmp_path / name).write_text(json.dumps({"text": name}) if "json" in name else name)
     corpus = read_corpus(FilesSource(path=str(tmp_path)))
-    assert [*corpus.train, *corpus.test] == pair.split()
+    assert [*corpus.train, *(corpus.test or ())] == pair.split()
 
 
 @pytest.mark.parametrize("train", ["train", "trainval", "train_val"])
