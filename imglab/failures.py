@@ -77,6 +77,9 @@ def error_number(error: BaseException) -> int | None:
         return None
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
+    # safetensors raises this class itself, without a number.
+    if type(error) is FileNotFoundError:
+        return errno.ENOENT
     number = NUMBER.search(str(error))
     if number is None:
         return None
@@ -117,8 +120,9 @@ def explained(error: BaseException, folder: Path | None = None) -> InputError | 
 
     if _is_lost_peer(error):
         return Stopped(f"another process of the run has ended; {AGAIN}")
-    if isinstance(error, OSError) and error.errno is not None:
-        return _explained_number(error, error.errno, folder)
+    number = error_number(error)
+    if isinstance(error, OSError) and number is not None:
+        return _explained_number(error, number, folder)
 
     failure = system_failure(error)
     if failure is None or isinstance(error, OSError):

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -29,6 +30,14 @@ def test_a_wrapped_error_is_the_system_s():
     assert system_failure(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert system_failure(ValueError("invalid header")) is None
     assert explained(ValueError("a mistake of the code")) is None
+
+
+def test_a_file_that_a_library_misses_without_a_number_was_moved():
+    """As safetensors says it, of a run that was moved while its pictures were drawn."""
+    missing = FileNotFoundError("No such file or directory: r/generation_002/shown.safetensors")
+    answer = explained(missing, Path("r"))
+    assert isinstance(answer, InputError)
+    assert "r: was removed, or moved, while it was in use" in str(answer)
 
 
 @pytest.mark.parametrize("reason", [socket.gaierror(-2, "unknown"), OSError(111, "refused")])
