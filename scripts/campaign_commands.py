@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 import imglab.cli.progress
+import imglab.report.figures as figures
 import imglab.report.results as results
 import imglab.running.fork
 import imglab.solvable.gaussian.modality as modality
@@ -91,9 +92,9 @@ def warm_up() -> None:
     torch.set_num_threads(1)
     replaced: list[tuple[Any, str, Any]] = [
         (results, "curves_figure", lambda *_, **__: None),
-        (results, "png", lambda _: b"p"),
-        (results, "svg", lambda _: b"s"),
-        (results, "pdf", lambda _: b"d"),
+        (figures, "png", lambda _: b"p"),
+        (figures, "svg", lambda _: b"s"),
+        (figures, "pdf", lambda _: b"d"),
         (modality, "draw_scatter", _draw_a_dot),
         (Pool, "__enter__", lambda self: self),
         (Pool, "submit", _work_here),
