@@ -314,4 +314,7 @@ def test_the_examples_of_the_page_can_be_asked():
 
         request = read_request(path, params["synthetic"], criterion=params["criterion"])
         assert request.tree["modality"]["synthetic"][0]["run"].endswith(f"{path.stem}@3")
-        assert seconds_of(params["budget"]) in (1800, 3600)
+        if params["budget"] is None:
+            assert (params["halvings"], params["workers"]) == (3, 2)
+            continue
+        assert seconds_of(params["budget"]) == 3600
