@@ -124,7 +124,6 @@ TOOLS = (
     "benchmark",
     "calibration",
     "campaign",
-    "claims_table",
     "command_docs",
     "config_docs",
     "docs_extension",

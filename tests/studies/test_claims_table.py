@@ -1,11 +1,10 @@
-"""scripts/claims_table.py: a table of claims that ran in several folders."""
+"""A table of claims that ran in several folders."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-import pytest
+from imglab.studies.claims.joined_documents import merged
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "# What the claims came to\n\nProfile `quick`: {}\n\n"
@@ -34,20 +33,10 @@ TOGETHER = (
 )
 
 
-@pytest.fixture
-def script():
-    spec = importlib.util.spec_from_file_location("claims_table", ROOT / "scripts/claims_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_rows_that_a_folder_does_not_judge_stay():
+    assert merged(NEW, OLD) == TOGETHER.replace("## Not decided or blocked, and why\n\n", "")
 
 
-def test_rows_that_a_folder_does_not_judge_stay(script):
-    assert script.merged(NEW, OLD) == TOGETHER.replace("## Not decided or blocked, and why\n\n", "")
-
-
-def test_the_shipped_table_is_the_same_after_nothing_new(script):
+def test_the_shipped_table_is_the_same_after_nothing_new():
     shipped = (ROOT / "docs/claims.md").read_text()
-    assert script.merged(shipped, shipped) == shipped
+    assert merged(shipped, shipped) == shipped
