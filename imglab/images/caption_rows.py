@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of
+from imglab.reading import delimiter_of, has_words
 from imglab.safe_text import is_text
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.json")
@@ -126,9 +126,7 @@ def _table(text: str) -> Iterator[Row]:
 
 def caption_key(rows: Sequence[Row], key: str) -> str:
     """Return the key of the captions: the one asked for, or a usual one that the rows have."""
-    keys = {
-        _plain(name): name for row in rows if isinstance(row.values, dict) for name in row.values
-    }
+    keys = {_plain(name): name for name in _keys_of(rows)}
     if key in keys.values() or key != CAPTION_KEYS[0]:
         return key
     return next((keys[usual] for usual in CAPTION_KEYS if usual in keys), key)
@@ -136,9 +134,7 @@ def caption_key(rows: Sequence[Row], key: str) -> str:
 
 def columns_without_files(rows: Sequence[Row]) -> list[str]:
     """Return the keys of all rows where none of them names a file; none where one does."""
-    keys = dict.fromkeys(
-        str(name) for row in rows if isinstance(row.values, dict) for name in row.values
-    )
+    keys = dict.fromkeys(map(str, _keys_of(rows)))
     if any(_plain(key) in FILE_KEYS for key in keys):
         return []
     return list(keys)
@@ -154,11 +150,16 @@ def columns_of_captions(path: Path) -> tuple[bool, list[str]]:
         rows = read_rows(path)
     except UnreadableRows:
         return path.suffix.lower() != ".json", []
-    keys = dict.fromkeys(
-        str(name) for row in rows if isinstance(row.values, dict) for name in row.values
-    )
+    keys = dict.fromkeys(map(str, _keys_of(rows)))
     names_files = not columns_without_files(rows)
     return names_files and any(_plain(key) in CAPTION_KEYS for key in keys), list(keys)
+
+
+def _keys_of(rows: Sequence[Row]) -> Iterator[Any]:
+    """Yield the keys of each row that has any."""
+    for row in rows:
+        if isinstance(row.values, dict):
+            yield from row.values
 
 
 def _plain(key: Any) -> str:
@@ -176,8 +177,7 @@ def caption_columns(rows: Sequence[Row]) -> tuple[str, list[str]]:
         if not isinstance(row.values, dict):
             continue
         for key, value in row.values.items():
-            has_words = isinstance(value, str) and any(map(str.isalpha, value))
-            is_text = has_words or isinstance(value, list)
+            is_text = has_words(value) or isinstance(value, list)
             if is_text and key != read and _plain(key) not in (*FILE_KEYS, "split"):
                 others[key] = None
     return read, list(others)

@@ -23,7 +23,7 @@ from imglab.images.caption_rows import (
 )
 from imglab.images.captioned_images import CaptionedImages
 from imglab.images.source_settings import CaptionedFolderSource
-from imglab.reading import Failure, Layout, LeftOut, as_problems, split_role
+from imglab.reading import Failure, Layout, LeftOut, as_problems, split_role, test_role
 from imglab.reading.parts import names_of
 from imglab.safe_text import is_text, one_line
 
@@ -132,10 +132,8 @@ def _split_by_rows(captions: Captions) -> None:
     roles = {path: split_role(captions.splits.get(path, "")) for path in whole}
     if "train" not in roles.values() or len(set(roles.values()) - {None}) < 2:
         return
-    chosen = "test"
-    if "test" not in roles.values():
-        chosen = "validation"
 
+    chosen = test_role(roles.values())
     captions.parts = [
         {path: text for path, text in whole.items() if roles[path] == role}
         for role in ("train", chosen)

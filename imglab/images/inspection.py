@@ -25,7 +25,7 @@ from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource
 from imglab.reading import Tree, list_tree
-from imglab.reading.inspection import Inspection, duplicates, groups
+from imglab.reading.inspection import Inspection, columns_fact, duplicates, groups
 from imglab.reading.summary import EXAMPLES
 from imglab.store.files import sha256_file
 
@@ -150,15 +150,11 @@ def _add_captions(facts: dict[str, Any], keys: dict[str, Any], tree: Tree) -> No
     """Add which column of a table holds the captions, and how another one is chosen."""
     tables = caption_tables(tree.files)
     columns = [caption_columns(read_rows(path)) for path in tables]
-    read = list(dict.fromkeys(each[0] for each in columns))
-    others = list(dict.fromkeys(name for each in columns for name in each[1]))
-    line = f"the captions are read from {' or '.join(map(repr, read))}"
-    if others:
-        names = ", ".join(map(repr, others))
-        line += f"; modality.source.caption may name another one: {names}"
-        if len(read) == 1:
-            keys["caption"] = read[0]  # shows in the config what to change
-    facts["columns"] = {"line": line, "read": read, "others": others}
+    read = [each[0] for each in columns]
+    others = [name for each in columns for name in each[1]]
+    facts["columns"] = columns_fact("the captions", read, others, "modality.source.caption")
+    if len(set(read)) == 1 and others:
+        keys["caption"] = read[0]  # shows in the config what to change
 
 
 def _tables(tree: Tree) -> tuple[bool, str]:

@@ -10,9 +10,9 @@ from imglab.reading.kinds import kind_of_files
 from imglab.reading.layout import read_layout
 from imglab.reading.parts import Layout, Part
 from imglab.reading.problems import Failure, as_problems
-from imglab.reading.splits import split_role
+from imglab.reading.splits import split_role, test_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
-from imglab.reading.tables import delimiter_of
+from imglab.reading.tables import delimiter_of, has_words
 from imglab.reading.tree import Tree, is_system, list_tree
 
 __all__ = [
@@ -26,9 +26,11 @@ __all__ = [
     "by_suffix",
     "composed",
     "delimiter_of",
+    "has_words",
     "is_system",
     "kind_of_files",
     "list_tree",
     "read_layout",
     "split_role",
+    "test_role",
 ]

@@ -43,6 +43,20 @@ class Inspection:
         return {**self.summary.as_json(), **self.facts, "config": self.config}
 
 
+def columns_fact(what: str, read: Iterable[str], others: Iterable[str], key: str) -> dict[str, Any]:
+    """Return which columns of tables are read, which others hold texts, and how one is chosen.
+
+    what  what the columns hold, as in "the texts"
+    key   the config's key that names another column
+    """
+    names = list(dict.fromkeys(read))
+    further = list(dict.fromkeys(others))
+    line = f"{what} are read from {' or '.join(map(repr, names))}"
+    if further:
+        line += f"; {key} may name another one: {', '.join(map(repr, further))}"
+    return {"line": line, "read": names, "others": further}
+
+
 def duplicates(names: Sequence[str], digests: Sequence[str], n_train: int) -> dict[str, Any]:
     """Return how many samples repeat an earlier one, and how many of the test part the training.
 

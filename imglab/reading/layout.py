@@ -17,6 +17,7 @@ from imglab.reading.splits import (
     may_be_class,
     roles_in,
     split_role,
+    test_role,
     without_unions,
 )
 from imglab.reading.tree import Tree, list_tree
@@ -230,9 +231,7 @@ class _Reader:
             what += "are in none"
             remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
             raise InputError(Problem(self._where, what, remedy))
-        chosen: Role = "validation"
-        if any("test" in roles for roles in of_class.values()):
-            chosen = "test"
+        chosen = test_role({role for roles in of_class.values() for role in roles})
         files: dict[Role, dict[Path, str]] = {"train": {}, chosen: {}}
         for name, roles in of_class.items():
             for role in files.keys() & roles.keys():

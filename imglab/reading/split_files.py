@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imglab.reading.parts import Part, Parts
-from imglab.reading.splits import Role, file_roles
+from imglab.reading.splits import Role, file_roles, test_role
 
 NUMBER = re.compile(r"\d+")
 
@@ -24,9 +24,7 @@ def parts_by_files(parts: Parts) -> None:
     if role_of is None:
         return
 
-    chosen = "test"
-    if "test" not in role_of.values():
-        chosen = "validation"
+    chosen = test_role(role_of.values())
     parts.train, parts.test = (
         _only(whole, role, [row for row, path in enumerate(whole.files) if role_of[path] == role])
         for role in ("train", chosen)

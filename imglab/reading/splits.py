@@ -96,6 +96,13 @@ def split_role(name: str) -> Role | None:
     return roles[0]
 
 
+def test_role(roles: Container[Role | None]) -> Role:
+    """Return which of these splits is for testing: without a test part, the validation part."""
+    if "test" in roles:
+        return "test"
+    return "validation"
+
+
 def without_unions(
     roles: Mapping[str, Role | None], full: Container[str]
 ) -> dict[str, Role | None]:

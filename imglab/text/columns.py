@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.reading import split_role
+from imglab.reading import has_words, split_role
 from imglab.safe_text import is_text
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
@@ -102,7 +102,7 @@ def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _with_texts(names: Sequence[str], examples: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the columns that hold texts, as far as the first rows show it."""
-    return [name for name in names if any(_is_text(row.get(name)) for row in examples)]
+    return [name for name in names if any(has_words(row.get(name)) for row in examples)]
 
 
 def _checked_name(name: str, place: str, at: str) -> str:
@@ -138,11 +138,6 @@ def check_no_images(rows: Sequence[dict[str, Any]], place: str, where: str) -> N
                     "their column"
                 )
                 raise InputError(Problem(where, what, remedy))
-
-
-def _is_text(value: Any) -> bool:
-    """Say whether a value is a text with letters: the labels of a table are numbers."""
-    return isinstance(value, str) and any(map(str.isalpha, value))
 
 
 def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from imglab.reading import Summary
-from imglab.reading.inspection import Inspection, duplicates
+from imglab.reading.inspection import Inspection, columns_fact, duplicates
 from imglab.text.columns import Columns
 from imglab.text.corpus import WHERE, read_corpus
 from imglab.text.data import pieces, split_documents
@@ -40,9 +39,11 @@ def inspect_texts(path: str) -> Inspection:
     }
     columns = _columns(path)
     if columns:
-        facts["columns"] = _columns_fact(columns)
-        if len({each.read for each in columns}) == 1 and any(each.others for each in columns):
-            keys["column"] = columns[0].read  # shows in the config what to change
+        others = [name for each in columns for name in each.others]
+        read = [each.read for each in columns]
+        facts["columns"] = columns_fact("the texts", read, others, f"{WHERE}.column")
+        if len(set(read)) == 1 and others:
+            keys["column"] = read[0]  # shows in the config what to change
 
     config = {
         "modality": {"kind": "text", "source": keys},
@@ -68,13 +69,3 @@ def _columns(path: str) -> list[Columns]:
     parts = text_files(path, f"{WHERE}.path")
     each = [columns_of(file, f"{WHERE}.path") for file in (*parts.train, *(parts.test or ()))]
     return list(dict.fromkeys(columns for columns in each if columns is not None))
-
-
-def _columns_fact(columns: Sequence[Columns]) -> dict[str, Any]:
-    """Return which columns the texts are, which hold texts too, and how these are chosen."""
-    read = list(dict.fromkeys(each.read for each in columns))
-    others = list(dict.fromkeys(name for each in columns for name in each.others))
-    line = f"the texts are read from {' or '.join(map(repr, read))}"
-    if others:
-        line += f"; {WHERE}.column may name another one: {', '.join(map(repr, others))}"
-    return {"line": line, "read": read, "others": others}
