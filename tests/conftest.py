@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -71,6 +72,26 @@ def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(results, "curves_figure", few)
     monkeypatch.setattr("imglab.report.figures.pdf", lambda figure: b"%PDF-")
     monkeypatch.setattr("imglab.report.figures.PNG_DPI", 80)
+
+
+PLOTS = {"solvable", "hostile", "report", "test_docs.py"}
+"""Folders and files of tests that look at the plots of a generation."""
+
+A_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""A picture of one black pixel."""
+
+
+@pytest.fixture(autouse=True)
+def one_plot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a picture of one pixel for each plot of a generation, where plots are not the subject:
+    the plots took a quarter of the time of many tests.
+    """
+    if PLOTS & {*request.path.relative_to(ROOT / "tests").parts}:
+        return
+    write = lambda figure, path: path.write_bytes(A_PNG)  # noqa: E731
+    monkeypatch.setattr("imglab.solvable.plots._write_png", write)
 
 
 @pytest.fixture(autouse=True)

@@ -111,7 +111,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-SLOW = ("image, ddpm sampler, bf16",)
+SLOW = (
+    "image, ddpm sampler, bf16",
+    "image, ddim sampler, attention",
+    "text, language model, warped, bf16",
+)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +23,8 @@ SILENCE = 5.0
 """Seconds that a connection may say nothing."""
 LONGEST = 30.0
 """Seconds that a connection may take in all."""
+LOOK = 0.05
+"""Seconds between two looks at whether to end, and at which connections are open for too long."""
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'"
@@ -66,7 +69,7 @@ class LocalServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Close what has been open for too long; the server calls this twice a second."""
+        """Close what has been open for too long; the server calls this at every look."""
         with self._changing:
             late = time.monotonic() - LONGEST
             for request in [each for each, since in self._open.items() if since < late]:
@@ -109,7 +112,8 @@ class Site(ABC):
             reason = getattr(error, "strerror", None) or "ports go up to 65535"
             what = f"port {port} of {ADDRESS} cannot be used: {reason}"
             raise InputError(Problem(option, what, "choose another port, or none")) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        serve = partial(self._server.serve_forever, LOOK)
+        self._thread = threading.Thread(target=serve, daemon=True)
 
     @property
     def url(self) -> str:

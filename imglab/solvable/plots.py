@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIDE = 3.2
 """Width and height of a plot, in inches."""
@@ -28,19 +29,23 @@ def own_style() -> Iterator[None]:
 @own_style()
 def save_plot(draw: Callable[[Axes], None], title: str, path: Path) -> None:
     """Let `draw` fill square axes and write a PNG; the same drawing gives the same bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
     axes = figure.add_subplot()
     draw(axes)
     axes.set_title(title, fontsize=9)
-
-    # `Figure.savefig` would go through the figure twice.
-    with path.open("wb") as file:
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    _write_png(figure, path)
 
     # A figure is full of reference cycles, which Python alone collects late: the memory of a long
     # chain would grow.
     del figure, axes
     gc.collect(1)
+
+
+def _write_png(figure: Figure, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    # `Figure.savefig` would go through the figure twice.
+    with path.open("wb") as file:
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]

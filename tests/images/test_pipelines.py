@@ -39,9 +39,13 @@ CASES: dict[str, dict[str, Any]] = {
     "latent": {"sampler": "dpm-solver++"},
     "dit": {"sampling_bias": 0.5, "lora": {"targets": ["to_q", "to_v"]}},
 }
+QUICK = ("ddpm", "dit")
+"""Cases whose contracts are tested by default; those of the others are tested with `-m slow`."""
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in CASES]
+)
 def test_keeps_the_contracts(name, pipelines):
     built = build(chain(pipelines, name, **CASES[name]), "test")
     check_modality(built.modality, built.models[0], train_on=24)

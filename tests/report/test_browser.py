@@ -13,6 +13,9 @@ from imglab.report.build import write_report
 from imglab.report.live import LiveReport
 from tests.tiny_chains import TINY_GAUSSIAN
 
+# A browser takes seconds to open, and `.ci/run browser` asks for these tests by name.
+pytestmark = pytest.mark.slow
+
 CHROMIUM = (
     os.environ.get("IMGLAB_CHROMIUM")
     or shutil.which("chromium")
@@ -40,7 +43,7 @@ def page_file(finished_runs, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.fixture(params=["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.fixture(params=["light", "dark"])
 def page(request, browser, page_file):
     context = browser.new_context(
         viewport={"width": 1300, "height": 900}, color_scheme=request.param
@@ -175,7 +178,6 @@ def test_the_name_of_an_arm_hides_its_lines(page):
     assert lines.first.is_visible()
 
 
-@pytest.mark.slow
 def test_a_long_chart_says_what_the_pointer_is_over(browser, tmp_path):
     run = imglab.Run.from_dict(TINY_GAUSSIAN, tmp_path / "run", {"generations": 32})
     list(run.generations())
@@ -270,7 +272,6 @@ def test_accessibility(page):
         assert serious == []
 
 
-@pytest.mark.slow
 def test_the_page_of_a_run_that_goes_on_follows_it(browser, finished_runs, tmp_path, monkeypatch):
     from playwright import sync_api
 

@@ -14,11 +14,13 @@ from tests.report.test_view import one, with_seed
 
 __all__ = ["browser", "one"]  # fixtures of other files
 
+pytestmark = pytest.mark.slow
+
 SCREENS = [
     pytest.param((1280, "light"), id="wide-light"),
-    pytest.param((1280, "dark"), id="wide-dark", marks=pytest.mark.slow),
-    pytest.param((400, "light"), id="narrow-light", marks=pytest.mark.slow),
-    pytest.param((400, "dark"), id="narrow-dark", marks=pytest.mark.slow),
+    pytest.param((1280, "dark"), id="wide-dark"),
+    pytest.param((400, "light"), id="narrow-light"),
+    pytest.param((400, "dark"), id="narrow-dark"),
 ]
 
 

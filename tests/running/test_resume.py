@@ -117,6 +117,7 @@ def test_finished_generations_are_not_made_again(whole, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in out.glob("generation_*/**/*")} == stamps
 
 
+@ALSO_SLOW
 def test_generations_may_be_raised(whole, tmp_path):
     config, run = whole
     out = tmp_path / "longer"
@@ -131,6 +132,7 @@ def test_generations_may_be_raised(whole, tmp_path):
         finish(config, out, ["generations=1"])
 
 
+@ALSO_SLOW
 def test_what_was_fixed_at_the_start_stays_fixed(whole, tmp_path, monkeypatch):
     """`threads: auto` is what it was on the first machine, also where there are more processors."""
     config, _ = whole
@@ -141,6 +143,7 @@ def test_what_was_fixed_at_the_start_stays_fixed(whole, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 
+@ALSO_SLOW
 def test_another_config_is_refused_with_a_diff(whole, tmp_path):
     config, _ = whole
     out = tmp_path / "run"
@@ -181,6 +184,7 @@ def test_other_data_are_refused(tmp_path, monkeypatch):
         fork(f"{tmp_path / 'run'}@0", tmp_path / "fork", None, ["generations=2"])
 
 
+@ALSO_SLOW
 def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
     config, _ = whole
     out = tmp_path / "run"
@@ -198,6 +202,7 @@ def test_a_changed_config_or_another_format_is_refused(whole, tmp_path):
         finish(config, out)
 
 
+@ALSO_SLOW
 def test_the_log_survives_a_torn_line_and_says_how_it_ended(whole, tmp_path):
     config, _ = whole
     out = tmp_path / "run"

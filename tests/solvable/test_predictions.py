@@ -150,7 +150,24 @@ def chain_metrics(modality, model, regime, chains, names):
     return found
 
 
-@pytest.mark.parametrize("case", CHAINS)
+SLOW = (
+    "kde, accumulate",
+    "kde, subsample",
+    "kde, a row",
+    "gaussian, resampled",
+    "gaussian, schedule",
+    "gaussian, biased pool",
+    "categories, accumulate",
+    "categories, fresh",
+)
+"""Chains that differ from another one by what a law of moments tells apart already: each costs a
+second or two.
+"""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CHAINS]
+)
 def test_chains_follow_what_is_predicted(case):
     model, regime, modality, chains = CHAINS[case]
     config, _, _ = parts({**modality, "n_train": N}, model, regime=regime)
