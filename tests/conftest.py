@@ -74,7 +74,7 @@ def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("imglab.report.figures.PNG_DPI", 80)
 
 
-PLOTS = {"solvable", "hostile", "report", "test_docs.py"}
+PLOTS = {"solvable", "hostile", "report", "test_docs.py", "test_cli.py", "test_run_directory.py"}
 """Folders and files of tests that look at the plots of a generation."""
 
 A_PNG = base64.b64decode(

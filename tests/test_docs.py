@@ -61,6 +61,7 @@ def anchored(tmp_path, monkeypatch):
     sys.modules.pop("anchored", None)
 
 
+@pytest.mark.slow
 def test_the_new_regime_runs(anchored, lab, tmp_path):
     assert lab("run", "anchored.yaml")[0] == 0
     last = json.loads((tmp_path / "runs/anchored/generation_003/metrics.json").read_text())

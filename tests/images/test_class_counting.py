@@ -74,6 +74,7 @@ def test_noise_is_rejected_and_a_lost_class_is_seen(modality):
     assert counted["share_disparity"] < 0.3
 
 
+@pytest.mark.slow
 def test_the_counter_learns_from_images_that_the_chain_leaves_out(modality):
     real = load_real_images(ImageSettings(n_train=1000, n_fresh=100))
     assert len(real.for_training) == 1400

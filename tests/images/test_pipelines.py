@@ -54,7 +54,7 @@ def test_keeps_the_contracts(name, pipelines):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("stable_diffusion", {"prompt": "a photo of {}"}),
+        pytest.param("stable_diffusion", {"prompt": "a photo of {}"}, marks=pytest.mark.slow),
         pytest.param(
             "stable_diffusion_xl", {"lora": {}, "sampling_bias": 0.2}, marks=pytest.mark.slow
         ),

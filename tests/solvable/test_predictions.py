@@ -154,6 +154,7 @@ SLOW = (
     "kde, accumulate",
     "kde, subsample",
     "kde, a row",
+    "mixture, replace",
     "gaussian, resampled",
     "gaussian, schedule",
     "gaussian, biased pool",

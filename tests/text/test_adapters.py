@@ -126,7 +126,8 @@ def chain(base, start):
     return validate_config(tree, "test")
 
 
-@pytest.mark.parametrize("start", ["base", pytest.param("previous", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["base", "previous"])
 def test_a_chain_stores_its_base_once(base, tmp_path, start, monkeypatch):
     """With `start: previous` the adapters of later generations lie on those of the ones before."""
     config = chain(base, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from imglab.config.load import validate_config
@@ -74,6 +75,7 @@ def test_the_panel_as_text():
     assert "generation 4   x y z [x y z]" in lines
 
 
+@pytest.mark.slow
 def test_a_run_that_began_without_a_panel_goes_on_without(tmp_path, monkeypatch):
     tree = {
         "name": "old",

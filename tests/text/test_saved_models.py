@@ -102,6 +102,7 @@ class TestSavedModel:
 
 
 class TestFit:
+    @pytest.mark.slow
     def test_a_checkpoint_in_the_middle_continues_to_the_same_weights(self):
         for changes in (
             {},

@@ -105,6 +105,7 @@ class TestExample:
         off, off_at_first = ((each.norm(dim=1) - 1).abs().mean() for each in (points, noise))
         assert off < 0.6 * off_at_first
 
+    @pytest.mark.slow
     def test_it_runs_from_a_config(self, tmp_path):
         tree = {
             "name": "points",
