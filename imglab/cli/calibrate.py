@@ -83,8 +83,7 @@ def calibrate(
     from imglab.report.figures import png
     from imglab.store import files
     from imglab.studies.calibration.figure import calibration_figure
-    from imglab.studies.calibration.run import PICTURE, TABLE, Calibration, Sizes
-    from imglab.studies.calibration.table import RESULT, format_calibration
+    from imglab.studies.calibration.run import PICTURE, Calibration, Sizes
 
     if not as_json:
         announce_imports({f"extractor {number}: ": each for number, each in enumerate(checked, 1)})
@@ -97,11 +96,8 @@ def calibrate(
 
     if as_json:
         typer.echo(json.dumps(result, indent=1))
-        return
-    width = shutil.get_terminal_size((120, 24)).columns
-    typer.echo(f"\n{printable(format_calibration(result, width))}\n")
-    for name in (RESULT, TABLE, PICTURE):
-        typer.echo(printable(str(folder / name)))
+    else:
+        _show(result, folder)
 
 
 def _configs(path: Path, changes: list[str], extractors: list[str] | None) -> list[RunConfig]:
@@ -133,3 +129,14 @@ def _watched(stage: Generator[Progress, None, dict[str, Any]], *, silent: bool) 
         if progress.stage != last and not silent:
             typer.echo(progress.stage)
         last = progress.stage
+
+
+def _show(result: dict[str, Any], folder: Path) -> None:
+    """Print the table of a calibration, and where its files are."""
+    from imglab.studies.calibration.run import PICTURE, TABLE
+    from imglab.studies.calibration.table import RESULT, format_calibration
+
+    width = shutil.get_terminal_size((120, 24)).columns
+    typer.echo(f"\n{printable(format_calibration(result, width))}\n")
+    for name in (RESULT, TABLE, PICTURE):
+        typer.echo(printable(str(folder / name)))

@@ -19,6 +19,12 @@ from imglab.safe_text import printable
 if TYPE_CHECKING:
     from imglab.studies.claims.catalog import Catalog, Claim, Profile
 
+ClaimNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME...]", help="Claims, families, or solvable. Default: all of the profile."
+    ),
+]
 ProfileName = Annotated[
     str,
     typer.Option(
@@ -40,25 +46,22 @@ MoreSeeds = Annotated[
         help="Seeds in all for claims that are not decided; what ran is used again.",
     ),
 ]
+Listed = Annotated[bool, typer.Option("--list", help="Only list the claims.")]
+Explained = Annotated[
+    bool, typer.Option("--explain", help="Only say what each claim asks, and how.")
+]
 
 
 def claims(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME...]", help="Claims, families, or solvable. Default: all of the profile."
-        ),
-    ] = None,
+    names: ClaimNames = None,
     profile: ProfileName = "quick",
     seeds: MoreSeeds = None,
     out: ClaimsFolder = Path("runs/claims"),
     data: DataFolder = Path("data"),
     workers: Workers = 2,
     as_json: AsJson = False,
-    listed: Annotated[bool, typer.Option("--list", help="Only list the claims.")] = False,
-    explained: Annotated[
-        bool, typer.Option("--explain", help="Only say what each claim asks, and how.")
-    ] = False,
+    listed: Listed = False,
+    explained: Explained = False,
 ) -> None:
     """Run claims of papers at a size that fits, and say whether they hold, with the numbers.
 
@@ -84,12 +87,8 @@ def claims(
     entries = _run(catalog, running, size, out, data, seeds, workers, silent=as_json)
     if as_json:
         typer.echo(json.dumps(_as_json(profile, entries), indent=1))
-        return
-
-    from imglab.studies.claims.table import format_results
-
-    typer.echo(printable(format_results(entries)))
-    typer.echo(printable(str(out / "report.html")))
+    else:
+        _show(entries, out)
 
 
 def _run(
@@ -127,6 +126,14 @@ def _running(
         return running
     what = f"the profile {profile!r} runs no claim of {', '.join(names)}"
     raise InputError(Problem("--profile", what, "try --profile cores, or --profile full"))
+
+
+def _show(entries: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Print the verdicts, and where their page is."""
+    from imglab.studies.claims.table import format_results
+
+    typer.echo(printable(format_results(entries)))
+    typer.echo(printable(str(folder / "report.html")))
 
 
 def _as_json(profile: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

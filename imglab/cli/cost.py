@@ -29,23 +29,9 @@ def show_costs(
 
     configs  by the chain's name; a single chain has none
     """
-    from imglab.cli.heartbeat import SHORT, signs_of_life
-    from imglab.running.build import build
-    from imglab.running.cost import estimate_of, shortages
+    from imglab.running.cost import shortages
 
-    costs = {}
-    for name, config in configs.items():
-        place = f"{where}: chains.{name}" if name else where
-        if name and not as_json:
-            typer.echo(f"chain {name}")
-        with signs_of_life("opening the data", each_after=SHORT):
-            experiment = build(config, place)
-        if not as_json:
-            for line in data_lines(experiment):
-                typer.echo(printable(line))
-        with signs_of_life("probing", each_after=SHORT):
-            costs[name] = estimate_of(experiment, config)
-
+    costs = _estimated(configs, where, silent=as_json)
     missing = {name: list(shortages(cost, folder)) for name, cost in costs.items()}
     if as_json:
         runs = [
@@ -65,6 +51,27 @@ def show_costs(
 
         total = sum(cost.seconds for cost in costs.values())
         typer.echo(f"all chains, one after the other: {time_text(total)}")
+
+
+def _estimated(configs: Mapping[str, RunConfig], where: str, *, silent: bool) -> dict[str, RunCost]:
+    """Return the cost of each chain; unless silent, print what was found in its data."""
+    from imglab.cli.heartbeat import SHORT, signs_of_life
+    from imglab.running.build import build
+    from imglab.running.cost import estimate_of
+
+    costs = {}
+    for name, config in configs.items():
+        place = f"{where}: chains.{name}" if name else where
+        if name and not silent:
+            typer.echo(f"chain {name}")
+        with signs_of_life("opening the data", each_after=SHORT):
+            experiment = build(config, place)
+        if not silent:
+            for line in data_lines(experiment):
+                typer.echo(printable(line))
+        with signs_of_life("probing", each_after=SHORT):
+            costs[name] = estimate_of(experiment, config)
+    return costs
 
 
 @contextmanager

@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
     from imglab.running.build import Experiment
 
+ReportPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE.html",
+        help="Default: report.html in the run directory; comparison.html above several.",
+    ),
+]
+CalibrationFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="DIR",
+        help="Also show what these metrics react to, from a directory of `imglab calibrate`.",
+    ),
+]
+
 
 def metrics(
     runs: Runs,
@@ -61,25 +78,7 @@ def metrics(
     collector.finish()
 
 
-def report(
-    runs: Runs,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE.html",
-            help="Default: report.html in the run directory; comparison.html above several.",
-        ),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            metavar="DIR",
-            help="Also show what these metrics react to, from a directory of `imglab calibrate`.",
-        ),
-    ] = None,
-) -> None:
+def report(runs: Runs, out: ReportPage = None, calibration: CalibrationFolder = None) -> None:
     """Write one page that tells the story of one or many runs; it needs no network.
 
     A folder stands for all runs in it. A page of several runs never takes the place of the page

@@ -26,28 +26,30 @@ if TYPE_CHECKING:
 
 LIVE_PORT = "--live-port"
 
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live",
+        help="Serve the page of the run on 127.0.0.1 meanwhile; --live PORT chooses the port.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what the run will cost, from a short probe; run nothing."),
+]
+CostsAsJson = Annotated[
+    bool, typer.Option("--json", help="With --dry-run: print it as one JSON object.")
+]
+
 
 def run(
     config: ConfigPath,
     out: Out = None,
     changes: Changes = None,
     workers: Workers = 1,
-    live: Annotated[
-        bool,
-        typer.Option(
-            "--live",
-            help="Serve the page of the run on 127.0.0.1 meanwhile; --live PORT chooses the port.",
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Say what the run will cost, from a short probe; run nothing."
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="With --dry-run: print it as one JSON object.")
-    ] = False,
+    live: Live = False,
+    dry_run: DryRun = False,
+    as_json: CostsAsJson = False,
     port: Annotated[int, typer.Option(LIVE_PORT, hidden=True, min=0, max=65535)] = 0,
 ) -> None:
     """Run a chain, or go on where it stopped: the same command resumes an unfinished run.

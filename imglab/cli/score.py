@@ -7,21 +7,20 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imglab.cli.errors import stoppable
 from imglab.cli.options import AsJson
-from imglab.errors import InputError, Problem, nearest
+from imglab.errors import InputError, Problem
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
+    from imglab.studies.score.options import Options
     from imglab.studies.score.score import Comparison, Score
 
 SCORES = Path("scores")
-Colour = Literal["keep", "grey", "rgb"]
-Split = Literal["train", "test"]
 
 
 RealSide = Annotated[
@@ -110,31 +109,32 @@ def score(
 
     Example: imglab score photos/ generated/ --size 64
     """
-    from imglab.studies.score.options import Options
+    from imglab.studies.score.options import Options, ReadingOptions
 
     if listed:
         _list_references(as_json)
         return
+    sides = _both(real, synthetic)
+
+    of_reading = ReadingOptions(
+        extractor=extractor, size=size, colour=colour, column=column, block=block
+    )
+    options = Options(
+        of_reading, samples=samples, split=split, batch_size=batch_size, reference=reference
+    )
+    _choose_device(device)
+    _score(*sides, options, out, as_json)
+
+
+def _both(real: str | None, synthetic: str | None) -> tuple[str, str]:
+    """Return both sides; InputError where one is missing."""
     if real is None or synthetic is None:
         what = "two sets are compared"
         raise InputError(Problem("score", what, "imglab score REAL SYNTHETIC"))
-
-    options = Options(
-        extractor=extractor,
-        samples=samples,
-        size=size,
-        colour=_one_of(colour, Colour, "--colour"),
-        column=column,
-        block=block,
-        split=_one_of(split, Split, "--split"),
-        batch_size=batch_size,
-        reference=reference,
-    )
-    _choose_device(device)
-    _score(real, synthetic, options, out, as_json)
+    return real, synthetic
 
 
-def _score(real: str, synthetic: str, options: Any, out: Path | None, as_json: bool) -> None:
+def _score(real: str, synthetic: str, options: Options, out: Path | None, as_json: bool) -> None:
     from imglab.report.score_page import PAGE, check_out, write_score
     from imglab.report.score_text import format_score
     from imglab.studies.score.score import Comparison
@@ -197,13 +197,6 @@ def _choose_device(name: str | None) -> None:
         what = f"there is no device {name!r}"
         raise InputError(Problem("--device", what, f"one of: {', '.join(devices)}")) from error
     os.environ["ACCELERATE_TORCH_DEVICE"] = name
-
-
-def _one_of(word: str, words: Any, option: str) -> Any:
-    """Return a word if it is one of those of a Literal; InputError names the nearest one."""
-    if word in get_args(words):
-        return word
-    raise InputError(Problem(option, f"{word!r} is not valid", nearest(word, get_args(words))))
 
 
 def _plain(name: str) -> str:

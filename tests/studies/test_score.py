@@ -19,7 +19,7 @@ from imglab.studies.score import real as real_side
 from imglab.studies.score import references
 from imglab.studies.score.options import (
     SELF_SUPERVISED_IMAGES,
-    Options,
+    ReadingOptions,
     default_image_extractor,
     image_settings,
     text_settings,
@@ -183,7 +183,7 @@ def run(request, tmp_path_factory):
 
 
 def test_images_are_compared_by_what_their_labels_allow():
-    extractor = image_settings(Options(), 0, n_test=2, source="x").extractor
+    extractor = image_settings(ReadingOptions(), 0, n_test=2, source="x").extractor
     assert extractor == SelfSupervisedSettings(images=SELF_SUPERVISED_IMAGES)
     assert default_image_extractor(2) is None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,34 +24,33 @@ SELF_SUPERVISED_IMAGES = 16_000
 """Images that a self-supervised extractor sees: on one core 61 s for 64 x 64 pixels in colour."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of a comparison; None: the default.
+COLOURS = ("keep", "grey", "rgb")
+PARTS = ("train", "test")
 
-    extractor   KIND or KIND:name, or module:Class
-    samples     synthetic samples that are scored
-    size        side in pixels to which images are resized
-    colour      to which images are converted
-    column      of a table, that holds the texts or images
-    block       tokens of a text sample
-    split       part of the real data that is compared with
-    batch_size  samples whose features are taken at a time
-    reference   name under which the real side is kept
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How samples are read and compared, which a stored reference keeps; None: the default.
+
+    extractor  KIND or KIND:name, or module:Class
+    size       side in pixels to which images are resized
+    colour     to which images are converted, one of `COLOURS`
+    column     of a table, that holds the texts or images
+    block      tokens of a text sample
     """
 
     extractor: str | None = None
-    samples: int | None = None
     size: int | None = None
-    colour: Literal["keep", "grey", "rgb"] = "keep"
+    colour: str = "keep"
     column: str | None = None
     block: int | None = None
-    split: Literal["train", "test"] = "test"
-    batch_size: int | None = None
-    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_word("--colour", self.colour, COLOURS)
 
     @property
-    def of_reading(self) -> list[str]:
-        """Name the options that say how REAL is read, as far as they are set."""
+    def names(self) -> list[str]:
+        """Name the options that are set."""
         values = {
             "--extractor": self.extractor,
             "--size": self.size,
@@ -64,8 +63,28 @@ class Options:
         return chosen
 
 
+@dataclass(frozen=True)
+class Options:
+    """The options of a comparison; None: the default.
+
+    samples     synthetic samples that are scored
+    split       part of the real data that is compared with, one of `PARTS`
+    batch_size  samples whose features are taken at a time
+    reference   name under which the real side is kept
+    """
+
+    of_reading: ReadingOptions = field(default_factory=ReadingOptions)
+    samples: int | None = None
+    split: str = "test"
+    batch_size: int | None = None
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_word("--split", self.split, PARTS)
+
+
 def image_settings(
-    options: Options, classes: int, *, n_test: int | None, source: str
+    options: ReadingOptions, classes: int, *, n_test: int | None, source: str
 ) -> ImageSettings:
     """Return the section of a config that says how real images are split and compared."""
     tree: dict[str, Any] = {"source": {"kind": "folder", "path": source}, "n_test": n_test}
@@ -89,7 +108,7 @@ def default_image_extractor(classes: int) -> dict[str, Any] | None:
     return {"kind": "self_supervised", "images": SELF_SUPERVISED_IMAGES}
 
 
-def text_settings(options: Options, *, source: str) -> TextSettings:
+def text_settings(options: ReadingOptions, *, source: str) -> TextSettings:
     """Return the section of a config that says how real text is split and compared."""
     tree: dict[str, Any] = {"source": {"kind": "files", "path": source}, "test_share": 0.5}
     if options.block is not None:
@@ -164,3 +183,9 @@ def as_options(problems: Iterable[Problem], source: str = "REAL") -> list[Proble
             texts = [text.replace(key, word) for text in texts]
         renamed.append(Problem(*texts))
     return renamed
+
+
+def _check_word(option: str, word: str, words: Sequence[str]) -> None:
+    """Raise InputError, which names the nearest word, unless a word is one of these."""
+    if word not in words:
+        raise InputError(Problem(option, f"{word!r} is not valid", nearest(word, words)))

@@ -14,7 +14,13 @@ from imglab.measure import Measure
 from imglab.modality import Modality
 from imglab.store import hashes
 from imglab.store.sealed_config import read_sealed
-from imglab.studies.score.options import Options, as_options, image_settings, text_settings
+from imglab.studies.score.options import (
+    Options,
+    ReadingOptions,
+    as_options,
+    image_settings,
+    text_settings,
+)
 from imglab.studies.score.sides import Side
 from imglab.text.corpus import Corpus
 from imglab.text.modality import TextModality
@@ -70,9 +76,9 @@ def build_real(side: Side, options: Options) -> Real:
         if side.named.kind == "run":
             return _of_run(side, options)
         if side.images is not None:
-            real = _of_images(side, side.images, options)
+            real = _of_images(side, side.images, options.of_reading)
         elif side.texts is not None:
-            real = _of_texts(side, side.texts, options)
+            real = _of_texts(side, side.texts, options.of_reading)
         else:
             what = f"{side.kind} samples cannot be split into parts"
             raise InputError(Problem("REAL", what, "give the run itself as REAL"))
@@ -87,10 +93,10 @@ def build_real(side: Side, options: Options) -> Real:
 
 
 def _of_run(side: Side, options: Options) -> Real:
-    if options.of_reading:
+    if options.of_reading.names:
         what = f"{side.named.text!r} is a run, which has read its data in its own way"
         remedy = "leave it out, or give the real data themselves as REAL"
-        raise InputError(Problem(", ".join(options.of_reading), what, remedy))
+        raise InputError(Problem(", ".join(options.of_reading.names), what, remedy))
 
     assert side.modality is not None
     assert side.named.path is not None
@@ -102,7 +108,7 @@ def _of_run(side: Side, options: Options) -> Real:
     return Real(side, side.modality, keys, run=side.named.path)
 
 
-def _of_images(side: Side, images: SourceImages, options: Options) -> Real:
+def _of_images(side: Side, images: SourceImages, options: ReadingOptions) -> Real:
     n_test = None
     if images.test is None:
         n_test = held_out_size(len(images.train))
@@ -111,7 +117,7 @@ def _of_images(side: Side, images: SourceImages, options: Options) -> Real:
     return Real(side, ImageModality(settings, images), own_split=images.test is None)
 
 
-def _of_texts(side: Side, corpus: Corpus, options: Options) -> Real:
+def _of_texts(side: Side, corpus: Corpus, options: ReadingOptions) -> Real:
     if not corpus.train or corpus.test == []:
         raise InputError(Problem("REAL", f"{side.named.text!r} has no text"))
     settings = text_settings(options, source=side.named.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from imglab.running.earlier_runs import CACHE, cache_folder
 from imglab.store import files, hashes
 from imglab.store.files import read_json
 from imglab.studies.score.named import REFERENCE, Named
-from imglab.studies.score.options import Options
+from imglab.studies.score.options import Options, ReadingOptions
 from imglab.studies.score.sides import Side, reading
 from imglab.text.corpus import Corpus
 
@@ -26,9 +26,6 @@ DESCRIPTION = "reference.json"
 IMAGES = "images.safetensors"
 TEXTS = "texts.json"
 SHARED = "shared"
-
-STORED = ("extractor", "size", "colour", "column", "block")
-"""Options that say how a reference was read and is compared; they hold for all that use it."""
 
 
 def folder() -> Path:
@@ -60,15 +57,14 @@ def check_free(name: str) -> None:
         raise InputError(Problem("--save-reference", what, remedy))
 
 
-def save(name: str, side: Side, options: Options, shared: Path) -> None:
+def save(name: str, side: Side, options: ReadingOptions, shared: Path) -> None:
     """Store the real side under a name: its data, how they were read, weights and features."""
-    stored = {key: value for key, value in asdict(options).items() if key in STORED}
     files.make_folder(folder())
 
     def write(path: Path) -> None:
         path.mkdir()
         sizes = _write_data(side, path)
-        described = {"real": side.named.text, "sizes": sizes, "options": stored}
+        described = {"real": side.named.text, "sizes": sizes, "options": asdict(options)}
         files.write_json(path / DESCRIPTION, {**described, "files": list(side.files)})
         hashes.copy(shared, path / SHARED)
         hashes.complete(path)
@@ -99,10 +95,10 @@ def _write_data(side: Side, path: Path) -> list[int]:
 def load(named: Named, options: Options) -> tuple[Side, Options]:
     """Open a stored reference: the real side, and the options with which it was read."""
     path = _path(named.text)
-    if options.of_reading:
+    if options.of_reading.names:
         what = "the reference was stored with its own"
         remedy = "leave it out, or score the real data themselves"
-        raise InputError(Problem(", ".join(options.of_reading), what, remedy))
+        raise InputError(Problem(", ".join(options.of_reading.names), what, remedy))
 
     wrong = dict(hashes.faults(path)) | dict(hashes.faults(path / SHARED))
     if wrong:
@@ -111,7 +107,7 @@ def load(named: Named, options: Options) -> tuple[Side, Options]:
 
     described = read_json(path / DESCRIPTION, ("real", "options", "files"))
     with reading(path):
-        stored = Options(**described["options"], split=options.split, batch_size=options.batch_size)
+        stored = replace(options, of_reading=ReadingOptions(**described["options"]))
         side = _read_data(named, path, tuple(described["files"]))
     return side, stored
 

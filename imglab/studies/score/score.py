@@ -72,7 +72,7 @@ class Comparison:
         check_apart(named["REAL"], named["SYNTHETIC"])
         _check_reference(named["REAL"], options)
 
-        side = read_side(named["SYNTHETIC"], options)
+        side = read_side(named["SYNTHETIC"], options.of_reading)
         built = _real(named["REAL"], options)
         samples, notes = in_form_of(built, side)
         rows, more = evaluated(built, samples, options.samples, options.split)
@@ -111,8 +111,9 @@ class Comparison:
             shown = self._shown()
             nearest = yield from measure.nearest_real(shown)
             real = yield from measure.real_shown(SHOWN)
-            if self.options.reference is not None:
-                references.save(self.options.reference, self.real.side, self.options, shared)
+            name = self.options.reference
+            if name is not None:
+                references.save(name, self.real.side, self.options.of_reading, shared)
         return Score(self.title, measure.modality, row, self.notes, real, shown, nearest, closest)
 
     @contextmanager
@@ -156,7 +157,7 @@ def _check_reference(named: Named, options: Options) -> None:
 
 def _real(named: Named, options: Options) -> Real:
     if named.kind != "reference":
-        return build_real(read_side(named, options), options)
+        return build_real(read_side(named, options.of_reading), options)
     side, stored = references.load(named, options)
     return build_real(side, stored)
 

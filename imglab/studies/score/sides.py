@@ -28,7 +28,7 @@ from imglab.store.files import DAMAGED
 from imglab.store.reader import RunFolder
 from imglab.store.reading import parse_generation
 from imglab.studies.score.named import Named
-from imglab.studies.score.options import Options, as_options, validated
+from imglab.studies.score.options import ReadingOptions, as_options, validated
 from imglab.studies.score.tables import Table, holds_images, read_hub, read_image_tables
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.folders import text_files
@@ -70,7 +70,7 @@ class Side:
         return type(self.modality).__name__
 
 
-def read_side(named: Named, options: Options) -> Side:
+def read_side(named: Named, options: ReadingOptions) -> Side:
     """Read what a side names; InputError holds every problem, in the command's own words."""
     try:
         if named.kind in ("run", "generation"):
@@ -87,7 +87,7 @@ def read_side(named: Named, options: Options) -> Side:
         raise InputError(as_options(error.problems, named.role), [error]) from error
 
 
-def _of_folder(named: Named, options: Options) -> Side:
+def _of_folder(named: Named, options: ReadingOptions) -> Side:
     assert named.path is not None
     source = FolderSource(path=str(named.path))
     images = _in_form(read_folder(source, options.size, is_drawn=True), options)
@@ -97,7 +97,7 @@ def _of_folder(named: Named, options: Options) -> Side:
     return Side(named, images=images, files=files, notes=notes)
 
 
-def _in_form(images: SourceImages, options: Options) -> SourceImages:
+def _in_form(images: SourceImages, options: ReadingOptions) -> SourceImages:
     """Resize images and convert their colours, as the options ask."""
     tree: dict[str, Any] = {"source": {"kind": "folder", "path": "."}, "extractor": "pixels"}
     tree.update(size=options.size, colour=options.colour)
@@ -108,7 +108,7 @@ def _in_form(images: SourceImages, options: Options) -> SourceImages:
     return replace(images, train=in_one_form(images.train, settings), test=test)
 
 
-def _of_text_files(named: Named, options: Options) -> Side:
+def _of_text_files(named: Named, options: ReadingOptions) -> Side:
     """Read a text file or a folder of texts; of a single plain file each paragraph is a document.
 
     Models may have drawn the texts.
@@ -131,7 +131,7 @@ def _of_text_files(named: Named, options: Options) -> Side:
     return Side(named, texts=corpus, notes=notes)
 
 
-def _of_table(named: Named, table: Table, options: Options) -> Side:
+def _of_table(named: Named, table: Table, options: ReadingOptions) -> Side:
     if table.is_images:
         return Side(named, images=_in_form(_stacked(table), options), notes=table.notes)
     return Side(named, texts=Corpus(table.train, table.test), notes=table.notes)
