@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from imglab import distributed, seeds
+from imglab import seeds
+from imglab.measure.extraction import CHUNK, Extraction
 from imglab.measure.floors import Floors
 from imglab.measure.gate import judge_generation0
 from imglab.measure.groups import by_class, by_source
@@ -27,10 +27,6 @@ from imglab.metrics.rows import HashedRows
 from imglab.modality import MatchesMoments, Modality, Split
 from imglab.progress import Progress, Stage, report
 from imglab.samples import Samples
-from imglab.store import files, hashes
-
-CHUNK = 1024
-"""Samples whose features are taken at a time."""
 
 NEAREST = 3
 """Real samples shown beside each sample that a person looks at."""
@@ -74,9 +70,7 @@ class Measure:
         }
         self.samples = samples
         self.gate = modality.gate if gate is None else gate
-        self._cache = cache
-        self._batch = batch
-        self._real: dict[str, Reference] = {}
+        self._extraction = Extraction(modality, cache=cache, batch=batch)
         self._own = dict(metrics or {})
         self._floors = Floors(
             splits=floor_splits, neighbours=self._neighbours, metrics=self._own, cache=cache
@@ -87,46 +81,18 @@ class Measure:
 
         n_synthetic  also compute the floor for so many synthetic samples
         """
-        yield from self._prepare_features()
+        yield from self._extraction.prepare()
         try_metrics(self._own, train=self.real("train"), test=self.real("test"))
         if n_synthetic is not None:
             yield from self._floor(n_synthetic)
 
-    def _prepare_features(self) -> Stage[None]:
-        path = self._cache / "reference.safetensors" if self._cache else None
-        if path and distributed.broadcast(path.exists()):
-            for split, features in load_file(path).items():
-                self._real[split] = Reference(features)
-            return
-
-        for split in get_args(Split):
-            extracted = yield from self.features(self.modality.real(split))
-            self._real[split] = Reference(extracted.values)
-
-        if path:
-            tensors = {split: reference.features for split, reference in self._real.items()}
-            with hashes.written(path.parent, path.name):
-                files.write_atomically(path, partial(save_file, tensors))
-
     def real(self, split: Split) -> Tensor:
         """Return the features of a real split, float32 [N, D]."""
-        return self._real[split].features
+        return self._extraction.real[split].features
 
     def features(self, samples: Samples) -> Stage[Features]:
-        """Take the features of samples, a chunk at a time; each process takes its shard."""
-        shard = distributed.shard(len(samples))
-
-        chunks = []
-        for start in range(shard.start, shard.stop, self._batch):
-            end = min(start + self._batch, shard.stop)
-            chunks.append(self.modality.features(samples[start:end]))
-            seen = (end - shard.start) * distributed.world_size()
-            yield Progress("measure", seen, len(samples))
-
-        features = distributed.gather_rows(chunks)
-        if features is None:
-            raise ValueError("there are no samples to take the features of")
-        return Features(features.float().contiguous(), str(self.modality.extractor))
+        """Take the features of samples, float32 [N, D]."""
+        return (yield from self._extraction.features(samples))
 
     def nearest_real(self, shown: Samples) -> Stage[NearestReal]:
         """Find the real training samples nearest to samples that a person looks at."""
@@ -159,7 +125,7 @@ class Measure:
     def scores(self, samples: Samples, features: Tensor) -> Stage[Measures]:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         report("metrics")
-        reference = self._real[self._reference]
+        reference = self._extraction.real[self._reference]
         pairs = Pairs(
             reference,
             features,
@@ -246,7 +212,7 @@ class Measure:
 
     def _copies(self, samples: Samples, features: Tensor) -> MetricValues:
         """Look for copies of the training data."""
-        train = self._real["train"]
+        train = self._extraction.real["train"]
         distances = cache(partial(_distances, train, features))
 
         scores = MetricValues()
@@ -269,13 +235,14 @@ class Measure:
     @cached_property
     def _held_out_distances(self) -> Tensor:
         """The distance of each held-out sample to its nearest training sample, float64 [N]."""
-        return _distances(self._real["train"], self._real["test"].features)
+        return _distances(self._extraction.real["train"], self.real("test"))
 
     def _floor(self, n_synthetic: int) -> Stage[dict[str, Any]]:
         """Return the floor of each metric for so many synthetic samples."""
-        held_out = partial(self._copies, self.modality.real("test"), self._real["test"].features)
-        n_real = len(self._real[self._reference].features)
-        return (yield from self._floors.floor(self._real, n_real, n_synthetic, held_out))
+        real = self._extraction.real
+        held_out = partial(self._copies, self.modality.real("test"), real["test"].features)
+        n_real = len(real[self._reference].features)
+        return (yield from self._floors.floor(real, n_real, n_synthetic, held_out))
 
 
 def _distances(train: Reference, features: Tensor) -> Tensor:

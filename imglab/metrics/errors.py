@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,19 +51,11 @@ def neighbour_errors(
     m = int(share * len(synthetic))
     distances = Distances.of(_pool(real, synthetic, n, m), neighbours=LIST)
 
-    squares: dict[str, list[float]] = {name: [] for name in SCALARS}
     keys = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    halves = (
+    squares = _squared_differences(
         neighbour_scores(distances, real=real, synthetic=synthetic, **keys)
         for real, synthetic in _halves(n, m)
     )
-    for first, second in zip(*halves, strict=True):
-        for name in SCALARS:
-            one = first[name]
-            other = second[name]
-            if one is not None and other is not None:
-                squares[name].append((one - other) ** 2)
-
     return {name: _error(each, share) for name, each in squares.items()}
 
 
@@ -94,6 +88,23 @@ def _thinned(features: Tensor, size: int, name: str) -> Tensor:
         return features
     order = torch.randperm(len(features), generator=generator("thinned", name))
     return features[order[:size]]
+
+
+def _squared_differences(
+    halves: Iterable[Iterable[Mapping[str, Any]]],
+) -> dict[str, list[float]]:
+    """Return the squared differences of each metric between halves, where both have it.
+
+    halves  the metrics of the first halves, cut by cut, and of the second ones
+    """
+    squares: dict[str, list[float]] = {name: [] for name in SCALARS}
+    for first, second in zip(*halves, strict=True):
+        for name in SCALARS:
+            one = first[name]
+            other = second[name]
+            if one is not None and other is not None:
+                squares[name].append((one - other) ** 2)
+    return squares
 
 
 def _error(squares: list[float], share: float) -> float | None:

@@ -57,9 +57,8 @@ def frechet_errors(
     check_features(real=real, synthetic=synthetic, at_least=3)
     if coupling is None:
         coupling = Coupling(Moments.of(real), Moments.of(synthetic))
-    x = _Set([_Part(real, torch.arange(len(real)), coupling.real.mean)], coupling.real)
-    everything = torch.arange(len(synthetic))
-    y = _Set([_Part(synthetic, everything, coupling.synthetic.mean)], coupling.synthetic)
+    x = _Set.whole(real, coupling.real)
+    y = _Set.whole(synthetic, coupling.synthetic)
     variances = _variances(x, y, coupling)
 
     corrected = PARTS
@@ -94,6 +93,11 @@ class _Set:
 
     parts: list[_Part]
     moments: Moments
+
+    @classmethod
+    def whole(cls, features: Tensor, moments: Moments) -> _Set:
+        """Return the set of all rows of features [N, D] that have these moments."""
+        return cls([_Part(features, torch.arange(len(features)), moments.mean)], moments)
 
     def centred(self) -> Iterator[Tensor]:
         """Yield the centred samples, float64 [B, D]."""

@@ -35,11 +35,7 @@ def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]
 
     from scipy.special import betaincinv  # not needed before there is something to measure
 
-    half = 0.5 / n
-    likely = min(max(share, half), 1 - half)
-    effective = float(n)
-    if error > 0:
-        effective = likely * (1 - likely) / error**2
+    effective = _effective_samples(share, error, n=n)
     hits = effective * share
     misses = effective - hits
 
@@ -50,3 +46,12 @@ def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]
     if misses > 0:
         high = float(betaincinv(hits + 1, misses, 1 - TAIL))
     return low, high
+
+
+def _effective_samples(share: float, error: float, *, n: int) -> float:
+    """Return n', of how many independent samples a share would have this error."""
+    if error == 0:
+        return float(n)
+    half = 0.5 / n
+    likely = min(max(share, half), 1 - half)
+    return likely * (1 - likely) / error**2

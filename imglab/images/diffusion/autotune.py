@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias
 
@@ -67,10 +67,6 @@ def choices(
     """
     chosen: dict[str, Choice] = {}
     plans = list(fits)
-    steps = 0
-    for plan in plans:
-        recipe = Recipe.from_plan(plan, examples=plan.images, unit="images")
-        steps += recipe.steps(len(train))
     timer = partial(_step_seconds, denoiser, train, plans[0], lora)
 
     # Each choice is measured with those before it.
@@ -86,7 +82,7 @@ def choices(
 
     if settings.compile == "auto":
         report("trying to compile")
-        chosen["compile"] = _compile(timer, settings, len(plans), steps)
+        chosen["compile"] = _compile(timer, settings, len(plans), _steps(plans, len(train)))
         settings = settings.model_copy(update={"compile": chosen["compile"].value})
 
     if settings.sampling_batch == "auto":
@@ -122,6 +118,12 @@ def _precision(timer: StepTimer, settings: DenoiserSettings) -> Choice:
     speed = seconds["fp32"] / seconds["bf16"]
     why = f"a step in bf16 is {speed:.2f} times as fast as in fp32"
     return Choice("bf16" if speed >= FASTER else "fp32", why)
+
+
+def _steps(plans: Iterable[TrainingSettings], images: int) -> int:
+    """Return how many steps all fits take together, each of so many images."""
+    recipes = [Recipe.from_plan(plan, examples=plan.images, unit="images") for plan in plans]
+    return sum(recipe.steps(images) for recipe in recipes)
 
 
 def _compile(timer: StepTimer, settings: DenoiserSettings, fits: int, steps: int) -> Choice:
