@@ -163,20 +163,27 @@ def of_run(
     }
     alone = {"prepare": measured.prepare, "pictures": measured.page}
 
-    # Disk is counted where it arises: what the runs share, models, samples, features, pictures.
-    disk = {name: measured.disk_generation.get(name, 0) * generations for name in STAGES}
-    for name, what in (("fit", "models"), ("measure", "features")):
-        if keep is not None:
-            disk[name] = disk[name] * kept_generations(keep, generations, what) // generations
-    for name, size in measured.disk_once.items():
-        disk[name] = disk.get(name, 0) + size
-
+    disk = _disk_of(measured, generations, keep)
     stages = []
     for name in STAGES:
         each = seconds[name]
         total = sum(each) + alone.get(name, 0.0)
         stages.append(StageCost(name, total, () if name == "prepare" else each, disk[name]))
     return RunCost(tuple(stages), measured.memory, measured.source)
+
+
+def _disk_of(measured: Measured, generations: int, keep: KeepSettings | None) -> dict[str, int]:
+    """Return the bytes of each stage, counted where they arise.
+
+    These are what the runs share, models, samples, features and pictures.
+    """
+    disk = {name: measured.disk_generation.get(name, 0) * generations for name in STAGES}
+    for name, what in (("fit", "models"), ("measure", "features")):
+        if keep is not None:
+            disk[name] = disk[name] * kept_generations(keep, generations, what) // generations
+    for name, size in measured.disk_once.items():
+        disk[name] = disk.get(name, 0) + size
+    return disk
 
 
 def training_sizes(experiment: Experiment) -> list[int]:

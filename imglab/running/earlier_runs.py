@@ -114,22 +114,19 @@ def measured_of(
     for a run that was not made in one go, or whose log cannot be read.
     """
     events = read_events(run / "events.jsonl")
-    begun = [event for event in events if event.get("event") == "begin"]
-    ended = [event for event in events if event.get("event") == "finished"]
     generations = layout.count_finished(run)
-    if len(begun) != 1 or not ended or not generations:
+    whole = _seconds_in_all(events)
+    if whole is None or not generations:
         return None
 
     fits = _seconds(events, generations, FIT)
     measures = _seconds(events, generations, MEASURE)
     draws = _seconds(events, generations, DRAW)
     stages = [sum(parts) for parts in zip(fits, measures, draws, strict=True)]
-    once = [event for event in events if event.get("stage") in ("prepare", "reference")]
-    prepare = sum(event.get("seconds", 0.0) for event in once)
+    prepare = _seconds_once(events)
 
     # All that no stage accounts for: pictures, sealing, and what is read anew.
-    whole = float(ended[0]["time"]) - float(begun[0]["time"]) - prepare
-    pictures = max(0.0, (whole - sum(stages)) / generations)
+    pictures = max(0.0, (whole - prepare - sum(stages)) / generations)
     disk_generation, disk_once = _disk(run, generations)
     if grows(config):
         fits = [fit * real / size for fit, size in zip(fits, sizes, strict=False)]
@@ -175,6 +172,22 @@ def size_below(path: Path) -> int:
 def _usual(seconds: Sequence[float]) -> float:
     """Return what a generation after the first takes; the first one's where it is the only one."""
     return statistics.fmean(seconds[1:] or seconds)
+
+
+def _seconds_in_all(events: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the seconds of a run from begin to end; None if it was not made in one go."""
+    begun = [event for event in events if event.get("event") == "begin"]
+    ended = [event for event in events if event.get("event") == "finished"]
+    if len(begun) != 1 or not ended:
+        return None
+    return float(ended[0]["time"]) - float(begun[0]["time"])
+
+
+def _seconds_once(events: Sequence[Mapping[str, Any]]) -> float:
+    """Return the seconds of what is done once, before the first generation."""
+    once = [event for event in events if event.get("stage") in ("prepare", "reference")]
+    seconds: float = sum(event.get("seconds", 0.0) for event in once)
+    return seconds
 
 
 def _seconds(

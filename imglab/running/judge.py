@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import JudgeChoice
 from imglab.images.modality import ImageModality
@@ -40,17 +41,7 @@ def judge(
     does not hold images.
     """
     rows = read_metrics(run)
-    config = config_of(run, changes)
-    done = count_finished(run)
-    if done < config.generations:
-        what = f"{done} of {config.generations} generations are finished"
-        raise InputError(Problem(str(run), what, "run the same command again to finish it"))
-    check_run(run)
-
-    modality = modality_of(run, config)
-    if not isinstance(modality, ImageModality):
-        what = f"judges score images; this run has {type(modality).__name__}"
-        raise InputError(Problem(str(run), what, "give a run of the modality image"))
+    config, modality = _finished_images(run, changes)
 
     with TemporaryDirectory() as folder:
         judges = modality.judges(sections, WHERE, Path(folder))
@@ -71,6 +62,22 @@ def judge(
     result = {"generations": generations, "agreement": agreement, "reasons": reasons}
     files.write_json(run / JUDGES, result)
     return result
+
+
+def _finished_images(run: Path, changes: Sequence[str]) -> tuple[RunConfig, ImageModality]:
+    """Return the config and the data of a run; InputError unless it is a finished one of images."""
+    config = config_of(run, changes)
+    done = count_finished(run)
+    if done < config.generations:
+        what = f"{done} of {config.generations} generations are finished"
+        raise InputError(Problem(str(run), what, "run the same command again to finish it"))
+    check_run(run)
+
+    modality = modality_of(run, config)
+    if not isinstance(modality, ImageModality):
+        what = f"judges score images; this run has {type(modality).__name__}"
+        raise InputError(Problem(str(run), what, "give a run of the modality image"))
+    return config, modality
 
 
 def _agreement(

@@ -81,23 +81,45 @@ def last_generation(
     yield fitted
 
     for real, synthetic in parts:
-        size = real + synthetic
-        a = real / size
-        if weight is not None and real and synthetic:
-            a = weight
-        b = 1 - a
+        mix = _Mixture(real, synthetic, weight)
         drawn = estimator.sampling_bias * fitted.variance  # D_{t-1}
 
-        mean_variance = b**2 * fitted.mean_variance + 2 * a * b * covariance
-        if real:
-            mean_variance += a**2 * true / real
-        if synthetic:
-            mean_variance += b**2 * drawn / synthetic
-        second_moment = a * true + b * (fitted.mean_variance + drawn)
+        mean_variance = mix.mean_variance(fitted.mean_variance, drawn, covariance, true)
+        second_moment = mix.a * true + mix.b * (fitted.mean_variance + drawn)
         if shared is not None:
-            covariance = a * shared * true + b * covariance
-        fitted = estimator.fit(size, second_moment, mean_variance)
+            covariance = mix.a * shared * true + mix.b * covariance
+        fitted = estimator.fit(real + synthetic, second_moment, mean_variance)
         yield fitted
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """A training set of real and synthetic samples, and `weight` as in `last_generation`."""
+
+    real: int
+    synthetic: int
+    weight: float | None
+
+    @property
+    def a(self) -> float:
+        """Share of the loss that the real part has."""
+        if self.weight is not None and self.real and self.synthetic:
+            return self.weight
+        return self.real / (self.real + self.synthetic)
+
+    @property
+    def b(self) -> float:
+        """Share of the loss that the synthetic part has."""
+        return 1 - self.a
+
+    def mean_variance(self, last: float, drawn: float, covariance: float, true: float) -> float:
+        """Return M_t from M_{t-1}, D_{t-1} and C_{t-1}."""
+        mean_variance = self.b**2 * last + 2 * self.a * self.b * covariance
+        if self.real:
+            mean_variance += self.a**2 * true / self.real
+        if self.synthetic:
+            mean_variance += self.b**2 * drawn / self.synthetic
+        return mean_variance
 
 
 def accumulated(n: int, estimator: Fit, *, true: float = 1.0) -> Iterator[Prediction]:
