@@ -30,12 +30,7 @@ def find(statement: Statement, chains: Chains, seeds: Sequence[int], confidence:
     of_seeds = [_quantity(statement, chains, seed) for seed in seeds]
     defined = [value for value in of_seeds if value is not None and math.isfinite(value)]
     interval = mean_interval(np.array(defined), confidence)
-
-    bounds = (interval.low, interval.estimate, interval.high)
-    if statement.on_log_scale:
-        low, middle, high = map(_from_log, bounds)
-    else:
-        low, middle, high = bounds
+    low, middle, high = _as_stated(statement, interval)
 
     enough = len(defined) >= FEWEST
     holds = enough and _inside(statement, low, high)
@@ -170,6 +165,13 @@ def _term_value(term: Term, row: Mapping[str, Any]) -> float | None:
     if floor is None:
         return None
     return value - floor
+
+
+def _as_stated(statement: Statement, interval: Interval) -> tuple[float, float, float]:
+    """Return low end, estimate and high end of an interval, those of ratios not as logarithms."""
+    if statement.on_log_scale:
+        return _from_log(interval.low), _from_log(interval.estimate), _from_log(interval.high)
+    return interval.low, interval.estimate, interval.high
 
 
 def _inside(statement: Statement, low: float, high: float) -> bool:

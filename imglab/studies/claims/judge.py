@@ -26,10 +26,9 @@ def judge(
     look   how often the claim has been judged, with more seeds each time; the chance of error is
            halved with each look
     """
-    everything = sorted({seed for _, seed in chains})
     control = [rows for (arm, _), rows in sorted(chains.items()) if arm == CONTROL]
     poor = poor_seeds(chains, first, still_improves(control))
-    seeds = [seed for seed in everything if not poor[seed]]
+    seeds = [seed for seed, reasons in poor.items() if not reasons]
 
     counts = count_first_generations(chains.values(), control=control)
     remarks = []
@@ -40,10 +39,7 @@ def judge(
         counts = mean_counts(chains, poor)
 
     if len(seeds) < FEWEST:
-        reasons = sorted({reason for of_seed in poor.values() for reason in of_seed})
-        why = f"generation 0 is not a good model in {len(everything) - len(seeds)} of "
-        why += f"{len(everything)} seeds: {'; '.join(reasons)}"
-        return replace(blocked(claim, why), generation0=counts)
+        return replace(blocked(claim, _why_poor(poor)), generation0=counts)
 
     confidence = 1 - (1 - claim.confidence) / 2 ** (look - 1)
     findings = [find(statement, chains, seeds, confidence) for statement in claim.must]
@@ -51,13 +47,21 @@ def judge(
     result = result_of(claim, findings, null)
 
     remarks.append(result.why)
-    if len(seeds) < len(everything):
-        left_out = len(everything) - len(seeds)
+    if len(seeds) < len(poor):
+        left_out = len(poor) - len(seeds)
         remarks.append(f"{left_out} seeds do not count, whose generation 0 is not a good model")
     if look > 1:
         remarks.append(f"look {look} with more seeds, intervals of {confidence:.4g}")
     why = "; ".join(filter(None, remarks))
     return replace(result, generation0=counts, seeds=seeds, why=why)
+
+
+def _why_poor(poor: Mapping[int, Sequence[str]]) -> str:
+    """Say in how many seeds generation 0 is not a good model, and why."""
+    reasons = sorted({reason for of_seed in poor.values() for reason in of_seed})
+    left_out = [seed for seed, of_seed in poor.items() if of_seed]
+    why = f"generation 0 is not a good model in {len(left_out)} of {len(poor)} seeds"
+    return f"{why}: {'; '.join(reasons)}"
 
 
 def result_of(
@@ -85,23 +89,26 @@ def result_of(
         return result
 
     verdict = verdict_of(findings)
-    withdrawn = null.get("verdict") == "holds"
-    if withdrawn:
+    remark = _remark_of_null(verdict, null)
+    if remark:
         verdict = "not decided"
-        absent = "withdrawn: it holds with the phenomenon absent, too"
-        why = "; ".join(filter(None, [why, absent]))
-    elif verdict == "holds" and null.get("verdict") == "not decided":
-        verdict = "not decided"
-        undecided = "its null run is not decided: more seeds would tell the cause from its absence"
-        why = "; ".join(filter(None, [why, undecided]))
     return replace(
         result,
         verdict=verdict,
         null=dict(null),
-        withdrawn=withdrawn,
-        why=why,
+        withdrawn=null.get("verdict") == "holds",
+        why="; ".join(filter(None, [why, remark])),
         p=chance_of(findings, verdict),
     )
+
+
+def _remark_of_null(verdict: Verdict, null: Mapping[str, Any]) -> str:
+    """Say why a null run leaves a claim with this verdict undecided; empty if it does not."""
+    if null.get("verdict") == "holds":
+        return "withdrawn: it holds with the phenomenon absent, too"
+    if null.get("verdict") == "not decided" and verdict == "holds":
+        return "its null run is not decided: more seeds would tell the cause from its absence"
+    return ""
 
 
 def law_result(claim: Claim, findings: Sequence[Finding]) -> Result:

@@ -100,6 +100,23 @@ def read_request(
     if criterion not in CRITERIA:
         what = f"{criterion!r} is not known"
         raise InputError(Problem("--criterion", what, nearest(criterion, CRITERIA)))
+    tree = _tree_of(path, changes)
+    modality = tree["modality"]
+    if real is not None:
+        modality["source"] = _source(modality["kind"], modality["source"], real)
+    label = label or _label_of(synthetic)
+    modality["synthetic"] = [{"label": label, **_place(synthetic)}]
+
+    smallest = Plan(FEWEST_SEEDS, tree["generations"], FEWEST_HALVINGS)
+    request = Request(tree, label, smallest, criterion, str(path))
+    for share in (0.0, 1.0):
+        request.config(share)
+    _check_criterion(request)
+    return request
+
+
+def _tree_of(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+    """Return a config as JSON; InputError unless it has one chain, of images or text."""
     config = load_config(path, changes)
     if not isinstance(config, RunConfig):
         raise InputError(Problem(str(path), "holds several chains", "give a config of one chain"))
@@ -110,17 +127,7 @@ def read_request(
         what = f"{kind!r} data take no synthetic set of one's own"
         remedy = "choose images or text; `imglab map` finds the share of real data that holds these"
         raise InputError(Problem(f"{path}: modality.kind", what, remedy))
-    if real is not None:
-        tree["modality"]["source"] = _source(kind, tree["modality"]["source"], real)
-    label = label or _label_of(synthetic)
-    tree["modality"]["synthetic"] = [{"label": label, **_place(synthetic)}]
-
-    smallest = Plan(FEWEST_SEEDS, config.generations, FEWEST_HALVINGS)
-    request = Request(tree, label, smallest, criterion, str(path))
-    for share in (0.0, 1.0):
-        request.config(share)
-    _check_criterion(request)
-    return request
+    return tree
 
 
 def _check_criterion(request: Request) -> None:

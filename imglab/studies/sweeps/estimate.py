@@ -6,7 +6,7 @@ Arms that differ in their regimes alone cost the same but for the sizes of their
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from imglab.running.short_plans import steps_of_fit
 from imglab.running.stage_costs import Measured, grows
 from imglab.store import layout
 from imglab.studies.chains import with_threads
-from imglab.studies.sweeps.config import SweepConfig, run_folder
+from imglab.studies.sweeps.config import SweepConfig
+from imglab.studies.sweeps.tasks import chosen_runs
 
 ALIKE = ("name", "regime", "generations", "seed", "keep", "tracker")
 """Keys in which arms may differ whose stages cost the same."""
@@ -54,10 +55,9 @@ def expected_cost(
     seconds: list[float] = []
     memory = 0
     disk = 0
-    for arm, seed, chain in config.runs(workers):
-        run = run_folder(folder, arm, seed)
+    for arm, run, chain in chosen_runs(config, folder, workers, only):
         left = chain.generations - layout.count_finished(run)
-        if left <= 0 or (only is not None and f"{arm}/seed-{seed}" not in only):
+        if left <= 0:
             continue
         chain = with_threads(chain, run, threads)
         cost = _cost_of(chain, f"{where}: arms.{arm}", kinds)
@@ -68,11 +68,22 @@ def expected_cost(
 
     if not seconds:
         return None
+    sources = sorted({source for _, _, source in kinds.values()})
+    return _together(seconds, memory, disk, workers=workers, source=" and ".join(sources))
+
+
+def _together(
+    seconds: Sequence[float], memory: int, disk: int, *, workers: int, source: str
+) -> RunCost:
+    """Return the cost of runs, so many `workers` at a time, from the seconds of each.
+
+    memory  the most that one of them needs
+    disk    that of all of them
+    """
     at_once = min(workers, len(seconds))
     clock = max(sum(seconds) / at_once, *seconds)
-    sources = sorted({source for _, _, source in kinds.values()})
     stage = StageCost("sweep", clock, (), disk)
-    return RunCost((stage,), memory * at_once, " and ".join(sources))
+    return RunCost((stage,), memory * at_once, source)
 
 
 def _cost_of(config: RunConfig, where: str, kinds: Kinds) -> RunCost:

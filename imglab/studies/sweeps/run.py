@@ -19,7 +19,7 @@ from imglab.studies.pool import Pool
 from imglab.studies.ray import Cluster, check_ray
 from imglab.studies.sweeps.config import SweepConfig, run_folder
 from imglab.studies.sweeps.described import ADDED
-from imglab.studies.sweeps.tasks import Task
+from imglab.studies.sweeps.tasks import Task, chosen_runs
 
 
 class Sweep(HasView):
@@ -82,24 +82,22 @@ class Sweep(HasView):
         total = 0
         folders: list[Path] = []
         jobs: dict[str, Job] = {}
-        for arm, seed, config in self.config.runs(self._workers):
-            folder = run_folder(self.folder, arm, seed)
-            name = f"{arm}/{folder.name}"
-            if chosen is not None and name not in chosen:
-                continue
+        for arm, folder, config in chosen_runs(self.config, self.folder, self._workers, chosen):
             folders.append(folder)
             total += config.generations
-            jobs[name] = chain_job(config, folder, threads, self.folder / ".cache")
+            job = chain_job(config, folder, threads, self.folder / ".cache")
+            jobs[f"{arm}/{folder.name}"] = job
 
         if not jobs:
             return {}
-        place: Place[Job]
-        if ray is None:
-            place = Pool(self._workers, max(job.threads for job in jobs.values()))
-        else:
-            place = Cluster(ray)
-
+        place = self._place(ray, max(job.threads for job in jobs.values()))
         return run_jobs(jobs, place, tally(folders, total, watch), ended)
+
+    def _place(self, ray: str | None, threads: int) -> Place[Job]:
+        """Return where runs go on: on the Ray cluster at an address, or in processes here."""
+        if ray is None:
+            return Pool(self._workers, threads)
+        return Cluster(ray)
 
     def begin(self) -> None:
         """Make the directory and write in it which runs it will hold."""

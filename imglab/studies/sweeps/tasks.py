@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.store import layout
 from imglab.store.event_log import read_events
@@ -45,6 +46,19 @@ class Task:
         first = (self.number - 1) * len(names) // self.count
         end = self.number * len(names) // self.count
         return names[first:end]
+
+
+def chosen_runs(
+    config: SweepConfig, root: Path, at_once: int, names: Collection[str] | None
+) -> Iterator[tuple[str, Path, RunConfig]]:
+    """Yield (arm, folder, config) for each run that is named, in the order of `SweepConfig.runs`.
+
+    names  `<arm>/seed-<s>` of runs; None: all are meant
+    """
+    for arm, seed, chain in config.runs(at_once):
+        folder = run_folder(root, arm, seed)
+        if names is None or f"{arm}/{folder.name}" in names:
+            yield arm, folder, chain
 
 
 def unfinished(config: SweepConfig, folder: Path) -> list[str]:
