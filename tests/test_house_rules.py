@@ -14,7 +14,12 @@ import pytest
 from tests.conftest import ROOT
 
 EMPTY_NAMES = {"found", "told", "kept", "made", "own", "known", "there", "given"}
-LONG_FUNCTIONS: set[str] = set()
+LONG_FUNCTIONS = {
+    "imglab/images/captions.py read_captions",
+    "imglab/images/image_reading.py open_images",
+    "imglab/loop.py chain_events",
+    "imglab/text/data.py load_real_text",
+}
 """Functions of more than 40 lines, as `file name`: at most four."""
 
 LONG_FILES: set[str] = set()
@@ -55,11 +60,10 @@ def body(function: Function) -> list[ast.stmt]:
     return function.body[ast.get_docstring(function) is not None :]
 
 
-def length(function: Function) -> int:
+def code_length(function: Function) -> int:
     """Lines from `def` to the end, without those of the docstring."""
     docstring = function.body[0] if len(body(function)) < len(function.body) else None
-    lines = range(function.lineno, (function.end_lineno or 0) + 1)
-    return len(lines) - (len(lines_of(docstring)) if docstring else 0)
+    return len(lines_of(function)) - (len(lines_of(docstring)) if docstring else 0)
 
 
 def lines_of(node: ast.stmt) -> range:
@@ -81,9 +85,9 @@ def empty_names(source: Source) -> Iterator[str]:
 
 
 def long_functions(source: Source) -> Iterator[str]:
-    """Functions of more than 40 lines."""
+    """Functions of more than 40 lines from `def` to the end, those of the docstring included."""
     for function in source.functions:
-        if length(function) > 40:
+        if len(lines_of(function)) > 40:
             yield f"{source.name} {function.name}"
 
 
@@ -94,10 +98,10 @@ def long_files(source: Source) -> Iterator[str]:
 
 
 def packed_functions(source: Source) -> Iterator[str]:
-    """Functions of 12 lines or more without a blank line or a comment in the body."""
+    """Functions of 12 lines of code or more without a blank line or a comment in the body."""
     for function in source.functions:
         statements = body(function)
-        if length(function) >= 12 and statements:
+        if code_length(function) >= 12 and statements:
             rows = range(statements[0].lineno, (function.end_lineno or 0) + 1)
             if source.breaks.isdisjoint(rows):
                 yield f"{source.name}:{function.lineno} {function.name}"
@@ -134,11 +138,12 @@ def is_read(node: ast.AST) -> bool:
 
 
 LINES = "    x = 1\n"
+DOCSTRING = '    """A\n    B."""\n'
 TEXT = "    x = '''\n\n'''\n"
 BAD: list[tuple[Callable[[Source], Iterator[str]], str, str]] = [
     (empty_names, "def f():\n    found = 1\n", "def f():\n    hashes = 1\n"),
     (empty_names, "def f(told):\n    pass\n", "kept = 1\n"),
-    (long_functions, f"def f():\n{LINES * 40}", f'def f():\n    """A\n    B."""\n{LINES * 39}'),
+    (long_functions, f"def f():\n{DOCSTRING}{LINES * 38}", f"def f():\n{DOCSTRING}{LINES * 37}"),
     (long_files, "x = 1\n" * 301, "x = 1\n" * 300),
     (packed_functions, f"def f():\n{LINES * 11}", f"def f():\n{LINES * 5}\n{LINES * 5}"),
     (packed_functions, f"def f():\n{LINES * 10}{TEXT}", f"def f():\n{LINES * 10}"),
@@ -176,7 +181,7 @@ def test_a_function_and_a_file_can_be_read_at_once(rule, exceptions, package):
 
 
 def test_longer_functions_have_paragraphs(package):
-    longer = sum(length(each) >= 12 for source in package for each in source.functions)
+    longer = sum(code_length(each) >= 12 for source in package for each in source.functions)
     packed = [offender for source in package for offender in packed_functions(source)]
     assert longer > 200
     assert len(packed) <= 0.35 * longer, packed

@@ -54,19 +54,13 @@ def text_card(
     before  how many adapters are to be merged into the base before those of the folder
     w       strength of the guidance away from the network in `negative/`; 0: there is none
     """
-    extra = ""
     title = "A language model of an imglab chain"
-    if kind == "ngram":
-        extra = NGRAM_IMPORT
+    if base is not None:
+        title = f"Adapters for {printable(base)}, a language model of an imglab chain"
+    elif kind == "ngram":
         title = "An n-gram model of an imglab chain"
 
-    if base is None:
-        code = CODE.format(extra=extra, block=block, decoding=_decoding(settings))
-    else:
-        title = f"Adapters for {printable(base)}, a language model of an imglab chain"
-        code = ADAPTED.format(base=repr(base), block=block, decoding=_decoding(settings))
-        if before:
-            code = code.replace(LAST, MERGING.format(before=before) + LAST)
+    code = _code(kind, base, before, block, _decoding(settings))
     guidance = ""
     if w != 0:
         guidance = (
@@ -81,6 +75,20 @@ def text_card(
         f"{guidance}\n"
         f"```python\n{code}```\n"
     )
+
+
+def _code(kind: str, base: str | None, before: int, block: int, decoding: str) -> str:
+    """Return the code that opens a model and draws with it, by these arguments of `generate`."""
+    if base is None:
+        extra = ""
+        if kind == "ngram":
+            extra = NGRAM_IMPORT
+        return CODE.format(extra=extra, block=block, decoding=decoding)
+
+    code = ADAPTED.format(base=repr(base), block=block, decoding=decoding)
+    if before:
+        code = code.replace(LAST, MERGING.format(before=before) + LAST)
+    return code
 
 
 def _decoding(settings: TextModelSettings) -> str:

@@ -260,21 +260,8 @@ def search_beams(
     end      the token that ends a document; a length penalty needs one
     cached   whether the network reads with a key-value cache (`reads_with_cache`)
     """
-    ending: dict[str, Any] = {"min_new_tokens": length, "pad_token_id": 0}
-    if decoding.length_penalty is not None:
-        ending = {"length_penalty": decoding.length_penalty, "pad_token_id": end}
-        ending["eos_token_id"] = end
-    beyond = list(range(ids, network.config.vocab_size))
-    plan = GenerationConfig(
-        max_new_tokens=length,
-        num_beams=decoding.beams,
-        do_sample=False,
-        suppress_tokens=beyond or None,
-        repetition_penalty=decoding.repetition_penalty,
-        no_repeat_ngram_size=decoding.no_repeat_ngram or 0,
-        use_cache=cached,
-        **ending,
-    )
+    plan = _beam_plan(decoding, length, end, cached=cached)
+    plan.suppress_tokens = list(range(ids, network.config.vocab_size)) or None
 
     # The network's own defaults would fill in what the plan leaves open.
     defaults = network.generation_config
@@ -289,4 +276,24 @@ def search_beams(
 
     drawn = tokens[:, prompts.shape[1] :]
     missing = length - drawn.shape[1]
-    return torch.nn.functional.pad(drawn, (0, missing), value=ending["pad_token_id"])
+    return torch.nn.functional.pad(drawn, (0, missing), value=plan.pad_token_id)
+
+
+def _beam_plan(
+    decoding: BeamSettings, length: int, end: int | None, *, cached: bool
+) -> GenerationConfig:
+    """Return how transformers searches for continuations of so many tokens."""
+    ending: dict[str, Any] = {"min_new_tokens": length, "pad_token_id": 0}
+    if decoding.length_penalty is not None:
+        ending = {"length_penalty": decoding.length_penalty, "pad_token_id": end}
+        ending["eos_token_id"] = end
+
+    return GenerationConfig(
+        max_new_tokens=length,
+        num_beams=decoding.beams,
+        do_sample=False,
+        repetition_penalty=decoding.repetition_penalty,
+        no_repeat_ngram_size=decoding.no_repeat_ngram or 0,
+        use_cache=cached,
+        **ending,
+    )

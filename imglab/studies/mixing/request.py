@@ -100,6 +100,7 @@ def read_request(
     if criterion not in CRITERIA:
         what = f"{criterion!r} is not known"
         raise InputError(Problem("--criterion", what, nearest(criterion, CRITERIA)))
+
     tree = _tree_of(path, changes)
     modality = tree["modality"]
     if real is not None:
