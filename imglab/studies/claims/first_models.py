@@ -8,6 +8,7 @@ their models must reach as the mean over the seeds of each arm, and then every s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from imglab.store.reading import GATE_VERDICTS
 from imglab.studies.claims.evaluate import Chains
 from imglab.studies.claims.protocol import FirstModels
 from imglab.studies.first_generations import judge_mean, mean_of, with_control
+
+VALUE = re.compile(r"(.+? is )(-?\d[\d.e+-]*)(\b.*)")
+"""What a reason says before the value of a metric, the value, and the rest."""
 
 NO_THRESHOLDS = "this kind of data has no thresholds"
 """Why the gate does not know of generation 0 where nothing is asked of it."""
@@ -40,6 +44,29 @@ def poor_seeds(
     if improvement is not None:
         reasons[improvement] = None
     return {seed: list(reasons) for seed in seeds}
+
+
+def in_ranges(reasons: Sequence[str]) -> list[str]:
+    """Return reasons that differ in the value of a metric alone as one, with the range of values.
+
+    >>> in_ranges(["recall is 0.52, at least 0.8", "recall is 0.61, at least 0.8"])
+    ['recall is 0.52 to 0.61, at least 0.8']
+    """
+    values: dict[tuple[str, str], list[str]] = {}
+    for reason in reasons:
+        parts = VALUE.fullmatch(reason)
+        metric, value, rest = parts.groups() if parts else (reason, "", "")
+        values.setdefault((metric, rest), []).append(value)
+
+    in_short = []
+    for (metric, rest), of_metric in values.items():
+        ends = sorted({min(of_metric, key=_number), max(of_metric, key=_number)}, key=_number)
+        in_short.append(f"{metric}{' to '.join(ends)}{rest}")
+    return in_short
+
+
+def _number(text: str) -> float:
+    return float(text or 0)
 
 
 def mean_counts(chains: Chains, poor: Mapping[int, Sequence[str]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from imglab.studies.claims.claim import Claim
 from imglab.studies.claims.evaluate import Chains, find, find_null
 from imglab.studies.claims.finding import Finding, Result, Verdict, deciding, verdict_of
-from imglab.studies.claims.first_models import mean_counts, poor_seeds
+from imglab.studies.claims.first_models import in_ranges, mean_counts, poor_seeds
 from imglab.studies.claims.multiplicity import chance_of
 from imglab.studies.claims.protocol import FirstModels
 from imglab.studies.first_generations import count_first_generations, still_improves
@@ -58,10 +58,10 @@ def judge(
 
 def _why_poor(poor: Mapping[int, Sequence[str]]) -> str:
     """Say in how many seeds generation 0 is not a good model, and why."""
-    reasons = sorted({reason for of_seed in poor.values() for reason in of_seed})
+    reasons = {reason for of_seed in poor.values() for reason in of_seed}
     left_out = [seed for seed, of_seed in poor.items() if of_seed]
     why = f"generation 0 is not a good model in {len(left_out)} of {len(poor)} seeds"
-    return f"{why}: {'; '.join(reasons)}"
+    return f"{why}: {'; '.join(in_ranges(sorted(reasons)))}"
 
 
 def result_of(
