@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
-from imglab.reading.class_folders import composed, of_classes, unwrapped_parts, without_annotations
+from imglab.reading.class_folders import (
+    composed,
+    splits_in_classes,
+    unwrapped_parts,
+    without_annotations,
+)
 from imglab.reading.folder import Folder
 from imglab.reading.parts import Layout, Part, Parts, names_of
 from imglab.reading.split_files import parts_by_files
@@ -17,7 +22,6 @@ from imglab.reading.splits import (
     may_be_class,
     roles_in,
     split_role,
-    test_role,
     without_unions,
 )
 from imglab.reading.tree import Tree, list_tree
@@ -102,9 +106,14 @@ class _Reader:
         if "train" in roles and len(roles) > 1:
             return self._of_splits(base, roles)
 
-        by_class = self._splits_below_classes(base)
-        if by_class is not None:
-            return by_class
+        if self._classes and self._splits == "auto" and not base.is_mostly_direct():
+            of_class = {
+                name: self._roles(folder, list(folder.folders))
+                for name, folder in base.folders.items()
+            }
+            by_class = splits_in_classes(base, of_class, self._where)
+            if by_class is not None:
+                return by_class
 
         self._refuse_half_a_split(base)
         part, strays = self._part(base)
@@ -205,46 +214,6 @@ class _Reader:
         if has_classes["train"] and has_classes["validation"] and not has_classes["test"]:
             return "validation"
         return "test"
-
-    def _splits_below_classes(self, base: Folder) -> Parts | None:
-        """Read folders that hold splits, as in cat/train/ and cat/test/; None if none does.
-
-        The folders are the classes. InputError where most images of one are in no split: they may
-        be for testing.
-        """
-        if not self._classes or self._splits == "none" or base.is_mostly_direct():
-            return None
-        of_class = {
-            name: self._roles(folder, list(folder.folders)) for name, folder in base.folders.items()
-        }
-        whole = [name for name, roles in of_class.items() if "train" in roles and len(roles) > 1]
-        if not whole:
-            return None
-
-        without = [
-            name
-            for name, folder in base.folders.items()
-            if not of_class[name] or folder.is_mostly_direct()
-        ]
-        if without:
-            what = f"{str(base.path / whole[0])!r} holds splits, and images of {without[0]!r} "
-            what += "are in none"
-            remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
-            raise InputError(Problem(self._where, what, remedy))
-        chosen = test_role({role for roles in of_class.values() for role in roles})
-        files: dict[Role, dict[Path, str]] = {"train": {}, chosen: {}}
-        for name, roles in of_class.items():
-            for role in files.keys() & roles.keys():
-                inner = base.folders[name].folders[roles[role]]
-                files[role].update(dict.fromkeys(inner.files(), name))
-
-        train, test = (of_classes(role, base, files[role]) for role in ("train", chosen))
-        parts = Parts(train, test)
-        parts.notes.append("each class folder holds its own splits")
-        rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
-        parts.leave_out("in neither part", [path for path in rest if path not in base.direct])
-        parts.leave_out("beside the class folders", base.direct)
-        return parts
 
     def _refuse_half_a_split(self, base: Folder) -> None:
         """Raise InputError for a part that stands alone, or beside what may be classes."""
