@@ -146,7 +146,7 @@ class _Reader:
             # Of two folders, one may be empty.
             if role in roles and name in base.folders:
                 what = f"{str(base.path)!r} has two {role} parts: {roles[role]!r} and {name!r}"
-                remedy = "rename or move one, or set modality.source.splits to none"
+                remedy = f"{self._no_splits()}, or rename or move one"
                 raise InputError(Problem(self._where, what, remedy))
             roles.setdefault(role, name)
         return roles
@@ -168,7 +168,7 @@ class _Reader:
         if shared is None or len({*shared.values()} - {None}) < len(shared):
             what = f"{str(base.path)!r} has folders named after splits, which is not clear: "
             what += ", ".join(map(repr, list(base.folders)[:4]))
-            remedy = "name two of them train and test, or set modality.source.splits to none"
+            remedy = f"{self._no_splits()}, or name two of them train and test"
             raise InputError(Problem(self._where, what, remedy))
         return {**roles, **shared}
 
@@ -187,6 +187,9 @@ class _Reader:
         parts = Parts(train, test)
         if chosen == "validation":
             parts.notes.append(f"{roles[chosen]}/ is the test part")
+        names = (roles["train"], roles[chosen])
+        if any(split_role(name) is None for name in names):  # other words might tell classes apart
+            parts.notes.append(f"split by {names[0]}/ and {names[1]}/ ({self._no_splits()})")
         for name, of_part in ((roles["train"], strays), (roles[chosen], test_strays)):
             for why, paths in of_part.items():
                 parts.leave_out(f"{why} of {name}/", paths)
@@ -227,7 +230,7 @@ class _Reader:
         if unclear:
             other = "test" if self._role(unclear[0]) == "train" else "train"
             what = f"{str(base.path)!r} has {unclear[0]!r}, a name of a split, but no {other} part"
-            remedy = f"move the others into {other}/, or set modality.source.splits to none"
+            remedy = f"{self._no_splits()}, or move the others into {other}/"
             raise InputError(Problem(self._where, what, remedy))
 
     def _part(
@@ -256,6 +259,13 @@ class _Reader:
         labels = tuple(composed(path.parts[depth]) for path in members)
         aside["beside the class folders"] = direct
         return Part(name, folder.path, tuple(members), labels), aside
+
+    def _no_splits(self) -> str:
+        """Return the key that reads folders named after splits like all others, and what it does."""
+        effect = "read all as one"
+        if self._classes:
+            effect = "make them classes"
+        return f"set modality.source.splits to none to {effect}"
 
     def _role(self, name: str) -> Role | None:
         if self._splits == "none":

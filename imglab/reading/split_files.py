@@ -15,7 +15,8 @@ NUMBER = re.compile(r"\d+")
 def parts_by_files(parts: Parts) -> None:
     """Take files for the parts that their names mean, where all of them name one, and several do.
 
-    Files that only describe the others, as README, are left out.
+    Files that only describe the others, as README, are left out. Nothing is done where no class has
+    files of both parts: what is never trained on cannot be tested.
     """
     if parts.test is not None:
         return
@@ -25,10 +26,17 @@ def parts_by_files(parts: Parts) -> None:
         return
 
     chosen = test_role(role_of.values())
-    parts.train, parts.test = (
+    train, test = (
         _only(whole, role, [row for row, path in enumerate(whole.files) if role_of[path] == role])
         for role in ("train", chosen)
     )
+    if whole.labels is not None and not set(train.labels or ()) & set(test.labels or ()):
+        note = f"the files are named after train and {chosen}, but no class has both: no split"
+        parts.notes.append(note)
+        return
+
+    parts.train = train
+    parts.test = test
     parts.leave_out(
         "of neither part", [path for path in whole.files if role_of[path] not in ("train", chosen)]
     )
