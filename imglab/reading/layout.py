@@ -261,7 +261,7 @@ class _Reader:
         return Part(name, folder.path, tuple(members), labels), aside
 
     def _no_splits(self) -> str:
-        """Return the key that reads folders named after splits like all others, and what it does."""
+        """Say how folders that are named after splits are read like all others."""
         effect = "read all as one"
         if self._classes:
             effect = "make them classes"

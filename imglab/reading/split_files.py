@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from imglab.reading.parts import Part, Parts
+from imglab.reading.parts import Layout, Part, Parts
 from imglab.reading.splits import Role, file_roles, test_role
 
 NUMBER = re.compile(r"\d+")
@@ -43,6 +44,19 @@ def parts_by_files(parts: Parts) -> None:
     parts.notes.append("the files are named after the parts")
     if chosen == "validation":
         parts.notes.append(f"{parts.test.files[0].name} is the test part")
+
+
+def split_by_files(layout: Layout) -> Layout:
+    """Return how a folder is read with the parts that names of its files mean (`parts_by_files`).
+
+    It was read without them, since something else might have told the parts apart.
+    """
+    parts = Parts(layout.train, layout.test, list(layout.left_out), list(layout.notes))
+    parts_by_files(parts)
+    left_out = tuple(parts.left_out)
+    return replace(
+        layout, train=parts.train, test=parts.test, left_out=left_out, notes=tuple(parts.notes)
+    )
 
 
 def _roles_of(files: Sequence[Path]) -> dict[Path, Role | None] | None:

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.reading import has_words, split_role
+from imglab.reading import Columns, has_words, split_column
 from imglab.safe_text import is_text
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
 """Names of columns of texts, in any case, the first one that a file has."""
-
-SPLIT = "split"
-"""Column that says for what a row is."""
 
 LONGEST_NAME = 5
 """Words that the name of a column may have."""
@@ -24,42 +21,49 @@ FIRST = 8
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The columns of a table: the one that is read, and others that hold texts."""
+class Documents:
+    """What was read from files.
 
-    read: str
-    others: tuple[str, ...]
+    splits   what the row of each text calls its split; "" where it names none
+    columns  of each table
+    """
+
+    texts: list[str]
+    splits: list[Any]
+    columns: tuple[Columns, ...] = ()
 
     @classmethod
-    def among(
-        cls, names: Sequence[str], examples: Sequence[dict[str, Any]], place: str, where: str
-    ) -> Columns | None:
-        """Return those of a table, by its first rows; None where it has no column."""
-        if not names:
-            return None
-        read = column_of(names, examples, None, place, where)
-        others = [name for name in _with_texts(names, examples) if name != read]
-        return cls(read, tuple(others))
+    def plain(cls, texts: list[str]) -> Documents:
+        """Return texts that come from no rows."""
+        return cls(texts, [""] * len(texts))
 
 
 def texts_of(
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
+) -> Documents:
+    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
+    if not rows:
+        return Documents.plain([])
+    names = names_of(rows)
+    columns = columns_of(names, rows[:FIRST], column, place, where)
+    texts = check_texts([row.get(columns.read) for row in rows], columns.read, place, where)
+    split = split_column(names)
+    return Documents(texts, [row.get(split, "") for row in rows], (columns,))
+
+
+def columns_of(
+    names: Sequence[str],
+    examples: Sequence[dict[str, Any]],
     column: str | None,
     place: str,
     where: str,
-    *,
-    is_whole: bool = True,
-) -> list[str]:
-    """Return the texts in a column of rows; "" of rows that lack it, or have null there.
+) -> Columns:
+    """Return the columns of a table; InputError where it is not clear which holds the texts.
 
-    is_whole  whether all rows are wanted, also those that name another split
+    examples  the first rows
     """
-    if not rows:
-        return []
-    name = column_of(names_of(rows), rows[:FIRST], column, place, where)
-    if not is_whole:
-        check_one_split((row.get(SPLIT) for row in rows), place, where)
-    return check_texts([row.get(name) for row in rows], name, place, where)
+    read = column_of(names, examples, column, place, where)
+    return Columns(read, tuple(name for name in _with_texts(names, examples) if name != read))
 
 
 def column_of(
@@ -112,19 +116,6 @@ def _checked_name(name: str, place: str, at: str) -> str:
         remedy = "put a line of names before it, e.g. `text`; if it is a name, set column to it"
         raise InputError(Problem(at, what, remedy))
     return name
-
-
-def check_one_split(values: Iterable[Any], place: str, where: str) -> None:
-    """Raise InputError where rows name several splits: some are not for training."""
-    names = {value for value in values if isinstance(value, str)}
-    roles = {split_role(name) for name in names} - {None}
-    if len(roles) < 2:
-        return
-    what = f"{place!r} has rows for {' and '.join(sorted(map(str, roles)))} in the column {SPLIT!r}"
-    remedy = (
-        "write a file for each, train.jsonl and test.jsonl, or set modality.source.splits to none"
-    )
-    raise InputError(Problem(where, what, remedy))
 
 
 def check_no_images(rows: Sequence[dict[str, Any]], place: str, where: str) -> None:

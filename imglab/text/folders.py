@@ -18,8 +18,12 @@ from imglab.reading import (
     split_role,
 )
 from imglab.reading.layout import Splits
+from imglab.reading.parts import names_of
 from imglab.reading.splits import ABOUT
 from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
+
+TEXTS = (PLAIN, *ROWS, *ALSO_PLAIN)
+"""Suffixes of files that are read as texts, in some folders."""
 
 MOST_OTHERS = 4
 """Kinds of files that are named where none is text."""
@@ -77,7 +81,8 @@ def text_files(
         root, is_wanted, where, splits=splits, classes=False, split_files=held_out is None
     )
     others = [path for path in layout.others if not held_out or path.resolve() not in held_out]
-    return _of_layout(layout, others, is_held_out=held_out is not None)
+    left_out = _left_out(others, has_plain=any(kind_of(path) == PLAIN for path in texts))
+    return _of_layout(layout, left_out, is_held_out=held_out is not None)
 
 
 def _texts(tree: Tree) -> set[Path]:
@@ -100,9 +105,24 @@ def _has_splits(tree: Tree) -> bool:
     return "train" in roles and len(roles) > 1
 
 
-def _of_layout(layout: Layout, others: list[Path], *, is_held_out: bool) -> TextFiles:
+def _left_out(others: list[Path], *, has_plain: bool) -> list[LeftOut]:
+    """Return what of a folder is not read, and why.
+
+    has_plain  whether plain texts are read
+    """
+    about = [path for path in others if path.stem.lower() in ABOUT and kind_of(path) in TEXTS]
+    reasons = {}
+    if has_plain:
+        reasons = dict.fromkeys(ROWS, f"since there are {PLAIN} files")
+    left_out = list(by_suffix([path for path in others if path not in about], reasons))
+    if about:
+        why = f"taken for a description of the others: {names_of(about)}"
+        left_out.append(LeftOut("files", why, tuple(about)))
+    return left_out
+
+
+def _of_layout(layout: Layout, after: list[LeftOut], *, is_held_out: bool) -> TextFiles:
     tree = layout.tree
-    after = list(by_suffix(others, {}))
     if tree.hidden:
         after.append(LeftOut("hidden or system files", "", tree.hidden))
     if tree.looped:

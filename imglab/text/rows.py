@@ -12,14 +12,13 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of
+from imglab.reading import delimiter_of, split_column
 from imglab.text.columns import (
     FIRST,
-    SPLIT,
+    Documents,
     check_no_images,
-    check_one_split,
     check_texts,
-    column_of,
+    columns_of,
 )
 
 LONGEST_CELL = 1 << 32
@@ -90,32 +89,28 @@ def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
     return rows
 
 
-def read_parquet(path: Path, where: str, column: str | None, *, is_whole: bool = True) -> list[str]:
-    """Return the texts of a parquet file; `is_whole` as for `read_documents`."""
+def read_parquet(path: Path, where: str, column: str | None) -> Documents:
+    """Return the texts of a parquet file."""
     with _readable_parquet(path, where):
         import pyarrow.parquet as parquet
 
         names, examples = _head_of_parquet(path)
-        name = column_of(names, examples, column, str(path), where)
+        columns = columns_of(names, examples, column, str(path), where)
         if column is None:
             check_no_images(examples, str(path), where)
 
-        # Only the column that holds the text is read, whatever else is in the file.
-        wanted = [name]
-        if not is_whole and SPLIT in names:
-            wanted.append(SPLIT)
-        columns = parquet.read_table(path, columns=wanted).to_pydict()
-    check_one_split(columns.get(SPLIT, ()), str(path), where)
-    return check_texts(columns[name], name, str(path), where)
-
-
-def head_of_parquet(path: Path, where: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the names of the columns, and the first rows."""
-    with _readable_parquet(path, where):
-        return _head_of_parquet(path)
+        # Only what holds the text and names the split is read, whatever else is in the file.
+        split = split_column(names)
+        wanted = [columns.read]
+        if split is not None and split != columns.read:
+            wanted.append(split)
+        table = parquet.read_table(path, columns=wanted).to_pydict()
+    texts = check_texts(table[columns.read], columns.read, str(path), where)
+    return Documents(texts, table.get(split, [""] * len(texts)), (columns,))
 
 
 def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of the columns, and the first rows."""
     import pyarrow.parquet as parquet
 
     first = next(parquet.ParquetFile(path).iter_batches(batch_size=FIRST), None)

@@ -72,6 +72,38 @@ def test_rows_may_name_their_split(test, folder):
     assert load(**from_folder(folder, "captioned_folder", splits="none")).summary.total == N
 
 
+def test_rows_that_name_their_split_come_before_names_of_files(folder):
+    for number in range(N):
+        path = folder / f"{number}.png"
+        path.rename(folder / f"{('train', 'test')[number % 2]}_{number}.png")
+    splits = ["train", "train", "train", "train", "test", "test"]
+    table = [
+        f"{path.name},a,{split}"
+        for path, split in zip(sorted(folder.glob("*.png")), splits, strict=True)
+    ]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert (len(real.train), len(real.test)) == (4, 2)
+    assert "the rows name their split" in real.summary.line()
+    assert "named after" not in real.summary.line()
+
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,class", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert (len(real.train), len(real.test)) == (3, 3)
+    assert "the files are named after the parts" in real.summary.line()
+
+
+def test_rows_that_name_another_split_than_their_folders_are_counted(folder):
+    for number in range(N):
+        part = folder / ("train" if number < 4 else "test")
+        part.mkdir(exist_ok=True)
+        (folder / f"{number}.png").rename(part / f"{number}.png")
+    table = [f"{number}.png,a,{('train', 'val')[number % 2]}" for number in range(N)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
+    line = load(**from_folder(folder, "captioned_folder")).summary.line()
+    assert "3 rows name another split than their files or folders, which decide" in line
+
+
 def test_an_empty_caption_is_none(folder):
     table = [f"{number}.png,{'' if number == 2 else 'x'}" for number in range(N)]
     (folder / "metadata.csv").write_text("\n".join(["file_name,text", *table]))
@@ -84,6 +116,17 @@ def test_an_empty_caption_is_none(folder):
     ("name", "content", "message"),
     [
         ("metadata.csv", b"0.png,a cat\n1.png,a dog\n", "no column of file names; its columns are"),
+        (
+            "captions.txt",
+            b"0.png\ta cat, a hat, a mat\n1.png\ta dog\n",
+            "its columns are '0.png', 'a cat, a hat, a mat' (name the columns in the first line, "
+            "file_name and text, parted as the others are)",
+        ),
+        (
+            "captions.txt",
+            b"file_name\ttext\n0.png\ta\tb\n",
+            "line 2 has more cells than the header, parted by a tab: put captions that hold one",
+        ),
         ("metadata.csv", "file_name,text\n0.png,\xe9".encode("latin-1"), "0xe9; save it as UTF-8"),
         ("metadata.csv", "file_name,text\n0.png,a".encode("utf-16-le"), "zero bytes, as UTF-16"),
         ("0.txt", "a cat".encode("utf-16-le"), "zero bytes, as UTF-16"),
@@ -98,9 +141,20 @@ def test_what_cannot_be_meant_is_refused_with_the_remedy(name, content, message,
     assert message in refused(**from_folder(folder, "captioned_folder"))
 
 
+@pytest.mark.parametrize("numbers", ["1 2 3 4 5", "0 1 0 1 1", "2026 11 27 3 30"])
+def test_five_numbers_are_a_caption(numbers, folder):
+    for number in range(N):
+        (folder / f"{number}.txt").write_text(numbers)
+    assert load(**from_folder(folder, "captioned_folder")).prompts == (numbers,)
+    (folder / "0.txt").write_text("0 0.5 0.5 0.1 0.2")
+    assert len(load(**from_folder(folder, "captioned_folder")).prompts) == 2
+    assert inspect_images(str(folder)).config["modality"]["source"]["kind"] == "captioned_folder"
+
+
 def test_boxes_beside_images_are_left_out(folder):
     for number in range(N):
         (folder / f"{number}.txt").write_text("0 0.5 0.5 0.1 0.2\n")
+    (folder / "0.txt").write_text("")  # no object
     inspection = inspect_images(str(folder))
     assert inspection.config["modality"]["source"]["kind"] == "folder"
     assert "left out: 6 .txt" in inspection.lines()[0]

@@ -347,7 +347,7 @@ class TestWrongInput:
         assert torch.tensor(row["variance_ratio"]).isfinite()
 
 
-def test_splits_of_a_folder_are_chosen_by_naming_one(tmp_path):
+def test_splits_of_a_folder_are_chosen_by_naming_one():
     remedy = "set modality.source.splits to none to make them classes, or rename one"
     (problem,) = as_options([Problem("modality.source.path", "is not clear", remedy)])
     assert str(problem) == "REAL: is not clear (give one part, or rename one)"
