@@ -79,7 +79,7 @@ def read_documents(
 
     content = unpacked(path, where, is_drawn=is_drawn)
     if not is_drawn:
-        check_form(content, path, where)
+        check_form(content, path, where, is_plain=kind not in ROWS)
     text = decode(content, path, where, is_drawn=is_drawn)
     if kind in ROWS:
         return texts_of(_rows(text, kind, path, where), column, str(path), where)

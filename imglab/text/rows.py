@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from imglab.text.columns import (
     check_texts,
     columns_of,
 )
+from imglab.text.forms import in_its_place
 
 LONGEST_CELL = 1 << 32
 """Characters that a cell of a table may have."""
@@ -51,7 +53,7 @@ def objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
         what = f"{place!r} is not JSON lines: {first_line(error)}"
         remedy = "one object in each line"
         if number == 1:
-            remedy += f", e.g. jq -c . {path.name} > NEW.jsonl"
+            remedy += f", e.g. jq -c . {shlex.quote(path.name)} > NEW.jsonl{in_its_place(path)}"
         raise InputError(Problem(where, what, remedy)) from error
 
     rows = [{"text": row} if isinstance(row, str) else row for row in rows]

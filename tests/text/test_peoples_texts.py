@@ -170,7 +170,14 @@ def test_files_come_before_what_their_rows_name(tmp_path):
         ("my text.txt", b"%PDF-1.4\n1 0 obj", "pdftotext 'my text.txt' NEW.txt"),
         ("a.txt", b'[\n {"role": "user", "content": "a"}\n]\n', "rename it to a.json"),
         ("a.csv", b'"It was a bright cold day in April."\n"And so on."\n', "begins with a text"),
-        ("a.json", b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "jq -c . a.json > NEW.jsonl"),
+        (
+            "a.json",
+            b'{\n "a": 1\n}\n{\n "a": 2\n}\n',
+            "jq -c . a.json > NEW.jsonl, and put it in the place of a.json, since both would be read",
+        ),
+        ("a.txt", b"\xef\xbb\xbf<html>", "a web page"),
+        ("a.txt", b"PAR1\x15\x04\xff", "rename it to a.parquet"),
+        ("a.txt", b"%PDF-1.4\n1 0 obj", "put it in the place of a.txt, since both would be read"),
         ("a.jsonl", rb'{"text": "half \ud83d a pair"}', "half a surrogate pair"),
         ("a.jsonl", b'{"data": {"text": "a"}}\n', "holds objects with text, not text"),
     ],
@@ -182,7 +189,31 @@ def test_what_is_no_text_is_named_with_the_way(name, content, message, tmp_path)
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["BZh is short", '{"a"} in braces\n' * 3, "[1] A note", "PKU"])
+@pytest.mark.parametrize(
+    "text",
+    ["<!DOCTYPE html>\n<p>\u00e9", "<?xml?>", "{\\rtf1 a}", '{"a": 1}\n' * 3, "[{}]", "%PDF-"],
+)
+def test_a_text_of_another_form_may_be_read_as_it_stands(text, tmp_path):
+    """By the way that the message names."""
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"write <\|endoftext\|> into a line before it"):
+        read(path)
+    path.write_text(f"<|endoftext|>\n{text}")
+    assert read(tmp_path) == [text.rstrip("\n")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PAR1 is the magic of parquet",
+        "GIF89a",
+        "BZh is short",
+        '{"a"} in braces\n' * 3,
+        "[1] A note",
+        "PKU",
+    ],
+)
 def test_texts_that_only_look_like_other_forms(text, tmp_path):
     (tmp_path / "a.txt").write_text(text)
     assert read(tmp_path / "a.txt") == [text.rstrip("\n")]
