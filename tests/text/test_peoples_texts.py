@@ -173,7 +173,7 @@ def test_files_come_before_what_their_rows_name(tmp_path):
         (
             "a.json",
             b'{\n "a": 1\n}\n{\n "a": 2\n}\n',
-            "jq -c . a.json > NEW.jsonl, and put it in the place of a.json, since both would be read",
+            "jq -c . a.json > NEW.jsonl, and put it in the place of a.json, since both would",
         ),
         ("a.txt", b"\xef\xbb\xbf<html>", "a web page"),
         ("a.txt", b"PAR1\x15\x04\xff", "rename it to a.parquet"),
