@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.failures import raise_if_unavailable
-from imglab.reading import DELIMITERS, Columns, delimiter_of, has_words, split_column
+from imglab.reading import DELIMITERS, Columns, delimiter_of, has_words, split_column, without_hint
 from imglab.reading.row_splits import COLUMN
 from imglab.safe_text import is_text
 
@@ -115,6 +115,7 @@ def _json_list(text: str) -> Sequence[Any]:
 
 def _table(text: str) -> Iterator[Row]:
     """Yield the rows of a table whose first line names the columns."""
+    text = without_hint(text)
     delimiter = delimiter_of(text)
     reader = csv.DictReader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True

@@ -109,7 +109,7 @@ def read_captions(
         others = [path for path in layout.others if path.suffix.lower() in TABLES]
         if others:
             what += f"; of another name, and not read: {names_of(others)}"
-            remedy = f"{_renamed(others[0])}, or write {REMEDY}"
+            remedy = f"{renamed(others[0])}, or write {REMEDY}"
         raise InputError(Problem(where, what, remedy))
 
     if len(captions.without) > source.tolerate or not all(captions.parts):
@@ -123,7 +123,7 @@ def read_captions(
     return captions
 
 
-def _renamed(path: Path) -> str:
+def renamed(path: Path) -> str:
     """Return what makes a table of another name one that is read."""
     name = f"metadata{path.suffix.lower()}"
     if name in NAMES:

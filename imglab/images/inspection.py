@@ -13,6 +13,7 @@ from imglab.images.caption_rows import (
     OTHER_NAMES,
     columns_of_captions,
 )
+from imglab.images.captions import TABLES, renamed
 from imglab.images.captions_beside import BESIDE, LONGEST_CAPTION, are_boxes
 from imglab.images.data import load_real_images
 from imglab.images.folders import read_captioned_folder, read_folder
@@ -35,6 +36,9 @@ STEP = 4
 """What divides the sides that all networks take."""
 
 ANY_NUMBER = 10**9
+MOST_BYTES = 1 << 24
+"""Size of a table of another name that is opened to see whether it holds captions."""
+
 MOST_COLUMNS = 6
 """Columns of a table without captions that are named."""
 
@@ -155,12 +159,26 @@ def _tables(tree: Tree) -> tuple[bool, str]:
     others = []
     for path in tree.files:
         if path.name.lower() not in (*NAMES, *OTHER_NAMES):
+            if _may_hold_captions(path):
+                others.append(f"{path.name} may hold some; {renamed(path)} to have them read")
             continue
         has_captions, columns = columns_of_captions(path)
         if has_captions:
             return True, ""
         others.append(f"{path.name} has {', '.join(columns[:MOST_COLUMNS]) or 'another form'}")
     return False, "; ".join(others[:EXAMPLES])
+
+
+def _may_hold_captions(path: Path) -> bool:
+    """Say whether a table of another name, unless it is a large one, has rows with captions."""
+    if path.name.lower() == "metadata.parquet":
+        return True
+    if path.suffix.lower() not in TABLES or path.suffix.lower() == ".parquet":
+        return False
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        return False
+    has_captions, columns = columns_of_captions(path)
+    return has_captions and bool(columns)
 
 
 def _has_texts_beside(tree: Tree) -> bool:

@@ -14,7 +14,7 @@ from imglab.reading.row_splits import divided, note_on_others, split_column
 from imglab.reading.split_files import split_by_files
 from imglab.reading.splits import split_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
-from imglab.reading.tables import DELIMITERS, Columns, delimiter_of, has_words
+from imglab.reading.tables import DELIMITERS, Columns, delimiter_of, has_words, without_hint
 from imglab.reading.tree import Tree, is_system, list_tree
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "split_by_files",
     "split_column",
     "split_role",
+    "without_hint",
 ]

@@ -64,6 +64,10 @@ def read_layout(
         parts.notes.append(f"all lie in {str(base.path.relative_to(root))!r}")
         outside = [path for path in files if base.path not in path.parents]
         parts.leave_out(f"beside {base.path.name}/", outside)
+    backslashes = sum("\\" in path.name for path in files)
+    if backslashes:
+        what = f"{backslashes:,} have a backslash in their names in the place of folders"
+        parts.notes.append(f"{what}: unpack the archive again, with unzip")
     if tree.read_twice:
         parts.notes.append(f"read twice, through links: {names_of(tree.read_twice)}")
     return Layout(parts.train, parts.test, tuple(parts.left_out), others, tuple(parts.notes), tree)

@@ -12,6 +12,7 @@ HEAD = 1 << 16
 """Characters at the beginning of a table by which it is seen what parts its columns; a cell may be
 twice as long before `csv` asks for another limit."""
 
+HINT = re.compile(r"\A\s*sep=.\r?\n", re.IGNORECASE)
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 """What may part columns, and how it is called."""
 
@@ -22,6 +23,15 @@ class Columns:
 
     read: str
     others: tuple[str, ...]
+
+
+def without_hint(text: str) -> str:
+    r"""Return a table without the line before its header that tells Excel the delimiter.
+
+    >>> without_hint("sep=;\nid;text")
+    'id;text'
+    """
+    return HINT.sub("", text)
 
 
 def delimiter_of(text: str) -> str:

@@ -16,6 +16,9 @@ OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence"
 LONGEST_NAME = 5
 """Words that the name of a column may have."""
 
+MOST_NAMED = 20
+"""Columns of a table that are named in a message."""
+
 FIRST = 8
 """Rows by which it is seen what a column holds."""
 
@@ -81,7 +84,7 @@ def column_of(
     if column is not None:
         if column not in names:
             what = f"{place!r} has no column {column!r}"
-            raise InputError(Problem(at, what, f"one of: {', '.join(map(str, names))}"))
+            raise InputError(Problem(at, what, f"one of: {_some(names)}"))
         return column
 
     in_any_case = {str(name).strip().lower(): name for name in reversed(names)}
@@ -93,10 +96,16 @@ def column_of(
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
     what = f"{place!r} has several columns, and none is called `text`"
-    remedy = (
-        f"name one of: {', '.join(map(str, texts or names))}; or write what belongs together as one"
-    )
+    remedy = f"name one of: {_some(texts or names)}; or write what belongs together as one"
     raise InputError(Problem(at, what, remedy))
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first columns of a table and say how many more there are."""
+    text = ", ".join(map(str, names[:MOST_NAMED]))
+    if len(names) > MOST_NAMED:
+        text += f" and {len(names) - MOST_NAMED:,} more"
+    return text
 
 
 def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:

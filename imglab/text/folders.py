@@ -25,6 +25,9 @@ from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
 TEXTS = (PLAIN, *ROWS, *ALSO_PLAIN)
 """Suffixes of files that are read as texts, in some folders."""
 
+SAVED = ("dataset_dict", "dataset_info", "state")
+"""Names of the JSON beside data that the package `datasets` saved."""
+
 MOST_OTHERS = 4
 """Kinds of files that are named where none is text."""
 
@@ -64,6 +67,8 @@ def text_files(
 
     tree = list_tree(root, where)
     texts = _texts(tree)
+    if all(path.stem in SAVED for path in texts):
+        _refuse_arrow(tree, where)
     if not texts:
         what = f"the folder {name!r} holds no {PLAIN} file, nor one of {', '.join(ROWS)}"
         kinds = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
@@ -83,6 +88,15 @@ def text_files(
     others = [path for path in layout.others if not held_out or path.resolve() not in held_out]
     left_out = _left_out(others, has_plain=any(kind_of(path) == PLAIN for path in texts))
     return _of_layout(layout, left_out, is_held_out=held_out is not None)
+
+
+def _refuse_arrow(tree: Tree, where: str) -> None:
+    """Raise InputError where a folder is one that `datasets` saved, in the form of Arrow."""
+    arrow = [path for path in tree.files if path.suffix.lower() == ".arrow"]
+    if arrow:
+        what = f"the folder {str(tree.root)!r} holds {arrow[0].name}, as save_to_disk writes it"
+        remedy = f"datasets.load_from_disk({str(arrow[0].parent)!r}).to_parquet('NEW.parquet')"
+        raise InputError(Problem(where, what, remedy))
 
 
 def _texts(tree: Tree) -> set[Path]:

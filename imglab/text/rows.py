@@ -13,7 +13,7 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of, split_column
+from imglab.reading import delimiter_of, split_column, without_hint
 from imglab.text.columns import (
     FIRST,
     Documents,
@@ -75,6 +75,7 @@ def _one_object(text: str) -> dict[str, Any] | None:
 
 def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
     """Return the rows of a table whose first line names the columns."""
+    text = without_hint(text)
     separator = delimiter_of(text)
     if kind == ".tsv":
         separator = "\t"
@@ -97,9 +98,9 @@ def read_parquet(path: Path, where: str, column: str | None) -> Documents:
         import pyarrow.parquet as parquet
 
         names, examples = _head_of_parquet(path)
-        columns = columns_of(names, examples, column, str(path), where)
         if column is None:
             check_no_images(examples, str(path), where)
+        columns = columns_of(names, examples, column, str(path), where)
 
         # Only what holds the text and names the split is read, whatever else is in the file.
         split = split_column(names)

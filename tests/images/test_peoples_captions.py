@@ -34,6 +34,7 @@ def rows(line: str) -> str:
     [
         ("metadata.csv", "Filename,Caption\n" + rows("N.png,a N")),
         ("metadata.csv", "file_name; text\n" + rows("N.png; a N")),
+        ("metadata.csv", "sep=;\r\nfile_name;text\n" + rows("N.png;a N")),
         ("metadata.csv", "image_name| comment_number| comment\n" + rows("N.png| 0| a N")),
         ("metadata.csv", "file_name, text\n" + rows('N.png, "a N"')),
         ("metadata.csv", ",file_name,text\n" + rows("N,N.png,a N")),
@@ -173,6 +174,20 @@ def test_tables_without_captions_do_not_stop_an_inspection(name, text, columns, 
     inspection = inspect_images(str(folder))
     assert inspection.config["modality"]["source"]["kind"] == "folder"
     assert inspection.facts["no_captions"] == columns
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("results.csv", "results.csv may hold some; rename it to metadata.csv to have them read"),
+        ("metadata.parquet", "metadata.parquet may hold some; save it as metadata.jsonl to have"),
+        ("labels.csv", ""),
+    ],
+)
+def test_a_table_of_captions_under_another_name_is_pointed_out(name, said, folder):
+    header = "image,label" if name == "labels.csv" else "image_name| comment_number| comment"
+    (folder / name).write_text(f"{header}\n" + rows("N.png| 0| a N"))
+    assert inspect_images(str(folder)).facts.get("no_captions", "").startswith(said)
 
 
 def test_a_number_is_no_caption(folder):

@@ -115,6 +115,12 @@ def test_a_refusal_of_what_may_be_classes_names_first_what_makes_them_classes(na
     assert "(set modality.source.splits to none to make them classes, or " in message
 
 
+def test_an_archive_of_windows_that_was_unpacked_without_its_folders(tmp_path):
+    fill(tmp_path, "cats\\*3", "dogs\\*3")
+    said = "6 have a backslash in their names in the place of folders: unpack the archive again, "
+    assert read(tmp_path).notes == (f"{said}with unzip",)
+
+
 def test_files_after_splits_are_one_part_where_splits_are_none(tmp_path):
     layout = read(fill(tmp_path, "train_*4", "test_*2"), splits="none")
     assert (len(layout.train.files), layout.test) == (6, None)

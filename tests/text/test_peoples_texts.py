@@ -236,11 +236,31 @@ def test_pictures_in_parquet_are_not_read_as_their_captions(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
 
-    rows = [{"image": {"bytes": b"x", "path": f"{n}.png"}, "text": f"a {n}"} for n in range(4)]
-    write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"the column 'image' of .* holds images, not text"):
+    for other in ("text", "label"):
+        rows = [{"image": {"bytes": b"x", "path": f"{n}.png"}, other: "a"} for n in range(4)]
+        write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+        with pytest.raises(InputError, match=r"the column 'image' of .* holds images, not text"):
+            read(tmp_path)
+        assert len(read(tmp_path, column=other)) == 4
+
+
+def test_what_datasets_saved_names_the_way(tmp_path):
+    for name in ("dataset_dict.json", "train/state.json", "train/data-00000-of-00001.arrow"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=r"load_from_disk\('.*/train'\).to_parquet\('NEW.parquet"):
         read(tmp_path)
-    assert len(read(tmp_path, column="text")) == 4
+
+
+def test_a_table_may_begin_with_a_hint_for_excel(tmp_path):
+    (tmp_path / "a.csv").write_text("sep=;\r\nid;text\r\n1;One, two.\r\n")
+    assert read(tmp_path) == ["One, two."]
+
+
+def test_of_many_columns_some_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(f"pixel{n}" for n in range(784)) + "\n" + "0," * 783)
+    with pytest.raises(InputError, match=r"pixel19 and 764 more"):
+        read(tmp_path)
 
 
 def test_a_folder_without_text_says_what_it_holds(tmp_path):
