@@ -154,9 +154,9 @@ def _images(dataset: Any, size: int | None) -> LabelledImages:
     data = getattr(dataset, "data", None)
     targets = getattr(dataset, "targets", None)
     if isinstance(data, (np.ndarray, Tensor)) and data.ndim in (3, 4) and targets is not None:
-        labels = torch.as_tensor(targets).long()
-        if labels.ndim == 1:  # QMNIST has further columns, of which an item names the class
-            return LabelledImages(channels_first(data), labels)
+        of_data = torch.as_tensor(targets).long()
+        if of_data.ndim == 1:  # QMNIST has further columns, of which an item names the class
+            return LabelledImages(channels_first(data), of_data)
 
     names = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
     arrays = []

@@ -49,7 +49,7 @@ def divided(names: Sequence[Any], where: str) -> RowSplits | None:
 
     chosen = test_role(meant)
     numbers: dict[Any, list[int]] = {"train": [], chosen: []}
-    others = []
+    others: list[int] = []
     for number, role in enumerate(roles):
         numbers.get(role, others).append(number)
     note = f"the rows name their split; {chosen} is the test part"
