@@ -160,7 +160,7 @@ def _tables(tree: Tree) -> tuple[bool, str]:
     for path in tree.files:
         if path.name.lower() not in (*NAMES, *OTHER_NAMES):
             if _may_hold_captions(path):
-                others.append(f"{path.name} may hold some; {renamed(path)} to have them read")
+                others.append(f"{path.name} may hold some: {renamed(path)}, beside its images")
             continue
         has_captions, columns = columns_of_captions(path)
         if has_captions:

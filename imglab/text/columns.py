@@ -16,6 +16,9 @@ OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence"
 LONGEST_NAME = 5
 """Words that the name of a column may have."""
 
+CHAT = {"role", "from", "content", "value"}
+"""Keys of the messages of a chat, of which each has some."""
+
 MOST_NAMED = 20
 """Columns of a table that are named in a message."""
 
@@ -66,7 +69,8 @@ def columns_of(
     examples  the first rows
     """
     read = column_of(names, examples, column, place, where)
-    return Columns(read, tuple(name for name in _with_texts(names, examples) if name != read))
+    passed = (read, split_column(names))
+    return Columns(read, tuple(each for each in _with_texts(names, examples) if each not in passed))
 
 
 def column_of(
@@ -93,11 +97,41 @@ def column_of(
             if name in spelt:
                 return spelt[name]
     texts = _with_texts(names, examples)
+    _check_flat(names, examples, texts, place, at)
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
     what = f"{place!r} has several columns, and none is called `text`"
     remedy = f"name one of: {_some(texts or names)}; or write what belongs together as one"
     raise InputError(Problem(at, what, remedy))
+
+
+def _check_flat(
+    names: Sequence[str],
+    examples: Sequence[Mapping[str, Any]],
+    texts: Sequence[str],
+    place: str,
+    at: str,
+) -> None:
+    """Raise InputError where the texts lie deeper than in a column, as messages of chats do.
+
+    texts  columns that hold texts beside, such as an identifier
+    """
+    for row in examples:
+        for name in names:
+            objects = _objects(row.get(name))
+            is_chat = bool(objects) and bool(CHAT & set(objects[0]))
+            if objects and (is_chat or not texts or len(examples) == 1):
+                raise InputError(_not_text(row[name], f"the column {name!r} of {place!r}", at))
+
+
+def _objects(value: Any) -> list[Any]:
+    """Return the objects that a value is or lists; none where it holds something else."""
+    values = value
+    if isinstance(value, dict):
+        values = [value]
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return values
+    return []
 
 
 def _some(names: Sequence[str]) -> str:
@@ -159,11 +193,9 @@ def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> l
 
 def _not_text(value: Any, column: str, at: str) -> Problem:
     """Return the problem of a column that holds something else than texts."""
-    rows = value
-    if isinstance(value, dict):
-        rows = [value]
-    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        if {"role", "from", "content", "value"} & set(rows[0]):
+    rows = _objects(value)
+    if rows:
+        if CHAT & set(rows[0]):
             what = f"{column} holds lists of messages, not text"
             remedy = (
                 "write each conversation as one text (apply_chat_template), and name its column"

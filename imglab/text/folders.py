@@ -22,9 +22,6 @@ from imglab.reading.parts import names_of
 from imglab.reading.splits import ABOUT
 from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
 
-TEXTS = (PLAIN, *ROWS, *ALSO_PLAIN)
-"""Suffixes of files that are read as texts, in some folders."""
-
 SAVED = ("dataset_dict", "dataset_info", "state")
 """Names of the JSON beside data that the package `datasets` saved."""
 
@@ -86,7 +83,7 @@ def text_files(
         root, is_wanted, where, splits=splits, classes=False, split_files=held_out is None
     )
     others = [path for path in layout.others if not held_out or path.resolve() not in held_out]
-    left_out = _left_out(others, has_plain=any(kind_of(path) == PLAIN for path in texts))
+    left_out = _left_out(others, {kind_of(path) for path in texts})
     return _of_layout(layout, left_out, is_held_out=held_out is not None)
 
 
@@ -119,14 +116,18 @@ def _has_splits(tree: Tree) -> bool:
     return "train" in roles and len(roles) > 1
 
 
-def _left_out(others: list[Path], *, has_plain: bool) -> list[LeftOut]:
+def _left_out(others: list[Path], kinds: Collection[str]) -> list[LeftOut]:
     """Return what of a folder is not read, and why.
 
-    has_plain  whether plain texts are read
+    kinds  suffixes of what is read
     """
-    about = [path for path in others if path.stem.lower() in ABOUT and kind_of(path) in TEXTS]
+    about = [
+        path
+        for path in others
+        if path.stem.lower() in ABOUT and kind_of(path) in (PLAIN, *ROWS, *kinds)
+    ]
     reasons = {}
-    if has_plain:
+    if PLAIN in kinds:
         reasons = dict.fromkeys(ROWS, f"since there are {PLAIN} files")
     left_out = list(by_suffix([path for path in others if path not in about], reasons))
     if about:

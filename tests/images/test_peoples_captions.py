@@ -179,8 +179,8 @@ def test_tables_without_captions_do_not_stop_an_inspection(name, text, columns, 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("results.csv", "results.csv may hold some; rename it to metadata.csv to have them read"),
-        ("metadata.parquet", "metadata.parquet may hold some; save it as metadata.jsonl to have"),
+        ("results.csv", "results.csv may hold some: rename it to metadata.csv, beside its images"),
+        ("metadata.parquet", "metadata.parquet may hold some: save it as metadata.jsonl, beside"),
         ("labels.csv", ""),
     ],
 )
