@@ -56,7 +56,8 @@ ALSO_CLASSES = frozenset(
 ABOUT = frozenset(
     {
         *("readme", "license", "licence", "citation", "changelog", "notice", "about"),
-        *("description", "requirements", "sample_submission", "dataset_info", "dataset_infos"),
+        *("description", "requirements", "sample_submission", "samplesubmission", "dataset_info"),
+        *("dataset_infos",),
     }
 )
 """Names of files that say something of a data set, in lower case."""

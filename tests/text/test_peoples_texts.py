@@ -70,6 +70,15 @@ def test_a_readme_is_not_the_text(tmp_path):
     assert corpus_of(tmp_path, "NOTES.md", "README.md").train == ["NOTES.md"]
 
 
+@pytest.mark.parametrize("name", ["sample_submission", "sampleSubmission"])
+def test_a_form_for_answers_does_not_hide_the_parts(name, tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.csv").write_text(f"id,text\n1,{part}\n")
+    (tmp_path / f"{name}.csv").write_text("id,target\n1,0\n")
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (corpus.train, corpus.test) == (["train"], ["test"])
+
+
 def test_what_is_read_in_other_folders_is_left_out_with_its_reason(tmp_path):
     (tmp_path / "about.jsonl").write_text('{"text": "a"}')
     (tmp_path / "b.jsonl").write_text('{"text": "b"}')
