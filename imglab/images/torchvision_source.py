@@ -29,6 +29,10 @@ UNKNOWN_VALUE = re.compile(r"Unknown value '(.*?)' for argument .*Valid values a
 TRANSPOSED = ("EMNIST",)
 """Classes whose images torchvision reads with rows for columns, as their files have them."""
 
+PLACEHOLDER = "N/A"
+"""Name of class 0 where torchvision counts classes from 1, as those of EMNIST's letters. A class
+without images leaves metrics of classes undefined."""
+
 UNOPENED = (
     OSError,
     RuntimeError,
@@ -62,6 +66,10 @@ def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImage
     elif int(numbers.min()) < 0 or int(numbers.max()) >= len(names):
         what = f"{source.name} names {len(names)} classes but has the label {int(numbers.max())}"
         raise InputError(Problem("modality.source.name", what, "use another source"))
+    elif names[0] == PLACEHOLDER and int(numbers.min()) > 0:
+        names = names[1:]
+        train = replace(train, labels=train.labels - 1)
+        test = replace(test, labels=test.labels - 1)
     classes = class_names(names, "modality.source.name")
     if source.name not in TRANSPOSED:
         return SourceImages(train, test, classes)

@@ -237,27 +237,30 @@ class TestTorchvision:
         assert "the images differ in size" in refused(source=source)
         assert "Pets could not be opened" in refused(source={"kind": "torchvision", "name": "Pets"})
 
-    def test_emnist_is_turned_upright(self, tmp_path):
+    @pytest.mark.parametrize(("kind", "first"), [("digits", "0"), ("letters", "a")])
+    def test_emnist_is_turned_upright(self, kind, first, tmp_path):
         """Its files hold columns where those of MNIST hold rows, and torchvision leaves them so."""
         (tmp_path / "EMNIST/raw").mkdir(parents=True)
         drawing = np.zeros((28, 28), np.uint8)
         drawing[2, 3:20] = 255  # a bar from left to right
         for split, count in (("train", 30), ("test", 12)):
-            stem = f"{tmp_path}/EMNIST/raw/emnist-digits-{split}"
+            stem = f"{tmp_path}/EMNIST/raw/emnist-{kind}-{split}"
             images = struct.pack(">IIII", 2051, count, 28, 28) + drawing.T.tobytes() * count
             Path(f"{stem}-images-idx3-ubyte").write_bytes(images)
-            labels = struct.pack(">II", 2049, count) + bytes([0, 1] * (count // 2))
+            labels = struct.pack(">II", 2049, count) + bytes([1, 2] * (count // 2))
             Path(f"{stem}-labels-idx1-ubyte").write_bytes(labels)
         source = {
             "kind": "torchvision",
             "name": "EMNIST",
             "root": str(tmp_path),
             "download": False,
-            "options": {"split": "digits"},
+            "options": {"split": kind},
         }
         real = load(source=source)
         for part in (real.train, real.test):
             assert all(np.array_equal(image[0], drawing) for image in part.images)
+        assert real.classes[0] == first  # letters are counted from 1, and 0 is called N/A
+        assert set(real.train.labels.tolist()) == ({1, 2} if kind == "digits" else {0, 1})
         assert "turned upright: torchvision reads EMNIST with rows" in real.summary.line()
 
     def test_further_columns_of_labels_are_not_classes(self, monkeypatch):
