@@ -68,8 +68,7 @@ def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImage
         raise InputError(Problem("modality.source.name", what, "use another source"))
     elif names[0] == PLACEHOLDER and int(numbers.min()) > 0:
         names = names[1:]
-        train = replace(train, labels=train.labels - 1)
-        test = replace(test, labels=test.labels - 1)
+        train, test = (_from_zero(part) for part in (train, test))
     classes = class_names(names, "modality.source.name")
     if source.name not in TRANSPOSED:
         return SourceImages(train, test, classes)
@@ -77,6 +76,12 @@ def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImage
     train, test = (replace(part, images=part.images.transpose(-1, -2)) for part in (train, test))
     note = f"turned upright: torchvision reads {source.name} with rows and columns exchanged"
     return SourceImages(train, test, classes, notes=(note,))
+
+
+def _from_zero(part: LabelledImages) -> LabelledImages:
+    """Return a part whose labels count from 1 with labels that count from 0."""
+    assert part.labels is not None
+    return replace(part, labels=part.labels - 1)
 
 
 def _open(source: TorchvisionSource) -> list[Any]:
