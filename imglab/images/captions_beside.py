@@ -13,9 +13,10 @@ from imglab.reading import Failure, Layout, as_problems
 from imglab.safe_text import is_text
 
 BESIDE = (".txt", ".caption")
-SHARE = r"(?:0?\.\d+|[01](?:\.0*)?|\d(?:\.\d+)?e-\d+)"
+SHARE = r"(?:-?0?\.\d+|-?[01](?:\.\d*)?|\d(?:\.\d+)?e-\d+)"
 BOX = re.compile(rf"\d+(?:[ \t]+{SHARE}){{4}}(?:[ \t]+[\d.e-]+)*[ \t]*")
-"""A class and at least four numbers in [0, 1], which say where an object is in an image."""
+"""A class and at least four shares of a side, which say where an object is in an image; some leave
+it a little."""
 
 LONGEST_CAPTION = 1 << 16
 """Bytes of a text file that is a caption."""

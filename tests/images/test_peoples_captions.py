@@ -152,9 +152,10 @@ def test_five_numbers_are_a_caption(numbers, folder):
     assert inspect_images(str(folder)).config["modality"]["source"]["kind"] == "captioned_folder"
 
 
-def test_boxes_beside_images_are_left_out(folder):
+@pytest.mark.parametrize("box", ["0 0.5 0.5 0.1 0.2", "12 .5 .5 1.0003 1e-3", "0 0.1 0 1 1 0.5 2"])
+def test_boxes_beside_images_are_left_out(box, folder):
     for number in range(N):
-        (folder / f"{number}.txt").write_text("0 0.5 0.5 0.1 0.2\n")
+        (folder / f"{number}.txt").write_text(f"{box}\n")
     (folder / "0.txt").write_text("")  # no object
     inspection = inspect_images(str(folder))
     assert inspection.config["modality"]["source"]["kind"] == "folder"
