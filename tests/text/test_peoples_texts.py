@@ -156,7 +156,7 @@ def test_files_come_before_what_their_rows_name(tmp_path):
     for name in ("train", "test"):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     corpus = read_corpus(FilesSource(path=str(tmp_path)))
-    assert (len(corpus.train), len(corpus.test)) == (6, 6)
+    assert (len(corpus.train), len(corpus.test or ())) == (6, 6)
     assert "6 rows name another split than their files or folders, which decide" in corpus.notes
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "b.jsonl").write_text(json.dumps(rows[1]))
