@@ -111,9 +111,11 @@ def _of_folder(path: Path, data: str) -> Inspection:
 
     tree = list_tree(path, data)
     files = tree.files
-    kind = kind_of_files(files, is_image, is_text)
-    if kind is None and not any(map(is_image, files)):
-        kind = kind_of_files(files, is_image, is_also_text)
+
+    def is_any_text(file: Path) -> bool:
+        return is_text(file) or is_also_text(file)
+
+    kind = kind_of_files(files, is_image, is_any_text)
     if kind == "images":
         from imglab.images.inspection import inspect_images
 
@@ -124,10 +126,12 @@ def _of_folder(path: Path, data: str) -> Inspection:
         return inspect_texts(data)
 
     images = sum(map(is_image, files))
-    texts = sum(map(is_text, files))
+    texts = sum(map(is_any_text, files))
     if images:
         what = f"holds {images:,} images and {texts:,} texts, which is not clear"
-        raise InputError(Problem(data, what, "give the folder of the one or of the other"))
+        remedy = "give the folder of the one or of the other; where both lie in one, a config with "
+        remedy += "kind: folder reads the images, and one with kind: files the texts"
+        raise InputError(Problem(data, what, remedy))
     what = "holds no image and no text"
     if not files:
         others = "it is empty"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of, has_words
+from imglab.reading import DELIMITERS, Columns, delimiter_of, has_words, split_column, without_hint
+from imglab.reading.row_splits import COLUMN
 from imglab.safe_text import is_text
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.json")
@@ -30,7 +31,6 @@ CAPTION_KEYS = (
 )
 """Keys under which a row has its caption where the config leaves it open, in any case."""
 
-QUOTE = 'put captions that hold the delimiter in quotes, as in a.png,"a cat, on a mat"'
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 MOST_BYTES = 1 << 31
 
@@ -115,16 +115,20 @@ def _json_list(text: str) -> Sequence[Any]:
 
 def _table(text: str) -> Iterator[Row]:
     """Yield the rows of a table whose first line names the columns."""
+    text = without_hint(text)
+    delimiter = delimiter_of(text)
     reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=delimiter_of(text), skipinitialspace=True
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
     )
     for row in reader:
         if None in row:
-            raise ValueError(f"line {reader.line_num} has more cells than the header: {QUOTE}")
+            what = f"line {reader.line_num} has more cells than the header, parted by "
+            what += f"{DELIMITERS[delimiter]}: put captions that hold one in quotes"
+            raise ValueError(what)
         yield Row(reader.line_num, dict(row))
 
 
-def caption_key(rows: Sequence[Row], key: str) -> str:
+def _caption_key(rows: Sequence[Row], key: str) -> str:
     """Return the key of the captions: the one asked for, or a usual one that the rows have."""
     keys = {_plain(name): name for name in _keys_of(rows)}
     if key in keys.values() or key != CAPTION_KEYS[0]:
@@ -166,21 +170,23 @@ def _plain(key: Any) -> str:
     return str(key).strip().lower()
 
 
-def caption_columns(rows: Sequence[Row]) -> tuple[str, list[str]]:
-    """Return the key of the captions where the config leaves it open, and others that hold texts.
+def caption_columns(rows: Sequence[Row], asked: str) -> Columns:
+    """Return the key of the captions, and others that hold texts.
 
-    Names of image files are not texts.
+    asked  by the config
+
+    Names of image files and of splits are not texts.
     """
-    read = caption_key(rows, CAPTION_KEYS[0])
+    read = _caption_key(rows, asked)
     others: dict[str, None] = {}
     for row in rows:
         if not isinstance(row.values, dict):
             continue
         for key, value in row.values.items():
             is_text = has_words(value) or isinstance(value, list)
-            if is_text and key != read and _plain(key) not in (*FILE_KEYS, "split"):
+            if is_text and key != read and _plain(key) not in (*FILE_KEYS, COLUMN):
                 others[key] = None
-    return read, list(others)
+    return Columns(read, tuple(others))
 
 
 def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
@@ -223,5 +229,4 @@ def split_of(row: Row) -> str:
     """Return what a row calls its split; "" where it names none."""
     if not isinstance(row.values, dict):
         return ""
-    plain = {_plain(each): value for each, value in row.values.items()}
-    return str(plain.get("split") or "")
+    return str(row.values.get(split_column(row.values)) or "")

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
-from imglab.failures import raise_if_unavailable
 from imglab.images.caption_rows import (
     NAMES,
     OTHER_NAMES,
     Row,
     UnreadableRows,
-    caption_key,
+    caption_columns,
     columns_without_files,
-    decode,
     parse_row,
     read_rows,
     split_of,
 )
 from imglab.images.captioned_images import CaptionedImages
+from imglab.images.captions_beside import read_beside
 from imglab.images.source_settings import CaptionedFolderSource
-from imglab.reading import Failure, Layout, LeftOut, as_problems, split_role, test_role
+from imglab.reading import (
+    Columns,
+    Failure,
+    Layout,
+    LeftOut,
+    as_problems,
+    divided,
+    note_on_others,
+    split_by_files,
+)
 from imglab.reading.parts import names_of
-from imglab.safe_text import is_text, one_line
+from imglab.safe_text import one_line
 
 METADATA = NAMES[0]
 REMEDY = (
@@ -42,32 +49,36 @@ JSON = (".json", ".jsonl")
 TABLES = (*JSON, ".csv", ".tsv", ".parquet")
 """Suffixes of files that may hold captions under a name that is not known."""
 
-BESIDE = (".txt", ".caption")
-BOX = re.compile(r"\d+(?:[ \t]+-?[\d.]+(?:e-?\d+)?){4,}[ \t]*")
-"""A number and at least four coordinates, which say where an object is in an image."""
-
-LONGEST_CAPTION = 1 << 16
-"""Bytes of a text file that is a caption."""
-
 
 @dataclass
 class Captions:
     """Captions of images.
 
+    layout   the folder, divided by names of files where neither folders nor rows divide it
     parts    image -> caption for each part, sorted by path
     files    files that hold them
     without  images without a caption, where some may lack it
     notes    what a person should know of the reading, each a short phrase
     splits   image -> what its row calls its split
     others   images of other splits than the parts
+    columns  of each table
     """
 
+    layout: Layout
     parts: list[dict[Path, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     without: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     splits: dict[Path, str] = field(default_factory=dict)
     others: list[LeftOut] = field(default_factory=list)
+    columns: list[Columns] = field(default_factory=list)
+
+    def divide(self, texts: Mapping[Path, str], layout: Layout) -> None:
+        """Take the captions of each part of a folder, and the images that have none."""
+        self.layout = layout
+        parts = [part.files for part in (layout.train, layout.test) if part is not None]
+        self.parts = [{path: texts[path] for path in files if path in texts} for files in parts]
+        self.without = [path for files in parts for path in files if path not in texts]
 
 
 def read_captions(
@@ -79,20 +90,17 @@ def read_captions(
     file name or a caption, a path that leads out of the folder, a path that names no image, an
     image that is named twice, and more images without a caption than `source.tolerate`.
     """
-    captions = Captions(files=caption_tables(layout.others))
+    captions = Captions(layout, files=caption_tables(layout.others))
     texts, problems = _read_tables(captions, layout, source.caption, where)
     lacking = "has no caption file beside it"
     if captions.files:
         lacking = f"has no caption in {captions.files[0].name}"
     else:
-        texts = _read_beside(captions, layout, where)
+        texts, captions.files = read_beside(layout, where)
+        if texts:
+            captions.notes.append("captions are text files beside the images")
 
-    for part in (layout.train, layout.test):
-        if part is not None:
-            captions.parts.append({path: texts[path] for path in part.files if path in texts})
-            captions.without += [path for path in part.files if path not in texts]
-    if layout.test is None and source.splits == "auto":
-        _split_by_rows(captions)
+    _divide(captions, texts, layout, source, where)
     if not any(captions.parts) and not captions.without and not problems:
         problems.append(Problem(where, f"{str(root)!r} holds no image", "expected .png, .jpg, ..."))
     if not captions.files and not problems:
@@ -101,7 +109,7 @@ def read_captions(
         others = [path for path in layout.others if path.suffix.lower() in TABLES]
         if others:
             what += f"; of another name, and not read: {names_of(others)}"
-            remedy = f"{_renamed(others[0])}, or write {REMEDY}"
+            remedy = f"{renamed(others[0])}, or write {REMEDY}"
         raise InputError(Problem(where, what, remedy))
 
     if len(captions.without) > source.tolerate or not all(captions.parts):
@@ -115,7 +123,7 @@ def read_captions(
     return captions
 
 
-def _renamed(path: Path) -> str:
+def renamed(path: Path) -> str:
     """Return what makes a table of another name one that is read."""
     name = f"metadata{path.suffix.lower()}"
     if name in NAMES:
@@ -123,25 +131,42 @@ def _renamed(path: Path) -> str:
     return f"save it as {METADATA}"
 
 
-def _split_by_rows(captions: Captions) -> None:
-    """Divide the images where their rows name splits, of which one is for training.
+def _divide(
+    captions: Captions,
+    texts: Mapping[Path, str],
+    layout: Layout,
+    source: CaptionedFolderSource,
+    where: str,
+) -> None:
+    """Divide the images by folders or else by rows, which were written down, or by file names."""
+    captions.divide(texts, layout)
+    if layout.test is None and source.splits == "auto":
+        if _split_by_rows(captions, where):
+            return
+        captions.divide(texts, split_by_files(layout))
 
-    Without a test part, the validation part is for testing.
-    """
+    if len(captions.parts) == 2:
+        train, test = ([captions.splits.get(path) for path in part] for part in captions.parts)
+        captions.notes += note_on_others(train, test)
+
+
+def _split_by_rows(captions: Captions, where: str) -> bool:
+    """Divide the images if their rows name several splits, and say whether they do."""
     (whole,) = captions.parts
-    roles = {path: split_role(captions.splits.get(path, "")) for path in whole}
-    if "train" not in roles.values() or len(set(roles.values()) - {None}) < 2:
-        return
+    paths = list(whole)
+    rows = divided([captions.splits.get(path) for path in paths], where)
+    if rows is None:
+        return False
 
-    chosen = test_role(roles.values())
     captions.parts = [
-        {path: text for path, text in whole.items() if roles[path] == role}
-        for role in ("train", chosen)
+        {paths[number]: whole[paths[number]] for number in numbers}
+        for numbers in (rows.train, rows.test)
     ]
-    others = tuple(path for path in whole if roles[path] not in ("train", chosen))
-    if others:
+    if rows.others:
+        others = tuple(paths[number] for number in rows.others)
         captions.others.append(LeftOut("files", "of other splits", others))
-    captions.notes.append(f"the rows name their split; {chosen} is the test part")
+    captions.notes.append(rows.note)
+    return True
 
 
 def caption_tables(files: Iterable[Path]) -> list[Path]:
@@ -166,7 +191,9 @@ def _read_tables(
     images = CaptionedImages(layout)
     for path in captions.files:
         rows = _rows(path, where)
-        key_of_file = caption_key(rows, key)
+        columns = caption_columns(rows, key)
+        captions.columns.append(columns)
+        key_of_file = columns.read
         if key_of_file != key:
             captions.notes.append(f"captions are the column {key_of_file!r} of {path.name}")
         of_file: dict[Path, list[str]] = {}
@@ -200,7 +227,7 @@ def _rows(path: Path, where: str) -> list[Row]:
     if columns:
         what = f"{str(path)!r} has no column of file names; its columns are "
         what += ", ".join(map(repr, columns[:4]))
-        remedy = "name the columns in the first line, e.g. file_name,text"
+        remedy = "name the columns in the first line, file_name and text, parted as the others are"
         raise InputError(Problem(where, one_line(what), remedy))
     return rows
 
@@ -208,55 +235,6 @@ def _rows(path: Path, where: str) -> list[Row]:
 def _parse(row: Row, key: str, folder: Path, images: CaptionedImages) -> tuple[Path, list[str]]:
     name, texts = parse_row(row, key)
     return images.find(folder, name), texts
-
-
-def _read_beside(captions: Captions, layout: Layout, where: str) -> dict[Path, str]:
-    """Return image -> caption of the texts that lie beside images, under the same name."""
-    # Suffixes may be in any case.
-    others = {path.with_suffix(path.suffix.lower()): path for path in reversed(layout.others)}
-    texts = {}
-    failures = []
-    parts = [part for part in (layout.train, layout.test) if part is not None]
-    for image in (path for part in parts for path in part.files):
-        beside = [image.with_suffix(suffix) for suffix in BESIDE]
-        beside += [image.with_name(image.name + suffix) for suffix in BESIDE]
-        path = next((others[each] for each in beside if each in others), None)
-        if path is None:
-            continue
-        captions.files.append(path)
-        try:
-            text = " ".join(_read_text(path).split())
-        except (OSError, ValueError) as error:
-            raise_if_unavailable(error, path)
-            failures.append(Failure(path, f"cannot be read as a caption: {error}"))
-            continue
-        if text:
-            texts[image] = text
-
-    if failures:
-        raise InputError(as_problems(failures, where, "write the caption into it, in UTF-8"))
-    if texts:
-        captions.notes.append("captions are text files beside the images")
-    return texts
-
-
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        raise ValueError("it is not a regular file")
-    if path.stat().st_size > LONGEST_CAPTION:
-        raise ValueError(f"it is longer than {LONGEST_CAPTION:,} bytes")
-    text = decode(path.read_bytes())
-    if are_boxes(text):
-        raise ValueError("it holds boxes of objects, as YOLO does; use kind: folder")
-    if not is_text(text):
-        raise ValueError("it contains half a surrogate pair")
-    return text
-
-
-def are_boxes(text: str) -> bool:
-    """Say whether a text beside an image says where objects are in it, as YOLO does."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return bool(lines) and all(map(BOX.fullmatch, lines))
 
 
 def _first_problems(problems: Sequence[Problem], where: str) -> list[Problem]:

@@ -70,6 +70,7 @@ def read_captioned_folder(
     """
     layout = _layout(source, classes=False)
     captions = read_captions(Path(source.path), layout, source, WHERE)
+    layout = captions.layout
     prompts = tuple(sorted({text for part in captions.parts for text in part.values()}))
     numbers = {prompt: number for number, prompt in enumerate(prompts)}
 
@@ -82,6 +83,7 @@ def read_captioned_folder(
     return replace(
         images,
         prompts=prompts,
+        columns=tuple(captions.columns),
         left_out=(*left_out, *images.left_out),
         notes=(*layout.notes, *captions.notes, *images.notes),
     )
@@ -92,7 +94,9 @@ def _layout(source: FolderSource | CaptionedFolderSource, *, classes: bool) -> L
     if not root.is_dir():
         raise InputError(missing_path(source.path, WHERE, "give a folder of images"))
 
-    layout = read_layout(root, is_image, WHERE, splits=source.splits, classes=classes)
+    layout = read_layout(
+        root, is_image, WHERE, splits=source.splits, classes=classes, split_files=classes
+    )
     if not classes:  # what holds no image may still hold captions, whose problems say more
         return layout
     empty = [part for part in _parts(layout) if not part.files]

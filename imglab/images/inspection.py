@@ -11,11 +11,10 @@ from typing import Any
 from imglab.images.caption_rows import (
     NAMES,
     OTHER_NAMES,
-    caption_columns,
     columns_of_captions,
-    read_rows,
 )
-from imglab.images.captions import BESIDE, LONGEST_CAPTION, are_boxes, caption_tables
+from imglab.images.captions import TABLES, renamed
+from imglab.images.captions_beside import BESIDE, LONGEST_CAPTION, are_boxes
 from imglab.images.data import load_real_images
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.image_files import UNREADABLE, opened
@@ -37,6 +36,9 @@ STEP = 4
 """What divides the sides that all networks take."""
 
 ANY_NUMBER = 10**9
+MOST_BYTES = 1 << 24
+"""Size of a table of another name that is opened to see whether it holds captions."""
+
 MOST_COLUMNS = 6
 """Columns of a table without captions that are named."""
 
@@ -84,8 +86,11 @@ def inspect_images(path: str) -> Inspection:
     }
     if other_tables:
         facts["no_captions"] = other_tables
-    if tables:
-        _add_captions(facts, keys, tree)
+    if source.columns:
+        fact = columns_fact("the captions", source.columns, "modality.source.caption")
+        facts["columns"] = fact
+        if len(fact["read"]) == 1 and fact["others"]:
+            keys["caption"] = fact["read"][0]  # shows in the config what to change
     by_name = groups(source.paths)
     if by_name is not None and source.test is None:
         facts["groups"] = by_name
@@ -146,17 +151,6 @@ def _sizes_fact(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
     return {"line": line, "different": len(sizes)}
 
 
-def _add_captions(facts: dict[str, Any], keys: dict[str, Any], tree: Tree) -> None:
-    """Add which column of a table holds the captions, and how another one is chosen."""
-    tables = caption_tables(tree.files)
-    columns = [caption_columns(read_rows(path)) for path in tables]
-    read = [each[0] for each in columns]
-    others = [name for each in columns for name in each[1]]
-    facts["columns"] = columns_fact("the captions", read, others, "modality.source.caption")
-    if len(set(read)) == 1 and others:
-        keys["caption"] = read[0]  # shows in the config what to change
-
-
 def _tables(tree: Tree) -> tuple[bool, str]:
     """Say whether a folder has a file of captions, and what those hold that only seem to be.
 
@@ -165,12 +159,26 @@ def _tables(tree: Tree) -> tuple[bool, str]:
     others = []
     for path in tree.files:
         if path.name.lower() not in (*NAMES, *OTHER_NAMES):
+            if _may_hold_captions(path):
+                others.append(f"{path.name} may hold some: {renamed(path)}, beside its images")
             continue
         has_captions, columns = columns_of_captions(path)
         if has_captions:
             return True, ""
         others.append(f"{path.name} has {', '.join(columns[:MOST_COLUMNS]) or 'another form'}")
     return False, "; ".join(others[:EXAMPLES])
+
+
+def _may_hold_captions(path: Path) -> bool:
+    """Say whether a table of another name, unless it is a large one, has rows with captions."""
+    if path.name.lower() == "metadata.parquet":
+        return True
+    if path.suffix.lower() not in TABLES or path.suffix.lower() == ".parquet":
+        return False
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        return False
+    has_captions, columns = columns_of_captions(path)
+    return has_captions and bool(columns)
 
 
 def _has_texts_beside(tree: Tree) -> bool:
@@ -180,7 +188,15 @@ def _has_texts_beside(tree: Tree) -> bool:
     beside = [texts[path.with_suffix("")] for path in images if path.with_suffix("") in texts]
     if len(beside) <= len(images) / 2:
         return False
-    if not beside[0].is_file():  # whoever reads it as a caption says so
+    try:
+        return not are_boxes(map(_beginning, beside))
+    except OSError:  # whoever reads it as a caption says so
         return True
-    with beside[0].open(errors="replace") as file:
-        return not are_boxes(file.read(LONGEST_CAPTION))
+
+
+def _beginning(path: Path) -> str:
+    """Return the beginning of a text; OSError where it cannot be read, or is a pipe without end."""
+    if not path.is_file():
+        raise OSError("it is not a regular file")
+    with path.open(errors="replace") as file:
+        return file.read(LONGEST_CAPTION)

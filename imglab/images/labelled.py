@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from imglab.errors import InputError, Problem
-from imglab.reading import LeftOut
+from imglab.reading import Columns, LeftOut
 from imglab.safe_text import is_text
 
 
@@ -42,6 +42,7 @@ class SourceImages:
     paths     file of each image, the training images first; empty where they have none
     left_out  what of the source was not read
     notes     what a person should know of the reading, each a short phrase
+    columns   of each table of captions
     """
 
     train: LabelledImages
@@ -51,6 +52,7 @@ class SourceImages:
     paths: tuple[Path, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: tuple[Columns, ...] = ()
 
     def joined(self) -> LabelledImages:
         """Join the two parts; labels are left out where one has none.

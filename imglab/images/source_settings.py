@@ -25,7 +25,10 @@ class Mnist5kSource(Section):
 
 
 class TorchvisionSource(Section):
-    """A dataset class of `torchvision.datasets` that has a training and a test split."""
+    """A dataset class of `torchvision.datasets` that has a training and a test split.
+
+    EMNIST, which torchvision reads with rows and columns exchanged, is turned upright.
+    """
 
     kind: Literal["torchvision"] = "torchvision"
     name: str

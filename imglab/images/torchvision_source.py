@@ -26,6 +26,13 @@ SPLIT_PARAMETERS = {"train", "split"}
 UNKNOWN_VALUE = re.compile(r"Unknown value '(.*?)' for argument .*Valid values are \{(.*?)\}")
 """What torchvision says of a wrong option."""
 
+TRANSPOSED = ("EMNIST",)
+"""Classes whose images torchvision reads with rows for columns, as their files have them."""
+
+PLACEHOLDER = "N/A"
+"""Name of class 0 where torchvision counts classes from 1, as those of EMNIST's letters. A class
+without images leaves metrics of classes undefined."""
+
 UNOPENED = (
     OSError,
     RuntimeError,
@@ -59,7 +66,22 @@ def read_torchvision(source: TorchvisionSource, size: int | None) -> SourceImage
     elif int(numbers.min()) < 0 or int(numbers.max()) >= len(names):
         what = f"{source.name} names {len(names)} classes but has the label {int(numbers.max())}"
         raise InputError(Problem("modality.source.name", what, "use another source"))
-    return SourceImages(train, test, class_names(names, "modality.source.name"))
+    elif names[0] == PLACEHOLDER and int(numbers.min()) > 0:
+        names = names[1:]
+        train, test = (_from_zero(part) for part in (train, test))
+    classes = class_names(names, "modality.source.name")
+    if source.name not in TRANSPOSED:
+        return SourceImages(train, test, classes)
+
+    train, test = (replace(part, images=part.images.transpose(-1, -2)) for part in (train, test))
+    note = f"turned upright: torchvision reads {source.name} with rows and columns exchanged"
+    return SourceImages(train, test, classes, notes=(note,))
+
+
+def _from_zero(part: LabelledImages) -> LabelledImages:
+    """Return a part whose labels count from 1 with labels that count from 0."""
+    assert part.labels is not None
+    return replace(part, labels=part.labels - 1)
 
 
 def _open(source: TorchvisionSource) -> list[Any]:
@@ -145,7 +167,9 @@ def _images(dataset: Any, size: int | None) -> LabelledImages:
     data = getattr(dataset, "data", None)
     targets = getattr(dataset, "targets", None)
     if isinstance(data, (np.ndarray, Tensor)) and data.ndim in (3, 4) and targets is not None:
-        return LabelledImages(channels_first(data), torch.as_tensor(targets).long())
+        of_data = torch.as_tensor(targets).long()
+        if of_data.ndim == 1:  # QMNIST has further columns, of which an item names the class
+            return LabelledImages(channels_first(data), of_data)
 
     names = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
     arrays = []

@@ -10,12 +10,16 @@ from imglab.reading.kinds import kind_of_files
 from imglab.reading.layout import read_layout
 from imglab.reading.parts import Layout, Part
 from imglab.reading.problems import Failure, as_problems
-from imglab.reading.splits import split_role, test_role
+from imglab.reading.row_splits import divided, note_on_others, split_column
+from imglab.reading.split_files import split_by_files
+from imglab.reading.splits import split_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
-from imglab.reading.tables import delimiter_of, has_words
+from imglab.reading.tables import DELIMITERS, Columns, delimiter_of, has_words, without_hint
 from imglab.reading.tree import Tree, is_system, list_tree
 
 __all__ = [
+    "DELIMITERS",
+    "Columns",
     "Failure",
     "Layout",
     "LeftOut",
@@ -26,11 +30,15 @@ __all__ = [
     "by_suffix",
     "composed",
     "delimiter_of",
+    "divided",
     "has_words",
     "is_system",
     "kind_of_files",
     "list_tree",
+    "note_on_others",
     "read_layout",
+    "split_by_files",
+    "split_column",
     "split_role",
-    "test_role",
+    "without_hint",
 ]

@@ -1,4 +1,4 @@
-"""Folders that stand for classes, and folders around them or beside them that do not."""
+"""Folders that stand for classes, splits inside them, and folders around or beside that do not."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
+from imglab.errors import InputError, Problem
 from imglab.reading.folder import Folder
-from imglab.reading.parts import Part
-from imglab.reading.splits import ANNOTATIONS, CONTAINERS, Role
-
-
-def of_classes(name: str, base: Folder, labels: Mapping[Path, str]) -> Part:
-    """Return the part of these files, with the names of their classes."""
-    files = sorted(labels)
-    names = tuple(composed(labels[path]) for path in files)
-    return Part(name, base.path, tuple(files), names)
+from imglab.reading.parts import Part, Parts
+from imglab.reading.splits import ANNOTATIONS, CONTAINERS, Role, test_role
 
 
 def composed(name: str) -> str:
@@ -54,3 +48,51 @@ def unwrapped_parts(folders: Mapping[Role, Folder]) -> dict[Role, Folder]:
     if not unwrapped["train"].folders:
         return dict(folders)
     return unwrapped
+
+
+def splits_in_classes(
+    base: Folder, roles: Mapping[str, Mapping[Role, str]], where: str
+) -> Parts | None:
+    """Read class folders that hold splits, as in cat/train/ and cat/test/; None if none does.
+
+    roles  the folders of splits in each class folder, by the split
+
+    InputError, at the config's key `where`, where most images of one class are in no split: they
+    may be for testing.
+    """
+    whole = [name for name, of_class in roles.items() if "train" in of_class and len(of_class) > 1]
+    if not whole:
+        return None
+
+    without = [
+        name
+        for name, folder in base.folders.items()
+        if not roles[name] or folder.is_mostly_direct()
+    ]
+    if without:
+        what = f"{str(base.path / whole[0])!r} holds splits, and images of {without[0]!r} "
+        what += "are in none"
+        remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
+        raise InputError(Problem(where, what, remedy))
+
+    chosen = test_role({role for of_class in roles.values() for role in of_class})
+    files: dict[Role, dict[Path, str]] = {"train": {}, chosen: {}}
+    for name, of_class in roles.items():
+        for role in files.keys() & of_class.keys():
+            inner = base.folders[name].folders[of_class[role]]
+            files[role].update(dict.fromkeys(inner.files(), name))
+
+    train, test = (_of_classes(role, base, files[role]) for role in ("train", chosen))
+    parts = Parts(train, test)
+    parts.notes.append("each class folder holds its own splits")
+    rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
+    parts.leave_out("in neither part", [path for path in rest if path not in base.direct])
+    parts.leave_out("beside the class folders", base.direct)
+    return parts
+
+
+def _of_classes(name: str, base: Folder, labels: Mapping[Path, str]) -> Part:
+    """Return the part of these files, with the names of their classes."""
+    files = sorted(labels)
+    names = tuple(composed(labels[path]) for path in files)
+    return Part(name, base.path, tuple(files), names)

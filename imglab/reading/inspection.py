@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.reading.summary import EXAMPLES, Summary
+from imglab.reading.tables import Columns
 from imglab.safe_text import one_line
 
 LAST_NUMBER = re.compile(r"[\s_.\-]*\(?\d+\)?$")
@@ -43,14 +44,16 @@ class Inspection:
         return {**self.summary.as_json(), **self.facts, "config": self.config}
 
 
-def columns_fact(what: str, read: Iterable[str], others: Iterable[str], key: str) -> dict[str, Any]:
+def columns_fact(what: str, columns: Iterable[Columns], key: str) -> dict[str, Any]:
     """Return which columns of tables are read, which others hold texts, and how one is chosen.
 
-    what  what the columns hold, as in "the texts"
-    key   the config's key that names another column
+    what     what the columns hold, as in "the texts"
+    columns  of each table
+    key      the config's key that names another column
     """
-    names = list(dict.fromkeys(read))
-    further = list(dict.fromkeys(others))
+    tables = list(dict.fromkeys(columns))
+    names = list(dict.fromkeys(each.read for each in tables))
+    further = list(dict.fromkeys(name for each in tables for name in each.others))
     line = f"{what} are read from {' or '.join(map(repr, names))}"
     if further:
         line += f"; {key} may name another one: {', '.join(map(repr, further))}"

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from imglab.errors import InputError, Problem
-from imglab.reading.class_folders import composed, of_classes, unwrapped_parts, without_annotations
+from imglab.reading.class_folders import (
+    composed,
+    splits_in_classes,
+    unwrapped_parts,
+    without_annotations,
+)
 from imglab.reading.folder import Folder
 from imglab.reading.parts import Layout, Part, Parts, names_of
 from imglab.reading.split_files import parts_by_files
@@ -17,7 +22,6 @@ from imglab.reading.splits import (
     may_be_class,
     roles_in,
     split_role,
-    test_role,
     without_unions,
 )
 from imglab.reading.tree import Tree, list_tree
@@ -60,6 +64,10 @@ def read_layout(
         parts.notes.append(f"all lie in {str(base.path.relative_to(root))!r}")
         outside = [path for path in files if base.path not in path.parents]
         parts.leave_out(f"beside {base.path.name}/", outside)
+    backslashes = sum("\\" in path.name for path in files)
+    if backslashes:
+        what = f"{backslashes:,} have a backslash in their names in the place of folders"
+        parts.notes.append(f"{what}: unpack the archive again, with unzip")
     if tree.read_twice:
         parts.notes.append(f"read twice, through links: {names_of(tree.read_twice)}")
     return Layout(parts.train, parts.test, tuple(parts.left_out), others, tuple(parts.notes), tree)
@@ -102,9 +110,14 @@ class _Reader:
         if "train" in roles and len(roles) > 1:
             return self._of_splits(base, roles)
 
-        by_class = self._splits_below_classes(base)
-        if by_class is not None:
-            return by_class
+        if self._classes and self._splits == "auto" and not base.is_mostly_direct():
+            of_class = {
+                name: self._roles(folder, list(folder.folders))
+                for name, folder in base.folders.items()
+            }
+            by_class = splits_in_classes(base, of_class, self._where)
+            if by_class is not None:
+                return by_class
 
         self._refuse_half_a_split(base)
         part, strays = self._part(base)
@@ -137,7 +150,7 @@ class _Reader:
             # Of two folders, one may be empty.
             if role in roles and name in base.folders:
                 what = f"{str(base.path)!r} has two {role} parts: {roles[role]!r} and {name!r}"
-                remedy = "rename or move one, or set modality.source.splits to none"
+                remedy = f"{self._no_splits()}, or rename or move one"
                 raise InputError(Problem(self._where, what, remedy))
             roles.setdefault(role, name)
         return roles
@@ -159,7 +172,7 @@ class _Reader:
         if shared is None or len({*shared.values()} - {None}) < len(shared):
             what = f"{str(base.path)!r} has folders named after splits, which is not clear: "
             what += ", ".join(map(repr, list(base.folders)[:4]))
-            remedy = "name two of them train and test, or set modality.source.splits to none"
+            remedy = f"{self._no_splits()}, or name two of them train and test"
             raise InputError(Problem(self._where, what, remedy))
         return {**roles, **shared}
 
@@ -178,6 +191,9 @@ class _Reader:
         parts = Parts(train, test)
         if chosen == "validation":
             parts.notes.append(f"{roles[chosen]}/ is the test part")
+        names = (roles["train"], roles[chosen])
+        if any(split_role(name) is None for name in names):  # other words might tell classes apart
+            parts.notes.append(f"split by {names[0]}/ and {names[1]}/ ({self._no_splits()})")
         for name, of_part in ((roles["train"], strays), (roles[chosen], test_strays)):
             for why, paths in of_part.items():
                 parts.leave_out(f"{why} of {name}/", paths)
@@ -206,46 +222,6 @@ class _Reader:
             return "validation"
         return "test"
 
-    def _splits_below_classes(self, base: Folder) -> Parts | None:
-        """Read folders that hold splits, as in cat/train/ and cat/test/; None if none does.
-
-        The folders are the classes. InputError where most images of one are in no split: they may
-        be for testing.
-        """
-        if not self._classes or self._splits == "none" or base.is_mostly_direct():
-            return None
-        of_class = {
-            name: self._roles(folder, list(folder.folders)) for name, folder in base.folders.items()
-        }
-        whole = [name for name, roles in of_class.items() if "train" in roles and len(roles) > 1]
-        if not whole:
-            return None
-
-        without = [
-            name
-            for name, folder in base.folders.items()
-            if not of_class[name] or folder.is_mostly_direct()
-        ]
-        if without:
-            what = f"{str(base.path / whole[0])!r} holds splits, and images of {without[0]!r} "
-            what += "are in none"
-            remedy = "sort its images into train/ and test/, or set modality.source.splits to none"
-            raise InputError(Problem(self._where, what, remedy))
-        chosen = test_role({role for roles in of_class.values() for role in roles})
-        files: dict[Role, dict[Path, str]] = {"train": {}, chosen: {}}
-        for name, roles in of_class.items():
-            for role in files.keys() & roles.keys():
-                inner = base.folders[name].folders[roles[role]]
-                files[role].update(dict.fromkeys(inner.files(), name))
-
-        train, test = (of_classes(role, base, files[role]) for role in ("train", chosen))
-        parts = Parts(train, test)
-        parts.notes.append("each class folder holds its own splits")
-        rest = [p for p in base.files() if p not in files["train"] and p not in files[chosen]]
-        parts.leave_out("in neither part", [path for path in rest if path not in base.direct])
-        parts.leave_out("beside the class folders", base.direct)
-        return parts
-
     def _refuse_half_a_split(self, base: Folder) -> None:
         """Raise InputError for a part that stands alone, or beside what may be classes."""
         halves = [name for name in base.folders if self._role(name) is not None]
@@ -258,7 +234,7 @@ class _Reader:
         if unclear:
             other = "test" if self._role(unclear[0]) == "train" else "train"
             what = f"{str(base.path)!r} has {unclear[0]!r}, a name of a split, but no {other} part"
-            remedy = f"move the others into {other}/, or set modality.source.splits to none"
+            remedy = f"{self._no_splits()}, or move the others into {other}/"
             raise InputError(Problem(self._where, what, remedy))
 
     def _part(
@@ -287,6 +263,13 @@ class _Reader:
         labels = tuple(composed(path.parts[depth]) for path in members)
         aside["beside the class folders"] = direct
         return Part(name, folder.path, tuple(members), labels), aside
+
+    def _no_splits(self) -> str:
+        """Say how folders that are named after splits are read like all others."""
+        effect = "read all as one"
+        if self._classes:
+            effect = "make them classes"
+        return f"set modality.source.splits to none to {effect}"
 
     def _role(self, name: str) -> Role | None:
         if self._splits == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
@@ -25,6 +26,14 @@ ROLES: dict[str, Role] = {
     "testing": "test",
     "tst": "test",
     "holdout": "test",
+    **dict.fromkeys(("训练", "训练集", "訓練", "訓練集", "学習", "학습", "훈련"), "train"),
+    **dict.fromkeys(("验证", "验证集", "驗證", "驗證集", "検証", "검증"), "validation"),
+    **dict.fromkeys(("测试", "测试集", "測試", "測試集", "テスト", "테스트"), "test"),
+    **dict.fromkeys(("entrainement", "entraînement", "entrenamiento", "treinamento"), "train"),
+    **dict.fromkeys(("validierung", "validación", "validacion", "validação"), "validation"),
+    **dict.fromkeys(("prueba", "teste", "тест"), "test"),
+    **dict.fromkeys(("обучение", "тренировка"), "train"),
+    "валидация": "validation",
 }
 """Words that name a split, in lower case; a plural's `s` may follow."""
 
@@ -47,7 +56,8 @@ ALSO_CLASSES = frozenset(
 ABOUT = frozenset(
     {
         *("readme", "license", "licence", "citation", "changelog", "notice", "about"),
-        *("description", "requirements", "sample_submission", "dataset_info", "dataset_infos"),
+        *("description", "requirements", "sample_submission", "samplesubmission", "dataset_info"),
+        *("dataset_infos",),
     }
 )
 """Names of files that say something of a data set, in lower case."""
@@ -189,7 +199,8 @@ def _role_of_word(word: str) -> Role | None:
 
 
 def _words(name: str) -> list[str]:
-    return _separated(WORD.findall(SEVERAL_WORDS.sub("_", name)))
+    composed = unicodedata.normalize("NFC", name)  # macOS writes an accent as a sign of its own
+    return _separated(WORD.findall(SEVERAL_WORDS.sub("_", composed)))
 
 
 def _separated(words: list[str]) -> list[str]:

@@ -7,59 +7,70 @@ from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.reading import has_words, split_role
+from imglab.reading import Columns, has_words, split_column
 from imglab.safe_text import is_text
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
 """Names of columns of texts, in any case, the first one that a file has."""
 
-SPLIT = "split"
-"""Column that says for what a row is."""
-
 LONGEST_NAME = 5
 """Words that the name of a column may have."""
+
+CHAT = {"role", "from", "content", "value"}
+"""Keys of the messages of a chat, of which each has some."""
+
+MOST_NAMED = 20
+"""Columns of a table that are named in a message."""
 
 FIRST = 8
 """Rows by which it is seen what a column holds."""
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The columns of a table: the one that is read, and others that hold texts."""
+class Documents:
+    """What was read from files.
 
-    read: str
-    others: tuple[str, ...]
+    splits   what the row of each text calls its split; "" where it names none
+    columns  of each table
+    """
+
+    texts: list[str]
+    splits: list[Any]
+    columns: tuple[Columns, ...] = ()
 
     @classmethod
-    def among(
-        cls, names: Sequence[str], examples: Sequence[dict[str, Any]], place: str, where: str
-    ) -> Columns | None:
-        """Return those of a table, by its first rows; None where it has no column."""
-        if not names:
-            return None
-        read = column_of(names, examples, None, place, where)
-        others = [name for name in _with_texts(names, examples) if name != read]
-        return cls(read, tuple(others))
+    def plain(cls, texts: list[str]) -> Documents:
+        """Return texts that come from no rows."""
+        return cls(texts, [""] * len(texts))
 
 
 def texts_of(
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
+) -> Documents:
+    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
+    if not rows:
+        return Documents.plain([])
+    names = names_of(rows)
+    columns = columns_of(names, rows[:FIRST], column, place, where)
+    texts = check_texts([row.get(columns.read) for row in rows], columns.read, place, where)
+    split = split_column(names)
+    return Documents(texts, [row.get(split, "") for row in rows], (columns,))
+
+
+def columns_of(
+    names: Sequence[str],
+    examples: Sequence[dict[str, Any]],
     column: str | None,
     place: str,
     where: str,
-    *,
-    is_whole: bool = True,
-) -> list[str]:
-    """Return the texts in a column of rows; "" of rows that lack it, or have null there.
+) -> Columns:
+    """Return the columns of a table; InputError where it is not clear which holds the texts.
 
-    is_whole  whether all rows are wanted, also those that name another split
+    examples  the first rows
     """
-    if not rows:
-        return []
-    name = column_of(names_of(rows), rows[:FIRST], column, place, where)
-    if not is_whole:
-        check_one_split((row.get(SPLIT) for row in rows), place, where)
-    return check_texts([row.get(name) for row in rows], name, place, where)
+    read = column_of(names, examples, column, place, where)
+    passed = (read, split_column(names))
+    return Columns(read, tuple(each for each in _with_texts(names, examples) if each not in passed))
 
 
 def column_of(
@@ -77,7 +88,7 @@ def column_of(
     if column is not None:
         if column not in names:
             what = f"{place!r} has no column {column!r}"
-            raise InputError(Problem(at, what, f"one of: {', '.join(map(str, names))}"))
+            raise InputError(Problem(at, what, f"one of: {_some(names)}"))
         return column
 
     in_any_case = {str(name).strip().lower(): name for name in reversed(names)}
@@ -86,13 +97,49 @@ def column_of(
             if name in spelt:
                 return spelt[name]
     texts = _with_texts(names, examples)
+    _check_flat(names, examples, texts, place, at)
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
     what = f"{place!r} has several columns, and none is called `text`"
-    remedy = (
-        f"name one of: {', '.join(map(str, texts or names))}; or write what belongs together as one"
-    )
+    remedy = f"name one of: {_some(texts or names)}; or write what belongs together as one"
     raise InputError(Problem(at, what, remedy))
+
+
+def _check_flat(
+    names: Sequence[str],
+    examples: Sequence[Mapping[str, Any]],
+    texts: Sequence[str],
+    place: str,
+    at: str,
+) -> None:
+    """Raise InputError where the texts lie deeper than in a column, as messages of chats do.
+
+    texts  columns that hold texts beside, such as an identifier
+    """
+    for row in examples:
+        for name in names:
+            objects = _objects(row.get(name))
+            is_chat = bool(objects) and bool(CHAT & set(objects[0]))
+            if objects and (is_chat or not texts or len(examples) == 1):
+                raise InputError(_not_text(row[name], f"the column {name!r} of {place!r}", at))
+
+
+def _objects(value: Any) -> list[Any]:
+    """Return the objects that a value is or lists; none where it holds something else."""
+    values = value
+    if isinstance(value, dict):
+        values = [value]
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return values
+    return []
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first columns of a table and say how many more there are."""
+    text = ", ".join(map(str, names[:MOST_NAMED]))
+    if len(names) > MOST_NAMED:
+        text += f" and {len(names) - MOST_NAMED:,} more"
+    return text
 
 
 def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -112,19 +159,6 @@ def _checked_name(name: str, place: str, at: str) -> str:
         remedy = "put a line of names before it, e.g. `text`; if it is a name, set column to it"
         raise InputError(Problem(at, what, remedy))
     return name
-
-
-def check_one_split(values: Iterable[Any], place: str, where: str) -> None:
-    """Raise InputError where rows name several splits: some are not for training."""
-    names = {value for value in values if isinstance(value, str)}
-    roles = {split_role(name) for name in names} - {None}
-    if len(roles) < 2:
-        return
-    what = f"{place!r} has rows for {' and '.join(sorted(map(str, roles)))} in the column {SPLIT!r}"
-    remedy = (
-        "write a file for each, train.jsonl and test.jsonl, or set modality.source.splits to none"
-    )
-    raise InputError(Problem(where, what, remedy))
 
 
 def check_no_images(rows: Sequence[dict[str, Any]], place: str, where: str) -> None:
@@ -159,11 +193,9 @@ def check_texts(values: Iterable[Any], column: str, place: str, where: str) -> l
 
 def _not_text(value: Any, column: str, at: str) -> Problem:
     """Return the problem of a column that holds something else than texts."""
-    rows = value
-    if isinstance(value, dict):
-        rows = [value]
-    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        if {"role", "from", "content", "value"} & set(rows[0]):
+    rows = _objects(value)
+    if rows:
+        if CHAT & set(rows[0]):
             what = f"{column} holds lists of messages, not text"
             remedy = (
                 "write each conversation as one text (apply_chat_template), and name its column"

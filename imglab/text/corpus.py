@@ -13,10 +13,10 @@ from imglab.config.paths import check_not_mistyped
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
-from imglab.reading import LeftOut
-from imglab.text.columns import check_texts
+from imglab.reading import Columns, LeftOut, divided, note_on_others
+from imglab.text.columns import Documents, check_texts
+from imglab.text.documents import documents_of, without_blank
 from imglab.text.encyclopaedia.articles import articles
-from imglab.text.expressions import Expression
 from imglab.text.folders import text_files
 from imglab.text.gate import ROWS, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
@@ -32,22 +32,20 @@ TOO_LONG_A_RUN = "|".join(
 )
 
 
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?\s?[A-Z0-9])")
-"""White space between sentences: after a full stop and the like, before a capital or a digit."""
-
-
 @dataclass(frozen=True)
 class Corpus:
     """Documents; `test` is None if the source has no test split.
 
     passed    files and rows that were passed over
     notes     what else a person should know of the reading, each a short phrase
+    columns   of each table that was read
     """
 
     train: Sequence[str]
     test: Sequence[str] | None
     passed: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: tuple[Columns, ...] = ()
 
     @property
     def left_out(self) -> str:
@@ -80,7 +78,7 @@ def read_corpus(source: Source, *, is_drawn: bool = False) -> Corpus:
 def _read_pydoc() -> Corpus:
     from pydoc_data.topics import topics
 
-    return Corpus(_without_blank(topics[name] for name in sorted(topics)), None)
+    return Corpus(without_blank(topics[name] for name in sorted(topics)), None)
 
 
 def _read_files(source: FilesSource, is_drawn: bool = False) -> Corpus:
@@ -99,38 +97,64 @@ def _read_files(source: FilesSource, is_drawn: bool = False) -> Corpus:
             raise InputError(Problem(f"{WHERE}.path", what, "give other files to train on"))
 
     left_out = list(files.left_out)
-    is_whole = source.splits == "none" or test is not None or is_drawn
-    documents = _read_documents(source, "path", train, left_out, is_drawn, is_whole)
+    read = _read_documents(source, "path", train, left_out, is_drawn)
     if test is None:
-        return Corpus(documents, None, tuple(left_out), files.notes)
+        return _divided(source, read, files.notes, left_out, is_drawn)
     key = "path"
     if source.test_path is not None:
         key = "test_path"
-    held_out_documents = _read_documents(source, key, test, left_out, is_drawn)
-    return Corpus(documents, held_out_documents, tuple(left_out), files.notes)
+    of_test = _read_documents(source, key, test, left_out, is_drawn)
+    return Corpus(
+        documents_of(read.texts, source),
+        documents_of(of_test.texts, source),
+        tuple(left_out),
+        (*files.notes, *note_on_others(read.splits, of_test.splits)),
+        (*read.columns, *of_test.columns),
+    )
+
+
+def _divided(
+    source: FilesSource,
+    read: Documents,
+    notes: tuple[str, ...],
+    left_out: list[LeftOut],
+    is_drawn: bool,
+) -> Corpus:
+    """Divide documents where their rows name splits; what models drew is wanted whole."""
+    rows = None
+    if source.splits == "auto" and not is_drawn:
+        rows = divided(read.splits, f"{WHERE}.path")
+    if rows is None:
+        documents = documents_of(read.texts, source)
+        return Corpus(documents, None, tuple(left_out), notes, read.columns)
+
+    if rows.others:
+        left_out.append(LeftOut("rows", "of other splits", (), len(rows.others)))
+    train, test = (
+        documents_of([read.texts[number] for number in numbers], source)
+        for numbers in (rows.train, rows.test)
+    )
+    return Corpus(train, test, tuple(left_out), (*notes, rows.note), read.columns)
 
 
 def _read_documents(
-    source: FilesSource,
-    key: str,
-    paths: Iterable[Path],
-    left_out: list[LeftOut],
-    is_drawn: bool,
-    is_whole: bool = True,
-) -> list[str]:
+    source: FilesSource, key: str, paths: Iterable[Path], left_out: list[LeftOut], is_drawn: bool
+) -> Documents:
     """Return the documents of files, and add the rows without text to what was left out."""
     texts: list[str] = []
+    splits: list[Any] = []
+    columns: list[Columns] = []
     blank = 0
     for path in paths:
-        of_file = read_texts(
-            path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn, is_whole=is_whole
-        )
-        texts += of_file
+        of_file = read_texts(path, f"{WHERE}.{key}", source.column, is_drawn=is_drawn)
+        texts += of_file.texts
+        splits += of_file.splits
+        columns += of_file.columns
         if kind_of(path) in ROWS:
-            blank += sum(not text.strip() for text in of_file)
+            blank += sum(not text.strip() for text in of_file.texts)
 
     left_out += _blank_rows(blank)
-    return _documents(texts, source)
+    return Documents(texts, splits, tuple(columns))
 
 
 def _blank_rows(count: int) -> list[LeftOut]:
@@ -145,19 +169,17 @@ def read_texts(
     column: str | None = None,
     *,
     is_drawn: bool = False,
-    is_whole: bool = True,
-) -> list[str]:
+) -> Documents:
     """Return the documents of a file; InputError, at the config's key `where`, if it is not text.
 
     column    that holds the text, in a file of rows; None: the obvious one
     is_drawn  whether a model may have written them
-    is_whole  whether all rows are wanted, also those that name another split
     """
     with _readable(path, where):
-        texts = read_documents(path, where, column, is_drawn=is_drawn, is_whole=is_whole)
-        for text in texts:
+        documents = read_documents(path, where, column, is_drawn=is_drawn)
+        for text in documents.texts:
             _check_runs(text, path, where)
-    return texts
+    return documents
 
 
 @contextmanager
@@ -214,7 +236,7 @@ def _read_split(source: HubSource, key: str, split: str, left_out: list[LeftOut]
         texts = ["".join(texts)]
     else:
         left_out += _blank_rows(sum(not text.strip() for text in texts))
-    return _documents(texts, source)
+    return documents_of(texts, source)
 
 
 def load_hub(
@@ -249,44 +271,3 @@ def load_hub(
         if error.__cause__:
             what = f"{what} ({first_line(error.__cause__)})"
         raise InputError(of_local_name(name, Problem(where, what, remedy))) from error
-
-
-def _documents(texts: Iterable[str], source: FilesSource | HubSource) -> list[str]:
-    """Cut texts before each line that begins a document, and drop what the source leaves out."""
-    documents = list(texts)
-    size = sum(map(len, documents))
-    if source.document_start is not None:
-        example = "'^ = [^=]+ = $' for WikiText"
-        begins = Expression(source.document_start, "document_start", example, size)
-        documents = [part for text in documents for part in _cut(text, begins)]
-
-    if source.leave_out is not None:
-        unwanted = Expression(source.leave_out, "leave_out", "'<unk>'", size)
-        documents = [_without_sentences(text, unwanted) for text in documents]
-    return _without_blank(documents)
-
-
-def _cut(text: str, begins: Expression) -> list[str]:
-    """Cut a text before each line in which an expression matches."""
-    documents: list[list[str]] = [[]]
-    for line in text.splitlines(keepends=True):
-        if begins.matches(line.rstrip("\r\n")):
-            documents.append([])
-        documents[-1].append(line)
-    return ["".join(lines) for lines in documents]
-
-
-def _without_sentences(text: str, unwanted: Expression) -> str:
-    """Return a text without the sentences in which an expression matches."""
-    lines = []
-    for line in text.splitlines(keepends=True):
-        if unwanted.matches(line):
-            end = line[len(line.rstrip()) :]
-            sentences = SENTENCE_END.split(line.rstrip())
-            line = " ".join(each for each in sentences if not unwanted.matches(each)) + end
-        lines.append(line)
-    return "".join(lines)
-
-
-def _without_blank(documents: Iterable[str]) -> list[str]:
-    return [document for document in documents if document.strip()]

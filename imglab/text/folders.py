@@ -18,8 +18,12 @@ from imglab.reading import (
     split_role,
 )
 from imglab.reading.layout import Splits
+from imglab.reading.parts import names_of
 from imglab.reading.splits import ABOUT
 from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
+
+SAVED = ("dataset_dict", "dataset_info", "state")
+"""Names of the JSON beside data that the package `datasets` saved."""
 
 MOST_OTHERS = 4
 """Kinds of files that are named where none is text."""
@@ -60,6 +64,8 @@ def text_files(
 
     tree = list_tree(root, where)
     texts = _texts(tree)
+    if all(path.stem in SAVED for path in texts):
+        _refuse_arrow(tree, where)
     if not texts:
         what = f"the folder {name!r} holds no {PLAIN} file, nor one of {', '.join(ROWS)}"
         kinds = ", ".join(map(str, by_suffix(tree.files, {})[:MOST_OTHERS]))
@@ -77,7 +83,17 @@ def text_files(
         root, is_wanted, where, splits=splits, classes=False, split_files=held_out is None
     )
     others = [path for path in layout.others if not held_out or path.resolve() not in held_out]
-    return _of_layout(layout, others, is_held_out=held_out is not None)
+    left_out = _left_out(others, {kind_of(path) for path in texts})
+    return _of_layout(layout, left_out, is_held_out=held_out is not None)
+
+
+def _refuse_arrow(tree: Tree, where: str) -> None:
+    """Raise InputError where a folder is one that `datasets` saved, in the form of Arrow."""
+    arrow = [path for path in tree.files if path.suffix.lower() == ".arrow"]
+    if arrow:
+        what = f"the folder {str(tree.root)!r} holds {arrow[0].name}, as save_to_disk writes it"
+        remedy = f"datasets.load_from_disk({str(arrow[0].parent)!r}).to_parquet('NEW.parquet')"
+        raise InputError(Problem(where, what, remedy))
 
 
 def _texts(tree: Tree) -> set[Path]:
@@ -100,9 +116,28 @@ def _has_splits(tree: Tree) -> bool:
     return "train" in roles and len(roles) > 1
 
 
-def _of_layout(layout: Layout, others: list[Path], *, is_held_out: bool) -> TextFiles:
+def _left_out(others: list[Path], kinds: Collection[str]) -> list[LeftOut]:
+    """Return what of a folder is not read, and why.
+
+    kinds  suffixes of what is read
+    """
+    about = [
+        path
+        for path in others
+        if path.stem.lower() in ABOUT and kind_of(path) in (PLAIN, *ROWS, *kinds)
+    ]
+    reasons = {}
+    if PLAIN in kinds:
+        reasons = dict.fromkeys(ROWS, f"since there are {PLAIN} files")
+    left_out = list(by_suffix([path for path in others if path not in about], reasons))
+    if about:
+        why = f"taken for a description of the others: {names_of(about)}"
+        left_out.append(LeftOut("files", why, tuple(about)))
+    return left_out
+
+
+def _of_layout(layout: Layout, after: list[LeftOut], *, is_held_out: bool) -> TextFiles:
     tree = layout.tree
-    after = list(by_suffix(others, {}))
     if tree.hidden:
         after.append(LeftOut("hidden or system files", "", tree.hidden))
     if tree.looped:

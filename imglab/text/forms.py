@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
@@ -20,8 +21,8 @@ FORMS = {
     rb"%PDF-": ("PDF", "pdftotext {file} NEW.txt"),
     rb"\{\\rtf": ("RTF", "pandoc -t plain {file} -o NEW.txt"),
     rb"\xd0\xcf\x11\xe0": ("an old file of Office", "soffice --convert-to txt {file}"),
-    rb"PAR1": ("parquet", "rename it to {stem}.parquet"),
-    rb"\x89PNG|\xff\xd8\xff|GIF8": ("a picture", "give a folder of images, or a text"),
+    rb"(?s)PAR1.*[\0-\x08\x0e-\x1f]": ("parquet", "rename it to {stem}.parquet"),
+    rb"(?s)\x89PNG|\xff\xd8\xff|GIF8.*\0": ("a picture", "give a folder of images, or a text"),
     rb"(?s)\s*(?i:<!doctype html|<html)": (
         "a web page",
         "pandoc -f html -t plain {file} -o NEW.txt",
@@ -29,6 +30,12 @@ FORMS = {
     rb"\s*<(?:\?xml|mediawiki)": ("XML", "take the texts out of it into .txt files"),
 }
 """What a file is by its first bytes, and what makes text of it."""
+
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")
+"""Bytes that no text has."""
+
+AS_IT_STANDS = "to read it as it stands, write <|endoftext|> into a line before it"
+"""What makes a text of plain text that would be taken for another form: the end of one before."""
 
 PACKED = (".bz2", ".xz", ".zst")
 
@@ -39,18 +46,41 @@ LINES = 3
 """Lines of JSON that make a plain file one of JSON lines."""
 
 
-def check_form(content: bytes, path: Path, where: str) -> None:
-    """Raise InputError, at the config's key `where`, for a file of another form than text."""
+def check_form(content: bytes, path: Path, where: str, *, is_plain: bool) -> None:
+    """Raise InputError, at the config's key `where`, for a file of another form than text.
+
+    is_plain  whether it is read as plain text, not as rows
+    """
+    head = content[:FIRST].removeprefix(BOM_UTF8)
     for begins, (what, remedy) in FORMS.items():
-        if re.match(begins, content[:FIRST]):
-            # A packed file may lack the suffix without which unpackers pass over it.
-            suffix = path.suffix
-            if suffix.lower() in PACKED:
-                suffix = Path(path.stem).suffix
-            shown = remedy.format(
-                file=shlex.quote(path.name), stem=path.stem, new=f"NEW{suffix or '.txt'}"
-            )
-            raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
+        if not re.match(begins, head):
+            continue
+
+        # A packed file may lack the suffix without which unpackers pass over it.
+        suffix = path.suffix
+        if suffix.lower() in PACKED:
+            suffix = Path(path.stem).suffix
+        shown = remedy.format(
+            file=shlex.quote(path.name), stem=path.stem, new=f"NEW{suffix or '.txt'}"
+        )
+        if "NEW" in shown and path.suffix.lower() not in PACKED:
+            shown += in_its_place(path)
+        if is_plain and not CONTROL.search(head) and _is_utf8(content):
+            shown += f"; {AS_IT_STANDS}"
+        raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
+
+
+def in_its_place(path: Path) -> str:
+    """Say, after a command that makes a new file of one that is not read, that the latter goes."""
+    return f", and put it in the place of {path.name}, since both would be read"
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def check_plain(text: str, path: Path, where: str) -> None:
@@ -63,7 +93,8 @@ def check_plain(text: str, path: Path, where: str) -> None:
     else:
         return
     what = f"{str(path)!r} holds JSON, not plain text"
-    raise InputError(Problem(where, what, f"rename it to {_renamed(path, suffix)}"))
+    remedy = f"rename it to {_renamed(path, suffix)}; {AS_IT_STANDS}"
+    raise InputError(Problem(where, what, remedy))
 
 
 def _renamed(path: Path, suffix: str) -> str:

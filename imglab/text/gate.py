@@ -12,9 +12,9 @@ from typing import Any
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.reading.splits import ABOUT
-from imglab.text.columns import FIRST, Columns, names_of, texts_of
+from imglab.text.columns import Documents, texts_of
 from imglab.text.forms import check_form, check_plain
-from imglab.text.rows import head_of_parquet, objects, read_parquet, table
+from imglab.text.rows import objects, read_parquet, table
 
 MOST_BYTES = 1 << 32
 """Size that a text file may have: all of it is held in memory."""
@@ -67,42 +67,25 @@ def read_documents(
     column: str | None = None,
     *,
     is_drawn: bool = False,
-    is_whole: bool = True,
-) -> list[str]:
+) -> Documents:
     """Return the documents in a file; InputError, at the config's key `where`, if it is not text.
 
     column    of the texts; None: the obvious one
     is_drawn  whether a model may have written them (`decode`)
-    is_whole  whether all rows are wanted, also those that name another split
     """
     kind = kind_of(path)
     if kind in PARQUET:
-        return read_parquet(path, where, column, is_whole=is_whole)
+        return read_parquet(path, where, column)
 
     content = unpacked(path, where, is_drawn=is_drawn)
     if not is_drawn:
-        check_form(content, path, where)
+        check_form(content, path, where, is_plain=kind not in ROWS)
     text = decode(content, path, where, is_drawn=is_drawn)
     if kind in ROWS:
-        rows = _rows(text, kind, path, where)
-        return texts_of(rows, column, str(path), where, is_whole=is_whole)
+        return texts_of(_rows(text, kind, path, where), column, str(path), where)
     if not is_drawn:
         check_plain(text, path, where)
-    return SEPARATOR.split(text)
-
-
-def columns_of(path: Path, where: str) -> Columns | None:
-    """Return the columns of texts in a file of rows, which can be read; None for any other."""
-    kind = kind_of(path)
-    if kind not in ROWS:
-        return None
-    if kind in PARQUET:
-        names, examples = head_of_parquet(path, where)
-    else:
-        rows = _rows(decode(unpacked(path, where), path, where), kind, path, where)
-        names = names_of(rows)
-        examples = rows[:FIRST]
-    return Columns.among(names, examples, str(path), where)
+    return Documents.plain(SEPARATOR.split(text))
 
 
 def _rows(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:

@@ -7,11 +7,8 @@ from typing import Any
 
 from imglab.reading import Summary
 from imglab.reading.inspection import Inspection, columns_fact, duplicates
-from imglab.text.columns import Columns
 from imglab.text.corpus import WHERE, read_corpus
 from imglab.text.data import pieces, split_documents
-from imglab.text.folders import text_files
-from imglab.text.gate import columns_of
 from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource
 
@@ -37,13 +34,11 @@ def inspect_texts(path: str) -> Inspection:
         "characters": f"{sum(lengths):,}; a document has {lengths[len(lengths) // 2]:,} (median)",
         "duplicates": duplicates(names, digests, len(train)),
     }
-    columns = _columns(path)
-    if columns:
-        others = [name for each in columns for name in each.others]
-        read = [each.read for each in columns]
-        facts["columns"] = columns_fact("the texts", read, others, f"{WHERE}.column")
-        if len(set(read)) == 1 and others:
-            keys["column"] = read[0]  # shows in the config what to change
+    if corpus.columns:
+        fact = columns_fact("the texts", corpus.columns, f"{WHERE}.column")
+        facts["columns"] = fact
+        if len(fact["read"]) == 1 and fact["others"]:
+            keys["column"] = fact["read"][0]  # shows in the config what to change
 
     config = {
         "modality": {"kind": "text", "source": keys},
@@ -62,10 +57,3 @@ def _divided(text: str) -> str:
     if parts < 2:
         return "too short to be divided into training and test text"
     return f"a run divides it into {parts} parts, of which whole ones are for testing"
-
-
-def _columns(path: str) -> list[Columns]:
-    """Return the columns of texts of the files of rows, each choice once."""
-    parts = text_files(path, f"{WHERE}.path")
-    each = [columns_of(file, f"{WHERE}.path") for file in (*parts.train, *(parts.test or ()))]
-    return list(dict.fromkeys(columns for columns in each if columns is not None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,15 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of
+from imglab.reading import delimiter_of, split_column, without_hint
 from imglab.text.columns import (
     FIRST,
-    SPLIT,
+    Documents,
     check_no_images,
-    check_one_split,
     check_texts,
-    column_of,
+    columns_of,
 )
+from imglab.text.forms import in_its_place
 
 LONGEST_CELL = 1 << 32
 """Characters that a cell of a table may have."""
@@ -52,7 +53,7 @@ def objects(text: str, path: Path, where: str) -> list[dict[str, Any]]:
         what = f"{place!r} is not JSON lines: {first_line(error)}"
         remedy = "one object in each line"
         if number == 1:
-            remedy += f", e.g. jq -c . {path.name} > NEW.jsonl"
+            remedy += f", e.g. jq -c . {shlex.quote(path.name)} > NEW.jsonl{in_its_place(path)}"
         raise InputError(Problem(where, what, remedy)) from error
 
     rows = [{"text": row} if isinstance(row, str) else row for row in rows]
@@ -74,6 +75,7 @@ def _one_object(text: str) -> dict[str, Any] | None:
 
 def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
     """Return the rows of a table whose first line names the columns."""
+    text = without_hint(text)
     separator = delimiter_of(text)
     if kind == ".tsv":
         separator = "\t"
@@ -90,32 +92,28 @@ def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
     return rows
 
 
-def read_parquet(path: Path, where: str, column: str | None, *, is_whole: bool = True) -> list[str]:
-    """Return the texts of a parquet file; `is_whole` as for `read_documents`."""
+def read_parquet(path: Path, where: str, column: str | None) -> Documents:
+    """Return the texts of a parquet file."""
     with _readable_parquet(path, where):
         import pyarrow.parquet as parquet
 
         names, examples = _head_of_parquet(path)
-        name = column_of(names, examples, column, str(path), where)
         if column is None:
             check_no_images(examples, str(path), where)
+        columns = columns_of(names, examples, column, str(path), where)
 
-        # Only the column that holds the text is read, whatever else is in the file.
-        wanted = [name]
-        if not is_whole and SPLIT in names:
-            wanted.append(SPLIT)
-        columns = parquet.read_table(path, columns=wanted).to_pydict()
-    check_one_split(columns.get(SPLIT, ()), str(path), where)
-    return check_texts(columns[name], name, str(path), where)
-
-
-def head_of_parquet(path: Path, where: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the names of the columns, and the first rows."""
-    with _readable_parquet(path, where):
-        return _head_of_parquet(path)
+        # Only what holds the text and names the split is read, whatever else is in the file.
+        split = split_column(names)
+        wanted = [columns.read]
+        if split is not None and split != columns.read:
+            wanted.append(split)
+        table = parquet.read_table(path, columns=wanted).to_pydict()
+    texts = check_texts(table[columns.read], columns.read, str(path), where)
+    return Documents(texts, table.get(split, [""] * len(texts)), (columns,))
 
 
 def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of the columns, and the first rows."""
     import pyarrow.parquet as parquet
 
     first = next(parquet.ParquetFile(path).iter_batches(batch_size=FIRST), None)

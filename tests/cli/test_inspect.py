@@ -108,6 +108,24 @@ def test_it_says_which_column_holds_the_captions(lab, tmp_path):
     assert shown["config"]["modality"]["source"]["caption"] == "text"
 
 
+def test_texts_beside_images_of_the_same_names_are_not_counted(tmp_path):
+    """As img2dataset writes them: a caption and a note for each image, and a table beside."""
+    pictures(tmp_path / "d", 4)
+    for number in range(4):
+        (tmp_path / "d" / f"{number}.txt").write_text(f"picture {number}")
+        (tmp_path / "d" / f"{number}.json").write_text("{}")
+    (tmp_path / "d" / "stats.json").write_text("{}")
+    assert inspection_of(tmp_path / "d", str(tmp_path / "d")).summary.noun == "images"
+
+
+def test_pages_with_a_picture_are_not_a_folder_of_images(tmp_path):
+    pictures(tmp_path / "d", 1)
+    for number in range(4):
+        (tmp_path / "d" / f"page {number}.md").write_text("words")
+    with pytest.raises(InputError, match=r"1 images and 4 texts, .* kind: files the texts"):
+        inspection_of(tmp_path / "d", str(tmp_path / "d"))
+
+
 def test_nothing_usable(lab, tmp_path):
     (tmp_path / "empty").mkdir()
     assert lab("inspect", "none")[0] == 2

@@ -34,6 +34,7 @@ def rows(line: str) -> str:
     [
         ("metadata.csv", "Filename,Caption\n" + rows("N.png,a N")),
         ("metadata.csv", "file_name; text\n" + rows("N.png; a N")),
+        ("metadata.csv", "sep=;\r\nfile_name;text\n" + rows("N.png;a N")),
         ("metadata.csv", "image_name| comment_number| comment\n" + rows("N.png| 0| a N")),
         ("metadata.csv", "file_name, text\n" + rows('N.png, "a N"')),
         ("metadata.csv", ",file_name,text\n" + rows("N,N.png,a N")),
@@ -72,6 +73,38 @@ def test_rows_may_name_their_split(test, folder):
     assert load(**from_folder(folder, "captioned_folder", splits="none")).summary.total == N
 
 
+def test_rows_that_name_their_split_come_before_names_of_files(folder):
+    for number in range(N):
+        path = folder / f"{number}.png"
+        path.rename(folder / f"{('train', 'test')[number % 2]}_{number}.png")
+    splits = ["train", "train", "train", "train", "test", "test"]
+    table = [
+        f"{path.name},a,{split}"
+        for path, split in zip(sorted(folder.glob("*.png")), splits, strict=True)
+    ]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert (len(real.train), len(real.test)) == (4, 2)
+    assert "the rows name their split" in real.summary.line()
+    assert "named after" not in real.summary.line()
+
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,class", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert (len(real.train), len(real.test)) == (3, 3)
+    assert "the files are named after the parts" in real.summary.line()
+
+
+def test_rows_that_name_another_split_than_their_folders_are_counted(folder):
+    for number in range(N):
+        part = folder / ("train" if number < 4 else "test")
+        part.mkdir(exist_ok=True)
+        (folder / f"{number}.png").rename(part / f"{number}.png")
+    table = [f"{number}.png,a,{('train', 'val')[number % 2]}" for number in range(N)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
+    line = load(**from_folder(folder, "captioned_folder")).summary.line()
+    assert "3 rows name another split than their files or folders, which decide" in line
+
+
 def test_an_empty_caption_is_none(folder):
     table = [f"{number}.png,{'' if number == 2 else 'x'}" for number in range(N)]
     (folder / "metadata.csv").write_text("\n".join(["file_name,text", *table]))
@@ -84,6 +117,17 @@ def test_an_empty_caption_is_none(folder):
     ("name", "content", "message"),
     [
         ("metadata.csv", b"0.png,a cat\n1.png,a dog\n", "no column of file names; its columns are"),
+        (
+            "captions.txt",
+            b"0.png\ta cat, a hat, a mat\n1.png\ta dog\n",
+            "its columns are '0.png', 'a cat, a hat, a mat' (name the columns in the first line, "
+            "file_name and text, parted as the others are)",
+        ),
+        (
+            "captions.txt",
+            b"file_name\ttext\n0.png\ta\tb\n",
+            "line 2 has more cells than the header, parted by a tab: put captions that hold one",
+        ),
         ("metadata.csv", "file_name,text\n0.png,\xe9".encode("latin-1"), "0xe9; save it as UTF-8"),
         ("metadata.csv", "file_name,text\n0.png,a".encode("utf-16-le"), "zero bytes, as UTF-16"),
         ("0.txt", "a cat".encode("utf-16-le"), "zero bytes, as UTF-16"),
@@ -98,9 +142,21 @@ def test_what_cannot_be_meant_is_refused_with_the_remedy(name, content, message,
     assert message in refused(**from_folder(folder, "captioned_folder"))
 
 
-def test_boxes_beside_images_are_left_out(folder):
+@pytest.mark.parametrize("numbers", ["1 2 3 4 5", "0 1 0 1 1", "2026 11 27 3 30"])
+def test_five_numbers_are_a_caption(numbers, folder):
     for number in range(N):
-        (folder / f"{number}.txt").write_text("0 0.5 0.5 0.1 0.2\n")
+        (folder / f"{number}.txt").write_text(numbers)
+    assert load(**from_folder(folder, "captioned_folder")).prompts == (numbers,)
+    (folder / "0.txt").write_text("0 0.5 0.5 0.1 0.2")
+    assert len(load(**from_folder(folder, "captioned_folder")).prompts) == 2
+    assert inspect_images(str(folder)).config["modality"]["source"]["kind"] == "captioned_folder"
+
+
+@pytest.mark.parametrize("box", ["0 0.5 0.5 0.1 0.2", "12 .5 .5 1.0003 1e-3", "0 0.1 0 1 1 0.5 2"])
+def test_boxes_beside_images_are_left_out(box, folder):
+    for number in range(N):
+        (folder / f"{number}.txt").write_text(f"{box}\n")
+    (folder / "0.txt").write_text("")  # no object
     inspection = inspect_images(str(folder))
     assert inspection.config["modality"]["source"]["kind"] == "folder"
     assert "left out: 6 .txt" in inspection.lines()[0]
@@ -119,6 +175,20 @@ def test_tables_without_captions_do_not_stop_an_inspection(name, text, columns, 
     inspection = inspect_images(str(folder))
     assert inspection.config["modality"]["source"]["kind"] == "folder"
     assert inspection.facts["no_captions"] == columns
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("results.csv", "results.csv may hold some: rename it to metadata.csv, beside its images"),
+        ("metadata.parquet", "metadata.parquet may hold some: save it as metadata.jsonl, beside"),
+        ("labels.csv", ""),
+    ],
+)
+def test_a_table_of_captions_under_another_name_is_pointed_out(name, said, folder):
+    header = "image,label" if name == "labels.csv" else "image_name| comment_number| comment"
+    (folder / name).write_text(f"{header}\n" + rows("N.png| 0| a N"))
+    assert inspect_images(str(folder)).facts.get("no_captions", "").startswith(said)
 
 
 def test_a_number_is_no_caption(folder):

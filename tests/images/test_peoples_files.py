@@ -158,7 +158,7 @@ class TestCaptions:
     def test_a_comma_in_a_caption_asks_for_quotes(self, folder):
         (folder / "metadata.csv").write_text("file_name,text\n0.png,a cat, on a red mat\n")
         message = refused(**from_folder(folder, "captioned_folder"))
-        assert "line 2 has more cells than the header: put captions" in message
+        assert "line 2 has more cells than the header, parted by a comma: put captions" in message
 
     def test_each_part_has_its_own(self, folder):
         for name in ("train", "validation"):
@@ -177,7 +177,7 @@ class TestCaptions:
         def fail(path):
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr("imglab.images.captions._read_text", fail)
+        monkeypatch.setattr("imglab.images.captions_beside._read_text", fail)
         with pytest.raises(Unavailable, match=r"1.txt: cannot be read now: Input/output error"):
             load(**from_folder(folder, "captioned_folder"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,6 +236,49 @@ class TestTorchvision:
         assert load(source=source, size=8).train.images.shape == (6, 3, 8, 8)
         assert "the images differ in size" in refused(source=source)
         assert "Pets could not be opened" in refused(source={"kind": "torchvision", "name": "Pets"})
+
+    @pytest.mark.parametrize(("kind", "first"), [("digits", "0"), ("letters", "a")])
+    def test_emnist_is_turned_upright(self, kind, first, tmp_path):
+        """Its files hold columns where those of MNIST hold rows, and torchvision leaves them so."""
+        (tmp_path / "EMNIST/raw").mkdir(parents=True)
+        drawing = np.zeros((28, 28), np.uint8)
+        drawing[2, 3:20] = 255  # a bar from left to right
+        for split, count in (("train", 30), ("test", 12)):
+            stem = f"{tmp_path}/EMNIST/raw/emnist-{kind}-{split}"
+            images = struct.pack(">IIII", 2051, count, 28, 28) + drawing.T.tobytes() * count
+            Path(f"{stem}-images-idx3-ubyte").write_bytes(images)
+            labels = struct.pack(">II", 2049, count) + bytes([1, 2] * (count // 2))
+            Path(f"{stem}-labels-idx1-ubyte").write_bytes(labels)
+        source = {
+            "kind": "torchvision",
+            "name": "EMNIST",
+            "root": str(tmp_path),
+            "download": False,
+            "options": {"split": kind},
+        }
+        real = load(source=source)
+        for part in (real.train, real.test):
+            assert all(np.array_equal(image[0], drawing) for image in part.images)
+        assert real.classes[0] == first  # letters are counted from 1, and 0 is called N/A
+        assert set(real.train.labels.tolist()) == ({1, 2} if kind == "digits" else {0, 1})
+        assert "turned upright: torchvision reads EMNIST with rows" in real.summary.line()
+
+    def test_further_columns_of_labels_are_not_classes(self, monkeypatch):
+        class Quantity:
+            data = np.zeros((4, 8, 8), np.uint8)
+            targets = np.array([[0, 7], [1, 7], [0, 7], [1, 7]])
+
+            def __init__(self, root, train):
+                pass
+
+            def __len__(self):
+                return 4
+
+            def __getitem__(self, index):
+                return Image.fromarray(self.data[index]), self.targets[index][0]
+
+        monkeypatch.setattr("torchvision.datasets.Quantity", Quantity, raising=False)
+        assert load(source={"kind": "torchvision", "name": "Quantity"}).classes == ("0", "1")
 
     def test_missing_files_name_the_remedy(self, tmp_path):
         source = {"kind": "torchvision", "name": "MNIST", "root": str(tmp_path), "download": False}

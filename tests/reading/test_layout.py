@@ -55,6 +55,9 @@ class TestNames:
             ),
             ("val valid validation Val2017 dev VALIDATION_SET valid_images", "validation"),
             ("test testing Tests test1 TestSet imgs_test", "test"),
+            ("训练集 Entraînement entrai\u0302nement entrenamiento обучение", "train"),
+            ("验证集 Validierung", "validation"),
+            ("测试集 测试_images pruebas", "test"),
             ("cat trainer latest contest train_station best tested vale 1 set images", None),
         ],
     )

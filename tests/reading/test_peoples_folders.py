@@ -70,6 +70,8 @@ def test_words_beside_the_split_change_nothing(words, place, pair, tmp_path_fact
         ("a/train_*2 a/test_*1 b/train_*2 b/test_*1", ALIKE, {"a": 1, "b": 1}, "after the parts"),
         ("train_*4 test_*2 val_*1", None, None, "1 file (of neither part)"),
         ("a/train_*2 b/ship_*2", ALIKE, None, ""),
+        # A class that is never trained on cannot be tested.
+        ("a/train_*2 b/test_*2", ALIKE, None, "named after train and test, but no class has both"),
         # One folder beside other images is not "most of them".
         ("a/*5 x.png", None, None, "some lie beside the only folder, 'a'"),
         # The two ways in which Unicode writes an accent.
@@ -96,6 +98,27 @@ def test_what_is_not_clear_is_refused(names, message, tmp_path):
     fill(tmp_path, *names.split())
     assert message in refused(tmp_path)
     assert read(tmp_path, splits="none").test is None
+
+
+def test_a_guess_by_other_words_than_splits_names_the_key(tmp_path):
+    fill(tmp_path, "toy_train/*2", "toy_test/*2")
+    said = "split by toy_train/ and toy_test/ (set modality.source.splits to none to make them "
+    assert read(tmp_path).notes == (f"{said}classes)",)
+    assert counts(read(tmp_path, splits="none").train) == {"toy_test": 2, "toy_train": 2}
+    assert "to none to read all as one" in read(tmp_path, classes=False).notes[0]
+    assert read(fill(tmp_path / "plain", "train/*2", "test_images/*2")).notes == ()
+
+
+@pytest.mark.parametrize("names", ["train_ship/*2 test_tube/*2", "a/*2 test/*2", "val/*1 Valid/*1"])
+def test_a_refusal_of_what_may_be_classes_names_first_what_makes_them_classes(names, tmp_path):
+    message = refused(fill(tmp_path, *names.split()))
+    assert "(set modality.source.splits to none to make them classes, or " in message
+
+
+def test_an_archive_of_windows_that_was_unpacked_without_its_folders(tmp_path):
+    fill(tmp_path, "cats\\*3", "dogs\\*3")
+    said = "6 have a backslash in their names in the place of folders: unpack the archive again, "
+    assert read(tmp_path).notes == (f"{said}with unzip",)
 
 
 def test_files_after_splits_are_one_part_where_splits_are_none(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imglab.errors import InputError
+from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import SelfSupervisedSettings
 from imglab.report.score_text import reading
 from imglab.running.export import export
@@ -20,6 +20,7 @@ from imglab.studies.score import references
 from imglab.studies.score.options import (
     SELF_SUPERVISED_IMAGES,
     ReadingOptions,
+    as_options,
     default_image_extractor,
     image_settings,
     text_settings,
@@ -344,6 +345,12 @@ class TestWrongInput:
         assert score("real", "large", "--size", 6, *PIXELS)["n_real"] == 12
         row = score("real", "grey", "--colour", "grey", *PIXELS)
         assert torch.tensor(row["variance_ratio"]).isfinite()
+
+
+def test_splits_of_a_folder_are_chosen_by_naming_one():
+    remedy = "set modality.source.splits to none to make them classes, or rename one"
+    (problem,) = as_options([Problem("modality.source.path", "is not clear", remedy)])
+    assert str(problem) == "REAL: is not clear (give one part, or rename one)"
 
 
 def test_references_lie_in_the_labs_cache(tmp_path, monkeypatch):

@@ -81,6 +81,9 @@ def test_files_may_be_compressed(tmp_path):
     [
         ({"messages": [{"role": "user", "content": "a"}]}, None, "lists of messages, not text"),
         ({"text": [{"from": "human", "value": "a"}]}, None, "apply_chat_template"),
+        ({"id": "c", "conversations": [{"from": "human", "value": "a"}]}, None, "of messages, not"),
+        ({"id": 1, "data": {"text": "a"}}, None, "the text itself as a column"),
+        ({"name": "a", "messages": [{"id": 1, "text": "a"}]}, None, "holds lists of objects, not"),
         ({"text": 3.5}, None, "holds float, not text: 3.5"),
         ({"text": "a", "label": 1}, "label", "holds int, not text"),
         ({"question": "a", "answer": "b"}, None, "name one of: question, answer"),

@@ -10,6 +10,8 @@ import pytest
 
 from imglab.errors import InputError
 from imglab.text.corpus import read_corpus
+from imglab.text.gate import unpacked
+from imglab.text.inspection import inspect_texts
 from imglab.text.source_settings import FilesSource
 from tests.text.test_gate import corpus_of, read
 
@@ -60,11 +62,30 @@ def test_a_readme_is_not_the_text(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}')
     assert corpus_of(tmp_path, "README.txt", "LICENSE.txt").train == ["a"]
     (tmp_path / "sample_submission.csv").write_text("id,target\n1,0\n")
-    assert corpus_of(tmp_path).left_out == "2 .txt, 1 .csv"
+    reason = "taken for a description of the others: LICENSE.txt, README.txt, sample_submission.csv"
+    assert corpus_of(tmp_path).left_out == f"3 files ({reason})"
     for name in ("a.jsonl", "sample_submission.csv"):
         (tmp_path / name).unlink()
     assert corpus_of(tmp_path).train == ["LICENSE.txt", "README.txt"], "nothing else is there"
     assert corpus_of(tmp_path, "NOTES.md", "README.md").train == ["NOTES.md"]
+
+
+@pytest.mark.parametrize("name", ["sample_submission", "sampleSubmission"])
+def test_a_form_for_answers_does_not_hide_the_parts(name, tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.csv").write_text(f"id,text\n1,{part}\n")
+    (tmp_path / f"{name}.csv").write_text("id,target\n1,0\n")
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (corpus.train, corpus.test) == (["train"], ["test"])
+
+
+def test_what_is_read_in_other_folders_is_left_out_with_its_reason(tmp_path):
+    (tmp_path / "about.jsonl").write_text('{"text": "a"}')
+    (tmp_path / "b.jsonl").write_text('{"text": "b"}')
+    reason = "taken for a description of the others: about.jsonl"
+    assert corpus_of(tmp_path).left_out == f"1 file ({reason})"
+    left_out = corpus_of(tmp_path, "c.txt", "d.md").left_out
+    assert left_out == f"1 .jsonl (since there are .txt files), 1 .md, 1 file ({reason})"
 
 
 @pytest.mark.parametrize(
@@ -105,12 +126,39 @@ def test_one_object_may_fill_several_lines(tmp_path):
     assert read(tmp_path / "a.json") == ["a b"]
 
 
-def test_rows_of_another_split_are_not_trained_on(tmp_path):
-    rows = [{"text": f"a {n}", "split": ("train", "test")[n % 2]} for n in range(6)]
+@pytest.mark.parametrize("test", ["test", "Validation"])
+def test_rows_may_name_their_split(test, tmp_path):
+    """In one file or in several, of which each has rows of one split."""
+    names = ["train", test, "train", "extra", test, None]
+    rows = [{"text": f"a {n}", "Split": name} for n, name in enumerate(names)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(InputError, match="has rows for test and train in the column 'split'"):
-        read(tmp_path)
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (corpus.train, corpus.test) == (["a 0", "a 2"], ["a 1", "a 4"])
+    assert corpus.left_out == "2 rows (of other splits)"
+    assert corpus.notes == (f"the rows name their split; {test.lower()} is the test part",)
     assert len(read(tmp_path, splits="none")) == 6
+
+    for number in (0, 1):
+        (tmp_path / f"{'ab'[number]}.jsonl").write_text(json.dumps(rows[number]))
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (corpus.train, corpus.test) == (["a 0"], ["a 1"])
+
+
+def test_rows_for_testing_alone_are_refused(tmp_path):
+    rows = [{"text": f"a {n}", "split": ("dev", "test")[n % 2]} for n in range(6)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="test and validation, and none is for training"):
+        read(tmp_path)
+
+
+def test_files_come_before_what_their_rows_name(tmp_path):
+    rows = [{"text": f"a {n}", "split": ("train", "test")[n % 2]} for n in range(6)]
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (len(corpus.train), len(corpus.test or ())) == (6, 6)
+    assert "6 rows name another split than their files or folders, which decide" in corpus.notes
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "b.jsonl").write_text(json.dumps(rows[1]))
     assert len(read(tmp_path / "a.jsonl", test_path=str(tmp_path / "b.jsonl"))) == 6
 
@@ -131,7 +179,14 @@ def test_rows_of_another_split_are_not_trained_on(tmp_path):
         ("my text.txt", b"%PDF-1.4\n1 0 obj", "pdftotext 'my text.txt' NEW.txt"),
         ("a.txt", b'[\n {"role": "user", "content": "a"}\n]\n', "rename it to a.json"),
         ("a.csv", b'"It was a bright cold day in April."\n"And so on."\n', "begins with a text"),
-        ("a.json", b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "jq -c . a.json > NEW.jsonl"),
+        (
+            "a.json",
+            b'{\n "a": 1\n}\n{\n "a": 2\n}\n',
+            "jq -c . a.json > NEW.jsonl, and put it in the place of a.json, since both would",
+        ),
+        ("a.txt", b"\xef\xbb\xbf<html>", "a web page"),
+        ("a.txt", b"PAR1\x15\x04\xff", "rename it to a.parquet"),
+        ("a.txt", b"%PDF-1.4\n1 0 obj", "put it in the place of a.txt, since both would be read"),
         ("a.jsonl", rb'{"text": "half \ud83d a pair"}', "half a surrogate pair"),
         ("a.jsonl", b'{"data": {"text": "a"}}\n', "holds objects with text, not text"),
     ],
@@ -143,21 +198,78 @@ def test_what_is_no_text_is_named_with_the_way(name, content, message, tmp_path)
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["BZh is short", '{"a"} in braces\n' * 3, "[1] A note", "PKU"])
+@pytest.mark.parametrize(
+    "text",
+    ["<!DOCTYPE html>\n<p>\u00e9", "<?xml?>", "{\\rtf1 a}", '{"a": 1}\n' * 3, "[{}]", "%PDF-"],
+)
+def test_a_text_of_another_form_may_be_read_as_it_stands(text, tmp_path):
+    """By the way that the message names."""
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"write <\|endoftext\|> into a line before it"):
+        read(path)
+    path.write_text(f"<|endoftext|>\n{text}")
+    assert read(tmp_path) == [text.rstrip("\n")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PAR1 is the magic of parquet",
+        "GIF89a",
+        "BZh is short",
+        '{"a"} in braces\n' * 3,
+        "[1] A note",
+        "PKU",
+    ],
+)
 def test_texts_that_only_look_like_other_forms(text, tmp_path):
     (tmp_path / "a.txt").write_text(text)
     assert read(tmp_path / "a.txt") == [text.rstrip("\n")]
+
+
+def test_an_inspection_reads_a_table_once(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_text('{"title": "t", "text": "a b"}\n' * 3)
+    reads = []
+
+    def counted(path, where, *, is_drawn=False):
+        reads.append(path)
+        return unpacked(path, where, is_drawn=is_drawn)
+
+    monkeypatch.setattr("imglab.text.gate.unpacked", counted)
+    fact = inspect_texts(str(tmp_path)).facts["columns"]
+    assert (fact["read"], fact["others"], len(reads)) == (["text"], ["title"], 1)
 
 
 def test_pictures_in_parquet_are_not_read_as_their_captions(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
 
-    rows = [{"image": {"bytes": b"x", "path": f"{n}.png"}, "text": f"a {n}"} for n in range(4)]
-    write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"the column 'image' of .* holds images, not text"):
+    for other in ("text", "label"):
+        rows = [{"image": {"bytes": b"x", "path": f"{n}.png"}, other: "a"} for n in range(4)]
+        write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+        with pytest.raises(InputError, match=r"the column 'image' of .* holds images, not text"):
+            read(tmp_path)
+        assert len(read(tmp_path, column=other)) == 4
+
+
+def test_what_datasets_saved_names_the_way(tmp_path):
+    for name in ("dataset_dict.json", "train/state.json", "train/data-00000-of-00001.arrow"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=r"load_from_disk\('.*/train'\).to_parquet\('NEW.parquet"):
         read(tmp_path)
-    assert len(read(tmp_path, column="text")) == 4
+
+
+def test_a_table_may_begin_with_a_hint_for_excel(tmp_path):
+    (tmp_path / "a.csv").write_text("sep=;\r\nid;text\r\n1;One, two.\r\n")
+    assert read(tmp_path) == ["One, two."]
+
+
+def test_of_many_columns_some_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(f"pixel{n}" for n in range(784)) + "\n" + "0," * 783)
+    with pytest.raises(InputError, match=r"pixel19 and 764 more"):
+        read(tmp_path)
 
 
 def test_a_folder_without_text_says_what_it_holds(tmp_path):

@@ -160,7 +160,18 @@ def as_options(problems: Iterable[Problem], source: str = "REAL") -> list[Proble
 
     source  what stands for the config's source
     """
+    return [
+        Problem(*(in_options(text, source) for text in (each.where, each.what, each.remedy)))
+        for each in problems
+    ]
+
+
+def in_options(text: str, source: str = "REAL") -> str:
+    """Name the command's options where a text of a config names its keys; as for `as_options`."""
     words = {
+        "set modality.source.splits to none to make them classes": "give one part",
+        "set modality.source.splits to none to read all as one": "give one part",
+        "set modality.source.splits to none": "give one part",
         "score: ": "--",
         "modality.source.path": source,
         "modality.source.column": "--column",
@@ -170,19 +181,14 @@ def as_options(problems: Iterable[Problem], source: str = "REAL") -> list[Proble
         "modality.colour": "--colour",
         "modality.block": "--block",
         "modality.n_test": "--samples",
-        "set modality.source.splits to none": "give one part",
         "give test_path, or document_start to say where documents begin": (
             "give a folder of files, JSON lines or a table with a text in each row"
         ),
     }
 
-    renamed = []
-    for problem in problems:
-        texts = [problem.where, problem.what, problem.remedy]
-        for key, word in words.items():
-            texts = [text.replace(key, word) for text in texts]
-        renamed.append(Problem(*texts))
-    return renamed
+    for key, word in words.items():
+        text = text.replace(key, word)
+    return text
 
 
 def _check_word(option: str, word: str, words: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from imglab.store.files import DAMAGED
 from imglab.store.reader import RunFolder
 from imglab.store.reading import parse_generation
 from imglab.studies.score.named import Named
-from imglab.studies.score.options import ReadingOptions, as_options, validated
+from imglab.studies.score.options import ReadingOptions, as_options, in_options, validated
 from imglab.studies.score.tables import Table, holds_images, read_hub, read_image_tables
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.folders import text_files
@@ -92,7 +92,7 @@ def _of_folder(named: Named, options: ReadingOptions) -> Side:
     source = FolderSource(path=str(named.path))
     images = _in_form(read_folder(source, options.size, is_drawn=True), options)
     notes = [f"{named.text}: left out: {each}" for each in images.left_out]
-    notes += [f"{named.text}: {note}" for note in images.notes]
+    notes += [f"{named.text}: {in_options(note, named.role)}" for note in images.notes]
     files = tuple(str(path.relative_to(named.path)) for path in images.paths)
     return Side(named, images=images, files=files, notes=notes)
 
@@ -121,7 +121,7 @@ def _of_text_files(named: Named, options: ReadingOptions) -> Side:
         return _of_table(named, table, options)
 
     corpus = read_corpus(source, is_drawn=True)
-    notes = [f"{named.text}: {note}" for note in corpus.notes]
+    notes = [f"{named.text}: {in_options(note, named.role)}" for note in corpus.notes]
     if corpus.left_out:
         notes.append(f"{named.text}: left out: {corpus.left_out}")
     if named.path.is_file() and len(corpus.train) == 1:
