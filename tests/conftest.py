@@ -87,8 +87,11 @@ A_PNG = base64.b64decode(
 def one_plot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a picture of one pixel for each plot of a generation, where plots are not the subject:
     the plots took a quarter of the time of many tests.
+
+    Slow tests draw theirs: some compare a run of this process with one of several others.
     """
-    if PLOTS & {*request.path.relative_to(ROOT / "tests").parts}:
+    is_slow = request.node.get_closest_marker("slow") is not None
+    if is_slow or PLOTS & {*request.path.relative_to(ROOT / "tests").parts}:
         return
     write = lambda figure, path: path.write_bytes(A_PNG)  # noqa: E731
     monkeypatch.setattr("imglab.solvable.plots._write_png", write)
