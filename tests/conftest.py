@@ -56,6 +56,11 @@ def configs() -> Path:
     return ROOT / "configs"
 
 
+def _lies_in(request: pytest.FixtureRequest, names: set[str]) -> bool:
+    """Say whether a test lies in one of these folders, or files, of tests."""
+    return bool(names & {*request.path.relative_to(ROOT / "tests").parts})
+
+
 WHOLE_FIGURES = {"report", "store", "studies", "test_docs.py", "test_escaping.py", "test_runs.py"}
 """Folders and files of tests that look at figures, or compare their bytes."""
 
@@ -66,7 +71,7 @@ def few_panels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     are not the subject.
     """
     results = sys.modules.get("imglab.report.results")
-    if results is None or WHOLE_FIGURES & {*request.path.relative_to(ROOT / "tests").parts}:
+    if results is None or _lies_in(request, WHOLE_FIGURES):
         return
     few = partial(results.curves_figure, names=("fid", "precision"))
     monkeypatch.setattr(results, "curves_figure", few)
@@ -85,13 +90,13 @@ A_PNG = base64.b64decode(
 
 @pytest.fixture(autouse=True)
 def one_plot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write a picture of one pixel for each plot of a generation, where plots are not the subject:
-    the plots took a quarter of the time of many tests.
+    """Write a picture of one pixel for each plot of a generation, which would take 60 ms, where
+    plots are not the subject.
 
     Slow tests draw theirs: some compare a run of this process with one of several others.
     """
     is_slow = request.node.get_closest_marker("slow") is not None
-    if is_slow or PLOTS & {*request.path.relative_to(ROOT / "tests").parts}:
+    if is_slow or _lies_in(request, PLOTS):
         return
     write = lambda figure, path: path.write_bytes(A_PNG)  # noqa: E731
     monkeypatch.setattr("imglab.solvable.plots._write_png", write)

@@ -24,7 +24,7 @@ from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource
 from imglab.reading import Tree, list_tree
-from imglab.reading.inspection import Inspection, columns_fact, duplicates, groups
+from imglab.reading.inspection import Inspection, add_columns, duplicates, groups
 from imglab.reading.summary import EXAMPLES
 from imglab.store.files import sha256_file
 
@@ -86,11 +86,7 @@ def inspect_images(path: str) -> Inspection:
     }
     if other_tables:
         facts["no_captions"] = other_tables
-    if source.columns:
-        fact = columns_fact("the captions", source.columns, "modality.source.caption")
-        facts["columns"] = fact
-        if len(fact["read"]) == 1 and fact["others"]:
-            keys["caption"] = fact["read"][0]  # shows in the config what to change
+    add_columns(facts, keys, "the captions", source.columns, "caption")
     by_name = groups(source.paths)
     if by_name is not None and source.test is None:
         facts["groups"] = by_name

@@ -44,20 +44,28 @@ class Inspection:
         return {**self.summary.as_json(), **self.facts, "config": self.config}
 
 
-def columns_fact(what: str, columns: Iterable[Columns], key: str) -> dict[str, Any]:
-    """Return which columns of tables are read, which others hold texts, and how one is chosen.
+def add_columns(
+    facts: dict[str, Any], keys: dict[str, Any], what: str, columns: Iterable[Columns], key: str
+) -> None:
+    """Add which columns of tables are read, which others hold texts, and how one is chosen.
 
+    facts    get an entry `columns`, if there are tables
+    keys     of the source in a config: get `key` where one column is read and others hold texts
     what     what the columns hold, as in "the texts"
     columns  of each table
-    key      the config's key that names another column
+    key      the source's key that names another column
     """
     tables = list(dict.fromkeys(columns))
+    if not tables:
+        return
     names = list(dict.fromkeys(each.read for each in tables))
     further = list(dict.fromkeys(name for each in tables for name in each.others))
     line = f"{what} are read from {' or '.join(map(repr, names))}"
     if further:
-        line += f"; {key} may name another one: {', '.join(map(repr, further))}"
-    return {"line": line, "read": names, "others": further}
+        line += f"; modality.source.{key} may name another one: {', '.join(map(repr, further))}"
+        if len(names) == 1:
+            keys[key] = names[0]  # shows in the config what to change
+    facts["columns"] = {"line": line, "read": names, "others": further}
 
 
 def duplicates(names: Sequence[str], digests: Sequence[str], n_train: int) -> dict[str, Any]:

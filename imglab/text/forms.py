@@ -10,6 +10,9 @@ from pathlib import Path
 
 from imglab.errors import InputError, Problem
 
+CONTROL = rb"[\0-\x08\x0e-\x1f]"
+"""Bytes that no text has."""
+
 FORMS = {
     rb"BZh[1-9]1AY&SY": ("packed by bzip2", "bunzip2 -c < {file} > {new}"),
     rb"\xfd7zXZ\0": ("packed by xz", "xz -dc < {file} > {new}"),
@@ -21,7 +24,7 @@ FORMS = {
     rb"%PDF-": ("PDF", "pdftotext {file} NEW.txt"),
     rb"\{\\rtf": ("RTF", "pandoc -t plain {file} -o NEW.txt"),
     rb"\xd0\xcf\x11\xe0": ("an old file of Office", "soffice --convert-to txt {file}"),
-    rb"(?s)PAR1.*[\0-\x08\x0e-\x1f]": ("parquet", "rename it to {stem}.parquet"),
+    rb"(?s)PAR1.*" + CONTROL: ("parquet", "rename it to {stem}.parquet"),
     rb"(?s)\x89PNG|\xff\xd8\xff|GIF8.*\0": ("a picture", "give a folder of images, or a text"),
     rb"(?s)\s*(?i:<!doctype html|<html)": (
         "a web page",
@@ -30,9 +33,6 @@ FORMS = {
     rb"\s*<(?:\?xml|mediawiki)": ("XML", "take the texts out of it into .txt files"),
 }
 """What a file is by its first bytes, and what makes text of it."""
-
-CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")
-"""Bytes that no text has."""
 
 AS_IT_STANDS = "to read it as it stands, write <|endoftext|> into a line before it"
 """What makes a text of plain text that would be taken for another form: the end of one before."""
@@ -65,7 +65,7 @@ def check_form(content: bytes, path: Path, where: str, *, is_plain: bool) -> Non
         )
         if "NEW" in shown and path.suffix.lower() not in PACKED:
             shown += in_its_place(path)
-        if is_plain and not CONTROL.search(head) and _is_utf8(content):
+        if is_plain and not re.search(CONTROL, head) and _is_utf8(content):
             shown += f"; {AS_IT_STANDS}"
         raise InputError(Problem(where, f"{str(path)!r} is {what}, not text", shown))
 

@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 from imglab.reading import Summary
-from imglab.reading.inspection import Inspection, columns_fact, duplicates
-from imglab.text.corpus import WHERE, read_corpus
+from imglab.reading.inspection import Inspection, add_columns, duplicates
+from imglab.text.corpus import read_corpus
 from imglab.text.data import pieces, split_documents
 from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource
@@ -34,11 +34,7 @@ def inspect_texts(path: str) -> Inspection:
         "characters": f"{sum(lengths):,}; a document has {lengths[len(lengths) // 2]:,} (median)",
         "duplicates": duplicates(names, digests, len(train)),
     }
-    if corpus.columns:
-        fact = columns_fact("the texts", corpus.columns, f"{WHERE}.column")
-        facts["columns"] = fact
-        if len(fact["read"]) == 1 and fact["others"]:
-            keys["column"] = fact["read"][0]  # shows in the config what to change
+    add_columns(facts, keys, "the texts", corpus.columns, "column")
 
     config = {
         "modality": {"kind": "text", "source": keys},

@@ -17,7 +17,7 @@ from imglab.studies.claims.evaluate import Chains
 from imglab.studies.claims.protocol import FirstModels
 from imglab.studies.first_generations import judge_mean, mean_of, with_control
 
-VALUE = re.compile(r"(.+? is )(-?\d[\d.e+-]*)(\b.*)")
+VALUE = re.compile(r"(.+? is )(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(\b.*)")
 """What a reason says before the value of a metric, the value, and the rest."""
 
 NO_THRESHOLDS = "this kind of data has no thresholds"
@@ -55,18 +55,17 @@ def in_ranges(reasons: Sequence[str]) -> list[str]:
     values: dict[tuple[str, str], list[str]] = {}
     for reason in reasons:
         parts = VALUE.fullmatch(reason)
-        metric, value, rest = parts.groups() if parts else (reason, "", "")
-        values.setdefault((metric, rest), []).append(value)
+        if parts is None:
+            values[reason, ""] = []
+        else:
+            values.setdefault((parts[1], parts[3]), []).append(parts[2])
 
     in_short = []
     for (metric, rest), of_metric in values.items():
-        ends = sorted({min(of_metric, key=_number), max(of_metric, key=_number)}, key=_number)
+        ordered = sorted(of_metric, key=float)
+        ends = dict.fromkeys([*ordered[:1], *ordered[-1:]])
         in_short.append(f"{metric}{' to '.join(ends)}{rest}")
     return in_short
-
-
-def _number(text: str) -> float:
-    return float(text or 0)
 
 
 def mean_counts(chains: Chains, poor: Mapping[int, Sequence[str]]) -> dict[str, Any]:
