@@ -44,13 +44,16 @@ def export(source: str, to: Path, *, accepted: bool = False, changes: Sequence[s
     `texts`, which is the `data_dir` of `load_dataset("text", sample_by="document")`.
     manifest.json says where they come from, with the sha256 and the row of every file.
 
+    A folder that holds this very export, whole, stays as it is, so that a command which the disk
+    stopped after its last file can be given again.
+
     accepted  export only the samples that curation accepted
     changes   say where the run's data lie now (`places.config_of`)
     """
     run, g = parse_generation(source)
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        what = "exists and is not an empty folder"
-        raise InputError(Problem(str(to), what, "choose another --to"))
+    is_new = not to.exists() or (to.is_dir() and not any(to.iterdir()))
+    if not is_new and not (to / MANIFEST).is_file():
+        raise _taken(to)
     check_run(run)
 
     modality = modality_of(run, config_of(run, changes))
@@ -60,20 +63,50 @@ def export(source: str, to: Path, *, accepted: bool = False, changes: Sequence[s
         raise InputError(Problem("export", what, "read samples.safetensors of the generation"))
 
     samples, rows = _read(run, g, modality, accepted=accepted)
+    described = _describe(run, g, len(rows))
+    if is_new:
+        files.make_folder(to.parent)
+        files_of_samples = _Files(modality.spec, exporter, samples)
+        files.write_atomically(to, lambda folder: files_of_samples.write(folder, rows, described))
+    elif not _is_exported(to, described):
+        raise _taken(to)
+    return len(rows)
 
+
+def _describe(run: Path, g: int, count: int) -> dict[str, Any]:
+    """Return what the manifest of an export says of where its samples come from."""
     manifest = generation_folder(run, g) / MANIFEST
-    described: dict[str, Any] = {
+    return {
         "run": printable(run.resolve().name),
         "generation": g,
-        "samples": len(rows),
+        "samples": count,
         "generation_manifest": read_json(manifest, ("self",))["self"],
         "data": read_environment(run)["data"],
     }
 
-    files.make_folder(to.parent)
-    files_of_samples = _Files(modality.spec, exporter, samples)
-    files.write_atomically(to, lambda folder: files_of_samples.write(folder, rows, described))
-    return len(rows)
+
+def _taken(to: Path) -> InputError:
+    what = "exists and is not an empty folder"
+    return InputError(Problem(str(to), what, "choose another --to"))
+
+
+def _is_exported(to: Path, described: dict[str, Any]) -> bool:
+    """Say whether a folder holds all files of the export that is described, unchanged."""
+    try:
+        manifest = read_json(to / MANIFEST, ())
+    except InputError:
+        return False
+
+    listed = manifest.pop("files", None)
+    if manifest != described or not isinstance(listed, dict):
+        return False
+    return all(_is_unchanged(to / name, entry) for name, entry in listed.items())
+
+
+def _is_unchanged(path: Path, entry: Any) -> bool:
+    """Say whether a file is the one whose hash the manifest has."""
+    listed = isinstance(entry, dict) and path.is_file()
+    return listed and files.sha256_file(path) == entry.get("sha256")
 
 
 def _read(run: Path, g: int, modality: Modality, *, accepted: bool) -> tuple[Samples, Tensor]:

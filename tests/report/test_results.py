@@ -13,7 +13,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from imglab.cli import main
+from imglab.errors import InputError
 from imglab.report.results import metrics_csv, write_results
+from imglab.running.export import export
 from imglab.store.reading import read_metrics
 
 
@@ -79,6 +81,23 @@ class TestTakeAway:
             cache_dir=str(tmp_path / "cache"),
         )
         assert len(dataset["train"]) == json.loads((out / "manifest.json").read_text())["samples"]
+
+    def test_the_same_export_can_be_given_again_and_no_other(self, finished_runs, tmp_path):
+        run = finished_runs["replace"]
+        out = tmp_path / "exported"
+        count = export(f"{run}@1", out)
+        first = next(path for path in sorted(out.rglob("*")) if path.suffix in (".png", ".txt"))
+        before = first.stat().st_mtime_ns
+
+        assert export(f"{run}@1", out) == count
+        assert first.stat().st_mtime_ns == before
+
+        with pytest.raises(InputError, match="not an empty folder"):
+            export(f"{run}@2", out)
+        first.write_bytes(b"changed")
+        with pytest.raises(InputError, match="not an empty folder"):
+            export(f"{run}@1", out)
+        assert first.read_bytes() == b"changed"
 
     def test_an_export_refuses_what_it_cannot_do(
         self, finished_runs, tmp_path, monkeypatch, capsys
