@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,8 @@ class Progress:
     loss   the current training loss, in a fit
     state  returns the tensors of a checkpoint in the middle of the stage, if it offers one; a fit
            that gets them back as `resume` continues from there and ends with the same bytes
+    model  returns a copy of the model as it stands in the middle of its fit, to look at, if the fit
+           offers one
     """
 
     stage: str
@@ -31,6 +33,7 @@ class Progress:
     total: int
     loss: float | None = None
     state: Callable[[], dict[str, Tensor]] | None = None
+    model: Callable[[], Any] | None = None
 
 
 Stage: TypeAlias = Generator[Progress, None, T]
@@ -38,7 +41,7 @@ Stage: TypeAlias = Generator[Progress, None, T]
 
 
 def without_state(work: Stage[T], stage: str | None = None) -> Stage[T]:
-    """Pass progress on without the checkpoints that it offers: the work is done again as a whole.
+    """Pass progress on without what it offers in the middle: the work is done again as a whole.
 
     stage  the name of the stage in which the work stands; None: as it calls itself
     """
@@ -48,7 +51,7 @@ def without_state(work: Stage[T], stage: str | None = None) -> Stage[T]:
         except StopIteration as end:
             result: T = end.value
             return result
-        yield replace(progress, stage=stage or progress.stage, state=None)
+        yield replace(progress, stage=stage or progress.stage, state=None, model=None)
 
 
 Listener: TypeAlias = Callable[[str, int, int], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -15,7 +16,7 @@ from imglab.report.arms import read_arms
 from imglab.report.build import build_page, encoded
 from imglab.report.local_server import Site, send
 from imglab.store.groups import run_folders
-from imglab.store.layout import count_finished
+from imglab.store.layout import PREVIEW, count_finished
 
 POLLED = 6.0
 """Seconds since its last question after which a page is taken to be closed."""
@@ -25,7 +26,9 @@ WAITING = """<!doctype html><html lang="en"><meta charset="utf-8">\
 <meta http-equiv="refresh" content="2">
 <title>imglab</title>\
 <body style="font:16px system-ui,sans-serif;margin:3rem;color-scheme:light dark">
-<p>No generation is finished yet; this page looks again every two seconds.</p></body></html>"""
+<p>No generation is finished yet; this page looks again every two seconds.</p>{}</body></html>"""
+LOOK = """<p>What the model of generation 0 draws in the middle of its fit:</p>\
+<img alt="draws of a model that is still fitted" src="data:image/png;base64,{}">"""
 
 
 class LiveReport(Site):
@@ -91,7 +94,7 @@ class LiveReport(Site):
                 page = build_page(read_arms([self._folder]), live=state)
             # Something is damaged, or cannot be read now: the run itself will say so.
             except (InputError, Stopped, OSError):
-                return WAITING.encode()
+                return _waiting(self._folder).encode()
 
             self._page = encoded(page.html)
             self._page_state = state
@@ -105,3 +108,15 @@ class LiveReport(Site):
         except (InputError, Stopped, OSError):  # just being written, damaged, or out of reach
             counts = {}
         return json.dumps([counts, self._done])
+
+
+def _waiting(run: Path) -> str:
+    """Return the page of a run without a finished generation, with the picture that there may be.
+
+    A chain beside others lies in a folder of its own, whose picture is not looked for.
+    """
+    try:
+        picture = (run / PREVIEW).read_bytes()
+    except OSError:
+        return WAITING.format("")
+    return WAITING.format(LOOK.format(base64.b64encode(picture).decode()))

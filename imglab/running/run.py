@@ -29,6 +29,7 @@ from imglab.running.environment import (
 )
 from imglab.running.keeping import check_goes_on, keeping
 from imglab.running.observers import Events, Observer, keeping_generation0, tracking, watched
+from imglab.running.previews import previewing
 from imglab.running.resume import RUNS, check_extractor, resolve
 from imglab.store import files, hashes
 from imglab.store.disk import DiskStore
@@ -212,6 +213,17 @@ class Run(HasView):
         observers: list[Observer] = [store.event_log.watch]
         if self.experiment.config.keep != KeepSettings():
             observers.append(keeping(self.experiment.config, self.folder, store))
+        if count_finished(self.folder) == 0 and distributed.world_size() == 1:
+            config = self.experiment.config
+            observers.append(
+                previewing(
+                    self.experiment.modality,
+                    self.folder,
+                    config.shown,
+                    config.seed,
+                    self.notes.append,
+                )
+            )
         if self.experiment.config.tracker is not None and distributed.is_main():
             observers.append(tracking(self.experiment.config, self.folder))
         if self._cache is not None:

@@ -26,6 +26,9 @@ FORK_PARENT = "fork_parent.json"
 ANNOTATIONS = "marks"
 """Folder in which people are asked about samples, with a folder for each generation."""
 
+PREVIEW = "preview.png"
+"""What the model of generation 0 draws in the middle of its fit; gone once that is finished."""
+
 CACHE = ".cache"
 """Folder of a sweep in which its runs find what they have in common."""
 

@@ -16,9 +16,10 @@ from imglab.text.dropout import dropout
 from imglab.text.settings import TextTrainingSettings
 from imglab.training.batches import WEIGHT
 from imglab.training.devices import device
-from imglab.training.fit import Batch, Fitted, fit
+from imglab.training.fit import Fitted, fit
 from imglab.training.moving import weighted_mean
 from imglab.training.recipe import Recipe
+from imglab.training.trainer import Batch
 
 
 @dataclass(frozen=True)

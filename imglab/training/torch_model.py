@@ -20,10 +20,11 @@ from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training.batches import WEIGHT
 from imglab.training.devices import device
-from imglab.training.fit import Batch, fit
+from imglab.training.fit import fit
 from imglab.training.folders import LARGEST_SIZE, check_layout, layout
 from imglab.training.moving import joined_training, moved_network
 from imglab.training.recipe import Recipe
+from imglab.training.trainer import Batch
 
 if TYPE_CHECKING:
     from typing_extensions import Self

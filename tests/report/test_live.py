@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.error
 import urllib.request
@@ -37,6 +38,11 @@ class TestLive:
     def test_before_the_first_generation(self, tmp_path):
         with LiveReport(tmp_path) as live:
             assert "No generation is finished yet" in self.fetch(live.url)
+
+    def test_before_it_the_look_at_a_fit_that_goes_on(self, tmp_path):
+        (tmp_path / "preview.png").write_bytes(b"a picture")
+        with LiveReport(tmp_path) as live:
+            assert f"base64,{base64.b64encode(b'a picture').decode()}" in self.fetch(live.url)
 
     def test_answers_to_this_machine_only(self, finished_runs):
         with LiveReport(finished_runs["replace"]) as live:

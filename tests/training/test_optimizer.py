@@ -10,8 +10,9 @@ from torch import nn
 
 from imglab import Recipe, seeds
 from imglab.samples import Samples, TrainingSet
-from imglab.training.fit import _new_average, fit
+from imglab.training.fit import fit
 from imglab.training.optimizer import hidden_matrices, new_optimizer
+from imglab.training.trainer import _new_average
 from tests.text_fixtures import finish
 
 RECIPE = Recipe(examples=640, batch=64, learning_rate=1e-2, optimizer="muon")

@@ -17,7 +17,7 @@ from imglab.errors import InputError, Stopped
 from imglab.samples import TrainingSet
 from imglab.store.model_folder import know_model, save_model
 from imglab.training.devices import device
-from imglab.training.fit import Trainer
+from imglab.training.trainer import Trainer
 from tests.conftest import ROOT
 from tests.text_fixtures import finish
 from tests.training.point_diffusion import PointDiffusion

@@ -20,8 +20,8 @@ from imglab.images.diffusion.settings import DenoiserSettings
 from imglab.images.watermark import embed
 from imglab.samples import Samples
 from imglab.training.devices import forget_compiled
-from imglab.training.fit import NO_MEMORY
 from imglab.training.memory import is_out_of_memory
+from imglab.training.trainer import NO_MEMORY
 
 SAMPLERS = {
     "ddim": "DDIMScheduler",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,14 @@ from imglab.images.diffusion.denoiser import Denoiser, memory_format
 from imglab.images.diffusion.noising import wide
 from imglab.images.diffusion.settings import DenoiserSettings
 from imglab.images.model_settings import TrainingSettings
+from imglab.model import GenerativeModel
 from imglab.progress import Stage
 from imglab.samples import Samples, TrainingSet
 from imglab.training.batches import WEIGHT
 from imglab.training.devices import device
-from imglab.training.fit import Batch, Fitted, fit
+from imglab.training.fit import Fitted, fit
 from imglab.training.recipe import Recipe
+from imglab.training.trainer import Batch
 
 
 def fit_denoiser(
@@ -32,10 +35,11 @@ def fit_denoiser(
     seed: int,
     lora: LoraSettings | None = None,
     resume: dict[str, Tensor] | None = None,
+    around: Callable[[Any], GenerativeModel] | None = None,
 ) -> Stage[Fitted]:
     """Train the denoiser's network in place until the budget of images is spent.
 
-    The fitted weights are the moving average of the trained ones.
+    The fitted weights are the moving average of the trained ones. `around` is that of `fit`.
     """
     recipe = replace(
         Recipe.from_plan(plan, examples=plan.images, unit="images"),
@@ -49,7 +53,7 @@ def fit_denoiser(
     )
 
     objective = Denoising(denoiser, settings, seed, device())
-    return fit(denoiser.network, objective, train, recipe, seed=seed, resume=resume)
+    return fit(denoiser.network, objective, train, recipe, seed=seed, resume=resume, around=around)
 
 
 def trial_steps(

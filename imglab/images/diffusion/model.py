@@ -129,10 +129,15 @@ class DiffusionModel(GenerativeModel):
             network.load_state_dict(self.check_start(start).network.state_dict())
 
         denoiser = self._denoiser(network)
-        fitting = fit_denoiser(denoiser, train, plan, settings, seed=seed, resume=resume)
-        fitted = yield from fitting
+        fitted = yield from fit_denoiser(
+            denoiser, train, plan, settings, seed=seed, resume=resume, around=self._around
+        )
+        return self._around(network, fitted.training)
+
+    def _around(self, network: ModelMixin, training: Any = None) -> DiffusionModel:
+        """Return the model of a network that is fitted to this model's settings."""
         return DiffusionModel(
-            settings, network=network, classes=self._classes, training=fitted.training
+            self._settings, network=network, classes=self._classes, training=training
         )
 
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
@@ -178,9 +183,10 @@ class DiffusionModel(GenerativeModel):
         if self._negative is not None:
             raise ValueError("drawing is led away from another network already")
         training = joined_training(self.training, other.training)
-        negative = self.check_start(other).network
-        keys = {"network": self.network, "classes": self._classes, "training": training}
-        return DiffusionModel(self._settings, **keys, negative=negative, w=w)
+        model = self._around(self.network, training)
+        model._negative = self.check_start(other).network
+        model._w = w
+        return model
 
     def check_stop(self, time: float) -> None:
         """Raise ValueError unless images are drawn on noise levels that can end at that time."""
