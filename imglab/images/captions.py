@@ -15,11 +15,10 @@ from imglab.images.caption_rows import (
     caption_columns,
     columns_without_files,
     parse_row,
-    read_rows,
     split_of,
 )
-from imglab.images.captioned_images import CaptionedImages
-from imglab.images.captions_beside import read_beside
+from imglab.images.captioned_images import CaptionedImages, NoImage
+from imglab.images.captions_beside import CaptionFiles, read_beside, texts_of_images
 from imglab.images.source_settings import CaptionedFolderSource
 from imglab.reading import (
     Columns,
@@ -32,6 +31,7 @@ from imglab.reading import (
     split_by_files,
 )
 from imglab.reading.parts import names_of
+from imglab.reading.summary import EXAMPLES
 from imglab.safe_text import one_line
 
 METADATA = NAMES[0]
@@ -60,8 +60,9 @@ class Captions:
     without  images without a caption, where some may lack it
     notes    what a person should know of the reading, each a short phrase
     splits   image -> what its row calls its split
-    others   images of other splits than the parts
+    others   images of other splits than the parts, and rows of images that are missing
     columns  of each table
+    missing  names of images that rows have and the folder has not
     """
 
     layout: Layout
@@ -72,6 +73,7 @@ class Captions:
     splits: dict[Path, str] = field(default_factory=dict)
     others: list[LeftOut] = field(default_factory=list)
     columns: list[Columns] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def divide(self, texts: Mapping[Path, str], layout: Layout) -> None:
         """Take the captions of each part of a folder, and the images that have none."""
@@ -82,23 +84,22 @@ class Captions:
 
 
 def read_captions(
-    root: Path, layout: Layout, source: CaptionedFolderSource, where: str
+    layout: Layout, source: CaptionedFolderSource, where: str, files: CaptionFiles
 ) -> Captions:
     """Return the images of a folder's parts with their captions.
 
     Raises InputError, at the config's key `where`, for a file that cannot be read, a row without a
-    file name or a caption, a path that leads out of the folder, a path that names no image, an
-    image that is named twice, and more images without a caption than `source.tolerate`.
+    file name or a caption, a path that leads out of the folder, an image that is named twice, and
+    more images without a caption, and rows without an image, than `source.tolerate`.
     """
+    root = layout.tree.root
     captions = Captions(layout, files=caption_tables(layout.others))
-    texts, problems = _read_tables(captions, layout, source.caption, where)
+    texts, problems = _read_tables(captions, layout, source, where, files)
     lacking = "has no caption file beside it"
     if captions.files:
         lacking = f"has no caption in {captions.files[0].name}"
     else:
-        texts, captions.files = read_beside(layout, where)
-        if texts:
-            captions.notes.append("captions are text files beside the images")
+        texts = _read_texts(captions, layout, where, files)
 
     _divide(captions, texts, layout, source, where)
     if not any(captions.parts) and not captions.without and not problems:
@@ -112,7 +113,8 @@ def read_captions(
             remedy = f"{renamed(others[0])}, or write {REMEDY}"
         raise InputError(Problem(where, what, remedy))
 
-    if len(captions.without) > source.tolerate or not all(captions.parts):
+    lacking_count = len(captions.without) + len(captions.missing)
+    if lacking_count > source.tolerate or not all(captions.parts):
         failures = [Failure(path, lacking) for path in captions.without]
         remedy = "add its caption"
         if all(captions.parts):
@@ -121,6 +123,25 @@ def read_captions(
     if problems:
         raise InputError(_first_problems(problems, where))
     return captions
+
+
+def _read_texts(
+    captions: Captions, layout: Layout, where: str, files: CaptionFiles
+) -> dict[Path, str]:
+    """Return image -> caption of text files, beside the images or in a folder of their own."""
+    parts = [part for part in (layout.train, layout.test) if part is not None]
+    images = [path for part in parts for path in part.files]
+    of_images = texts_of_images(layout.tree.root, images, layout.others, files)
+    captions.files = list(of_images.values())
+    texts = read_beside(of_images, files, where)
+
+    apart = [path for image, path in of_images.items() if path.parent != image.parent]
+    if apart:
+        place = apart[0].parent.relative_to(layout.tree.root)
+        captions.notes.append(f"captions are text files, as those in {str(place)!r}")
+    elif texts:
+        captions.notes.append("captions are text files beside the images")
+    return texts
 
 
 def renamed(path: Path) -> str:
@@ -182,7 +203,11 @@ def caption_tables(files: Iterable[Path]) -> list[Path]:
 
 
 def _read_tables(
-    captions: Captions, layout: Layout, key: str, where: str
+    captions: Captions,
+    layout: Layout,
+    source: CaptionedFolderSource,
+    where: str,
+    files: CaptionFiles,
 ) -> tuple[dict[Path, str], list[Problem]]:
     """Return image -> caption of all rows that are valid, and the problems of the others."""
     texts: dict[Path, str] = {}
@@ -190,18 +215,20 @@ def _read_tables(
     several = 0
     images = CaptionedImages(layout)
     for path in captions.files:
-        rows = _rows(path, where)
-        columns = caption_columns(rows, key)
+        rows = _rows(path, where, files)
+        columns = caption_columns(rows, source.caption)
         captions.columns.append(columns)
-        key_of_file = columns.read
-        if key_of_file != key:
-            captions.notes.append(f"captions are the column {key_of_file!r} of {path.name}")
+        if columns.read != source.caption:
+            captions.notes.append(f"captions are the column {columns.read!r} of {path.name}")
         of_file: dict[Path, list[str]] = {}
+        missing: list[str] = []
         for row in rows:
             try:
-                image, of_image = _parse(row, key_of_file, path.parent, images)
+                image, of_image = _parse(row, columns.read, path.parent, images)
                 if image in texts or (image in of_file and path.suffix.lower() in JSON):
                     raise ValueError(f"{image.name!r} is listed twice; make its captions a list")
+            except NoImage as error:
+                missing.append(error.name)
             except (ValueError, RecursionError) as error:
                 problems.append(Problem(f"{path}, line {row.number}", str(error)))
             else:
@@ -211,15 +238,37 @@ def _read_tables(
         # A table, as that of Flickr8k, has a row for each of several captions.
         texts.update({image: of_image[0] for image, of_image in of_file.items() if of_image})
         several += sum(len(of_image) > 1 for of_image in of_file.values())
+        if missing:
+            captions.missing += missing
+            captions.others.append(LeftOut("rows", "their images are missing", (), len(missing)))
+            if len(captions.missing) > source.tolerate or not of_file:
+                problems.append(_missing(path, missing, len(rows), images, bool(of_file)))
     if several:
         captions.notes.append(f"{several:,} with several captions, of which the first is used")
     return texts, problems
 
 
-def _rows(path: Path, where: str) -> list[Row]:
+def _missing(
+    path: Path, names: Sequence[str], count: int, images: CaptionedImages, some: bool
+) -> Problem:
+    """Return the problem of rows whose images are not in the folder.
+
+    count  rows of the file
+    some   whether others of its rows have their images
+    """
+    examples = ", ".join(map(repr, names[:EXAMPLES]))
+    what = f"{len(names):,} of {count:,} rows name images that are missing, e.g. {examples}"
+    remedy = f"looked in {str(path.parent)!r} and, by name, in all of {str(images.root)!r}: "
+    remedy += "correct the names or add the images"
+    if some:
+        remedy += f", or set modality.source.tolerate to {len(names)} or more to leave the rows out"
+    return Problem(str(path), one_line(what), remedy)
+
+
+def _rows(path: Path, where: str, files: CaptionFiles) -> list[Row]:
     """Return the rows of a file; InputError where it has none, or none of them names a file."""
     try:
-        rows = read_rows(path)
+        rows = files.rows(path)
     except UnreadableRows as error:
         raise InputError(Problem(where, str(error), REMEDY)) from error
 

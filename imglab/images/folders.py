@@ -13,6 +13,7 @@ from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem
 from imglab.images.arrays import stack_images
 from imglab.images.captions import read_captions
+from imglab.images.captions_beside import CaptionFiles
 from imglab.images.image_formats import NO_READER, is_image
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
@@ -62,20 +63,25 @@ def read_folder(source: FolderSource, size: int | None, *, is_drawn: bool = Fals
 
 
 def read_captioned_folder(
-    source: CaptionedFolderSource, size: int | None, *, is_drawn: bool = False
+    source: CaptionedFolderSource,
+    size: int | None,
+    *,
+    is_drawn: bool = False,
+    files: CaptionFiles | None = None,
 ) -> SourceImages:
     """Read a folder of images with captions, which become the prompts.
 
     is_drawn  as for `read_folder`
+    files     of captions that were read already
     """
     layout = _layout(source, classes=False)
-    captions = read_captions(Path(source.path), layout, source, WHERE)
+    captions = read_captions(layout, source, WHERE, files or CaptionFiles())
     layout = captions.layout
     prompts = tuple(sorted({text for part in captions.parts for text in part.values()}))
     numbers = {prompt: number for number, prompt in enumerate(prompts)}
 
     labels = [[numbers[text] for text in part.values()] for part in captions.parts]
-    allowed = source.tolerate - len(captions.without)
+    allowed = source.tolerate - len(captions.without) - len(captions.missing)
     images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed, is_drawn)
     left_out = [*captions.others, *_left_out(layout, set(captions.files))]
     if captions.without:
