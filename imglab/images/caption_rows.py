@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imglab.failures import raise_if_unavailable
+from imglab.images.image_formats import is_image
 from imglab.reading import (
     DELIMITERS,
     Columns,
@@ -107,6 +108,8 @@ def _json_list(text: str) -> Sequence[Any]:
         return tree
     if not isinstance(tree, dict):
         raise ValueError("it is neither a list of rows nor in the form of COCO")
+    if tree and all(is_image(Path(name)) for name in tree) and all(map(_is_caption, tree.values())):
+        return [{"file_name": name, "text": value} for name, value in tree.items()]
 
     try:
         captions: dict[Any, list[Any]] = {}
@@ -118,6 +121,13 @@ def _json_list(text: str) -> Sequence[Any]:
         ]
     except (KeyError, TypeError) as error:
         raise ValueError("it is neither a list of rows nor in the form of COCO") from error
+
+
+def _is_caption(value: Any) -> bool:
+    """Say whether a value is a caption, or a list of some."""
+    if isinstance(value, list) and value:
+        return all(map(has_words, value))
+    return has_words(value)
 
 
 def _table(text: str) -> Iterator[Row]:

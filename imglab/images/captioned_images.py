@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from imglab.reading import Layout
+from imglab.reading.lists import NUMBERED
 
 
 def _plain(name: str) -> str:
@@ -47,6 +48,7 @@ class CaptionedImages:
             if folder / spelling in self._paths:
                 return folder / spelling
 
+        name = NUMBERED.sub("", name)
         same_name = self._by_name.get(_plain(Path(name.replace("\\", "/")).name), [])
         if not same_name:
             raise NoImage(name)

@@ -23,7 +23,7 @@ from imglab.images.labelled import SourceImages
 from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource
-from imglab.reading import Tree, list_tree
+from imglab.reading import Tree, annotations_of, list_tree
 from imglab.reading.inspection import Inspection, add_columns, duplicates, groups
 from imglab.reading.summary import EXAMPLES
 from imglab.store.files import sha256_file
@@ -181,7 +181,9 @@ def _may_hold_captions(path: Path, files: CaptionFiles) -> bool:
 
 def _has_texts(tree: Tree, files: CaptionFiles) -> bool:
     """Say whether most images have a text, which is a caption unless it holds boxes."""
-    images = [path for path in tree.files if is_image(path)]
+    pictures = [path for path in tree.files if is_image(path)]
+    masks = annotations_of(pictures)
+    images = [path for path in pictures if path not in masks]
     others = [path for path in tree.files if not is_image(path)]
     of_images = texts_of_images(tree.root, images, others, files)
     if 2 * len(of_images) <= len(images):

@@ -5,7 +5,7 @@ passes over what systems leave behind, `read_layout` finds splits and classes, a
 what was found.
 """
 
-from imglab.reading.class_folders import composed
+from imglab.reading.class_folders import annotations_of, composed
 from imglab.reading.kinds import kind_of_files
 from imglab.reading.layout import read_layout
 from imglab.reading.partners import partners
@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "Summary",
     "Tree",
+    "annotations_of",
     "as_problems",
     "by_suffix",
     "composed",
