@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ BOXES = (".txt", ".xml")
 FIRST = 50
 """Files by which it is seen whether they hold boxes."""
 
-MOST_BYTES = 1 << 28
+MOST_BYTES = 1 << 25
 """Size of a file with the boxes of all images."""
 
-OBJECT = re.compile(r"<object>(?:(?!</object>)[\s\S])*?<name>([^<]*)</name>")
+NAME = re.compile(r"<name>([^<]*)</name>")
+"""The first one in an object of Pascal VOC is its class; others are those of its parts."""
 
 
 def annotated_classes(
@@ -77,10 +78,17 @@ def _of_boxes(
     for image, path in of_images.items():
         text = next(iter(files.beginnings([path])), "")
         if suffix == ".xml":
-            classes[image] = {html.unescape(name.strip()) for name in OBJECT.findall(text)}
+            classes[image] = set(_classes_of_xml(text))
         else:
             classes[image] = {_class_of_line(line) for line in text.splitlines() if line.strip()}
     return classes
+
+
+def _classes_of_xml(text: str) -> Iterator[str]:
+    for each in text.split("<object>")[1:]:
+        name = NAME.search(each.partition("</object>")[0])
+        if name is not None:
+            yield html.unescape(name[1].strip())
 
 
 def _class_of_line(line: str) -> str:

@@ -25,6 +25,9 @@ NAMED_BOX = re.compile(
 )
 """At least four numbers with the name of what they frame, before them as in KITTI or behind."""
 
+LONGEST_BOX = 10_000
+"""Characters of a line that frames an object; outlines of objects have many numbers."""
+
 LONGEST_CAPTION = 1 << 16
 """Bytes of a text file that is a caption."""
 
@@ -147,6 +150,8 @@ def are_boxes(texts: Iterable[str]) -> bool:
 
 def _is_box(line: str) -> bool:
     """Say whether a line frames an object: by shares, or by numbers beside its name."""
+    if len(line) > LONGEST_BOX:
+        return False
     if BOX.fullmatch(line):
         return True
     return has_words(line) and NAMED_BOX.fullmatch(line.strip()) is not None

@@ -18,7 +18,8 @@ SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".list", *JSON)
 """Of files that may be lists, in lower case."""
 
 MOST_BYTES = 1 << 26
-"""Size of a file that is read, which has a million rows."""
+MOST_JSON = 1 << 24
+"""Size of a file that is read, which has a million rows, and of one of JSON."""
 
 
 def cells_of(path: Path, most: int = MOST_BYTES) -> list[list[str]]:
@@ -27,10 +28,12 @@ def cells_of(path: Path, most: int = MOST_BYTES) -> list[list[str]]:
     most  bytes that are read of other files than JSON; a row that they cut off is left out
     """
     suffix = path.suffix.lower()
+    largest = MOST_BYTES
     if suffix in JSON:
-        most = MOST_BYTES
+        largest = MOST_JSON
+        most = MOST_JSON + 1
     try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        if not path.is_file() or path.stat().st_size > largest:
             return []
         with path.open("rb") as file:
             content = file.read(most)

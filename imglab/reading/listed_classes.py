@@ -27,8 +27,9 @@ NAME_FILES = frozenset(
 )
 """Names of files that name the classes, in lower case; others end so, as style_class.txt."""
 
-MOST_BYTES = 1 << 22
-"""Size of a file that names classes."""
+MOST_BYTES = 1 << 20
+MOST_YAML = 1 << 16
+"""Size of a file that names classes; YAML is read slowly."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _of_lines(text: str) -> dict[str, str]:
 
 def _of_yaml(text: str) -> dict[str, str]:
     """Return the names in the description of a data set of YOLO."""
-    if "names" not in text:
+    if "names" not in text or len(text) > MOST_YAML:
         return {}
     from yaml import YAMLError, safe_load
 
@@ -179,9 +180,11 @@ def _of_yaml(text: str) -> dict[str, str]:
         tree = safe_load(text)
     except (YAMLError, ValueError, RecursionError):
         return {}
-    names = tree.get("names") if isinstance(tree, dict) else None
+    names = None
+    if isinstance(tree, dict):
+        names = tree.get("names")
     if isinstance(names, list):
-        return {str(number): str(name) for number, name in enumerate(names)}
-    if isinstance(names, dict):
-        return {str(number): str(name) for number, name in names.items()}
-    return {}
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
+        return {}
+    return {str(number): name for number, name in names.items()}

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imglab.failures import raise_if_unavailable
 from imglab.reading.cells import JSON, SUFFIXES, cells_of
 
 MOST_LISTS = 200
-"""Files that are looked into in one folder."""
+MOST_TOGETHER = 1 << 27
+"""Files that are looked into in one folder, and their bytes."""
 
 PLAIN = (".txt", ".lst", ".list")
 """Suffixes of lists whose cells are parted by spaces, in lower case."""
@@ -102,19 +104,14 @@ def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> lis
     A list names its files in one column, by path or name, with its suffix or without. Beside one
     that numbers its files, as images.txt of CUB-200 does, others may name them by these numbers.
     """
-    stems = {path.stem for path in files}
-    candidates = sorted(
-        (len(path.parts), path)
-        for path in others
-        if path.suffix.lower() in SUFFIXES and path.stem not in stems
-    )
+    candidates = _candidates(files, others)
     if not candidates:
         return []
     names = Names(root, files)
     lists = []
     numbered: dict[Path, dict[str, Path]] = {}
     unread = []
-    for _, path in candidates[:MOST_LISTS]:
+    for path in candidates:
         table, column = _table(path, names)
         if column is None:
             unread.append(path)
@@ -132,6 +129,29 @@ def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> lis
             if table and all(row[0] in numbers for row in table):
                 lists.append(_listed(path, table, 0, [numbers[row[0]] for row in table]))
     return lists
+
+
+def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
+    """Return files that may be lists, within bounds: those that lie the least deep first.
+
+    A text of the name of a file is of this one alone.
+    """
+    stems = {path.stem for path in files}
+    several = [path for path in others if path.suffix.lower() in SUFFIXES]
+    room = MOST_TOGETHER
+    candidates: list[Path] = []
+    for path in sorted(several, key=lambda path: (len(path.parts), path)):
+        if path.stem in stems or len(candidates) == MOST_LISTS:
+            continue
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise_if_unavailable(error, path)
+            continue
+        if size <= room:
+            room -= size
+            candidates.append(path)
+    return candidates
 
 
 def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
