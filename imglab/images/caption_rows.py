@@ -5,14 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imglab.failures import raise_if_unavailable
-from imglab.reading import DELIMITERS, Columns, delimiter_of, has_words, split_column, without_hint
-from imglab.reading.row_splits import COLUMN
+from imglab.images.image_formats import is_image
+from imglab.reading import (
+    DELIMITERS,
+    Columns,
+    delimiter_of,
+    has_words,
+    split_column,
+    split_of_cell,
+    without_hint,
+)
 from imglab.safe_text import is_text
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.json")
@@ -100,6 +108,8 @@ def _json_list(text: str) -> Sequence[Any]:
         return tree
     if not isinstance(tree, dict):
         raise ValueError("it is neither a list of rows nor in the form of COCO")
+    if tree and all(is_image(Path(name)) for name in tree) and all(map(_is_caption, tree.values())):
+        return [{"file_name": name, "text": value} for name, value in tree.items()]
 
     try:
         captions: dict[Any, list[Any]] = {}
@@ -111,6 +121,13 @@ def _json_list(text: str) -> Sequence[Any]:
         ]
     except (KeyError, TypeError) as error:
         raise ValueError("it is neither a list of rows nor in the form of COCO") from error
+
+
+def _is_caption(value: Any) -> bool:
+    """Say whether a value is a caption, or a list of some."""
+    if isinstance(value, list) and value:
+        return all(map(has_words, value))
+    return has_words(value)
 
 
 def _table(text: str) -> Iterator[Row]:
@@ -144,14 +161,16 @@ def columns_without_files(rows: Sequence[Row]) -> list[str]:
     return list(keys)
 
 
-def columns_of_captions(path: Path) -> tuple[bool, list[str]]:
+def columns_of_captions(path: Path, read: Callable[[Path], list[Row]]) -> tuple[bool, list[str]]:
     """Say whether a file may hold captions, and which columns it has.
 
     A table may describe the images in another way, with a class or a licence for each. One that
     cannot be read may hold captions, unless it is JSON of another form.
+
+    read  returns the rows of a file
     """
     try:
-        rows = read_rows(path)
+        rows = read(path)
     except UnreadableRows:
         return path.suffix.lower() != ".json", []
     keys = dict.fromkeys(map(str, _keys_of(rows)))
@@ -178,13 +197,14 @@ def caption_columns(rows: Sequence[Row], asked: str) -> Columns:
     Names of image files and of splits are not texts.
     """
     read = _caption_key(rows, asked)
+    split = split_column(_keys_of(rows))
     others: dict[str, None] = {}
     for row in rows:
         if not isinstance(row.values, dict):
             continue
         for key, value in row.values.items():
             is_text = has_words(value) or isinstance(value, list)
-            if is_text and key != read and _plain(key) not in (*FILE_KEYS, COLUMN):
+            if is_text and key not in (read, split) and _plain(key) not in FILE_KEYS:
                 others[key] = None
     return Columns(read, tuple(others))
 
@@ -229,4 +249,5 @@ def split_of(row: Row) -> str:
     """Return what a row calls its split; "" where it names none."""
     if not isinstance(row.values, dict):
         return ""
-    return str(row.values.get(split_column(row.values)) or "")
+    column = split_column(row.values)
+    return str(split_of_cell(column, row.values.get(column, "")) or "")

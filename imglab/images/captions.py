@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
-from imglab.images.caption_rows import (
-    NAMES,
-    OTHER_NAMES,
-    Row,
-    UnreadableRows,
-    caption_columns,
-    columns_without_files,
-    parse_row,
-    read_rows,
-    split_of,
+from imglab.images.caption_rows import NAMES
+from imglab.images.caption_tables import (
+    JSON,
+    METADATA,
+    REMEDY,
+    Captions,
+    caption_tables,
+    read_tables,
 )
-from imglab.images.captioned_images import CaptionedImages
-from imglab.images.captions_beside import read_beside
+from imglab.images.captions_beside import CaptionFiles, read_beside, texts_of_images
 from imglab.images.source_settings import CaptionedFolderSource
 from imglab.reading import (
-    Columns,
     Failure,
     Layout,
     LeftOut,
@@ -31,74 +26,34 @@ from imglab.reading import (
     note_on_others,
     split_by_files,
 )
+from imglab.reading.listed_parts import split_by_lists
+from imglab.reading.lists import read_lists
 from imglab.reading.parts import names_of
-from imglab.safe_text import one_line
-
-METADATA = NAMES[0]
-REMEDY = (
-    'a line {"file_name": ..., "text": ...} for each image, or a .txt file beside each; '
-    "or use kind: folder"
-)
 
 MOST = 5
 """Problems of one folder that are reported, at most."""
-
-JSON = (".json", ".jsonl")
-"""Suffixes of files that can hold a list of captions in one row."""
 
 TABLES = (*JSON, ".csv", ".tsv", ".parquet")
 """Suffixes of files that may hold captions under a name that is not known."""
 
 
-@dataclass
-class Captions:
-    """Captions of images.
-
-    layout   the folder, divided by names of files where neither folders nor rows divide it
-    parts    image -> caption for each part, sorted by path
-    files    files that hold them
-    without  images without a caption, where some may lack it
-    notes    what a person should know of the reading, each a short phrase
-    splits   image -> what its row calls its split
-    others   images of other splits than the parts
-    columns  of each table
-    """
-
-    layout: Layout
-    parts: list[dict[Path, str]] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-    without: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    splits: dict[Path, str] = field(default_factory=dict)
-    others: list[LeftOut] = field(default_factory=list)
-    columns: list[Columns] = field(default_factory=list)
-
-    def divide(self, texts: Mapping[Path, str], layout: Layout) -> None:
-        """Take the captions of each part of a folder, and the images that have none."""
-        self.layout = layout
-        parts = [part.files for part in (layout.train, layout.test) if part is not None]
-        self.parts = [{path: texts[path] for path in files if path in texts} for files in parts]
-        self.without = [path for files in parts for path in files if path not in texts]
-
-
 def read_captions(
-    root: Path, layout: Layout, source: CaptionedFolderSource, where: str
+    layout: Layout, source: CaptionedFolderSource, where: str, files: CaptionFiles
 ) -> Captions:
     """Return the images of a folder's parts with their captions.
 
     Raises InputError, at the config's key `where`, for a file that cannot be read, a row without a
-    file name or a caption, a path that leads out of the folder, a path that names no image, an
-    image that is named twice, and more images without a caption than `source.tolerate`.
+    file name or a caption, a path that leads out of the folder, an image that is named twice, and
+    more images without a caption, and rows without an image, than `source.tolerate`.
     """
+    root = layout.tree.root
     captions = Captions(layout, files=caption_tables(layout.others))
-    texts, problems = _read_tables(captions, layout, source.caption, where)
+    texts, problems = read_tables(captions, layout, source, where, files)
     lacking = "has no caption file beside it"
     if captions.files:
         lacking = f"has no caption in {captions.files[0].name}"
     else:
-        texts, captions.files = read_beside(layout, where)
-        if texts:
-            captions.notes.append("captions are text files beside the images")
+        texts = _read_texts(captions, layout, where, files)
 
     _divide(captions, texts, layout, source, where)
     if not any(captions.parts) and not captions.without and not problems:
@@ -112,7 +67,8 @@ def read_captions(
             remedy = f"{renamed(others[0])}, or write {REMEDY}"
         raise InputError(Problem(where, what, remedy))
 
-    if len(captions.without) > source.tolerate or not all(captions.parts):
+    lacking_count = len(captions.without) + len(captions.missing)
+    if lacking_count > source.tolerate or not all(captions.parts):
         failures = [Failure(path, lacking) for path in captions.without]
         remedy = "add its caption"
         if all(captions.parts):
@@ -121,6 +77,25 @@ def read_captions(
     if problems:
         raise InputError(_first_problems(problems, where))
     return captions
+
+
+def _read_texts(
+    captions: Captions, layout: Layout, where: str, files: CaptionFiles
+) -> dict[Path, str]:
+    """Return image -> caption of text files, beside the images or in a folder of their own."""
+    parts = [part for part in (layout.train, layout.test) if part is not None]
+    images = [path for part in parts for path in part.files]
+    of_images = texts_of_images(layout.tree.root, images, layout.others, files)
+    captions.files = list(of_images.values())
+    texts = read_beside(of_images, files, where)
+
+    apart = [path for image, path in of_images.items() if path.parent != image.parent]
+    if apart:
+        place = apart[0].parent.relative_to(layout.tree.root)
+        captions.notes.append(f"captions are text files, as those in {str(place)!r}")
+    elif texts:
+        captions.notes.append("captions are text files beside the images")
+    return texts
 
 
 def renamed(path: Path) -> str:
@@ -138,12 +113,16 @@ def _divide(
     source: CaptionedFolderSource,
     where: str,
 ) -> None:
-    """Divide the images by folders or else by rows, which were written down, or by file names."""
+    """Divide the images by folders or else by rows or lists, which say so, or by file names."""
     captions.divide(texts, layout)
     if layout.test is None and source.splits == "auto":
         if _split_by_rows(captions, where):
             return
-        captions.divide(texts, split_by_files(layout))
+        images = layout.train.files
+        others = [path for path in layout.others if path not in captions.files]
+        listed, lists = split_by_lists(layout, read_lists(layout.tree.root, images, others))
+        captions.files += lists
+        captions.divide(texts, split_by_files(listed))
 
     if len(captions.parts) == 2:
         train, test = ([captions.splits.get(path) for path in part] for part in captions.parts)
@@ -167,74 +146,6 @@ def _split_by_rows(captions: Captions, where: str) -> bool:
         captions.others.append(LeftOut("files", "of other splits", others))
     captions.notes.append(rows.note)
     return True
-
-
-def caption_tables(files: Iterable[Path]) -> list[Path]:
-    """Return those files that hold captions, one for each folder that has any."""
-    names = (*NAMES, *OTHER_NAMES)
-    by_folder: dict[Path, list[Path]] = {}
-    for path in files:
-        if path.name.lower() in names:
-            by_folder.setdefault(path.parent, []).append(path)
-    return [
-        min(paths, key=lambda path: names.index(path.name.lower())) for paths in by_folder.values()
-    ]
-
-
-def _read_tables(
-    captions: Captions, layout: Layout, key: str, where: str
-) -> tuple[dict[Path, str], list[Problem]]:
-    """Return image -> caption of all rows that are valid, and the problems of the others."""
-    texts: dict[Path, str] = {}
-    problems: list[Problem] = []
-    several = 0
-    images = CaptionedImages(layout)
-    for path in captions.files:
-        rows = _rows(path, where)
-        columns = caption_columns(rows, key)
-        captions.columns.append(columns)
-        key_of_file = columns.read
-        if key_of_file != key:
-            captions.notes.append(f"captions are the column {key_of_file!r} of {path.name}")
-        of_file: dict[Path, list[str]] = {}
-        for row in rows:
-            try:
-                image, of_image = _parse(row, key_of_file, path.parent, images)
-                if image in texts or (image in of_file and path.suffix.lower() in JSON):
-                    raise ValueError(f"{image.name!r} is listed twice; make its captions a list")
-            except (ValueError, RecursionError) as error:
-                problems.append(Problem(f"{path}, line {row.number}", str(error)))
-            else:
-                of_file[image] = [*of_file.get(image, []), *of_image]
-                captions.splits[image] = split_of(row)
-
-        # A table, as that of Flickr8k, has a row for each of several captions.
-        texts.update({image: of_image[0] for image, of_image in of_file.items() if of_image})
-        several += sum(len(of_image) > 1 for of_image in of_file.values())
-    if several:
-        captions.notes.append(f"{several:,} with several captions, of which the first is used")
-    return texts, problems
-
-
-def _rows(path: Path, where: str) -> list[Row]:
-    """Return the rows of a file; InputError where it has none, or none of them names a file."""
-    try:
-        rows = read_rows(path)
-    except UnreadableRows as error:
-        raise InputError(Problem(where, str(error), REMEDY)) from error
-
-    columns = columns_without_files(rows)
-    if columns:
-        what = f"{str(path)!r} has no column of file names; its columns are "
-        what += ", ".join(map(repr, columns[:4]))
-        remedy = "name the columns in the first line, file_name and text, parted as the others are"
-        raise InputError(Problem(where, one_line(what), remedy))
-    return rows
-
-
-def _parse(row: Row, key: str, folder: Path, images: CaptionedImages) -> tuple[Path, list[str]]:
-    name, texts = parse_row(row, key)
-    return images.find(folder, name), texts
 
 
 def _first_problems(problems: Sequence[Problem], where: str) -> list[Problem]:

@@ -13,15 +13,18 @@ from imglab.config.paths import missing_path
 from imglab.errors import InputError, Problem
 from imglab.images.arrays import stack_images
 from imglab.images.captions import read_captions
+from imglab.images.captions_beside import CaptionFiles
 from imglab.images.image_formats import NO_READER, is_image
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
+from imglab.images.labels import Described, described
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource
 from imglab.reading import (
     Failure,
     Layout,
     LeftOut,
     Part,
+    annotations_of,
     as_problems,
     by_suffix,
     composed,
@@ -39,7 +42,8 @@ def read_folder(source: FolderSource, size: int | None, *, is_drawn: bool = Fals
     Raises InputError for a folder without images, for classes in one part only, and for images that
     cannot be read.
     """
-    layout = _layout(source, classes=True)
+    description = described(_layout(source, classes=True), splits=source.splits == "auto")
+    layout = description.layout
     parts = _parts(layout)
     _check_classes(parts)
 
@@ -56,26 +60,31 @@ def read_folder(source: FolderSource, size: int | None, *, is_drawn: bool = Fals
     return replace(
         images,
         classes=names,
-        left_out=(*_left_out(layout), *images.left_out),
-        notes=(*layout.notes, *_notes_on_classes(layout, names), *images.notes),
+        left_out=(*_left_out(layout, description.read), *images.left_out),
+        notes=(*layout.notes, *_notes_on_classes(description, names), *images.notes),
     )
 
 
 def read_captioned_folder(
-    source: CaptionedFolderSource, size: int | None, *, is_drawn: bool = False
+    source: CaptionedFolderSource,
+    size: int | None,
+    *,
+    is_drawn: bool = False,
+    files: CaptionFiles | None = None,
 ) -> SourceImages:
     """Read a folder of images with captions, which become the prompts.
 
     is_drawn  as for `read_folder`
+    files     of captions that were read already
     """
-    layout = _layout(source, classes=False)
-    captions = read_captions(Path(source.path), layout, source, WHERE)
+    layout = _without_annotations(_layout(source, classes=False))
+    captions = read_captions(layout, source, WHERE, files or CaptionFiles())
     layout = captions.layout
     prompts = tuple(sorted({text for part in captions.parts for text in part.values()}))
     numbers = {prompt: number for number, prompt in enumerate(prompts)}
 
     labels = [[numbers[text] for text in part.values()] for part in captions.parts]
-    allowed = source.tolerate - len(captions.without)
+    allowed = source.tolerate - len(captions.without) - len(captions.missing)
     images = _read_parts([tuple(part) for part in captions.parts], labels, size, allowed, is_drawn)
     left_out = [*captions.others, *_left_out(layout, set(captions.files))]
     if captions.without:
@@ -110,6 +119,20 @@ def _layout(source: FolderSource | CaptionedFolderSource, *, classes: bool) -> L
             Problem(WHERE, f"{str(place)!r} holds no image", remedy) for place in places
         )
     return layout
+
+
+def _without_annotations(layout: Layout) -> Layout:
+    """Leave out masks and the like: the captions are those of the images beside them."""
+    masks = annotations_of(path for part in _parts(layout) for path in part.files)
+    if not masks:
+        return layout
+    train, test = (
+        part and replace(part, files=tuple(path for path in part.files if path not in masks))
+        for part in (layout.train, layout.test)
+    )
+    assert train is not None
+    left_out = (*layout.left_out, LeftOut("files", "beside the images", tuple(sorted(masks))))
+    return replace(layout, train=train, test=test, left_out=left_out)
 
 
 def _parts(layout: Layout) -> list[Part]:
@@ -147,16 +170,17 @@ def _left_out(layout: Layout, used: Collection[Path] = frozenset()) -> tuple[Lef
     return tuple(left_out)
 
 
-def _notes_on_classes(layout: Layout, names: Sequence[str] | None) -> list[str]:
+def _notes_on_classes(description: Described, names: Sequence[str] | None) -> list[str]:
     """Name class folders without images, and classes that only one part has."""
     if names is None:
         return []
+    layout = description.layout
     parts = _parts(layout)
     notes = []
     folders = {part.folder for part in parts}
     empty = {composed(path.name) for path in layout.tree.folders if path.parent in folders}
     without = sorted(empty - set(names) - {part.name for part in parts})
-    if without:
+    if without and not description.are_listed:
         notes.append(f"no image in: {', '.join(without[:3])}")
 
     for part, other in zip(parts, parts[::-1], strict=True):

@@ -14,7 +14,7 @@ from imglab.images.caption_rows import (
     columns_of_captions,
 )
 from imglab.images.captions import TABLES, renamed
-from imglab.images.captions_beside import BESIDE, LONGEST_CAPTION, are_boxes
+from imglab.images.captions_beside import CaptionFiles, are_boxes, texts_of_images
 from imglab.images.data import load_real_images
 from imglab.images.folders import read_captioned_folder, read_folder
 from imglab.images.image_files import UNREADABLE, opened
@@ -23,7 +23,7 @@ from imglab.images.labelled import SourceImages
 from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource
-from imglab.reading import Tree, list_tree
+from imglab.reading import Tree, annotations_of, list_tree
 from imglab.reading.inspection import Inspection, add_columns, duplicates, groups
 from imglab.reading.summary import EXAMPLES
 from imglab.store.files import sha256_file
@@ -65,16 +65,18 @@ def inspect_images(path: str) -> Inspection:
 
     # Broken files are left out here, and counted, so that one look shows all.
     keys: dict[str, Any] = {"kind": "folder", "path": path}
-    tables, other_tables = _tables(tree)
-    if tables or _has_texts_beside(tree):
+    files = CaptionFiles()
+    tables, other_tables = _tables(tree, files)
+    if tables or _has_texts(tree, files):
         keys["kind"] = "captioned_folder"
         captioned = CaptionedFolderSource.model_validate({**keys, "tolerate": ANY_NUMBER})
-        source = read_captioned_folder(captioned, size)
+        source = read_captioned_folder(captioned, size, files=files)
     else:
         folder = FolderSource.model_validate({**keys, "tolerate": ANY_NUMBER})
         source = read_folder(folder, size)
 
-    unusable = sum(len(each.paths) for each in source.left_out if each.what in ("broken", "images"))
+    unusable = sum(each.count for each in source.left_out if each.what in ("broken", "images"))
+    unusable += sum(each.rows for each in source.left_out)  # of images that are missing
     if unusable:
         keys["tolerate"] = unusable
     names = [str(each.relative_to(path)) for each in source.paths]
@@ -147,7 +149,7 @@ def _sizes_fact(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
     return {"line": line, "different": len(sizes)}
 
 
-def _tables(tree: Tree) -> tuple[bool, str]:
+def _tables(tree: Tree, files: CaptionFiles) -> tuple[bool, str]:
     """Say whether a folder has a file of captions, and what those hold that only seem to be.
 
     A file with rows that cannot be read is one of captions: what is wrong with it is then said.
@@ -155,17 +157,17 @@ def _tables(tree: Tree) -> tuple[bool, str]:
     others = []
     for path in tree.files:
         if path.name.lower() not in (*NAMES, *OTHER_NAMES):
-            if _may_hold_captions(path):
+            if _may_hold_captions(path, files):
                 others.append(f"{path.name} may hold some: {renamed(path)}, beside its images")
             continue
-        has_captions, columns = columns_of_captions(path)
+        has_captions, columns = columns_of_captions(path, files.rows)
         if has_captions:
             return True, ""
         others.append(f"{path.name} has {', '.join(columns[:MOST_COLUMNS]) or 'another form'}")
     return False, "; ".join(others[:EXAMPLES])
 
 
-def _may_hold_captions(path: Path) -> bool:
+def _may_hold_captions(path: Path, files: CaptionFiles) -> bool:
     """Say whether a table of another name, unless it is a large one, has rows with captions."""
     if path.name.lower() == "metadata.parquet":
         return True
@@ -173,26 +175,21 @@ def _may_hold_captions(path: Path) -> bool:
         return False
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return False
-    has_captions, columns = columns_of_captions(path)
+    has_captions, columns = columns_of_captions(path, files.rows)
     return has_captions and bool(columns)
 
 
-def _has_texts_beside(tree: Tree) -> bool:
-    """Say whether texts lie beside most images, which are captions unless they hold boxes."""
-    texts = {path.with_suffix(""): path for path in tree.files if path.suffix.lower() in BESIDE}
-    images = [path for path in tree.files if is_image(path)]
-    beside = [texts[path.with_suffix("")] for path in images if path.with_suffix("") in texts]
-    if len(beside) <= len(images) / 2:
+def _has_texts(tree: Tree, files: CaptionFiles) -> bool:
+    """Say whether most images have a text, which is a caption unless it holds boxes."""
+    pictures = [path for path in tree.files if is_image(path)]
+    masks = annotations_of(pictures)
+    images = [path for path in pictures if path not in masks]
+    others = [path for path in tree.files if not is_image(path)]
+    of_images = texts_of_images(tree.root, images, others, files)
+    if 2 * len(of_images) <= len(images):
         return False
-    try:
-        return not are_boxes(map(_beginning, beside))
-    except OSError:  # whoever reads it as a caption says so
-        return True
 
-
-def _beginning(path: Path) -> str:
-    """Return the beginning of a text; OSError where it cannot be read, or is a pipe without end."""
-    if not path.is_file():
-        raise OSError("it is not a regular file")
-    with path.open(errors="replace") as file:
-        return file.read(LONGEST_CAPTION)
+    # Whoever reads a text as a caption says why it cannot be read.
+    paths = list(of_images.values())
+    texts = files.beginnings(paths)
+    return len(texts) < len(paths) or not are_boxes(texts)

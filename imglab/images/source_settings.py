@@ -50,7 +50,9 @@ class FolderSource(Section):
 
     The folder either has subfolders named after splits, which hold the classes, or it holds all
     images, which are then split at random (`split_seed`). A few images beside the class folders are
-    left out. `imglab inspect` says how a folder is read.
+    left out. Where folders do not tell, parts and classes are those of lists (`train.txt` of paths,
+    with a class behind each or without) and of tables (a column `split` or `label`), and classes
+    those of boxes, if each image has one. `imglab inspect` says how a folder is read.
     """
 
     kind: Literal["folder"] = "folder"
@@ -67,8 +69,10 @@ class CaptionedFolderSource(Section):
     """A folder of image files with captions, which are the prompts of models that read text.
 
     The captions are in `metadata.jsonl` or `metadata.csv`, in the form that `datasets` uses: a row
-    with `file_name` and `text` for each image; or in a text file beside each image, of the same
-    name. A folder with subfolders for splits has such a file in each, or one for all.
+    with `file_name` and `text` for each image; or in a text file of the same name, beside each
+    image or in a folder such as `captions`. A folder with subfolders for splits has such a file in
+    each, or one for all. A column such as `split` or `is_train`, or lists of paths, may name the
+    parts.
     """
 
     kind: Literal["captioned_folder"] = "captioned_folder"
@@ -80,7 +84,8 @@ class CaptionedFolderSource(Section):
     """`auto`: subfolders or files that are named after splits (`train`, `val`, `test` and the like,
     in any case) are splits; `none`: they are like all others."""
     tolerate: Annotated[int, Field(ge=0, le=10**9)] = newer_key(0)
-    """How many images may be broken or lack their caption, and are then left out."""
+    """How many images may be broken or lack their caption, and how many captions their image; they
+    are then left out."""
 
 
 class NpzSource(Section):

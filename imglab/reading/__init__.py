@@ -5,12 +5,13 @@ passes over what systems leave behind, `read_layout` finds splits and classes, a
 what was found.
 """
 
-from imglab.reading.class_folders import composed
+from imglab.reading.class_folders import annotations_of, composed
 from imglab.reading.kinds import kind_of_files
 from imglab.reading.layout import read_layout
+from imglab.reading.partners import partners
 from imglab.reading.parts import Layout, Part
 from imglab.reading.problems import Failure, as_problems
-from imglab.reading.row_splits import divided, note_on_others, split_column
+from imglab.reading.row_splits import divided, note_on_others, split_column, split_of_cell
 from imglab.reading.split_files import split_by_files
 from imglab.reading.splits import split_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
@@ -26,6 +27,7 @@ __all__ = [
     "Part",
     "Summary",
     "Tree",
+    "annotations_of",
     "as_problems",
     "by_suffix",
     "composed",
@@ -36,9 +38,11 @@ __all__ = [
     "kind_of_files",
     "list_tree",
     "note_on_others",
+    "partners",
     "read_layout",
     "split_by_files",
     "split_column",
+    "split_of_cell",
     "split_role",
     "without_hint",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from imglab.errors import InputError, Problem
@@ -20,6 +21,23 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+SHARD = re.compile(
+    r"(.*\b|.*_)(batch|chunk|images?|imgs?|pack|part|photos|piece|shard|volume)[\W_]*\d+",
+    re.IGNORECASE,
+)
+"""Names of folders of which several are one: a whole that was cut into pieces."""
+
+
+def are_shards(names: Collection[str]) -> bool:
+    """Say whether folders are numbered pieces of one, as images_part_1 and images_part_2.
+
+    >>> are_shards(["images_001", "images_002"]), are_shards(["type 1", "type 2"])
+    (True, False)
+    """
+    numberless = {re.sub(r"\d+\Z", "", name) for name in names}
+    return len(names) > 1 and len(numberless) == 1 and all(map(SHARD.fullmatch, names))
+
+
 def without_annotations(folder: Folder) -> tuple[Folder, dict[str, list[Path]]]:
     """Enter a folder such as images/, which is no class, and leave out masks/ and the like beside.
 
@@ -33,21 +51,48 @@ def without_annotations(folder: Folder) -> tuple[Folder, dict[str, list[Path]]]:
     return folder.folders[inside[0]], {f"beside {inside[0]}/": files}
 
 
+def annotations_of(files: Iterable[Path]) -> set[Path]:
+    """Return those of the files that lie in masks/ and the like beside a folder such as images/."""
+    several = list(files)
+    holders = {path.parent for path in several}
+    folders = {folder for holder in holders for folder in (holder, *holder.parents)}
+    parents = {folder.parent for folder in folders if folder.name.lower() in CONTAINERS}
+    aside = {
+        folder
+        for folder in folders
+        if folder.name.lower() in ANNOTATIONS and folder.parent in parents
+    }
+    within = {holder for holder in holders if not aside.isdisjoint((holder, *holder.parents))}
+    return {path for path in several if path.parent in within}
+
+
 def unwrapped_parts(folders: Mapping[Role, Folder]) -> dict[Role, Folder]:
     """Pass through one folder around the classes in every part, as in train/train/cat/."""
-    unwrapped = dict(folders)
+    unwrapped = _without_namesakes(folders)
     while len(unwrapped["train"].folders) == 1:
         inner = {role: folder.only_folder() for role, folder in unwrapped.items()}
         entered = {role: folder for role, folder in inner.items() if folder is not None}
         flat = [each for each in entered.values() if not each.folders]
         same = len({each.path.name for each in entered.values()}) == 1
         if len(entered) < len(folders) or not entered["train"].folders or (flat and same):
-            return dict(folders)
+            return _without_namesakes(folders)
         unwrapped = entered
 
     if not unwrapped["train"].folders:
-        return dict(folders)
+        return _without_namesakes(folders)
     return unwrapped
+
+
+def _without_namesakes(folders: Mapping[Role, Folder]) -> dict[Role, Folder]:
+    """Pass through a folder of the name of its part in all parts, as in train/train/1.png."""
+    inner = {role: folder.only_folder() for role, folder in folders.items()}
+    entered = {role: folder for role, folder in inner.items() if folder is not None}
+    is_namesake = {
+        role: folder.path.name == folders[role].path.name for role, folder in entered.items()
+    }
+    if len(entered) < len(folders) or not all(is_namesake.values()):
+        return dict(folders)
+    return entered
 
 
 def splits_in_classes(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from imglab.errors import InputError, Problem
 from imglab.reading.class_folders import (
+    are_shards,
     composed,
     splits_in_classes,
     unwrapped_parts,
@@ -70,7 +71,15 @@ def read_layout(
         parts.notes.append(f"{what}: unpack the archive again, with unzip")
     if tree.read_twice:
         parts.notes.append(f"read twice, through links: {names_of(tree.read_twice)}")
-    return Layout(parts.train, parts.test, tuple(parts.left_out), others, tuple(parts.notes), tree)
+    return Layout(
+        parts.train,
+        parts.test,
+        tuple(parts.left_out),
+        others,
+        tuple(parts.notes),
+        tree,
+        parts.validation,
+    )
 
 
 class _Reader:
@@ -127,6 +136,8 @@ class _Reader:
         if part.labels is not None:
             names = [name for name in roles.values() if name in base.folders]
             parts.notes += [f"{name!r}, a class, is also a name of splits" for name in names]
+        elif self._classes and are_shards(base.folders):
+            parts.notes.append("the folders are numbered pieces of one, so there are no classes")
         elif self._classes and base.folders and base.direct:
             note = "most lie in no class folder"
             if len(base.folders) == 1:
@@ -201,6 +212,7 @@ class _Reader:
         for role, folder in folders.items():
             if role not in ("train", chosen):
                 parts.leave_out(f"in {roles[role]}/", folder.files())
+                parts.validation = Part(roles[role], folder.path, tuple(folder.files()), None)
         outside = [*base.direct]
         for name, folder in base.folders.items():
             if name not in roles.values():
@@ -253,7 +265,7 @@ class _Reader:
             folder, aside = without_annotations(folder)
         files = folder.files()
         direct = folder.direct
-        is_flat = not folder.folders or folder.is_mostly_direct()
+        is_flat = not folder.folders or folder.is_mostly_direct() or are_shards(folder.folders)
         has_one = len(folder.folders) == 1 and bool(direct) and not has_classes
         if not self._classes or is_flat or has_one:
             return Part(name, folder.path, tuple(files), None), aside

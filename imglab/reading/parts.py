@@ -34,6 +34,7 @@ class Parts:
     test: Part | None = None
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    validation: Part | None = None
 
     def leave_out(self, why: str, paths: Sequence[Path]) -> None:
         """Record files that are in no part, if there are any."""
@@ -51,6 +52,7 @@ class Layout:
     others    files of other kinds, sorted
     notes     what a person should know of the reading, each a short phrase
     tree      everything below the folder
+    validation  a part for validation, if another is the test part; it is left out
     """
 
     train: Part
@@ -59,6 +61,7 @@ class Layout:
     others: tuple[Path, ...]
     notes: tuple[str, ...]
     tree: Tree
+    validation: Part | None = None
 
 
 def names_of(paths: Sequence[Path], most: int = 3) -> str:

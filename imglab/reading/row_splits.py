@@ -1,4 +1,4 @@
-"""Rows that name their split, in a column `split` of a table of captions or of texts."""
+"""Rows that name their split, in a column such as `split` or `is_train` of a table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.reading.splits import Role, split_role, test_role
+from imglab.reading.splits import SEVERAL_WORDS, Role, split_role, test_role
 
-COLUMN = "split"
+COLUMNS = (
+    *("split", "subset", "set", "partition", "phase", "usage", "data_split", "dataset_split"),
+    *("split_name", "split_set", "train_test_split", "train_test", "train_val_test"),
+    *("train_val", "is_train", "is_training", "is_test", "is_val", "is_valid", "is_validation"),
+)
+"""Columns that name the split of a row, in lower case, the preferred one first."""
+
+FLAGS: dict[str, tuple[Role, Role]] = {
+    **dict.fromkeys(("is_train", "is_training"), ("test", "train")),
+    **dict.fromkeys(("train_test_split", "train_test"), ("test", "train")),
+    "is_test": ("train", "test"),
+    **dict.fromkeys(("train_val", "is_val", "is_valid"), ("train", "validation")),
+    "is_validation": ("train", "validation"),
+}
+"""What 0 and 1 mean in columns of flags: those of CUB-200 have 1 for training."""
+
+PARTS: dict[str, Role] = {"0": "train", "1": "validation", "2": "test"}
+"""What numbers mean in a column `partition`, as that of CelebA."""
+
+SWITCHES = {"0": 0, "false": 0, "no": 0, "0.0": 0, "1": 1, "true": 1, "yes": 1, "1.0": 1}
 
 
 @dataclass(frozen=True)
@@ -25,10 +44,32 @@ class RowSplits:
 def split_column(names: Iterable[Any]) -> Any:
     """Return the column that names splits, in any case; None where a table has none.
 
-    >>> split_column(["text", "Split "])
+    >>> split_column(["text", "Split ", "set"])
     'Split '
     """
-    return next((name for name in names if str(name).strip().lower() == COLUMN), None)
+    columns = {plain_column(name): name for name in names}
+    return next((columns[each] for each in COLUMNS if each in columns), None)
+
+
+def plain_column(name: Any) -> str:
+    """Return the name of a column as all ways to write it have it: `isTrain` is `is_train`."""
+    words = SEVERAL_WORDS.sub("_", str(name).strip())
+    return words.lower().replace("-", "_").replace(" ", "_")
+
+
+def split_of_cell(column: Any, value: Any) -> Any:
+    """Return what a cell of such a column calls its split; a flag becomes a word.
+
+    >>> split_of_cell("is_train", 0), split_of_cell("partition", "2"), split_of_cell("set", "dev")
+    ('test', 'test', 'dev')
+    """
+    name = plain_column(column)
+    plain = str(value).strip().lower()
+    if name in FLAGS and plain in SWITCHES:
+        return FLAGS[name][SWITCHES[plain]]
+    if name == "partition":
+        return PARTS.get(plain, value)
+    return value
 
 
 def divided(names: Sequence[Any], where: str) -> RowSplits | None:

@@ -40,7 +40,8 @@ ROLES: dict[str, Role] = {
 FILLERS = frozenset(
     {
         *("all", "batch", "csv", "data", "dataset", "datasets", "file", "files", "folder"),
-        *("gz", "image", "images", "img", "imgs", "jpg", "json", "jsonl", "of", "parquet"),
+        *("gz", "image", "images", "img", "imgs", "jpg", "json", "jsonl", "list", "lists", "of"),
+        "parquet",
         *("part", "parts", "photo", "photos", "pic", "pics", "picture", "pictures", "png"),
         *("sample", "samples", "seg", "set", "sets", "split", "splits", "text", "texts", "the"),
         *("tsv", "txt"),
@@ -80,7 +81,7 @@ ANNOTATIONS = frozenset(
 WORD = re.compile(r"[^\W\d_]+")
 JOINED = re.compile(
     r"(train|training|val|valid|validation|dev|test|testing)"
-    r"(set|sets|data|dataset|images|image|imgs|img|files|samples|split|text|texts|val)"
+    r"(set|sets|data|dataset|images|image|imgs|img|files|list|lists|samples|split|text|texts|val)"
 )
 SEVERAL_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -136,6 +137,18 @@ def roles_in(name: str) -> set[Role]:
     ['train']
     """
     return {role for role in map(_role_of_word, _words(name)) if role is not None}
+
+
+def role_and_subject(name: str) -> tuple[Role | None, tuple[str, ...]]:
+    """Return the split that words of a name mean, and its other words but those that say little.
+
+    >>> role_and_subject("images_variant_trainval"), role_and_subject("words")
+    (('train', ('variant',)), (None, ('words',)))
+    """
+    words = _words(name)
+    of_roles = [word for word in words if _role_of_word(word)]
+    others = [word for word in words if not _role_of_word(word) and word not in FILLERS]
+    return split_role(" ".join(of_roles)), tuple(others)
 
 
 def file_roles(stems: Sequence[str]) -> dict[str, Role | None] | None:

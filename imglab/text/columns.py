@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.reading import Columns, has_words, split_column
+from imglab.reading import Columns, has_words, split_column, split_of_cell
 from imglab.safe_text import is_text
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
@@ -15,6 +15,9 @@ OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence"
 
 LONGEST_NAME = 5
 """Words that the name of a column may have."""
+
+WORDS_OF_SPLIT = 2
+"""Words that the name of a split may have in a row."""
 
 CHAT = {"role", "from", "content", "value"}
 """Keys of the messages of a chat, of which each has some."""
@@ -54,7 +57,8 @@ def texts_of(
     columns = columns_of(names, rows[:FIRST], column, place, where)
     texts = check_texts([row.get(columns.read) for row in rows], columns.read, place, where)
     split = split_column(names)
-    return Documents(texts, [row.get(split, "") for row in rows], (columns,))
+    splits = [split_of_cell(split, row.get(split, "")) for row in rows]
+    return Documents(texts, splits, (columns,))
 
 
 def columns_of(
@@ -96,10 +100,16 @@ def column_of(
         for name in OBVIOUS:
             if name in spelt:
                 return spelt[name]
-    texts = _with_texts(names, examples)
+    split = split_column(names)
+    cells = [str(row.get(split, "")) for row in examples]
+    if any(len(cell.split()) > WORDS_OF_SPLIT for cell in cells):
+        split = None  # it is called as splits are, and holds texts
+    texts = [name for name in _with_texts(names, examples) if name != split]
     _check_flat(names, examples, texts, place, at)
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
+    for name in texts:
+        _checked_name(name, place, at)
     what = f"{place!r} has several columns, and none is called `text`"
     remedy = f"name one of: {_some(texts or names)}; or write what belongs together as one"
     raise InputError(Problem(at, what, remedy))

@@ -20,10 +20,13 @@ from imglab.reading import (
 from imglab.reading.layout import Splits
 from imglab.reading.parts import names_of
 from imglab.reading.splits import ABOUT
-from imglab.text.gate import ALSO_PLAIN, PLAIN, ROWS, kind_of
+from imglab.text.gate import ALSO_PLAIN, CODE, PLAIN, ROWS, kind_of
 
 SAVED = ("dataset_dict", "dataset_info", "state")
 """Names of the JSON beside data that the package `datasets` saved."""
+
+NEVER_TEXTS = frozenset({"readme", "license", "licence"})
+"""Names of plain files that are no text among others, in lower case."""
 
 MOST_OTHERS = 4
 """Kinds of files that are named where none is text."""
@@ -97,15 +100,17 @@ def _refuse_arrow(tree: Tree, where: str) -> None:
 
 
 def _texts(tree: Tree) -> set[Path]:
-    """Return the files that are read: plain texts, else rows, else other plain files.
+    """Return the files that are read: plain texts, else rows, else other plain files, else code.
 
     What only describes other files, as a README does, is not the text where there is another.
     """
     files = [path for path in tree.files if path.is_file()]
     texts = [path for path in files if path.stem.lower() not in ABOUT]
-    for suffixes in ((PLAIN,), ROWS, ALSO_PLAIN):
+    for suffixes in ((PLAIN,), ROWS, ALSO_PLAIN, CODE):
         if any(kind_of(path) in suffixes for path in texts):
-            chosen = files if suffixes == (PLAIN,) else texts
+            chosen = texts
+            if suffixes == (PLAIN,):  # about.txt may be one of a person's texts
+                chosen = [path for path in files if path.stem.lower() not in NEVER_TEXTS]
             return {path for path in chosen if kind_of(path) in suffixes}
     return {path for path in files if kind_of(path) in (PLAIN, *ROWS)}
 

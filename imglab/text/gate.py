@@ -39,6 +39,12 @@ SEPARATOR = re.compile(r"""(?<![ \t"'`(])<\|endoftext\|>[ \t]*\n?|<\|endoftext\|
 """What parts documents within a plain file, as in TinyStories: the mark in a line of its own, at
 the end of one, or right after a text. A text may also speak of the mark."""
 
+CODE = (
+    *(".tex", ".py", ".js", ".ts", ".java", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs"),
+    *(".rb", ".php", ".lua", ".pl", ".sh", ".r", ".jl", ".swift", ".kt", ".scala", ".hs", ".sql"),
+)
+"""Suffixes of programs and LaTeX, which are read where a folder has neither of the others."""
+
 PART = 1 << 24
 """Bytes that are read at a time."""
 
@@ -58,7 +64,7 @@ def is_text(path: Path) -> bool:
 
 def is_also_text(path: Path) -> bool:
     """Say whether a file is read as text where a folder has no other texts, by its name."""
-    return kind_of(path) in ALSO_PLAIN and path.stem.lower() not in ABOUT
+    return kind_of(path) in (*ALSO_PLAIN, *CODE) and path.stem.lower() not in ABOUT
 
 
 def read_documents(

@@ -13,7 +13,7 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of, split_column, without_hint
+from imglab.reading import delimiter_of, split_column, split_of_cell, without_hint
 from imglab.text.columns import (
     FIRST,
     Documents,
@@ -109,7 +109,8 @@ def read_parquet(path: Path, where: str, column: str | None) -> Documents:
             wanted.append(split)
         table = parquet.read_table(path, columns=wanted).to_pydict()
     texts = check_texts(table[columns.read], columns.read, str(path), where)
-    return Documents(texts, table.get(split, [""] * len(texts)), (columns,))
+    splits = [split_of_cell(split, value) for value in table.get(split, [""] * len(texts))]
+    return Documents(texts, splits, (columns,))
 
 
 def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

@@ -73,6 +73,37 @@ def test_rows_may_name_their_split(test, folder):
     assert load(**from_folder(folder, "captioned_folder", splits="none")).summary.total == N
 
 
+@pytest.mark.parametrize(
+    ("column", "train", "test"),
+    [("subset", "Training", "Testing"), ("is_train", "1", "0"), ("isTest", "False", "True"),
+     ("train_test", "train", "test"), ("partition", "0", "2"), ("train_test_split", "1", "0")],
+)  # fmt: skip
+def test_other_columns_name_the_split_too(column, train, test, folder):
+    table = [f"{number}.png,a {number},{train if number < 4 else test}" for number in range(N)]
+    (folder / "metadata.csv").write_text("\n".join([f"file_name,text,{column}", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert (len(real.train), len(real.test)) == (4, 2)
+
+
+def test_rows_without_an_image_are_one_message(folder):
+    (folder / "metadata.csv").write_text(
+        "file_name,text\n" + rows("N.png,a N") + "\n" + rows("x_N.png,a N")
+    )
+    message = refused(**from_folder(folder, "captioned_folder", tolerate=5))
+    assert "6 of 12 rows name images that are missing, e.g. 'x_0.png', 'x_1.png', 'x" in message
+    assert f"(looked in {str(folder)!r} and, by name, in all of" in message
+    assert "or set modality.source.tolerate to 6 or more to leave the rows out)" in message
+    line = load(**from_folder(folder, "captioned_folder", tolerate=6)).summary.line()
+    assert "left out: 6 rows (their images are missing)" in line
+    assert inspect_images(str(folder)).config["modality"]["source"]["tolerate"] == 6
+
+
+def test_an_object_of_captions_by_the_name_of_the_image(folder):
+    text = json.dumps({f"{number}.png": f"a {number}" for number in range(N)})
+    (folder / "captions.json").write_text(text)
+    assert len(load(**from_folder(folder, "captioned_folder")).prompts) == N
+
+
 def test_rows_that_name_their_split_come_before_names_of_files(folder):
     for number in range(N):
         path = folder / f"{number}.png"

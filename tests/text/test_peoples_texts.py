@@ -70,6 +70,24 @@ def test_a_readme_is_not_the_text(tmp_path):
     assert corpus_of(tmp_path, "NOTES.md", "README.md").train == ["NOTES.md"]
 
 
+def test_programs_are_texts_where_there_is_no_other(tmp_path):
+    corpus = corpus_of(tmp_path, "src/a.py", "b.tex", "README.md", "requirements.txt")
+    assert corpus.train == ["b.tex", "src/a.py"]
+    assert corpus_of(tmp_path, "c.txt").train == ["c.txt", "requirements.txt"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("is_train", "110"), ("isTest", "001"), ("set", ["train", "train", "dev"])],
+)
+def test_columns_that_name_the_split(column, cells, tmp_path):
+    path = tmp_path / "a.csv"
+    table = [f"text {number},{cell}" for number, cell in enumerate(cells)]
+    path.write_text("\n".join([f"words,{column}", *table]))
+    corpus = read_corpus(FilesSource(path=str(path)))
+    assert (corpus.train, corpus.test) == (["text 0", "text 1"], ["text 2"])
+
+
 @pytest.mark.parametrize("name", ["sample_submission", "sampleSubmission"])
 def test_a_form_for_answers_does_not_hide_the_parts(name, tmp_path):
     for part in ("train", "test"):

@@ -1,0 +1,228 @@
+"""Files with a row for each of many others: lists of paths, and tables of what is in them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imglab.failures import raise_if_unavailable
+from imglab.reading.cells import JSON, SUFFIXES, cells_of
+
+MOST_LISTS = 200
+MOST_TOGETHER = 1 << 27
+"""Files that are looked into in one folder, and their bytes."""
+
+PLAIN = (".txt", ".lst", ".list")
+"""Suffixes of lists whose cells are parted by spaces, in lower case."""
+
+HEAD = 1 << 16
+"""Bytes by which it is seen whether a file lists others."""
+
+DEEPEST = 4
+"""Folders and name by which a row is recognized, counted from the end."""
+
+FIRST = 30
+"""Rows by which it is seen which column names the files."""
+
+NUMBERED = re.compile(r"#\d+\Z")
+
+SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}\Z")
+
+FILE_COLUMNS = frozenset(
+    {
+        *("file_name", "filename", "file", "image", "image_path", "path", "img", "filepath"),
+        *("image_name", "image_file", "image_id", "img_path", "id", "name", "img_name"),
+    }
+)
+"""Names of columns of files, in lower case."""
+
+
+@dataclass(frozen=True)
+class FileList:
+    """A list of files, with what else its rows hold.
+
+    columns  names of the cells beside that of the file; () where the list does not name them
+    rows     cells beside that of the file, by the file; of several rows for one file all of them
+    missing  rows, but the first ones, whose file is not there
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Mapping[Path, Sequence[tuple[str, ...]]]
+    missing: int = 0
+
+    def values(self, column: int) -> dict[Path, set[str]]:
+        """Return what the rows of each file have in a column, without blanks."""
+        return {
+            path: {row[column] for row in rows if column < len(row) and row[column]}
+            for path, rows in self.rows.items()
+        }
+
+
+class Names:
+    """The files of a folder, by the ways in which a list may name them."""
+
+    def __init__(self, root: Path, files: Iterable[Path]) -> None:
+        self._files: dict[str, Path | None] = {}
+        for path in files:
+            parts = path.relative_to(root).parts[-DEEPEST:]
+            for depth in range(len(parts)):
+                for name in {path.name, path.stem}:
+                    key = _plain("/".join([*parts[depth:-1], name]))
+                    other = self._files.setdefault(key, path)
+                    if other != path:
+                        self._files[key] = None  # two files have it
+
+    def find(self, name: str) -> Path | None:
+        """Return the file of this name, which may begin with folders around; None if unclear.
+
+        Flickr8k numbers the captions of an image by signs behind its name, as in `a.jpg#0`. The
+        name may have another suffix than the file, which was converted.
+        """
+        name = NUMBERED.sub("", name)
+        return self._find(name) or self._find(SUFFIX.sub("", name))
+
+    def _find(self, name: str) -> Path | None:
+        parts = name.replace("\\", "/").strip("/ ").split("/")[-DEEPEST:]
+        for depth in range(len(parts)):
+            key = _plain("/".join(parts[depth:]))
+            if key in self._files:
+                return self._files[key]
+        return None
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> list[FileList]:
+    """Return those of the others that list files, sorted by their depth and name.
+
+    A list names its files in one column, by path or name, with its suffix or without. Beside one
+    that numbers its files, as images.txt of CUB-200 does, others may name them by these numbers.
+    """
+    candidates = _candidates(files, others)
+    if not candidates:
+        return []
+    names = Names(root, files)
+    lists = []
+    numbered: dict[Path, dict[str, Path]] = {}
+    unread = []
+    for path in candidates:
+        table, column = _table(path, names)
+        if column is None:
+            unread.append(path)
+            continue
+        rows = [_find(names, row, column) for row in table]
+        lists.append(_listed(path, table, column, rows))
+        if column == 1 and len({row[0] for row in table}) == len(table):
+            pairs = zip(table, rows, strict=True)
+            numbered[path.parent] = {row[0]: file for row, file in pairs if file is not None}
+
+    for path in unread:
+        numbers = numbered.get(path.parent)
+        if numbers is not None:
+            table = cells_of(path)
+            if table and all(row[0] in numbers for row in table):
+                lists.append(_listed(path, table, 0, [numbers[row[0]] for row in table]))
+    return lists
+
+
+def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
+    """Return files that may be lists, within bounds: those that lie the least deep first.
+
+    A text of the name of a file is of this one alone.
+    """
+    stems = {path.stem for path in files}
+    several = [path for path in others if path.suffix.lower() in SUFFIXES]
+    room = MOST_TOGETHER
+    candidates: list[Path] = []
+    for path in sorted(several, key=lambda path: (len(path.parts), path)):
+        if path.stem in stems or len(candidates) == MOST_LISTS:
+            continue
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise_if_unavailable(error, path)
+            continue
+        if size <= room:
+            room -= size
+            candidates.append(path)
+    return candidates
+
+
+def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
+    """Return the rows of a file and the column that names files; None if none does.
+
+    What lists no files is seen by its beginning, and not read to its end.
+    """
+    head = cells_of(path, HEAD)
+    column = _file_column(head, names)
+    has_spaces = column is None and path.suffix.lower() in PLAIN
+    if has_spaces:
+        column = _file_column(_with_spaces(head, names), names)
+    if column is None:
+        return head, None
+
+    table = head
+    if path.suffix.lower() not in JSON:
+        table = cells_of(path)
+    if has_spaces:
+        table = _with_spaces(table, names)
+    return table, column
+
+
+def _file_column(table: Sequence[Sequence[str]], names: Names) -> int | None:
+    """Return the column that names files in at least half of the first rows; None if none does."""
+    rows = table[:FIRST]
+    width = max((len(row) for row in rows), default=0)
+    counts = [sum(_find(names, row, column) is not None for row in rows) for column in range(width)]
+    likely = [column for column in range(width) if 0 < len(rows) <= 2 * counts[column]]
+    called = [
+        column
+        for column in likely
+        if column < len(rows[0]) and rows[0][column].lower() in FILE_COLUMNS
+    ]
+    return max(called or likely, key=lambda column: (counts[column], -column), default=None)
+
+
+def _with_spaces(table: Sequence[Sequence[str]], names: Names) -> list[list[str]]:
+    """Return rows of words as names of files that hold spaces, which a class may follow."""
+    rows = []
+    for row in table:
+        whole = " ".join(row)
+        if names.find(whole) is None and len(row) > 1:
+            rows.append([" ".join(row[:-1]), row[-1]])
+        else:
+            rows.append([whole])
+    return rows
+
+
+def _find(names: Names, row: Sequence[str], column: int) -> Path | None:
+    if column >= len(row):
+        return None
+    return names.find(row[column])
+
+
+def _listed(
+    path: Path, table: Sequence[Sequence[str]], column: int, files: Sequence[Path | None]
+) -> FileList:
+    """Return a list of files; a row before the first file names the columns."""
+    first = next(number for number, file in enumerate(files) if file is not None)
+    columns: tuple[str, ...] = ()
+    if first:
+        header = list(table[first - 1])
+        if len(header) == len(table[first]):
+            del header[column]
+        if len(header) == len(table[first]) - 1:
+            columns = tuple(header)
+
+    rows: dict[Path, list[tuple[str, ...]]] = {}
+    for file, row in zip(files, table, strict=True):
+        if file is not None:
+            rows.setdefault(file, []).append((*row[:column], *row[column + 1 :]))
+    missing = sum(file is None for file in files[first:])
+    return FileList(path, columns, rows, missing)
