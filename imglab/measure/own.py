@@ -36,7 +36,7 @@ RECORDS = (
 )
 """What else metrics.json says of a generation."""
 TAKEN = {*DISTRIBUTION, *FIRST, *DETAILS, *BOOKKEEPING, *RECORDS}
-ENDINGS = ("_se", "_by_decile", "_by_class", "_by_source", "_reason")
+ENDINGS = ("_se", "_interval", "_by_decile", "_by_class", "_by_source", "_reason")
 """Names that end so belong to another metric."""
 
 TRIED = 100

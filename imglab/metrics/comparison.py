@@ -93,7 +93,8 @@ def compare(
 
     synthetic  float [N, D]
     errors     also each scalar metric's standard error over redrawn real and synthetic sets, as
-               `<name>_se` (all but that of `vendi`)
+               `<name>_se` (all but that of `vendi`), and the 95% intervals of the kernel distances
+               as `<name>_interval`
 
     `recall` and `recall_by_decile` are withheld where precision or coverage is near 0.
     """
@@ -127,8 +128,8 @@ def compare_pairs(pairs: Pairs, *, classifier: bool = True) -> MetricValues:
     jobs = _jobs(pairs, classifier=classifier)
     results = dict(zip(jobs, by_one_each(list(jobs.values())), strict=True))
 
-    scores.add(("kid", "kid_se"), lambda: pairs.kernel(standard=False))
-    scores.add(("kid_standard", "kid_standard_se"), lambda: pairs.kernel(standard=True))
+    _add_kernel(scores, pairs, "kid", standard=False)
+    _add_kernel(scores, pairs, "kid_standard", standard=True)
     if classifier:
         scores.add(("two_sample_auc", "two_sample_auc_se"), results["two_sample_auc"])
     _add_neighbours(scores, pairs)
@@ -138,8 +139,7 @@ def compare_pairs(pairs: Pairs, *, classifier: bool = True) -> MetricValues:
         scores.add([f"{name}_se" for name in FRECHET], results["frechet_errors"])
         scores.add([f"{name}_se" for name in SCALARS], results["neighbour_errors"])
     else:
-        for name in ("kid_se", "kid_standard_se", "two_sample_auc_se"):
-            scores.forget(name)
+        scores.forget("two_sample_auc_se")
     withhold_recall(scores)
     return scores
 
@@ -166,6 +166,14 @@ def _jobs(pairs: Pairs, *, classifier: bool) -> dict[str, Callable[[], Sequence[
     if classifier:
         jobs["two_sample_auc"] = partial(two_sample_auc, real=real, synthetic=synthetic)
     return jobs
+
+
+def _add_kernel(scores: MetricValues, pairs: Pairs, name: str, *, standard: bool) -> None:
+    """Add a kernel distance, with its error and its interval if errors are asked for."""
+    scores.add((name,), lambda: pairs.kernel(standard=standard))
+    if pairs.errors:
+        names = (f"{name}_se", f"{name}_interval")
+        scores.add(names, lambda: pairs.kernel_errors(standard=standard))
 
 
 def _add_neighbours(scores: MetricValues, pairs: Pairs) -> None:

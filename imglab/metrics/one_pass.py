@@ -11,21 +11,14 @@ from torch import Tensor
 
 from imglab.metrics.bounded import BoundedPR, InBoundedBalls
 from imglab.metrics.frechet import Coupling, Moments, frechet_and_parts
-from imglab.metrics.kernel import (
-    KernelDistance,
-    KernelMatrix,
-    KernelSums,
-    Standard,
-    StandardPoints,
-    kernel_distance_of_sums,
-    sums_between,
-    sums_within,
-)
+from imglab.metrics.kernel import KernelMatrix, sums_between, sums_within
+from imglab.metrics.kernel_errors import KernelDistance, KernelSums, kernel_distance_of_sums
 from imglab.metrics.matched import MatchedTiles, Matching
 from imglab.metrics.neighbours import kth_squared_distance
 from imglab.metrics.points import Frame, Points, precision
 from imglab.metrics.prdc import PRDC, Balls, InBalls, Radii, prdc_of
 from imglab.metrics.probabilistic import K, ProbabilisticPR, Support
+from imglab.metrics.standard import Standard, StandardPoints, influence_of_standard
 from imglab.metrics.tiles import Consumer, sweep, tiles
 from imglab.metrics.undefined import check_features
 
@@ -159,26 +152,22 @@ class OnePass:
         *,
         precision_recall_k: int,
         density_coverage_k: int,
+        errors: bool = True,
         matching: Matching | None = None,
     ) -> None:
         """Look at all pairs; `synthetic` is finite, float [M, D], M >= 2.
 
+        errors    those of standardised features know that the standardisation is redrawn, too
         matching  also look at the synthetic samples as they are once they are matched
         """
+        self._errors = errors
         self._real = reference.beside(synthetic)
         self._points = self._real.seen(synthetic)
         self._ks = (precision_recall_k, density_coverage_k)
         fewest = min(len(reference.features), len(synthetic))
 
         # Radii come first, each set by itself; the tiles of both sets are compared with them.
-        alone = self._points.around_own_middle()
-        of_points = KernelMatrix(alone, alone)
-        synthetic_ks = tuple(sorted({k for k in (precision_recall_k, K) if k < fewest}))
-        if synthetic_ks:
-            radii = kth_squared_distance(alone, synthetic_ks, [of_points])
-            self._radii = dict(zip(synthetic_ks, radii, strict=True))
-        else:
-            sweep(tiles(alone, alone, half=True), [of_points])
+        self._of_points = self._look_at_synthetic(fewest)
         self._real.prepare(tuple(sorted({k for k in (*self._ks, K, MATCHED_K) if k < fewest})))
 
         self._in_balls, self._in_bounded, self._support = self._consumers(fewest)
@@ -188,8 +177,19 @@ class OnePass:
         if matching is not None and max(precision_recall_k, MATCHED_K) < fewest:
             consumers.append(self._matched_tiles(matching))
         sweep(tiles(self._points, self._real.points), [each for each in consumers if each])
-        self._of_points = of_points.sums
         self._cross = cross.sums
+
+    def _look_at_synthetic(self, fewest: int) -> KernelSums:
+        """Take the radii of the synthetic samples, and return the sums of their kernel."""
+        alone = self._points.around_own_middle()
+        of_points = KernelMatrix(alone, alone)
+        ks = tuple(sorted({k for k in (self._ks[0], K) if k < fewest}))
+        if ks:
+            radii = kth_squared_distance(alone, ks, [of_points])
+            self._radii = dict(zip(ks, radii, strict=True))
+        else:
+            sweep(tiles(alone, alone, half=True), [of_points])
+        return of_points.sums
 
     def _matched_tiles(self, matching: Matching) -> MatchedTiles:
         """Return what shows matched samples to the consumers that `matched` reads."""
@@ -278,10 +278,16 @@ class OnePass:
     def _standard_distance(self, reference: Reference, synthetic: Points) -> KernelDistance:
         points = StandardPoints(synthetic, reference.standard)
         reals = StandardPoints(reference.points, reference.standard)
+        influence = None
+        if self._errors:
+            influence = influence_of_standard(
+                reference.features, synthetic.rows, reference.standard
+            )
         return kernel_distance_of_sums(
             real=reference.standard_kernel,
             synthetic=sums_within(points),
             cross=sums_between(points, reals),
+            influence=influence,
         )
 
     def _overflowed(self, distance: KernelDistance) -> bool:

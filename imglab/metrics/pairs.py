@@ -9,6 +9,7 @@ from torch import Tensor
 from imglab.metrics.bounded import BoundedPR
 from imglab.metrics.frechet import Coupling, Moments, match_moments
 from imglab.metrics.influence import frechet_errors
+from imglab.metrics.kernel_errors import KernelDistance
 from imglab.metrics.matched import STRETCHED, Matching
 from imglab.metrics.one_pass import MATCHED_K, OnePass, Reference, frechet_values
 from imglab.metrics.prdc import PRDC
@@ -45,11 +46,14 @@ class Pairs:
         check_features(real=self.real.features, synthetic=self.synthetic, at_least=size)
         return self._one_pass
 
-    def kernel(self, *, standard: bool) -> tuple[float, float]:
-        """Return a kernel distance, of standardised features or not, and its standard error."""
-        one_pass = self.at_least(2)
-        distance = one_pass.kernel_standard if standard else one_pass.kernel
-        return distance.value, distance.of_both
+    def kernel(self, *, standard: bool) -> list[float]:
+        """Return a kernel distance, of standardised features or not."""
+        return [self._kernel_distance(standard=standard, least=2).value]
+
+    def kernel_errors(self, *, standard: bool) -> tuple[float, list[float]]:
+        """Return its standard error and the ends of its interval."""
+        distance = self._kernel_distance(standard=standard, least=4)
+        return distance.of_both, [distance.low, distance.high]
 
     def frechet(self) -> list[float]:
         """Return the Fréchet distance and its parts."""
@@ -97,8 +101,13 @@ class Pairs:
             self.synthetic,
             precision_recall_k=self.narrow_k,
             density_coverage_k=self.wide_k,
+            errors=self.errors,
             matching=self._matching(),
         )
+
+    def _kernel_distance(self, *, standard: bool, least: int) -> KernelDistance:
+        one_pass = self.at_least(least)
+        return one_pass.kernel_standard if standard else one_pass.kernel
 
     def _matching(self) -> Matching | None:
         """Return how the samples are matched, if that is asked for and possible."""

@@ -17,9 +17,9 @@ from torch import Tensor
 from imglab.metrics import strips
 from imglab.metrics.comparison import BETWEEN_SPLITS, MetricValues, compare_split
 from imglab.metrics.frechet import FrechetParts, Moments, frechet_parts
-from imglab.metrics.kernel import standardised
 from imglab.metrics.pairwise import MOST, Distances, neighbour_scores
 from imglab.metrics.rough_kernel import rough_kernel_distance
+from imglab.metrics.standard import standardised
 from imglab.metrics.vendi import vendi_score
 
 BATCH = 25

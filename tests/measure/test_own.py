@@ -64,12 +64,13 @@ def test_everything_that_is_wrong_is_told_at_once():
         "no_such_module:metric",
         "somewhere:fid",
         "somewhere:fid_se",
+        "somewhere:kid_interval",
         "somewhere:generation0",
     ]
     with pytest.raises(InputError) as error:
         import_metrics(names)
     told_of = str(error.value)
-    for name in ("shift", "fid", "fid_se", "generation0"):
+    for name in ("shift", "fid", "fid_se", "kid_interval", "generation0"):
         assert f"'{name}' is the name of something else in metrics.json" in told_of
     assert "has no attribute 'nothing'" in told_of
     assert "'math:sqrt' cannot be called with real= and synthetic=" in told_of

@@ -15,7 +15,7 @@ from imglab.metrics.errors import neighbour_errors
 from imglab.metrics.influence import frechet_errors
 from imglab.metrics.pairwise import SCALARS, Distances
 from imglab.metrics.splits import split_scores
-from tests.metrics.intervals import SHARES, redraw, redraw_shares
+from tests.metrics.intervals import redraw, redraw_shares
 from tests.metrics.references import normal
 
 KS: dict[str, Any] = {"precision_recall_k": 3, "density_coverage_k": 5}
@@ -32,15 +32,13 @@ class TestErrors:
     @pytest.mark.parametrize(("scale", "shift"), [(1, 0), (0.9, 0.3)])
     def test_intervals_of_them_cover(self, scale, shift):
         """At the null, and where there is a difference; coverages are those of all metrics."""
-        redrawn = redraw(150, n=200, m=300, d=8, scale=scale, shift=shift)
+        redrawn = redraw(300, n=200, m=300, d=8, scale=scale, shift=shift)
         ratios = list(redrawn.ratio.values())
         coverages = list(redrawn.inside.values())
         assert 0.9 < np.median(ratios) < 1.2
         assert min(ratios) > 0.8
         assert 0.92 < np.mean(coverages) < 0.98
-        of_shares = [each for name, each in redrawn.inside.items() if name.startswith(SHARES)]
-        assert min(of_shares) > 0.92
-        assert min(coverages) > 0.89
+        assert min(coverages) > 0.92, redrawn
 
     @pytest.mark.slow
     def test_intervals_of_shares_cover_where_both_sets_are_alike(self):
@@ -171,12 +169,15 @@ class TestComparison:
         assert set(scores.values) == set(DISTRIBUTION)
         with_errors = compare(real=Reference(real), synthetic=synthetic, **KS, errors=True)
         assert scores.values.items() <= with_errors.values.items()
+        low, high = with_errors.values["kid_interval"]
+        assert low < scores.values["kid"] < high
 
     def test_too_few_samples_leave_reasons(self):
         scores = compare(
             real=Reference(normal(60, 3, 1)), synthetic=normal(3, 3, 2), **KS, errors=True
         )
         assert scores.values["fid"] is not None
+        assert "synthetic samples, has 3" in scores.reasons["kid_interval"]
         for name in ("precision", "recall_bounded", "two_sample_auc", "coverage_by_decile"):
             assert scores.values[name] is None
             assert "synthetic samples, has 3" in scores.reasons[name]
