@@ -19,7 +19,7 @@ from imglab.stages import draw
 from imglab.store import files
 from imglab.store.layout import PREVIEW
 
-PARTS = 4
+PARTS = 8
 """A fit is looked at after each of so many parts of it, but for the last."""
 
 APART = 20.0
@@ -40,11 +40,12 @@ def previewing(
     path = run / PREVIEW
     real = TrainingSet.of(modality.real("train"))
 
-    def show(model: GenerativeModel, part: int) -> None:
+    def show(model: GenerativeModel) -> None:
         drawing = draw(modality, model, real, count, source=None, seed=seeds.derive(seed, "shown"))
         samples = _result(drawing)
+        if not path.exists():
+            note(f"{path} shows what the model draws in the middle of its fit")
         files.write_atomically(path, partial(modality.render, [samples]))
-        note(f"{path} shows what the model draws after {part} of {PARTS} parts of its fit")
 
     def watch(events: Events) -> Events:
         looks = _Looks()
@@ -55,7 +56,7 @@ def previewing(
                     first = False
                     path.unlink(missing_ok=True)
                 elif first and event.model is not None and looks.is_due(event):
-                    show(event.model(), looks.part)
+                    show(event.model())
                 yield event
 
     return watch
@@ -65,15 +66,15 @@ class _Looks:
     """When a fit is looked at."""
 
     def __init__(self) -> None:
-        self.part = 0
+        self._part = 0
         self._latest = time.monotonic()
 
     def is_due(self, fit: Progress) -> bool:
         """Say whether another part of the fit is over, and the last look long enough ago."""
         part = PARTS * fit.seen // fit.total
-        if part in (self.part, PARTS) or time.monotonic() - self._latest < APART:
+        if part in (self._part, PARTS) or time.monotonic() - self._latest < APART:
             return False
-        self.part = part
+        self._part = part
         self._latest = time.monotonic()
         return True
 
