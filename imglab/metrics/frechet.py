@@ -94,8 +94,19 @@ def frechet_and_parts(coupling: Coupling) -> tuple[float, FrechetParts]:
     mean = float((real.mean - synthetic.mean).square().sum())
     real_variance = float(real.covariance.trace())
     synthetic_variance = float(synthetic.covariance.trace())
-    distance = max(0.0, mean + real_variance + synthetic_variance - 2 * root)
+    return distance_and_parts(mean, real_variance, synthetic_variance, root)
 
+
+def distance_and_parts(
+    mean: float, real_variance: float, synthetic_variance: float, root: float
+) -> tuple[float, FrechetParts]:
+    """Return the Fréchet distance and its parts, given what they are sums of.
+
+    mean                               |m1 - m2|^2
+    real_variance, synthetic_variance  tr S1 and tr S2
+    root                               tr (S1 S2)^(1/2)
+    """
+    distance = max(0.0, mean + real_variance + synthetic_variance - 2 * root)
     variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
     geometric_mean = (real_variance * synthetic_variance) ** 0.5
     rest = max(0.0, 2 * (geometric_mean - root))

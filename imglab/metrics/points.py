@@ -129,6 +129,28 @@ class Points:
         return rows.to(self.dtype)
 
 
+class EveryRow(Points):
+    """All rows of a feature matrix in a frame; of equal rows each stands for itself."""
+
+    def __init__(self, rows: Tensor, frame: Frame, dtype: torch.dtype) -> None:
+        self.frame = frame
+        self.rows = rows
+        self.dtype = dtype
+        self.first = torch.arange(len(rows))
+        self.inverse = self.first
+        self.weight = torch.ones_like(self.first)
+        self.squares = self._squared_lengths()
+
+    def chosen(self, which: Tensor) -> EveryRow:
+        """Return some of the rows, int64 [M], in the same frame."""
+        points = copy.copy(self)
+        points.first = self.first[which]
+        points.inverse = torch.arange(len(which))
+        points.weight = self.weight[which]
+        points.squares = self.squares[which]
+        return points
+
+
 def in_one_frame(*sets: Tensor) -> list[Points]:
     """Return feature sets, float [N, D] each, in one frame and one precision."""
     dtype = precision(*sorted(sets, key=lambda points: points.dtype != torch.float64))
