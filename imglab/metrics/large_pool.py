@@ -1,9 +1,9 @@
 """The metrics between the parts of many splits of a pool that is too large to keep its distances.
 
-Each pair of the pool is looked at thrice, for all splits at once: for lists of neighbours and the
-kernel, for what lies within the radii that follow from the lists, and for the kernel of
-standardised features. These are standardised by the whole pool, which is what real data there are:
-by the real part, as in a comparison, each split would need products of its own.
+Each pair of the pool is looked at for all splits at once: for lists of neighbours and the kernel,
+for what lies within the radii that follow from the lists, for the kernel of standardised features,
+and for the Fréchet distance to second order. Features are standardised by the whole pool, which is
+what real data there are: by the real part, each split would need products of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from imglab.metrics.split_support import COLUMNS, SplitSupport
 from imglab.metrics.tails import TENTHS, tails_of
 from imglab.metrics.tiles import Consumer, sweep, tiles, tiles_of_block
 
-PASSES = 3
+PASSES = 4
 """Looks at all pairs of the pool."""
 
 
@@ -71,8 +71,12 @@ class LargePool:
         """
         of_pairs = yield from self._of_pairs()
         gaussians = SplitGaussians(self._pool, self._parts, whole=whole)
-        for values, of_gaussians in zip(of_pairs, gaussians.scores(), strict=True):
-            values |= of_gaussians
+        numbers = iter(of_pairs)
+        for of_gaussians in gaussians.scores():
+            if of_gaussians is None:
+                yield None
+                continue
+            values = next(numbers) | of_gaussians
             yield {name: values[name] for name in BETWEEN_SPLITS}
 
     def _of_pairs(self) -> Generator[None, None, list[dict[str, Any]]]:

@@ -1,15 +1,16 @@
 """The Fréchet distances and Vendi scores of many splits of one pool.
 
 Both need the eigenvalues of a matrix of all features. Of wide features that takes longer for each
-split than all else, so only the first splits are computed as a whole, and the others from the
-main directions of the pool (`MainDirections`), if these explain how splits differ.
+split than all else. So only the first splits are computed as a whole, and the others to leading
+order (`SplitExcess`), if that explains how the first ones differ.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -25,31 +26,30 @@ from imglab.metrics.frechet import (
     frechet_and_parts,
     mean_and_variance,
 )
-from imglab.metrics.main_directions import DIRECTIONS, MainDirections, MainPart, Part
 from imglab.metrics.products import gram
+from imglab.metrics.split_expansion import COLUMNS, Offset, SplitExcess, log_vendi_of_splits
 from imglab.metrics.split_parts import SplitParts
 from imglab.metrics.undefined import Undefined
 from imglab.metrics.vendi import entropy_of, unit_rows, vendi_score
 
 WHOLE = 10
-"""Splits that are computed as a whole, before the others are by their main directions."""
+"""Splits that are computed as a whole, before the others are estimated."""
+
+NARROW = 256
+"""Features up to which all splits are computed as a whole: it takes no time."""
 
 
 class Outcome(NamedTuple):
     """What was computed of one split.
 
     moments  |m1 - m2|^2, tr S1 and tr S2
-    frechet  the Fréchet distance and its parts, as a whole
-    vendi    the Vendi score, as a whole
-    excess   the Fréchet distance about the means, in the main directions
-    entropy  the log of the Vendi score, in the main directions
+    frechet  the Fréchet distance and its parts
+    vendi    the Vendi score
     """
 
     moments: tuple[float, float, float]
     frechet: list[float] | None = None
     vendi: float | None = None
-    excess: Part | None = None
-    entropy: Part | None = None
 
 
 class SplitGaussians:
@@ -60,46 +60,61 @@ class SplitGaussians:
         self._pool = pool
         self._parts = parts
         self._whole = min(whole, len(parts))
+        if pool.shape[1] <= NARROW:
+            self._whole = len(parts)
         self._centre = mean_and_variance(pool)[0]
         blocks = (part.double() - self._centre for part in pool.split(ROWS))
         self._squares = torch.cat([rows.square_().sum(1) for rows in blocks])
         self._total = self._products(torch.arange(len(pool)))
-        self._main: MainDirections | None = None
-        if whole < len(parts) and pool.shape[1] > 2 * DIRECTIONS:
-            self._main = MainDirections.of(pool, self._centre, self._total)
-        self._excess = MainPart()
-        self._entropy = MainPart()
 
-    def scores(self) -> Iterator[dict[str, Any]]:
-        """Yield the Fréchet distance with its parts, and `vendi`, of each split."""
+    def scores(self) -> Iterator[dict[str, Any] | None]:
+        """Yield None between blocks of pairs; then `vendi` and the Fréchet distance of each split.
+
+        The latter comes with its parts.
+        """
         numbers = iter(range(len(self._parts)))
-        for outcome in self._outcomes(islice(numbers, self._whole), frechet=True, vendi=True):
-            if outcome.excess and outcome.frechet:
-                self._excess.add(outcome.excess, outcome.frechet[0] - outcome.moments[0])
-            if outcome.entropy and outcome.vendi:
-                self._entropy.add(outcome.entropy, float(torch.tensor(outcome.vendi).log()))
-            yield self._scores(outcome)
+        if self._whole == len(self._parts):
+            for _ in range(0, len(self._pool), COLUMNS):
+                yield None
+            for outcome in self._outcomes(numbers, frechet=True, vendi=True):
+                yield _scores(outcome.frechet, outcome.vendi)
+            return
 
-        wholes = {"frechet": not self._excess.is_trusted, "vendi": not self._entropy.is_trusted}
-        for outcome in self._outcomes(numbers, **wholes):
-            yield self._scores(outcome)
+        expansion = SplitExcess(self._pool, self._parts, self._centre, self._total)
+        for _ in expansion.passes():
+            yield None
+        excesses = expansion.values.log().tolist()
+        del expansion
+        vendis = log_vendi_of_splits(self._pool, self._parts).tolist()
+        yield from self._estimated(numbers, excesses, vendis)
 
-    def _scores(self, outcome: Outcome) -> dict[str, Any]:
-        """Return the metrics; where they are not known as a whole, estimate them."""
-        frechet = outcome.frechet
-        if frechet is None and outcome.excess:
-            mean, variance, other = outcome.moments
-            root = (variance + other - self._excess.estimate(outcome.excess)) / 2
-            distance, of_distance = distance_and_parts(mean, variance, other, root)
-            frechet = [distance, *of_distance]
-        vendi = outcome.vendi
-        if vendi is None and outcome.entropy:
-            vendi = float(torch.tensor(self._entropy.estimate(outcome.entropy)).double().exp())
+    def _estimated(
+        self, numbers: Iterator[int], excesses: list[float], vendis: list[float]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the scores of each split, most from the logs of what they are to leading order."""
+        excess = Offset()
+        vendi = Offset()
+        first = islice(numbers, self._whole)
+        outcomes = list(self._outcomes(first, frechet=True, vendi=True))
+        for number, outcome in enumerate(outcomes):
+            if outcome.frechet is not None:
+                excess.add(excesses[number], _log(outcome.frechet[0] - outcome.moments[0]))
+            if outcome.vendi is not None:
+                vendi.add(vendis[number], _log(outcome.vendi))
 
-        scores = MetricValues()
-        scores.add(FRECHET, lambda: frechet or [None] * len(FRECHET))
-        scores.add(("vendi",), lambda: [vendi])
-        return scores.values
+        flags = {"frechet": not excess.is_trusted, "vendi": not vendi.is_trusted}
+        rest = self._outcomes(numbers, **flags)
+        for number, outcome in enumerate(chain(outcomes, rest)):
+            frechet = outcome.frechet
+            if frechet is None:
+                mean, variance, other = outcome.moments
+                root = (variance + other - math.exp(excess.estimate(excesses[number]))) / 2
+                distance, of_distance = distance_and_parts(mean, variance, other, root)
+                frechet = [distance, *of_distance]
+            score = outcome.vendi
+            if score is None and not flags["vendi"]:
+                score = math.exp(vendi.estimate(vendis[number]))
+            yield _scores(frechet, score)
 
     def _outcomes(self, numbers: Iterator[int], *, frechet: bool, vendi: bool) -> Iterator[Outcome]:
         """Yield what comes of splits, each computed by one process; the flags: as a whole."""
@@ -116,9 +131,6 @@ class SplitGaussians:
         moments = (apart, self._variance(real, means[0]), self._variance(synthetic, means[1]))
 
         outcome = Outcome(moments)
-        if self._main is not None:
-            excess = self._main.excess(real, synthetic, moments[1] + moments[2])
-            outcome = outcome._replace(excess=excess, entropy=self._main.entropy(synthetic))
         if frechet:
             outcome = outcome._replace(frechet=self._frechet(number, means))
         if vendi:
@@ -188,3 +200,15 @@ class SplitGaussians:
             return float(entropy_of(gram(unit, width).div_(len(rows))).exp())
         except Undefined:
             return None
+
+
+def _scores(frechet: list[float] | None, vendi: float | None) -> dict[str, Any]:
+    """Return the metrics by name, None where they are undefined or not finite."""
+    scores = MetricValues()
+    scores.add(FRECHET, lambda: frechet or [None] * len(FRECHET))
+    scores.add(("vendi",), lambda: [vendi])
+    return scores.values
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else math.nan

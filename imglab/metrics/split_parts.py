@@ -48,6 +48,11 @@ class SplitParts:
         real, synthetic = self.order[number].long().split([self.n, self.m])
         return real, synthetic
 
+    def mean_of_synthetic(self, values: Tensor) -> Tensor:
+        """Return the mean of values, float64 [P], over each split's synthetic samples, [S]."""
+        means = [values[self.samples(number)[1]].mean() for number in range(len(self))]
+        return torch.stack(means)
+
     def batches(self, size: int) -> Iterator[SplitParts]:
         """Yield the splits, so many at a time."""
         for order, member in zip(self.order.split(size), self.member.split(size, 1), strict=True):

@@ -55,7 +55,7 @@ def split_scores(
 
     Of a larger pool (`LargePool`), `kid_standard` is that of features standardised by the pool, and
     the Fréchet distance and `vendi` of wide features are estimated for most splits
-    (`MainDirections`). It looks at all pairs first, and yields None `steps_before` times. If a part
+    (`SplitGaussians`). It looks at all pairs first, and yields None `steps_before` times. If a part
     is too small a share of it, it is compared split by split.
     """
     if len(pool) < n_real + n_synthetic:

@@ -131,8 +131,8 @@ class StripSums:
 
     def add(self, part: Part, values: Tensor) -> None:
         """Add what a part says."""
-        strip = self._strips.get(part.rows.start)
-        self._strips[part.rows.start] = values if strip is None else strip + values
+        first = part.rows.start
+        self._strips[first] = self._strips[first] + values if first in self._strips else values
 
     def gather(self) -> None:
         """Take the sums of the other processes' strips."""
