@@ -65,6 +65,7 @@ class SplitGaussians:
         self._centre = mean_and_variance(pool)[0]
         blocks = (part.double() - self._centre for part in pool.split(ROWS))
         self._squares = torch.cat([rows.square_().sum(1) for rows in blocks])
+        self._means = self._means_of_parts()
         self._total = self._products(torch.arange(len(pool)))
 
     def scores(self) -> Iterator[dict[str, Any] | None]:
@@ -126,7 +127,8 @@ class SplitGaussians:
 
     def _outcome(self, number: int, *, frechet: bool, vendi: bool) -> Outcome:
         real, synthetic = self._parts.samples(number)
-        means = (self._mean(real), self._mean(synthetic))
+        count = len(self._parts)
+        means = (self._means[number], self._means[count + number])
         apart = float((means[0] - means[1]).square().sum())
         moments = (apart, self._variance(real, means[0]), self._variance(synthetic, means[1]))
 
@@ -178,11 +180,16 @@ class SplitGaussians:
         apart = mean - self._centre
         return Moments(mean, products.addr_(apart, apart, alpha=-n).div_(n - 1), n)
 
-    def _mean(self, rows: Tensor) -> Tensor:
-        total = torch.zeros_like(self._centre)
-        for some in rows.split(ROWS):
-            total += self._pool[some].sum(0, dtype=torch.float64)
-        return total / len(rows)
+    def _means_of_parts(self) -> Tensor:
+        """Return the mean of the real samples of each split, then of the synthetic ones."""
+        count = len(self._parts)
+        sums = torch.zeros(2 * count, len(self._centre), dtype=torch.float64)
+        for rows in torch.arange(len(self._pool)).split(ROWS):
+            members = self._parts.columns(rows, torch.float64)
+            sums.addmm_(members.T, self._pool[rows].double() - self._centre)
+        sums[:count] /= self._parts.n
+        sums[count:] /= self._parts.m
+        return sums.add_(self._centre)
 
     def _variance(self, rows: Tensor, mean: Tensor) -> float:
         """Return the total variance of samples."""

@@ -23,8 +23,8 @@ from imglab.metrics.tiles import BLOCK, TILE, Tile, sweep, tiles
 COLUMNS = BLOCK * TILE
 """Samples with which all others are compared before those that need no more are left out."""
 
-NOTHING = -100.0
-"""Log of a squared product that counts as 0: the product is 2e-22."""
+NOTHING = -50.0
+"""Log of a squared product that counts as 0: the product is 1e-11."""
 
 NEVER = -1e4
 """What stands for the log of 0."""
