@@ -31,9 +31,9 @@ from imglab.metrics.split_balls import SplitBalls, balls_of_splits
 from imglab.metrics.split_gaussians import WHOLE, SplitGaussians
 from imglab.metrics.split_kernels import SplitKernels
 from imglab.metrics.split_parts import SplitParts
-from imglab.metrics.split_support import COLUMNS, SplitSupport
+from imglab.metrics.split_support import SplitSupport
 from imglab.metrics.tails import TENTHS, tails_of
-from imglab.metrics.tiles import Consumer, sweep, tiles, tiles_of_block
+from imglab.metrics.tiles import Consumer, starts_of_blocks, sweep, tiles, tiles_of_block
 
 PASSES = 4
 """Looks at all pairs of the pool."""
@@ -62,7 +62,7 @@ class LargePool:
     @staticmethod
     def steps(size: int) -> int:
         """Return how often `scores` yields None, before the scores of the first split."""
-        return PASSES * -(-size // COLUMNS)
+        return PASSES * len(starts_of_blocks(size))
 
     def scores(self, whole: int = WHOLE) -> Iterator[dict[str, Any] | None]:
         """Yield None between blocks of pairs, then the metrics of each split.
@@ -137,7 +137,7 @@ class LargePool:
 
 def _look(points: Points, consumers: list[Consumer]) -> Generator[None]:
     """Show the tiles of a pool with itself, on and above the diagonal, and stop in between."""
-    for first in range(0, len(points), COLUMNS):
+    for first in starts_of_blocks(len(points)):
         for tile in tiles_of_block(points, points, first, half=True):
             for consumer in consumers:
                 consumer.add(tile)

@@ -13,17 +13,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from imglab.metrics import strips
+from imglab.metrics import strips, tiles
 from imglab.metrics.frechet import ROWS, eigen_decomposition
 from imglab.metrics.products import doubled_above, gram, quadratic_forms
 from imglab.metrics.split_parts import REAL, SYNTHETIC, SplitParts
 from imglab.metrics.strips import StripSums
-from imglab.metrics.tiles import BLOCK, TILE
 from imglab.metrics.undefined import Undefined
 from imglab.metrics.vendi import unit_rows
-
-COLUMNS = BLOCK * TILE
-"""Samples whose products with all before them are taken in one go."""
 
 TRUSTED = 0.1
 """Most spread of what the leading order leaves out, in standard deviations of the metric."""
@@ -105,13 +101,15 @@ class SplitExcess:
 
     def passes(self) -> Iterator[None]:
         """Look at all pairs, and stop in between."""
-        for start in range(0, len(self._pool), COLUMNS):
-            columns = slice(start, min(start + COLUMNS, len(self._pool)))
+        starts = tiles.starts_of_blocks(len(self._pool))
+        for start in starts:
+            columns = slice(start, min(start + starts.step, len(self._pool)))
             rows = self._rows(columns)
             moved = [rows @ matrix for matrix in self._matrices]
-            for first in range(0, columns.stop, TILE):
-                if strips.is_taken(first // TILE):
-                    self._add_strip(slice(first, min(first + TILE, columns.stop)), columns, moved)
+            for first in range(0, columns.stop, tiles.TILE):
+                if strips.is_taken(first // tiles.TILE):
+                    part = slice(first, min(first + tiles.TILE, columns.stop))
+                    self._add_strip(part, columns, moved)
             yield
 
         if strips.processes() > 1:
@@ -121,8 +119,8 @@ class SplitExcess:
         """Add the pairs of a strip of rows with columns that do not lie before it."""
         features = self._rows(rows)
         weights = self._weights(rows)
-        for start in range(max(rows.start, columns.start), columns.stop, TILE):
-            part = slice(start, min(start + TILE, columns.stop))
+        for start in range(max(rows.start, columns.start), columns.stop, tiles.TILE):
+            part = slice(start, min(start + tiles.TILE, columns.stop))
             inner = slice(part.start - columns.start, part.stop - columns.start)
             squares = torch.zeros(len(features), part.stop - part.start)
             for each in moved:

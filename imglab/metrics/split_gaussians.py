@@ -27,8 +27,9 @@ from imglab.metrics.frechet import (
     mean_and_variance,
 )
 from imglab.metrics.products import gram
-from imglab.metrics.split_expansion import COLUMNS, Offset, SplitExcess, log_vendi_of_splits
+from imglab.metrics.split_expansion import Offset, SplitExcess, log_vendi_of_splits
 from imglab.metrics.split_parts import SplitParts
+from imglab.metrics.tiles import starts_of_blocks
 from imglab.metrics.undefined import Undefined
 from imglab.metrics.vendi import entropy_of, unit_rows, vendi_score
 
@@ -75,7 +76,7 @@ class SplitGaussians:
         """
         numbers = iter(range(len(self._parts)))
         if self._whole == len(self._parts):
-            for _ in range(0, len(self._pool), COLUMNS):
+            for _ in starts_of_blocks(len(self._pool)):
                 yield None
             for outcome in self._outcomes(numbers, frechet=True, vendi=True):
                 yield _scores(outcome.frechet, outcome.vendi)

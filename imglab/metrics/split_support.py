@@ -18,10 +18,7 @@ from imglab.metrics.points import EveryRow
 from imglab.metrics.probabilistic import ProbabilisticPR, precise_distances
 from imglab.metrics.split_parts import REAL, SYNTHETIC, SplitParts
 from imglab.metrics.strips import RowValues
-from imglab.metrics.tiles import BLOCK, TILE, Tile, sweep, tiles
-
-COLUMNS = BLOCK * TILE
-"""Samples with which all others are compared before those that need no more are left out."""
+from imglab.metrics.tiles import Tile, starts_of_blocks, sweep, tiles
 
 NOTHING = -50.0
 """Log of a squared product that counts as 0: the product is 1e-11."""
@@ -53,9 +50,9 @@ class SplitSupport:
     def passes(self) -> Iterator[None]:
         """Look at the pairs, and stop in between."""
         size = len(self._points)
-        open_rows = torch.arange(size)
-        for start in range(0, size, COLUMNS):
-            columns = torch.arange(start, min(start + COLUMNS, size))
+        everyone = torch.arange(size)
+        open_rows = everyone
+        for columns in everyone.split(starts_of_blocks(size).step):
             points = self._points.chosen(open_rows)
             block = _Block(self._parts, open_rows, columns, self._levels)
             sweep(tiles(points, self._points.chosen(columns)), [block])

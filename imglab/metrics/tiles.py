@@ -110,8 +110,13 @@ def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Til
 
     half  `others` is `points`: yield only the tiles on and above the diagonal
     """
-    for first in range(0, len(points), BLOCK * TILE):
+    for first in starts_of_blocks(len(points)):
         yield from tiles_of_block(points, others, first, half=half)
+
+
+def starts_of_blocks(rows: int) -> range:
+    """Return the first row of each block of so many rows."""
+    return range(0, rows, BLOCK * TILE)
 
 
 def tiles_of_block(
