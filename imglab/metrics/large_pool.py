@@ -48,7 +48,8 @@ class LargePool:
         self._ks = ks
         dtype = precision(pool)
         rows = pool.to(dtype)
-        self._points = EveryRow(rows, Frame.of(rows), dtype)
+        self._standard = Standard.of(*mean_and_variance(pool))
+        self._points = EveryRow(rows, Frame.of(rows, mean=self._standard.mean), dtype)
 
     @staticmethod
     def fits(size: int, n: int, m: int, ks: Mapping[str, int]) -> bool:
@@ -98,13 +99,14 @@ class LargePool:
 
         support = SplitSupport(self._points, self._parts, torch.tensor(radii, dtype=torch.float64))
         yield from support.passes()
-        standard = Standard.of(*mean_and_variance(self._pool))
-        standardised = SplitKernels(StandardPoints(self._points, standard), self._parts)
+        of_support = support.scores
+        del support
+        standardised = SplitKernels(StandardPoints(self._points, self._standard), self._parts)
         yield from _look(standardised.points, [standardised])
 
         kid = self._distances(kernels, None)
-        kid_standard = self._distances(standardised, standard)
-        for each, pair, *distances in zip(values, support.scores, kid, kid_standard, strict=True):
+        kid_standard = self._distances(standardised, self._standard)
+        for each, pair, *distances in zip(values, of_support, kid, kid_standard, strict=True):
             each["precision_probabilistic"] = pair.precision
             each["recall_probabilistic"] = pair.recall
             each["kid"], each["kid_standard"] = distances

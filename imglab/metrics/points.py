@@ -36,8 +36,8 @@ class Frame:
     scale: float
 
     @classmethod
-    def of(cls, *sets: Tensor) -> Frame:
-        """Choose the frame for these sets, float [N, D] each."""
+    def of(cls, *sets: Tensor, mean: Tensor | None = None) -> Frame:
+        """Choose the frame for these sets, float [N, D] each, about the mean of the first, [D]."""
         bounds = [bound for points in sets for bound in torch.aminmax(points)]
         largest = max(abs(float(bound)) for bound in bounds)
 
@@ -45,6 +45,8 @@ class Frame:
         if largest:
             exponent = math.frexp(largest)[1]  # largest < 2^exponent
             scale = 2.0 ** -max(-SMALLEST, exponent)
+        if mean is not None:
+            return cls((mean * scale).to(sets[0].dtype), scale)
         return cls((sets[0] * scale).mean(0), scale)
 
     def holds(self, points: Tensor) -> bool:

@@ -56,19 +56,20 @@ class SplitSupport:
             points = self._points.chosen(open_rows)
             block = _Block(self._parts, open_rows, columns, self._levels)
             sweep(tiles(points, self._points.chosen(columns)), [block])
-            self._sums[open_rows] += block.sums.values
+            self._sums.index_add_(0, open_rows, block.sums.values)
+            del block
 
-            is_open = self._parts.member[open_rows] > 0
-            is_open &= self._sums[open_rows] > NOTHING
-            open_rows = open_rows[is_open.any(1)]
+            is_open = self._sums > NOTHING
+            is_open &= self._parts.member > 0
+            open_rows = is_open.any(1).nonzero().flatten()
             yield
 
     @property
     def scores(self) -> list[ProbabilisticPR]:
         """Precision and recall of each split."""
-        products = (self._sums / 2).exp_().masked_fill_(self._sums <= NOTHING, 0)
         scores = []
-        for member, product in zip(self._parts.member.T, products.T, strict=True):
+        for member, sums in zip(self._parts.member.T, self._sums.T, strict=True):
+            product = (sums / 2).exp_().masked_fill_(sums <= NOTHING, 0)
             unsupported = product[member == SYNTHETIC].mean()
             missed = product[member == REAL].mean()
             scores.append(ProbabilisticPR(1 - float(unsupported), 1 - float(missed)))
