@@ -33,7 +33,8 @@ class SplitKernels(KernelMatrix):
         m = self._parts.m
         within, within_synthetic, cross = self._sums.total.view(3, -1)
         value: Tensor = within / (n * (n - 1)) + within_synthetic / (m * (m - 1))
-        return value - 2 * cross / (n * m)
+        value -= 2 * cross / (n * m)
+        return value
 
     def add(self, tile: Tile) -> None:  # noqa: D102
         kernel = self.above_level(tile)

@@ -36,7 +36,8 @@ def vendi_score(features: Tensor) -> float:
 def entropy_of(products: Tensor) -> Tensor:
     """Return the entropy of the eigenvalues of a symmetric matrix, float64 [D, D]."""
     values = torch.linalg.eigvalsh(products).clamp(min=0)
-    return torch.special.entr(values).sum()
+    entropy: Tensor = torch.special.entr(values).sum()
+    return entropy
 
 
 def unit_rows(parts: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ from imglab.metrics import large_pool, points, split_expansion, split_gaussians
 from imglab.metrics.comparison import BETWEEN_SPLITS, compare_split
 from imglab.metrics.kernel import kernel_distance, standardised
 from imglab.metrics.neighbour_lists import length_of_lists
+from imglab.metrics.split_parts import SplitParts
 from imglab.metrics.splits import split_scores, steps_before
 from tests.metrics.references import normal
 
@@ -144,7 +145,7 @@ class TestEstimates:
     def test_second_order_is_half_the_squared_difference_over_the_sum(self, pool):
         """A part of the sum over pairs of directions, 1 / (a + b), is left out by few terms."""
         orders = orders_of(600, 2)
-        parts = large_pool.SplitParts.of(orders, 600, 250, 300)
+        parts = SplitParts.of(orders, 600, 250, 300)
         pool = pool.double()
         centred = pool - pool.mean(0)
         products = centred.T @ centred
