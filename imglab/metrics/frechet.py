@@ -88,24 +88,16 @@ def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
 
 def frechet_and_parts(coupling: Coupling) -> tuple[float, FrechetParts]:
     """Return the Fréchet distance of two fitted Gaussians, and its parts (`frechet_parts`)."""
-    real = coupling.real
-    synthetic = coupling.synthetic
     root = coupling.trace_of_root
-    mean = float((real.mean - synthetic.mean).square().sum())
-    real_variance = float(real.covariance.trace())
-    synthetic_variance = float(synthetic.covariance.trace())
-    return distance_and_parts(mean, real_variance, synthetic_variance, root)
+    mean = float((coupling.real.mean - coupling.synthetic.mean).square().sum())
+    variances = [float(each.covariance.trace()) for each in (coupling.real, coupling.synthetic)]
+    return distance_and_parts(mean, *variances, root)
 
 
 def distance_and_parts(
     mean: float, real_variance: float, synthetic_variance: float, root: float
 ) -> tuple[float, FrechetParts]:
-    """Return the Fréchet distance and its parts, given what they are sums of.
-
-    mean                               |m1 - m2|^2
-    real_variance, synthetic_variance  tr S1 and tr S2
-    root                               tr (S1 S2)^(1/2)
-    """
+    """Return the distance and its parts, given |m1 - m2|^2, tr S1, tr S2 and tr (S1 S2)^(1/2)."""
     distance = max(0.0, mean + real_variance + synthetic_variance - 2 * root)
     variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
     geometric_mean = (real_variance * synthetic_variance) ** 0.5

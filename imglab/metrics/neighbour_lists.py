@@ -87,17 +87,17 @@ class NeighbourLists:
         """
         radii = torch.full((len(ks), *member.shape), torch.nan, dtype=torch.float64)
         for rows in self._blocks():
-            own = member[rows]
+            part = member[rows]
             near = member[self.index[rows].long()]  # [B, L, b]
-            counts = (near == own[:, None]).cumsum(1, dtype=torch.int16)
+            counts = (near == part[:, None]).cumsum(1, dtype=torch.int16)
             for number, k in enumerate(ks):
                 place = (counts < k).sum(1).clamp_(max=near.shape[1] - 1)
                 radii[number, rows] = self.squared[rows].gather(1, place)
             is_open = counts[:, -1] < max(ks)
             is_open |= (radii[:, rows] > self.reach[rows, None]).any(0)
-            radii[:, rows].masked_fill_(own == 0, torch.nan)
+            radii[:, rows].masked_fill_(part == 0, torch.nan)
 
-            i, split = (is_open & (own > 0)).nonzero(as_tuple=True)
+            i, split = (is_open & (part > 0)).nonzero(as_tuple=True)
             for row, column in zip((i + rows.start).tolist(), split.tolist(), strict=True):
                 index, squared = self._all_of(row)
                 of_part = squared[member[index, column] == member[row, column]]

@@ -50,13 +50,9 @@ def split_scores(
     whole   splits of a larger one whose Fréchet distance and Vendi score are not estimated
 
     A metric that is undefined at these sizes is None. Values agree with those of `compare` up to
-    the rounding of float32. With more features than samples, most of the time goes into
-    eigenvalues, O(n^3) for each split.
-
-    Of a larger pool (`LargePool`), `kid_standard` is that of features standardised by the pool, and
-    the Fréchet distance and `vendi` of wide features are estimated for most splits
-    (`SplitGaussians`). It looks at all pairs first, and yields None `steps_before` times. If a part
-    is too small a share of it, it is compared split by split.
+    the rounding of float32. With more features than samples, most time goes into eigenvalues.
+    A larger pool is a `LargePool`: None comes `steps_before` times first. If a part is too small a
+    share of it, it is compared split by split.
     """
     if len(pool) < n_real + n_synthetic:
         raise ValueError(f"{n_real} + {n_synthetic} samples of a pool of {len(pool)}")
@@ -68,8 +64,7 @@ def split_scores(
         yield from LargePool(pool, splits, ks).scores(whole)
         return
     if len(pool) > most:
-        while several := list(islice(parts, strips.processes())):
-            yield from _scores_of(pool, several, ks)
+        yield from _scores_of(pool, parts, ks)
         return
 
     scorer = _Pool(pool, n_real, n_synthetic, ks)
@@ -87,14 +82,15 @@ def steps_before(
 
 
 def _scores_of(
-    pool: Tensor, several: list[tuple[Tensor, Tensor]], ks: dict[str, int]
+    pool: Tensor, parts: Iterator[tuple[Tensor, Tensor]], ks: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the scores of several splits of a large pool, each computed by one process."""
-    jobs = [
-        partial(_alone, pool=pool, real=real, synthetic=synthetic, **ks)
-        for real, synthetic in several
-    ]
-    yield from (scores() for scores in strips.by_one_each(jobs))
+    """Yield the scores of the splits of a large pool, each computed by one process."""
+    while several := list(islice(parts, strips.processes())):
+        jobs = [
+            partial(_alone, pool=pool, real=real, synthetic=synthetic, **ks)
+            for real, synthetic in several
+        ]
+        yield from (scores() for scores in strips.by_one_each(jobs))
 
 
 def _alone(*, pool: Tensor, real: Tensor, synthetic: Tensor, **ks: int) -> dict[str, Any]:
