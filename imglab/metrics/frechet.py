@@ -90,8 +90,8 @@ def frechet_and_parts(coupling: Coupling) -> tuple[float, FrechetParts]:
     """Return the Fréchet distance of two fitted Gaussians, and its parts (`frechet_parts`)."""
     root = coupling.trace_of_root
     mean = float((coupling.real.mean - coupling.synthetic.mean).square().sum())
-    variances = [float(each.covariance.trace()) for each in (coupling.real, coupling.synthetic)]
-    return distance_and_parts(mean, *variances, root)
+    variance = float(coupling.real.covariance.trace())
+    return distance_and_parts(mean, variance, float(coupling.synthetic.covariance.trace()), root)
 
 
 def distance_and_parts(
