@@ -3,11 +3,13 @@
     python scripts/benchmark_scores.py                          10,000 x 2,048, as Inception gives
     python scripts/benchmark_scores.py --samples 2000 --reference
     python scripts/benchmark_scores.py --parts
+    python scripts/benchmark_scores.py --floor
 
 `scores` are all that `Measure.scores` computes, with errors, matched moments and copies; `pairs`
 are the part of it that looks at pairs: precision, recall (three kinds), density, coverage, both
 kernel distances and the distances to the training set. The real side is kept from the first
 generation, so the second one is measured. `--reference` compares `pairs` with plain float64.
+`--floor` measures the floor of so many samples beside a generation's scores, and their ratio.
 """
 
 from __future__ import annotations
@@ -75,13 +77,18 @@ def pairs(test: Reference, train: Reference, synthetic: Tensor) -> dict[str, flo
 
 def measured(name: str, work: Callable[[], Any]) -> Any:
     """Do some work and print the CPU-seconds and the memory that it takes."""
+    return timed(name, work)[0]
+
+
+def timed(name: str, work: Callable[[], Any]) -> tuple[Any, float]:
+    """Do what `measured` does, and return the CPU-seconds, too."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     result = work()
     seconds = time.process_time() - began
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"{name:28} {seconds:8.1f} CPU-seconds {memory:8.0f} MB more than before", flush=True)
-    return result
+    return result, seconds
 
 
 def keep_real_side(test: Reference, train: Reference) -> None:
@@ -119,6 +126,19 @@ def difference(test: Tensor, train: Tensor, synthetic: Tensor, values: dict[str,
         print(f"largest {title} difference from float64: {each[name]:.2g} ({name})")
 
 
+def score(modality: Vectors, synthetic: Tensor, splits: int) -> None:
+    """Measure the floor, unless it has no splits, and the scores of two generations."""
+    measure = Measure(modality, floor_splits=splits)
+    finish(measure.prepare())
+    samples = Samples.drawn(synthetic)
+    floor = 0.0
+    if splits:
+        floor = timed("floor", lambda: finish(measure.prepare(n_synthetic=len(synthetic))))[1]
+    measured("scores, first generation", lambda: finish(measure.scores(samples, synthetic)))
+    scores = timed("scores of a generation", lambda: finish(measure.scores(samples, synthetic)))[1]
+    print(f"the floor costs {floor / scores:.2f} times a generation's scores")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -129,6 +149,7 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="compare with float64")
     parser.add_argument("--parts", action="store_true", help="measure each part by itself")
     parser.add_argument("--pairs", action="store_true", help="measure the pairs alone")
+    parser.add_argument("--floor", action="store_true", help="measure the floor beside the scores")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -144,6 +165,10 @@ def main() -> None:
         parts(test, train, synthetic)
         return
 
+    if arguments.floor:
+        score(modality, synthetic, arguments.splits)
+        return
+
     measured("pairs, with the real side", lambda: pairs(test, train, synthetic))
     values = measured("pairs of a generation", lambda: pairs(test, train, synthetic))
     if arguments.reference:
@@ -151,13 +176,7 @@ def main() -> None:
     if arguments.pairs:
         return
 
-    measure = Measure(modality, floor_splits=arguments.splits)
-    finish(measure.prepare())
-    samples = Samples.drawn(synthetic)
-    if arguments.splits:
-        measured("floor", lambda: finish(measure.prepare(n_synthetic=len(synthetic))))
-    measured("scores, first generation", lambda: finish(measure.scores(samples, synthetic)))
-    measured("scores of a generation", lambda: finish(measure.scores(samples, synthetic)))
+    score(modality, synthetic, arguments.splits)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from imglab.metrics.comparison import (
     Reference,
     spread,
 )
-from imglab.metrics.splits import split_scores
+from imglab.metrics.splits import split_scores, steps_before
 from imglab.metrics.two_sample import null_of_auc
 from imglab.progress import Progress, Stage, report
 from imglab.store import files, hashes
@@ -95,12 +95,15 @@ class Floors:
             **self._neighbours,
         )
         values: dict[str, list[Any]] = {name: [] for name in BETWEEN_SPLITS}
-        for number in range(self._splits):
+        steps = steps_before(len(everything), n_real, n_synthetic, self._neighbours)
+        steps += self._splits
+        for step in range(steps):
             with strips.shared():
                 scores = next(of_splits)
             for name in BETWEEN_SPLITS:
-                values[name].append(scores[name])
-            yield Progress("floor", number + 1, self._splits)
+                if scores is not None:
+                    values[name].append(scores[name])
+            yield Progress("floor", step + 1, steps)
 
         floor: dict[str, Any] = {name: spread(of_metric) for name, of_metric in values.items()}
         floor["two_sample_auc"] = null_of_auc(n_real, n_synthetic)

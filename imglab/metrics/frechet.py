@@ -88,14 +88,17 @@ def frechet_of_moments(*, real: Moments, synthetic: Moments) -> float:
 
 def frechet_and_parts(coupling: Coupling) -> tuple[float, FrechetParts]:
     """Return the Fréchet distance of two fitted Gaussians, and its parts (`frechet_parts`)."""
-    real = coupling.real
-    synthetic = coupling.synthetic
     root = coupling.trace_of_root
-    mean = float((real.mean - synthetic.mean).square().sum())
-    real_variance = float(real.covariance.trace())
-    synthetic_variance = float(synthetic.covariance.trace())
-    distance = max(0.0, mean + real_variance + synthetic_variance - 2 * root)
+    mean = float((coupling.real.mean - coupling.synthetic.mean).square().sum())
+    variance = float(coupling.real.covariance.trace())
+    return distance_and_parts(mean, variance, float(coupling.synthetic.covariance.trace()), root)
 
+
+def distance_and_parts(
+    mean: float, real_variance: float, synthetic_variance: float, root: float
+) -> tuple[float, FrechetParts]:
+    """Return the distance and its parts, given |m1 - m2|^2, tr S1, tr S2 and tr (S1 S2)^(1/2)."""
+    distance = max(0.0, mean + real_variance + synthetic_variance - 2 * root)
     variance = (real_variance**0.5 - synthetic_variance**0.5) ** 2
     geometric_mean = (real_variance * synthetic_variance) ** 0.5
     rest = max(0.0, 2 * (geometric_mean - root))

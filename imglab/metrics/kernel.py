@@ -80,7 +80,8 @@ class KernelMatrix:
         diagonal = float(self._diagonal.values.sum())
         return KernelSums(rows[self._points.inverse], columns, squares, self._cube, diagonal)
 
-    def add(self, tile: Tile) -> None:  # noqa: D102
+    def above_level(self, tile: Tile) -> Tensor:
+        """Return the kernel of a tile's pairs, less the level that all have in common, [B, C]."""
         dtype = tile.products.dtype
         rest = tile.products * self._scale
         rest += self._offsets[tile.rows, None].to(dtype)
@@ -89,6 +90,10 @@ class KernelMatrix:
         kernel *= rest
         kernel += 3 * self._level * self._level
         kernel *= rest
+        return kernel
+
+    def add(self, tile: Tile) -> None:  # noqa: D102
+        kernel = self.above_level(tile)
         level = self._cube
 
         weights = self._points.weight[tile.rows].double()

@@ -27,7 +27,7 @@ def kth_squared_distance(
     lie about the centre of their frame (`around_own_middle`). The result is float64 [len(ks), M].
     """
     size = min(max(ks) + SPARE, len(points) - 1)
-    candidates = _Candidates.none(len(points), size, points.dtype)
+    candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, points, half=True), [candidates, *also])
     distances = candidates.distances(points, points)  # [M, size]
     radii = _radii(distances, points.weight[candidates.index], points.weight, ks)
@@ -51,7 +51,7 @@ def kth_squared_distance(
 def nearest_squared_distance(points: Points, others: Points) -> Tensor:
     """Return each distinct row's squared distance to the nearest row of `others`, float64 [M]."""
     size = min(1 + SPARE, len(others))
-    candidates = _Candidates.none(len(points), size, points.dtype)
+    candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, others), [candidates])
     nearest = candidates.distances(points, others).amin(1)  # [M]
     if size == len(others):
@@ -89,7 +89,7 @@ def _radii(distances: Tensor, weights: Tensor, repeats: Tensor, ks: tuple[int, .
 
 
 @dataclass
-class _Candidates:
+class Candidates:
     """For each row the `size` rows with the smallest lower bounds of their distances.
 
     at_least  the lower bounds, ascending, [M, size]
@@ -100,7 +100,7 @@ class _Candidates:
     index: Tensor
 
     @classmethod
-    def none(cls, rows: int, size: int, dtype: torch.dtype) -> _Candidates:
+    def none(cls, rows: int, size: int, dtype: torch.dtype) -> Candidates:
         """Begin without any."""
         at_least = torch.full((rows, size), torch.inf, dtype=dtype)
         return cls(at_least, torch.zeros(rows, size, dtype=torch.int64))
@@ -125,6 +125,7 @@ class _Candidates:
         self.index[rows] = index.gather(1, order)
 
     def gather(self) -> None:
+        """Take the candidates of all processes together."""
         of_processes = distributed.all_gather((self.at_least, self.index))
         at_least = torch.cat([bounds for bounds, _ in of_processes], 1)
         index = torch.cat([whose for _, whose in of_processes], 1)

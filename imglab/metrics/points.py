@@ -36,8 +36,8 @@ class Frame:
     scale: float
 
     @classmethod
-    def of(cls, *sets: Tensor) -> Frame:
-        """Choose the frame for these sets, float [N, D] each."""
+    def of(cls, *sets: Tensor, mean: Tensor | None = None) -> Frame:
+        """Choose the frame for these sets, float [N, D] each, about the mean of the first, [D]."""
         bounds = [bound for points in sets for bound in torch.aminmax(points)]
         largest = max(abs(float(bound)) for bound in bounds)
 
@@ -45,6 +45,8 @@ class Frame:
         if largest:
             exponent = math.frexp(largest)[1]  # largest < 2^exponent
             scale = 2.0 ** -max(-SMALLEST, exponent)
+        if mean is not None:
+            return cls((mean * scale).to(sets[0].dtype), scale)
         return cls((sets[0] * scale).mean(0), scale)
 
     def holds(self, points: Tensor) -> bool:
@@ -127,6 +129,28 @@ class Points:
     def _moved(self, which: Tensor) -> Tensor:
         rows = self.rows[which].mul_(self.frame.scale).sub_(self.frame.centre)
         return rows.to(self.dtype)
+
+
+class EveryRow(Points):
+    """All rows of a feature matrix in a frame; of equal rows each stands for itself."""
+
+    def __init__(self, rows: Tensor, frame: Frame, dtype: torch.dtype) -> None:
+        self.frame = frame
+        self.rows = rows
+        self.dtype = dtype
+        self.first = torch.arange(len(rows))
+        self.inverse = self.first
+        self.weight = torch.ones_like(self.first)
+        self.squares = self._squared_lengths()
+
+    def chosen(self, which: Tensor) -> EveryRow:
+        """Return some of the rows, int64 [M], in the same frame."""
+        points = copy.copy(self)
+        points.first = self.first[which]
+        points.inverse = torch.arange(len(which))
+        points.weight = self.weight[which]
+        points.squares = self.squares[which]
+        return points
 
 
 def in_one_frame(*sets: Tensor) -> list[Points]:

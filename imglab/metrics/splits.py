@@ -1,12 +1,13 @@
 """All distribution metrics between disjoint random parts of one set of real samples: the floors.
 
 What a pair of parts has in common with the next is computed once for the whole pool: distances,
-kernel and, where there are fewer samples than features, inner products.
+kernel and, where there are fewer samples than features, inner products. Of a pool that is too large
+to keep them, `LargePool` keeps what all splits need of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,8 +18,11 @@ from torch import Tensor
 from imglab.metrics import strips
 from imglab.metrics.comparison import BETWEEN_SPLITS, MetricValues, compare_split
 from imglab.metrics.frechet import FrechetParts, Moments, frechet_parts
+from imglab.metrics.large_pool import LargePool
 from imglab.metrics.pairwise import MOST, Distances, neighbour_scores
 from imglab.metrics.rough_kernel import rough_kernel_distance
+from imglab.metrics.split_gaussians import WHOLE
+from imglab.metrics.split_parts import SplitParts
 from imglab.metrics.standard import standardised
 from imglab.metrics.vendi import vendi_score
 
@@ -34,25 +38,33 @@ def split_scores(
     orders: Iterable[Tensor],
     precision_recall_k: int,
     density_coverage_k: int,
-) -> Iterator[dict[str, Any]]:
+    most: int = MOST,
+    whole: int = WHOLE,
+) -> Iterator[dict[str, Any] | None]:
     """Yield every metric of `BETWEEN_SPLITS` for each split of a pool of real features.
 
     pool    finite float [P, D], P >= n_real + n_synthetic
     orders  permutations of the pool, int64 [P]: the first `n_real` samples stand for the real ones,
             the next `n_synthetic` for the synthetic ones
+    most    samples of a pool whose distances are kept
+    whole   splits of a larger one whose Fréchet distance and Vendi score are not estimated
 
     A metric that is undefined at these sizes is None. Values agree with those of `compare` up to
-    the rounding of float32. A pool of more than 6,000 samples is compared split by split. With
-    more features than samples, most of the time goes into eigenvalues, O(n^3) for each split.
+    the rounding of float32. With more features than samples, most time goes into eigenvalues.
+    A larger pool is a `LargePool`: None comes `steps_before` times first. If a part is too small a
+    share of it, it is compared split by split.
     """
     if len(pool) < n_real + n_synthetic:
         raise ValueError(f"{n_real} + {n_synthetic} samples of a pool of {len(pool)}")
     parts = ((order[:n_real], order[n_real : n_real + n_synthetic]) for order in orders)
 
     ks = {"precision_recall_k": precision_recall_k, "density_coverage_k": density_coverage_k}
-    if len(pool) > MOST:
-        while several := list(islice(parts, strips.processes())):
-            yield from _scores_of(pool, several, ks)
+    if steps_before(len(pool), n_real, n_synthetic, ks, most):
+        splits = SplitParts.of(orders, len(pool), n_real, n_synthetic)
+        yield from LargePool(pool, splits, ks).scores(whole)
+        return
+    if len(pool) > most:
+        yield from _scores_of(pool, parts, ks)
         return
 
     scorer = _Pool(pool, n_real, n_synthetic, ks)
@@ -60,15 +72,25 @@ def split_scores(
         yield from scorer.scores(batch)
 
 
+def steps_before(
+    size: int, n_real: int, n_synthetic: int, ks: Mapping[str, int], most: int = MOST
+) -> int:
+    """Return how often `split_scores` yields None, before the scores of the first split."""
+    if size <= most or not LargePool.fits(size, n_real, n_synthetic, ks):
+        return 0
+    return LargePool.steps(size)
+
+
 def _scores_of(
-    pool: Tensor, several: list[tuple[Tensor, Tensor]], ks: dict[str, int]
+    pool: Tensor, parts: Iterator[tuple[Tensor, Tensor]], ks: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the scores of several splits of a large pool, each computed by one process."""
-    jobs = [
-        partial(_alone, pool=pool, real=real, synthetic=synthetic, **ks)
-        for real, synthetic in several
-    ]
-    yield from (scores() for scores in strips.by_one_each(jobs))
+    """Yield the scores of the splits of a large pool, each computed by one process."""
+    while several := list(islice(parts, strips.processes())):
+        jobs = [
+            partial(_alone, pool=pool, real=real, synthetic=synthetic, **ks)
+            for real, synthetic in several
+        ]
+        yield from (scores() for scores in strips.by_one_each(jobs))
 
 
 def _alone(*, pool: Tensor, real: Tensor, synthetic: Tensor, **ks: int) -> dict[str, Any]:

@@ -118,6 +118,28 @@ class ColumnValues:
             self.values = self._join(self.values, values)
 
 
+class StripSums:
+    """Sums of what parts say of the whole, float64 [K], joined over the strips in their order."""
+
+    def __init__(self) -> None:
+        self._strips: dict[int, Tensor] = {}
+
+    @property
+    def total(self) -> Tensor:
+        """The sum over all strips."""
+        return torch.stack([values for _, values in sorted(self._strips.items())]).sum(0)
+
+    def add(self, part: Part, values: Tensor) -> None:
+        """Add what a part says."""
+        first = part.rows.start
+        self._strips[first] = self._strips[first] + values if first in self._strips else values
+
+    def gather(self) -> None:
+        """Take the sums of the other processes' strips."""
+        for of_process in distributed.all_gather(self._strips):
+            self._strips.update(of_process)
+
+
 def by_one_each(jobs: Sequence[Callable[[], T]]) -> list[Callable[[], T]]:
     """Let each job be done by one process; return functions that return, or raise, what it did.
 

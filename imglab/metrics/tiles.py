@@ -110,19 +110,31 @@ def tiles(points: Points, others: Points, *, half: bool = False) -> Iterator[Til
 
     half  `others` is `points`: yield only the tiles on and above the diagonal
     """
-    block = BLOCK * TILE
-    for i in range(0, len(points), block):
-        a, a_squares = points.part(slice(i, min(i + block, len(points))))  # [B, D], [B]
+    for first in starts_of_blocks(len(points)):
+        yield from tiles_of_block(points, others, first, half=half)
 
-        first_column = 0
-        if half:
-            first_column = i
-        for j in range(first_column, len(others), block):
-            b, b_squares = others.part(slice(j, min(j + block, len(others))))  # [C, D], [C]
-            for row, column in _blocks(i, len(a), len(b), half=half and i == j):
-                products = _products(a[row], b[column])
-                lengths = a_squares[row, None] + b_squares[column]
-                yield Tile(points, others, _from(i, row), _from(j, column), products, lengths)
+
+def starts_of_blocks(rows: int) -> range:
+    """Return the first row of each block of so many rows."""
+    return range(0, rows, BLOCK * TILE)
+
+
+def tiles_of_block(
+    points: Points, others: Points, first: int, *, half: bool = False
+) -> Iterator[Tile]:
+    """Yield those of the tiles whose rows are `first` and the `BLOCK * TILE - 1` after it."""
+    block = BLOCK * TILE
+    a, a_squares = points.part(slice(first, min(first + block, len(points))))  # [B, D], [B]
+
+    first_column = 0
+    if half:
+        first_column = first
+    for j in range(first_column, len(others), block):
+        b, b_squares = others.part(slice(j, min(j + block, len(others))))  # [C, D], [C]
+        for row, column in _blocks(first, len(a), len(b), half=half and first == j):
+            products = _products(a[row], b[column])
+            lengths = a_squares[row, None] + b_squares[column]
+            yield Tile(points, others, _from(first, row), _from(j, column), products, lengths)
 
 
 def _blocks(first: int, rows: int, columns: int, *, half: bool) -> Iterator[tuple[slice, slice]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -27,16 +27,22 @@ def vendi_score(features: Tensor) -> float:
         raise Undefined("needs at least one sample, and finite features")
     n, width = features.shape
     if n > width:
-        products = gram(_unit(features), width)
+        products = gram(unit_rows(features.split(ROWS)), width)
     else:
-        products = outer(torch.cat(list(_unit(features))))
-    values = torch.linalg.eigvalsh(products / n).clamp(min=0)
-    return float(torch.exp(torch.special.entr(values).sum()))
+        products = outer(torch.cat(list(unit_rows(features.split(ROWS)))))
+    return float(torch.exp(entropy_of(products.div_(n))))
 
 
-def _unit(features: Tensor) -> Iterator[Tensor]:
-    """Yield the rows of features [N, D] at unit length, float64 [B, D]."""
-    for part in features.split(ROWS):
+def entropy_of(products: Tensor) -> Tensor:
+    """Return the entropy of the eigenvalues of a symmetric matrix, float64 [D, D]."""
+    values = torch.linalg.eigvalsh(products).clamp(min=0)
+    entropy: Tensor = torch.special.entr(values).sum()
+    return entropy
+
+
+def unit_rows(parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield parts of features, [B, D] each, with rows of unit length, float64 [B, D]."""
+    for part in parts:
         rows = part.double()
         norms = rows.norm(dim=1, keepdim=True)
         if bool((norms == 0).any()):

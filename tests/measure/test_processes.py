@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from imglab import distributed
-from imglab.measure import Measure
-from imglab.metrics import pairwise, points, strips, tiles
+from imglab.measure import Measure, floors
+from imglab.metrics import points, split_gaussians, splits, strips, tiles
 from imglab.samples import Samples
 from tests.measure.test_measure import gaussian
 from tests.metrics.references import normal
@@ -17,11 +18,14 @@ from tests.text_fixtures import finish as result
 
 
 def scores_of(seed: int) -> dict[str, Any]:
-    """Score a set in many strips, with a floor that takes its splits one by one."""
+    """Score a set in many strips, with the floor of a large pool, most of it estimated."""
     points.SMALL = 0
     tiles.TILE = 16
-    pairwise.MOST = 100
-    measure = Measure(gaussian(dimensions=3, n=120), floor_splits=3)
+    split_gaussians.NARROW = 2
+    sizes: dict[str, Any] = {"most": 100}
+    vars(floors)["steps_before"] = partial(splits.steps_before, **sizes)
+    vars(floors)["split_scores"] = partial(splits.split_scores, **sizes, whole=3)
+    measure = Measure(gaussian(dimensions=3, n=120), floor_splits=6)
     result(measure.prepare())
     samples = Samples.drawn(normal(90, 3, seed).float())
     scores = result(measure.scores(samples, samples.data))
@@ -47,7 +51,9 @@ def score_in_process(rank: int, folder: str, queue: Any) -> None:
 
 @pytest.mark.slow
 def test_two_processes_score_what_one_does(tmp_path, monkeypatch):
-    for module, name in ((points, "SMALL"), (tiles, "TILE"), (pairwise, "MOST")):
+    patched = [(points, "SMALL"), (tiles, "TILE"), (split_gaussians, "NARROW")]
+    patched += [(floors, "steps_before"), (floors, "split_scores")]
+    for module, name in patched:
         monkeypatch.setattr(module, name, getattr(module, name))
     expected = scores_of(5)
 

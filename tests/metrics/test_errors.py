@@ -131,14 +131,6 @@ class TestSplits:
         assert scores[0]["precision"] is None
         assert scores[0]["fid"] is not None
 
-    def test_a_large_pool_is_compared_split_by_split(self, monkeypatch):
-        pool = normal(100, 4, 1).float()
-        _, scores = self.scores(pool, 40, 50)
-        monkeypatch.setattr(splits, "MOST", 10)
-        _, one_by_one = self.scores(pool, 40, 50)
-        for name in BETWEEN_SPLITS:
-            assert scores[0][name] == pytest.approx(one_by_one[0][name], rel=1e-5, abs=2e-5)
-
     def test_more_splits_than_a_batch(self, monkeypatch):
         pool = normal(60, 4, 1).float()
         _, at_once = self.scores(pool, 30, 30, count=5)
