@@ -60,12 +60,15 @@ class SplitGaussians:
         """Take a pool, float [P, D]; `whole` splits are computed as a whole in any case."""
         self._pool = pool
         self._parts = parts
-        self._whole = min(whole, len(parts))
-        if pool.shape[1] <= NARROW:
-            self._whole = len(parts)
         self._centre = mean_and_variance(pool)[0]
         blocks = (part.double() - self._centre for part in pool.split(ROWS))
         self._squares = torch.cat([rows.square_().sum(1) for rows in blocks])
+
+        # About equal samples nothing can be expanded.
+        varies = bool(self._squares.sum() > 0)
+        self._whole = min(whole, len(parts))
+        if pool.shape[1] <= NARROW or not varies:
+            self._whole = len(parts)
         self._means = self._means_of_parts()
         self._total = self._products(torch.arange(len(pool)))
 

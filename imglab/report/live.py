@@ -115,8 +115,12 @@ def _waiting(run: Path) -> str:
 
     A chain beside others lies in a folder of its own, whose picture is not looked for.
     """
+    path = run / PREVIEW
     try:
-        picture = (run / PREVIEW).read_bytes()
+        # A link may lead anywhere, and a pipe never ends.
+        picture = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
     except OSError:
+        picture = b""
+    if not picture:
         return WAITING.format("")
     return WAITING.format(LOOK.format(base64.b64encode(picture).decode()))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -64,12 +65,17 @@ def export(source: str, to: Path, *, accepted: bool = False, changes: Sequence[s
 
     samples, rows = _read(run, g, modality, accepted=accepted)
     described = _describe(run, g, len(rows))
+    files_of_samples = _Files(modality.spec, exporter, samples)
     if is_new:
         files.make_folder(to.parent)
-        files_of_samples = _Files(modality.spec, exporter, samples)
         files.write_atomically(to, lambda folder: files_of_samples.write(folder, rows, described))
-    elif not _is_exported(to, described):
-        raise _taken(to)
+        return len(rows)
+
+    with TemporaryDirectory() as temporary:
+        again = Path(temporary) / "export"
+        files_of_samples.write(again, rows, described)
+        if _hashes(again) != _hashes(to):
+            raise _taken(to)
     return len(rows)
 
 
@@ -90,23 +96,10 @@ def _taken(to: Path) -> InputError:
     return InputError(Problem(str(to), what, "choose another --to"))
 
 
-def _is_exported(to: Path, described: dict[str, Any]) -> bool:
-    """Say whether a folder holds all files of the export that is described, unchanged."""
-    try:
-        manifest = read_json(to / MANIFEST, ())
-    except InputError:
-        return False
-
-    listed = manifest.pop("files", None)
-    if manifest != described or not isinstance(listed, dict):
-        return False
-    return all(_is_unchanged(to / name, entry) for name, entry in listed.items())
-
-
-def _is_unchanged(path: Path, entry: Any) -> bool:
-    """Say whether a file is the one whose hash the manifest has."""
-    listed = isinstance(entry, dict) and path.is_file()
-    return listed and files.sha256_file(path) == entry.get("sha256")
+def _hashes(folder: Path) -> dict[Path, str]:
+    """Return the sha256 of all files below a folder, by their paths in it."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder): files.sha256_file(path) for path in paths}
 
 
 def _read(run: Path, g: int, modality: Modality, *, accepted: bool) -> tuple[Samples, Tensor]:

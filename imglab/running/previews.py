@@ -8,7 +8,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from imglab import seeds
+from imglab import distributed, seeds
+from imglab.errors import Stopped
 from imglab.generation import Generation
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
@@ -17,13 +18,17 @@ from imglab.running.observers import Events, Observer
 from imglab.samples import Samples, TrainingSet
 from imglab.stages import draw
 from imglab.store import files
-from imglab.store.layout import PREVIEW
+from imglab.store.layout import PREVIEW, count_finished
+from imglab.training.memory import is_out_of_memory
 
 PARTS = 8
 """A fit is looked at after each of so many parts of it, but for the last."""
 
 APART = 20.0
 """Seconds between two looks at least: a short fit is over soon."""
+
+SHARE = 0.05
+"""Share of its time that a fit may be stopped for looks."""
 
 
 def previewing(
@@ -48,35 +53,55 @@ def previewing(
         files.write_atomically(path, partial(modality.render, [samples]))
 
     def watch(events: Events) -> Events:
-        looks = _Looks()
-        first = True
+        looks = _Looks(show, note)
+        first = count_finished(run) == 0
+        if not first:
+            _remove(path)
+
         with closing(events):
             for event in events:
                 if isinstance(event, Generation):
                     first = False
-                    path.unlink(missing_ok=True)
-                elif first and event.model is not None and looks.is_due(event):
-                    show(event.model())
+                    _remove(path)
+                elif first and event.model is not None:
+                    looks.take(event, event.model)
                 yield event
 
     return watch
 
 
 class _Looks:
-    """When a fit is looked at."""
+    """Looks at a fit: as often as its parts end, and no more than a share of its time."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[GenerativeModel], None], note: Callable[[str], None]):
+        self._show = show
+        self._note = note
         self._part = 0
-        self._latest = time.monotonic()
+        self._next = time.monotonic() + APART
+        self._over = False
 
-    def is_due(self, fit: Progress) -> bool:
-        """Say whether another part of the fit is over, and the last look long enough ago."""
+    def take(self, fit: Progress, model: Callable[[], GenerativeModel]) -> None:
+        """Show the model if it is time to, and there is the memory."""
         part = PARTS * fit.seen // fit.total
-        if part in (self._part, PARTS) or time.monotonic() - self._latest < APART:
-            return False
+        began = time.monotonic()
+        if self._over or part in (self._part, PARTS) or began < self._next:
+            return
+
         self._part = part
-        self._latest = time.monotonic()
-        return True
+        try:
+            self._show(model())
+        except (RuntimeError, Stopped) as error:
+            if not (isinstance(error, Stopped) or is_out_of_memory(error)):
+                raise
+            self._over = True
+            self._note("there is too little memory for looks at the model in the middle of its fit")
+        now = time.monotonic()
+        self._next = now + max(APART, (now - began) / SHARE)
+
+
+def _remove(path: Path) -> None:
+    if distributed.is_main():
+        path.unlink(missing_ok=True)
 
 
 def _result(drawing: Stage[Samples]) -> Samples:

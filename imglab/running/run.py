@@ -213,17 +213,12 @@ class Run(HasView):
         observers: list[Observer] = [store.event_log.watch]
         if self.experiment.config.keep != KeepSettings():
             observers.append(keeping(self.experiment.config, self.folder, store))
-        if count_finished(self.folder) == 0 and distributed.world_size() == 1:
+        # Nobody looks at the runs of a study while they go on.
+        if self._cache is None:
+            modality = self.experiment.modality
             config = self.experiment.config
-            observers.append(
-                previewing(
-                    self.experiment.modality,
-                    self.folder,
-                    config.shown,
-                    config.seed,
-                    self.notes.append,
-                )
-            )
+            notes = self.notes.append
+            observers.append(previewing(modality, self.folder, config.shown, config.seed, notes))
         if self.experiment.config.tracker is not None and distributed.is_main():
             observers.append(tracking(self.experiment.config, self.folder))
         if self._cache is not None:

@@ -32,6 +32,7 @@ WRITTEN = (
     ".results.lock",
     "damaged",
     "judges.json",
+    "preview.png",
     "report.html",
     "report_files",
     "tracking",

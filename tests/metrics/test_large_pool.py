@@ -137,6 +137,11 @@ class TestEstimates:
             for one, whole in zip(scores, wholes, strict=True):
                 assert abs(one[name] - whole[name]) < 0.4 * expected_deviation, name
 
+    def test_equal_samples_have_no_expansion(self):
+        _, scores = scores_of(torch.ones(400, 300), 120, 120, count=12, whole=10)
+        _, wholes = scores_of(torch.ones(400, 300), 120, 120, count=12)
+        assert scores == wholes
+
     def test_each_split_is_computed_where_they_are_not_near(self, pool, monkeypatch):
         monkeypatch.setattr(split_expansion, "TRUSTED", 1e-9)
         _, scores = scores_of(pool, 300, 300, count=14, whole=10)

@@ -94,6 +94,10 @@ class TestTakeAway:
 
         with pytest.raises(InputError, match="not an empty folder"):
             export(f"{run}@2", out)
+        (out / "mine").touch()
+        with pytest.raises(InputError, match="not an empty folder"):
+            export(f"{run}@1", out)
+        (out / "mine").unlink()
         first.write_bytes(b"changed")
         with pytest.raises(InputError, match="not an empty folder"):
             export(f"{run}@1", out)

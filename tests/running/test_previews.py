@@ -71,6 +71,43 @@ def test_what_is_looked_at_is_the_average_that_the_fit_ends_with(run):
     assert all(torch.equal(fitted[name], tensor) for name, tensor in copied.items())
 
 
+def test_what_a_stopped_run_left_is_gone_when_it_goes_on(run):
+    for event in run.events():
+        if isinstance(event, Generation):
+            break
+    picture = run.folder / "preview.png"
+    picture.write_bytes(b"left")
+    again = Run(run.experiment.config, run.folder)
+    next(again.events())
+    assert not picture.exists()
+
+
+def test_too_little_memory_for_a_look_ends_the_looks_alone(run, monkeypatch):
+    def refused(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(previews, "draw", refused)
+    assert len([event for event in run.events() if isinstance(event, Generation)]) == 2
+    assert [note for note in run.notes if "too little memory" in note] == run.notes != []
+
+
+def test_looks_take_a_small_share_of_a_fit(monkeypatch):
+    now = [0.0]
+    looks = []
+
+    def show(_):
+        looks.append(now[0])
+        now[0] += 10.0
+
+    monkeypatch.setattr(previews.time, "monotonic", lambda: now[0])
+    taking = previews._Looks(show, print)
+    for seen in range(1, 800):
+        now[0] += 1.0
+        fit = Progress("fit", seen, 800, model=lambda: None)
+        taking.take(fit, fit.model)
+    assert len(looks) == 4, "every second part: a look takes 10 s, and 100 s are between parts"
+
+
 def test_fits_that_are_short_or_offer_no_model_are_not_looked_at(run, tmp_path, monkeypatch):
     def refused():
         raise AssertionError("the model was copied")
