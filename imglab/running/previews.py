@@ -94,7 +94,7 @@ class _Looks:
             if not (isinstance(error, Stopped) or is_out_of_memory(error)):
                 raise
             self._over = True
-            self._note("there is too little memory for looks at the model in the middle of its fit")
+            self._note("there is too little memory for pictures in the middle of the fit")
         now = time.monotonic()
         self._next = now + max(APART, (now - began) / SHARE)
 

@@ -24,6 +24,7 @@ PLAN = {"images": 64, "batch": 8}
 def run(tmp_path, monkeypatch):
     """Return a run whose fits are looked at as often as they may be."""
     monkeypatch.setattr(previews, "APART", 0.0)
+    monkeypatch.setattr(previews, "SHARE", float("inf"))
     model = {**TINY_IMAGE["model"], "training": PLAN, "half_life": 0.1}
     config = {**TINY_IMAGE, "name": "r", "model": model, "generations": 2, "shown": 4}
     return Run(validate_config(config, "test"), tmp_path / "r")
@@ -99,13 +100,13 @@ def test_looks_take_a_small_share_of_a_fit(monkeypatch):
         looks.append(now[0])
         now[0] += 10.0
 
-    monkeypatch.setattr(previews.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("imglab.running.previews.time.monotonic", lambda: now[0])
     taking = previews._Looks(show, print)
     for seen in range(1, 800):
         now[0] += 1.0
-        fit = Progress("fit", seen, 800, model=lambda: None)
-        taking.take(fit, fit.model)
-    assert len(looks) == 4, "every second part: a look takes 10 s, and 100 s are between parts"
+        model: Any = lambda: None  # noqa: E731
+        taking.take(Progress("fit", seen, 800), model)
+    assert len(looks) == 4, "a look takes 10 s, and 200 s pass before the next"
 
 
 def test_fits_that_are_short_or_offer_no_model_are_not_looked_at(run, tmp_path, monkeypatch):
