@@ -120,8 +120,10 @@ def _divide(
             return
         images = layout.train.files
         others = [path for path in layout.others if path not in captions.files]
-        listed, lists = split_by_lists(layout, read_lists(layout.tree.root, images, others))
-        captions.files += lists
+        lists, unreadable = read_lists(layout.tree.root, images, others)
+        listed, read = split_by_lists(layout, lists)
+        captions.notes += unreadable
+        captions.files += read
         captions.divide(texts, split_by_files(listed))
 
     if len(captions.parts) == 2:

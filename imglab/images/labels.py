@@ -58,12 +58,12 @@ def _described(layout: Layout, *, splits: bool) -> Described:
     of_parts = [part for part in (*_parts(layout), layout.validation) if part is not None]
     images = [path for part in of_parts for path in part.files]
     root = layout.tree.root
-    lists = read_lists(root, images, layout.others)
+    lists, unreadable = read_lists(root, images, layout.others)
     read: set[Path] = set()
     if splits:
         layout, read = split_by_lists(layout, lists)
     hints = tuple(map(_hint, filter(_holds_captions, lists)))
-    layout = replace(layout, notes=(*layout.notes, *hints))
+    layout = replace(layout, notes=(*layout.notes, *hints, *unreadable))
 
     unlabelled = [part for part in _parts(layout) if part.labels is None]
     if len({label for part in _parts(layout) for label in part.labels or ()}) < 2:

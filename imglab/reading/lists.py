@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 
 from imglab.failures import raise_if_unavailable
-from imglab.reading.cells import JSON, SUFFIXES, cells_of
+from imglab.reading.cells import SUFFIXES, UnreadableCells, beginning_of, cells_of
+from imglab.reading.splits import ABOUT
 
 MOST_LISTS = 200
 MOST_TOGETHER = 1 << 27
@@ -63,18 +65,38 @@ class FileList:
 
 
 class Names:
-    """The files of a folder, by the ways in which a list may name them."""
+    """The files of a folder, by the ways in which a list may name them.
 
-    def __init__(self, root: Path, files: Iterable[Path]) -> None:
-        self._files: dict[str, Path | None] = {}
-        for path in files:
-            parts = path.relative_to(root).parts[-DEEPEST:]
-            for depth in range(len(parts)):
+    A folder may hold a million files, and most folders have no list: what is looked up is gathered
+    when it is first asked for.
+    """
+
+    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+        self._root = root
+        self._files = files
+
+    @cached_property
+    def _by_name(self) -> dict[str, Path | None]:
+        """The file of each name without folders; None where two files have it."""
+        index: dict[str, Path | None] = {}
+        for path in self._files:
+            for name in {path.name, path.stem}:
+                if index.setdefault(_plain(name), path) != path:
+                    index[_plain(name)] = None
+        return index
+
+    @cached_property
+    def _by_place(self) -> dict[str, Path | None]:
+        """The file of each name with some of the folders around; None where two files have it."""
+        index: dict[str, Path | None] = {}
+        for path in self._files:
+            parts = path.relative_to(self._root).parts[-DEEPEST:]
+            for depth in range(len(parts) - 1):
                 for name in {path.name, path.stem}:
                     key = _plain("/".join([*parts[depth:-1], name]))
-                    other = self._files.setdefault(key, path)
-                    if other != path:
-                        self._files[key] = None  # two files have it
+                    if index.setdefault(key, path) != path:
+                        index[key] = None
+        return index
 
     def find(self, name: str) -> Path | None:
         """Return the file of this name, which may begin with folders around; None if unclear.
@@ -87,10 +109,14 @@ class Names:
 
     def _find(self, name: str) -> Path | None:
         parts = name.replace("\\", "/").strip("/ ").split("/")[-DEEPEST:]
-        for depth in range(len(parts)):
+        name_alone = _plain(parts[-1])
+        path = self._by_name.get(name_alone)
+        if path is not None or name_alone not in self._by_name:
+            return path
+        for depth in range(len(parts) - 1):
             key = _plain("/".join(parts[depth:]))
-            if key in self._files:
-                return self._files[key]
+            if key in self._by_place:
+                return self._by_place[key]
         return None
 
 
@@ -98,23 +124,30 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> list[FileList]:
-    """Return those of the others that list files, sorted by their depth and name.
+def read_lists(
+    root: Path, files: Sequence[Path], others: Iterable[Path]
+) -> tuple[list[FileList], list[str]]:
+    """Return those of the others that list files, sorted by their depth and name, and notes.
+
+    The notes name lists that cannot be read to their end, which are none.
 
     A list names its files in one column, by path or name, with its suffix or without. Beside one
     that numbers its files, as images.txt of CUB-200 does, others may name them by these numbers.
     """
     candidates = _candidates(files, others)
-    if not candidates:
-        return []
     names = Names(root, files)
     lists = []
+    notes = []
     numbered: dict[Path, dict[str, Path]] = {}
     unread = []
     for path in candidates:
-        table, column = _table(path, names)
+        try:
+            table, column = _table(path, names)
+        except UnreadableCells as error:
+            notes.append(f"{path.name} is not read, since {error}")
+            continue
         if column is None:
-            unread.append(path)
+            unread.append((path, table))
             continue
         rows = [_find(names, row, column) for row in table]
         lists.append(_listed(path, table, column, rows))
@@ -122,22 +155,32 @@ def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> lis
             pairs = zip(table, rows, strict=True)
             numbered[path.parent] = {row[0]: file for row, file in pairs if file is not None}
 
-    for path in unread:
-        numbers = numbered.get(path.parent)
-        if numbers is not None:
+    for path, head in unread:
+        numbers = numbered.get(path.parent, {})
+        if not head or not all(row[0] in numbers for row in head):
+            continue
+        try:
             table = cells_of(path)
-            if table and all(row[0] in numbers for row in table):
-                lists.append(_listed(path, table, 0, [numbers[row[0]] for row in table]))
-    return lists
+        except UnreadableCells as error:
+            notes.append(f"{path.name} is not read, since {error}")
+            continue
+        if all(row[0] in numbers for row in table):
+            lists.append(_listed(path, table, 0, [numbers[row[0]] for row in table]))
+    return lists, notes
 
 
 def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
     """Return files that may be lists, within bounds: those that lie the least deep first.
 
-    A text of the name of a file is of this one alone.
+    A text of the name of a file is of this one alone, and a licence lists none.
     """
     stems = {path.stem for path in files}
-    several = [path for path in others if path.suffix.lower() in SUFFIXES]
+    several = [
+        path
+        for path in others
+        if path.suffix.lower() in SUFFIXES
+        and (path.suffix.lower() not in PLAIN or path.stem.lower() not in ABOUT)
+    ]
     room = MOST_TOGETHER
     candidates: list[Path] = []
     for path in sorted(several, key=lambda path: (len(path.parts), path)):
@@ -157,9 +200,10 @@ def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
 def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
     """Return the rows of a file and the column that names files; None if none does.
 
-    What lists no files is seen by its beginning, and not read to its end.
+    What lists no files is seen by its beginning, and not read to its end. UnreadableCells where
+    the rest of a list cannot be read, or names its files elsewhere.
     """
-    head = cells_of(path, HEAD)
+    head = beginning_of(path, HEAD)
     column = _file_column(head, names)
     has_spaces = column is None and path.suffix.lower() in PLAIN
     if has_spaces:
@@ -167,11 +211,11 @@ def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
     if column is None:
         return head, None
 
-    table = head
-    if path.suffix.lower() not in JSON:
-        table = cells_of(path)
+    table = cells_of(path)
     if has_spaces:
         table = _with_spaces(table, names)
+    if all(_find(names, row, column) is None for row in table):
+        raise UnreadableCells("its rows are not as those that it begins with")
     return table, column
 
 
@@ -210,11 +254,12 @@ def _find(names: Names, row: Sequence[str], column: int) -> Path | None:
 def _listed(
     path: Path, table: Sequence[Sequence[str]], column: int, files: Sequence[Path | None]
 ) -> FileList:
-    """Return a list of files; a row before the first file names the columns."""
+    """Return a list of files; a row before the first one that names a file names the columns."""
     first = next(number for number, file in enumerate(files) if file is not None)
+    at = _header(table, column, files, first)
     columns: tuple[str, ...] = ()
-    if first:
-        header = list(table[first - 1])
+    if at is not None:
+        header = list(table[at])
         if len(header) == len(table[first]):
             del header[column]
         if len(header) == len(table[first]) - 1:
@@ -224,5 +269,29 @@ def _listed(
     for file, row in zip(files, table, strict=True):
         if file is not None:
             rows.setdefault(file, []).append((*row[:column], *row[column + 1 :]))
-    missing = sum(file is None for file in files[first:])
+    begin = 0
+    if at is not None:
+        begin = at + 1
+    missing = sum(file is None for file in files[begin:])
     return FileList(path, columns, rows, missing)
+
+
+def _header(
+    table: Sequence[Sequence[str]], column: int, files: Sequence[Path | None], first: int
+) -> int | None:
+    """Return which row before the first file names the columns; None if none does.
+
+    Whatever is called as the files are, by their suffix or by a number, is a file that is missing.
+    """
+    suffixes = {file.suffix.lower() for file in files if file is not None}
+    suffixes |= {PurePath(row[column]).suffix.lower() for row in table[first : first + 1]}
+    has_numbers = table[first][column].isdecimal()
+    header = None
+    for number, row in enumerate(table[:first]):
+        cell = "".join(row[column : column + 1])
+        if cell.lower() in FILE_COLUMNS:
+            return number
+        is_number = has_numbers and cell.isdecimal()
+        if not is_number and PurePath(cell).suffix.lower() not in suffixes - {""}:
+            header = number
+    return header

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from imglab.images.annotations import annotated_classes
+from imglab.images.captions_beside import CaptionFiles
 from imglab.images.inspection import inspect_images
+from imglab.reading.lists import Names, read_lists
 from tests.images.loading import load, refused
 from tests.images.test_peoples_files import from_folder
 
@@ -104,6 +108,9 @@ def test_parts_and_classes_are_those_of_the_lists(form, files, tmp_path):
          "several files name classes, and none is used: a.csv, b.csv"),
         ({"train.csv": "id,label\n" + "\n".join(f"x_{n},a" for n in TRAIN),
           "test.csv": "id,label\n" + "\n".join(f"x_{n},b" for n in TEST)}, "no class is in both"),
+        ({"train.txt": "z.png a\n" + rows("x_N.png C", TRAIN), "test.txt": rows("x_N.png C", TEST)},
+         "a 4, b 4; train 6, test 2; parts are listed in test.txt, train.txt; test is the test "
+         "part; 1 rows name files that are missing"),
         ({"notes.tsv": rows("x_N.png#0\ta dog and a cat")}, "notes.tsv may hold captions"),
     ],
 )  # fmt: skip
@@ -111,6 +118,28 @@ def test_lists_that_are_not_used_say_why(files, said, tmp_path):
     images(tmp_path, "x_N.png")
     write(tmp_path, files)
     assert said in load(**from_folder(tmp_path)).summary.line()
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9.png\n", b"\0\n", b'"' + b"x" * 140_000])
+@pytest.mark.parametrize("first", [1, 10_000])
+def test_a_list_that_cannot_be_read_to_its_end_is_none(content, first, tmp_path):
+    images(tmp_path, "x_N.png")
+    head = ("file,label\n" + f"{rows('x_N.png,C')}\n" * first).encode()
+    (tmp_path / "all.csv").write_bytes(head + content)
+    assert "all.csv is not read, since it" in load(**from_folder(tmp_path)).summary.line()
+
+
+def test_names_are_gathered_only_where_a_file_asks_for_them(tmp_path, monkeypatch):
+    """A folder may hold a million images, and a licence beside them."""
+    gathered = Mock(return_value={})
+    monkeypatch.setattr(Names, "_by_name", property(gathered))
+    images(tmp_path, "x_N.png")
+    write(tmp_path, {"LICENSE.txt": "as it is", "all.json": "[]"})
+    files = sorted(tmp_path.glob("*.png"))
+    others = [tmp_path / "LICENSE.txt", tmp_path / "all.json"]
+    assert read_lists(tmp_path, files, others) == ([], [])
+    assert annotated_classes(tmp_path, files, others, CaptionFiles()) == []
+    assert not gathered.called
 
 
 KITTI = "Car 0.00 0 -1.57 599.41 156.40 629.75 189.25 2.85 2.63 12.34 0.47 1.49 69.44 -1.56\n"
