@@ -97,7 +97,7 @@ def read_tables(
         captions.columns.append(columns)
         if columns.read != source.caption:
             captions.notes.append(f"captions are the column {columns.read!r} of {path.name}")
-        of_file, missing, of_rows = _of_rows(path, rows, columns.read, images, captions, texts)
+        of_file, missing, of_rows = _of_rows(path, rows, columns, images, captions, texts)
         problems += of_rows
 
         # A table, as that of Flickr8k, has a row for each of several captions.
@@ -116,7 +116,7 @@ def read_tables(
 def _of_rows(
     path: Path,
     rows: Sequence[Row],
-    key: str,
+    columns: Columns,
     images: CaptionedImages,
     captions: Captions,
     earlier: Collection[Path],
@@ -130,7 +130,7 @@ def _of_rows(
     problems = []
     for row in rows:
         try:
-            image, of_image = _parse(row, key, path.parent, images)
+            image, of_image = _parse(row, columns.read, path.parent, images)
             if image in earlier or (image in of_file and path.suffix.lower() in JSON):
                 raise ValueError(f"{image.name!r} is listed twice; make its captions a list")
         except NoImage as error:
@@ -139,7 +139,7 @@ def _of_rows(
             problems.append(Problem(f"{path}, line {row.number}", str(error)))
         else:
             of_file[image] = [*of_file.get(image, []), *of_image]
-            captions.splits[image] = split_of(row)
+            captions.splits[image] = split_of(row, columns.split)
     return of_file, missing, problems
 
 

@@ -135,7 +135,7 @@ def _split_by_rows(captions: Captions, where: str) -> bool:
     """Divide the images if their rows name several splits, and say whether they do."""
     (whole,) = captions.parts
     paths = list(whole)
-    rows = divided([captions.splits.get(path) for path in paths], where)
+    rows = divided([captions.splits.get(path) for path in paths], captions.columns, where)
     if rows is None:
         return False
 

@@ -124,6 +124,8 @@ def _by_column(each: FileList) -> ListedParts | None:
         roles = _roles(names[0], each.values(columns.index(names[0])))
         if "train" in roles.values() and len(set(roles.values())) > 1:
             note = f"parts are named in {each.path.name}"
+            if each.columns:
+                note = f"parts are named in {names[0]!r} of {each.path.name}"
             return ListedParts(roles, (each,), note)
     return None
 

@@ -89,6 +89,8 @@ def test_parts_and_classes_are_those_of_the_lists(form, files, tmp_path):
     assert (len(real.train), len(real.test), len(real.classes)) == (6, 2, 2)
     assert real.train.labels.bincount().tolist() == [3, 3]
     assert "test part" in real.summary.line()
+    if "all.csv" in files and "subset" in files["all.csv"]:
+        assert "parts are named in 'subset' of all.csv" in real.summary.line()
 
     # With `none` no list is asked for parts.
     assert len(load(**from_folder(tmp_path, splits="none", n_test=1)).test) == 1
@@ -111,6 +113,7 @@ def test_parts_and_classes_are_those_of_the_lists(form, files, tmp_path):
         ({"train.txt": "z.png a\n" + rows("x_N.png C", TRAIN), "test.txt": rows("x_N.png C", TEST)},
          "a 4, b 4; train 6, test 2; parts are listed in test.txt, train.txt; test is the test "
          "part; 1 rows name files that are missing"),
+        ({"all.csv": "id,train_val\n" + rows("x_N,P")}, "no classes; train 6, test 2; left out: 1"),
         ({"notes.tsv": rows("x_N.png#0\ta dog and a cat")}, "notes.tsv may hold captions"),
     ],
 )  # fmt: skip

@@ -116,9 +116,15 @@ def test_rows_that_name_their_split_come_before_names_of_files(folder):
     (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
     real = load(**from_folder(folder, "captioned_folder"))
     assert (len(real.train), len(real.test)) == (4, 2)
-    assert "the rows name their split" in real.summary.line()
+    assert "the rows name their split in 'split'" in real.summary.line()
     assert "named after" not in real.summary.line()
 
+    table = [row.replace(",a,", ",a,x,") for row in table]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,set,phase", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert "the rows name their split in 'phase'" in real.summary.line()
+
+    table = [row.replace(",x,", ",") for row in table]
     (folder / "metadata.csv").write_text("\n".join(["file_name,text,class", *table]))
     real = load(**from_folder(folder, "captioned_folder"))
     assert (len(real.train), len(real.test)) == (3, 3)
