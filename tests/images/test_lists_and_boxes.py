@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from imglab.images.annotations import annotated_classes
-from imglab.images.captions_beside import CaptionFiles
+from imglab.images.captions_beside import CaptionFiles, are_boxes
 from imglab.images.inspection import inspect_images
 from imglab.reading.lists import Names, read_lists
 from tests.images.loading import load, refused
@@ -160,6 +160,7 @@ COCO: dict[str, list[Any]] = {
     [
         ("label_2/x_N.txt", KITTI, KITTI.replace("Car", "Van")),
         ("labels/x_N.txt", YOLO, "1" + YOLO[1:]),
+        ("labels/x_N.txt", "12 30 45 90 Car\n", "Van 12 30 45 90"),
         ("images/x_N.txt", YOLO, "1" + YOLO[1:]),
         ("Annotations/x_N.xml", VOC, VOC.replace("Car", "Van")),
     ],
@@ -224,6 +225,11 @@ def test_captions_in_a_folder_of_their_own(form, text, tmp_path):
     real = load(**from_folder(tmp_path, "captioned_folder", tolerate=6))
     assert {f"a bird {n}" for n in range(N)} <= set(real.prompts)
     assert inspect_images(str(tmp_path)).config["modality"]["source"]["kind"] == "captioned_folder"
+
+
+@pytest.mark.parametrize("text", ["2 dogs and 3 cats", "1 2 3 4", "7 of 9 at 10 past 11 and 12"])
+def test_captions_with_whole_numbers_are_no_boxes(text):
+    assert not are_boxes([text])
 
 
 def test_lists_part_captioned_images_too(tmp_path):
