@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePath
 
 from imglab.failures import raise_if_unavailable
 from imglab.reading.cells import SUFFIXES, UnreadableCells, beginning_of, cells_of
+from imglab.reading.names import Names
 from imglab.reading.splits import ABOUT
 
 MOST_LISTS = 200
@@ -23,15 +21,8 @@ PLAIN = (".txt", ".lst", ".list")
 HEAD = 1 << 16
 """Bytes by which it is seen whether a file lists others."""
 
-DEEPEST = 4
-"""Folders and name by which a row is recognized, counted from the end."""
-
 FIRST = 30
 """Rows by which it is seen which column names the files."""
-
-NUMBERED = re.compile(r"#\d+\Z")
-
-SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}\Z")
 
 FILE_COLUMNS = frozenset(
     {
@@ -64,72 +55,12 @@ class FileList:
         }
 
 
-class Names:
-    """The files of a folder, by the ways in which a list may name them.
-
-    A folder may hold a million files, and most folders have no list: what is looked up is gathered
-    when it is first asked for.
-    """
-
-    def __init__(self, root: Path, files: Sequence[Path]) -> None:
-        self._root = root
-        self._files = files
-
-    @cached_property
-    def _by_name(self) -> dict[str, Path | None]:
-        """The file of each name without folders; None where two files have it."""
-        index: dict[str, Path | None] = {}
-        for path in self._files:
-            for name in {path.name, path.stem}:
-                if index.setdefault(_plain(name), path) != path:
-                    index[_plain(name)] = None
-        return index
-
-    @cached_property
-    def _by_place(self) -> dict[str, Path | None]:
-        """The file of each name with some of the folders around; None where two files have it."""
-        index: dict[str, Path | None] = {}
-        for path in self._files:
-            parts = path.relative_to(self._root).parts[-DEEPEST:]
-            for depth in range(len(parts) - 1):
-                for name in {path.name, path.stem}:
-                    key = _plain("/".join([*parts[depth:-1], name]))
-                    if index.setdefault(key, path) != path:
-                        index[key] = None
-        return index
-
-    def find(self, name: str) -> Path | None:
-        """Return the file of this name, which may begin with folders around; None if unclear.
-
-        Flickr8k numbers the captions of an image by signs behind its name, as in `a.jpg#0`. The
-        name may have another suffix than the file, which was converted.
-        """
-        name = NUMBERED.sub("", name)
-        return self._find(name) or self._find(SUFFIX.sub("", name))
-
-    def _find(self, name: str) -> Path | None:
-        parts = name.replace("\\", "/").strip("/ ").split("/")[-DEEPEST:]
-        name_alone = _plain(parts[-1])
-        path = self._by_name.get(name_alone)
-        if path is not None or name_alone not in self._by_name:
-            return path
-        for depth in range(len(parts) - 1):
-            key = _plain("/".join(parts[depth:]))
-            if key in self._by_place:
-                return self._by_place[key]
-        return None
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def read_lists(
     root: Path, files: Sequence[Path], others: Iterable[Path]
 ) -> tuple[list[FileList], list[str]]:
     """Return those of the others that list files, sorted by their depth and name, and notes.
 
-    The notes name lists that cannot be read to their end, which are none.
+    The notes name those that cannot be read to their end, and are left out.
 
     A list names its files in one column, by path or name, with its suffix or without. Beside one
     that numbers its files, as images.txt of CUB-200 does, others may name them by these numbers.
@@ -156,17 +87,29 @@ def read_lists(
             numbered[path.parent] = {row[0]: file for row, file in pairs if file is not None}
 
     for path, head in unread:
-        numbers = numbered.get(path.parent, {})
-        if not head or not all(row[0] in numbers for row in head):
-            continue
         try:
-            table = cells_of(path)
+            by_number = _by_number(path, head, numbered.get(path.parent, {}))
         except UnreadableCells as error:
             notes.append(f"{path.name} is not read, since {error}")
             continue
-        if all(row[0] in numbers for row in table):
-            lists.append(_listed(path, table, 0, [numbers[row[0]] for row in table]))
+        if by_number is not None:
+            lists.append(by_number)
     return lists, notes
+
+
+def _by_number(
+    path: Path, head: Sequence[Sequence[str]], numbers: Mapping[str, Path]
+) -> FileList | None:
+    """Return a list that names files by the numbers that another one gives them; None if not all.
+
+    head  its first rows
+    """
+    if not head or any(row[0] not in numbers for row in head):
+        return None
+    table = cells_of(path)
+    if not table or any(row[0] not in numbers for row in table):
+        return None
+    return _listed(path, table, 0, [numbers[row[0]] for row in table])
 
 
 def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:

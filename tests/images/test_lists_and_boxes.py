@@ -14,7 +14,8 @@ from PIL import Image
 from imglab.images.annotations import annotated_classes
 from imglab.images.captions_beside import CaptionFiles, are_boxes
 from imglab.images.inspection import inspect_images
-from imglab.reading.lists import Names, read_lists
+from imglab.reading.lists import read_lists
+from imglab.reading.names import Names
 from tests.images.loading import load, refused
 from tests.images.test_peoples_files import from_folder
 
