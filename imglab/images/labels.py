@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -128,7 +128,10 @@ def _with_classes(
         }
         known_names = set().union(*named.values())
         strange = sorted(set(labels.values()) - known_names)
-        if len(unlabelled) == len(_parts(layout)) or not strange:
+        placeholder = _placeholder(layout, labels)
+        if placeholder:
+            notes.append(f"classes of {chosen.name} are not used: {placeholder}")
+        elif len(unlabelled) == len(_parts(layout)) or not strange:
             notes.append(f"classes are those of {chosen.name}")
             layout = _labelled(layout, unlabelled, labels)
             are_listed = True
@@ -145,6 +148,22 @@ def _with_classes(
         notes += list(filter(None, (_why_not(each, files) for each in candidates)))[:2]
     layout = replace(layout, notes=(*layout.notes, *notes))
     return Described(layout, frozenset(read), are_listed)
+
+
+def _placeholder(layout: Layout, labels: Mapping[Path, str]) -> str:
+    """Say that all test images have one class where training has several; "" where not so.
+
+    Contests keep the classes of their test part to themselves, and fill the column all the same.
+    """
+    if layout.test is None or len(layout.test.files) < 2:
+        return ""
+    train, test = (
+        {labels.get(path, "") for path in part.files} for part in (layout.train, layout.test)
+    )
+    if len(test) > 1 or len(train) < 2:
+        return ""
+    what = f"all {len(layout.test.files):,} images of the test part have {min(test)!r}"
+    return f"{what}, which may stand for none"
 
 
 def _fitting(candidates: Sequence[ListedClasses], parts: Sequence[Part]) -> list[ListedClasses]:

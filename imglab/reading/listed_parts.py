@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
     """Return how a folder is read with the parts that lists name, and the lists that were read.
 
     Nothing is done where folders tell the parts apart, and where lists name less than half of the
-    files or put some into both parts, which is said.
+    files, or none of a class folder, or put some into both parts, which is said.
     """
     if layout.test is not None:
         return layout, set()
@@ -52,6 +52,12 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
             notes.append(f"{parts.note}: only {len(listed):,} of {len(files):,}, so no split")
             continue
         chosen = test_role(parts.roles.values())
+        dropped = _dropped_class(
+            layout.train, [p for p in listed if parts.roles[p] in ("train", chosen)]
+        )
+        if dropped:
+            notes.append(f"{parts.note}: none of the class {dropped!r}, so no split")
+            continue
         train, test = (
             _only(layout.train, role, [path for path in listed if parts.roles[path] == role])
             for role in ("train", chosen)
@@ -72,6 +78,18 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
         )
         return divided, read
     return replace(layout, notes=(*layout.notes, *notes[:1])), set()
+
+
+def _dropped_class(part: Part, listed: Collection[Path]) -> str:
+    """Return a class folder of which no file is listed; "" where there is none.
+
+    What is left out of it would not be known to be a class.
+    """
+    if part.labels is None:
+        return ""
+    classes = dict(zip(part.files, part.labels, strict=True))
+    dropped = set(part.labels) - {classes[path] for path in listed}
+    return min(dropped, default="")
 
 
 def _candidates(lists: Sequence[FileList]) -> list[ListedParts]:

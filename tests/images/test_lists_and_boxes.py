@@ -59,7 +59,7 @@ CUB = {
     "classes.txt": "0 a\n1 b\n",
     "bounding_boxes.txt": rows("N0 1.0 2.0 3.0 4.0"),
 }
-ONE_HOT = "image,a,b\n" + "\n".join(f"x_{n}.png,{1 - n % 2},{n % 2}" for n in range(N))
+ONE_HOT = "image,a,b,c\n" + "\n".join(f"x_{n}.png,{1 - n % 2},{n % 2},0" for n in range(N))
 BY_PART = {"train": [f"x_{n}.png" for n in TRAIN], "test": [f"x_{n}.png" for n in TEST]}
 PARTITION = "\n".join([rows("x_N.png 0", TRAIN), rows("x_N.png 2", TEST)])
 
@@ -114,6 +114,13 @@ def test_parts_and_classes_are_those_of_the_lists(form, files, tmp_path):
         ({"train.txt": "z.png a\n" + rows("x_N.png C", TRAIN), "test.txt": rows("x_N.png C", TEST)},
          "a 4, b 4; train 6, test 2; parts are listed in test.txt, train.txt; test is the test "
          "part; 1 rows name files that are missing"),
+        ({"all.csv": ONE_HOT.replace("b,c", "b").replace(",0\n", "\n").removesuffix(",0")},
+         "no classes; train 6, test 2; left out: 1 .csv"),
+        ({"train.csv": "id,label\n" + rows("x_N,C", TRAIN),
+          "test.csv": "id,label\n" + rows("x_N,a", TEST)},
+         "no classes; train 6, test 2; parts are listed in test.csv, train.csv; test is the test "
+         "part; classes of test.csv, train.csv are not used: all 2 images of the test part have "
+         "'a', which may stand for none"),
         ({"all.csv": "id,train_val\n" + rows("x_N,P")}, "no classes; train 6, test 2; left out: 1"),
         ({"notes.tsv": rows("x_N.png#0\ta dog and a cat")}, "notes.tsv may hold captions"),
     ],
@@ -122,6 +129,17 @@ def test_lists_that_are_not_used_say_why(files, said, tmp_path):
     images(tmp_path, "x_N.png")
     write(tmp_path, files)
     assert said in load(**from_folder(tmp_path)).summary.line()
+
+
+def test_lists_that_drop_a_class_folder_divide_nothing(tmp_path):
+    images(tmp_path, "C/x_N.png")
+    images(tmp_path, "c/x_N.png")
+    lists = {"train.txt": rows("C/x_N", TRAIN), "test.txt": rows("C/x_N", TEST)}
+    write(tmp_path, lists)
+    line = load(**from_folder(tmp_path)).summary.line()
+    assert line.startswith("16 images: a 4, b 4, c 8; train 12, test 4; left out: 2 .txt; ")
+    assert "parts are listed in test.txt, train.txt: none of the class 'c', so no split" in line
+    assert "no image in" not in line
 
 
 @pytest.mark.parametrize("content", [b"caf\xe9.png\n", b"\0\n", b'"' + b"x" * 140_000])
