@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,19 +44,11 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
     files = layout.train.files
     notes = []
     for parts in _candidates(lists):
-        if not parts.roles:
-            notes.append(parts.note)
-            continue
-        listed = [path for path in files if path in parts.roles]
-        if 2 * len(listed) < len(files):
-            notes.append(f"{parts.note}: only {len(listed):,} of {len(files):,}, so no split")
-            continue
         chosen = test_role(parts.roles.values())
-        dropped = _dropped_class(
-            layout.train, [p for p in listed if parts.roles[p] in ("train", chosen)]
-        )
-        if dropped:
-            notes.append(f"{parts.note}: none of the class {dropped!r}, so no split")
+        listed = [path for path in files if path in parts.roles]
+        why_not = _why_not(parts, layout.train, listed)
+        if why_not:
+            notes.append(why_not)
             continue
         train, test = (
             _only(layout.train, role, [path for path in listed if parts.roles[path] == role])
@@ -80,16 +72,26 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
     return replace(layout, notes=(*layout.notes, *notes[:1])), set()
 
 
-def _dropped_class(part: Part, listed: Collection[Path]) -> str:
-    """Return a class folder of which no file is listed; "" where there is none.
+def _why_not(parts: ListedParts, whole: Part, listed: Sequence[Path]) -> str:
+    """Say why a folder is not divided by lists; "" where it may be.
 
-    What is left out of it would not be known to be a class.
+    Files of a class folder that is wholly left out would not be known to be a class.
+
+    listed  those of its files that the lists name
     """
-    if part.labels is None:
+    if not parts.roles:
+        return parts.note
+    if 2 * len(listed) < len(whole.files):
+        return f"{parts.note}: only {len(listed):,} of {len(whole.files):,}, so no split"
+    if whole.labels is None:
         return ""
-    classes = dict(zip(part.files, part.labels, strict=True))
-    dropped = set(part.labels) - {classes[path] for path in listed}
-    return min(dropped, default="")
+
+    read = ("train", test_role(parts.roles.values()))
+    classes = dict(zip(whole.files, whole.labels, strict=True))
+    dropped = set(whole.labels) - {classes[path] for path in listed if parts.roles[path] in read}
+    if dropped:
+        return f"{parts.note}: none of the class {min(dropped)!r}, so no split"
+    return ""
 
 
 def _candidates(lists: Sequence[FileList]) -> list[ListedParts]:
