@@ -112,7 +112,7 @@ def _of_json(text: str) -> list[list[str]]:
             return []
 
     if isinstance(tree, list) and tree and all(isinstance(row, dict) for row in tree):
-        return _of_objects(tree)
+        return [row for row in _of_objects(tree) if any(row)]
     if not isinstance(tree, dict) or not tree:
         return []
     if all(isinstance(names, list) for names in tree.values()):

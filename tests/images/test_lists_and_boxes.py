@@ -156,7 +156,7 @@ def test_names_are_gathered_only_where_a_file_asks_for_them(tmp_path, monkeypatc
     gathered = Mock(return_value={})
     monkeypatch.setattr(Names, "_by_name", property(gathered))
     images(tmp_path, "x_N.png")
-    write(tmp_path, {"LICENSE.txt": "as it is", "all.json": "[]"})
+    write(tmp_path, {"LICENSE.txt": "as it is", "all.json": '[{"a": [1]}]'})
     files = sorted(tmp_path.glob("*.png"))
     others = [tmp_path / "LICENSE.txt", tmp_path / "all.json"]
     assert read_lists(tmp_path, files, others) == ([], [])
