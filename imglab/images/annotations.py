@@ -13,7 +13,7 @@ from imglab.failures import raise_if_unavailable
 from imglab.images.captions_beside import CaptionFiles, are_boxes
 from imglab.reading import partners
 from imglab.reading.listed_classes import ListedClasses, class_names_in, with_names
-from imglab.reading.lists import Names
+from imglab.reading.names import Names
 from imglab.reading.parts import names_of
 
 BOXES = (".txt", ".xml")

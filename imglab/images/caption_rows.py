@@ -190,23 +190,22 @@ def _plain(key: Any) -> str:
 
 
 def caption_columns(rows: Sequence[Row], asked: str) -> Columns:
-    """Return the key of the captions, and others that hold texts.
+    """Return the key of the captions, others that hold texts, and that of splits.
 
     asked  by the config
 
     Names of image files and of splits are not texts.
     """
     read = _caption_key(rows, asked)
-    split = split_column(_keys_of(rows))
+    of_objects = [row.values for row in rows if isinstance(row.values, dict)]
+    split = split_column(_keys_of(rows), lambda key: (each.get(key) for each in of_objects))
     others: dict[str, None] = {}
-    for row in rows:
-        if not isinstance(row.values, dict):
-            continue
-        for key, value in row.values.items():
+    for values in of_objects:
+        for key, value in values.items():
             is_text = has_words(value) or isinstance(value, list)
             if is_text and key not in (read, split) and _plain(key) not in FILE_KEYS:
                 others[key] = None
-    return Columns(read, tuple(others))
+    return Columns(read, tuple(others), str(split or ""))
 
 
 def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
@@ -245,9 +244,8 @@ def parse_row(row: Row, key: str) -> tuple[str, list[str]]:
     return name.strip(), texts
 
 
-def split_of(row: Row) -> str:
-    """Return what a row calls its split; "" where it names none."""
+def split_of(row: Row, column: str) -> str:
+    """Return what a row calls its split in this column; "" where it names none."""
     if not isinstance(row.values, dict):
         return ""
-    column = split_column(row.values)
     return str(split_of_cell(column, row.values.get(column, "")) or "")

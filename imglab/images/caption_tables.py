@@ -90,6 +90,7 @@ def read_tables(
     texts: dict[Path, str] = {}
     problems: list[Problem] = []
     several = 0
+    lacking: list[tuple[Path, list[str], int, bool]] = []
     images = CaptionedImages(layout)
     for path in captions.files:
         rows = _rows(path, where, files)
@@ -97,7 +98,7 @@ def read_tables(
         captions.columns.append(columns)
         if columns.read != source.caption:
             captions.notes.append(f"captions are the column {columns.read!r} of {path.name}")
-        of_file, missing, of_rows = _of_rows(path, rows, columns.read, images, captions, texts)
+        of_file, missing, of_rows = _of_rows(path, rows, columns, images, captions, texts)
         problems += of_rows
 
         # A table, as that of Flickr8k, has a row for each of several captions.
@@ -106,17 +107,24 @@ def read_tables(
         if missing:
             captions.missing += missing
             captions.others.append(LeftOut("rows", "their images are missing", (), len(missing)))
-            if len(captions.missing) > source.tolerate or not of_file:
-                problems.append(_missing(path, missing, len(rows), images, bool(of_file)))
+            lacking.append((path, missing, len(rows), bool(of_file)))
     if several:
         captions.notes.append(f"{several:,} with several captions, of which the first is used")
+
+    # What is tolerated is counted over all tables, with the images that have no caption.
+    parts = [part for part in (layout.train, layout.test) if part is not None]
+    without = sum(image not in texts for part in parts for image in part.files)
+    needed = len(captions.missing) + without
+    for path, missing, count, some in lacking:
+        if len(captions.missing) > source.tolerate or not some:
+            problems.append(_missing(path, missing, count, images, needed if some else None))
     return texts, problems
 
 
 def _of_rows(
     path: Path,
     rows: Sequence[Row],
-    key: str,
+    columns: Columns,
     images: CaptionedImages,
     captions: Captions,
     earlier: Collection[Path],
@@ -130,7 +138,7 @@ def _of_rows(
     problems = []
     for row in rows:
         try:
-            image, of_image = _parse(row, key, path.parent, images)
+            image, of_image = _parse(row, columns.read, path.parent, images)
             if image in earlier or (image in of_file and path.suffix.lower() in JSON):
                 raise ValueError(f"{image.name!r} is listed twice; make its captions a list")
         except NoImage as error:
@@ -139,24 +147,24 @@ def _of_rows(
             problems.append(Problem(f"{path}, line {row.number}", str(error)))
         else:
             of_file[image] = [*of_file.get(image, []), *of_image]
-            captions.splits[image] = split_of(row)
+            captions.splits[image] = split_of(row, columns.split)
     return of_file, missing, problems
 
 
 def _missing(
-    path: Path, names: Sequence[str], count: int, images: CaptionedImages, some: bool
+    path: Path, names: Sequence[str], count: int, images: CaptionedImages, needed: int | None
 ) -> Problem:
     """Return the problem of rows whose images are not in the folder.
 
-    count  rows of the file
-    some   whether others of its rows have their images
+    count   rows of the file
+    needed  what has to be tolerated to leave the rows out; None where no row has its image
     """
     examples = ", ".join(map(repr, names[:EXAMPLES]))
     what = f"{len(names):,} of {count:,} rows name images that are missing, e.g. {examples}"
     remedy = f"looked in {str(path.parent)!r} and, by name, in all of {str(images.root)!r}: "
     remedy += "correct the names or add the images"
-    if some:
-        remedy += f", or set modality.source.tolerate to {len(names)} or more to leave the rows out"
+    if needed is not None:
+        remedy += f", or set modality.source.tolerate to {needed} or more to leave the rows out"
     return Problem(str(path), one_line(what), remedy)
 
 

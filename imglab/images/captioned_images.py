@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from imglab.reading import Layout
-from imglab.reading.lists import NUMBERED
+from imglab.reading.names import NUMBERED
 
 
 def _plain(name: str) -> str:

@@ -120,8 +120,10 @@ def _divide(
             return
         images = layout.train.files
         others = [path for path in layout.others if path not in captions.files]
-        listed, lists = split_by_lists(layout, read_lists(layout.tree.root, images, others))
-        captions.files += lists
+        lists, unreadable = read_lists(layout.tree.root, images, others)
+        listed, read = split_by_lists(layout, lists)
+        captions.notes += unreadable
+        captions.files += read
         captions.divide(texts, split_by_files(listed))
 
     if len(captions.parts) == 2:
@@ -133,7 +135,7 @@ def _split_by_rows(captions: Captions, where: str) -> bool:
     """Divide the images if their rows name several splits, and say whether they do."""
     (whole,) = captions.parts
     paths = list(whole)
-    rows = divided([captions.splits.get(path) for path in paths], where)
+    rows = divided([captions.splits.get(path) for path in paths], captions.columns, where)
     if rows is None:
         return False
 

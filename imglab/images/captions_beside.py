@@ -137,14 +137,16 @@ def _read_text(path: Path) -> str:
 def are_boxes(texts: Iterable[str]) -> bool:
     """Say whether most texts beside images say where objects are in them, as those of YOLO do.
 
-    Empty ones, of images without objects, are passed over.
+    Empty ones, of images without objects, are passed over. Numbers alone say so only where some
+    are fractions; boxes with names may be in whole pixels.
     """
     written = 0
     boxes = 0
     for text in texts:
         lines = [line for line in text.splitlines() if line.strip()]
         written += bool(lines)
-        boxes += bool(lines) and "." in text and all(map(_is_box, lines))
+        is_named = all(map(has_words, lines))
+        boxes += bool(lines) and ("." in text or is_named) and all(map(_is_box, lines))
     return 2 * boxes > written
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,12 +58,12 @@ def _described(layout: Layout, *, splits: bool) -> Described:
     of_parts = [part for part in (*_parts(layout), layout.validation) if part is not None]
     images = [path for part in of_parts for path in part.files]
     root = layout.tree.root
-    lists = read_lists(root, images, layout.others)
+    lists, unreadable = read_lists(root, images, layout.others)
     read: set[Path] = set()
     if splits:
         layout, read = split_by_lists(layout, lists)
     hints = tuple(map(_hint, filter(_holds_captions, lists)))
-    layout = replace(layout, notes=(*layout.notes, *hints))
+    layout = replace(layout, notes=(*layout.notes, *hints, *unreadable))
 
     unlabelled = [part for part in _parts(layout) if part.labels is None]
     if len({label for part in _parts(layout) for label in part.labels or ()}) < 2:
@@ -128,7 +128,10 @@ def _with_classes(
         }
         known_names = set().union(*named.values())
         strange = sorted(set(labels.values()) - known_names)
-        if len(unlabelled) == len(_parts(layout)) or not strange:
+        placeholder = _placeholder(layout, labels)
+        if placeholder:
+            notes.append(f"classes of {chosen.name} are not used: {placeholder}")
+        elif len(unlabelled) == len(_parts(layout)) or not strange:
             notes.append(f"classes are those of {chosen.name}")
             layout = _labelled(layout, unlabelled, labels)
             are_listed = True
@@ -145,6 +148,22 @@ def _with_classes(
         notes += list(filter(None, (_why_not(each, files) for each in candidates)))[:2]
     layout = replace(layout, notes=(*layout.notes, *notes))
     return Described(layout, frozenset(read), are_listed)
+
+
+def _placeholder(layout: Layout, labels: Mapping[Path, str]) -> str:
+    """Say that all test images have one class where training has several; "" where not so.
+
+    Contests keep the classes of their test part to themselves, and fill the column all the same.
+    """
+    if layout.test is None or len(layout.test.files) < 2:
+        return ""
+    train, test = (
+        {labels.get(path, "") for path in part.files} for part in (layout.train, layout.test)
+    )
+    if len(test) > 1 or len(train) < 2:
+        return ""
+    what = f"all {len(layout.test.files):,} images of the test part have {min(test)!r}"
+    return f"{what}, which may stand for none"
 
 
 def _fitting(candidates: Sequence[ListedClasses], parts: Sequence[Part]) -> list[ListedClasses]:

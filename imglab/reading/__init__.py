@@ -11,7 +11,13 @@ from imglab.reading.layout import read_layout
 from imglab.reading.partners import partners
 from imglab.reading.parts import Layout, Part
 from imglab.reading.problems import Failure, as_problems
-from imglab.reading.row_splits import divided, note_on_others, split_column, split_of_cell
+from imglab.reading.row_splits import (
+    divided,
+    note_on_others,
+    split_column,
+    split_columns,
+    split_of_cell,
+)
 from imglab.reading.split_files import split_by_files
 from imglab.reading.splits import split_role
 from imglab.reading.summary import LeftOut, Summary, by_suffix
@@ -42,6 +48,7 @@ __all__ = [
     "read_layout",
     "split_by_files",
     "split_column",
+    "split_columns",
     "split_of_cell",
     "split_role",
     "without_hint",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from imglab.errors import first_line
 from imglab.failures import raise_if_unavailable
 from imglab.reading.splits import split_role
 from imglab.reading.tables import delimiter_of, without_hint
@@ -22,47 +23,82 @@ MOST_JSON = 1 << 24
 """Size of a file that is read, which has a million rows, and of one of JSON."""
 
 
-def cells_of(path: Path, most: int = MOST_BYTES) -> list[list[str]]:
-    """Return the rows of a file as cells, without blank ones; none of a file that has none.
+class UnreadableCells(Exception):
+    """A file cannot be read as rows; the message is a short phrase."""
+
+
+def beginning_of(path: Path, most: int) -> list[list[str]]:
+    """Return the first rows of a file as cells, as far as they can be read; of JSON all rows.
+
+    What is not UTF-8 is passed over: it is to be seen what the file would hold.
 
     most  bytes that are read of other files than JSON; a row that they cut off is left out
     """
     suffix = path.suffix.lower()
-    largest = MOST_BYTES
     if suffix in JSON:
-        largest = MOST_JSON
         most = MOST_JSON + 1
     try:
-        if not path.is_file() or path.stat().st_size > largest:
-            return []
-        with path.open("rb") as file:
-            content = file.read(most)
-        if len(content) == most:
-            content = content[: content.rfind(b"\n") + 1]
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError, MemoryError) as error:
+        content = _content(path, most)
+    except (OSError, MemoryError) as error:
         raise_if_unavailable(error, path)
         return []
+    if len(content) == most:
+        content = content[: content.rfind(b"\n") + 1]
 
-    if "\0" in text:
-        return []
+    text = content.decode("utf-8-sig", errors="ignore").replace("\0", "")
     if suffix in JSON:
         return _of_json(text)
-    return [row for row in _rows(without_hint(text), suffix) if any(row)]
+    rows = []
+    try:
+        for row in _rows(without_hint(text), suffix):
+            rows.append(row)
+    except csv.Error:
+        return rows
+    return rows
+
+
+def cells_of(path: Path) -> list[list[str]]:
+    """Return all rows of a file as cells, without blank ones; UnreadableCells where it has none."""
+    suffix = path.suffix.lower()
+    try:
+        text = _content(path, MOST_BYTES).decode("utf-8-sig")
+        if "\0" in text:
+            raise UnreadableCells("it is not UTF-8: save it as UTF-8")
+        if suffix in JSON:
+            return _of_json(text)
+        return list(_rows(without_hint(text), suffix))
+    except UnicodeDecodeError as error:
+        what = f"its byte {error.start:,} is not UTF-8: save it as UTF-8"
+        raise UnreadableCells(what) from error
+    except (OSError, MemoryError, csv.Error) as error:
+        raise_if_unavailable(error, path)
+        raise UnreadableCells(f"it is no table: {first_line(error)}") from error
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Return what a file begins with; nothing of one that is too large to be read whole."""
+    largest = MOST_BYTES
+    if path.suffix.lower() in JSON:
+        largest = MOST_JSON
+    if not path.is_file() or path.stat().st_size > largest:
+        return b""
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 def _rows(text: str, suffix: str) -> Iterator[list[str]]:
-    """Yield rows whose cells are parted as in a table, or else by spaces."""
+    """Yield rows that are not blank, whose cells are parted as in a table, or else by spaces."""
     first = text.lstrip()[:1000].partition("\n")[0]
     if suffix in (".csv", ".tsv") or "\t" in first or "," in first:
-        try:
-            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text)):
-                yield [cell.strip() for cell in row]
-        except csv.Error:
-            return
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text)):
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield cells
     else:
         for line in text.splitlines():
-            yield line.removeprefix("#").split()
+            words = line.removeprefix("#").split()
+            if words:
+                yield words
 
 
 def _of_json(text: str) -> list[list[str]]:
@@ -76,7 +112,7 @@ def _of_json(text: str) -> list[list[str]]:
             return []
 
     if isinstance(tree, list) and tree and all(isinstance(row, dict) for row in tree):
-        return _of_objects(tree)
+        return [row for row in _of_objects(tree) if any(row)]
     if not isinstance(tree, dict) or not tree:
         return []
     if all(isinstance(names, list) for names in tree.values()):

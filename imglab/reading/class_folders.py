@@ -22,16 +22,23 @@ def composed(name: str) -> str:
 
 
 SHARD = re.compile(
-    r"(.*\b|.*_)(batch|chunk|images?|imgs?|pack|part|photos|piece|shard|volume)[\W_]*\d+",
+    r"(.*\b|.*_)(batch|chunk|shard|(images?|imgs?|photos)([\W_]*(pack|part|piece|volume))?)"
+    r"[\W_]*\d+",
     re.IGNORECASE,
 )
-"""Names of folders of which several are one: a whole that was cut into pieces."""
+"""Names of folders of which several are one: a whole that was cut into pieces. Parts and volumes
+are pieces where they are said to be of images, and else may be classes."""
+
+NO_CLASSES = (
+    "the folders are numbered pieces of one, so there are no classes (rename them to make them "
+    "classes)"
+)
 
 
 def are_shards(names: Collection[str]) -> bool:
     """Say whether folders are numbered pieces of one, as images_part_1 and images_part_2.
 
-    >>> are_shards(["images_001", "images_002"]), are_shards(["type 1", "type 2"])
+    >>> are_shards(["images_001", "images_002"]), are_shards(["part 1", "part 2"])
     (True, False)
     """
     numberless = {re.sub(r"\d+\Z", "", name) for name in names}

@@ -8,6 +8,7 @@ from typing import Literal
 
 from imglab.errors import InputError, Problem
 from imglab.reading.class_folders import (
+    NO_CLASSES,
     are_shards,
     composed,
     splits_in_classes,
@@ -137,7 +138,7 @@ class _Reader:
             names = [name for name in roles.values() if name in base.folders]
             parts.notes += [f"{name!r}, a class, is also a name of splits" for name in names]
         elif self._classes and are_shards(base.folders):
-            parts.notes.append("the folders are numbered pieces of one, so there are no classes")
+            parts.notes.append(NO_CLASSES)
         elif self._classes and base.folders and base.direct:
             note = "most lie in no class folder"
             if len(base.folders) == 1:
@@ -202,6 +203,8 @@ class _Reader:
         parts = Parts(train, test)
         if chosen == "validation":
             parts.notes.append(f"{roles[chosen]}/ is the test part")
+        if self._classes and are_shards(without_annotations(folders["train"])[0].folders):
+            parts.notes.append(NO_CLASSES)
         names = (roles["train"], roles[chosen])
         if any(split_role(name) is None for name in names):  # other words might tell classes apart
             parts.notes.append(f"split by {names[0]}/ and {names[1]}/ ({self._no_splits()})")

@@ -27,6 +27,9 @@ NAME_FILES = frozenset(
 )
 """Names of files that name the classes, in lower case; others end so, as style_class.txt."""
 
+FEWEST_FLAGS = 3
+"""Columns of 0 and 1 that are classes."""
+
 MOST_BYTES = 1 << 20
 MOST_YAML = 1 << 16
 """Size of a file that names classes; YAML is read slowly."""
@@ -113,11 +116,14 @@ def _label(row: Sequence[str]) -> str:
 
 
 def _one_hot(each: FileList) -> dict[Path, set[str]]:
-    """Return the names of the columns that have a 1, where all are flags; else none."""
+    """Return the names of the columns that have a 1, where all are flags; else none.
+
+    Two columns may as well say whether an image was checked, and whether it is turned.
+    """
     columns = [
         number for number, name in enumerate(each.columns) if plain_column(name) not in COLUMNS
     ]
-    if len(columns) < 2 or any(not each.columns[number] for number in columns):
+    if len(columns) < FEWEST_FLAGS or any(not each.columns[number] for number in columns):
         return {}
     labels: dict[Path, set[str]] = {}
     for path, rows in each.rows.items():

@@ -37,21 +37,19 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
     """Return how a folder is read with the parts that lists name, and the lists that were read.
 
     Nothing is done where folders tell the parts apart, and where lists name less than half of the
-    files or put some into both parts, which is said.
+    files, or none of a class folder, or put some into both parts, which is said.
     """
     if layout.test is not None:
         return layout, set()
     files = layout.train.files
     notes = []
     for parts in _candidates(lists):
-        if not parts.roles:
-            notes.append(parts.note)
-            continue
-        listed = [path for path in files if path in parts.roles]
-        if 2 * len(listed) < len(files):
-            notes.append(f"{parts.note}: only {len(listed):,} of {len(files):,}, so no split")
-            continue
         chosen = test_role(parts.roles.values())
+        listed = [path for path in files if path in parts.roles]
+        why_not = _why_not(parts, layout.train, listed)
+        if why_not:
+            notes.append(why_not)
+            continue
         train, test = (
             _only(layout.train, role, [path for path in listed if parts.roles[path] == role])
             for role in ("train", chosen)
@@ -72,6 +70,28 @@ def split_by_lists(layout: Layout, lists: Sequence[FileList]) -> tuple[Layout, s
         )
         return divided, read
     return replace(layout, notes=(*layout.notes, *notes[:1])), set()
+
+
+def _why_not(parts: ListedParts, whole: Part, listed: Sequence[Path]) -> str:
+    """Say why a folder is not divided by lists; "" where it may be.
+
+    Files of a class folder that is wholly left out would not be known to be a class.
+
+    listed  those of its files that the lists name
+    """
+    if not parts.roles:
+        return parts.note
+    if 2 * len(listed) < len(whole.files):
+        return f"{parts.note}: only {len(listed):,} of {len(whole.files):,}, so no split"
+    if whole.labels is None:
+        return ""
+
+    read = ("train", test_role(parts.roles.values()))
+    classes = dict(zip(whole.files, whole.labels, strict=True))
+    dropped = set(whole.labels) - {classes[path] for path in listed if parts.roles[path] in read}
+    if dropped:
+        return f"{parts.note}: none of the class {min(dropped)!r}, so no split"
+    return ""
 
 
 def _candidates(lists: Sequence[FileList]) -> list[ListedParts]:
@@ -124,6 +144,8 @@ def _by_column(each: FileList) -> ListedParts | None:
         roles = _roles(names[0], each.values(columns.index(names[0])))
         if "train" in roles.values() and len(set(roles.values())) > 1:
             note = f"parts are named in {each.path.name}"
+            if each.columns:
+                note = f"parts are named in {names[0]!r} of {each.path.name}"
             return ListedParts(roles, (each,), note)
     return None
 

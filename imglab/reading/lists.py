@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from imglab.failures import raise_if_unavailable
-from imglab.reading.cells import JSON, SUFFIXES, cells_of
+from imglab.reading.cells import SUFFIXES, UnreadableCells, beginning_of, cells_of
+from imglab.reading.names import Names
+from imglab.reading.splits import ABOUT
 
 MOST_LISTS = 200
 MOST_TOGETHER = 1 << 27
@@ -21,15 +21,8 @@ PLAIN = (".txt", ".lst", ".list")
 HEAD = 1 << 16
 """Bytes by which it is seen whether a file lists others."""
 
-DEEPEST = 4
-"""Folders and name by which a row is recognized, counted from the end."""
-
 FIRST = 30
 """Rows by which it is seen which column names the files."""
-
-NUMBERED = re.compile(r"#\d+\Z")
-
-SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}\Z")
 
 FILE_COLUMNS = frozenset(
     {
@@ -62,59 +55,30 @@ class FileList:
         }
 
 
-class Names:
-    """The files of a folder, by the ways in which a list may name them."""
+def read_lists(
+    root: Path, files: Sequence[Path], others: Iterable[Path]
+) -> tuple[list[FileList], list[str]]:
+    """Return those of the others that list files, sorted by their depth and name, and notes.
 
-    def __init__(self, root: Path, files: Iterable[Path]) -> None:
-        self._files: dict[str, Path | None] = {}
-        for path in files:
-            parts = path.relative_to(root).parts[-DEEPEST:]
-            for depth in range(len(parts)):
-                for name in {path.name, path.stem}:
-                    key = _plain("/".join([*parts[depth:-1], name]))
-                    other = self._files.setdefault(key, path)
-                    if other != path:
-                        self._files[key] = None  # two files have it
-
-    def find(self, name: str) -> Path | None:
-        """Return the file of this name, which may begin with folders around; None if unclear.
-
-        Flickr8k numbers the captions of an image by signs behind its name, as in `a.jpg#0`. The
-        name may have another suffix than the file, which was converted.
-        """
-        name = NUMBERED.sub("", name)
-        return self._find(name) or self._find(SUFFIX.sub("", name))
-
-    def _find(self, name: str) -> Path | None:
-        parts = name.replace("\\", "/").strip("/ ").split("/")[-DEEPEST:]
-        for depth in range(len(parts)):
-            key = _plain("/".join(parts[depth:]))
-            if key in self._files:
-                return self._files[key]
-        return None
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> list[FileList]:
-    """Return those of the others that list files, sorted by their depth and name.
+    The notes name those that cannot be read to their end, and are left out.
 
     A list names its files in one column, by path or name, with its suffix or without. Beside one
     that numbers its files, as images.txt of CUB-200 does, others may name them by these numbers.
     """
     candidates = _candidates(files, others)
-    if not candidates:
-        return []
     names = Names(root, files)
     lists = []
+    notes = []
     numbered: dict[Path, dict[str, Path]] = {}
     unread = []
     for path in candidates:
-        table, column = _table(path, names)
+        try:
+            table, column = _table(path, names)
+        except UnreadableCells as error:
+            notes.append(f"{path.name} is not read, since {error}")
+            continue
         if column is None:
-            unread.append(path)
+            unread.append((path, table))
             continue
         rows = [_find(names, row, column) for row in table]
         lists.append(_listed(path, table, column, rows))
@@ -122,22 +86,44 @@ def read_lists(root: Path, files: Sequence[Path], others: Iterable[Path]) -> lis
             pairs = zip(table, rows, strict=True)
             numbered[path.parent] = {row[0]: file for row, file in pairs if file is not None}
 
-    for path in unread:
-        numbers = numbered.get(path.parent)
-        if numbers is not None:
-            table = cells_of(path)
-            if table and all(row[0] in numbers for row in table):
-                lists.append(_listed(path, table, 0, [numbers[row[0]] for row in table]))
-    return lists
+    for path, head in unread:
+        try:
+            by_number = _by_number(path, head, numbered.get(path.parent, {}))
+        except UnreadableCells as error:
+            notes.append(f"{path.name} is not read, since {error}")
+            continue
+        if by_number is not None:
+            lists.append(by_number)
+    return lists, notes
+
+
+def _by_number(
+    path: Path, head: Sequence[Sequence[str]], numbers: Mapping[str, Path]
+) -> FileList | None:
+    """Return a list that names files by the numbers that another one gives them; None if not all.
+
+    head  its first rows
+    """
+    if not head or any(row[0] not in numbers for row in head):
+        return None
+    table = cells_of(path)
+    if not table or any(row[0] not in numbers for row in table):
+        return None
+    return _listed(path, table, 0, [numbers[row[0]] for row in table])
 
 
 def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
     """Return files that may be lists, within bounds: those that lie the least deep first.
 
-    A text of the name of a file is of this one alone.
+    A text of the name of a file is of this one alone, and a licence lists none.
     """
     stems = {path.stem for path in files}
-    several = [path for path in others if path.suffix.lower() in SUFFIXES]
+    several = [
+        path
+        for path in others
+        if path.suffix.lower() in SUFFIXES
+        and (path.suffix.lower() not in PLAIN or path.stem.lower() not in ABOUT)
+    ]
     room = MOST_TOGETHER
     candidates: list[Path] = []
     for path in sorted(several, key=lambda path: (len(path.parts), path)):
@@ -157,9 +143,10 @@ def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
 def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
     """Return the rows of a file and the column that names files; None if none does.
 
-    What lists no files is seen by its beginning, and not read to its end.
+    What lists no files is seen by its beginning, and not read to its end. UnreadableCells where
+    the rest of a list cannot be read, or names its files elsewhere.
     """
-    head = cells_of(path, HEAD)
+    head = beginning_of(path, HEAD)
     column = _file_column(head, names)
     has_spaces = column is None and path.suffix.lower() in PLAIN
     if has_spaces:
@@ -167,11 +154,11 @@ def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
     if column is None:
         return head, None
 
-    table = head
-    if path.suffix.lower() not in JSON:
-        table = cells_of(path)
+    table = cells_of(path)
     if has_spaces:
         table = _with_spaces(table, names)
+    if all(_find(names, row, column) is None for row in table):
+        raise UnreadableCells("its rows are not as those that it begins with")
     return table, column
 
 
@@ -210,11 +197,12 @@ def _find(names: Names, row: Sequence[str], column: int) -> Path | None:
 def _listed(
     path: Path, table: Sequence[Sequence[str]], column: int, files: Sequence[Path | None]
 ) -> FileList:
-    """Return a list of files; a row before the first file names the columns."""
+    """Return a list of files; a row before the first one that names a file names the columns."""
     first = next(number for number, file in enumerate(files) if file is not None)
+    at = _header(table, column, files, first)
     columns: tuple[str, ...] = ()
-    if first:
-        header = list(table[first - 1])
+    if at is not None:
+        header = list(table[at])
         if len(header) == len(table[first]):
             del header[column]
         if len(header) == len(table[first]) - 1:
@@ -224,5 +212,29 @@ def _listed(
     for file, row in zip(files, table, strict=True):
         if file is not None:
             rows.setdefault(file, []).append((*row[:column], *row[column + 1 :]))
-    missing = sum(file is None for file in files[first:])
+    begin = 0
+    if at is not None:
+        begin = at + 1
+    missing = sum(file is None for file in files[begin:])
     return FileList(path, columns, rows, missing)
+
+
+def _header(
+    table: Sequence[Sequence[str]], column: int, files: Sequence[Path | None], first: int
+) -> int | None:
+    """Return which row before the first file names the columns; None if none does.
+
+    Whatever is called as the files are, by their suffix or by a number, is a file that is missing.
+    """
+    suffixes = {file.suffix.lower() for file in files if file is not None}
+    suffixes |= {PurePath(row[column]).suffix.lower() for row in table[first : first + 1]}
+    has_numbers = table[first][column].isdecimal()
+    header = None
+    for number, row in enumerate(table[:first]):
+        cell = "".join(row[column : column + 1])
+        if cell.lower() in FILE_COLUMNS:
+            return number
+        is_number = has_numbers and cell.isdecimal()
+        if not is_number and PurePath(cell).suffix.lower() not in suffixes - {""}:
+            header = number
+    return header

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imglab.errors import InputError, Problem
 from imglab.reading.splits import SEVERAL_WORDS, Role, split_role, test_role
+from imglab.reading.tables import Columns
 
 COLUMNS = (
     *("split", "subset", "set", "partition", "phase", "usage", "data_split", "dataset_split"),
     *("split_name", "split_set", "train_test_split", "train_test", "train_val_test"),
-    *("train_val", "is_train", "is_training", "is_test", "is_val", "is_valid", "is_validation"),
+    *("train_val", "is_train", "is_training", "is_test", "is_val", "is_validation"),
 )
-"""Columns that name the split of a row, in lower case, the preferred one first."""
+"""Columns that name the split of a row, in lower case, the preferred one first. A row that
+`is_valid` may as well be one that can be used."""
 
 FLAGS: dict[str, tuple[Role, Role]] = {
     **dict.fromkeys(("is_train", "is_training"), ("test", "train")),
     **dict.fromkeys(("train_test_split", "train_test"), ("test", "train")),
     "is_test": ("train", "test"),
-    **dict.fromkeys(("train_val", "is_val", "is_valid"), ("train", "validation")),
-    "is_validation": ("train", "validation"),
+    **dict.fromkeys(("is_val", "is_validation"), ("train", "validation")),
 }
-"""What 0 and 1 mean in columns of flags: those of CUB-200 have 1 for training."""
+"""What 0 and 1 mean in columns of flags: those of CUB-200 have 1 for training. In `train_val` they
+may mean either."""
 
 PARTS: dict[str, Role] = {"0": "train", "1": "validation", "2": "test"}
 """What numbers mean in a column `partition`, as that of CelebA."""
@@ -41,14 +43,30 @@ class RowSplits:
     note: str
 
 
-def split_column(names: Iterable[Any]) -> Any:
-    """Return the column that names splits, in any case; None where a table has none.
+def split_columns(names: Iterable[Any]) -> list[Any]:
+    """Return the columns that are called as those of splits, in any case, the preferred one first.
 
-    >>> split_column(["text", "Split ", "set"])
-    'Split '
+    >>> split_columns(["set", "text", "Split "])
+    ['Split ', 'set']
     """
     columns = {plain_column(name): name for name in names}
-    return next((columns[each] for each in COLUMNS if each in columns), None)
+    return [columns[each] for each in COLUMNS if each in columns]
+
+
+def split_column(names: Iterable[Any], cells: Callable[[Any], Iterable[Any]]) -> Any:
+    """Return the column that names splits; None where no column is called so.
+
+    cells  returns the values of a column
+
+    Of several it is the first one that names training and another part, or else any part.
+    """
+
+    def rank(name: Any) -> tuple[bool, bool]:
+        words = {str(cell) for cell in cells(name) if isinstance(cell, str | int | float)}
+        roles = {split_role(str(split_of_cell(name, word))) for word in words} - {None}
+        return "train" in roles and len(roles) > 1, bool(roles)
+
+    return max(split_columns(names), key=rank, default=None)
 
 
 def plain_column(name: Any) -> str:
@@ -72,10 +90,11 @@ def split_of_cell(column: Any, value: Any) -> Any:
     return value
 
 
-def divided(names: Sequence[Any], where: str) -> RowSplits | None:
+def divided(names: Sequence[Any], columns: Iterable[Columns], where: str) -> RowSplits | None:
     """Divide rows by the splits that they name; None unless they name several.
 
-    names  what each row calls its split, if it is a word
+    names    what each row calls its split, if it is a word
+    columns  of the tables that have the rows
 
     Without a test part, the validation part is for testing. InputError, at the config's key
     `where`, where no row is for training.
@@ -93,7 +112,8 @@ def divided(names: Sequence[Any], where: str) -> RowSplits | None:
     others: list[int] = []
     for number, role in enumerate(roles):
         numbers.get(role, others).append(number)
-    note = f"the rows name their split; {chosen} is the test part"
+    of_splits = dict.fromkeys(repr(each.split) for each in columns if each.split)
+    note = f"the rows name their split in {' or '.join(of_splits)}; {chosen} is the test part"
     return RowSplits(numbers["train"], numbers[chosen], others, note)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 HEAD = 1 << 16
@@ -19,10 +19,14 @@ DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table: the one that is read, and others that hold texts."""
+    """The columns of a table: the one that is read, and others that hold texts.
+
+    split  that may name the split of each row; "" where none does
+    """
 
     read: str
     others: tuple[str, ...]
+    split: str = field(default="", compare=False)
 
 
 def without_hint(text: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.reading import Columns, has_words, split_column, split_of_cell
+from imglab.reading import Columns, has_words, split_column, split_columns, split_of_cell
 from imglab.safe_text import is_text
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
@@ -56,9 +56,9 @@ def texts_of(
     names = names_of(rows)
     columns = columns_of(names, rows[:FIRST], column, place, where)
     texts = check_texts([row.get(columns.read) for row in rows], columns.read, place, where)
-    split = split_column(names)
+    split = split_column(names, lambda name: (row.get(name) for row in rows))
     splits = [split_of_cell(split, row.get(split, "")) for row in rows]
-    return Documents(texts, splits, (columns,))
+    return Documents(texts, splits, (replace(columns, split=str(split or "")),))
 
 
 def columns_of(
@@ -73,7 +73,7 @@ def columns_of(
     examples  the first rows
     """
     read = column_of(names, examples, column, place, where)
-    passed = (read, split_column(names))
+    passed = (read, *_of_splits(names, examples))
     return Columns(read, tuple(each for each in _with_texts(names, examples) if each not in passed))
 
 
@@ -100,11 +100,8 @@ def column_of(
         for name in OBVIOUS:
             if name in spelt:
                 return spelt[name]
-    split = split_column(names)
-    cells = [str(row.get(split, "")) for row in examples]
-    if any(len(cell.split()) > WORDS_OF_SPLIT for cell in cells):
-        split = None  # it is called as splits are, and holds texts
-    texts = [name for name in _with_texts(names, examples) if name != split]
+    aside = _of_splits(names, examples)
+    texts = [name for name in _with_texts(names, examples) if name not in aside]
     _check_flat(names, examples, texts, place, at)
     if len(texts) == 1 or len(names) == 1:
         return _checked_name([*texts, *names][0], place, at)
@@ -113,6 +110,16 @@ def column_of(
     what = f"{place!r} has several columns, and none is called `text`"
     remedy = f"name one of: {_some(texts or names)}; or write what belongs together as one"
     raise InputError(Problem(at, what, remedy))
+
+
+def _of_splits(names: Sequence[str], examples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns that are called as those of splits, and hold no texts."""
+    columns = []
+    for name in split_columns(names):
+        cells = [str(row.get(name, "")) for row in examples]
+        if all(len(cell.split()) <= WORDS_OF_SPLIT for cell in cells):
+            columns.append(name)
+    return columns
 
 
 def _check_flat(

@@ -123,7 +123,7 @@ def _divided(
     """Divide documents where their rows name splits; what models drew is wanted whole."""
     rows = None
     if source.splits == "auto" and not is_drawn:
-        rows = divided(read.splits, f"{WHERE}.path")
+        rows = divided(read.splits, read.columns, f"{WHERE}.path")
     if rows is None:
         documents = documents_of(read.texts, source)
         return Corpus(documents, None, tuple(left_out), notes, read.columns)

@@ -8,12 +8,13 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
-from imglab.reading import delimiter_of, split_column, split_of_cell, without_hint
+from imglab.reading import delimiter_of, split_column, split_columns, split_of_cell, without_hint
 from imglab.text.columns import (
     FIRST,
     Documents,
@@ -103,14 +104,12 @@ def read_parquet(path: Path, where: str, column: str | None) -> Documents:
         columns = columns_of(names, examples, column, str(path), where)
 
         # Only what holds the text and names the split is read, whatever else is in the file.
-        split = split_column(names)
-        wanted = [columns.read]
-        if split is not None and split != columns.read:
-            wanted.append(split)
-        table = parquet.read_table(path, columns=wanted).to_pydict()
+        wanted = dict.fromkeys([columns.read, *split_columns(names)])
+        table = parquet.read_table(path, columns=list(wanted)).to_pydict()
     texts = check_texts(table[columns.read], columns.read, str(path), where)
+    split = split_column(names, table.__getitem__)
     splits = [split_of_cell(split, value) for value in table.get(split, [""] * len(texts))]
-    return Documents(texts, splits, (columns,))
+    return Documents(texts, splits, (replace(columns, split=str(split or "")),))
 
 
 def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

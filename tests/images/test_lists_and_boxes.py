@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from imglab.images.annotations import annotated_classes
+from imglab.images.captions_beside import CaptionFiles, are_boxes
 from imglab.images.inspection import inspect_images
+from imglab.reading.lists import read_lists
+from imglab.reading.names import Names
 from tests.images.loading import load, refused
 from tests.images.test_peoples_files import from_folder
 
@@ -54,7 +60,7 @@ CUB = {
     "classes.txt": "0 a\n1 b\n",
     "bounding_boxes.txt": rows("N0 1.0 2.0 3.0 4.0"),
 }
-ONE_HOT = "image,a,b\n" + "\n".join(f"x_{n}.png,{1 - n % 2},{n % 2}" for n in range(N))
+ONE_HOT = "image,a,b,c\n" + "\n".join(f"x_{n}.png,{1 - n % 2},{n % 2},0" for n in range(N))
 BY_PART = {"train": [f"x_{n}.png" for n in TRAIN], "test": [f"x_{n}.png" for n in TEST]}
 PARTITION = "\n".join([rows("x_N.png 0", TRAIN), rows("x_N.png 2", TEST)])
 
@@ -85,6 +91,8 @@ def test_parts_and_classes_are_those_of_the_lists(form, files, tmp_path):
     assert (len(real.train), len(real.test), len(real.classes)) == (6, 2, 2)
     assert real.train.labels.bincount().tolist() == [3, 3]
     assert "test part" in real.summary.line()
+    if "all.csv" in files and "subset" in files["all.csv"]:
+        assert "parts are named in 'subset' of all.csv" in real.summary.line()
 
     # With `none` no list is asked for parts.
     assert len(load(**from_folder(tmp_path, splits="none", n_test=1)).test) == 1
@@ -104,6 +112,17 @@ def test_parts_and_classes_are_those_of_the_lists(form, files, tmp_path):
          "several files name classes, and none is used: a.csv, b.csv"),
         ({"train.csv": "id,label\n" + "\n".join(f"x_{n},a" for n in TRAIN),
           "test.csv": "id,label\n" + "\n".join(f"x_{n},b" for n in TEST)}, "no class is in both"),
+        ({"train.txt": "z.png a\n" + rows("x_N.png C", TRAIN), "test.txt": rows("x_N.png C", TEST)},
+         "a 4, b 4; train 6, test 2; parts are listed in test.txt, train.txt; test is the test "
+         "part; 1 rows name files that are missing"),
+        ({"all.csv": ONE_HOT.replace("b,c", "b").replace(",0\n", "\n").removesuffix(",0")},
+         "no classes; train 6, test 2; left out: 1 .csv"),
+        ({"train.csv": "id,label\n" + rows("x_N,C", TRAIN),
+          "test.csv": "id,label\n" + rows("x_N,a", TEST)},
+         "no classes; train 6, test 2; parts are listed in test.csv, train.csv; test is the test "
+         "part; classes of test.csv, train.csv are not used: all 2 images of the test part have "
+         "'a', which may stand for none"),
+        ({"all.csv": "id,train_val\n" + rows("x_N,P")}, "no classes; train 6, test 2; left out: 1"),
         ({"notes.tsv": rows("x_N.png#0\ta dog and a cat")}, "notes.tsv may hold captions"),
     ],
 )  # fmt: skip
@@ -111,6 +130,48 @@ def test_lists_that_are_not_used_say_why(files, said, tmp_path):
     images(tmp_path, "x_N.png")
     write(tmp_path, files)
     assert said in load(**from_folder(tmp_path)).summary.line()
+
+
+def test_lists_that_drop_a_class_folder_divide_nothing(tmp_path):
+    images(tmp_path, "C/x_N.png")
+    images(tmp_path, "c/x_N.png")
+    lists = {"train.txt": rows("C/x_N", TRAIN), "test.txt": rows("C/x_N", TEST)}
+    write(tmp_path, lists)
+    line = load(**from_folder(tmp_path)).summary.line()
+    assert line.startswith("16 images: a 4, b 4, c 8; train 12, test 4; left out: 2 .txt; ")
+    assert "parts are listed in test.txt, train.txt: none of the class 'c', so no split" in line
+    assert "no image in" not in line
+
+
+@pytest.fixture
+def usual_limit():
+    """Bound the cells of tables as `csv` does, whatever was read before."""
+    before = csv.field_size_limit(1 << 17)
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.usefixtures("usual_limit")
+@pytest.mark.parametrize("content", [b"caf\xe9.png\n", b"\0\n", b'"' + b"x" * 140_000])
+@pytest.mark.parametrize("first", [1, 10_000])
+def test_a_list_that_cannot_be_read_to_its_end_is_none(content, first, tmp_path):
+    images(tmp_path, "x_N.png")
+    head = ("file,label\n" + f"{rows('x_N.png,C')}\n" * first).encode()
+    (tmp_path / "all.csv").write_bytes(head + content)
+    assert "all.csv is not read, since it" in load(**from_folder(tmp_path)).summary.line()
+
+
+def test_names_are_gathered_only_where_a_file_asks_for_them(tmp_path, monkeypatch):
+    """A folder may hold a million images, and a licence beside them."""
+    gathered = Mock(return_value={})
+    monkeypatch.setattr(Names, "_by_name", property(gathered))
+    images(tmp_path, "x_N.png")
+    write(tmp_path, {"LICENSE.txt": "as it is", "all.json": '[{"a": [1]}]'})
+    files = sorted(tmp_path.glob("*.png"))
+    others = [tmp_path / "LICENSE.txt", tmp_path / "all.json"]
+    assert read_lists(tmp_path, files, others) == ([], [])
+    assert annotated_classes(tmp_path, files, others, CaptionFiles()) == []
+    assert not gathered.called
 
 
 KITTI = "Car 0.00 0 -1.57 599.41 156.40 629.75 189.25 2.85 2.63 12.34 0.47 1.49 69.44 -1.56\n"
@@ -128,6 +189,7 @@ COCO: dict[str, list[Any]] = {
     [
         ("label_2/x_N.txt", KITTI, KITTI.replace("Car", "Van")),
         ("labels/x_N.txt", YOLO, "1" + YOLO[1:]),
+        ("labels/x_N.txt", "12 30 45 90 Car\n", "Van 12 30 45 90"),
         ("images/x_N.txt", YOLO, "1" + YOLO[1:]),
         ("Annotations/x_N.xml", VOC, VOC.replace("Car", "Van")),
     ],
@@ -192,6 +254,11 @@ def test_captions_in_a_folder_of_their_own(form, text, tmp_path):
     real = load(**from_folder(tmp_path, "captioned_folder", tolerate=6))
     assert {f"a bird {n}" for n in range(N)} <= set(real.prompts)
     assert inspect_images(str(tmp_path)).config["modality"]["source"]["kind"] == "captioned_folder"
+
+
+@pytest.mark.parametrize("text", ["2 dogs and 3 cats", "1 2 3 4", "7 of 9 at 10 past 11 and 12"])
+def test_captions_with_whole_numbers_are_no_boxes(text):
+    assert not are_boxes([text])
 
 
 def test_lists_part_captioned_images_too(tmp_path):

@@ -98,6 +98,20 @@ def test_rows_without_an_image_are_one_message(folder):
     assert inspect_images(str(folder)).config["modality"]["source"]["tolerate"] == 6
 
 
+def test_what_has_to_be_tolerated_is_counted_over_all_tables(folder):
+    for number in range(4):
+        part = folder / ("train", "test")[number % 2]
+        part.mkdir(exist_ok=True)
+        (folder / f"{number}.png").rename(part / f"{number}.png")
+        lines = [f"{number}.png,a", *(f"{number}_{n}.png,b" for n in range(3))]
+        (part / "metadata.csv").write_text("\n".join(["file_name,text", *lines]))
+    advice = "tolerate to 8 or more to leave the rows out"  # 6 rows, and 2 images without a caption
+    for tolerate in (0, 3, 7):
+        settings = from_folder(folder, "captioned_folder", tolerate=tolerate)
+        assert refused(**settings).count(advice) == 2 * (tolerate < 6)
+    assert len(load(**from_folder(folder, "captioned_folder", tolerate=8)).train) == 1
+
+
 def test_an_object_of_captions_by_the_name_of_the_image(folder):
     text = json.dumps({f"{number}.png": f"a {number}" for number in range(N)})
     (folder / "captions.json").write_text(text)
@@ -116,9 +130,15 @@ def test_rows_that_name_their_split_come_before_names_of_files(folder):
     (folder / "metadata.csv").write_text("\n".join(["file_name,text,split", *table]))
     real = load(**from_folder(folder, "captioned_folder"))
     assert (len(real.train), len(real.test)) == (4, 2)
-    assert "the rows name their split" in real.summary.line()
+    assert "the rows name their split in 'split'" in real.summary.line()
     assert "named after" not in real.summary.line()
 
+    table = [row.replace(",a,", ",a,x,") for row in table]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text,set,phase", *table]))
+    real = load(**from_folder(folder, "captioned_folder"))
+    assert "the rows name their split in 'phase'" in real.summary.line()
+
+    table = [row.replace(",x,", ",") for row in table]
     (folder / "metadata.csv").write_text("\n".join(["file_name,text,class", *table]))
     real = load(**from_folder(folder, "captioned_folder"))
     assert (len(real.train), len(real.test)) == (3, 3)

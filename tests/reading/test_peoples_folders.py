@@ -76,7 +76,9 @@ def test_words_beside_the_split_change_nothing(words, place, pair, tmp_path_fact
         ("a/*5 x.png", None, None, "some lie beside the only folder, 'a'"),
         # Pieces of one, and a folder of the name of its part.
         ("images_part_1/*3 images_part_2/*3", None, None, "numbered pieces of one"),
-        ("type_1/*3 type_2/*3", {"type_1": 3, "type_2": 3}, None, ""),
+        ("train/images_1/*2 train/images_2/*2 test/images_1/*1 test/images_2/*1", None, None,
+         "numbered pieces of one, so there are no classes (rename them to make them classes)"),
+        ("part_1/*3 part_2/*3", {"part_1": 3, "part_2": 3}, None, ""),
         ("x_train/x_train/*4 x_test/x_test/*2", None, None, "split by x_train/ and x_test/"),
         # The two ways in which Unicode writes an accent.
         ("train/caf\u00e9/*2 test/cafe\u0301/*1", {"caf\u00e9": 2}, {"caf\u00e9": 1}, ""),

@@ -153,13 +153,38 @@ def test_rows_may_name_their_split(test, tmp_path):
     corpus = read_corpus(FilesSource(path=str(tmp_path)))
     assert (corpus.train, corpus.test) == (["a 0", "a 2"], ["a 1", "a 4"])
     assert corpus.left_out == "2 rows (of other splits)"
-    assert corpus.notes == (f"the rows name their split; {test.lower()} is the test part",)
+    assert corpus.notes == (
+        f"the rows name their split in 'Split'; {test.lower()} is the test part",
+    )
     assert len(read(tmp_path, splits="none")) == 6
 
     for number in (0, 1):
         (tmp_path / f"{'ab'[number]}.jsonl").write_text(json.dumps(rows[number]))
     corpus = read_corpus(FilesSource(path=str(tmp_path)))
     assert (corpus.train, corpus.test) == (["a 0"], ["a 1"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "other"), [("jsonl", "phase"), ("csv", "set"), ("parquet", "usage")]
+)
+def test_the_column_of_splits_is_the_one_whose_cells_name_them(suffix, other, tmp_path):
+    path = tmp_path / f"a.{suffix}"
+    names = [other, "words", "is_test", "is_valid", "train_val"]
+    rows = [("x", f"a {n}", n // 4, n % 2, n % 2) for n in range(6)]
+    if suffix == "jsonl":
+        path.write_text("\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows))
+    elif suffix == "csv":
+        path.write_text("\n".join(",".join(map(str, row)) for row in [names, *rows]))
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        from pyarrow.parquet import write_table
+
+        columns = zip(*rows, strict=True)
+        write_table(arrow.table(dict(zip(names, map(list, columns), strict=True))), path)
+    corpus = read_corpus(FilesSource(path=str(tmp_path)))
+    assert (len(corpus.train), len(corpus.test or ())) == (4, 2)
+    assert corpus.notes == ("the rows name their split in 'is_test'; test is the test part",)
+    assert corpus.columns[0].others == ()
 
 
 def test_rows_for_testing_alone_are_refused(tmp_path):
