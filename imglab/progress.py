@@ -40,6 +40,16 @@ Stage: TypeAlias = Generator[Progress, None, T]
 """Work that yields its progress and returns its result at the end."""
 
 
+def finish(work: Stage[T]) -> T:
+    """Do all the work of a stage and return what it returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 def without_state(work: Stage[T], stage: str | None = None) -> Stage[T]:
     """Pass progress on without what it offers in the middle: the work is done again as a whole.
 

@@ -22,7 +22,6 @@ from benchmark_tools import (
     PAIRS,
     Rows,
     cheapest,
-    finish,
     in_pairs,
     limit_row,
     peak_memory,
@@ -31,6 +30,8 @@ from benchmark_tools import (
     seconds,
     skipped_row,
 )
+
+from imglab.progress import finish
 
 if TYPE_CHECKING:
     import torch

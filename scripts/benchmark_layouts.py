@@ -19,6 +19,7 @@ import torch
 from imglab import TrainingSet, seeds
 from imglab.images.diffusion.model import DiffusionModel
 from imglab.images.diffusion.settings import DiffusionSettings
+from imglab.progress import finish
 from imglab.samples import Samples
 
 NETWORKS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
@@ -36,15 +37,6 @@ def clock() -> float:
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time()
-
-
-def finish(fit: Any) -> Any:
-    """Run a fit to its end and return the model."""
-    while True:
-        try:
-            next(fit)
-        except StopIteration as end:
-            return end.value
 
 
 def measure(shape: tuple[int, int, int], keys: dict[str, Any], rounds: int) -> dict[str, float]:

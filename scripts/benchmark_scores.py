@@ -21,7 +21,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmark_tools import finish
 from torch import Tensor
 
 from imglab import seeds
@@ -34,6 +33,7 @@ from imglab.metrics.prdc import prdc_of
 from imglab.metrics.two_sample import two_sample_auc
 from imglab.metrics.vendi import vendi_score
 from imglab.modality import Modality, Split
+from imglab.progress import finish
 from imglab.samples import Samples
 
 KS: dict[str, Any] = {"precision_recall_k": 3, "density_coverage_k": 5}

@@ -8,7 +8,9 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmark_tools import ROOT, Rows, cheapest, finish, in_pairs, peer_row, scratch
+from benchmark_tools import ROOT, Rows, cheapest, in_pairs, peer_row, scratch
+
+from imglab.progress import finish
 
 if TYPE_CHECKING:
     from imglab import Modality

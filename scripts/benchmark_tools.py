@@ -11,12 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from imglab.progress import Stage
-
-T = TypeVar("T")
 Rows: TypeAlias = dict[str, dict[str, Any]]
 """The result of a benchmark: name -> the row of `peer_row`, `limit_row` or `skipped_row`."""
 
@@ -136,16 +132,6 @@ def scratch() -> Path:
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     return Path(folder.name)
-
-
-def finish(work: Stage[T]) -> T:
-    """Run a stage to its end and return its result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def imglab_process(*arguments: str | Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from benchmark_tools import finish, scratch
+from benchmark_tools import scratch
 from torch import Tensor
 
 from imglab.images.diffusion.model import DiffusionModel
@@ -18,6 +18,7 @@ from imglab.images.modality import ImageModality
 from imglab.images.settings import ImageSettings
 from imglab.measure.measure import Measure
 from imglab.measures import Measures
+from imglab.progress import finish
 from imglab.samples import Samples, TrainingSet
 from imglab.training.devices import device
 

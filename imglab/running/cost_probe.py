@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 from imglab.errors import InputError, Problem
 from imglab.modality import HeldOutLoss
 from imglab.model import GenerativeModel, call_metrics
-from imglab.progress import Progress, report
+from imglab.progress import Progress, finish, report
 from imglab.running.build import Experiment, build_models
 from imglab.running.earlier_runs import forget_peak, peak_memory, size_below
 from imglab.running.file_probe import disk_of_generation, picture_seconds
-from imglab.running.preparation_probe import Prepared, finish, prepared, samples_like, spread
+from imglab.running.preparation_probe import Prepared, prepared, samples_like, spread
 from imglab.running.short_plans import shortened
 from imglab.running.stage_costs import PAGE, Measured, grows
 from imglab.samples import Samples, TrainingSet

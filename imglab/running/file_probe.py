@@ -10,9 +10,9 @@ import torch
 
 from imglab.measure import Measure
 from imglab.model import GenerativeModel
+from imglab.progress import finish
 from imglab.running.build import Experiment
 from imglab.running.earlier_runs import size_below
-from imglab.running.preparation_probe import finish
 from imglab.samples import Samples
 from imglab.store import files, model_folder
 from imglab.store.linked_copies import large_files, link_alike

@@ -21,7 +21,7 @@ from imglab import seeds
 from imglab.config.schema import RunConfig
 from imglab.measure import Measure
 from imglab.modality import Modality
-from imglab.progress import Stage, overheard_by, report
+from imglab.progress import finish, overheard_by, report
 from imglab.running.build import Experiment, build_modality
 from imglab.samples import Samples
 from imglab.store import files
@@ -198,15 +198,6 @@ def _without_floors(experiment: Experiment) -> Experiment:
     """Return an experiment that scores with a floor of one split."""
     section = experiment.config.measure.model_copy(update={"floor_splits": 1})
     return replace(experiment, config=experiment.config.model_copy(update={"measure": section}))
-
-
-def finish(stage: Stage[Any]) -> Any:
-    """Do all the work of a stage and return what it returns."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value
 
 
 def samples_like(drawn: Samples, n: int) -> Samples:

@@ -13,9 +13,9 @@ from imglab.errors import Stopped
 from imglab.generation import Generation
 from imglab.modality import Modality
 from imglab.model import GenerativeModel
-from imglab.progress import Progress, Stage
+from imglab.progress import Progress, finish
 from imglab.running.observers import Events, Observer
-from imglab.samples import Samples, TrainingSet
+from imglab.samples import TrainingSet
 from imglab.stages import draw
 from imglab.store import files
 from imglab.store.layout import PREVIEW, count_finished
@@ -47,7 +47,7 @@ def previewing(
 
     def show(model: GenerativeModel) -> None:
         drawing = draw(modality, model, real, count, source=None, seed=seeds.derive(seed, "shown"))
-        samples = _result(drawing)
+        samples = finish(drawing)
         if not path.exists():
             note(f"{path} shows what the model draws in the middle of its fit")
         files.write_atomically(path, partial(modality.render, [samples]))
@@ -102,13 +102,3 @@ class _Looks:
 def _remove(path: Path) -> None:
     if distributed.is_main():
         path.unlink(missing_ok=True)
-
-
-def _result(drawing: Stage[Samples]) -> Samples:
-    """Go through a stage to its end and return its result."""
-    while True:
-        try:
-            next(drawing)
-        except StopIteration as end:
-            samples: Samples = end.value
-            return samples
