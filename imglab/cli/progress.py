@@ -118,7 +118,8 @@ class RunConsole:
 
     def _finish_generation(self, event: Generation) -> None:
         now = time.perf_counter()
-        self._usual = now - self._generation_began
+        if event.index > 0 or self._whole == 0:
+            self._usual = now - self._generation_began
         self._generation_began = now
         self._generation = event.index + 1
 
@@ -178,7 +179,8 @@ class RunConsole:
     def _time_left(self, now: float) -> str:
         """Estimate the time left for the run from the time that the generation before took.
 
-        In the first generation it is what the run was expected to take.
+        Until one after generation 0 is finished, whose fit is often far longer than theirs, it is
+        what the run was expected to take.
         """
         remaining = self._run.experiment.config.generations - self._generation
         seconds = time_left(now - self._generation_began, expected=self._usual * remaining)

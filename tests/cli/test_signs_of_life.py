@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from imglab import model, stages
+from imglab.cli import progress
 from imglab.cli.heartbeat import Heartbeat, signs_of_life
 from imglab.cli.tally import Tally
 from imglab.progress import Progress, heard_by, report
-from imglab.running.run import Run
+from imglab.running.cost import RunCost, StageCost
+from imglab.running.run import Generation, Run
 from imglab.studies.jobs import Outcome
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
@@ -141,6 +145,26 @@ def test_what_comes_after_the_floors_has_a_name(tmp_path, monkeypatch):
             if isinstance(event, Progress):
                 heard.append(event.stage)
     assert "floor" in heard
+
+
+def test_the_time_left_is_not_that_of_more_first_generations(tmp_path, monkeypatch, clock, capsys):
+    run = Run.from_file(write(tmp_path, {**TINY_GAUSSIAN, "generations": 3}), tmp_path / "run")
+    finished = [event for event in run.events() if isinstance(event, Generation)]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=clock))
+    cost = RunCost((StageCost("fit", 600.0, (500.0, 50.0, 50.0), 0),), 0, "a short probe")
+
+    console = progress.RunConsole(run, cost)
+    clock.now = 500.0
+    console.show(finished[0])
+    console._say_where("fit")
+    clock.now = 540.0
+    console.show(finished[1])
+    console._say_where("fit")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "left" in line]
+    assert lines == [
+        "generation 1 · fit · run 1:40 left",
+        "generation 2 · fit · run 0:40 left",
+    ]
 
 
 class TestTally:

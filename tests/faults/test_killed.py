@@ -51,11 +51,11 @@ CHAINS = {
     },
     "text": {**TINY_CHAIN, "checkpoint_every": 16},
 }
-ROUNDS = {"image": 7, "text": 6, "vae": 5, "mixed": 6, "mix": 10, "replace": 10}
+ROUNDS = {"image": 5, "text": 5, "vae": 4, "mixed": 6, "mix": 10, "replace": 10}
 """Runs that are killed again and again, of each chain; of the others, 4."""
 KILLS = 3
 """Of each such run; then it goes on to its end."""
-COLD = 20
+COLD = 12
 
 
 def bytes_of(run):
