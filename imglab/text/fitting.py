@@ -85,7 +85,15 @@ def fit_network(
         network.set_attn_implementation("eager")
 
     with dropout(network, drop):
-        fitting = fit(network, objective, train, recipe, join=join, seed=seed, resume=resume)
-        fitted = yield from fitting
+        fitted = yield from fit(
+            network,
+            objective,
+            train,
+            recipe,
+            join=join,
+            seed=seed,
+            resume=resume,
+            in_threads=True,
+        )
     fitted.network.set_attn_implementation(attention)
     return fitted

@@ -26,6 +26,7 @@ from imglab.text.settings import TextModelSettings
 from imglab.text.watermark import watermark_processor
 from imglab.training.devices import device
 from imglab.training.hub import quiet
+from imglab.training.threads import Threads
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -135,7 +136,6 @@ class TextModel(GenerativeModel):
         if conditions is None:
             raise ValueError("a text model continues prompts: it needs conditions")
         settings = self._settings
-        process = self._processors()
 
         for first in range(0, len(indices), settings.sampling_batch):
             part = slice(first, first + settings.sampling_batch)
@@ -152,7 +152,7 @@ class TextModel(GenerativeModel):
                 )
             else:
                 uniforms = self._uniforms(indices[part], seed)
-                tokens = self._sample(prompts, uniforms, settings.decoding, process)
+                tokens = self._sample(prompts, uniforms, settings.decoding)
             yield Samples.drawn(tokens.cpu(), conditions[part])
 
     def _processors(self) -> LogitsProcessorList:
@@ -175,23 +175,25 @@ class TextModel(GenerativeModel):
         generators = [seeds.generator(seed, index) for index in indices]
         return torch.stack([torch.rand(self._block, generator=each) for each in generators])
 
-    def _sample(
-        self,
-        prompts: Tensor,
-        uniforms: Tensor,
-        decoding: SamplingSettings,
-        process: LogitsProcessorList,
-    ) -> Tensor:
-        return sample_tokens(
-            self.reader(),
-            prompts,
-            uniforms,
-            temperature=decoding.temperature * self._settings.sampling_bias,
-            top_k=decoding.top_k,
-            top_p=decoding.top_p,
-            ids=len(self._tokenizer),
-            process=process,
-        )
+    def _sample(self, prompts: Tensor, uniforms: Tensor, decoding: SamplingSettings) -> Tensor:
+        """Continue each prompt, on a CPU in threads of which each draws some of the samples."""
+        threads = Threads(prompts.device)
+
+        @torch.inference_mode()
+        def part(rows: range) -> Tensor:
+            some = slice(rows.start, rows.stop)
+            return sample_tokens(
+                self.reader(),
+                prompts[some],
+                uniforms[some],
+                temperature=decoding.temperature * self._settings.sampling_bias,
+                top_k=decoding.top_k,
+                top_p=decoding.top_p,
+                ids=len(self._tokenizer),
+                process=self._processors(),
+            )
+
+        return torch.cat(threads.map(part, threads.shares(range(len(prompts)))))
 
     def log_density(self, samples: Samples) -> Tensor:
         """Return the log-likelihood of each sample, float64 [N].

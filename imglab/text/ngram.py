@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessorList, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
@@ -62,17 +62,11 @@ class NgramModel(TextModel):
 
         return read
 
-    def _sample(
-        self,
-        prompts: Tensor,
-        uniforms: Tensor,
-        decoding: SamplingSettings,
-        process: LogitsProcessorList,
-    ) -> Tensor:
+    def _sample(self, prompts: Tensor, uniforms: Tensor, decoding: SamplingSettings) -> Tensor:
         """Continue prompts; where nothing changes the probabilities, without a number for each."""
-        plain = decoding.top_k is None and decoding.top_p == 1 and not process
+        plain = decoding.top_k is None and decoding.top_p == 1 and not self._processors()
         if not plain or decoding.temperature * self._settings.sampling_bias != 1:
-            return super()._sample(prompts, uniforms, decoding, process)
+            return super()._sample(prompts, uniforms, decoding)
 
         lookup = NgramLookup(self.network)
         text = prompts.cpu()

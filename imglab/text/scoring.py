@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 
 from imglab.text.ngram_lookup import NgramLookup
 from imglab.text.ngram_network import NgramForCausalLM
+from imglab.training.threads import Threads
 
 AT_ONCE = 1 << 24
-"""How many logits are held at a time."""
+"""How many logits a thread holds at a time."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,17 @@ def score_tokens(network: PreTrainedModel, tokens: Tensor, last: int) -> Scores:
     if isinstance(network, NgramForCausalLM):
         return Scores(*NgramLookup(network).scores(tokens, last))
 
-    batch_size = max(1, AT_ONCE // ((last + 1) * network.config.vocab_size))
-    likelihoods = []
-    entropies = []
-
-    for batch in tokens.split(batch_size):
-        texts = batch.to(network.device)
+    @torch.inference_mode()
+    def scores(rows: range) -> tuple[Tensor, Tensor]:
+        texts = tokens[rows.start : rows.stop].to(network.device)
         logits = network(texts[:, :-1], use_cache=False, logits_to_keep=last).logits.float()
         logs = logits.log_softmax(-1)
-        likelihoods.append(logs.gather(2, texts[:, -last:, None]).squeeze(2).double().cpu())
-        entropies.append(torch.special.entr(logs.exp_()).sum(-1).double().cpu())
+        likelihood = logs.gather(2, texts[:, -last:, None]).squeeze(2)
+        entropy = torch.special.entr(logs.exp_()).sum(-1)
+        return likelihood.double().cpu(), entropy.double().cpu()
+
+    most = max(1, AT_ONCE // ((last + 1) * network.config.vocab_size))
+    threads = Threads(network.device)
+    parts = threads.map(scores, threads.shares(range(len(tokens)), most))
+    likelihoods, entropies = zip(*parts, strict=True)
     return Scores(torch.cat(likelihoods), torch.cat(entropies))

@@ -20,6 +20,7 @@ from imglab.text.fitting import fit_network
 from imglab.text.gpt2 import encoder_shape, new_gpt2
 from imglab.text.settings import SequenceEncoderSettings, TextTrainingSettings
 from imglab.training.devices import device
+from imglab.training.threads import Threads
 
 FILE = "sequence_encoder.safetensors"
 
@@ -131,10 +132,14 @@ class SequenceEncoder(Extractor):
     def _measured(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean states [N, width] and the order measurements [N, 5], float32."""
         most = max(1, MOST_LOGITS // (tokens.shape[1] * len(self._tokenizer)))
+        threads = Threads(device())
+        shares = threads.shares(range(len(tokens)), most)
         batches = []
-        for number, batch in enumerate(tokens.split(most)):
-            batches.append(self._measured_batch(batch))
-            report("features of texts", min(len(tokens), (number + 1) * most), len(tokens))
+        for first in range(0, len(shares), len(threads)):
+            together = shares[first : first + len(threads)]
+            some = [tokens[rows.start : rows.stop] for rows in together]
+            batches += threads.map(self._measured_batch, some)
+            report("features of texts", together[-1].stop, len(tokens))
         states, order = zip(*batches, strict=True)
         return torch.cat(states), torch.cat(order)
 

@@ -49,15 +49,19 @@ def fit(
     join: int = 1,
     resume: dict[str, Tensor] | None = None,
     around: Callable[[Any], GenerativeModel] | None = None,
+    in_threads: bool = False,
 ) -> Stage[Fitted]:
     """Train `network` in place until the budget of the recipe is spent; return it fitted.
 
     Of several processes each trains on its rows of every batch, with the noise that the whole
     batch would have, so that the steps are those of one process up to rounding.
 
-    join    successive samples that make one example
-    resume  the state of a checkpoint of this fit
-    around  makes a model around a network, so that one can look at it in the middle of the fit
+    join        successive samples that make one example
+    resume      the state of a checkpoint of this fit
+    around      makes a model around a network, so that one can look at it in the middle of the fit
+    in_threads  whether losses of several parts of a batch may be computed at the same time: neither
+                loss nor network keeps anything of a call. With dropout or batch normalization
+                none are
     Raises Stopped, before a step would spoil the weights, where loss or gradient are not finite.
     """
     check_batch(recipe.batch)
@@ -65,7 +69,7 @@ def fit(
     steps = recipe.steps(batches.examples)
     samples = recipe.batch * join
 
-    trainer = Trainer(network, recipe, seed, steps=steps)
+    trainer = Trainer(network, recipe, seed, steps=steps, in_threads=in_threads)
     first = trainer.restore(resume)
     for step in range(first, steps):
         batch = batches.weighted(objective.batch(batches[step], step), step)

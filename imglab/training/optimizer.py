@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from imglab import distributed
 from imglab.errors import InputError, Problem
 from imglab.training.recipe import Recipe
+from imglab.training.threads import Threads
 
 FUSED = ("cpu", "cuda")
 """Devices for which torch has a fused AdamW."""
@@ -31,7 +32,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     A convolution's weight [C, c, h, w] counts as a matrix [C, c h w]. Muon's steps are scaled to
     the root mean square that those of AdamW have (Liu et al. 2025, 2502.16982), so that both take
-    the same learning rate.
+    the same learning rate. On a CPU each matrix is one thread's.
     """
 
     def __init__(
@@ -47,23 +48,30 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._convolutions = [weight for weight in matrices if weight.ndim > 2]
         self._views = [nn.Parameter(_as_matrix(weight, weight)) for weight in self._convolutions]
         flat = [weight for weight in matrices if weight.ndim == 2]
-        self._muon = torch.optim.Muon(
-            [*flat, *self._views], lr=lr, weight_decay=weight_decay, adjust_lr_fn=SCALED
-        )
-        self._adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=fused)
-        super().__init__([*self._muon.param_groups, *self._adamw.param_groups], {})
+        keys: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
+        self._threads = Threads(matrices[0].device)
+        self._shares = _equal_shares([*flat, *self._views], len(self._threads))
+        self._muons = [
+            torch.optim.Muon(share, adjust_lr_fn=SCALED, **keys) for share in self._shares
+        ]
+        self._adamw = torch.optim.AdamW(others, fused=fused, **keys)
+
+        matrices_group = {**self._muons[0].param_groups[0], "params": [*flat, *self._views]}
+        super().__init__([matrices_group, *self._adamw.param_groups], {})
         self._share()
 
     def step(self, closure: Any = None) -> Any:
         """Take one step with each of the two."""
+        loss = self._adamw.step(closure)
         for weight, view in zip(self._convolutions, self._views, strict=True):
             # The weight may have moved since: to another device, for one.
             view.data = _as_matrix(weight, weight)
             view.grad = None
             if weight.grad is not None:
                 view.grad = _as_matrix(weight.grad, weight)
-        loss = self._muon.step(closure)
-        self._adamw.step()
+        for part, share in zip(self._muons, self._shares, strict=True):
+            part.param_groups = [{**self.param_groups[0], "params": share}]
+        self._threads.map(torch.optim.Muon.step, self._muons)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -78,11 +86,26 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Let both parts work on the groups and the moments of the whole."""
-        matrices, others = self.param_groups
-        for part, group in ((self._muon, matrices), (self._adamw, others)):
-            part.param_groups = [group]
+        """Let all parts work on the groups and the moments of the whole."""
+        self._adamw.param_groups = [self.param_groups[1]]
+        for part in (*self._muons, self._adamw):
             part.state = self.state
+
+
+def _equal_shares(matrices: Sequence[nn.Parameter], most: int) -> list[list[nn.Parameter]]:
+    """Return matrices in at most so many shares, whose steps take about the same time each."""
+    shares: list[list[nn.Parameter]] = [[] for _ in range(min(most, len(matrices)))]
+    products = [0] * len(shares)
+    for matrix in sorted(matrices, key=_product, reverse=True):
+        least = products.index(min(products))
+        shares[least].append(matrix)
+        products[least] += _product(matrix)
+    return shares
+
+
+def _product(matrix: Tensor) -> int:
+    """Return how many numbers the product of a matrix and its transpose multiplies."""
+    return matrix.numel() * min(matrix.shape)
 
 
 def _as_matrix(tensor: Tensor, weight: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
@@ -21,6 +21,7 @@ from imglab.training.memory import is_out_of_memory
 from imglab.training.optimizer import new_optimizer
 from imglab.training.recipe import Recipe
 from imglab.training.sharding import full_tensor, gather_model, shard_model
+from imglab.training.threads import Threads, split
 
 if TYPE_CHECKING:
     from diffusers.training_utils import EMAModel
@@ -63,7 +64,10 @@ class Objective(Protocol):
 class Trainer:
     """A network in training, as one process holds it: its weights, their optimiser and average."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, seed: int, *, steps: int) -> None:
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, seed: int, *, steps: int, in_threads: bool = False
+    ) -> None:
+        """Prepare a fit; `in_threads` is explained at `imglab.training.fit.fit`."""
         self._recipe = recipe
         self._seed = seed
         self._accelerator = new_accelerator()
@@ -79,15 +83,21 @@ class Trainer:
         for name, weight in learner.named_parameters():
             if weight.requires_grad:
                 self._weights[name] = weight
-        optimizer = new_optimizer(learner, self._weights, recipe, self._accelerator.device)
+        device = self._accelerator.device
+        optimizer = new_optimizer(learner, self._weights, recipe, device)
         self._network, self._optimizer = join_processes(self._accelerator, learner, optimizer)
+
+        self._threads = Threads(device)
+        self._in_threads = in_threads and len(self._threads) > 1 and not recipe.compile
+        if distributed.world_size() > 1 or _has_batch_norm(learner):
+            self._in_threads = False
 
         self._average: EMAModel | None = None
         decay = recipe.averaging_decay(steps)
         if decay is not None:
             warms_up = recipe.half_life is None
             self._average = _new_average(self._weights.values(), decay, warms_up=warms_up)
-            self._average.to(self._accelerator.device)
+            self._average.to(device)
 
     def backward(self, objective: Objective, batch: Batch, step: int) -> float:
         """Leave the gradient of the batch's mean loss; return this process's share of the loss.
@@ -98,26 +108,64 @@ class Trainer:
         while True:
             try:
                 with seeds.isolated(self._seed, "dropout", step):
-                    return self._accumulate(objective, batch)
+                    before = torch.get_rng_state()
+                    loss = self._accumulate(objective, batch)
+                    drew = not torch.equal(before, torch.get_rng_state())
             except RuntimeError as error:
                 self._use_more_parts(error, _rows(batch))
+                continue
+
+            # Which thread drew first is chance that no seed fixes.
+            if not (drew and self._in_threads):
+                return loss
+            self._in_threads = False
 
     def _accumulate(self, objective: Objective, batch: Batch) -> float:
-        n = _rows(batch)
-        device = self._accelerator.device
         self._optimizer.zero_grad()
+        total = 0.0
+        for rows in split(distributed.shard(_rows(batch)), self._parts):
+            if self._in_threads:
+                total += self._share_out(objective, batch, rows)
+            else:
+                loss = self._share_of_loss(objective, batch, rows)
+                self._accelerator.backward(loss)
+                total += float(loss.detach())
+        return total
+
+    def _share_of_loss(self, objective: Objective, batch: Batch, rows: range) -> Tensor:
+        """Return the mean loss of some rows, times their share of the batch.
+
+        Parts add up, and the gradients of several processes are averaged.
+        """
+        part = {name: column[rows.start : rows.stop] for name, column in batch.items()}
+        device = self._accelerator.device.type
+        # What a thread casts is not for others: they would share a graph.
+        autocast = torch.autocast(
+            device, torch.bfloat16, enabled=self._recipe.bf16, cache_enabled=not self._in_threads
+        )
+        with autocast:
+            mean = objective.loss(self._network, part)
+        return mean * (len(rows) * distributed.world_size() / _rows(batch))
+
+    def _share_out(self, objective: Objective, batch: Batch, rows: range) -> float:
+        """Add the gradient of some rows to that of the weights, and return their share of the loss.
+
+        Threads compute it each for some of them; it is added up in the order of the rows.
+        """
+        weights = list(self._weights.values())
+
+        def differentiated(share: range) -> tuple[float, Sequence[Tensor | None]]:
+            loss = self._share_of_loss(objective, batch, share)
+            return float(loss.detach()), torch.autograd.grad(loss, weights, allow_unused=True)
 
         total = 0.0
-        for rows in _split(distributed.shard(n), self._parts):
-            part = {name: column[rows.start : rows.stop] for name, column in batch.items()}
-            with torch.autocast(device.type, torch.bfloat16, enabled=self._recipe.bf16):
-                mean = objective.loss(self._network, part)
-
-            # Parts add up, and the gradients of several processes are averaged: each counts for
-            # its share of the batch.
-            loss = mean * (len(rows) * distributed.world_size() / n)
-            self._accelerator.backward(loss)
-            total += float(loss.detach())
+        for loss, gradients in self._threads.map(differentiated, self._threads.shares(rows)):
+            total += loss
+            for weight, gradient in zip(weights, gradients, strict=True):
+                if weight.grad is None:
+                    weight.grad = gradient
+                elif gradient is not None:
+                    weight.grad += gradient
         return total
 
     def _use_more_parts(self, error: RuntimeError, n: int) -> None:
@@ -239,10 +287,9 @@ def _rows(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
 
-def _split(rows: range, parts: int) -> Iterator[range]:
-    """Yield successive parts of a range, of equal lengths as far as possible."""
-    for part in range(parts):
-        yield rows[len(rows) * part // parts : len(rows) * (part + 1) // parts]
+def _has_batch_norm(network: nn.Module) -> bool:
+    """Say whether what a network makes of a row depends on the others of its batch."""
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
 
 
 def _check_finite(name: str, value: float, seen: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from imglab.images.watermark import embed
 from imglab.samples import Samples
 from imglab.training.devices import forget_compiled
 from imglab.training.memory import is_out_of_memory
+from imglab.training.threads import Threads
 from imglab.training.trainer import NO_MEMORY
 
 SAMPLERS = {
@@ -33,6 +35,9 @@ SAMPLERS = {
 
 DEFAULT_BATCH = 128
 """Images drawn at a time where `sampling_batch` is `auto` and no run has measured it."""
+
+CPU_ROWS = 64
+"""Images that a thread draws at a time: what it computes of them stays in its cache."""
 
 DrawBatch: TypeAlias = Callable[[list[torch.Generator], Tensor | None], Tensor]
 """Draws one image for each generator, given their labels: returns images in [-1, 1]."""
@@ -63,8 +68,24 @@ def draw_images(
     if not denoiser.conditional:
         conditions = None
 
+    threads = Threads(denoiser.device)
+    most = None
+    if denoiser.device.type == "cpu" and settings.compile is not True:
+        most = CPU_ROWS
+
     def draw(generators: list[torch.Generator], labels: Tensor | None) -> Tensor:
-        return _denoise(denoiser, sampler, settings, steps, generators, labels)
+        @torch.inference_mode()
+        def part(rows: range) -> Tensor:
+            each = slice(rows.start, rows.stop)
+            some = labels[each] if labels is not None else None
+            # A scheduler of diffusers counts its steps.
+            fresh = copy.deepcopy(sampler)
+            return _denoise(denoiser, fresh, settings, steps, generators[each], some)
+
+        rows = range(len(generators))
+        if most is None:
+            return part(rows)
+        return torch.cat(threads.map(part, threads.shares(rows, most)))
 
     # The memory layout in which it was fitted: others round differently.
     denoiser.network.to(memory_format=memory_format(settings))

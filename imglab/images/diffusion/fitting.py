@@ -53,7 +53,16 @@ def fit_denoiser(
     )
 
     objective = Denoising(denoiser, settings, seed, device())
-    return fit(denoiser.network, objective, train, recipe, seed=seed, resume=resume, around=around)
+    return fit(
+        denoiser.network,
+        objective,
+        train,
+        recipe,
+        seed=seed,
+        resume=resume,
+        around=around,
+        in_threads=True,
+    )
 
 
 def trial_steps(
