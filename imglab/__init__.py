@@ -2,7 +2,7 @@
 
     import imglab
 
-    run = imglab.run("digits", regime="accumulate", generations=3)
+    run = imglab.run("digits", regime="accumulate", generations=3, out="runs/digits_kept")
     run.frame()                                   # metrics of each generation, by pandas
     run.grid(2), run.samples(2), run.model(2)     # what generation 2 drew, and its model
     imglab.open("runs/image_digits")              # a run that is there, finished or being made

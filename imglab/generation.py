@@ -139,9 +139,13 @@ def finished_generations(
 ) -> Callable[Settings, Iterator[Generation]]:
     """Return a function of the same signature that yields only what is finished."""
 
-    @wraps(events)
+    # It has the signature of `events`, and a docstring of its own: it yields something else.
+    @wraps(events, assigned=())
     def run_chain(*parts: Settings.args, **settings: Settings.kwargs) -> Iterator[Generation]:
-        """Run a chain, or the rest of it: yield each generation as it is finished."""
+        """Run a chain, or the rest of it, with the arguments of `chain_events`.
+
+        Yields each generation as it is finished.
+        """
         return (event for event in events(*parts, **settings) if isinstance(event, Generation))
 
     return run_chain

@@ -129,3 +129,4 @@ def chain_events(
 
 
 run_chain = finished_generations(chain_events)
+"""As `chain_events`, but yield nothing else than each generation as it is finished."""

@@ -22,7 +22,7 @@ Made from the commands themselves by `python scripts/command_docs.py --write`. `
 --help` prints an entry.
 
 Every command ends with exit code 0; 2 where something in the input is wrong, which it says in full;
-or 3 where a run was stopped or waits for a person.
+3 where a run was stopped or waits for a person; or 1 where imglab itself is at fault.
 """
 
 

@@ -5,7 +5,6 @@ python scripts/config_docs.py --write
 
 import sys
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from imglab.config.reference import Key, all_keys
@@ -26,8 +25,12 @@ INNER = "model.models."
 
 
 def config_docs() -> str:
-    keys = [key for key in all_keys() if not key.path.startswith(INNER)]
-    return HEAD + "".join(_section(place, list(group)) for place, group in groupby(keys, _place))
+    """Return the page: a table for each kind of section, with all keys that stand in it."""
+    sections: dict[tuple[str, tuple[str, ...]], list[Key]] = {}
+    for key in all_keys():
+        if not key.path.startswith(INNER):
+            sections.setdefault(_place(key), []).append(key)
+    return HEAD + "".join(_section(place, keys) for place, keys in sections.items())
 
 
 def _place(key: Key) -> tuple[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from imglab.cli import main
+from imglab.config.reference import keys_at
 from tests.conftest import ROOT
 
 
@@ -79,6 +80,12 @@ def test_the_readme_shows_the_two_commands():
     first_screen = (ROOT / "README.md").read_text()[:1500]
     assert "pip install -e . && imglab run configs/image_digits.yaml" in first_screen
     assert "pip install -e '.[test]' && pytest" in first_screen
+
+
+def test_the_keys_that_documents_ask_about_exist():
+    for page in (ROOT / "docs").rglob("*.md"):
+        for key in re.findall(r"imglab explain ([a-z][\w.]+)", page.read_text()):
+            assert keys_at(key), f"{page.name}: {key}"
 
 
 def test_links_lead_somewhere():

@@ -31,7 +31,10 @@ RealSide = Annotated[
     ),
 ]
 SyntheticSide = Annotated[
-    str | None, typer.Argument(metavar="SYNTHETIC", help="The same, but RUN@G for RUN.")
+    str | None,
+    typer.Argument(
+        metavar="SYNTHETIC", help="A folder or file of images or text, hub:NAME[:SPLIT], or RUN@G."
+    ),
 ]
 ScoresFolder = Annotated[
     Path | None,

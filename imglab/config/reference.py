@@ -40,9 +40,12 @@ OF_STUDIES = {
     "halvings": "How often a map halves the range of its first key.",
     "columns": "Values of a map's second key.",
     "new_data": "Whether each seed of a map draws real data of its own.",
-    "profiles": "Changes of a decomposition for other machines, by name.",
+    "profiles": "Changes for other machines, by name: `--set profile=NAME` makes them.",
 }
 """Keys of the files that hold several runs; their own pages explain them."""
+
+FILLED_IN = {"name": "the config file's name"}
+"""What stands for keys that a run needs and a config may leave out."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _keys_of(section: type[Section], path: str, of_kinds: tuple[str, ...]) -> It
             continue
         at = f"{path}{name}"
         schema = properties[name]
-        default = ""
+        default = FILLED_IN.get(at, "")
         if not field.is_required():
             default = _as_yaml(schema.get("default", field.get_default(call_default_factory=True)))
 
@@ -253,6 +256,8 @@ def _as_yaml(value: Any) -> str:
     if isinstance(value, Section):
         value = value.model_dump(mode="json")
     if isinstance(value, Mapping):
+        if not value:
+            return "{}"
         if set(value) == {"kind"}:
             return str(value["kind"])
         return "its keys' own"

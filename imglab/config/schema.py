@@ -19,7 +19,7 @@ class Named(Section):
     """A config with a name, which is also the name of a folder."""
 
     name: Annotated[str, Field(pattern=FILE_NAME, max_length=100)]
-    """Name of the run, and of its directory in runs/. Default: the name of the config file."""
+    """Name of the run, and of its directory in runs/."""
 
 
 class RunConfig(Named):

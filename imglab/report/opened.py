@@ -233,7 +233,7 @@ def run(
     keys     values of keys, e.g. `regime="accumulate", generations=3`
 
     Raises InputError with every problem of the config.
-    Example: `imglab.run("digits", regime="accumulate", generations=3)`
+    Example: `imglab.run("digits", regime="accumulate", generations=3, out="runs/digits_kept")`
     """
     values = {**(changes or {}), **keys}
     if not isinstance(config, str | PathLike | Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -54,6 +55,17 @@ def test_the_page_of_keys_is_up_to_date(monkeypatch):
 
     page = (ROOT / "docs/keys.md").read_text()
     assert page == config_docs(), "run: python scripts/config_docs.py --write"
+
+
+def test_the_page_of_keys_has_one_table_for_each_section():
+    heads = re.findall(r"^## .*", (ROOT / "docs/keys.md").read_text(), re.M)
+    assert len(heads) == len(set(heads))
+
+
+def test_defaults_that_are_no_sections_are_said():
+    (name,) = keys_at("name")
+    (options,) = keys_at("modality.source.options")
+    assert (name.default, options.default) == ("the config file's name", "{}")
 
 
 class TestCommand:

@@ -69,6 +69,7 @@ class TestChoice:
         )
         candidate, whole = self.best(20 + 3 * 110)
         assert (candidate.form.described, candidate.training) == ("small", 1.0)
+        assert "all of the recipe's training" in candidate.described
         assert candidate.cost(whole).disk == 1000 + 330
 
     def test_little_time_shortens_the_training(self):

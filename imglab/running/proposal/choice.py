@@ -16,8 +16,8 @@ from imglab.running.proposal.forms import Form
 GENERATIONS = 6
 FEWEST = 3
 LENGTHS = (6, 4, FEWEST)
-TRAINING = (1.0, 0.5, 0.25)
-"""Shares of the recipe's training."""
+TRAINING = {1.0: "all", 0.5: "half", 0.25: "a quarter"}
+"""Shares of the recipe's training, largest first, in words."""
 
 REGIMES = ("replace", "accumulate", "tenth_real")
 """Chains to compare, the first of which runs alone where there is time for one."""
@@ -51,7 +51,7 @@ class Candidate:
     def described(self) -> str:
         """What was chosen, in a line."""
         text = f"{self.form.described}, {self.generations} generations, "
-        text += f"{self.training:g} of the recipe's training, regime {REGIMES[0]}"
+        text += f"{TRAINING[self.training]} of the recipe's training, regime {REGIMES[0]}"
         if self.chains > 1:
             text += f" beside {' and '.join(self.regimes[1:])}"
         return text
@@ -114,7 +114,7 @@ class Choice:
             if candidate.seconds(cost) <= MARGIN * budget:
                 return candidate, cost
 
-        smallest = Candidate(self.forms[-1], TRAINING[-1], FEWEST, 1)
+        smallest = Candidate(self.forms[-1], min(TRAINING), FEWEST, 1)
         needed = smallest.seconds(self._probed(smallest.form)) / MARGIN
         what = f"{time_text(budget)} do not suffice for these data on this machine"
         remedy = f"the smallest chain fits into about {budget_text(needed)}"

@@ -21,7 +21,7 @@ COMMENTS = {
     "regime": "the next training set: replace, accumulate, mix ... (`imglab list`)",
     "chains": "run one after the other; with --workers 2 at the same time",
     "modality.size": "pixels a side, cropped to a square; a larger side needs more time",
-    "modality.extractor": "what compares real with synthetic; inception to compare with papers",
+    "modality.extractor": "what turns samples into the features that metrics compare",
     "modality.n_train": "blocks to train on; leave it out to use all",
     "modality.tokenizer": "trained on your text",
     "modality.block": "tokens of a sample, and of the prompt that it continues",
