@@ -192,9 +192,10 @@ def share_disparity(estimate: ClassShares, *, real: Tensor) -> Disparity:
     if not len(rows):
         raise Undefined("no group has a real sample")
     expected = real[rows].double() / real.sum()
-    low, _ = estimate.interval()
-    high = estimate.highest(TAIL / len(rows))
-    return _worst(*(each[rows] / expected for each in (estimate.shares, low, high)), rows)
+    ratios = estimate.shares[rows] / expected
+    low = estimate.interval()[0][rows] / expected
+    high = estimate.highest(TAIL / len(rows))[rows] / expected
+    return _worst(ratios, low, high, rows)
 
 
 def share_disparity_by_chance(n: int, *, real: Tensor, seed: int = 0) -> Tensor:
@@ -231,9 +232,9 @@ def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Dispa
     of_sum = torch.where(sums > 0, draws / sums, 0.0).std(0)
     samples = totals[rows] * rates.sum()
     shares = rates / rates.sum()
-    low = _bounds(shares, of_sum, samples)[0]
-    high = _bounds(shares, of_sum, samples, TAIL / len(rows))[1]
-    return _worst(*(each * len(rows) for each in (shares, low, high)), rows)
+    low = _bounds(shares, of_sum, samples)[0] * len(rows)
+    high = _bounds(shares, of_sum, samples, TAIL / len(rows))[1] * len(rows)
+    return _worst(shares * len(rows), low, high, rows)
 
 
 def _worst(ratios: Tensor, low: Tensor, high: Tensor, rows: Tensor) -> Disparity:
