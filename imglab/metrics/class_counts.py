@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.metrics.share_interval import TAIL, share_interval
 from imglab.metrics.undefined import Undefined
 
 DRAWS = 200
@@ -23,8 +24,6 @@ SETTLED = 1e-6
 """It ends when no share moves by more than this in a round."""
 ENTRIES = 4_000_000
 """Entries of the confusion matrices that are worked on at a time."""
-LOW = 0.025
-"""Quantile at which a 95% interval begins; it ends as far from 1."""
 
 REJECTED = -1
 """The label of a sample of which the judge is not sure enough."""
@@ -65,14 +64,38 @@ class ClassShares:
 
     shares  the estimate, float64 [K]
     draws   the same from redrawn samples and mistakes, float64 [B, K]; their spread is its error
+    n       accepted samples, of which they are shares
     """
 
     shares: Tensor
     draws: Tensor
+    n: int
 
     def interval(self) -> tuple[Tensor, Tensor]:
-        """Return the bounds of a 95% interval for each share, float64 [K] each."""
-        return _interval(self.draws)
+        """Return the bounds of a 95% interval for each share, float64 [K] each.
+
+        They are quantiles of the draws. A class without a label has none in any redrawn set
+        either, so that an interval ends no earlier than that of as many samples whose classes are
+        known (`share_interval`).
+        """
+        low, high = self.draws.quantile(torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64), 0)
+        known_classes = _bounds(self.shares, self._errors_of_known, self._samples)[1]
+        return low, torch.maximum(high, known_classes)
+
+    def highest(self, tail: float) -> Tensor:
+        """Return upper bounds that the shares exceed with this small chance, float64 [K]."""
+        errors = torch.maximum(self.draws.std(0), self._errors_of_known)
+        return _bounds(self.shares, errors, self._samples, tail)[1]
+
+    @property
+    def _errors_of_known(self) -> Tensor:
+        """Standard errors that the shares would have if all classes were known, float64 [K]."""
+        likely = self.shares.clamp(0.5 / self.n, 1 - 0.5 / self.n)
+        return (likely * (1 - likely) / self.n).sqrt()
+
+    @property
+    def _samples(self) -> Tensor:
+        return torch.full_like(self.shares, self.n)
 
 
 def corrected_shares(labels: Tensor, *, confusion: Confusion, seed: int = 0) -> ClassShares:
@@ -113,7 +136,7 @@ def corrected_shares(labels: Tensor, *, confusion: Confusion, seed: int = 0) -> 
         frequencies = (counts / counts.sum()).numpy()
         redrawn = torch.from_numpy(random.multinomial(int(counts.sum()), frequencies, size))
         draws.append(_mixture(redrawn.double(), redrawn_rates))
-    return ClassShares(shares, torch.cat(draws))
+    return ClassShares(shares, torch.cat(draws), int(counts.sum()))
 
 
 def _mixture(counts: Tensor, rates: Tensor) -> Tensor:
@@ -169,7 +192,10 @@ def share_disparity(estimate: ClassShares, *, real: Tensor) -> Disparity:
     if not len(rows):
         raise Undefined("no group has a real sample")
     expected = real[rows].double() / real.sum()
-    return _worst(estimate.shares[rows] / expected, estimate.draws[:, rows] / expected, rows)
+    ratios = estimate.shares[rows] / expected
+    low = estimate.interval()[0][rows] / expected
+    high = estimate.highest(TAIL / len(rows))[rows] / expected
+    return _worst(ratios, low, high, rows)
 
 
 def share_disparity_by_chance(n: int, *, real: Tensor, seed: int = 0) -> Tensor:
@@ -186,7 +212,7 @@ def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Dispa
 
     successes, totals  of each group, [K]; groups without samples are left out
 
-    The interval redraws each group's successes from its binomial. Raises `Undefined` if there are
+    The error redraws each group's successes from its binomial. Raises `Undefined` if there are
     fewer than two groups, or all rates are 0.
     """
     rows = (totals > 0).nonzero().flatten()
@@ -200,20 +226,35 @@ def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Dispa
     sizes = totals[rows].long().numpy()
     redrawn = random.binomial(sizes, rates.clamp(0, 1).numpy(), (DRAWS, len(rows)))
     draws = torch.from_numpy(redrawn / sizes).double()
-    means = draws.mean(1, keepdim=True)
-    return _worst(rates / rates.mean(), torch.where(means > 0, draws / means, 0.0), rows)
+    sums = draws.sum(1, keepdim=True)
+
+    # A group's rate is a share of the sum of all rates, a K-th of it where no group is behind.
+    of_sum = torch.where(sums > 0, draws / sums, 0.0).std(0)
+    samples = totals[rows] * rates.sum()
+    shares = rates / rates.sum()
+    low = _bounds(shares, of_sum, samples)[0] * len(rows)
+    high = _bounds(shares, of_sum, samples, TAIL / len(rows))[1] * len(rows)
+    return _worst(shares * len(rows), low, high, rows)
 
 
-def _worst(ratios: Tensor, draws: Tensor, rows: Tensor) -> Disparity:
-    """Return the least ratio [K] with its interval over draws [B, K]; `rows` numbers the groups.
+def _worst(ratios: Tensor, low: Tensor, high: Tensor, rows: Tensor) -> Disparity:
+    """Return the least of ratios [K], with its interval; `rows` numbers the groups.
 
-    The least of redrawn ratios is lower than that of the ratios themselves, on average. The
-    interval is turned around the estimate, which takes this bias off (the basic bootstrap).
+    Which group is the worst is not known, and the least of several ratios is low by chance. So the
+    interval begins at the least of the lower bounds, each of which holds by itself, and ends at the
+    least of the upper bounds, which hold for all groups at once (Bonferroni).
     """
-    value = float(ratios.min())
-    low, high = _interval(draws.amin(1))
-    bounds = sorted((max(0.0, 2 * value - float(high)), max(0.0, 2 * value - float(low))))
-    return Disparity(value, bounds[0], bounds[1], int(rows[ratios.argmin()]))
+    worst = int(rows[ratios.argmin()])
+    return Disparity(float(ratios.min()), float(low.min()), float(high.min()), worst)
+
+
+def _bounds(shares: Tensor, errors: Tensor, samples: Tensor, tail: float = TAIL) -> Tensor:
+    """Return the ends of `share_interval` for each of K shares, float64 [2, K]."""
+    ends = [
+        share_interval(min(1.0, share), error, n=max(1, round(n)), tail=tail)
+        for share, error, n in zip(shares.tolist(), errors.tolist(), samples.tolist(), strict=True)
+    ]
+    return torch.tensor(ends, dtype=torch.float64).T
 
 
 def acceptance_threshold(confidences: Tensor, *, accepted: float = 0.95) -> float:
@@ -221,8 +262,3 @@ def acceptance_threshold(confidences: Tensor, *, accepted: float = 0.95) -> floa
     if not len(confidences):
         raise Undefined("there is no held-out sample")
     return float(confidences.double().quantile(1 - accepted))
-
-
-def _interval(draws: Tensor) -> tuple[Tensor, Tensor]:
-    bounds = draws.quantile(torch.tensor([LOW, 1 - LOW], dtype=torch.float64), 0)
-    return bounds[0], bounds[1]

@@ -8,13 +8,16 @@ TAIL = 0.025
 """Chance that an interval of 95% leaves out at each end."""
 
 
-def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]:
+def share_interval(
+    share: float, error: float, *, n: int, tail: float = TAIL
+) -> tuple[float, float]:
     """Return the 95% interval of a share such as precision, recall or coverage.
 
     share  in [0, 1]
     error  its standard error, at least 0
     n      samples of which it is the share: real ones for recall and coverage, synthetic ones for
            precision
+    tail   chance that is left out at each end
 
     Near 1 a share counts rare misses. `coverage` of real data by as good data is .99 of 200
     samples: two misses, as often five, of which a symmetric interval, on whatever scale, says too
@@ -42,9 +45,9 @@ def share_interval(share: float, error: float, *, n: int) -> tuple[float, float]
     low = 0.0
     high = 1.0
     if hits > 0:
-        low = float(betaincinv(hits, misses + 1, TAIL))
+        low = float(betaincinv(hits, misses + 1, tail))
     if misses > 0:
-        high = float(betaincinv(hits + 1, misses, 1 - TAIL))
+        high = float(betaincinv(hits + 1, misses, 1 - tail))
     return low, high
 
 

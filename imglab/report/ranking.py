@@ -41,7 +41,10 @@ def excess_text(ranking: Ranking) -> str:
     reference = "its floor"
     if ranking["metrics"]["reference"] != "floor":
         reference = "that of real data alone"
-    return f"by {one_line(ranking['metric'])} above {reference}"
+    text = f"by {one_line(ranking['metric'])} above {reference}"
+    if ranking.get("better") == "more":
+        text += ", the largest first"
+    return text
 
 
 def ranking_columns(ranking: Ranking) -> tuple[str, ...]:
@@ -61,6 +64,9 @@ def ranking_rows(ranking: Ranking) -> Iterator[tuple[str, ...]]:
         costs = [_cost_text(arm["cost"][key]) for key in UNITS if UNITS[key] in _costs(ranking)]
         contrasts = "; ".join(_contrast_text(contrast) for contrast in arm["contrasts"])
         excess = interval_text(arm["excess"])
+        defined = arm.get("excess_seeds", arm["seeds"])
+        if defined < arm["seeds"]:
+            excess += f" ({defined} of {arm['seeds']} seeds)"
         yield (ranks, one_line(arm["arm"]), excess, *measures, *costs, contrasts)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import comb
 
+from imglab.report.apart import Point, are_apart
 from imglab.report.arms import Arm, comparable
 from imglab.report.first_generation import poor_starts, trained_on
-from imglab.report.kind_of_loss import SURE, kind_of_loss
+from imglab.report.kind_of_loss import kind_of_loss
 from imglab.report.table import metric_label
-from imglab.store.reading import is_number
 
 KEPT = 0.5
 """Share of the worst arm's change up to which the best arm counts as unchanged."""
@@ -47,17 +47,24 @@ DAMAGE = _Aspect(metrics=("perplexity", "fid", "w2"), more_is_better=False, verb
 class _Change:
     """A metric of an arm from its first generation to its last.
 
-    error       standard error of the difference
-    last_error  standard error of the last value
+    start, end  its values there, with their standard errors
     moved       whether there is more than one generation
+    chosen_of   the number of arms from which this one was chosen by what its metric came to
     """
 
     arm: Arm
-    first: float
-    last: float
-    error: float
-    last_error: float
+    start: Point
+    end: Point
     moved: bool
+    chosen_of: int = 1
+
+    @property
+    def first(self) -> float:
+        return self.start.value
+
+    @property
+    def last(self) -> float:
+        return self.end.value
 
     @property
     def size(self) -> float:
@@ -65,7 +72,7 @@ class _Change:
 
     @property
     def sure(self) -> bool:
-        return self.size > SURE * self.error
+        return are_apart(self.start, self.end, self.chosen_of)
 
     def described(self) -> str:
         """Say it in words, e.g. `fell from 0.88 to 0.61`."""
@@ -143,19 +150,24 @@ def _notes(arms: Sequence[Arm], last: int) -> list[str]:
         return []
 
     # The worst arm is the one whose Fréchet distance ends highest.
-    measured = [arm for arm in arms if is_number(arm.rows[last].get("fid"))]
+    measured = _chosen([change for arm in arms for change in _changes([arm], "fid", last)])
     if not measured:
         return []
-    worst = max(measured, key=lambda arm: arm.rows[last]["fid"])
+    worst = max(measured, key=lambda change: change.last)
 
     notes = []
-    loss = kind_of_loss(worst.rows[: last + 1])
-    if loss is not None:
+    loss = kind_of_loss(worst.arm.rows[: last + 1])
+    if loss is not None and worst.sure:
         whose = ""
         if len(arms) > 1:
-            whose = f"In {worst.name}, "
+            whose = f"In {worst.arm.name}, "
         notes.append(f"{whose}{loss.described()}")
     return [*notes, *_contradictions(arms, last)]
+
+
+def _chosen(changes: Sequence[_Change]) -> list[_Change]:
+    """Return changes of which one is to be chosen by what it came to."""
+    return [replace(change, chosen_of=len(changes)) for change in changes]
 
 
 def _contradictions(arms: Sequence[Arm], last: int) -> list[str]:
@@ -194,7 +206,7 @@ def _clause(arms: Sequence[Arm], aspect: _Aspect, last: int) -> str:
     if not changes:
         return ""
 
-    worst, best = _worst_and_best(changes, aspect)
+    worst, best = _worst_and_best(_chosen(changes), aspect)
     first = arms[0].rows[0]
     subject = metric_label(metric, first)
     if len(arms) > 1:
@@ -217,10 +229,12 @@ def _worst_and_best(changes: Sequence[_Change], aspect: _Aspect) -> tuple[_Chang
 
 
 def _contrast(worst: _Change, best: _Change, verb: str) -> str:
-    """Say how the best arm fared, if it is better than the worst by more than their errors."""
-    difference = abs(best.last - worst.last)
-    error = math.hypot(best.last_error, worst.last_error)
-    if best.arm is worst.arm or difference <= SURE * error:
+    """Say how the best arm fared, if it is better than the worst by more than their errors.
+
+    The best and the worst of several arms that are alike lie far apart: all pairs count.
+    """
+    pairs = comb(best.chosen_of, 2)
+    if best.arm is worst.arm or not are_apart(best.end, worst.end, pairs):
         return ""
 
     if best.size <= KEPT * worst.size or not best.sure:
@@ -253,17 +267,15 @@ def _changes(arms: Sequence[Arm], metric: str, last: int) -> list[_Change]:
 
 
 def _change(arm: Arm, series: Sequence[tuple[int, float, float, float]]) -> _Change:
-    # A 95% band reaches about two standard errors from the mean, an error bar one.
-    reach = 1
-    if arm.bands:
-        reach = 2
+    start, end = (_point(arm, *series[at][1:]) for at in (0, -1))
+    return _Change(arm, start, end, moved=len(series) > 1)
 
-    _, first, first_low, _ = series[0]
-    _, last, last_low, _ = series[-1]
-    first_error = (first - first_low) / reach
-    last_error = (last - last_low) / reach
-    error = math.hypot(first_error, last_error)
-    return _Change(arm, first, last, error, last_error, moved=len(series) > 1)
+
+def _point(arm: Arm, value: float, low: float, high: float) -> Point:
+    """Return a point of an arm's curve: a 95% band reaches about two errors, a bar one."""
+    if not arm.bands:
+        return Point(value, value - low, high - value)
+    return Point(value, (value - low) / 2, (high - value) / 2, max(1, arm.seeds - 1))
 
 
 def _is_known(arm: Arm, metric: str, g: int) -> bool:

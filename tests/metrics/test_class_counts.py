@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -103,6 +104,43 @@ def test_the_disparity_of_shares_covers_the_truth_and_has_a_null():
     chance = float(share_disparity_by_chance(600, real=real).mean())
     assert 0.9 < chance < 0.97
     assert chance - 0.06 < sum(values) / len(values) < chance + 0.01
+
+
+def counted(counts: torch.Tensor, trial: int) -> ClassShares:
+    """The shares of samples of which a judge without mistakes has counted so many."""
+    labels = torch.arange(len(counts)).repeat_interleave(counts)
+    right = torch.full((len(counts),), 10**7)
+    confusion = Confusion(torch.diag(right), torch.zeros_like(right))
+    return corrected_shares(labels, confusion=confusion, seed=trial)
+
+
+def test_a_class_without_a_label_may_be_a_rare_one():
+    _, high = counted(torch.tensor([300, 200, 0]), 0).interval()
+    # Clopper and Pearson: 3.7 of as many samples.
+    assert float(high[2]) == pytest.approx(1 - 0.025 ** (1 / 500), rel=1e-3)
+
+
+def test_the_least_of_groups_that_are_alike_covers_one_and_a_lost_one_is_not_certain():
+    random = np.random.default_rng(0)
+    real = torch.full((10,), 100)
+    trials = 40
+    of_shares = 0
+    of_rates = 0
+    for trial in range(trials):
+        counts = torch.from_numpy(random.multinomial(200, np.full(10, 0.1)))
+        disparity = share_disparity(counted(counts, trial), real=real)
+        of_shares += disparity.low <= 1 <= disparity.high
+
+        successes = torch.from_numpy(random.binomial(50, 0.3, 10))
+        disparity = rate_disparity(successes, torch.full((10,), 50), seed=trial)
+        of_rates += disparity.low <= 1 <= disparity.high
+    assert of_shares >= 0.9 * trials
+    assert of_rates >= 0.9 * trials
+
+    lost = share_disparity(counted(torch.tensor([*[20] * 9, 0]), 0), real=real)
+    assert (lost.value, lost.low) == pytest.approx((0, 0), abs=1e-6)
+    assert lost.worst == 9
+    assert 0.2 < lost.high < 0.5
 
 
 def test_the_disparity_of_rates():

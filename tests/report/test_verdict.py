@@ -82,6 +82,31 @@ class TestVerdict:
         first = verdict([fell("one", 0.9)])[0]
         assert first == "Recall is 0.90 in generation 0, trained on real data alone."
 
+    def test_one_of_many_arms_that_end_within_their_errors_is_not_called_better(
+        self, finished_runs
+    ):
+        arm = read_arms([finished_runs["replace"]])[0]
+
+        def ended(name, recall, fid):
+            values = {"recall_se": 0.02, "fid_se": 1.0, "fid_shape": fid / 4, "floor": {}}
+            first, last = (
+                {**arm.rows[0], **values, "generation": g, "recall": r, "fid": f}
+                for g, (r, f) in enumerate([(0.60, 20.0), (recall, fid)])
+            )
+            shape = {f"{name}_shape": 0.6 for name in ("recall", "precision")}
+            return type(arm)(name, arm.folder, [{**first, **shape}, {**last, **shape}])
+
+        two = [ended("low", 0.56, 23.5), ended("high", 0.63, 20.0)]
+        (sentence,) = verdict(two)
+        assert "while high" in sentence
+        assert "of the rise of the Fréchet distance" in sentence
+
+        # The lowest of eight lies as far off without any difference.
+        between = [ended(f"arm {at}", 0.6, 20.0) for at in range(6)]
+        (sentence,) = verdict([*two, *between])
+        assert "while" not in sentence
+        assert "of the rise of the Fréchet distance" not in sentence
+
     def test_the_last_seed_that_has_a_value_says_nothing_of_the_others(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
         band: dict[str, list[float | None]] = {

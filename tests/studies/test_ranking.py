@@ -104,6 +104,38 @@ class TestRanking:
         assert ranking["arms"] == []
         assert "different numbers of samples" in format_ranking(ranking)
 
+    def test_where_less_is_harm_the_largest_stands_first(self, folder, sweep):
+        rows = [row for of_arm in sweep.values() for of_seed in of_arm.values() for row in of_seed]
+        for each in rows:
+            each["recall"] = 1 / each["fid"]
+        questions = [{"metric": "recall", "arms": ["neon", "replace"]}]
+        ranking = ranking_of(folder, sweep, [compare(sweep, each) for each in questions])["ranking"]
+
+        arms = {arm["arm"]: arm["ranks"] for arm in ranking["arms"]}
+        assert (next(iter(arms)), list(arms)[-1]) == ("control", "replace")
+        assert (arms["control"], arms["replace"]) == ([1, 1], [4, 4])
+        assert "by recall above that of real data alone, the largest first" in format_ranking(
+            ranking
+        )
+
+    def test_a_few_seeds_with_the_same_count_are_not_sure(self):
+        random = np.random.default_rng(1)
+        arms = 4
+        trials = 100
+        for seeds in (2, 3):
+            wrong = 0
+            for _ in range(trials):
+                counts = random.integers(8, 10, (arms, seeds)).astype(float)
+                values = {str(arm): dict(enumerate(of_arm)) for arm, of_arm in enumerate(counts)}
+                wrong += any(ranks != [1, arms] for ranks in rank_intervals(values).values())
+            assert wrong <= 0.05 * trials
+
+    def test_seeds_without_a_value_are_told(self, folder, sweep):
+        sweep["neon"][3][-1]["fid"] = None
+        ranking = ranked(folder, sweep)
+        (cells,) = [cells for cells in ranking_rows(ranking) if cells[1] == "neon"]
+        assert cells[2].endswith("(4 of 5 seeds)")
+
     def test_ranks_of_arms_that_do_not_differ(self):
         """The null: among arms that differ by chance, all ranks stay open, 19 times of 20."""
         rng = np.random.default_rng(1)

@@ -67,8 +67,9 @@ class Result:
     effect       the quantity that decides: that of the first statement that failed, or else of the
                  first one
     statement    what that quantity is, `unit` its unit and `region` where it must lie
-    p            chance of such a verdict by accident, uncorrected, `p_holm` corrected by Holm's
-                 method for the claims of its family; None: does not apply
+    p            chance of such a verdict by accident, doubled with each look after the first, but
+                 not corrected for others; `p_holm` is corrected by Holm's method for the claims of
+                 its family; None: does not apply
     null         verdict of the null run, what was left out, and its findings
     withdrawn    it holds in its null run, too, and so shows nothing
     seeds        the seeds that count

@@ -24,7 +24,7 @@ def judge(
 
     first  what the protocol asks of generation 0; None: each chain's own gate decides
     look   how often the claim has been judged, with more seeds each time; the chance of error is
-           halved with each look
+           halved with each look, of intervals as of what the correction for the family compares
     """
     control = [rows for (arm, _), rows in sorted(chains.items()) if arm == CONTROL]
     poor = poor_seeds(chains, first, still_improves(control))
@@ -53,7 +53,10 @@ def judge(
     if look > 1:
         remarks.append(f"look {look} with more seeds, intervals of {confidence:.4g}")
     why = "; ".join(filter(None, remarks))
-    return replace(result, generation0=counts, seeds=seeds, why=why)
+    p = result.p
+    if p is not None:
+        p = min(1.0, p * 2 ** (look - 1))
+    return replace(result, generation0=counts, seeds=seeds, why=why, p=p)
 
 
 def _why_poor(poor: Mapping[int, Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from imglab.studies.profile.definitions import HALLUCINATION, TAILS
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.costs import COSTS, cost_of
 from imglab.studies.sweeps.statistics import (
+    FEWEST,
     LEVEL,
     Interval,
     Values,
@@ -26,22 +27,26 @@ from imglab.studies.sweeps.statistics import (
     on_one_scale,
     paired,
 )
+from imglab.studies.sweeps.warning_config import harm
 
 METHOD = (
     "Arms stand in the order of their mean excess distance in the last generation: the metric less "
-    "the mean of its floor, or less the control's value with the same seed where it has no floor. "
+    "the mean of its floor, or less the control's value with the same seed where it has no floor; "
+    "of a metric of which less is harm, such as recall, the largest stands first. "
     "Intervals are 95% t-intervals over seeds, of the excess on the scale of the metric. `ranks` "
     "is an interval for an arm's place, which holds for all arms together with 95%: every two arms "
     "are compared by a paired t-test over seeds, of logarithms where the metric is positive, "
     "corrected by Holm's method for all pairs, and an arm stands behind those shown to be better "
-    "and before those shown to be worse. Costs are means over seeds of generations 1, 2, ...: "
-    "fits, with what a remedy adds to them, draws and curation, without scoring. Contrasts are "
-    "those of the sweep, fixed before it ran."
+    f"and before those shown to be worse; where fewer than {FEWEST} seeds all differ by the same "
+    "number, as counts do, p is that of their signs. Costs are means over seeds of generations "
+    "1, 2, ...: fits, with what a remedy adds to them, draws and curation, without scoring. "
+    "Contrasts are those of the sweep, fixed before it ran."
 )
 
 ALPHA = 1 - LEVEL
 Rows = Sequence[Mapping[str, Any]]
 Sweep = Mapping[str, Mapping[int, Rows]]
+Better = Literal["less", "more"]
 
 
 def is_of_remedies(folder: Path, arms: Sequence[str], seeds: Mapping[str, Sequence[int]]) -> bool:
@@ -89,28 +94,34 @@ def _rank_arms(
     }
     first = next(iter(next(iter(lasting.values())).values()))
     reference, excess = _excess(values, first["floor"].get(metric) or {})
-    ranks = rank_intervals(values)
+    better = _better(metric)
+    ranks = rank_intervals(values, better)
     named = {
         "tail_recall": _first_of(lasting, [each.metric for each in TAILS]),
         "precision": _first_of(lasting, [each.metric for each in HALLUCINATION]),
     }
 
     arms = []
-    for arm in sorted(excess, key=lambda name: _order(excess[name])):
+    for arm in sorted(excess, key=lambda name: _order(excess[name], better)):
         rows = list(lasting[arm].values())
         described = {"arm": arm, "seeds": len(rows), "excess": _interval(excess[arm].values())}
+        described["excess_seeds"] = len(_defined(excess[arm].values()))
         described |= {"ranks": ranks[arm]}
         described |= {key: _interval_of(rows, path) for key, path in named.items()}
         described["cost"] = _costs(folder, arm, sweep[arm], last)
         described["contrasts"] = _contrasts_of(arm, contrasts)
         arms.append(described)
-    return {"generation": last, "metrics": {"reference": reference, **named}, "arms": arms}
+    metrics = {"reference": reference, **named}
+    return {"generation": last, "better": better, "metrics": metrics, "arms": arms}
 
 
-def rank_intervals(values: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
+def rank_intervals(
+    values: Mapping[str, Mapping[int, float]], better: Better = "less"
+) -> dict[str, list[int]]:
     """Return the best and the worst rank of each arm that the seeds do not exclude.
 
-    values  arm -> seed -> value of a metric, the smaller the better
+    values  arm -> seed -> value of a metric
+    better  whether less or more of it is better
 
     >>> near = {0: 1.0, 1: 1.1, 2: 0.9, 3: 1.05, 4: 0.95}
     >>> rank_intervals({"a": near, "b": {seed: value + 5 for seed, value in near.items()}})
@@ -118,21 +129,39 @@ def rank_intervals(values: Mapping[str, Mapping[int, float]]) -> dict[str, list[
     """
     pairs = list(combinations(values, 2))
     intervals = [_compared(values[one], values[two]) for one, two in pairs]
-    defined = [None if math.isnan(each.p) else each.p for each in intervals]
-    corrected = holm(defined)
+    corrected = holm([_chance_of(each) for each in intervals])
 
     # How many arms are shown to be better, and worse, than each.
-    better: Counter[str] = Counter()
-    worse: Counter[str] = Counter()
+    ahead: Counter[str] = Counter()
+    behind: Counter[str] = Counter()
     for (one, two), interval, p in zip(pairs, intervals, corrected, strict=True):
         if p is None or p >= ALPHA:
             continue
         order = [one, two]
-        if interval.estimate > 0:
+        if (interval.estimate > 0) == (better == "less"):
             order.reverse()
-        worse[order[0]] += 1
-        better[order[1]] += 1
-    return {arm: [1 + better[arm], len(values) - worse[arm]] for arm in values}
+        behind[order[0]] += 1
+        ahead[order[1]] += 1
+    return {arm: [1 + ahead[arm], len(values) - behind[arm]] for arm in values}
+
+
+def _chance_of(interval: Interval) -> float | None:
+    """Return the p-value of a comparison; None: there is none.
+
+    A few seeds whose counts happen to differ by the same number have no spread, and would be sure.
+    """
+    if math.isnan(interval.p):
+        return None
+    if interval.low == interval.high and interval.n < FEWEST:
+        return max(interval.p, 2.0 ** (1 - interval.n))
+    return interval.p
+
+
+def _better(metric: str) -> Better:
+    """Say whether less or more of a metric is better; of an unknown one less: it is a distance."""
+    if harm(metric) == "falls":
+        return "more"
+    return "less"
 
 
 def _interval(values: Iterable[float | None]) -> dict[str, float | None]:
@@ -189,11 +218,13 @@ def _compared(one: Mapping[int, float], two: Mapping[int, float]) -> Interval:
     return paired(first, second)
 
 
-def _order(excess: Mapping[int, float]) -> float:
+def _order(excess: Mapping[int, float], better: Better) -> float:
     """Return by what an arm is sorted: its mean, or behind all others without one."""
     values = _defined(excess.values())
     if not len(values):
         return math.inf
+    if better == "more":
+        return -float(values.mean())
     return float(values.mean())
 
 
