@@ -86,14 +86,7 @@ def fit_network(
 
     with dropout(network, drop):
         fitted = yield from fit(
-            network,
-            objective,
-            train,
-            recipe,
-            join=join,
-            seed=seed,
-            resume=resume,
-            in_threads=True,
+            network, objective, train, recipe, join=join, seed=seed, resume=resume, in_threads=True
         )
     fitted.network.set_attn_implementation(attention)
     return fitted

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from imglab import distributed
 from imglab.progress import Progress, Stage
 from imglab.samples import TrainingSet
-from imglab.training.batches import Batches, check_batch
+from imglab.training.batches import Batches
 from imglab.training.lora import Adapters
 from imglab.training.recipe import Recipe
 from imglab.training.trainer import Objective, Trainer
@@ -59,19 +59,15 @@ def fit(
     join        successive samples that make one example
     resume      the state of a checkpoint of this fit
     around      makes a model around a network, so that one can look at it in the middle of the fit
-    in_threads  whether losses of several parts of a batch may be computed at the same time: neither
-                loss nor network keeps anything of a call. With dropout or batch normalization
-                none are
+    in_threads  whether threads may share a batch: neither loss nor network keeps anything of a call
     Raises Stopped, before a step would spoil the weights, where loss or gradient are not finite.
     """
-    check_batch(recipe.batch)
     batches = Batches(train, recipe.batch, seed, join=join)
     steps = recipe.steps(batches.examples)
     samples = recipe.batch * join
 
     trainer = Trainer(network, recipe, seed, steps=steps, in_threads=in_threads)
-    first = trainer.restore(resume)
-    for step in range(first, steps):
+    for step in range(trainer.restore(resume), steps):
         batch = batches.weighted(objective.batch(batches[step], step), step)
         loss = trainer.backward(objective, batch, step)
         trainer.clip_gradient(loss, seen=step * samples)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from imglab import distributed, seeds
 from imglab.errors import DIVERGED, Stopped
 from imglab.samples import Samples
+from imglab.training.batches import check_batch
 from imglab.training.checkpoint import fit_state, restore_fit
 from imglab.training.devices import forget_compiled, join_processes, new_accelerator, unwrap
 from imglab.training.lora import Adapters, merge_adapters, with_adapters
@@ -68,6 +69,7 @@ class Trainer:
         self, network: nn.Module, recipe: Recipe, seed: int, *, steps: int, in_threads: bool = False
     ) -> None:
         """Prepare a fit; `in_threads` is explained at `imglab.training.fit.fit`."""
+        check_batch(recipe.batch)
         self._recipe = recipe
         self._seed = seed
         self._accelerator = new_accelerator()

@@ -10,9 +10,10 @@ from imglab import model, stages
 from imglab.cli import progress
 from imglab.cli.heartbeat import Heartbeat, signs_of_life
 from imglab.cli.tally import Tally
+from imglab.generation import Generation
 from imglab.progress import Progress, heard_by, report
 from imglab.running.cost import RunCost, StageCost
-from imglab.running.run import Generation, Run
+from imglab.running.run import Run
 from imglab.studies.jobs import Outcome
 from tests.tiny_chains import TINY_GAUSSIAN, write
 

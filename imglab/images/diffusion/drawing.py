@@ -68,33 +68,40 @@ def draw_images(
     if not denoiser.conditional:
         conditions = None
 
-    threads = Threads(denoiser.device)
-    most = None
-    if denoiser.device.type == "cpu" and settings.compile is not True:
-        most = CPU_ROWS
-
     def draw(generators: list[torch.Generator], labels: Tensor | None) -> Tensor:
-        @torch.inference_mode()
-        def part(rows: range) -> Tensor:
-            each = slice(rows.start, rows.stop)
-            some = labels[each] if labels is not None else None
-            # A scheduler of diffusers counts its steps.
-            fresh = copy.deepcopy(sampler)
-            return _denoise(denoiser, fresh, settings, steps, generators[each], some)
+        # A scheduler of diffusers counts its steps.
+        fresh = copy.deepcopy(sampler)
+        return _denoise(denoiser, fresh, settings, steps, generators, labels)
 
-        rows = range(len(generators))
-        if most is None:
-            return part(rows)
-        return torch.cat(threads.map(part, threads.shares(rows, most)))
+    draw_batch: DrawBatch = draw
+    if denoiser.device.type == "cpu" and settings.compile is not True:
+        draw_batch = in_threads(draw)
 
     # The memory layout in which it was fitted: others round differently.
     denoiser.network.to(memory_format=memory_format(settings))
     if settings.compile is True:
         denoiser.network.compile()
     try:
-        yield from draw_in_batches(draw, settings, indices, conditions=conditions, seed=seed)
+        yield from draw_in_batches(draw_batch, settings, indices, conditions=conditions, seed=seed)
     finally:
         forget_compiled(denoiser.network)
+
+
+def in_threads(draw: DrawBatch) -> DrawBatch:
+    """Return what draws the same images on a CPU, each thread a few of them at a time."""
+    threads = Threads(torch.device("cpu"))
+
+    def shared_out(generators: list[torch.Generator], labels: Tensor | None) -> Tensor:
+        @torch.inference_mode()
+        def part(rows: range) -> Tensor:
+            some = slice(rows.start, rows.stop)
+            if labels is None:
+                return draw(generators[some], None)
+            return draw(generators[some], labels[some])
+
+        return torch.cat(threads.map(part, threads.shares(range(len(generators)), CPU_ROWS)))
+
+    return shared_out
 
 
 def draw_in_batches(
