@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
@@ -17,6 +18,7 @@ from imglab.samples import Samples
 from imglab.training.batches import check_batch
 from imglab.training.checkpoint import fit_state, restore_fit
 from imglab.training.devices import forget_compiled, join_processes, new_accelerator, unwrap
+from imglab.training.gradients import add_gradients, has_batch_norm
 from imglab.training.lora import Adapters, merge_adapters, with_adapters
 from imglab.training.memory import is_out_of_memory
 from imglab.training.optimizer import new_optimizer
@@ -91,7 +93,7 @@ class Trainer:
 
         self._threads = Threads(device)
         self._in_threads = in_threads and len(self._threads) > 1 and not recipe.compile
-        if distributed.world_size() > 1 or _has_batch_norm(learner):
+        if distributed.world_size() > 1 or has_batch_norm(learner):
             self._in_threads = False
 
         self._average: EMAModel | None = None
@@ -126,10 +128,12 @@ class Trainer:
         self._optimizer.zero_grad()
         total = 0.0
         for rows in split(distributed.shard(_rows(batch)), self._parts):
-            if self._in_threads:
-                total += self._share_out(objective, batch, rows)
+            loss_of = partial(self._share_of_loss, objective, batch)
+            shares = self._threads.shares(rows)
+            if self._in_threads and len(shares) > 1:
+                total += add_gradients(self._threads, self._weights.values(), loss_of, shares)
             else:
-                loss = self._share_of_loss(objective, batch, rows)
+                loss = loss_of(rows)
                 self._accelerator.backward(loss)
                 total += float(loss.detach())
         return total
@@ -148,27 +152,6 @@ class Trainer:
         with autocast:
             mean = objective.loss(self._network, part)
         return mean * (len(rows) * distributed.world_size() / _rows(batch))
-
-    def _share_out(self, objective: Objective, batch: Batch, rows: range) -> float:
-        """Add the gradient of some rows to that of the weights, and return their share of the loss.
-
-        Threads compute it each for some of them; it is added up in the order of the rows.
-        """
-        weights = list(self._weights.values())
-
-        def differentiated(share: range) -> tuple[float, Sequence[Tensor | None]]:
-            loss = self._share_of_loss(objective, batch, share)
-            return float(loss.detach()), torch.autograd.grad(loss, weights, allow_unused=True)
-
-        total = 0.0
-        for loss, gradients in self._threads.map(differentiated, self._threads.shares(rows)):
-            total += loss
-            for weight, gradient in zip(weights, gradients, strict=True):
-                if weight.grad is None:
-                    weight.grad = gradient
-                elif gradient is not None:
-                    weight.grad += gradient
-        return total
 
     def _use_more_parts(self, error: RuntimeError, n: int) -> None:
         """Work on batches of n in more parts after an error of too little memory; raise others."""
@@ -287,11 +270,6 @@ def _new_average(weights: Iterable[nn.Parameter], decay: float, *, warms_up: boo
 
 def _rows(batch: Batch) -> int:
     return len(next(iter(batch.values())))
-
-
-def _has_batch_norm(network: nn.Module) -> bool:
-    """Say whether what a network makes of a row depends on the others of its batch."""
-    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
 
 
 def _check_finite(name: str, value: float, seen: int) -> None:

@@ -88,6 +88,22 @@ class TestFits:
         for name, weight in one.items():
             torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
 
+    def test_weights_that_share_a_gradient_do_not_share_its_steps(self):
+        """Of a sum of two weights autograd returns one tensor for both, which is clipped."""
+
+        class Sum(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one = nn.Parameter(torch.ones(2))
+                self.two = nn.Parameter(torch.ones(2))
+
+            def forward(self, x):
+                return 100 * x * (self.one + self.two)
+
+        one, two = fitted(Sum(), 1), fitted(Sum(), 2)
+        for name, weight in one.items():
+            torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
+
     def test_the_bytes_are_the_same_each_time(self):
         first, second = fitted(new_network(), 2), fitted(new_network(), 2)
         assert all(torch.equal(first[name], second[name]) for name in first)
