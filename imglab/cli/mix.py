@@ -46,7 +46,7 @@ CriterionName = Annotated[
     ),
 ]
 Seeds = Annotated[
-    int | None, typer.Option("--seeds", metavar="N", min=2, help="Searches. Default: 3.")
+    int | None, typer.Option("--seeds", metavar="N", min=3, help="Searches. Default: 3.")
 ]
 Halvings = Annotated[
     int | None,

@@ -15,7 +15,8 @@ from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem, nearest
 from imglab.regimes.mixture import LAST, REAL
 from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
-from imglab.studies.mixing.plan import FEWEST_HALVINGS, FEWEST_SEEDS, Plan
+from imglab.studies.mixing.plan import FEWEST_HALVINGS, Plan
+from imglab.studies.mixing.search import FEWEST_SEEDS
 from imglab.studies.profile.trend import FEWEST
 
 HUB = "hub:"

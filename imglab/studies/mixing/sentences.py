@@ -112,4 +112,4 @@ def _why_open(result: Mapping[str, Any]) -> str:
     for chain in chains:
         if chain["holds"] is None:
             return f"real share {chain['share']:g}, seed {chain['seed']}: {chain['reason']}."
-    return "it takes at least two seeds."
+    return "it takes at least three seeds."
