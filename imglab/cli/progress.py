@@ -179,8 +179,8 @@ class RunConsole:
     def _time_left(self, now: float) -> str:
         """Estimate the time left for the run from the time that the generation before took.
 
-        Until one after generation 0 is finished, whose fit is often far longer than theirs, it is
-        what the run was expected to take.
+        The fit of generation 0 is often far longer than the others, so until a later generation is
+        finished the estimate is what the run was expected to take.
         """
         remaining = self._run.experiment.config.generations - self._generation
         seconds = time_left(now - self._generation_began, expected=self._usual * remaining)

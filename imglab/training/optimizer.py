@@ -50,10 +50,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         flat = [weight for weight in matrices if weight.ndim == 2]
         keys: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
         self._threads = Threads(matrices[0].device)
-        self._shares = _equal_shares([*flat, *self._views], len(self._threads))
-        self._muons = [
-            torch.optim.Muon(share, adjust_lr_fn=SCALED, **keys) for share in self._shares
-        ]
+        shares = _equal_shares([*flat, *self._views], len(self._threads))
+        self._muons = [torch.optim.Muon(share, adjust_lr_fn=SCALED, **keys) for share in shares]
         self._adamw = torch.optim.AdamW(others, fused=fused, **keys)
 
         matrices_group = {**self._muons[0].param_groups[0], "params": [*flat, *self._views]}
@@ -69,7 +67,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
             view.grad = None
             if weight.grad is not None:
                 view.grad = _as_matrix(weight.grad, weight)
-        for part, share in zip(self._muons, self._shares, strict=True):
+        for part in self._muons:
+            share = part.param_groups[0]["params"]
             part.param_groups = [{**self.param_groups[0], "params": share}]
         self._threads.map(torch.optim.Muon.step, self._muons)
         return loss

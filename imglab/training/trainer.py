@@ -114,21 +114,19 @@ class Trainer:
                 with seeds.isolated(self._seed, "dropout", step):
                     before = torch.get_rng_state()
                     loss = self._accumulate(objective, batch)
-                    drew = not torch.equal(before, torch.get_rng_state())
+                    if not self._in_threads or torch.equal(before, torch.get_rng_state()):
+                        return loss
+
+                # Which thread drew first is chance that no seed fixes.
+                self._in_threads = False
             except RuntimeError as error:
                 self._use_more_parts(error, _rows(batch))
-                continue
-
-            # Which thread drew first is chance that no seed fixes.
-            if not (drew and self._in_threads):
-                return loss
-            self._in_threads = False
 
     def _accumulate(self, objective: Objective, batch: Batch) -> float:
         self._optimizer.zero_grad()
+        loss_of = partial(self._share_of_loss, objective, batch)
         total = 0.0
         for rows in split(distributed.shard(_rows(batch)), self._parts):
-            loss_of = partial(self._share_of_loss, objective, batch)
             shares = self._threads.shares(rows)
             if self._in_threads and len(shares) > 1:
                 total += add_gradients(self._threads, self._weights.values(), loss_of, shares)

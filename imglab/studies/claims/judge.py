@@ -24,7 +24,7 @@ def judge(
 
     first  what the protocol asks of generation 0; None: each chain's own gate decides
     look   how often the claim has been judged, with more seeds each time; the chance of error is
-           halved with each look, of intervals as of what the correction for the family compares
+           halved with each look, both for intervals and in the correction for the family
     """
     control = [rows for (arm, _), rows in sorted(chains.items()) if arm == CONTROL]
     poor = poor_seeds(chains, first, still_improves(control))
