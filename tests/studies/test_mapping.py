@@ -87,7 +87,7 @@ class TestAxes:
             ([SHARE], {"criterion": "gat"}, "did you mean 'gate'?"),
             ([SHARE], {"criterion": "scaling worsens"}, "imglab scale"),
             ([SHARE], {"criterion": "risk rises", "generations": 3}, "needs 5 generations"),
-            ([SHARE], {"seeds": [0]}, "seeds"),
+            ([SHARE], {"seeds": [0, 1]}, "seeds"),
             ([SHARE], {"halving": 3}, "halving: unknown key"),
         ],
     )
@@ -135,15 +135,15 @@ class TestColumns:
         assert 0.5 < answer.low < 0.8
         assert answer.high is None
 
-        beyond_both = searched(2, 4, lambda position, seed: seed == 0).answer()
+        beyond_both = searched(3, 4, lambda position, seed: seed == 0).answer()
         assert beyond_both.verdict == "not decided"
 
     def test_an_interval_that_is_the_whole_range_decides_nothing(self):
-        column = searched(2, 4, lambda position, seed: position > 0.2 + 0.6 * seed)
+        column = searched(3, 4, lambda position, seed: position > 0.2 + 0.3 * seed)
         assert "the whole range" in column.answer().reason
 
     def test_an_undecided_chain_leaves_the_column_open(self):
-        answer = searched(2, 4, lambda *_: None).answer()
+        answer = searched(3, 4, lambda *_: None).answer()
         assert answer == ColumnAnswer("not decided", "seed 0: why")
 
     def test_a_poor_first_model_blocks(self):
@@ -299,7 +299,7 @@ TINY_MAP: dict[str, Any] = {
     "modality": {"kind": "gaussian", "n_train": 10, "n_test": 30},
     "measure": {"samples": 8, "floor_splits": 20},
     "criterion": {"metric": "variance", "threshold": 0.5, "relative_to": "absolute"},
-    "seeds": [0, 1],
+    "seeds": [0, 1, 2],
     "halvings": 2,
     "columns": 2,
     "generations": 2,
@@ -347,9 +347,9 @@ class TestCommand:
         code, out, _ = lab("map", map_config, "--over", SHARE, "--out", "runs/map", "--json")
         (column,) = json.loads(out)["columns"]
         assert (code, column["verdict"]) == (0, "blocked")
-        assert "generation 0 is poor with 2 of 2 seeds" in column["reason"]
+        assert "generation 0 is poor with 3 of 3 seeds" in column["reason"]
         beside = f"../{arm.removeprefix('runs/')}"
-        assert [cell["run"] == beside for cell in column["cells"]] == [True, False]
+        assert [cell["run"] == beside for cell in column["cells"]] == [True, False, False]
 
     def test_wrong_input(self, lab, tmp_path):
         config = write(tmp_path, TINY_MAP)

@@ -24,6 +24,7 @@ from imglab.config.shared_problems import SharedProblems
 from imglab.errors import InputError, Problem, nearest
 from imglab.studies.mapping.axes import Axis, Range, RangeKey, make_axis
 from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
+from imglab.studies.mixing.search import FEWEST_SEEDS
 from imglab.studies.profile.trend import FEWEST
 from imglab.studies.sweeps.config import CONTROL_CHANGES, Seeded
 from imglab.studies.sweeps.warning_config import Event
@@ -32,8 +33,6 @@ from imglab.studies.varied_chain import DATA_SEED, check_alike, study_and_chain
 MOST_AXES = 3
 LEVELS = 3
 """Values of a third key that has a range."""
-FEWEST_SEEDS = 2
-"""With one seed there is no interval."""
 
 
 def _criterion(value: Any) -> Any:
