@@ -59,10 +59,10 @@ def stoppable(folder: Path | None = None) -> Iterator[None]:
     except (InputError, Stopped, SystemExit):
         raise
     except KeyboardInterrupt as error:
-        what = "interrupted"
-        if folder is not None:
-            what = f"{folder} is unfinished"
-        raise Stopped(f"{what}; run the same command again to go on") from error
+        if folder is None:
+            raise Stopped("interrupted; run the same command again") from error
+        what = f"{folder} is unfinished; run the same command again to finish it"
+        raise Stopped(what) from error
 
     # Also what is no Exception: the panic of a library.
     except BaseException as error:
