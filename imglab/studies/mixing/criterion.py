@@ -70,16 +70,16 @@ class Criterion:
     ) -> tuple[bool | None, str]:
         """Judge with the controls' means in place of the floors.
 
-        The deviation is that of the floor and, beside it, that of the controls over seeds: chains
-        on the same data differ by their training, too.
+        The deviation is that of the floor and, beside it, that of one more chain on real data:
+        chains on the same data differ by their training, too.
         """
         floor = {}
         for name, real in controls[0]["floor"].items():
             values = [control[name] for control in controls if is_number(control.get(name))]
             if not isinstance(real, Mapping) or not values:
                 continue
-            spread = stdev(values) if len(values) > 1 else 0.0
-            floor[name] = {"mean": mean(values), "sd": math.hypot(real["sd"], spread)}
+            sd = math.hypot(real["sd"], _spread_of_another(values))
+            floor[name] = {"mean": mean(values), "sd": sd}
 
         thresholds = dict(self.thresholds)
         ratios = [control.get("variance_ratio") for control in controls]
@@ -101,3 +101,17 @@ class Criterion:
         verdict = judge_generation0(row, floor, lasting, self.trusted)
         holds = {"good": True, "poor": False}.get(verdict["verdict"])
         return holds, "; ".join(verdict["reasons"])
+
+
+def _spread_of_another(values: Sequence[float]) -> float:
+    """Return the standard deviation of one more value about the mean of these; 0.0 for one value.
+
+    `DEVIATIONS` of it leave out as many as of a normal law that is known: Student's prediction.
+    """
+    from scipy import special
+
+    n = len(values)
+    if n < 2:
+        return 0.0
+    reach = float(special.stdtrit(n - 1, special.ndtr(DEVIATIONS)))
+    return stdev(values) * math.sqrt(1 + 1 / n) * reach / DEVIATIONS
