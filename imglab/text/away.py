@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from imglab.text.decoding import Reader
+from imglab.text.readers import Reader
 
 
 def away_reader(read: Reader, read_other: Reader, w: float) -> Reader:

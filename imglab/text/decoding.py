@@ -5,13 +5,11 @@ The noise of sampling belongs to each sample.
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import (
-    DynamicCache,
     GenerationConfig,
     LogitsProcessorList,
     NoRepeatNGramLogitsProcessor,
@@ -20,107 +18,9 @@ from transformers import (
 )
 
 from imglab.text.decoding_settings import BeamSettings
+from imglab.text.inversion import invert
+from imglab.text.readers import Reader
 from imglab.training.hub import quiet
-
-PROBED = 6
-"""Tokens that are read to see how a network reads."""
-
-PROBED_FIRST = 3
-"""How many of them are read before the others."""
-
-READS_OTHERWISE = (
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-    NotImplementedError,
-)
-"""What networks raise that do not take a key-value cache."""
-
-
-MANY_TOKENS = 8192
-"""Size of a vocabulary from which on top-p looks at the most likely tokens first."""
-
-TOP_TOKENS = 512
-"""How many of them it looks at."""
-
-ROUNDING = 1e-5
-"""Far more than sums of probabilities in fp32 are off."""
-
-
-class Reader(Protocol):
-    """Reads on: takes the next tokens, int64 [B, L].
-
-    It returns the logits of the token after all tokens read so far, [B, V].
-    """
-
-    def __call__(self, tokens: Tensor) -> Tensor:  # noqa: D102
-        ...
-
-
-def cached_reader(network: PreTrainedModel) -> Reader:
-    """Return what reads on with a key-value cache."""
-    # A static cache pays little or nothing on a CPU (docs/metrics.md, "Decoding"), and its logits
-    # differ in the last bits. Newer versions of transformers call the argument `cache`.
-    name = "past_key_values"
-    if "cache" in inspect.signature(network.forward).parameters:
-        name = "cache"
-    cache = {name: DynamicCache(config=network.config)}
-
-    def read(tokens: Tensor) -> Tensor:
-        output = network(tokens, **cache, use_cache=True, logits_to_keep=1)
-        logits: Tensor = output.logits[:, -1]
-        return logits
-
-    return read
-
-
-def whole_reader(network: PreTrainedModel) -> Reader:
-    """Return what reads everything again for each token.
-
-    It is for networks that keep what they have read in no key-value cache.
-    """
-    seen: list[Tensor] = []
-
-    def read(tokens: Tensor) -> Tensor:
-        seen[:] = [torch.cat([*seen, tokens], 1)]
-        logits: Tensor = network(seen[0], use_cache=False).logits[:, -1]
-        return logits
-
-    return read
-
-
-@torch.inference_mode()
-def reads_with_cache(network: PreTrainedModel) -> bool:
-    """Say whether a network, given a key-value cache, reads on as it reads all at once.
-
-    Some networks take no cache, or keep one of their own, and ignore the keyword silently. Raises
-    ValueError for a network whose logits depend on tokens that come later: it cannot continue text.
-    """
-    size = network.config.vocab_size
-    tokens = torch.arange(1, PROBED + 1, device=network.device)[None] % size
-    whole = network(tokens, use_cache=False).logits
-    start = network(tokens[:, :PROBED_FIRST], use_cache=False).logits
-    if not _alike(whole[:, PROBED_FIRST - 1], start[:, -1]):
-        raise ValueError(
-            "it looks at the tokens that come after: it is not a causal language model"
-        )
-
-    try:
-        read = cached_reader(network)
-        read(tokens[:, :PROBED_FIRST])
-        for place in range(PROBED_FIRST, PROBED):
-            logits = read(tokens[:, place : place + 1])
-    except READS_OTHERWISE:
-        return False
-    return _alike(logits, whole[:, -1])
-
-
-def _alike(one: Tensor, two: Tensor) -> bool:
-    """Say whether logits agree to a thousandth of their spread."""
-    scale = float((two - two.mean()).abs().max()) or 1.0
-    return float((one - two).abs().max()) <= 1e-3 * scale
 
 
 def sample_tokens(
@@ -170,74 +70,6 @@ def penalties(repetition: float, no_repeat_ngram: int | None) -> LogitsProcessor
     if no_repeat_ngram is not None:
         processors.append(NoRepeatNGramLogitsProcessor(no_repeat_ngram))
     return processors
-
-
-def invert(
-    logits: Tensor, uniform: Tensor, *, top_k: int | None = None, top_p: float = 1.0
-) -> Tensor:
-    """Return where the cumulated distribution of logits passes `uniform`: tokens, int64 [B].
-
-    logits   [B, V]
-    uniform  [B]
-    top_k    draw from the k most likely tokens
-    top_p    draw from the fewest of these whose probabilities sum to p (Holtzman et al. 2020),
-             each in proportion to its probability
-    """
-    if top_k is None and top_p == 1:
-        return _passed(logits.softmax(-1).cumsum(-1, dtype=torch.float64), uniform)
-    if top_k is None and logits.shape[1] >= MANY_TOKENS:
-        return _invert_from_the_top(logits, uniform, top_p)
-    return _invert_sorted(logits, uniform, top_k, top_p)
-
-
-def _invert_sorted(logits: Tensor, uniform: Tensor, top_k: int | None, top_p: float) -> Tensor:
-    """Return what `invert` returns, from the tokens in the order of their probabilities."""
-    if top_k:
-        likely, order = logits.topk(min(top_k, logits.shape[1]))
-    else:
-        likely, order = logits.sort(dim=-1, descending=True)
-
-    cumulated = likely.softmax(-1).cumsum(-1, dtype=torch.float64)
-    if top_p < 1:
-        last = (cumulated < top_p).sum(-1, keepdim=True).clamp(max=cumulated.shape[1] - 1)
-        cumulated = torch.minimum(cumulated, cumulated.gather(1, last))
-    return order.gather(1, _passed(cumulated, uniform)[:, None]).squeeze(1)
-
-
-def _invert_from_the_top(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
-    """Return the tokens that `_invert_sorted` returns, mostly without sorting the vocabulary.
-
-    The few most likely tokens decide where they hold the mass `top_p` and no sum lies so near to
-    a border that rounding, or the order of equal logits, could matter. Other rows are sorted.
-    """
-    likely, order = logits.topk(TOP_TOKENS)
-    cumulated = (likely - logits.logsumexp(-1, keepdim=True)).exp().cumsum(-1, dtype=torch.float64)
-    last = (cumulated < top_p).sum(-1, keepdim=True).clamp(max=TOP_TOKENS - 1)
-    level = uniform.double()[:, None] * cumulated.gather(1, last)
-    place = (cumulated <= level).sum(-1, keepdim=True).clamp(max=TOP_TOKENS - 2)
-
-    # Equal logits stand next to each other, in an order that sorting need not share.
-    chosen = likely.gather(1, place)
-    tied = likely.gather(1, place + 1) == chosen
-    tied |= (likely.gather(1, (place - 1).clamp(min=0)) == chosen) & (place > 0)
-    distance = torch.minimum((cumulated - top_p).abs(), (cumulated - level).abs())
-    is_sure = (cumulated[:, -1] > top_p) & (distance > ROUNDING).all(-1) & ~tied.squeeze(1)
-
-    tokens = order.gather(1, place).squeeze(1)
-    unsure = (~is_sure).nonzero().squeeze(1)
-    if len(unsure):
-        tokens[unsure] = _invert_sorted(logits[unsure], uniform[unsure], None, top_p)
-    return tokens
-
-
-def _passed(cumulated: Tensor, uniform: Tensor) -> Tensor:
-    """Return the first place whose cumulated probability is above uniform times the whole.
-
-    cumulated  float64 [B, V]
-    """
-    level = uniform.double()[:, None] * cumulated[:, -1:]
-    places = torch.searchsorted(cumulated, level, right=True).squeeze(1)
-    return places.clamp(max=cumulated.shape[1] - 1)
 
 
 def search_beams(

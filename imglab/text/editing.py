@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from imglab import seeds
 from imglab.samples import Samples
-from imglab.text.decoding import invert
+from imglab.text.inversion import invert
 from imglab.text.scoring import AT_ONCE
 
 

@@ -22,12 +22,6 @@ from imglab.progress import Stage
 from imglab.samples import TrainingSet
 from imglab.text.away import away_reader
 from imglab.text.cards import text_card
-from imglab.text.decoding import (
-    Reader,
-    cached_reader,
-    reads_with_cache,
-    whole_reader,
-)
 from imglab.text.fitting import fit_network
 from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
 from imglab.text.model import TextDescription
@@ -39,6 +33,12 @@ from imglab.text.pretrained import (
     open_adapted,
     open_pretrained,
     save_adapters,
+)
+from imglab.text.readers import (
+    Reader,
+    cached_reader,
+    reads_with_cache,
+    whole_reader,
 )
 from imglab.text.remedied import RemediedText
 from imglab.text.settings import (

@@ -18,9 +18,10 @@ from imglab.modality import Modality
 from imglab.model import GenerativeModel
 from imglab.samples import Samples
 from imglab.text.cards import text_card
-from imglab.text.decoding import Reader, penalties, sample_tokens, search_beams
+from imglab.text.decoding import penalties, sample_tokens, search_beams
 from imglab.text.decoding_settings import BeamSettings, SamplingSettings
 from imglab.text.hub import open_model, open_tokenizer, save_tokenizer
+from imglab.text.readers import Reader
 from imglab.text.scoring import score_tokens
 from imglab.text.settings import TextModelSettings
 from imglab.text.watermark import watermark_processor

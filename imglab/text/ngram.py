@@ -10,11 +10,11 @@ from imglab.errors import InputError, Problem
 from imglab.model import GenerativeModel
 from imglab.progress import Progress, Stage
 from imglab.samples import TrainingSet
-from imglab.text.decoding import Reader
 from imglab.text.decoding_settings import SamplingSettings
 from imglab.text.model import TextModel
 from imglab.text.ngram_lookup import NgramLookup
 from imglab.text.ngram_network import NgramForCausalLM
+from imglab.text.readers import Reader
 from imglab.text.settings import NgramSettings
 
 BATCH = 1 << 14

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from imglab.config.section import LoraSettings
 from imglab.errors import InputError, Problem
-from imglab.text.decoding import reads_with_cache
 from imglab.text.hub import open_model, open_tokenizer
 from imglab.text.network_settings import PretrainedSettings
+from imglab.text.readers import reads_with_cache
 from imglab.training.devices import device
 from imglab.training.hub import hash_weights, local_name, missing_package
 from imglab.training.lora import Adapters, add_adapters

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imglab.text.decoding import invert
+from imglab.text.inversion import invert
 from imglab.text.ngram import _count
 from imglab.text.ngram_lookup import NgramLookup
 from imglab.text.ngram_network import NgramForCausalLM

@@ -19,17 +19,11 @@ from transformers import (
 
 from imglab import seeds
 from imglab.config.load import validate_config
-from imglab.text import decoding
-from imglab.text.decoding import (
-    cached_reader,
-    invert,
-    penalties,
-    reads_with_cache,
-    sample_tokens,
-    search_beams,
-    whole_reader,
-)
+from imglab.text import inversion, readers
+from imglab.text.decoding import penalties, sample_tokens, search_beams
 from imglab.text.decoding_settings import BeamSettings
+from imglab.text.inversion import by_probability, invert
+from imglab.text.readers import cached_reader, reads_with_cache, whole_reader
 from tests.text.models import prompts_of
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT, text_parts
 
@@ -56,14 +50,27 @@ class TestSampling:
     def test_the_most_likely_tokens_decide_as_the_sorted_vocabulary_does(self):
         """Also where the distribution is flat, has ties, or holds tokens that cannot come."""
         generator = torch.Generator().manual_seed(2)
-        noise = torch.randn(24, decoding.MANY_TOKENS, generator=generator)
+        noise = torch.randn(24, inversion.MANY_TOKENS, generator=generator)
         uniform = torch.rand(24, generator=generator)
         uniform[:2] = torch.tensor([0.0, 1 - 2**-24])
         forbidden = (noise * 6).masked_fill(noise > 1, -math.inf)
         for logits in (noise, noise * 8, (noise * 4).round(), forbidden):
             for top_p in (0.3, 0.95):
-                sorted_first = decoding._invert_sorted(logits, uniform, None, top_p)
+                sorted_first = inversion._invert_sorted(logits, uniform, None, top_p)
                 assert torch.equal(invert(logits, uniform, top_p=top_p), sorted_first)
+
+    @pytest.mark.parametrize("size", [1, 7, 1024, 50_257])
+    def test_the_order_is_that_of_a_stable_sort(self, size):
+        """Also of ties, of zeros of both signs, and of tokens that cannot come."""
+        noise = torch.randn(16, size, generator=torch.Generator().manual_seed(0))
+        tied = (noise * 3).round() / 3
+        tied[:, ::3] *= -0.0
+        forbidden = noise.masked_fill(noise < -1, -math.inf)
+        for logits in (noise, tied, forbidden):
+            likely, order = by_probability(logits)
+            expected = logits.sort(dim=-1, descending=True, stable=True)
+            assert torch.equal(likely, expected.values)
+            assert torch.equal(order, expected.indices)
 
     def test_penalties_are_those_of_transformers(self):
         """The text before counts, prompt included; drawn cold, the likeliest token comes."""
@@ -232,6 +239,20 @@ class TestReading:
             read(tokens[:, :8])
             last = [read(tokens[:, at : at + 1]) for at in (8, 9)][-1]
             assert torch.allclose(last, network(tokens, use_cache=False).logits[:, -1], atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("config", "keys"), [("GPT2Config", OPENAI_GPT), ("LlamaConfig", LLAMA)]
+    )
+    def test_reads_as_with_the_cache_of_transformers(self, config, keys, monkeypatch):
+        """To the bit, also where the room for what was read has run out several times."""
+        network = tiny(config, **keys)
+        read = cached_reader(network)
+        monkeypatch.setattr(readers, "_with_room", lambda layer: layer)
+        read_by_transformers = cached_reader(network)
+        tokens = torch.arange(90).reshape(3, 30) % 50
+        with torch.inference_mode():
+            for part in (tokens[:, :5], tokens[:, 5:7], *tokens[:, 7:].split(1, 1)):
+                assert torch.equal(read(part), read_by_transformers(part))
 
     def test_a_network_that_looks_ahead_is_no_language_model(self):
         with pytest.raises(ValueError, match="looks at the tokens that come after"):
