@@ -191,7 +191,7 @@ class StopRequest:
 
 def _end_at_once() -> None:
     """End the process: every file is whole or missing, so that the run can be resumed."""
-    os.write(STDERR, b"stopped at once; run the same command again to go on\n")
+    os.write(STDERR, b"stopped at once; run the same command again to finish\n")
     if os.isatty(STDERR):
         os.write(STDERR, SHOW_CURSOR)
     os._exit(STOPPED)

@@ -38,11 +38,16 @@ class Reader(Protocol):
         ...
 
 
+ROOM = 64
+"""Tokens for which a cache has room beyond those that were read, or a quarter of these."""
+
+
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """What a layer of attention has read, with room for more: reading on copies the new tokens.
 
     transformers' own layer copies all that it has read for each token. The logits are the same to
-    the bit. It is for reading on: nothing but `update` may change what it holds.
+    the bit. It is for reading on without gradients: nothing but `update` may change what it holds,
+    and states of another shape or dtype than those before are a ValueError.
     """
 
     def __init__(self) -> None:
@@ -57,10 +62,13 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         end = first + key_states.shape[-2]
         states = (key_states, value_states)
         if not self._rooms or self._rooms[0].shape[-2] < end:
-            self._move(states, 2 * end)
+            self._move(states, end + max(ROOM, end // 4))
 
         for room, new in zip(self._rooms, states, strict=True):
-            room[..., first:end, :] = new
+            part = room[..., first:end, :]
+            if part.shape != new.shape or part.dtype != new.dtype:
+                raise ValueError("the states of these tokens are not like those before")
+            part.copy_(new)
         keys, values = (room[..., :end, :] for room in self._rooms)
         self.keys = keys
         self.values = values

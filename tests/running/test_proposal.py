@@ -122,6 +122,16 @@ class TestForms:
         (form, *_), _ = image_forms(FOLDER, 28, 4000, colour=False, classes=True)
         assert valid(form.tree).model == preset.model
 
+    @pytest.mark.parametrize(
+        ("n", "colour", "seen"),
+        [(935, True, [224_000, 112_000]), (100, True, [12_000]), (935, False, [112_000])],
+    )
+    def test_many_photos_may_be_seen_twice_as_often(self, n, colour, seen):
+        forms, _ = image_forms(FOLDER, 64, n, colour=colour, classes=True)
+        largest = [valid(form.tree).model for form in forms if form.tree["modality"]["size"] == 64]
+        assert [model.training.images for model in largest] == seen
+        assert {model.fine_tuning.images for model in largest} == {6_400}
+
     def test_odd_sides_have_no_patch(self):
         assert patch_of(9) is None
         assert image_forms(FOLDER, 7, 60, colour=False, classes=False) == ([], None)

@@ -87,7 +87,7 @@ class TestAxes:
             ([SHARE], {"criterion": "gat"}, "did you mean 'gate'?"),
             ([SHARE], {"criterion": "scaling worsens"}, "imglab scale"),
             ([SHARE], {"criterion": "risk rises", "generations": 3}, "needs 5 generations"),
-            ([SHARE], {"seeds": [0, 1]}, "seeds"),
+            ([SHARE], {"seeds": [0, 1]}, "the interval of a boundary needs 3 seeds"),
             ([SHARE], {"halving": 3}, "halving: unknown key"),
         ],
     )

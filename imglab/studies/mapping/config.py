@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from imglab.config import kinds
 from imglab.config.load import validate_config
@@ -47,9 +47,7 @@ def _criterion(value: Any) -> Any:
 class _Keys(Seeded):
     """The keys that a map has beside those of its chain."""
 
-    seeds: Annotated[list[Seed], Field(min_length=FEWEST_SEEDS, max_length=1000)] = Field(
-        default_factory=lambda: [0, 1, 2]
-    )
+    seeds: Annotated[list[Seed], Field(max_length=1000)] = Field(default_factory=lambda: [0, 1, 2])
     over: Annotated[dict[str, RangeKey], Field(max_length=20)] = Field(default_factory=dict)
     """Ranges of keys: `[LOW, HIGH]`, or `between` or `values`, and `spacing`."""
     criterion: Annotated[str | Event, BeforeValidator(_criterion)] = GATE
@@ -62,6 +60,13 @@ class _Keys(Seeded):
     bends most."""
     new_data: bool = False
     """Whether each seed draws real data of its own (`modality.data_seed`)."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _enough(cls, seeds: list[int]) -> list[int]:
+        if len(seeds) < FEWEST_SEEDS:
+            raise ValueError(f"the interval of a boundary needs {FEWEST_SEEDS} seeds")
+        return seeds
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ class Criterion:
 def _spread_of_another(values: Sequence[float]) -> float:
     """Return the standard deviation of one more value about the mean of these; 0.0 for one value.
 
-    `DEVIATIONS` of it leave out as many as of a normal law that is known: Student's prediction.
+    `DEVIATIONS` of it leave out as many as of a normal law that is known: Student's prediction. Of
+    more of it a few more lie outside.
     """
     from scipy import special
 
