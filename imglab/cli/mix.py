@@ -118,7 +118,7 @@ def _plan(
 
     A search that goes on keeps its plan: another probe might choose another one.
     """
-    from imglab.running.budget import seconds_of
+    from imglab.running.budget import TRAINING, seconds_of
     from imglab.running.cost import estimate, time_text
     from imglab.studies.mixing.plan import Plan, plan_for
     from imglab.studies.mixing.run import read_question
@@ -135,9 +135,10 @@ def _plan(
     plan = plan_for(limit, cost, generations, request.fewest_generations)
     if not silent:
         typer.echo(
-            f"{budget} allow {plan.seeds} seeds of at most {plan.chains // plan.seeds} chains with "
-            f"{plan.generations} generations, shares to {2.0**-plan.halvings:g}, training at "
-            f"{plan.training:g} of the config's budgets: about {time_text(plan.seconds(cost))}"
+            f"{budget} allow {plan.seeds} seeds, each with at most {plan.chains // plan.seeds} "
+            f"chains of {plan.generations} generations, shares to within {2.0**-plan.halvings:g}, "
+            f"{TRAINING[plan.training]} of the config's training: "
+            f"about {time_text(plan.seconds(cost))}"
         )
     return plan
 

@@ -13,6 +13,9 @@ from imglab.running.cost import RunCost, StageCost
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
+TRAINING = {1.0: "all", 0.5: "half", 0.25: "a quarter"}
+"""Shares of a config's training that a budget may leave, largest first, in words."""
+
 
 def seconds_of(budget: str) -> float:
     """Return the seconds that a budget names.

@@ -9,16 +9,13 @@ from math import ceil
 
 from imglab.config.merge import merged
 from imglab.errors import InputError, Problem
-from imglab.running.budget import changed_budgets, cut
+from imglab.running.budget import TRAINING, changed_budgets, cut
 from imglab.running.cost import RunCost, StageCost, time_text
 from imglab.running.proposal.forms import Form
 
 GENERATIONS = 6
 FEWEST = 3
 LENGTHS = (6, 4, FEWEST)
-TRAINING = {1.0: "all", 0.5: "half", 0.25: "a quarter"}
-"""Shares of the recipe's training, largest first, in words."""
-
 REGIMES = ("replace", "accumulate", "tenth_real")
 """Chains to compare, the first of which runs alone where there is time for one."""
 

@@ -8,15 +8,13 @@ from itertools import product
 from typing import Any
 
 from imglab.errors import InputError, Problem
-from imglab.running.budget import changed_budgets, cut
+from imglab.running.budget import TRAINING, changed_budgets, cut
 from imglab.running.cost import RunCost, time_text
 from imglab.studies.mixing.search import FEWEST_SEEDS
 
 FEWEST_HALVINGS = 2
 SEEDS = (5, FEWEST_SEEDS)
 HALVINGS = (4, 3, FEWEST_HALVINGS)
-TRAINING = (1.0, 0.5, 0.25)
-"""Shares of the config's training budgets."""
 ENDS = 2
 """Chains of a seed beside those of its halvings: real data alone, and none."""
 
@@ -62,7 +60,7 @@ def plan_for(budget: float, cost: RunCost, generations: int, fewest: int = 2) ->
     """
     fewest = min(fewest, generations)
     lengths = sorted({generations, max(fewest, min(generations, 3)), fewest}, reverse=True)
-    smallest = Plan(FEWEST_SEEDS, fewest, FEWEST_HALVINGS, TRAINING[-1])
+    smallest = Plan(FEWEST_SEEDS, fewest, FEWEST_HALVINGS, min(TRAINING))
 
     for training, length, seeds, halvings in product(TRAINING, lengths, SEEDS, HALVINGS):
         plan = Plan(seeds, length, halvings, training)
