@@ -281,7 +281,7 @@ class TestSentences:
     def test_what_is_not_real_is_named(self):
         second = sentences(answered([(0.25, 0.3125)] * 3))[1]
         assert "excess_fid 2" in second
-        assert "web in generation 0, and what the last generation drew in the 2 after" in second
+        assert "web in generation 0, and in each later generation what the one before" in second
 
 
 def test_real_data_of_another_place(tmp_path):

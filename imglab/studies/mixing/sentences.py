@@ -24,10 +24,9 @@ def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
 
     yield _first(result, answer)
     label = result["question"]["label"]
-    later = result["question"]["plan"]["generations"] - 1
     yield (
         f"A chain holds where {_criterion(result)}. What is not real is {label} in generation 0, "
-        f"and what the last generation drew in the {later} after it."
+        "and in each later generation what the one before it drew."
     )
     if result["size"] < result["real"]:
         yield (
