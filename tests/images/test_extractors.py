@@ -117,7 +117,7 @@ def test_scores_agree_with_torch_fidelity(inception_weights):
 
     generator = torch.Generator().manual_seed(0)
     parts = [
-        torch.randint(low, high, (60, 3, 24, 24), generator=generator)
+        torch.randint(low, high, (40, 3, 24, 24), generator=generator)
         for low, high in ((0, 256), (20, 240))
     ]
     real, drawn = (torch.nn.functional.avg_pool2d(part.float(), 3, 1, 1).byte() for part in parts)
@@ -139,7 +139,7 @@ def test_scores_agree_with_torch_fidelity(inception_weights):
         kid=True,
         prc=True,
         kid_subsets=1,
-        kid_subset_size=60,
+        kid_subset_size=40,
         feature_extractor="inception-v3-compat",
         feature_layer_fid="2048",
         feature_layer_kid="2048",

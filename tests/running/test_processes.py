@@ -165,7 +165,7 @@ def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
         "text": yaml.safe_load((ROOT / "configs/smoke/text.yaml").read_text()),
         "vae": {
             **CHAIN,
-            "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 2000}},
+            "model": {"kind": "vae", "hidden": [16], "latent": 4, "training": {"images": 500}},
         },
         "lora": {
             **CHAIN,
