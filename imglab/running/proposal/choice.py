@@ -16,6 +16,7 @@ from imglab.running.proposal.forms import Form
 GENERATIONS = 6
 FEWEST = 3
 LENGTHS = (6, 4, FEWEST)
+
 REGIMES = ("replace", "accumulate", "tenth_real")
 """Chains to compare, the first of which runs alone where there is time for one."""
 

@@ -65,7 +65,6 @@ WIDE = (64, 128)
 
 WIDE_FACTOR = 4.0
 
-
 SCANS = {"highest_noise": 20, "lowest_noise": 0.05, "steps": 16}
 """Noise between which images are drawn, as in configs/image_digits.yaml."""
 
@@ -80,12 +79,13 @@ TRIAL = (
     "generation 0 of 935 photos of 64 x 64 came close to its gate and missed it (FID .083 beside "
     "a floor of .049 ± .023, variance ratio .94): look at its gate first"
 )
+"""What is known of photos: docs/your_data.md has the tables."""
 
 LONG_TRIAL = (
     "generation 0 of 935 photos of 64 x 64 came close to its gate and missed it (FID .087 and .127 "
     "of two fits beside a floor of .053 ± .018, variance ratio 1.00): look at its gate first"
 )
-"""What is known of photos: docs/your_data.md has the table."""
+"""The same where generation 0 is trained longer."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def image_forms(
 ) -> tuple[list[Form], Form | None]:
     """Return the forms for images, the best first; and one with a wide network, or None.
 
-    The largest side comes first, of photos with a longer training of generation 0 before.
+    The largest side comes first. Of many photos it also comes with a longer training, before that.
 
     modality  the section that reads them
     side      side to which they are, or are to be, brought; n: training images
