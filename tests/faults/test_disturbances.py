@@ -140,7 +140,6 @@ def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_
             pass  # it ended while it was looked at
         time.sleep(0.5)
     assert process.stderr is not None
-    assert process.stderr is not None
     assert process.returncode == 0, process.stderr.read()
     process.stderr.close()
 

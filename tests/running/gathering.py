@@ -16,6 +16,9 @@ from imglab.store.temporaries import temporary_beside
 
 MIB = 2**20
 
+ROUNDS = 12
+"""As many as other work on the machine may disturb: a single one in peace is enough to tell."""
+
 
 def memory() -> int:
     """Return the bytes that are in this process's own memory, without files that it maps."""
@@ -41,7 +44,7 @@ def main() -> None:
     torch.distributed.all_gather_into_tensor(everything, rows, group=distributed._group)
     raw = []
     ours = []
-    for _ in range(3):
+    for _ in range(ROUNDS):
         distributed.barrier()
         began = time.perf_counter()
         torch.distributed.all_gather_into_tensor(everything, rows, group=distributed._group)
