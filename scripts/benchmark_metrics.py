@@ -25,26 +25,26 @@ N = 10_000
 WIDTH = 2_048
 
 
-def features(scale: float, seed: int, n: int = N) -> Tensor:
-    """Return normal features, float32 [n, WIDTH]."""
+def features(scale: float, seed: int, n: int, width: int) -> Tensor:
+    """Return normal features, float32 [n, width]."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     # In place: what a copy leaves free would hide as much of the memory that is measured later.
-    return torch.randn(n, WIDTH, generator=generator).mul_(scale)
+    return torch.randn(n, width, generator=generator).mul_(scale)
 
 
-def bench_prdc() -> Rows:
-    """Precision, recall, density and coverage of 10,000 x 2,048 against the same size.
+def bench_prdc(n: int = N, width: int = WIDTH) -> Rows:
+    """Precision, recall, density and coverage of n features against as many.
 
     The peer is thirty lines of `torch.cdist` by blocks. Memory beyond the inputs is measured, too.
     """
     from imglab.metrics import PRDC, prdc
 
     # A small set first, so that what is allocated once does not count.
-    prdc(real=features(1, 0, 64), synthetic=features(1, 1, 64))
-    real = features(1, 0)
-    synthetic = features(0.99, 1)
+    prdc(real=features(1, 0, 64, width), synthetic=features(1, 1, 64, width))
+    real = features(1, 0, n, width)
+    synthetic = features(0.99, 1, n, width)
 
     def ours() -> PRDC:
         return prdc(real=real, synthetic=synthetic, precision_recall_k=5)
@@ -63,12 +63,12 @@ def bench_prdc() -> Rows:
     }
 
 
-def bench_frechet() -> Rows:
-    """The Fréchet distance of two sets of 10,000 x 2,048, moments included."""
+def bench_frechet(n: int = N, width: int = WIDTH) -> Rows:
+    """The Fréchet distance of two sets of n features, moments included."""
     from imglab.metrics import Moments, frechet_of_moments
 
-    real = features(1, 0)
-    synthetic = features(0.99, 1)
+    real = features(1, 0, n, width)
+    synthetic = features(0.99, 1, n, width)
 
     def ours() -> float:
         return frechet_of_moments(real=Moments.of(real), synthetic=Moments.of(synthetic))
@@ -76,7 +76,7 @@ def bench_frechet() -> Rows:
     def peer() -> float:
         return frechet_by_torchmetrics(real, synthetic)
 
-    assert abs(ours() - peer()) < 1e-6 * WIDTH
+    assert abs(ours() - peer()) < 1e-6 * width
     return {"frechet": peer_row(in_pairs(ours, peer), "CPU-s (torchmetrics)", reach=1.0)}
 
 

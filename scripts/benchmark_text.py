@@ -71,8 +71,8 @@ def bench_text_fit() -> Rows:
     return {"text_fit": peer_row(pairs, unit, reach=0.97)}
 
 
-def bench_text_draw() -> Rows:
-    """Continuing 256 prompts of 64 tokens by 64, against `generate` at its best.
+def bench_text_draw(texts: int = DRAWN) -> Rows:
+    """Continuing prompts of 64 tokens by 64, against `generate` at its best.
 
     The peer has the same settings, in the best of several batch sizes and number formats.
     """
@@ -83,7 +83,7 @@ def bench_text_draw() -> Rows:
 
     logging.set_verbosity_error()
     modality, model = text_chain("model.training.tokens=2048")
-    prompts = modality.real("train").data[:DRAWN]
+    prompts = modality.real("train").data[:texts]
     fitted = finish(model.fit(TrainingSet.of(modality.real("train")), start=None, seed=0))
 
     def generate(batch: int, in_bf16: bool) -> None:
@@ -105,11 +105,12 @@ def bench_text_draw() -> Rows:
                 )
 
     ways = {}
-    for batch, in_bf16 in itertools.product((32, 64, 128, 256), (False, True)):
+    batches = [batch for batch in (32, 64, 128, 256) if batch <= texts]
+    for batch, in_bf16 in itertools.product(batches, (False, True)):
         precision = ("fp32", "bf16")[in_bf16]
         ways[f"batches of {batch}, {precision}"] = partial(generate, batch, in_bf16)
     best = cheapest(ways, runs=1)
 
-    pairs = in_pairs(partial(fitted.sample, DRAWN, conditions=prompts, seed=0), ways[best])
-    unit = f"CPU-s for {DRAWN} texts of 64 tokens (transformers.generate, {best})"
+    pairs = in_pairs(partial(fitted.sample, texts, conditions=prompts, seed=0), ways[best])
+    unit = f"CPU-s for {texts} texts of 64 tokens (transformers.generate, {best})"
     return {"text_draw": peer_row(pairs, unit, reach=1.5)}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imglab import distributed
 from imglab.metrics.points import Points, squared_distances
-from imglab.metrics.tiles import Consumer, Tile, sweep, tiles
+from imglab.metrics.tiles import Consumer, Tile, error_bound, sweep, tiles
 
 SPARE = 5
 """Candidates beyond the k asked for, which make it rare that a row is compared with all others."""
@@ -29,8 +29,11 @@ def kth_squared_distance(
     size = min(max(ks) + SPARE, len(points) - 1)
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, points, half=True), [candidates, *also])
-    distances = candidates.distances(points, points)  # [M, size]
-    radii = _radii(distances, points.weight[candidates.index], points.weight, ks)
+    weights = points.weight[candidates.index]
+    lowest = _radii(candidates.at_least.double().clamp(min=0), weights, points.weight, ks)
+    highest = _radii(candidates.at_most(points, points), weights, points.weight, ks)
+    distances = candidates.distances_within(points, points, lowest, highest)  # [M, size]
+    radii = _radii(distances, weights, points.weight, ks)
     if size == len(points) - 1:
         return radii
 
@@ -53,7 +56,10 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
     size = min(1 + SPARE, len(others))
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, others), [candidates])
-    nearest = candidates.distances(points, others).amin(1)  # [M]
+    lowest = candidates.at_least[:, 0].double().clamp(min=0)
+    highest = candidates.at_most(points, others).amin(1)
+    distances = candidates.distances_within(points, others, lowest[None], highest[None])
+    nearest = distances.amin(1)  # [M]
     if size == len(others):
         return nearest
 
@@ -69,7 +75,7 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
 def _radii(distances: Tensor, weights: Tensor, repeats: Tensor, ks: tuple[int, ...]) -> Tensor:
     """Return the squared distance at which each row has its k-th other sample, [len(ks), M].
 
-    distances  of each row to its candidates, exact, [M, K]
+    distances  of each row to its candidates, float64 [M, K]
     weights    how often each candidate occurs, [M, K]
     repeats    how often the row itself occurs, [M]: its repeats are at distance 0
     """
@@ -132,8 +138,35 @@ class Candidates:
         self.at_least, order = at_least.topk(self.at_least.shape[1], largest=False)
         self.index = index.gather(1, order)
 
+    def at_most(self, points: Points, others: Points) -> Tensor:
+        """Return an upper bound of each squared distance of a candidate, float64 [M, size]."""
+        lengths = points.squares[:, None] + others.squares[self.index]
+        # The bound lies twice between the two, and a few roundings.
+        share = 2 * error_bound(points) + 4 * torch.finfo(points.dtype).eps
+        return self.at_least.double() + share * lengths.double()
+
     def distances(self, points: Points, others: Points) -> Tensor:
         """Return the exact squared distances of `points` to their candidates, float64 [M, size]."""
-        rows = torch.arange(len(points))[:, None].expand_as(self.index)
-        flat = squared_distances(points, rows.reshape(-1), others, self.index.reshape(-1))
-        return flat.view(self.index.shape)
+        return self._exact_where(torch.ones_like(self.index, dtype=torch.bool), points, others)
+
+    def distances_within(
+        self, points: Points, others: Points, lowest: Tensor, highest: Tensor
+    ) -> Tensor:
+        """Return the squared distances, exact where they may lie in a range, float64 [M, size].
+
+        lowest, highest  ends of the ranges, [R, M]
+
+        Elsewhere they are lower bounds, on the same side of each range as the distances.
+        """
+        at_most = self.at_most(points, others)
+        may_be_within = torch.zeros_like(self.index, dtype=torch.bool)
+        for low, high in zip(lowest, highest, strict=True):
+            may_be_within |= (at_most >= low[:, None]) & (self.at_least <= high[:, None])
+        return self._exact_where(may_be_within, points, others)
+
+    def _exact_where(self, chosen: Tensor, points: Points, others: Points) -> Tensor:
+        """Return exact squared distances of chosen candidates and lower bounds of the others."""
+        distances = self.at_least.double().clamp(min=0)
+        rows = chosen.nonzero()[:, 0]
+        distances[chosen] = squared_distances(points, rows, others, self.index[chosen])
+        return distances
