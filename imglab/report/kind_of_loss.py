@@ -58,6 +58,7 @@ class KindOfLoss:
     recall, precision  how far they fell
     variance_lost   how far the variance ratio fell; None: undefined
     error           what recall or precision have to fall by to count, in two standard errors
+    share_error     two standard errors of `by_moments`; None: unknown
     """
 
     by_moments: float
@@ -66,6 +67,7 @@ class KindOfLoss:
     precision: Fall
     variance_lost: float | None = None
     error: float = 0.0
+    share_error: float | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +86,10 @@ class KindOfLoss:
 
     def described(self) -> str:
         """Say it in one or two sentences."""
-        share = f"{self.by_moments:.0%} of the rise of the Fréchet distance"
+        share = f"{self.by_moments:.0%}"
+        if self.share_error is not None:
+            share = f"{100 * self.by_moments:.0f} ± {100 * self.share_error:.0f}%"
+        share += " of the rise of the Fréchet distance"
         if self.name != "moments":
             matched = f"{share} goes when mean and scale are matched"
             if self.name == "neither":
@@ -149,7 +154,24 @@ def kind_of_loss(rows: Rows) -> KindOfLoss | None:
     by_moments = min(1.0, max(0.0, 1 - of_shape / rise))
     faded = _difference(last, first, "variance_ratio")
     least = SURE * max(_error(first, last, name) for name in names)
-    return KindOfLoss(by_moments, ratio, recall, precision, faded, least)
+    share_error = _share_error(first, last, rise, of_shape)
+    return KindOfLoss(by_moments, ratio, recall, precision, faded, least, share_error)
+
+
+def _share_error(
+    first: Mapping[str, Any], last: Mapping[str, Any], rise: float, of_shape: float
+) -> float | None:
+    """Return two standard errors of the share of a rise that goes with the moments.
+
+    The rise is what goes plus what stays. The errors of the distance's own parts stand for theirs:
+    of means and variance for the one, of the rest for the other.
+    """
+    parts = ("fid_mean", "fid_variance", "fid_rest")
+    if not all(is_number(row.get(f"{part}_se")) for row in (first, last) for part in parts):
+        return None
+    mean, variance, rest = (_error(first, last, part) for part in parts)
+    stays = of_shape / rise
+    return SURE * math.hypot(stays * mean, stays * variance, (1 - stays) * rest) / rise
 
 
 def _fall(first: Mapping[str, Any], last: Mapping[str, Any], metric: str) -> Fall | None:

@@ -32,6 +32,38 @@ def test_a_chain_that_fades_has_lost_moments():
     assert "tail" not in loss.described()
 
 
+def test_the_share_has_the_error_that_redrawing_gives_it(monkeypatch):
+    """Half of a normal distribution in one direction, narrower and shifted in all."""
+    monkeypatch.setattr("imglab.metrics.errors.PARTITIONS", 12)
+    generator = seeds.generator("redrawn")
+    shares = []
+    errors = []
+    for _ in range(25):
+        real, one, other = torch.randn(3, 300, 8, generator=generator, dtype=torch.float64)
+        other[:, 0].abs_()
+        loss = kind_of_loss([of_features(one, real), of_features(0.75 * other + 0.2, real)])
+        assert loss is not None
+        assert loss.share_error is not None
+        assert f"± {100 * loss.share_error:.0f}% of the rise" in loss.described()
+        shares.append(loss.by_moments)
+        errors.append(loss.share_error)
+
+    spread = torch.tensor(shares).std()
+    assert 0.5 < torch.tensor(errors).mean() / (2 * spread) < 2
+
+
+def of_features(samples: Tensor, real: Tensor) -> dict[str, Any]:
+    """Score features, float64 [N, D], as they are and with mean and total variance matched."""
+    neighbours = {"precision_recall_k": 3, "density_coverage_k": 5}
+    reference = Reference(real)
+    values = compare(real=reference, synthetic=samples, errors=True, **neighbours).values
+
+    scale = (real.var(0).sum() / samples.var(0).sum()).sqrt()
+    matched = (samples - samples.mean(0)) * scale + real.mean(0)
+    of_shape = {f"{name}_shape": values[name] for name in ("recall", "precision")}
+    return {**values, **of_shape, "fid_shape": reference.frechet(matched)[0]}
+
+
 def test_a_chain_that_loses_its_tail():
     loss = kind_of_loss(rows((14, 14, 0.9, 0.9, 0.98), (83, 75, 0.6, 0.85, 0.97)))
     assert loss is not None

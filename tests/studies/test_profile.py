@@ -107,6 +107,25 @@ def test_a_control_to_which_nothing_happens_is_rarely_called_a_collapse(generati
     assert all(control.get((definition.name, "yes"), 0) <= 0.1 for definition in EIGHT), control
 
 
+@pytest.mark.parametrize("generations", [6, 10, 20])
+def test_a_control_whose_generations_resemble_the_last_one_is_rarely_called_a_collapse(generations):
+    # A first-order autoregression: neighbours are closer to each other than to generation 0.
+    generator = np.random.default_rng(generations)
+    noise = generator.normal(size=(generations, 300))
+    resembling = noise.copy()
+    for g in range(1, generations):
+        resembling[g] = 0.8 * resembling[g - 1] + 0.6 * noise[g]
+    recall = 0.6 + 0.05 * resembling
+
+    def share_of_yes(**further):
+        chains = [[{"recall_by_decile": [value], **further} for value in one] for one in recall.T]
+        return counts(chains).get(("tails vanish", "yes"), 0)
+
+    # By its own differences alone 10 to 19% would be; the floor says how far equals lie apart.
+    assert share_of_yes() > 0.06
+    assert share_of_yes(floor={"recall_by_decile": {"mean": [0.65], "sd": [0.05]}}) <= 0.06
+
+
 def test_constant_metrics_are_eight_times_no_or_not_decided():
     steady = {"fid": [5.0] * 8, "variance_ratio": [1.0] * 8, "classes_alive": [10] * 8}
     shown = verdicts(rows_of(**steady, precision=[0.8] * 8, rare_word_survival=[0.5] * 8))

@@ -109,8 +109,17 @@ def _series(rows: Rows, candidate: Candidate) -> Series | None:
         value = value_of(row, candidate.metric)
         if value is not None:
             values.append(value)
-            errors.append(value_of(row, f"{candidate.metric}_se") or 0.0)
+            errors.append(_error_of(row, candidate.metric))
     return Series(candidate, np.array(values), np.array(errors))
+
+
+def _error_of(row: Mapping[str, Any], metric: str) -> float:
+    """Return the standard error of a metric, or else the spread of its floor; 0 without either."""
+    error = value_of(row, f"{metric}_se")
+    if error is None:
+        name, dot, place = metric.partition(".")
+        error = value_of(row, f"floor.{name}.sd{dot}{place}")
+    return error or 0.0
 
 
 def _why_missing(rows: Rows, candidates: Sequence[Candidate], format_version: int | None) -> str:

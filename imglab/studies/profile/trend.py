@@ -35,15 +35,20 @@ def change(values: Values, errors: Values) -> Estimate:
     were one more of the later ones, difference +- t s sqrt(1 + 1/k) for k later generations.
 
     errors  standard error of each value, float [T]; 0 where it has none
+
+    The interval is that of the chain's own noise or of these errors, whichever is wider.
     """
     later = values[len(values) // 2 :]
+    rise = float(later.mean() - values[0])
+    of_both = math.sqrt(1 + 1 / len(later))
     spread, freedom = noise(values[1:])
+    by_chain = _interval(rise, spread * of_both, freedom)
 
-    # The generations may lie closer together by luck than their measurement allows.
-    spread = max(spread, math.sqrt(float(np.square(errors).mean())))
-    return _interval(
-        float(later.mean() - values[0]), spread * math.sqrt(1 + 1 / len(later)), freedom
-    )
+    # The generations may lie closer together than their measurement allows: by luck, or because
+    # each resembles the last one.
+    error = math.sqrt(float(np.square(errors).mean()))
+    by_measurement = _interval(rise, error * of_both, math.inf)
+    return max(by_chain, by_measurement, key=lambda each: each.high - each.low)
 
 
 def noise(values: Values) -> tuple[float, float]:
