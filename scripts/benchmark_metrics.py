@@ -34,17 +34,30 @@ def features(scale: float, seed: int, n: int, width: int) -> Tensor:
     return torch.randn(n, width, generator=generator).mul_(scale)
 
 
-def bench_prdc(n: int = N, width: int = WIDTH) -> Rows:
-    """Precision, recall, density and coverage of n features against as many.
-
-    The peer is thirty lines of `torch.cdist` by blocks. Memory beyond the inputs is measured, too.
-    """
-    from imglab.metrics import PRDC, prdc
+def bench_prdc() -> Rows:
+    """Precision, recall, density and coverage, and the memory that they take beyond the inputs."""
+    from imglab.metrics import prdc
 
     # A small set first, so that what is allocated once does not count.
-    prdc(real=features(1, 0, 64, width), synthetic=features(1, 1, 64, width))
-    real = features(1, 0, n, width)
-    synthetic = features(0.99, 1, n, width)
+    prdc(real=features(1, 0, 64, WIDTH), synthetic=features(1, 1, 64, WIDTH))
+    real = features(1, 0, N, WIDTH)
+    synthetic = features(0.99, 1, N, WIDTH)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    prdc(real=real, synthetic=synthetic, precision_recall_k=5)
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {
+        **compare_prdc(real, synthetic),
+        "prdc_memory": limit_row(memory, 300, "MB beyond the inputs (limit)"),
+    }
+
+
+def compare_prdc(real: Tensor, synthetic: Tensor) -> Rows:
+    """Compare the time of precision, recall, density and coverage with that of a peer.
+
+    The peer is thirty lines of `torch.cdist` by blocks.
+    """
+    from imglab.metrics import PRDC, prdc
 
     def ours() -> PRDC:
         return prdc(real=real, synthetic=synthetic, precision_recall_k=5)
@@ -52,15 +65,8 @@ def bench_prdc(n: int = N, width: int = WIDTH) -> Rows:
     def peer() -> dict[str, float]:
         return neighbours_by_cdist(real, synthetic)
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ours()
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
     pairs = in_pairs(ours, peer)
-    return {
-        "prdc": peer_row(pairs, "CPU-s (torch.cdist by blocks, float32)", reach=1.0),
-        "prdc_memory": limit_row(memory, 300, "MB beyond the inputs (limit)"),
-    }
+    return {"prdc": peer_row(pairs, "CPU-s (torch.cdist by blocks, float32)", reach=1.0)}
 
 
 def bench_frechet(n: int = N, width: int = WIDTH) -> Rows:

@@ -30,8 +30,8 @@ def kth_squared_distance(
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, points, half=True), [candidates, *also])
     weights = points.weight[candidates.index]
-    lowest = _radii(candidates.at_least.double().clamp(min=0), weights, points.weight, ks)
-    highest = _radii(candidates.at_most(points, points), weights, points.weight, ks)
+    bounds = candidates.bounds(points, points)
+    lowest, highest = (_radii(bound, weights, points.weight, ks) for bound in bounds)
     distances = candidates.distances_within(points, points, lowest, highest)  # [M, size]
     radii = _radii(distances, weights, points.weight, ks)
     if size == len(points) - 1:
@@ -56,9 +56,8 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
     size = min(1 + SPARE, len(others))
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, others), [candidates])
-    lowest = candidates.at_least[:, 0].double().clamp(min=0)
-    highest = candidates.at_most(points, others).amin(1)
-    distances = candidates.distances_within(points, others, lowest[None], highest[None])
+    lowest, highest = (bound.amin(1)[None] for bound in candidates.bounds(points, others))
+    distances = candidates.distances_within(points, others, lowest, highest)
     nearest = distances.amin(1)  # [M]
     if size == len(others):
         return nearest
@@ -138,16 +137,27 @@ class Candidates:
         self.at_least, order = at_least.topk(self.at_least.shape[1], largest=False)
         self.index = index.gather(1, order)
 
-    def at_most(self, points: Points, others: Points) -> Tensor:
-        """Return an upper bound of each squared distance of a candidate, float64 [M, size]."""
-        lengths = points.squares[:, None] + others.squares[self.index]
+    def bounds(self, points: Points, others: Points) -> tuple[Tensor, Tensor]:
+        """Return the range of each squared distance of a candidate, float64 [M, size] twice.
+
+        It holds what `squared_distances` returns, with the error of its running sum, too.
+        """
+        lengths = (points.squares[:, None] + others.squares[self.index]).double()
+        width = points.rows.shape[1]
+        of_sum = width * torch.finfo(torch.float64).eps * lengths
+        # Below the smallest normal number, errors are no share of what is added up.
+        of_sum += 4 * width * torch.finfo(points.dtype).smallest_normal
+
         # The bound lies twice between the two, and a few roundings.
         share = 2 * error_bound(points) + 4 * torch.finfo(points.dtype).eps
-        return self.at_least.double() + share * lengths.double()
+        at_least = self.at_least.double()
+        return (at_least - of_sum).clamp_(min=0), at_least + share * lengths + of_sum
 
     def distances(self, points: Points, others: Points) -> Tensor:
         """Return the exact squared distances of `points` to their candidates, float64 [M, size]."""
-        return self._exact_where(torch.ones_like(self.index, dtype=torch.bool), points, others)
+        rows = torch.arange(len(points))[:, None].expand_as(self.index)
+        flat = squared_distances(points, rows.reshape(-1), others, self.index.reshape(-1))
+        return flat.view(self.index.shape)
 
     def distances_within(
         self, points: Points, others: Points, lowest: Tensor, highest: Tensor
@@ -158,15 +168,12 @@ class Candidates:
 
         Elsewhere they are lower bounds, on the same side of each range as the distances.
         """
-        at_most = self.at_most(points, others)
+        at_least, at_most = self.bounds(points, others)
         may_be_within = torch.zeros_like(self.index, dtype=torch.bool)
         for low, high in zip(lowest, highest, strict=True):
-            may_be_within |= (at_most >= low[:, None]) & (self.at_least <= high[:, None])
-        return self._exact_where(may_be_within, points, others)
+            may_be_within |= (at_most >= low[:, None]) & (at_least <= high[:, None])
 
-    def _exact_where(self, chosen: Tensor, points: Points, others: Points) -> Tensor:
-        """Return exact squared distances of chosen candidates and lower bounds of the others."""
-        distances = self.at_least.double().clamp(min=0)
-        rows = chosen.nonzero()[:, 0]
-        distances[chosen] = squared_distances(points, rows, others, self.index[chosen])
-        return distances
+        rows = may_be_within.nonzero()[:, 0]
+        whose = self.index[may_be_within]
+        exact = squared_distances(points, rows, others, whose)
+        return at_least.masked_scatter(may_be_within, exact)

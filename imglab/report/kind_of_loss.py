@@ -58,7 +58,7 @@ class KindOfLoss:
     recall, precision  how far they fell
     variance_lost   how far the variance ratio fell; None: undefined
     error           what recall or precision have to fall by to count, in two standard errors
-    share_error     two standard errors of `by_moments`; None: unknown
+    share_error     two standard errors of `by_moments`; None: unknown, or larger than 1
     """
 
     by_moments: float
@@ -171,7 +171,10 @@ def _share_error(
         return None
     mean, variance, rest = (_error(first, last, part) for part in parts)
     stays = of_shape / rise
-    return SURE * math.hypot(stays * mean, stays * variance, (1 - stays) * rest) / rise
+    error = SURE * math.hypot(stays * mean, stays * variance, (1 - stays) * rest) / rise
+    if not 0 <= stays <= 1 or error > 1:
+        return None
+    return error
 
 
 def _fall(first: Mapping[str, Any], last: Mapping[str, Any], metric: str) -> Fall | None:

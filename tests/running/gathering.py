@@ -17,7 +17,7 @@ from imglab.store.temporaries import temporary_beside
 MIB = 2**20
 
 ROUNDS = 12
-"""As many as other work on the machine may disturb: a single one in peace is enough to tell."""
+"""So many that other work hardly disturbs all of them: the quickest round counts."""
 
 
 def memory() -> int:

@@ -121,9 +121,17 @@ def test_a_control_whose_generations_resemble_the_last_one_is_rarely_called_a_co
         chains = [[{"recall_by_decile": [value], **further} for value in one] for one in recall.T]
         return counts(chains).get(("tails vanish", "yes"), 0)
 
-    # By its own differences alone 10 to 19% would be; the floor says how far equals lie apart.
+    # By its own differences alone 10 to 19% would be; the floor says how far equals lie apart,
+    # which helps less where the chain spreads twice as widely.
     assert share_of_yes() > 0.06
     assert share_of_yes(floor={"recall_by_decile": {"mean": [0.65], "sd": [0.05]}}) <= 0.06
+    assert share_of_yes(floor={"recall_by_decile": {"mean": [0.65], "sd": [0.025]}}) <= 0.25
+
+
+def test_a_wide_floor_leaves_a_share_that_stays_the_same_where_it_is():
+    floor = {"recall_by_decile": {"mean": [0.65], "sd": [0.05]}}
+    rows = [{"recall_by_decile": [0.6], "floor": floor}] * 8
+    assert verdicts(rows)["tails vanish"] == "no"
 
 
 def test_constant_metrics_are_eight_times_no_or_not_decided():

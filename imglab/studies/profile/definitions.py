@@ -170,15 +170,23 @@ def hallucination_grows(run: Run) -> Answer:
 
 
 def _worsens(series: Series) -> Answer:
-    """Answer whether the last half is worse than generation 0."""
+    """Answer whether the last half is worse than generation 0.
+
+    A share is worse only where it lies further off than two sets of real data lie apart:
+    generations that resemble the last one are nearer to each other than to generation 0.
+    """
     rise = change(series.harm, series.errors)
     margin = MARGIN * abs(float(series.values[0]))
     if series.candidate.share:
         margin = SHARE_MARGIN
 
+    verdict = _rises(rise, margin)
+    if verdict == YES:
+        rise = change(series.harm, np.maximum(series.errors, series.apart))
+        verdict = YES if rise.low > 0 else OPEN
     shown = _in_direction(rise, series)
     reason = f"change of {series.metric} from generation 0 to the last half's mean"
-    return _answer(_rises(rise, margin), series, shown, reason)
+    return _answer(verdict, series, shown, reason)
 
 
 def _rises(rise: Estimate, margin: float) -> str:

@@ -32,11 +32,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Series:
-    """A metric over generations, float [T]: its values and their standard errors, 0 where none."""
+    """A metric over generations.
+
+    values  float [T]
+    errors  their standard errors, 0 where there are none, [T]
+    apart   of a share: how far two sets of real data lie apart in each, 0 where unknown, [T]
+    """
 
     candidate: Candidate
     values: Values
     errors: Values
+    apart: Values
 
     @property
     def metric(self) -> str:
@@ -105,21 +111,22 @@ def _series(rows: Rows, candidate: Candidate) -> Series | None:
 
     values = []
     errors = []
+    apart = []
     for row in rows:
         value = value_of(row, candidate.metric)
         if value is not None:
             values.append(value)
-            errors.append(_error_of(row, candidate.metric))
-    return Series(candidate, np.array(values), np.array(errors))
+            errors.append(value_of(row, f"{candidate.metric}_se") or 0.0)
+            apart.append(_spread_of_floor(row, candidate))
+    return Series(candidate, np.array(values), np.array(errors), np.array(apart))
 
 
-def _error_of(row: Mapping[str, Any], metric: str) -> float:
-    """Return the standard error of a metric, or else the spread of its floor; 0 without either."""
-    error = value_of(row, f"{metric}_se")
-    if error is None:
-        name, dot, place = metric.partition(".")
-        error = value_of(row, f"floor.{name}.sd{dot}{place}")
-    return error or 0.0
+def _spread_of_floor(row: Mapping[str, Any], candidate: Candidate) -> float:
+    """Return the standard deviation of a share between two sets of real data; 0 where unknown."""
+    name, dot, place = candidate.metric.partition(".")
+    if not candidate.share:
+        return 0.0
+    return value_of(row, f"floor.{name}.sd{dot}{place}") or 0.0
 
 
 def _why_missing(rows: Rows, candidates: Sequence[Candidate], format_version: int | None) -> str:

@@ -32,11 +32,10 @@ def change(values: Values, errors: Values) -> Estimate:
     """Return by how much the mean of the last half lies above generation 0.
 
     The interval is that of a prediction: generation 0 is compared with where it would lie if it
-    were one more of the later ones, difference +- t s sqrt(1 + 1/k) for k later generations.
+    were one more of the later ones, difference +- t s sqrt(1 + 1/k) for k later generations. It
+    comes from the chain's own noise or from the errors, whichever gives the wider one.
 
     errors  standard error of each value, float [T]; 0 where it has none
-
-    The interval is that of the chain's own noise or of these errors, whichever is wider.
     """
     later = values[len(values) // 2 :]
     rise = float(later.mean() - values[0])
@@ -44,8 +43,7 @@ def change(values: Values, errors: Values) -> Estimate:
     spread, freedom = noise(values[1:])
     by_chain = _interval(rise, spread * of_both, freedom)
 
-    # The generations may lie closer together than their measurement allows: by luck, or because
-    # each resembles the last one.
+    # The generations may lie closer together by luck than their measurement allows.
     error = math.sqrt(float(np.square(errors).mean()))
     by_measurement = _interval(rise, error * of_both, math.inf)
     return max(by_chain, by_measurement, key=lambda each: each.high - each.low)
