@@ -40,7 +40,7 @@ def kth_squared_distance(
     # Where a radius exceeds the last candidate's lower bound, a row that is not a candidate may be
     # nearer: compare with all.
     everyone = torch.arange(len(points))
-    is_open = radii.amax(0) > candidates.at_least[:, -1]
+    is_open = radii.amax(0) > bounds[0][:, -1]
     for row in is_open.nonzero().flatten().tolist():
         others = everyone[everyone != row]
         distances = squared_distances(points, torch.full_like(others, row), points, others)
@@ -56,7 +56,8 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
     size = min(1 + SPARE, len(others))
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, others), [candidates])
-    lowest, highest = (bound.amin(1)[None] for bound in candidates.bounds(points, others))
+    bounds = candidates.bounds(points, others)
+    lowest, highest = (bound.amin(1)[None] for bound in bounds)
     distances = candidates.distances_within(points, others, lowest, highest)
     nearest = distances.amin(1)  # [M]
     if size == len(others):
@@ -64,7 +65,7 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
 
     # As above, compare with all where a row that is not a candidate may be nearer.
     everyone = torch.arange(len(others))
-    is_open = nearest > candidates.at_least[:, -1]
+    is_open = nearest > bounds[0][:, -1]
     for row in is_open.nonzero().flatten().tolist():
         distances = squared_distances(points, torch.full_like(everyone, row), others, everyone)
         nearest[row] = distances.min()
@@ -140,18 +141,16 @@ class Candidates:
     def bounds(self, points: Points, others: Points) -> tuple[Tensor, Tensor]:
         """Return the range of each squared distance of a candidate, float64 [M, size] twice.
 
-        It holds what `squared_distances` returns, with the error of its running sum, too.
+        The ends lie apart by twice `error_bound`, and by a few roundings. Below the smallest normal
+        number errors are no share of what is added up.
         """
-        lengths = (points.squares[:, None] + others.squares[self.index]).double()
-        width = points.rows.shape[1]
-        of_sum = width * torch.finfo(torch.float64).eps * lengths
-        # Below the smallest normal number, errors are no share of what is added up.
-        of_sum += 4 * width * torch.finfo(points.dtype).smallest_normal
+        lengths = points.squares[:, None] + others.squares[self.index]
+        numbers = torch.finfo(points.dtype)
+        apart = (2 * error_bound(points) + 4 * numbers.eps) * lengths.double()
 
-        # The bound lies twice between the two, and a few roundings.
-        share = 2 * error_bound(points) + 4 * torch.finfo(points.dtype).eps
-        at_least = self.at_least.double()
-        return (at_least - of_sum).clamp_(min=0), at_least + share * lengths + of_sum
+        smallest = 4 * points.rows.shape[1] * numbers.smallest_normal
+        at_least = self.at_least.double() - smallest
+        return at_least.clamp(min=0), at_least + apart + 2 * smallest
 
     def distances(self, points: Points, others: Points) -> Tensor:
         """Return the exact squared distances of `points` to their candidates, float64 [M, size]."""

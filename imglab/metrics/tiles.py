@@ -184,12 +184,14 @@ def error_bound(points: Points) -> float:
 
     A sum of n products errs by at most n u |a| |b| <= n u (|a|^2 + |b|^2) / 2 (Higham 2002,
     section 3.1), and the distance holds it twice. Moving and rounding the rows, adding up the
-    parts and the bound itself cost a few u more.
+    parts and the bound itself cost a few u more, and the running sum of `squared_distances` one
+    for each dimension, in float64.
     """
     width = points.rows.shape[1]
     parts = -(-width // TERMS)
     units = min(width, TERMS) + 4 * parts + 24
-    return units * torch.finfo(points.dtype).eps / 2
+    of_sum = width * torch.finfo(torch.float64).eps
+    return units * torch.finfo(points.dtype).eps / 2 + of_sum
 
 
 def is_inside(tile: Tile, ball: Tensor) -> Tensor:
