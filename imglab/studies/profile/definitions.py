@@ -226,7 +226,7 @@ def _in_direction(harm: Estimate, series: Series) -> Estimate:
     """Return an estimate of harm as one of the metric itself."""
     if series.candidate.worse > 0:
         return harm
-    return Estimate(-harm.value, -harm.high, -harm.low)
+    return Estimate(0.0 - harm.value, 0.0 - harm.high, 0.0 - harm.low)  # no -0
 
 
 def _without_zeros(values: Values) -> Values:
