@@ -183,7 +183,8 @@ def _worsens(series: Series) -> Answer:
     verdict = _rises(rise, margin)
     if verdict == YES:
         rise = change(series.harm, np.maximum(series.errors, series.apart))
-        verdict = YES if rise.low > 0 else OPEN
+        if rise.low <= 0:
+            verdict = OPEN
     shown = _in_direction(rise, series)
     reason = f"change of {series.metric} from generation 0 to the last half's mean"
     return _answer(verdict, series, shown, reason)
@@ -226,7 +227,7 @@ def _in_direction(harm: Estimate, series: Series) -> Estimate:
     """Return an estimate of harm as one of the metric itself."""
     if series.candidate.worse > 0:
         return harm
-    return Estimate(0.0 - harm.value, 0.0 - harm.high, 0.0 - harm.low)  # no -0
+    return Estimate(*(0.0 - end for end in (harm.value, harm.high, harm.low)))  # 0, and not -0
 
 
 def _without_zeros(values: Values) -> Values:
