@@ -525,6 +525,8 @@ class TestRuns:
         assert (code, err) == (0, "")
         assert "variance in generation 1 (log scale):" in out
         assert "approximation unbiased: " in out
+        # Two cells of two seeds with two generations each, and the two that they fork.
+        assert "origin-x/seed-1 done: 2 of 10 generations finished" in out
 
         first, second = (tmp_path / f"out/cell-{k}/seed-1" for k in (0, 1))
         assert (first / "fork.json").is_file()

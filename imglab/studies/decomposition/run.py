@@ -42,17 +42,20 @@ class DecompositionRun:
     ) -> dict[str, Outcome]:
         """Run what is not finished; return how each run, named `<cell>/seed-<s>`, ended.
 
-        `watch` is given the number of generations finished so far, and of all there will be;
-        `ended` is given each run as it ends.
+        `watch` is given the number of generations finished so far, and of all there will be, those
+        that others fork included; `ended` is given each run as it ends.
         """
         self._sweep.begin()
         cells = list(self.config.sweep.runs(self._workers))
+        origins: dict[str, Job] = {}
         folders = {self._cell(cell, seed): config for cell, seed, config in cells}
+        for folder, config in self._origin_runs():
+            origins[_name(folder)] = self._job(config, folder, None)
+            folders[folder] = config
         total = sum(config.generations for config in folders.values())
         look = tally(list(folders), total, watch)
 
         # First come the runs that others fork; cells whose origin did not end share its outcome.
-        origins = {name: job for name, _, job in self._origin_jobs()}
         of_origins = self._run_jobs(origins, look, ended)
         outcomes: dict[str, Outcome] = {}
         jobs: dict[str, Job] = {}
@@ -73,13 +76,12 @@ class DecompositionRun:
         pool = Pool(self._workers, max(job.threads for job in jobs.values()))
         return run_jobs(jobs, pool, look, ended)
 
-    def _origin_jobs(self) -> Iterator[tuple[str, Path, Job]]:
-        """Yield (name, folder, job) of each run that others fork, in the order of the cells."""
+    def _origin_runs(self) -> Iterator[tuple[Path, RunConfig]]:
+        """Yield folder and config of each run that others fork, in the order of the cells."""
         for cell, seed, _ in self.config.sweep.runs(self._workers):
             folder = self._origin(cell, seed)
             if folder is not None:
-                config = self.config.origins[cell].model_copy(update={"seed": seed})
-                yield _name(folder), folder, self._job(config, folder, None)
+                yield folder, self.config.origins[cell].model_copy(update={"seed": seed})
 
     def _job(self, config: RunConfig, folder: Path, origin: Path | None) -> Job:
         """Return the job of a run that makes its own generation 0, or forks its origin's."""
