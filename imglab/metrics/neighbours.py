@@ -30,9 +30,11 @@ def kth_squared_distance(
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, points, half=True), [candidates, *also])
     weights = points.weight[candidates.index]
-    bounds = candidates.bounds(points, points)
-    lowest, highest = (_radii(bound, weights, points.weight, ks) for bound in bounds)
-    distances = candidates.distances_within(points, points, lowest, highest)  # [M, size]
+    at_least, at_most = candidates.bounds(points, points)  # [M, size]
+    lowest = _radii(at_least, weights, points.weight, ks)
+    highest = _radii(at_most, weights, points.weight, ks)
+    may_decide = _may_be_within(at_least, at_most, lowest, highest)
+    distances = candidates.exact_where(may_decide, at_least, points, points)  # [M, size]
     radii = _radii(distances, weights, points.weight, ks)
     if size == len(points) - 1:
         return radii
@@ -40,7 +42,7 @@ def kth_squared_distance(
     # Where a radius exceeds the last candidate's lower bound, a row that is not a candidate may be
     # nearer: compare with all.
     everyone = torch.arange(len(points))
-    is_open = radii.amax(0) > bounds[0][:, -1]
+    is_open = radii.amax(0) > at_least[:, -1]
     for row in is_open.nonzero().flatten().tolist():
         others = everyone[everyone != row]
         distances = squared_distances(points, torch.full_like(others, row), points, others)
@@ -56,20 +58,33 @@ def nearest_squared_distance(points: Points, others: Points) -> Tensor:
     size = min(1 + SPARE, len(others))
     candidates = Candidates.none(len(points), size, points.dtype)
     sweep(tiles(points, others), [candidates])
-    bounds = candidates.bounds(points, others)
-    lowest, highest = (bound.amin(1)[None] for bound in bounds)
-    distances = candidates.distances_within(points, others, lowest, highest)
-    nearest = distances.amin(1)  # [M]
+    at_least, at_most = candidates.bounds(points, others)  # [M, size]
+    may_be_nearest = at_least <= at_most.amin(1, keepdim=True)
+    nearest = candidates.exact_where(may_be_nearest, at_least, points, others).amin(1)  # [M]
     if size == len(others):
         return nearest
 
     # As above, compare with all where a row that is not a candidate may be nearer.
     everyone = torch.arange(len(others))
-    is_open = nearest > bounds[0][:, -1]
+    is_open = nearest > at_least[:, -1]
     for row in is_open.nonzero().flatten().tolist():
         distances = squared_distances(points, torch.full_like(everyone, row), others, everyone)
         nearest[row] = distances.min()
     return nearest
+
+
+def _may_be_within(at_least: Tensor, at_most: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """Say which candidates may lie in one of some ranges, bool [M, K].
+
+    at_least, at_most  bounds of their distances, [M, K]
+    lowest, highest    ends of the ranges, [R, M]
+
+    The lower bounds of the others lie on the same side of each range as their distances.
+    """
+    within = torch.zeros_like(at_least, dtype=torch.bool)
+    for low, high in zip(lowest, highest, strict=True):
+        within |= (at_most >= low[:, None]) & (at_least <= high[:, None])
+    return within
 
 
 def _radii(distances: Tensor, weights: Tensor, repeats: Tensor, ks: tuple[int, ...]) -> Tensor:
@@ -158,21 +173,14 @@ class Candidates:
         flat = squared_distances(points, rows.reshape(-1), others, self.index.reshape(-1))
         return flat.view(self.index.shape)
 
-    def distances_within(
-        self, points: Points, others: Points, lowest: Tensor, highest: Tensor
+    def exact_where(
+        self, chosen: Tensor, at_least: Tensor, points: Points, others: Points
     ) -> Tensor:
-        """Return the squared distances, exact where they may lie in a range, float64 [M, size].
+        """Return the exact squared distances of chosen candidates, float64 [M, size].
 
-        lowest, highest  ends of the ranges, [R, M]
-
-        Elsewhere they are lower bounds, on the same side of each range as the distances.
+        chosen    bool [M, size]
+        at_least  lower bounds, which stand where none is chosen, float64 [M, size]
         """
-        at_least, at_most = self.bounds(points, others)
-        may_be_within = torch.zeros_like(self.index, dtype=torch.bool)
-        for low, high in zip(lowest, highest, strict=True):
-            may_be_within |= (at_most >= low[:, None]) & (at_least <= high[:, None])
-
-        rows = may_be_within.nonzero()[:, 0]
-        whose = self.index[may_be_within]
-        exact = squared_distances(points, rows, others, whose)
-        return at_least.masked_scatter(may_be_within, exact)
+        rows = chosen.nonzero()[:, 0]
+        exact = squared_distances(points, rows, others, self.index[chosen])
+        return at_least.masked_scatter(chosen, exact)

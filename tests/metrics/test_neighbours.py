@@ -20,9 +20,9 @@ def all_distances(rows: Tensor, others: Tensor, scale: float) -> Tensor:
     return torch.stack([((others - row) * scale).square().cumsum(1)[:, -1] for row in rows])
 
 
-def radii_of(features: Tensor, scale: float) -> Tensor:
+def radii_of(features: Tensor, scale: float, ks: tuple[int, ...]) -> Tensor:
     distances = all_distances(features, features, scale).fill_diagonal_(-1)
-    return distances.sort(1).values[:, list(KS)].T
+    return distances.sort(1).values[:, list(ks)].T
 
 
 def plain(features):
@@ -65,7 +65,7 @@ def test_they_are_those_of_all_distances(shaped, small, monkeypatch):
     scale = in_frame.frame.scale
     alone = in_frame.around_own_middle()
     radii = kth_squared_distance(alone, KS)[:, alone.inverse]
-    assert torch.equal(radii, radii_of(features, scale))
+    assert torch.equal(radii, radii_of(features, scale, KS))
 
     nearest = nearest_squared_distance(in_frame, others_in_frame)[in_frame.inverse]
     assert torch.equal(nearest, all_distances(features, others, scale).amin(1))
@@ -81,7 +81,5 @@ def test_the_running_sum_of_a_distance_may_err_more_than_the_product():
     rows = torch.stack([torch.zeros(width, dtype=torch.float64), constant, drawn])
 
     points = Points(rows, Frame(torch.zeros(width, dtype=torch.float64), 1.0), torch.float64)
-    radii = kth_squared_distance(points, (1,))[0, points.inverse]
-    assert torch.equal(
-        radii, all_distances(rows, rows, 1.0).fill_diagonal_(-1).sort(1).values[:, 1]
-    )
+    radii = kth_squared_distance(points, (1,))[:, points.inverse]
+    assert torch.equal(radii, radii_of(rows, 1.0, (1,)))
