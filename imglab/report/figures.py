@@ -40,6 +40,12 @@ of every colour vision tell apart, and three darker ones."""
 
 
 PNG_DPI = 200
+TICKS = 5
+"""Steps between the values that a linear y axis names, at most: their letters take half of the time
+that a figure takes.
+"""
+FLAT = 1e-12
+"""Values that differ by less are one value."""
 LABEL_SIZE = 6.0
 """Points of the names beside the ends of lines."""
 LABEL_GAP = 1.1 * LABEL_SIZE
@@ -56,6 +62,11 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.tick_params(labelsize=7)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("generation", fontsize=7)
+    if panel.get_yscale() == "linear":
+        panel.yaxis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 2.5, 5, 10]))
+    low, high = panel.get_ylim()
+    if high - low < FLAT:  # one value: its axis would name steps of 1e-17
+        panel.set_ylim(low - 0.05, high + 0.05)
     # What values that hardly differ have in common would stand above the panel, on its title.
     formatter = panel.yaxis.get_major_formatter()
     if isinstance(formatter, ScalarFormatter):

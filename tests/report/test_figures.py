@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from imglab.report.curves import curves_figure
-from imglab.report.figures import figure_names, png
+from imglab.report.figures import figure_names, finish_panel, png
 from imglab.report.histograms import histograms_figure
 from imglab.report.per_sample import histogram
 from imglab.report.pictures import strip_png
@@ -63,6 +63,21 @@ def test_table_shows_floor_errors_and_extractor():
     assert "10 ±0.250" in lines[2]
     assert lines[3].startswith("1 ")
     assert "classifier@0123456789ab, 50 real (test) against 60 synthetic" in text
+
+
+def test_an_axis_names_few_values():
+    figure = curves_figure({"": [row(g, fid=10.0 + 0.37 * g) for g in range(5)]})
+    for panel in figure.axes:
+        low, high = panel.get_ylim()
+        assert 2 <= sum(low <= place <= high for place in panel.get_yticks()) <= 6
+
+
+def test_one_value_has_room_around_it():
+    panel = Figure().add_subplot()
+    # Where a line for the floor crosses 0, matplotlib may round its end.
+    panel.plot([0, 1, 2], [0.0, -5.6e-17, 0.0])
+    finish_panel(panel, "duplicate share", [0, 1, 2])
+    assert panel.get_ylim() == pytest.approx((-0.05, 0.05))
 
 
 def test_undefined_is_said_with_its_reason():
