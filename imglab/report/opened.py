@@ -107,7 +107,8 @@ class OpenedRun(RunFolder):
         Each metric has a column, and one `<metric>_se` for its standard error where it has one;
         `frame().attrs["floor"]` holds the floors by metric, as mean and standard deviation.
         """
-        pandas = _pandas()
+        import pandas
+
         rows = self.rows()
         frame = pandas.DataFrame([_numbers(row, rows) for row in rows])
         frame = frame.set_index("generation")
@@ -176,7 +177,8 @@ class OpenedRuns(Sequence[OpenedRun]):
 
         Runs without a finished generation are left out; undefined is NaN.
         """
-        pandas = _pandas()
+        import pandas
+
         frames = {self._label(run): run.frame() for run in self._runs if len(run)}
         if not frames:
             what = "holds no run with a finished generation"
@@ -268,13 +270,3 @@ def _numbers(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[
     columns = ["generation", *names, *errors, *sorted(BOOKKEEPING - {"generation"})]
     values = {name: row.get(name) for name in columns if name in names or name in row}
     return {name: value if is_number(value) else float("nan") for name, value in values.items()}
-
-
-def _pandas() -> Any:
-    """Import pandas; InputError says how to get it."""
-    try:
-        import pandas
-    except ImportError as error:
-        what = "frame() needs the package pandas"
-        raise InputError(Problem("pandas", what, "pip install pandas")) from error
-    return pandas

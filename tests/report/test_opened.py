@@ -116,12 +116,6 @@ def test_a_run_says_whether_it_is_being_made(folder):
     assert (status, run.status) == ("running", "finished")
 
 
-def test_without_pandas_a_table_says_what_to_install(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(imglab.InputError, match="pip install pandas"):
-        imglab.open(folder / "first").frame()
-
-
 def test_a_run_from_a_dictionary_is_that_from_the_file(tmp_path):
     preset = imglab.Run.from_file("smoke/gaussian", tmp_path / "a", {"modality.n_train": 70})
     tree = read_yaml(find_config(Path("smoke/gaussian")))
