@@ -8,39 +8,13 @@ from math import comb
 
 from imglab.report.apart import Point, are_apart
 from imglab.report.arms import Arm, comparable
+from imglab.report.aspects import Aspect, aspects_of
 from imglab.report.first_generation import poor_starts, trained_on
 from imglab.report.kind_of_loss import kind_of_loss
 from imglab.report.table import metric_label
 
 KEPT = 0.5
 """Share of the worst arm's change up to which the best arm counts as unchanged."""
-
-
-@dataclass(frozen=True)
-class _Aspect:
-    """One side of collapse: the metrics that show it, the most telling first."""
-
-    metrics: tuple[str, ...]
-    more_is_better: bool
-    verb: str
-
-
-LOSS = _Aspect(
-    metrics=(
-        "recall_bounded",
-        "recall",
-        "coverage",
-        "variance",
-        "categories_alive",
-        "classes_alive",
-        "heterozygosity",
-    ),
-    more_is_better=True,
-    verb="kept",
-)
-"""What collapse takes away."""
-DAMAGE = _Aspect(metrics=("perplexity", "fid", "w2"), more_is_better=False, verb="had")
-"""What collapse adds."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +106,7 @@ def _group_name(arms: Sequence[Arm]) -> str:
 def _sentence(arms: Sequence[Arm]) -> str:
     # Arms are compared in the last generation that all of them have finished.
     last = min(len(arm.rows) for arm in arms) - 1
-    clauses = [_clause(arms, aspect, last) for aspect in (LOSS, DAMAGE)]
+    clauses = [_clause(arms, aspect, last) for aspect in aspects_of(arms[0].kind)]
     defined = "; ".join(clause for clause in clauses if clause)
     if not defined:
         return f"Nothing defined was measured in {count(last + 1)}."
@@ -174,8 +148,9 @@ def _contradictions(arms: Sequence[Arm], last: int) -> list[str]:
     """Say of each arm if what it lost and what it gained damage of point in opposite ways."""
     sentences = []
     for arm in arms:
-        loss = _first_change(arm, LOSS, last)
-        damage = _first_change(arm, DAMAGE, last)
+        aspects = aspects_of(arm.kind)
+        loss = _first_change(arm, next(each for each in aspects if each.more_is_better), last)
+        damage = _first_change(arm, next(each for each in aspects if not each.more_is_better), last)
         if loss is None or damage is None or not (loss[1].sure and damage[1].sure):
             continue
 
@@ -190,7 +165,7 @@ def _contradictions(arms: Sequence[Arm], last: int) -> list[str]:
     return sentences
 
 
-def _first_change(arm: Arm, aspect: _Aspect, last: int) -> tuple[str, _Change] | None:
+def _first_change(arm: Arm, aspect: Aspect, last: int) -> tuple[str, _Change] | None:
     """Return the most telling metric of an aspect that an arm has, and its change."""
     for metric in aspect.metrics:
         changes = _changes([arm], metric, last)
@@ -199,7 +174,7 @@ def _first_change(arm: Arm, aspect: _Aspect, last: int) -> tuple[str, _Change] |
     return None
 
 
-def _clause(arms: Sequence[Arm], aspect: _Aspect, last: int) -> str:
+def _clause(arms: Sequence[Arm], aspect: Aspect, last: int) -> str:
     """Say how the arm that fared worst changed, and how the best one did; empty: undefined."""
     measured = ((metric, _changes(arms, metric, last)) for metric in aspect.metrics)
     metric, changes = next((pair for pair in measured if pair[1]), ("", []))
@@ -219,7 +194,7 @@ def _clause(arms: Sequence[Arm], aspect: _Aspect, last: int) -> str:
     return f"{subject} {worst.described()}{against}{_contrast(worst, best, aspect.verb)}"
 
 
-def _worst_and_best(changes: Sequence[_Change], aspect: _Aspect) -> tuple[_Change, _Change]:
+def _worst_and_best(changes: Sequence[_Change], aspect: Aspect) -> tuple[_Change, _Change]:
     """Return the arms' changes that ended worst and best; of equal ones the first."""
     lowest = min(changes, key=lambda change: change.last)
     highest = max(changes, key=lambda change: change.last)

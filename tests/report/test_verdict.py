@@ -130,6 +130,19 @@ class TestVerdict:
         )
         assert verdict([fell])[0].startswith("Recall fell from 0.80 to 0.40")
 
+    def test_a_text_begins_with_what_calibration_shows_to_see_most(self, finished_runs):
+        (arm,) = read_arms([finished_runs["texts"]])
+        shuffled = {"fid_se": 0.1, "recall_bounded_se": 0.02, "perplexity_se": 0.1, "floor": {}}
+        rows = [
+            {**row, **shuffled, "fid": 1.0 + 3 * g, "recall_bounded": 0.9, "perplexity": 30.0 + g}
+            for g, row in enumerate(arm.rows)
+        ]
+        (sentence,) = verdict([replace(arm, rows=rows)])
+        assert "rose from 1 to 7; recall (bounded) stayed at 0.90; perplexity rose" in sentence
+
+        (sentence,) = verdict([replace(arm, rows=[{**row, "facts_alive": 0.3} for row in rows])])
+        assert "; facts alive stayed at 0.30; perplexity rose" in sentence
+
     def test_a_poor_first_model_is_said_before_anything_else(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
         gate = {"verdict": "poor", "reasons": ["recall is 0.12", "fid is 300", "variance is 0.5"]}
