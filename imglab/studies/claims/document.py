@@ -28,7 +28,8 @@ statement on which the verdict rests; of laws, the mean over 300 or more chains 
 where |z| is largest. Power is the smallest effect seen with a chance of 80%: a factor for ratios, a
 relative error for laws. The null run has the phenomenon absent, or the wrong law, and must not
 hold, which takes an interval wholly outside its region; so regions begin at the smallest effect
-that is worth claiming. Cost is CPU seconds of the chains, those shared with other claims included.
+that is worth claiming. Cost is CPU seconds of the chains, those shared with other claims included;
+it is empty where the process that ran some of them was cut off.
 """
 
 
