@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -136,7 +137,7 @@ def test_scores_and_texts_are_no_slower_than_the_public_tools(monkeypatch):
     }
     for name, compare in comparisons.items():
         # Other work may fall upon our turns alone: what is slower in one round is measured again.
-        rounds = []
+        rounds: list[Any] = []
         while len(rounds) < 3 and (not rounds or too_slow(rounds[-1])):
             rounds.append(compare())
         assert too_slow(rounds[-1]) == [], (name, rounds)

@@ -324,3 +324,60 @@ def test_the_documents_show_the_results(monkeypatch):
         result = json.loads(path.read_text())
         assert (result["version"], result["name"]) == (VERSION, path.stem)
         assert (ROOT / f"docs/images/calibration_{path.stem}.png").stat().st_size < 200_000
+
+
+SEEN = {
+    "fade": {"fid": 1, "recall_bounded": -1, "contrast_ratio": -1, "variance_ratio": -1},
+    "brighten": {"fid": 1, "recall_bounded": -1},
+    "blur": {"fid": 1, "recall_bounded": -1, "contrast_ratio": -1},
+    "noise": {"fid": 1, "precision_bounded": -1, "recall_bounded": -1},
+    "blocks": {"fid": 1, "two_sample_auc": 1},
+    "shuffle_quarters": {"fid": 1, "recall_bounded": -1, "two_sample_auc": 1},
+    "drop_class": {"fid": 1, "recall_bounded": -1},
+    "drop_rare": {"fid": 1, "recall_bounded": -1},
+    "mix_in": {"fid": 1, "precision_bounded": -1},
+    "memorise": {"memorization": 1, "nearest_distance": -1},
+    "shuffle_words": {"fid": 1, "precision_bounded": -1, "coverage": -1},
+    "reverse": {"fid": 1, "precision_bounded": -1, "coverage": -1},
+    "unigrams": {"fid": 1, "precision_bounded": -1, "recall_bounded": -1},
+    "halves": {"fid": 1, "vendi": -1, "two_sample_auc": 1},
+    "drop_rare_words": {"fid": 1, "recall_bounded": -1, "rare_word_survival": -1},
+    "repeat_phrases": {"fid": 1, "precision_bounded": -1, "repetition": 1},
+    "copy": {"memorization": 1, "nearest_distance": -1},
+    "duplicate": {"recall_bounded": -1, "coverage": -1},
+}
+"""Which metrics must see a damage at strength 1, and in which direction."""
+
+UNSEEN = {
+    "memorise": ("fid", "precision_bounded", "recall_bounded"),
+    "drop_rare": ("precision_bounded", "vendi"),
+    "drop_class": ("precision_bounded",),
+    "duplicate": ("precision_bounded",),
+    "drop_type": ("precision_bounded", "recall_bounded"),
+}
+"""Which metrics must not react: none of the samples differs from real ones, or none is missing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "extractor"),
+    [
+        ("image_digits", "classifier"),
+        ("image_digits", "self_supervised"),
+        ("text_pydoc", "sequence encoder"),
+    ],
+)
+def test_the_extractors_that_ship_see_what_they_must(name, extractor):
+    result = json.loads((ROOT / f"docs/calibration/{name}.json").read_text())
+    reactions = {
+        metric: of_damages
+        for scores in result["scores"]
+        if scores["source"] == "without features" or scores["source"].startswith(extractor)
+        for metric, of_damages in scores["reactions"].items()
+    }
+    for damage in result["damages"]:
+        for metric, direction in SEEN.get(damage, {}).items():
+            seen = reactions[metric][damage]
+            assert seen["direction"] == direction, (damage, metric)
+            assert seen["first"] is not None, (damage, metric)
+        for metric in UNSEEN.get(damage, ()):
+            assert reactions[metric][damage]["first"] is None, (damage, metric)

@@ -29,6 +29,9 @@ from imglab.solvable.gaussian.settings import (
     KdeSettings,
     MixtureSettings,
 )
+from imglab.solvable.regression.modality import RegressionModality
+from imglab.solvable.regression.model import RidgeModel
+from imglab.solvable.regression.settings import RegressionDataSettings, RidgeSettings
 from imglab.solvable.theory.gaussian import log_variance
 from imglab.store.reading import metric_names
 from imglab.studies.decomposition.analysis import estimate_effects
@@ -295,6 +298,25 @@ class TestClosedForms:
         values = measured(design, value, 20)
         check_effects(design, values, expected)
         assert estimate_effects(design, values, {"a": ["1x", "3x"]})[0]["verdict"] == "raises"
+
+    def test_regression(self):
+        """The excess risk grows by sigma^2 d / (n-d-1) a generation (Gerstgrasser et al. 2024)."""
+        d = 5
+        design = make_design({"a": 2})
+
+        def value(cell, seed):
+            settings = {"dimensions": d, "n_train": 20, "inputs": "fresh", "data_seed": seed}
+            data = RegressionModality(RegressionDataSettings.model_validate(settings))
+            model = RidgeModel(RidgeSettings(), data)
+            fitted = refitted(model, data.real("train"), self.sizes[cell[0]], 3, seed)
+            return (fitted.coefficients - data.coefficients).square().sum().item()
+
+        def expected(cell):
+            return d / (20 - d - 1) + self.generations * d / (self.sizes[cell[0]] - d - 1)
+
+        values = measured(design, value, 40)
+        check_effects(design, values, expected)
+        assert estimate_effects(design, values, {"a": ["1x", "3x"]})[0]["verdict"] == "lowers"
 
 
 TINY: dict[str, Any] = {
@@ -567,7 +589,7 @@ class TestRuns:
         assert "imglab decompose" in err
 
     def test_the_configs_that_ship_have_their_cells(self, configs):
-        for name in ("gaussian", "digits", "text"):
+        for name in ("gaussian", "digits", "digits_8x8", "text"):
             path = configs / f"decompose_{name}.yaml"
             config = load_decomposition(path)
             assert {factor.error or label for label, factor in config.factors.items()} == {

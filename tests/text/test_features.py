@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from imglab import seeds
 from imglab.metrics import frechet_distance, prdc
+from imglab.metrics.damage import draw
 from imglab.text.features import BagOfTokens
 from imglab.text.sequence_encoder import SequenceEncoder
 from imglab.text.settings import BagOfTokensSettings, SequenceEncoderSettings, TextSettings
@@ -129,26 +132,46 @@ class TestNames:
 
 
 @pytest.mark.slow
-def test_the_default_sees_shuffled_words_in_the_language_reference(tmp_path):
-    modality, _ = text_parts(
-        {
-            "tokenizer": {"kind": "bpe", "vocabulary": 1024},
-            "block": 64,
-            "n_train": None,
-            "n_test": None,
-            "n_fresh": 0,
-            "extractor": "sequence_encoder",
-        },
-        {"window": 128},
-    )
+@pytest.mark.parametrize("source", ["pydoc", "wikitext"])
+def test_the_default_sees_damage_of_order_in_real_texts(source, request, tmp_path):
+    modality, _ = text_parts(real_texts(source, request), {"window": 128})
     modality.prepare(tmp_path)
-    blocks = modality.real("test").data
-    order = torch.randperm(len(blocks), generator=seeds.generator("halves"))
-    real, other = blocks[order].chunk(2)
+    damages = {each.name: each for each in modality.damages()}
+    real, pool = halves(modality.real("test"))
+    n = len(pool)
 
-    # The real texts that the first half of the blocks is compared with, then two kinds of damage.
-    moved = modality.extractor._words_moved(other, number=7, span=8)
-    null, words, tokens = distances(modality.extractor, real, [other, moved, shuffled(other)])
-    for distance, precision in (words, tokens):
+    def damaged(name):
+        return damages[name].apply(pool, n, strength=1.0, seed=0).data
+
+    other = draw(pool, n, seed=0).data
+    others = [other, shuffled(other)]
+    others += map(damaged, ("shuffle_words", "reverse", "unigrams", "halves"))
+    null, *orders, unigrams, strangers = distances(modality.extractor, real.data[:n], others)
+    for distance, precision in orders:
         assert distance > 5 * null[0]
         assert precision < null[1] - 0.2
+
+    words = orders[1]
+    assert unigrams[0] > words[0]
+    assert unigrams[1] < null[1] - 0.1
+    # Most texts of two halves lie where real ones do (docs/metrics.md).
+    assert strangers[0] > 5 * null[0]
+
+
+def real_texts(source, request):
+    """Return the section of real texts, as in the configs of these names."""
+    section: dict[str, Any] = {"n_train": None, "n_test": None, "block": 64, "n_fresh": 0}
+    section |= {"tokenizer": {"kind": "bpe", "vocabulary": 1024}, "extractor": "sequence_encoder"}
+    if source == "pydoc":
+        return section
+
+    folder = request.getfixturevalue("shared_data") / "wikitext2"
+    paths = {"path": str(folder / "valid.txt"), "test_path": str(folder / "test.txt")}
+    articles = {"kind": "files", **paths, "document_start": "^ = [^=]+ = $"}
+    return {**section, "n_train": 2_000, "n_test": 1_000, "source": articles}
+
+
+def halves(samples):
+    """Split samples at random."""
+    order = torch.randperm(len(samples), generator=seeds.generator("halves"))
+    return (samples[rows] for rows in order.chunk(2))
