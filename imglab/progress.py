@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +65,26 @@ def without_state(work: Stage[T], stage: str | None = None) -> Stage[T]:
             result: T = end.value
             return result
         yield replace(progress, stage=stage or progress.stage, state=None, model=None)
+
+
+_open: WeakSet[Generator[Any, None, None]] = WeakSet()
+"""What is closed when the program ends, if it is still there."""
+
+
+def closed_at_exit(events: Generator[T, None, None]) -> Generator[T, None, None]:
+    """Return events that the end of the program closes where nobody has.
+
+    Later, when Python takes its modules apart, they could save and record nothing.
+    """
+    _open.add(events)
+    return events
+
+
+@atexit.register
+def _close_all() -> None:
+    for events in list(_open):
+        if isinstance(events, GeneratorType) and not events.gi_running:
+            events.close()
 
 
 Listener: TypeAlias = Callable[[str, int, int], None]

@@ -160,6 +160,12 @@ class TestImages:
         with pytest.raises(InputError, match=r"modality.synthetic.*the run there has"):
             finish(write(tmp_path, tree), run)
 
+    @pytest.mark.parametrize("run", ["nothing@0", "nothing"])
+    def test_a_run_that_is_none_is_named_with_its_key(self, tmp_path, run):
+        tree = image_chain({"label": "web", "run": str(tmp_path / run)}, mixed({"web": 1.0}))
+        with pytest.raises(InputError, match=r"modality\.synthetic\.web\.run: .*nothing"):
+            build_modality(validate_config(tree, "config"))
+
     def test_classes_are_counted_by_name(self, web):
         tree = image_chain({"label": "web", "path": str(web)}, "replace")
         modality: Any = build_modality(validate_config(tree, "config"))

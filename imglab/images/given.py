@@ -85,7 +85,7 @@ def _of_run(
     run: str, settings: ImageSettings, real: RealImages, spec: Spec, where: str
 ) -> SourceImages:
     """Return what a generation of a run on the same real images drew."""
-    drawn = read_drawn(run)
+    drawn = read_drawn(run, f"{where}.run")
     other = drawn.config.modality
     train = hash_samples(Samples.real(real.train.images, real.train.labels))
     is_same = read_environment(drawn.run)["data"].get("train") == train

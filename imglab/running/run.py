@@ -18,7 +18,7 @@ from imglab.constructors import renamed_arguments
 from imglab.errors import InputError, Problem
 from imglab.generation import Generation
 from imglab.loop import chain_events
-from imglab.progress import Progress, Stage
+from imglab.progress import Progress, Stage, closed_at_exit
 from imglab.running.autotune import autotune
 from imglab.running.build import build, build_models
 from imglab.running.cache import RunCache
@@ -107,8 +107,11 @@ class Run(HasView):
         """Run the chain, or the rest of it.
 
         Yield Progress within stages and a Generation after each. Closing the generator in the
-        middle of a fit keeps the state of the fit.
+        middle of a fit keeps the state of the fit; at the end of the program it is closed.
         """
+        return closed_at_exit(self._events())
+
+    def _events(self) -> Generator[Progress | Generation, None, None]:
         # Another run may have been built in this process since.
         torch.set_num_threads(resolved_threads(self.experiment.config))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from imglab.config.schema import RunConfig
-from imglab.errors import InputError, Problem, first_line
+from imglab.errors import InputError, Problem, ProblemCollector, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.modality import Spec
 from imglab.samples import Samples
@@ -32,11 +33,21 @@ class Drawn:
     samples: Samples
 
 
-def read_drawn(source: str) -> Drawn:
+def read_drawn(source: str, where: str = "") -> Drawn:
     """Return what the generation `RUN@G` drew.
+
+    where  the key of a config that names it, for messages
 
     Raises InputError where there is no such generation, or where the run's files are damaged.
     """
+    problems = ProblemCollector(where)
+    drawn = problems.run(partial(_read, source))
+    problems.finish()
+    assert drawn is not None
+    return drawn
+
+
+def _read(source: str) -> Drawn:
     run, g = parse_generation(source)
     check_run(run)
     config = located(run, read_sealed(run / "config.yaml"))

@@ -78,7 +78,7 @@ def _of_run(
     run: str, settings: TextSettings, tokenizer: PreTrainedTokenizerBase, where: str
 ) -> Tensor:
     """Return what a generation of a run with the same tokenizer and blocks drew."""
-    drawn = read_drawn(run)
+    drawn = read_drawn(run, f"{where}.run")
     remedy = f"imglab export {run} --to DIR, and give DIR as path"
     if not isinstance(drawn.config.modality, TextSettings):
         raise InputError(Problem(where, f"{run} is not a run on text"))

@@ -5,6 +5,8 @@ other data.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from filelock import FileLock
@@ -15,9 +17,10 @@ from imglab.running.fork import fork
 from imglab.running.places import config_of, modality_of
 from imglab.running.run import Run
 from imglab.store import files
+from imglab.store.event_log import read_events
 from imglab.store.temporaries import TEMPORARY
 from imglab.store.verify import verify
-from tests.tiny_chains import TINIES, TINY_IMAGE, finish, hashes, write
+from tests.tiny_chains import TINIES, TINY_GAUSSIAN, TINY_IMAGE, finish, hashes, write
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINIES if name != "gaussian"]
 
@@ -62,6 +65,18 @@ def test_a_fit_that_is_cut_goes_on_from_its_checkpoint(tmp_path):
     }
     assert expected.items() <= hashes(out).items()
     assert not list(out.rglob("*checkpoint*"))
+
+
+def test_a_program_that_ends_while_a_run_is_open_leaves_it_stopped(tmp_path):
+    config, out = write(tmp_path, TINY_GAUSSIAN), tmp_path / "run"
+    program = "import sys, imglab; chain = imglab.Run.from_file(*sys.argv[1:]).generations()"
+    command = [sys.executable, "-c", f"{program}; next(chain)", str(config), str(out)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert read_events(out / "events.jsonl")[-1]["event"] == "stopped"
+    finish(config, out)
+    finish(config, tmp_path / "whole")
+    assert hashes(out) == hashes(tmp_path / "whole")
 
 
 class Cut(BaseException):
