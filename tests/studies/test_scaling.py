@@ -64,6 +64,7 @@ class TestKnownLaws:
         assert synthetic["level"] == pytest.approx(memory.real_error(ZIPF, 200), rel=0.1)
         assert answer["differences"]["synthetic"]["high"] < 0
         assert answer["differences"]["synthetic"]["p_holm"] < 0.05
+        assert answer["differences"]["synthetic"]["worsens"]
 
     def test_intervals_cover_the_exponent(self):
         rng = np.random.default_rng(2)
@@ -153,6 +154,17 @@ def answered(**values):
 
 
 class TestAnswers:
+    @pytest.mark.parametrize(("exponent", "worsens"), [(-0.2, True), (-0.5, False)])
+    def test_a_smaller_exponent_is_a_definition_of_collapse(self, exponent, worsens):
+        sizes = np.array([50.0, 100, 200, 400, 800])
+        rng = np.random.default_rng(3)
+        real = scattered(sizes**-0.5, rng=rng)
+        answer = answered(real=real, synthetic=scattered(sizes**exponent, rng=rng))
+        said = [
+            line.endswith("by the definition of the collapse profile") for line in sentences(answer)
+        ]
+        assert any(said) == worsens
+
     def test_what_is_said_and_drawn(self):
         sizes = np.array([50.0, 100, 200, 400, 800])
         real = scattered(sizes**-0.5)

@@ -141,7 +141,8 @@ def scaling_worsens(run: Run) -> Answer:
     slope a - b over log n.
     """
     if len(run.sizes) < SIZES:
-        raise Unanswered(f"needs runs of {SIZES} sizes of training set; one run has one size")
+        what = f"needs runs of {SIZES} sizes of training set"
+        raise Unanswered(f"{what}; one run has one size, and imglab scale compares several")
 
     ratios = []
     for rows in run.sizes.values():

@@ -145,10 +145,13 @@ def sentences(answer: Mapping[str, Any]) -> list[str]:
     lines = [_law_text(name, law, answer) for name, law in answer["laws"].items()]
     for name, each in answer["differences"].items():
         interval = f"{each['low']:+.3f} to {each['high']:+.3f}"
-        lines.append(
+        line = (
             f"exponent of {name} less that of {each['against']}: {each['estimate']:+.3f} "
             f"({interval}, corrected p {each['p_holm']:.2g})"
         )
+        if each["worsens"]:
+            line += ": scaling worsens, by the definition of the collapse profile"
+        lines.append(line)
     lines += [f"{name}: left out: {reason}" for name, reason in answer["left_out"].items()]
 
     if "noise" in answer:
