@@ -189,6 +189,23 @@ def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
         assert float((apart > (0 if kind == "text" else 1)).double().mean()) < 1e-3
 
 
+def test_remedies_that_draw_samples_of_their_own(tmp_path):
+    """Two processes share out what a remedy draws and trains on as they do a generation's own."""
+    remedies = [{"kind": kind, "w": 0.5} for kind in ("negative_guidance", "neon")]
+    config = write(tmp_path, {**CHAIN, "remedy": remedies})
+    for launcher, out in (("none", "one"), ("torchrun", "two")):
+        done = run(launcher, config, tmp_path / out)
+        assert done.returncode == 0, done.stderr
+
+    one, two = (samples_of(tmp_path / out, 1)["data"].int() for out in ("one", "two"))
+    assert float(((one - two).abs() > 1).double().mean()) < 1e-3
+    seen = [
+        json.loads((tmp_path / f"{out}/generation_001/metrics.json").read_text())["training"]
+        for out in ("one", "two")
+    ]
+    assert seen[0] == seen[1]
+
+
 def test_parts_of_different_numbers(tmp_path):
     """65 images, 32 at a time: one process draws one part, the other two."""
     tree = {
