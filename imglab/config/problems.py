@@ -26,7 +26,7 @@ def problems_of(
     where: str, tree: Any, model: type[Section], error: ValidationError
 ) -> list[Problem]:
     """Turn pydantic's errors into problems as `problem_of` does; of very many, report the first."""
-    errors = error.errors(include_url=False)
+    errors = _of_the_form_written(tree, model, error.errors(include_url=False))
     reported = errors[:MOST_TOLD]
     problems = []
     for _, group in groupby(reported, lambda details: _place(tree, model, details)):
@@ -36,6 +36,19 @@ def problems_of(
     if more:
         problems.append(Problem(where, f"there are {more} more problems", "fix these first"))
     return _without_misspelt(problems)
+
+
+def _of_the_form_written(
+    tree: Any, model: type[Section], errors: Sequence[ErrorDetails]
+) -> Sequence[ErrorDetails]:
+    """Leave out that a mapping is no word, where a word may do and keys in it are wrong."""
+    places = [tuple(_keys_as_written(tree, model, details["loc"])[0]) for details in errors]
+    outer = {place[:depth] for place in places for depth in range(len(place))}
+    return [
+        details
+        for details, place in zip(errors, places, strict=True)
+        if not (details["type"] == "literal_error" and place in outer)
+    ]
 
 
 def _without_misspelt(problems: Sequence[Problem]) -> list[Problem]:
