@@ -18,24 +18,30 @@ EXCESS = "excess_"
 
 NAMES = (
     *FIRST,
-    # Parts of the Fréchet distance, and moments.
-    *("fid_mean", "fid_variance", "fid_rest", "fid_shape", "kid_standard"),
-    *("variance_ratio", "contrast_ratio", "precision_shape", "recall_shape"),
-    # Neighbours.
-    *("precision_bounded", "recall_bounded", "precision_probabilistic", "recall_probabilistic"),
-    *("recall_by_decile", "coverage_by_decile", "memorization", "two_sample_auc"),
+    *("recall_by_decile", "coverage_by_decile", "tenth_survival"),
     # Images.
-    *("colour_drift", "contrast_drift", "latent_sigma", "classes_alive", "class_survival"),
-    "clip_score",
+    *("contrast_ratio", "colour_drift", "contrast_drift", "hue_drift", "saturation_drift"),
+    *("latent_sigma", "clip_score", "fid_by_judge", "precision_by_judge", "recall_by_judge"),
+    # Classes.
+    *("classes_alive", "class_survival", "class_counts", "class_counts_corrected"),
+    *("class_agreement", "class_rejected_share", "share_disparity", "recall_disparity"),
+    *("precision_by_class", "recall_by_class"),
     # Text.
     *("perplexity", "bits_per_byte", "reference_perplexity", "entropy", "repetition", "mauve"),
     *("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope"),
     *("word_survival", "rare_word_survival"),
-    # Vectors and categories.
-    *("variance", "mean_error", "w2", "component_sigma"),
-    *("categories_alive", "heterozygosity", "survival"),
-    # Regression.
-    *("test_error", "excess_risk"),
+    # Text of an encyclopaedia.
+    *("facts_right", "facts_right_by_band", "facts_alive", "facts_alive_by_band"),
+    *("grammar_kept", "invented_entities", "entities_alive", "entities_alive_by_band"),
+    *("fact_types_alive", "fact_types_alive_by_band"),
+    # Vectors, categories and counts.
+    *("variance", "mean_error", "w2", "component_sigma", "component_sigmas"),
+    *("categories_alive", "heterozygosity", "survival", "collapsed"),
+    # Regression and labels.
+    *("test_error", "excess_risk", "norm", "accuracy", "cosine"),
+    # What curation and populations leave.
+    *("share_kept", "verifier_precision", "verifier_recall"),
+    *("fid_by_source", "precision_by_source", "recall_by_source", "perplexity_by_source"),
 )
 """Names that an outcome of a shipped kind of data may begin with."""
 

@@ -15,6 +15,7 @@ import yaml
 from imglab import seeds
 from imglab.errors import InputError
 from imglab.report.decomposition import forest_figure, markdown
+from imglab.report.explanations import _table
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.categories.modality import CategoriesModality
 from imglab.solvable.categories.model import FrequenciesModel
@@ -517,6 +518,20 @@ class TestAnswers:
         rows = rows_of(config, lambda cell, seed: float(seed))
         rows["cell-0-0", 0]["generation0"] = {"verdict": "poor", "reasons": ["x"]}
         assert sentences(decompose(config, rows))[-1].startswith("generation 0 is poor in 1 runs")
+
+
+NO_NUMBER = {
+    *("generation0", "further_training", "share_disparity_class"),
+    *("class_accuracy", "class_counts_low", "class_counts_high"),
+    *("class_survival_by_chance", "word_survival_by_chance"),
+}
+"""What the page explains beside numbers of the samples: judgements, intervals, chance."""
+
+
+def test_every_metric_that_the_page_explains_may_be_an_outcome():
+    explained = {name for name in _table() if not name.endswith("_interval")}
+    assert explained - NO_NUMBER <= set(NAMES)
+    assert len(set(NAMES)) == len(NAMES)
 
 
 class Here(Place):
