@@ -112,8 +112,8 @@ def test_messages(change, message):
 def test_a_mapping_where_a_word_may_stand_is_judged_by_its_keys():
     wrong = problems({**RIGHT, "measure": {"gate": {"recal": 0.1}}})
     assert wrong == ["a.yaml: measure.gate.recal: unknown key (did you mean 'recall'?)"]
-    (wrong,) = problems({**RIGHT, "measure": {"gate": "non"}})
-    assert wrong.endswith("must be a mapping of keys or must be 'none', not 'non'")
+    (problem,) = problems({**RIGHT, "measure": {"gate": "non"}})
+    assert problem.endswith("must be a mapping of keys or must be 'none', not 'non'")
 
 
 def test_all_errors_come_at_once():
