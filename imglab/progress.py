@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import logging
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,17 @@ def closed_at_exit(events: Generator[T, None, None]) -> Generator[T, None, None]
 @atexit.register
 def _close_all() -> None:
     for events in list(_open):
-        if isinstance(events, GeneratorType) and not events.gi_running:
+        if not isinstance(events, GeneratorType) or events.gi_running:
+            continue
+        try:
             events.close()
+        except Exception as error:
+            log.warning("what was going on could not be closed: %s", error)
+
+
+# A process that was forked off has copies of what its parent still works on.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)
 
 
 Listener: TypeAlias = Callable[[str, int, int], None]

@@ -53,7 +53,7 @@ def _read(
         remedy = "save the images into a folder, and give its path"
         raise InputError(Problem(where, "images are not read from the hub or from rows", remedy))
     if section.run is not None:
-        return _of_run(section.run, settings, real, spec, where)
+        return _of_run(section.run, settings, real, spec, f"{where}.run")
 
     assert section.path is not None
     source = _source_at(section.path, settings)
@@ -85,7 +85,7 @@ def _of_run(
     run: str, settings: ImageSettings, real: RealImages, spec: Spec, where: str
 ) -> SourceImages:
     """Return what a generation of a run on the same real images drew."""
-    drawn = read_drawn(run, f"{where}.run")
+    drawn = read_drawn(run, where)
     other = drawn.config.modality
     train = hash_samples(Samples.real(real.train.images, real.train.labels))
     is_same = read_environment(drawn.run)["data"].get("train") == train

@@ -38,10 +38,10 @@ DISTANCE = replace(DAMAGE, metrics=("fid",))
 SURPRISE = replace(DAMAGE, metrics=("perplexity",))
 LOSS_OF_TEXT = replace(LOSS, metrics=("facts_alive", *LOSS.metrics))
 OF_TEXT = (DISTANCE, LOSS_OF_TEXT, SURPRISE)
-"""Of texts, the metric that calibration shows to see most comes first (docs/metrics.md).
+"""Of texts, the metric that calibration of the default extractor shows to see most comes first.
 
 Words that change places move their Fréchet distance where a quarter of the sentences are hit, and
-their recall only where all are.
+their recall only where all are (docs/metrics.md).
 """
 
 

@@ -75,8 +75,7 @@ def curves_figure(
     panels = [figure.add_subplot(height, width, at + 1) for at in range(count)]
 
     for panel, name in zip(panels, metrics, strict=False):
-        _draw_metric(panel, name, runs)
-        _draw_theory(panel, (theory or {}).get(name, ()))
+        _draw_metric(panel, name, runs, (theory or {}).get(name, ()))
     for panel, name in zip(panels[len(metrics) :], tables, strict=True):
         _draw_table(panel, name, first)
     if len(runs) > 1:
@@ -93,7 +92,9 @@ def _tables(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Rows]) -> None:
+def _draw_metric(
+    panel: Axes, name: str, runs: Mapping[str, Rows], theory: Sequence[float | None]
+) -> None:
     first = next(iter(runs.values()))
     _draw_floor(panel, name, first[0]["floor"].get(name))
 
@@ -113,6 +114,7 @@ def _draw_metric(panel: Axes, name: str, runs: Mapping[str, Rows]) -> None:
     values = [row[name] for rows in defined.values() for row in rows]
     if values and min(values) >= 1 and max(values) > WIDE * min(values):
         panel.set_yscale("log")
+    _draw_theory(panel, theory)
     finish_panel(panel, metric_label(name, first[0]), [row["generation"] for row in first])
 
 

@@ -45,7 +45,9 @@ TICKS = 5
 that a figure takes.
 """
 FLAT = 1e-12
-"""Values that differ by less are one value."""
+"""Values that differ by a smaller share of their size are one value."""
+LEAST = 1e-15
+"""Values that differ by less are one value, however small they are."""
 LABEL_SIZE = 6.0
 """Points of the names beside the ends of lines."""
 LABEL_GAP = 1.1 * LABEL_SIZE
@@ -64,9 +66,7 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     panel.set_xlabel("generation", fontsize=7)
     if panel.get_yscale() == "linear":
         panel.yaxis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 2.5, 5, 10]))
-    low, high = panel.get_ylim()
-    if high - low < FLAT:  # one value: its axis would name steps of 1e-17
-        panel.set_ylim(low - 0.05, high + 0.05)
+        _widen_flat(panel)
     # What values that hardly differ have in common would stand above the panel, on its title.
     formatter = panel.yaxis.get_major_formatter()
     if isinstance(formatter, ScalarFormatter):
@@ -75,6 +75,14 @@ def finish_panel(panel: Axes, title: str, generations: Sequence[int]) -> None:
     if len(generations) == 1:  # a single point would lie at the edge
         panel.set_xlim(generations[0] - 1, generations[0] + 1)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def _widen_flat(panel: Axes) -> None:
+    """Give one value room: its axis would name steps of 1e-17."""
+    low, high = panel.get_ylim()
+    size = max(abs(low), abs(high))
+    if high - low < max(FLAT * size, LEAST):
+        panel.set_ylim(low - 0.05 * max(size, 1), high + 0.05 * max(size, 1))
 
 
 def label_lines(

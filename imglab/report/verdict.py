@@ -8,7 +8,7 @@ from math import comb
 
 from imglab.report.apart import Point, are_apart
 from imglab.report.arms import Arm, comparable
-from imglab.report.aspects import Aspect, aspects_of
+from imglab.report.aspects import LOSS, Aspect, aspects_of
 from imglab.report.first_generation import poor_starts, trained_on
 from imglab.report.kind_of_loss import kind_of_loss
 from imglab.report.table import metric_label
@@ -148,9 +148,10 @@ def _contradictions(arms: Sequence[Arm], last: int) -> list[str]:
     """Say of each arm if what it lost and what it gained damage of point in opposite ways."""
     sentences = []
     for arm in arms:
-        aspects = aspects_of(arm.kind)
-        loss = _first_change(arm, next(each for each in aspects if each.more_is_better), last)
-        damage = _first_change(arm, next(each for each in aspects if not each.more_is_better), last)
+        # Facts are counted, and no feature sees them: they contradict nothing.
+        damages = [each for each in aspects_of(arm.kind) if not each.more_is_better]
+        loss = _first_change(arm, LOSS, last)
+        damage = _first_change(arm, damages[0], last)
         if loss is None or damage is None or not (loss[1].sure and damage[1].sure):
             continue
 
@@ -158,9 +159,10 @@ def _contradictions(arms: Sequence[Arm], last: int) -> list[str]:
         is_damaged = damage[1].last > damage[1].first
         if is_lost != is_damaged:
             names = [metric_label(name, arm.rows[0]) for name, _ in (loss, damage)]
+            both = f"{names[0][:1].upper()}{names[0][1:]} and {names[1]} of {arm.name}"
             sentences.append(
-                f"{names[0]} and {names[1]} of {arm.name} contradict each other: one says that "
-                "the samples became better, the other that they became worse."
+                f"{both} contradict each other: one says that the samples became better, the "
+                "other that they became worse."
             )
     return sentences
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from imglab.config.schema import RunConfig
-from imglab.errors import InputError, Problem, ProblemCollector, first_line
+from imglab.errors import InputError, Problem, first_line
 from imglab.failures import raise_if_unavailable
 from imglab.modality import Spec
 from imglab.samples import Samples
@@ -40,11 +39,14 @@ def read_drawn(source: str, where: str = "") -> Drawn:
 
     Raises InputError where there is no such generation, or where the run's files are damaged.
     """
-    problems = ProblemCollector(where)
-    drawn = problems.run(partial(_read, source))
-    problems.finish()
-    assert drawn is not None
-    return drawn
+    try:
+        return _read(source)
+    except InputError as error:
+        place = f"{where}: " if where else ""
+        problems = [
+            Problem(f"{place}{each.where}", each.what, each.remedy) for each in error.problems
+        ]
+        raise InputError(problems, [error]) from error
 
 
 def _read(source: str) -> Drawn:

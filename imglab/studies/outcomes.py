@@ -16,39 +16,51 @@ from imglab.store.reading import is_number
 EXCESS = "excess_"
 """Before the name of a metric: its value less the mean of its floor."""
 
+TABLES = (
+    *("recall_by_decile", "coverage_by_decile", "tenth_survival"),
+    *("fid_by_judge", "precision_by_judge", "recall_by_judge"),
+    *("class_survival", "class_counts", "class_counts_corrected"),
+    *("precision_by_class", "recall_by_class", "word_survival", "survival"),
+    *("facts_right_by_band", "facts_alive_by_band", "entities_alive_by_band"),
+    *("fact_types_alive_by_band", "component_sigmas"),
+    *("fid_by_source", "precision_by_source", "recall_by_source", "perplexity_by_source"),
+)
+"""Metrics that are several numbers, of which an outcome names one: `class_counts.8`."""
+
 NAMES = (
     *FIRST,
-    *("recall_by_decile", "coverage_by_decile", "tenth_survival"),
+    *TABLES,
     # Images.
     *("contrast_ratio", "colour_drift", "contrast_drift", "hue_drift", "saturation_drift"),
-    *("latent_sigma", "clip_score", "fid_by_judge", "precision_by_judge", "recall_by_judge"),
+    *("latent_sigma", "clip_score"),
     # Classes.
-    *("classes_alive", "class_survival", "class_counts", "class_counts_corrected"),
-    *("class_agreement", "class_rejected_share", "share_disparity", "recall_disparity"),
-    *("precision_by_class", "recall_by_class"),
+    *("classes_alive", "class_agreement", "class_rejected_share"),
+    *("share_disparity", "recall_disparity"),
     # Text.
     *("perplexity", "bits_per_byte", "reference_perplexity", "entropy", "repetition", "mauve"),
-    *("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope"),
-    *("word_survival", "rare_word_survival"),
+    *("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope", "rare_word_survival"),
     # Text of an encyclopaedia.
-    *("facts_right", "facts_right_by_band", "facts_alive", "facts_alive_by_band"),
-    *("grammar_kept", "invented_entities", "entities_alive", "entities_alive_by_band"),
-    *("fact_types_alive", "fact_types_alive_by_band"),
+    *("facts_right", "facts_alive", "grammar_kept", "invented_entities"),
+    *("entities_alive", "fact_types_alive"),
     # Vectors, categories and counts.
-    *("variance", "mean_error", "w2", "component_sigma", "component_sigmas"),
-    *("categories_alive", "heterozygosity", "survival", "collapsed"),
+    *("variance", "mean_error", "w2", "component_sigma"),
+    *("categories_alive", "heterozygosity", "collapsed"),
     # Regression and labels.
     *("test_error", "excess_risk", "norm", "accuracy", "cosine"),
-    # What curation and populations leave.
+    # What curation leaves.
     *("share_kept", "verifier_precision", "verifier_recall"),
-    *("fid_by_source", "precision_by_source", "recall_by_source", "perplexity_by_source"),
 )
 """Names that an outcome of a shipped kind of data may begin with."""
 
 DEFAULTS = ("excess_fid", "variance_ratio", "recall_by_decile[0]", "perplexity")
 """Outcomes of a decomposition that names none."""
 
-SIZED = (*FIRST, "recall_", "coverage_", "precision_", "two_sample_auc", "memorization")
+SIZED = (
+    *(*FIRST, "recall_", "coverage_", "precision_", "two_sample_auc", "memorization"),
+    *("class_counts", "class_survival", "classes_alive", "tenth_survival"),
+    *("facts_alive", "entities_alive", "fact_types_alive"),
+    *("categories_alive", "survival"),
+)
 """Beginnings of the names of metrics that depend on how many samples are scored."""
 
 
@@ -87,11 +99,14 @@ def spelled_out(value: Any) -> Any:
     return value
 
 
-def unknown(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
-    """Yield (place, remedy) of each outcome that no shipped kind of data has."""
+def unknown(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str, str]]:
+    """Yield (place, what is wrong, remedy) of each outcome that no shipped kind of data has."""
     for number, outcome in enumerate(outcomes):
         if outcome.base not in NAMES:
-            yield number, nearest(outcome.base, NAMES)
+            yield number, f"nothing measures {outcome.metric}", nearest(outcome.base, NAMES)
+        elif outcome.base in TABLES and outcome.metric == outcome.whole:
+            remedy = f"name one of them, as in {outcome.base}.KEY or {outcome.base}[0]"
+            yield number, f"{outcome.metric} is several numbers", remedy
 
 
 def outcome_value(row: Mapping[str, Any], outcome: Outcome) -> float | None:

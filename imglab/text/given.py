@@ -48,7 +48,7 @@ def _read(
 ) -> Tensor:
     where = place_of(section)
     if section.run is not None:
-        return _of_run(section.run, settings, tokenizer, where)
+        return _of_run(section.run, settings, tokenizer, f"{where}.run")
 
     try:
         documents = _documents(section)
@@ -78,7 +78,7 @@ def _of_run(
     run: str, settings: TextSettings, tokenizer: PreTrainedTokenizerBase, where: str
 ) -> Tensor:
     """Return what a generation of a run with the same tokenizer and blocks drew."""
-    drawn = read_drawn(run, f"{where}.run")
+    drawn = read_drawn(run, where)
     remedy = f"imglab export {run} --to DIR, and give DIR as path"
     if not isinstance(drawn.config.modality, TextSettings):
         raise InputError(Problem(where, f"{run} is not a run on text"))

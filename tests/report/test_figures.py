@@ -80,6 +80,17 @@ def test_one_value_has_room_around_it():
     assert panel.get_ylim() == pytest.approx((-0.05, 0.05))
 
 
+@pytest.mark.parametrize(
+    ("values", "is_flat"), [([1e-13, 2e-13, 3e-13], False), ([1e5, 1e5 + 1e-10, 1e5], True)]
+)
+def test_values_are_one_value_by_their_size(values, is_flat):
+    panel = Figure().add_subplot()
+    panel.plot([0, 1, 2], values)
+    finish_panel(panel, "w2", [0, 1, 2])
+    low, high = panel.get_ylim()
+    assert (high - low > 2 * (max(values) - min(values)) + 1e-15) == is_flat
+
+
 def test_undefined_is_said_with_its_reason():
     text = format_table(
         [row(0, precision=None, reasons={"precision": "needs at least 6 samples, has 5"})]

@@ -143,6 +143,18 @@ class TestVerdict:
         (sentence,) = verdict([replace(arm, rows=[{**row, "facts_alive": 0.3} for row in rows])])
         assert "; facts alive stayed at 0.30; perplexity rose" in sentence
 
+    def test_facts_and_features_do_not_contradict_each_other(self, finished_runs):
+        (arm,) = read_arms([finished_runs["texts"]])
+        errors = {"fid_se": 0.1, "facts_alive_se": 0.01, "perplexity_se": 0.1, "floor": {}}
+        rows = [
+            {**row, **errors, "recall": None, "coverage": None}
+            | {"facts_alive": 0.5 - 0.2 * g, "fid": 3.0 - g, "perplexity": 10.0 + g}
+            for g, row in enumerate(arm.rows)
+        ]
+        (sentence,) = verdict([replace(arm, rows=rows)])
+        assert "facts alive fell from 0.50" in sentence
+        assert "contradict" not in sentence
+
     def test_a_poor_first_model_is_said_before_anything_else(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]
         gate = {"verdict": "poor", "reasons": ["recall is 0.12", "fid is 300", "variance is 0.5"]}

@@ -189,7 +189,7 @@ def test_weights_that_lie_in_parts_learn_the_same(kind, tmp_path, pipelines):
         assert float((apart > (0 if kind == "text" else 1)).double().mean()) < 1e-3
 
 
-def test_remedies_that_draw_samples_of_their_own(tmp_path):
+def test_remedies_that_draw_samples_of_their_own(alone, tmp_path):
     """Two processes share out what a remedy draws and trains on as they do a generation's own."""
     remedies = [{"kind": kind, "w": 0.5} for kind in ("negative_guidance", "neon")]
     config = write(tmp_path, {**CHAIN, "remedy": remedies})
@@ -199,6 +199,7 @@ def test_remedies_that_draw_samples_of_their_own(tmp_path):
 
     one, two = (samples_of(tmp_path / out, 1)["data"].int() for out in ("one", "two"))
     assert float(((one - two).abs() > 1).double().mean()) < 1e-3
+    assert not one.equal(samples_of(alone, 1)["data"].int()), "they have done something"
     seen = [
         json.loads((tmp_path / f"{out}/generation_001/metrics.json").read_text())["training"]
         for out in ("one", "two")

@@ -534,6 +534,20 @@ def test_every_metric_that_the_page_explains_may_be_an_outcome():
     assert len(set(NAMES)) == len(NAMES)
 
 
+@pytest.mark.parametrize(
+    "name", ["facts_alive", "class_counts.8", "categories_alive", "excess_fid"]
+)
+def test_what_grows_with_the_number_that_is_scored_needs_one_size(name):
+    assert Outcome(metric=name).needs_size
+    assert not Outcome(metric="perplexity").needs_size
+
+
+def test_an_outcome_that_is_several_numbers_is_refused_before_it_runs():
+    with pytest.raises(InputError, match=r"class_counts is several numbers \(name one of them"):
+        validate_decomposition(changed(outcomes=["class_counts"]), "a.yaml")
+    validate_decomposition(changed(outcomes=["class_counts.8", "recall_by_decile[0]"]), "a.yaml")
+
+
 class Here(Place):
     """Runs each job at once, in this process."""
 

@@ -151,8 +151,7 @@ def test_the_default_sees_damage_of_order_in_real_texts(source, request, tmp_pat
         assert distance > 5 * null[0]
         assert precision < null[1] - 0.2
 
-    words = orders[1]
-    assert unigrams[0] > words[0]
+    assert unigrams[0] > 5 * null[0]
     assert unigrams[1] < null[1] - 0.1
     # Most texts of two halves lie where real ones do (docs/metrics.md).
     assert strangers[0] > 5 * null[0]

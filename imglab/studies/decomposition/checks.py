@@ -67,9 +67,8 @@ def check_outcomes(outcomes: Sequence[Outcome], base: RunConfig, where: str) -> 
             problems.append(Problem(place, f"{name} is there twice", "leave one out"))
 
     if not plug_ins(base):
-        for number, remedy in unknown(outcomes):
-            place = f"{where}: outcomes.{number}.metric"
-            problems.append(Problem(place, f"nothing measures {names[number]}", remedy))
+        for number, what, remedy in unknown(outcomes):
+            problems.append(Problem(f"{where}: outcomes.{number}.metric", what, remedy))
     if problems:
         raise InputError(problems)
 

@@ -142,7 +142,7 @@ def scaling_worsens(run: Run) -> Answer:
     """
     if len(run.sizes) < SIZES:
         what = f"needs runs of {SIZES} sizes of training set"
-        raise Unanswered(f"{what}; one run has one size, and imglab scale compares several")
+        raise Unanswered(f"{what}; one run has one size, and `imglab scale` compares several")
 
     ratios = []
     for rows in run.sizes.values():

@@ -126,8 +126,7 @@ def _aligned(logs: Vector) -> Vector:
 def _differences(sizes: Vector, errors: Errors) -> dict[str, Any]:
     """Return by how much each exponent is above the first one's, paired by seed.
 
-    `worsens` says whether it is shown to be smaller: a definition of model collapse (the collapse
-    profile's "scaling worsens").
+    `smaller` says whether it is shown to be smaller.
     """
     first, *others = errors
     slopes = {name: exponents(sizes, values) for name, values in errors.items()}
@@ -142,7 +141,7 @@ def _differences(sizes: Vector, errors: Errors) -> dict[str, Any]:
             "high": interval.high,
             "p": interval.p,
             "p_holm": p,
-            "worsens": p is not None and p < ALPHA and interval.estimate < 0,
+            "smaller": p is not None and p < ALPHA and interval.estimate < 0,
         }
         for (name, interval), p in zip(intervals.items(), corrected, strict=True)
     }

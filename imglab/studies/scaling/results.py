@@ -149,8 +149,9 @@ def sentences(answer: Mapping[str, Any]) -> list[str]:
             f"exponent of {name} less that of {each['against']}: {each['estimate']:+.3f} "
             f"({interval}, corrected p {each['p_holm']:.2g})"
         )
-        if each["worsens"]:
-            line += ": scaling worsens, by the definition of the collapse profile"
+        of_real_data = answer["generations"][each["against"]] == 0
+        if each["smaller"] and of_real_data and answer["generations"][name] > 0:
+            line += ": scaling worsens, which is a definition of model collapse"
         lines.append(line)
     lines += [f"{name}: left out: {reason}" for name, reason in answer["left_out"].items()]
 
