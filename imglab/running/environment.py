@@ -48,6 +48,7 @@ PACKAGES = (
     "torch-fidelity",
     "scikit-learn",
     "mlxtend",
+    "pandas",
     "scipy",
     "numpy",
     "pillow",
