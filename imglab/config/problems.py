@@ -26,13 +26,15 @@ def problems_of(
     where: str, tree: Any, model: type[Section], error: ValidationError
 ) -> list[Problem]:
     """Turn pydantic's errors into problems as `problem_of` does; of very many, report the first."""
-    errors = _of_the_form_written(tree, model, error.errors(include_url=False))
+    errors = error.errors(include_url=False)
     reported = errors[:MOST_TOLD]
+    more = len(errors) - len(reported)
+    reported = _of_the_form_written(tree, model, reported)
+
     problems = []
     for _, group in groupby(reported, lambda details: _place(tree, model, details)):
         problems.append(problem_of(where, tree, model, *group))
 
-    more = len(errors) - len(reported)
     if more:
         problems.append(Problem(where, f"there are {more} more problems", "fix these first"))
     return _without_misspelt(problems)
@@ -40,7 +42,7 @@ def problems_of(
 
 def _of_the_form_written(
     tree: Any, model: type[Section], errors: Sequence[ErrorDetails]
-) -> Sequence[ErrorDetails]:
+) -> list[ErrorDetails]:
     """Leave out that a mapping is no word, where a word may do and keys in it are wrong."""
     places = [tuple(_keys_as_written(tree, model, details["loc"])[0]) for details in errors]
     outer = {place[:depth] for place in places for depth in range(len(place))}
