@@ -19,6 +19,7 @@ from imglab.training.batches import check_batch
 from imglab.training.checkpoint import fit_state, restore_fit
 from imglab.training.devices import forget_compiled, join_processes, new_accelerator, unwrap
 from imglab.training.gradients import add_gradients, has_batch_norm
+from imglab.training.graphs import RecordedGradient
 from imglab.training.lora import Adapters, merge_adapters, with_adapters
 from imglab.training.memory import is_out_of_memory
 from imglab.training.optimizer import new_optimizer
@@ -92,9 +93,12 @@ class Trainer:
         self._network, self._optimizer = join_processes(self._accelerator, learner, optimizer)
 
         self._threads = Threads(device)
-        self._in_threads = in_threads and len(self._threads) > 1 and not recipe.compile
-        if distributed.world_size() > 1 or has_batch_norm(learner):
-            self._in_threads = False
+        keeps_nothing = in_threads and not recipe.compile and not has_batch_norm(learner)
+        alone = keeps_nothing and distributed.world_size() == 1
+        self._in_threads = alone and len(self._threads) > 1
+        self._recorded: RecordedGradient | None = None
+        if alone and device.type == "cuda":
+            self._recorded = RecordedGradient(self._weights.values())
 
         self._average: EMAModel | None = None
         decay = recipe.averaging_decay(steps)
@@ -124,6 +128,12 @@ class Trainer:
 
     def _accumulate(self, objective: Objective, batch: Batch) -> float:
         self._optimizer.zero_grad()
+        if self._recorded is not None:
+            loss = self._recorded(partial(self._loss_of_all, objective), batch)
+            if loss is not None:
+                return float(loss)
+            self._recorded = None
+
         loss_of = partial(self._share_of_loss, objective, batch)
         total = 0.0
         for rows in split(distributed.shard(_rows(batch)), self._parts):
@@ -135,6 +145,9 @@ class Trainer:
                 self._accelerator.backward(loss)
                 total += float(loss.detach())
         return total
+
+    def _loss_of_all(self, objective: Objective, batch: Batch) -> Tensor:
+        return self._share_of_loss(objective, batch, range(_rows(batch)))
 
     def _share_of_loss(self, objective: Objective, batch: Batch, rows: range) -> Tensor:
         """Return the mean loss of some rows, times their share of the batch.
@@ -161,6 +174,7 @@ class Trainer:
             raise Stopped(NO_MEMORY) from error
 
         self._parts = min(2 * self._parts, n)
+        self._recorded = None
         log.warning(
             "out of memory in a fit: batches of %d are worked on in %d parts from here on",
             n,

@@ -1,0 +1,101 @@
+"""Steps of a fit that a GPU records once and replays.
+
+A step of a small network is a thousand short operations, and the GPU waits for Python to ask for
+each of them. A CUDA graph asks for all of them at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from imglab.training.memory import is_out_of_memory
+
+LossOf = Callable[[Mapping[str, Tensor]], Tensor]
+"""The loss of a batch's columns, a scalar."""
+
+WARM_UP = 3
+"""Steps before the recording, in which libraries choose and load what they compute with."""
+
+RECORDS = True
+"""Whether steps are recorded where they can be; only a comparison switches it off."""
+
+log = logging.getLogger(__name__)
+
+
+class RecordedGradient:
+    """The gradient of a loss, recorded for the first batch and replayed for all others.
+
+    All batches have columns of the same names, shapes and types. The operations are those of a
+    step that is not recorded, and so is the gradient.
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter]) -> None:
+        self._weights = list(weights)
+        self._gradients: list[Tensor | None] = []
+        self._batch: dict[str, Tensor] = {}
+        self._loss: Tensor | None = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, loss_of: LossOf, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Leave the gradient of a batch's loss in the weights; return the loss, a scalar.
+
+        Returns None, with the gradients as they were, where the loss cannot be recorded: it asks
+        the GPU for a number, say, on which it then depends.
+        """
+        if self._graph is None and RECORDS:
+            self._graph = self._record(loss_of, batch)
+        if self._graph is None:
+            return None
+
+        for name, column in batch.items():
+            self._batch[name].copy_(column)
+        self._graph.replay()
+        for weight, gradient in zip(self._weights, self._gradients, strict=True):
+            weight.grad = gradient
+        return self._loss
+
+    def _record(self, loss_of: LossOf, batch: Mapping[str, Tensor]) -> torch.cuda.CUDAGraph | None:
+        """Record the loss of columns like these and its gradient; None where that cannot be done.
+
+        The numbers that a recording draws are put back: the step draws what it would have drawn.
+        """
+        device = self._weights[0].device
+        drawn = torch.cuda.get_rng_state(device)
+        self._batch = {name: column.to(device, copy=True) for name, column in batch.items()}
+        graph = torch.cuda.CUDAGraph()
+        try:
+            self._warm_up(loss_of)
+            with torch.cuda.graph(graph):
+                loss = loss_of(self._batch)
+                loss.backward()
+        except RuntimeError as error:
+            self._forget_gradients()
+            if is_out_of_memory(error):
+                raise
+            log.info("steps are not recorded: %s", str(error).partition("\n")[0])
+            return None
+        finally:
+            torch.cuda.set_rng_state(drawn, device)
+
+        self._loss = loss.detach()
+        self._gradients = [weight.grad for weight in self._weights]
+        return graph
+
+    def _warm_up(self, loss_of: LossOf) -> None:
+        """Take some steps beside the stream of all other work, as a recording asks for."""
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(WARM_UP):
+                self._forget_gradients()
+                loss_of(self._batch).backward()
+        torch.cuda.current_stream().wait_stream(beside)
+        self._forget_gradients()
+
+    def _forget_gradients(self) -> None:
+        for weight in self._weights:
+            weight.grad = None
