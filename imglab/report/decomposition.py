@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ COLOURS = {
 """Colour of an effect, by the error that its factor changes."""
 WIDTH = 4.6
 """Inches of a panel."""
+PANELS = 3
+"""Most panels beside each other: a page is not wider."""
 
 Effects = Sequence[Mapping[str, Any]]
 
@@ -50,12 +53,16 @@ def forest_figure(answer: Mapping[str, Any]) -> Figure:
     """
     outcomes = answer["outcomes"]
     longest = max(len(outcome["effects"]) for outcome in outcomes.values())
-    size = (1.4 + WIDTH * len(outcomes), 1.4 + 0.3 * longest)
+    rows = math.ceil(len(outcomes) / PANELS)
+    columns = math.ceil(len(outcomes) / rows)
+    size = (1.4 + WIDTH * columns, 0.6 + rows * (0.8 + 0.3 * longest))
     figure = Figure(figsize=size, layout="constrained")
 
-    panels = figure.subplots(1, len(outcomes), sharey=True, squeeze=False)[0]
-    for panel, (metric, outcome) in zip(panels, outcomes.items(), strict=True):
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    for (metric, outcome), panel in zip(outcomes.items(), panels, strict=False):
         _draw(panel, metric, outcome, answer["factors"])
+    for empty in panels:
+        empty.remove()
 
     shown = {_error(effect, answer["factors"]) for effect in _all_effects(outcomes)}
     names = [name for name in COLOURS if name in shown]

@@ -476,6 +476,16 @@ class TestAnswers:
         (panel,) = forest_figure(answer).axes
         assert len(panel.get_yticklabels()) == 3
 
+    def test_three_outcomes_lie_beside_each_other_and_no_panel_is_empty(self):
+        config = self.config()
+        answer = decompose(config, rows_of(config, lambda cell, seed: 1.0 + seed))
+        (outcome,) = answer["outcomes"].values()
+        answer["outcomes"] = dict.fromkeys(["a", "b", "c", "d", "e"], outcome)
+
+        panels = forest_figure(answer).axes
+        assert [panel.get_title() for panel in panels] == ["a", "b", "c", "d", "e"]
+        assert [panel.get_subplotspec().rowspan.start for panel in panels] == [0, 0, 0, 1, 1]
+
     def test_a_metric_of_other_sizes_is_left_out(self):
         config = self.config(outcomes=["excess_fid", "variance"])
         rows = rows_of(config, lambda cell, seed: 1.0)
