@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -180,6 +179,15 @@ class TrainingSet:
         weighted.weights = weights
         return weighted
 
+    def part(self, rows: Tensor) -> TrainingSet:
+        """Return a training set of these rows, int64 [M]; of weights, in the same proportions."""
+        selection = Selection(self._selection.entry[rows], self._selection.index[rows])
+        part = TrainingSet(self._entries, selection, self._labels)
+        if self.weights is not None:
+            weights = self.weights[rows]
+            part.weights = weights / weights.mean()
+        return part
+
     @classmethod
     def of(cls, samples: Samples) -> TrainingSet:
         """Make a training set of all of `samples`."""
@@ -288,12 +296,3 @@ class _Places:
 
         by_entry = torch.cat(parts)
         return torch.empty_like(by_entry).index_copy_(0, self.order, by_entry)
-
-
-def hash_samples(samples: Samples) -> str:
-    """Return the sha256 of the samples' shape, data and conditions."""
-    digest = hashlib.sha256(repr((samples.data.dtype, tuple(samples.data.shape))).encode())
-    for column in (samples.data, samples.condition):
-        if column is not None:
-            digest.update(column.contiguous().numpy().data)
-    return digest.hexdigest()

@@ -14,8 +14,9 @@ from imglab.curation.context import Context, required
 from imglab.errors import InputError, Problem, Stopped
 from imglab.failures import raise_if_unavailable
 from imglab.modality import Exporter
-from imglab.samples import Samples, hash_samples
+from imglab.samples import Samples
 from imglab.store import files
+from imglab.store.drawn import hash_samples
 from imglab.store.files import read_signed
 
 MARKS = "marks.csv"

@@ -14,8 +14,8 @@ from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource, Source
 from imglab.images.sources import read_source
 from imglab.modality import Spec
-from imglab.samples import Samples, hash_samples
-from imglab.store.drawn import read_drawn
+from imglab.samples import Samples
+from imglab.store.drawn import hash_samples, read_drawn
 from imglab.store.reading import read_environment
 
 ALIKE = ("source", "size", "colour", "classes")

@@ -1,4 +1,4 @@
-"""A population: several models, each trained on the whole pool, that draw shares of the next."""
+"""A population: several models that train on one pool, or on parts of it, and draw the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.errors import InputError, Problem
 from imglab.measures import Measures
+from imglab.mixed.shares import assign, count_before
 from imglab.model import Ability, Choice, Density, GenerativeModel, Tunable, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.remedies.abilities import WeighsSamples
@@ -23,15 +25,26 @@ BATCH = 1024
 
 
 class Population(GenerativeModel):
-    """Fits each member on the whole training set; each sample is drawn by one member.
+    """Fits each member on the training set; each sample is drawn by one member.
 
     Which member draws sample i follows from i alone.
     """
 
-    def __init__(self, models: Sequence[GenerativeModel], shares: Sequence[float]) -> None:
-        """Make a population of `models` that draw these shares of the samples; they sum to 1."""
+    def __init__(
+        self,
+        models: Sequence[GenerativeModel],
+        shares: Sequence[float],
+        *,
+        in_parts: bool = False,
+    ) -> None:
+        """Make a population of `models` that draw these shares of the samples; they sum to 1.
+
+        in_parts  whether each is trained on a part of the training set, of the size of its share,
+                  that no other sees; the parts follow from the seed of the fit
+        """
         self._models = tuple(models)
         self._shares = tuple(shares)
+        self._in_parts = in_parts
 
     @property
     def members(self) -> tuple[GenerativeModel, ...]:
@@ -103,7 +116,7 @@ class Population(GenerativeModel):
         """Fit one member after the other, each with a seed derived from its number.
 
         A checkpoint is one of the member that was being fitted; the members before it are fitted
-        again.
+        again. Raises InputError where there are fewer samples than members with parts.
         """
         starts: Sequence[GenerativeModel | None] = [None] * len(self._models)
         if start is not None:
@@ -115,19 +128,35 @@ class Population(GenerativeModel):
 
         fitted: list[GenerativeModel] = []
         seen = 0
+        sets = self._training_sets(train, seed)
         for number, (member, its_start) in enumerate(zip(self._models, starts, strict=True)):
             state = None
             if resume is not None and number == resumed:
                 state = _member_state(resume)
 
             member_seed = seeds.derive(seed, "member", number)
-            fitting = member.fit(train, start=its_start, seed=member_seed, resume=state)
+            fitting = member.fit(sets[number], start=its_start, seed=member_seed, resume=state)
 
             # Fitting a member again must not replace the checkpoint of a later one.
             reporting = self._report(fitting, number, seen, offers_state=number >= resumed)
             model, seen = yield from reporting
             fitted.append(model)
         return Population(fitted, self._shares)
+
+    def _training_sets(self, train: TrainingSet, seed: int) -> list[TrainingSet]:
+        """Return what each member is trained on."""
+        if not self._in_parts:
+            return [train] * len(self._models)
+
+        drawer = assign(self._shares, len(train))
+        if len(drawer.unique()) < len(self._models):
+            what = f"{len(train)} training samples are too few for {len(self._models)} parts"
+            raise InputError(Problem("model.train_on", what, "use more samples or train_on: pool"))
+
+        generator = seeds.generator(seed, "parts")
+        order = torch.randperm(len(train), generator=generator)
+        members = range(len(self._models))
+        return [train.part(order[drawer == number].sort().values) for number in members]
 
     def _report(
         self, fitting: Stage[GenerativeModel], number: int, seen: int, *, offers_state: bool
@@ -157,7 +186,7 @@ class Population(GenerativeModel):
     def draw(self, indices: range, *, conditions: Tensor | None, seed: int) -> Iterator[Samples]:
         """Yield samples in the order of their indices, `source` being the member that drew each."""
         drawer = assign(self._shares, indices.stop)  # [indices.stop]
-        position = _count_before(drawer, len(self._models))  # [indices.stop]
+        position = count_before(drawer, len(self._models))  # [indices.stop]
 
         for at in range(0, len(indices), BATCH):
             rows = torch.tensor(indices[at : at + BATCH])
@@ -233,31 +262,6 @@ class Population(GenerativeModel):
             raise ValueError("'shares' is not a list")
         folders = [_member_folder(path, number) for number in range(len(shares))]
         return cls([model_folder.load_model(folder) for folder in folders], shares)
-
-
-def assign(shares: Sequence[float], n: int) -> Tensor:
-    """Return which member draws each of samples 0 to n - 1, int64 [n].
-
-    After any number of samples each member has drawn its share to within one sample: the next
-    sample goes to the member that is furthest behind (the largest-deficit rule of apportionment).
-    """
-    behind = [0.0] * len(shares)
-    drawer = []
-    for _ in range(n):
-        behind = [deficit + share for deficit, share in zip(behind, shares, strict=True)]
-        furthest = max(range(len(shares)), key=behind.__getitem__)
-        behind[furthest] -= 1
-        drawer.append(furthest)
-    return torch.tensor(drawer, dtype=torch.int64)
-
-
-def _count_before(drawer: Tensor, members: int) -> Tensor:
-    """Return, for each sample, how many samples before it the same member draws, int64 [n]."""
-    counts = torch.empty_like(drawer)
-    for number in range(members):
-        of_member = drawer == number
-        counts[of_member] = torch.arange(int(of_member.sum()))
-    return counts
 
 
 def _population_state(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 
 from imglab.config import kinds
-from imglab.config.section import Section, choice
+from imglab.config.section import Section, choice, newer_key
 
 MEMBERS = [
     kinds.settings_class(kind, kinds.MODELS) for kind in kinds.MODELS if kind not in kinds.MIXED
@@ -31,13 +31,17 @@ class AlternatingSettings(Section):
 
 
 class PopulationSettings(Section):
-    """`model:` of a chain of several models at once, each trained on what all of them drew."""
+    """`model:` of a chain of several models at once, trained on what all of them drew."""
 
     kind: Literal["population"] = "population"
     models: Members
     """The models, each a section as `model:` has it."""
     shares: list[Annotated[float, Field(gt=0, le=1)]] | None = None
     """Share of the samples that each model draws; equal shares if left out."""
+
+    train_on: Literal["pool", "parts"] = newer_key("pool")
+    """What each model is trained on: the whole pool, or a part of it that no other model sees, of
+    the size of its share (Hodel and West 2025). Parts are dealt anew in every generation."""
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> PopulationSettings:

@@ -181,7 +181,8 @@ def build_models(config: RunConfig, modality: Modality) -> list[GenerativeModel]
     if isinstance(section, AlternatingSettings):
         return build_members(section.models, modality)
     if isinstance(section, PopulationSettings):
-        return [Population(build_members(section.models, modality), section.weights)]
+        members = build_members(section.models, modality)
+        return [Population(members, section.weights, in_parts=section.train_on == "parts")]
     return [build_model(section, modality)]
 
 

@@ -22,7 +22,7 @@ from imglab.errors import first_line
 from imglab.modality import Modality, Split
 from imglab.model import CARD, DESCRIPTION, GenerativeModel
 from imglab.pool import given_samples
-from imglab.samples import hash_samples
+from imglab.store.drawn import hash_samples
 from imglab.store.files import sha256_file
 from imglab.store.layout import FORMAT_VERSION
 from imglab.version import __version__

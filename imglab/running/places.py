@@ -12,7 +12,7 @@ from imglab.errors import InputError, Problem
 from imglab.modality import Modality
 from imglab.running.build import build_modality
 from imglab.running.environment import describe_environment
-from imglab.samples import hash_samples
+from imglab.store.drawn import hash_samples
 from imglab.store.inputs import or_version
 from imglab.store.reading import read_environment
 from imglab.store.sealed_config import is_move, located, read_sealed

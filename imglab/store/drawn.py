@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,3 +92,12 @@ def check_samples(spec: Spec, samples: Samples) -> None:
 def are_below(bound: int, numbers: Tensor) -> bool:
     """Say whether whole numbers lie in [0, bound)."""
     return bool(((numbers >= 0) & (numbers < bound)).all())
+
+
+def hash_samples(samples: Samples) -> str:
+    """Return the sha256 of the samples' shape, data and conditions."""
+    digest = hashlib.sha256(repr((samples.data.dtype, tuple(samples.data.shape))).encode())
+    for column in (samples.data, samples.condition):
+        if column is not None:
+            digest.update(column.contiguous().numpy().data)
+    return digest.hexdigest()

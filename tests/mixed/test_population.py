@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from imglab import Progress, load_model
 from imglab.errors import InputError
-from imglab.mixed.population import Population, assign
+from imglab.mixed.population import Population
+from imglab.mixed.shares import assign
+from imglab.progress import finish as finish_fit
 from imglab.running.run import Run
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.model import GaussianModel
@@ -49,12 +51,7 @@ def fitted(n=50):
     population = Population(
         [GaussianModel(GaussianModelSettings()) for _ in range(3)], [0.2, 0.5, 0.3]
     )
-    work = population.fit(train, start=None, seed=1)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return finish_fit(population.fit(train, start=None, seed=1))
 
 
 @given(st.integers(1, 60), st.integers(0, 59))
@@ -66,6 +63,82 @@ def test_a_sample_is_the_same_wherever_the_batch_begins(n, first):
     tail = Samples.concatenate(list(model.draw(range(first, n), conditions=None, seed=4)))
     assert torch.allclose(tail.data, whole.data[first:])
     assert torch.equal(tail.source, whole.source[first:])
+
+
+class Sees(GaussianModel):
+    """Notes the rows that it is trained on."""
+
+    def fit(self, train, **keys):
+        self.rows = train.all().data.flatten().tolist()
+        self.its_weights = train.weights
+        return super().fit(train, **keys)
+
+
+def fit_in_parts(shares, train, seed=0):
+    members = [Sees(GaussianModelSettings()) for _ in shares]
+    finish_fit(Population(members, shares, in_parts=True).fit(train, start=None, seed=seed))
+    return members
+
+
+class TestParts:
+    def test_every_sample_is_seen_by_one_member_and_each_sees_its_share(self):
+        train = TrainingSet.of(Samples.real(torch.arange(40.0)[:, None]))
+        members = fit_in_parts([0.5, 0.25, 0.25], train)
+
+        assert [len(member.rows) for member in members] == [20, 10, 10]
+        seen = [row for member in members for row in member.rows]
+        assert sorted(seen) == list(range(40))
+
+    def test_they_are_dealt_by_the_seed_and_not_by_the_order_of_the_pool(self):
+        train = TrainingSet.of(Samples.real(torch.arange(40.0)[:, None]))
+        first, *_ = fit_in_parts([0.5, 0.5], train)
+        again, *_ = fit_in_parts([0.5, 0.5], train)
+        other, *_ = fit_in_parts([0.5, 0.5], train, seed=1)
+
+        assert first.rows == again.rows
+        assert first.rows != other.rows
+        assert first.rows != list(range(0, 40, 2))
+
+    def test_weights_go_with_their_samples(self):
+        samples = Samples.real(torch.arange(40.0)[:, None])
+        weights = torch.arange(40.0, dtype=torch.float64)
+        train = TrainingSet.of(samples).weighted(weights / weights.mean())
+        for member in fit_in_parts([0.5, 0.5], train):
+            rows = torch.tensor(member.rows, dtype=torch.float64)
+            torch.testing.assert_close(member.its_weights, rows / rows.mean())
+
+    @pytest.mark.parametrize(("in_parts", "variance"), [(True, 13 / 24), (False, 23 / 48)])
+    def test_what_parts_differ_by_is_not_lost_to_a_sampler_that_seeks_the_mode(
+        self, in_parts, variance
+    ):
+        """Of n samples, K parts keep lambda (1 - K / n) within and (K - 1) / n between them, one
+        pool lambda (1 - 1 / n).
+        """
+        settings = GaussianModelSettings(sampling_bias=0.5)
+        drawn = []
+        for seed in range(40):
+            data = torch.randn(24, 20, generator=torch.Generator().manual_seed(seed))
+            members = [GaussianModel(settings) for _ in range(4)]
+            population = Population(members, [0.25] * 4, in_parts=in_parts)
+            train = TrainingSet.of(Samples.real(data))
+            fitted = finish_fit(population.fit(train, start=None, seed=seed))
+            drawn.append(fitted.sample(400, seed=seed).data.var(0, correction=0).mean())
+
+        each = torch.stack(drawn)
+        assert each.mean().item() == pytest.approx(variance, abs=4 * each.std().item() / 40**0.5)
+
+    def test_too_few_samples_for_all_members_are_said(self):
+        train = TrainingSet.of(Samples.real(torch.arange(3.0)[:, None]))
+        with pytest.raises(InputError, match="3 training samples are too few for 4 parts"):
+            fit_in_parts([0.25] * 4, train)
+
+    def test_a_chain_of_parts_goes_on_to_the_same_bytes(self, tmp_path):
+        model = {**TWO, "train_on": "parts"}
+        config = write(tmp_path, {**TINY_GAUSSIAN, "model": model})
+        finish(config, tmp_path / "whole")
+        finish(config, tmp_path / "cut", ["generations=1"])
+        finish(config, tmp_path / "cut")
+        assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
 
 
 def test_a_population_trains_on_the_pool_of_all(tmp_path):

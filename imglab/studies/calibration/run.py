@@ -18,8 +18,8 @@ from imglab.progress import Progress, Stage
 from imglab.running.build import build_modality
 from imglab.running.environment import resolved_threads
 from imglab.running.resume import RUNS, check_folder
-from imglab.samples import hash_samples
 from imglab.store import files
+from imglab.store.drawn import hash_samples
 from imglab.studies.calibration.reactions import Scores, agreement, floors, reaction
 from imglab.studies.calibration.scoring import DataScorer, FeatureScorer, Scorer
 from imglab.studies.calibration.table import RESULT, calibration_table

@@ -1,0 +1,33 @@
+"""Which member of a population draws a sample, or is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def assign(shares: Sequence[float], n: int) -> Tensor:
+    """Return which member draws each of samples 0 to n - 1, int64 [n].
+
+    After any number of samples each member has drawn its share to within one sample: the next
+    sample goes to the member that is furthest behind (the largest-deficit rule of apportionment).
+    """
+    behind = [0.0] * len(shares)
+    drawer = []
+    for _ in range(n):
+        behind = [deficit + share for deficit, share in zip(behind, shares, strict=True)]
+        furthest = max(range(len(shares)), key=behind.__getitem__)
+        behind[furthest] -= 1
+        drawer.append(furthest)
+    return torch.tensor(drawer, dtype=torch.int64)
+
+
+def count_before(drawer: Tensor, members: int) -> Tensor:
+    """Return, for each sample, how many samples before it the same member draws, int64 [n]."""
+    counts = torch.empty_like(drawer)
+    for number in range(members):
+        of_member = drawer == number
+        counts[of_member] = torch.arange(int(of_member.sum()))
+    return counts
