@@ -180,11 +180,13 @@ class TrainingSet:
         return weighted
 
     def part(self, rows: Tensor) -> TrainingSet:
-        """Return a training set of these rows, int64 [M]; of weights, in the same proportions."""
+        """Return a training set of these rows, int64 [M]; ValueError if all have the weight 0."""
         selection = Selection(self._selection.entry[rows], self._selection.index[rows])
         part = TrainingSet(self._entries, selection, self._labels)
         if self.weights is not None:
             weights = self.weights[rows]
+            if not bool(weights.any()):
+                raise ValueError("all rows of a part have the weight 0")
             part.weights = weights / weights.mean()
         return part
 

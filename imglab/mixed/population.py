@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
-from imglab.errors import InputError, Problem
 from imglab.measures import Measures
-from imglab.mixed.shares import assign, count_before
+from imglab.mixed.shares import assign, count_before, parts_of
 from imglab.model import Ability, Choice, Density, GenerativeModel, Tunable, call_metrics
 from imglab.progress import Progress, Stage
 from imglab.remedies.abilities import WeighsSamples
@@ -36,15 +35,18 @@ class Population(GenerativeModel):
         shares: Sequence[float],
         *,
         in_parts: bool = False,
+        deal: int | None = None,
     ) -> None:
         """Make a population of `models` that draw these shares of the samples; they sum to 1.
 
         in_parts  whether each is trained on a part of the training set, of the size of its share,
-                  that no other sees; the parts follow from the seed of the fit
+                  that no other sees
+        deal      the seed by which the parts were dealt that fitted models have seen
         """
         self._models = tuple(models)
         self._shares = tuple(shares)
         self._in_parts = in_parts
+        self._deal = deal
 
     @property
     def members(self) -> tuple[GenerativeModel, ...]:
@@ -84,7 +86,7 @@ class Population(GenerativeModel):
         models = [model for model in of_members if model is not None]
         if len(models) < len(self._models):
             return None
-        return Population(models, self._shares)
+        return Population(models, self._shares, in_parts=self._in_parts)
 
     def check_start(self, start: GenerativeModel) -> Population:
         """Return `start`; ValueError unless each member can start from that of `start`."""
@@ -97,11 +99,12 @@ class Population(GenerativeModel):
     def choices(self, train: TrainingSet, *, fits: int) -> Mapping[str, Choice]:
         """Return what each member measures, with keys `models.<number>.<key>`."""
         choices: dict[str, Choice] = {}
+        sets = self._training_sets(train, deal=0)
         for number, member in enumerate(self._models):
             tunable = member.ability(Tunable)
             if tunable is None:
                 continue
-            for key, choice in tunable.choices(train, fits=fits).items():
+            for key, choice in tunable.choices(sets[number], fits=fits).items():
                 choices[f"models.{number}.{key}"] = choice
         return choices
 
@@ -116,19 +119,20 @@ class Population(GenerativeModel):
         """Fit one member after the other, each with a seed derived from its number.
 
         A checkpoint is one of the member that was being fitted; the members before it are fitted
-        again. Raises InputError where there are fewer samples than members with parts.
+        again. Parts are dealt by the seed; a population that starts from itself goes on with the
+        parts that it has seen. Raises InputError where a part would have fewer than two samples.
         """
-        starts: Sequence[GenerativeModel | None] = [None] * len(self._models)
-        if start is not None:
-            starts = self.check_start(start).members
-
+        deal = seed
+        if start is self and self._deal is not None:
+            deal = self._deal
+        starts = self._starts(start)
         resumed = -1  # the member that the checkpoint is of
         if resume is not None:
             resumed = int(resume["member"])
 
         fitted: list[GenerativeModel] = []
         seen = 0
-        sets = self._training_sets(train, seed)
+        sets = self._training_sets(train, deal)
         for number, (member, its_start) in enumerate(zip(self._models, starts, strict=True)):
             state = None
             if resume is not None and number == resumed:
@@ -141,22 +145,19 @@ class Population(GenerativeModel):
             reporting = self._report(fitting, number, seen, offers_state=number >= resumed)
             model, seen = yield from reporting
             fitted.append(model)
-        return Population(fitted, self._shares)
+        return Population(fitted, self._shares, in_parts=self._in_parts, deal=deal)
 
-    def _training_sets(self, train: TrainingSet, seed: int) -> list[TrainingSet]:
+    def _starts(self, start: GenerativeModel | None) -> Sequence[GenerativeModel | None]:
+        """Return what each member starts from."""
+        if start is None:
+            return [None] * len(self._models)
+        return self.check_start(start).members
+
+    def _training_sets(self, train: TrainingSet, deal: int) -> list[TrainingSet]:
         """Return what each member is trained on."""
         if not self._in_parts:
             return [train] * len(self._models)
-
-        drawer = assign(self._shares, len(train))
-        if len(drawer.unique()) < len(self._models):
-            what = f"{len(train)} training samples are too few for {len(self._models)} parts"
-            raise InputError(Problem("model.train_on", what, "use more samples or train_on: pool"))
-
-        generator = seeds.generator(seed, "parts")
-        order = torch.randperm(len(train), generator=generator)
-        members = range(len(self._models))
-        return [train.part(order[drawer == number].sort().values) for number in members]
+        return parts_of(train, self._shares, deal)
 
     def _report(
         self, fitting: Stage[GenerativeModel], number: int, seen: int, *, offers_state: bool
@@ -253,7 +254,8 @@ class Population(GenerativeModel):
             model_folder.save_model(member, _member_folder(path, number))
 
     def description(self) -> Mapping[str, Any]:  # noqa: D102
-        return {"kind": "population", "shares": self._shares}
+        dealt = {"deal": self._deal} if self._in_parts else {}
+        return {"kind": "population", "shares": self._shares, **dealt}
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], path: Path) -> Population:  # noqa: D102
@@ -261,7 +263,8 @@ class Population(GenerativeModel):
         if not isinstance(shares, list):
             raise ValueError("'shares' is not a list")
         folders = [_member_folder(path, number) for number in range(len(shares))]
-        return cls([model_folder.load_model(folder) for folder in folders], shares)
+        models = [model_folder.load_model(folder) for folder in folders]
+        return cls(models, shares, in_parts="deal" in description, deal=description.get("deal"))
 
 
 def _population_state(

@@ -7,6 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from imglab import seeds
+from imglab.errors import InputError, Problem
+from imglab.samples import TrainingSet
+
+FEWEST = 2
+"""Samples that a part has at least: one alone has no spread."""
+
 
 def assign(shares: Sequence[float], n: int) -> Tensor:
     """Return which member draws each of samples 0 to n - 1, int64 [n].
@@ -31,3 +38,19 @@ def count_before(drawer: Tensor, members: int) -> Tensor:
         of_member = drawer == number
         counts[of_member] = torch.arange(int(of_member.sum()))
     return counts
+
+
+def parts_of(train: TrainingSet, shares: Sequence[float], deal: int) -> list[TrainingSet]:
+    """Return a part of a training set for each share, dealt at random by the seed `deal`.
+
+    Every sample is in one part. Raises InputError where a part would have fewer than two.
+    """
+    drawer = assign(shares, len(train))
+    sizes = torch.bincount(drawer, minlength=len(shares))
+    if int(sizes.min()) < FEWEST:
+        what = f"{len(train)} training samples are too few for {len(shares)} parts"
+        remedy = f"at least {FEWEST} for each model, or train_on: pool"
+        raise InputError(Problem("model.train_on", what, remedy))
+
+    order = torch.randperm(len(train), generator=seeds.generator(deal, "parts"))
+    return [train.part(order[drawer == number].sort().values) for number in range(len(shares))]

@@ -20,6 +20,8 @@ from imglab.config.curation_sections import (
 from imglab.config.machine import machine_memory, size_text
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
+from imglab.mixed.settings import PopulationSettings
+from imglab.mixed.shares import FEWEST
 from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel
 from imglab.pool import given_samples, pool_sizes
@@ -64,8 +66,20 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
     )
     problems += _check_regime(regime, sizes)
     problems += _check_given(config, modality)
+    problems += _check_parts(config, min(real, left))
     if problems:
         raise InputError(problems)
+
+
+def _check_parts(config: RunConfig, fewest: int) -> Iterator[Problem]:
+    """Find parts of a pool that are too small for the models of a population."""
+    section = config.model
+    if not isinstance(section, PopulationSettings) or section.train_on == "pool":
+        return
+    if int(min(section.weights) * fewest) < FEWEST:
+        what = f"{fewest} samples are too few for {len(section.models)} models with a part each"
+        remedy = f"at least {FEWEST} for each, or train_on: pool"
+        yield Problem("model.train_on", what, remedy)
 
 
 def _check_draw(drawn: int, modality: Modality) -> Iterator[Problem]:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from imglab.training.memory import is_out_of_memory
-
 LossOf = Callable[[Mapping[str, Tensor]], Tensor]
 """The loss of a batch's columns, a scalar."""
 
@@ -27,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class RecordedGradient:
-    """The gradient of a loss, recorded for the first batch and replayed for all others.
+    """The gradient of a loss, recorded for a batch and replayed for all others.
 
     All batches have columns of the same names, shapes and types. The operations are those of a
     step that is not recorded, and so is the gradient.
@@ -43,8 +41,8 @@ class RecordedGradient:
     def __call__(self, loss_of: LossOf, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Leave the gradient of a batch's loss in the weights; return the loss, a scalar.
 
-        Returns None, with the gradients as they were, where the loss cannot be recorded: it asks
-        the GPU for a number, say, on which it then depends.
+        Returns None, with no gradients, where the loss cannot be recorded: it asks the GPU for a
+        number, say, on which it then depends, or there is too little memory.
         """
         if self._graph is None and RECORDS:
             self._graph = self._record(loss_of, batch)
@@ -65,36 +63,53 @@ class RecordedGradient:
         """
         device = self._weights[0].device
         drawn = torch.cuda.get_rng_state(device)
+        drawn_on_cpu = torch.get_rng_state()
         self._batch = {name: column.to(device, copy=True) for name, column in batch.items()}
-        graph = torch.cuda.CUDAGraph()
         try:
             self._warm_up(loss_of)
-            with torch.cuda.graph(graph):
-                loss = loss_of(self._batch)
-                loss.backward()
+            if not torch.equal(drawn_on_cpu, torch.get_rng_state()):
+                raise RuntimeError("the loss draws on the CPU, which would be the same each time")
+            return self._captured(loss_of)
         except RuntimeError as error:
             self._forget_gradients()
-            if is_out_of_memory(error):
-                raise
+            self._batch = {}
             log.info("steps are not recorded: %s", str(error).partition("\n")[0])
             return None
         finally:
             torch.cuda.set_rng_state(drawn, device)
+            torch.set_rng_state(drawn_on_cpu)
+
+    def _warm_up(self, loss_of: LossOf) -> None:
+        """Take some steps beside the stream of all other work, as a recording asks for.
+
+        The last one raises RuntimeError where the loss waits for the GPU: a recording that fails
+        in the middle leaves torch's memory in disorder.
+        """
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        before = torch.cuda.get_sync_debug_mode()
+        try:
+            with torch.cuda.stream(beside):
+                for step in range(WARM_UP):
+                    self._forget_gradients()
+                    if step == WARM_UP - 1:
+                        torch.cuda.set_sync_debug_mode("error")
+                    loss_of(self._batch).backward()
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        torch.cuda.current_stream().wait_stream(beside)
+        self._forget_gradients()
+
+    def _captured(self, loss_of: LossOf) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        # Where it fails, the stream of all other work is the current one again.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
+            loss = loss_of(self._batch)
+            loss.backward()
 
         self._loss = loss.detach()
         self._gradients = [weight.grad for weight in self._weights]
         return graph
-
-    def _warm_up(self, loss_of: LossOf) -> None:
-        """Take some steps beside the stream of all other work, as a recording asks for."""
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            for _ in range(WARM_UP):
-                self._forget_gradients()
-                loss_of(self._batch).backward()
-        torch.cuda.current_stream().wait_stream(beside)
-        self._forget_gradients()
 
     def _forget_gradients(self) -> None:
         for weight in self._weights:

@@ -128,7 +128,8 @@ class Trainer:
 
     def _accumulate(self, objective: Objective, batch: Batch) -> float:
         self._optimizer.zero_grad()
-        if self._recorded is not None:
+        # A recording keeps the memory of a step: the moments need theirs first.
+        if self._recorded is not None and self._optimizer.state:
             loss = self._recorded(partial(self._loss_of_all, objective), batch)
             if loss is not None:
                 return float(loss)
@@ -252,6 +253,8 @@ class Trainer:
         """Return the whole network, its weights averaged where asked, and any adapters in it."""
         if self._average is not None:
             self._average.copy_to(self._weights.values())
+        self._recorded = None
+        self._optimizer.zero_grad()
 
         network = gather_model(unwrap(self._accelerator, self._network), self._whole)
         if self._recipe.compile:

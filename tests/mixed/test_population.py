@@ -99,6 +99,21 @@ class TestParts:
         assert first.rows != other.rows
         assert first.rows != list(range(0, 40, 2))
 
+    def test_a_population_that_starts_from_itself_goes_on_with_its_parts(self, tmp_path):
+        train = TrainingSet.of(Samples.real(torch.arange(40.0)[:, None]))
+        members = [GaussianModel(GaussianModelSettings()) for _ in range(2)]
+        population = Population(members, [0.5, 0.5], in_parts=True)
+        fitted = finish_fit(population.fit(train, start=None, seed=3))
+        model_folder.save_model(fitted, tmp_path / "model")
+        loaded = model_folder.load_model(tmp_path / "model")
+
+        for model in (fitted, loaded):
+            again = finish_fit(model.fit(train, start=model, seed=4))
+            same = finish_fit(population.fit(train, start=None, seed=3))
+            other = finish_fit(population.fit(train, start=None, seed=4))
+            assert torch.equal(again.sample(9, seed=0).data, same.sample(9, seed=0).data)
+            assert not torch.equal(again.sample(9, seed=0).data, other.sample(9, seed=0).data)
+
     def test_weights_go_with_their_samples(self):
         samples = Samples.real(torch.arange(40.0)[:, None])
         weights = torch.arange(40.0, dtype=torch.float64)
@@ -128,8 +143,8 @@ class TestParts:
         assert each.mean().item() == pytest.approx(variance, abs=4 * each.std().item() / 40**0.5)
 
     def test_too_few_samples_for_all_members_are_said(self):
-        train = TrainingSet.of(Samples.real(torch.arange(3.0)[:, None]))
-        with pytest.raises(InputError, match="3 training samples are too few for 4 parts"):
+        train = TrainingSet.of(Samples.real(torch.arange(7.0)[:, None]))
+        with pytest.raises(InputError, match="7 training samples are too few for 4 parts"):
             fit_in_parts([0.25] * 4, train)
 
     def test_a_chain_of_parts_goes_on_to_the_same_bytes(self, tmp_path):
