@@ -122,13 +122,14 @@ def test_a_peer_that_is_faster_fails_the_check(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_scores_and_texts_are_no_slower_than_the_public_tools(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     from benchmark import too_slow
     from benchmark_metrics import bench_frechet, compare_prdc, features
     from benchmark_text import bench_text_draw
 
-    # Fewer than in docs/benchmarks.md: 1.1 to 1.6 where .95 is asked for.
+    # Fewer than in docs/benchmarks.md: .96 to 1.6, by the processor, where .95 is asked for.
     one, other = features(1, 0, 3_000, 2_048), features(0.99, 1, 3_000, 2_048)
     comparisons = {
         "prdc": lambda: compare_prdc(one, other),
