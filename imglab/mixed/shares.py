@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,12 +46,18 @@ def parts_of(train: TrainingSet, shares: Sequence[float], deal: int) -> list[Tra
 
     Every sample is in one part. Raises InputError where a part would have fewer than two.
     """
+    check_parts(shares, len(train))
     drawer = assign(shares, len(train))
-    sizes = torch.bincount(drawer, minlength=len(shares))
-    if int(sizes.min()) < FEWEST:
-        what = f"{len(train)} training samples are too few for {len(shares)} parts"
-        remedy = f"at least {FEWEST} for each model, or train_on: pool"
-        raise InputError(Problem("model.train_on", what, remedy))
-
     order = torch.randperm(len(train), generator=seeds.generator(deal, "parts"))
     return [train.part(order[drawer == number].sort().values) for number in range(len(shares))]
+
+
+def check_parts(shares: Sequence[float], n: int) -> None:
+    """Raise InputError where a part of n training samples would have fewer than two."""
+    # By then each share has come to two and the one that it may be behind.
+    enough = math.ceil((FEWEST + 1) / min(shares))
+    sizes = torch.bincount(assign(shares, min(n, enough)), minlength=len(shares))
+    if int(sizes.min()) < FEWEST:
+        what = f"{n} training samples are too few for {len(shares)} parts"
+        remedy = f"at least {FEWEST} for each model, or train_on: pool"
+        raise InputError(Problem("model.train_on", what, remedy))

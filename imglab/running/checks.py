@@ -21,7 +21,7 @@ from imglab.config.machine import machine_memory, size_text
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
 from imglab.mixed.settings import PopulationSettings
-from imglab.mixed.shares import FEWEST
+from imglab.mixed.shares import check_parts
 from imglab.modality import Exporter, FreshData, Judge, Modality, WatermarkDetector
 from imglab.model import Density, GenerativeModel
 from imglab.pool import given_samples, pool_sizes
@@ -66,20 +66,23 @@ def check_sizes(config: RunConfig, modality: Modality, regime: BoundRegime | Non
     )
     problems += _check_regime(regime, sizes)
     problems += _check_given(config, modality)
-    problems += _check_parts(config, min(real, left))
     if problems:
         raise InputError(problems)
+    _check_parts(config, modality, regime, left)
 
 
-def _check_parts(config: RunConfig, fewest: int) -> Iterator[Problem]:
-    """Find parts of a pool that are too small for the models of a population."""
+def _check_parts(
+    config: RunConfig, modality: Modality, regime: BoundRegime | None, left: int
+) -> None:
+    """Raise InputError where the first training sets are too small for a population's parts."""
     section = config.model
-    if not isinstance(section, PopulationSettings) or section.train_on == "pool":
+    if regime is None or not isinstance(section, PopulationSettings):
         return
-    if int(min(section.weights) * fewest) < FEWEST:
-        what = f"{fewest} samples are too few for {len(section.models)} models with a part each"
-        remedy = f"at least {FEWEST} for each, or train_on: pool"
-        yield Problem("model.train_on", what, remedy)
+    if section.train_on == "pool":
+        return
+    for g in range(min(2, config.generations)):
+        train = regime(pool_sizes(modality, [left] * g), generation=g, seed=0)
+        check_parts(section.weights, len(train))
 
 
 def _check_draw(drawn: int, modality: Modality) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imglab import Progress, load_model
 from imglab.errors import InputError
 from imglab.mixed.population import Population
-from imglab.mixed.shares import assign
+from imglab.mixed.shares import assign, check_parts
 from imglab.progress import finish as finish_fit
 from imglab.running.run import Run
 from imglab.samples import Samples, TrainingSet
@@ -146,6 +146,20 @@ class TestParts:
         train = TrainingSet.of(Samples.real(torch.arange(7.0)[:, None]))
         with pytest.raises(InputError, match="7 training samples are too few for 4 parts"):
             fit_in_parts([0.25] * 4, train)
+
+    @pytest.mark.parametrize("members", [3, 7, 49])
+    def test_two_samples_for_each_member_are_enough(self, members):
+        check_parts([1 / members] * members, 2 * members)
+        with pytest.raises(InputError, match="too few"):
+            check_parts([1 / members] * members, 2 * members - 1)
+
+    def test_a_run_checks_what_its_regime_trains_on(self, tmp_path):
+        models = ["gaussian"] * 4
+        population = {"kind": "population", "train_on": "parts", "models": models}
+        config = {**TINY_GAUSSIAN, "samples": 7, "model": population}
+        Run.from_file(write(tmp_path, {**config, "regime": "accumulate"}), tmp_path / "accumulated")
+        with pytest.raises(InputError, match="7 training samples are too few for 4 parts"):
+            Run.from_file(write(tmp_path, config), tmp_path / "replaced")
 
     def test_a_chain_of_parts_goes_on_to_the_same_bytes(self, tmp_path):
         model = {**TWO, "train_on": "parts"}
