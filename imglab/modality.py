@@ -199,7 +199,7 @@ class Modality(ABC, HasAbilities):
 
     A class named in a config as `module:Class` is made with the keys of its section as keyword
     arguments. Its optional abilities are Judge, WatermarkDetector, Exporter, FreshData,
-    HeldOutLoss, Damageable, SampleMetrics, MatchesMoments and ContinuesOpenings.
+    HeldOutLoss, Damageable, SampleMetrics, MatchesMoments, ContinuesOpenings and Grouped.
     """
 
     picture: ClassVar[str] = "grid.png"  # the file that `render` writes

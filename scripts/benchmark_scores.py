@@ -66,7 +66,7 @@ def pairs(test: Reference, train: Reference, synthetic: Tensor) -> dict[str, flo
     """Return what the pairs of samples say."""
     one_pass = OnePass(test, synthetic, **KS)
     values: dict[str, float] = prdc_of(one_pass.balls, KS["density_coverage_k"])._asdict()
-    values |= {f"{name}_bounded": each for name, each in one_pass.bounded._asdict().items()}
+    values |= {f"{name}_bounded": each for name, each in one_pass.bounded.scores._asdict().items()}
     values |= {f"{name}_probabilistic": each for name, each in one_pass.support._asdict().items()}
     values |= {f"kid_{name}": each for name, each in one_pass.kernel._asdict().items()}
     standard = one_pass.kernel_standard._asdict()

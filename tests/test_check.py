@@ -18,6 +18,7 @@ from imglab.config import kinds
 from imglab.config.load import validate_config
 from imglab.config.section import spell_out
 from imglab.errors import InputError
+from imglab.groups import Groups
 from imglab.loop import run_chain
 from imglab.measures import Measures
 from imglab.mixed.population import Population
@@ -180,6 +181,13 @@ class Lost(Drawn):
         return [f"{row}.txt" for row in range(len(samples))]
 
 
+class Grouping(Drawn):
+    """Its groups have numbers that no name has."""
+
+    def groups(self, split):
+        return Groups(("one",), torch.ones(len(self.real(split)), dtype=torch.int64))
+
+
 class Amnesiac(Adder):
     """It offers a checkpoint, and begins from scratch where it is given one."""
 
@@ -337,6 +345,7 @@ class Careless(Adder):
         (Damaged(in_place), Adder(), "'shift' changed the samples that it was given"),
         (Plain(), Adder(), r"Plain: metrics must be `imglab.Measures`, not dict \(return"),
         (Matching(), Adder(), "matched must keep the shape and the dtype"),
+        (Grouping(), Adder(), "groups must count 1 names, from 0 on"),
         (Drawn(), Unlikely(), "log_density must return one number for each sample"),
     ],
 )

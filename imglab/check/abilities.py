@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from imglab.check.watch import CHECKED, Subject, check_samples, copied, same_samples, still
 from imglab.errors import InputError
+from imglab.groups import Grouped
 from imglab.measures import Measures
 from imglab.modality import (
     ContinuesOpenings,
@@ -19,6 +21,7 @@ from imglab.modality import (
     Judge,
     MatchesMoments,
     Modality,
+    Split,
     WatermarkDetector,
 )
 from imglab.model import Density, GenerativeModel, Tunable, call_metrics
@@ -108,6 +111,23 @@ def check_of_data(subject: Subject, drawn: Samples) -> None:
     matching = modality.ability(MatchesMoments)
     if matching is not None:
         _check_matched(matching, drawn, modality.real("test"))
+
+    grouped = modality.ability(Grouped)
+    if grouped is not None:
+        for split in get_args(Split):
+            _check_groups(grouped, modality, split)
+
+
+def _check_groups(grouped: Grouped, modality: Modality, split: Split) -> None:
+    groups = still("groups", lambda: grouped.groups(split))
+    real = modality.real(split)
+    count = len(groups.names)
+    assert groups.numbers.shape == (len(real),), "groups must return one number for each sample"
+    assert groups.numbers.dtype == torch.int64, f"groups must be int64, not {groups.numbers.dtype}"
+    in_range = bool(((groups.numbers >= 0) & (groups.numbers < count)).all())
+    assert in_range, f"groups must count {count} names, from 0 on"
+    same = groups.names == grouped.groups("test").names
+    assert same, "groups must have the same names in both splits"
 
 
 def _check_column(column: Tensor, call: str) -> None:

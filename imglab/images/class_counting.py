@@ -7,35 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from imglab.images.classifier import Classifier
 from imglab.images.counter import ClassCounter
 from imglab.images.data import RealImages
 from imglab.images.extractor_settings import ClassifierSettings
+from imglab.images.judged_counts import OF_CLASSES, judged_counts
 from imglab.images.metrics import class_metrics
 from imglab.measures import Measures
-from imglab.metrics import Undefined
-from imglab.metrics.class_counts import (
-    REJECTED,
-    ClassShares,
-    corrected_shares,
-    share_disparity,
-    share_disparity_by_chance,
-)
-from imglab.metrics.comparison import spread
+from imglab.metrics.class_counts import REJECTED
 from imglab.samples import Samples
-
-CORRECTED = (
-    "class_counts_corrected",
-    "class_counts_low",
-    "class_counts_high",
-    "share_disparity",
-    "share_disparity_interval",
-    "share_disparity_class",
-)
-"""What follows from the counter's labels and its confusion matrix."""
 
 
 class ClassCounting:
@@ -74,33 +56,16 @@ class ClassCounting:
         generation = int(samples.origin[0])
         parts = [
             class_metrics(labels, self._classes, real=self._real_labels, generation=generation),
-            self._corrected(counter_labels),
+            judged_counts(
+                counter_labels,
+                confusion=self._counter.confusion,
+                real=self._real_labels,
+                groups=self._classes,
+                names=OF_CLASSES,
+            ),
             self._agreement(counter_labels, self._counter.second_labels(samples.data)),
         ]
         return Measures.joined(parts)
-
-    def _corrected(self, labels: Tensor) -> Measures:
-        real = torch.bincount(self._real_labels, minlength=len(self._classes))
-        try:
-            estimate = corrected_shares(labels, confusion=self._counter.confusion)
-            values = self._described(estimate, len(labels), real)
-        except Undefined as error:
-            return Measures(dict.fromkeys(CORRECTED), dict.fromkeys(CORRECTED, str(error)))
-
-        by_chance = share_disparity_by_chance(len(labels), real=real).tolist()
-        return Measures(values, floor={"share_disparity": spread(by_chance)})
-
-    def _described(self, estimate: ClassShares, n: int, real: Tensor) -> dict[str, Any]:
-        low, high = estimate.interval()
-        disparity = share_disparity(estimate, real=real)
-        return {
-            "class_counts_corrected": self._by_class(estimate.shares * n),
-            "class_counts_low": self._by_class(low * n),
-            "class_counts_high": self._by_class(high * n),
-            "share_disparity": disparity.value,
-            "share_disparity_interval": [disparity.low, disparity.high],
-            "share_disparity_class": self._classes[disparity.worst],
-        }
 
     def _agreement(self, labels: Tensor, second_labels: Tensor) -> Measures:
         is_accepted = labels != REJECTED
@@ -130,6 +95,3 @@ class ClassCounting:
     def _real_labels(self) -> Tensor:
         assert self._real.train.labels is not None
         return self._real.train.labels
-
-    def _by_class(self, values: Tensor) -> dict[str, float]:
-        return dict(zip(self._classes, values.tolist(), strict=True))

@@ -25,6 +25,7 @@ class RealImages:
 
     spare             images for training beyond `n_train` and `class_sizes`
     classes, prompts  what the labels count (`SourceImages`)
+    groups            what the groups count
     summary           what was found in the source, and what was left out
     """
 
@@ -35,19 +36,12 @@ class RealImages:
     prompts: tuple[str, ...] | None
     spare: LabelledImages
     summary: Summary
+    groups: tuple[str, ...] | None = None
 
     @property
     def for_training(self) -> LabelledImages:
         """All images that are not for testing, whoever may train on them."""
-        return _joined([self.train, self.fresh, self.spare])
-
-
-def _joined(parts: Sequence[LabelledImages]) -> LabelledImages:
-    """Join sets of images of one source, all with labels or none."""
-    labels = None
-    if parts[0].labels is not None:
-        labels = torch.cat([part.labels for part in parts if part.labels is not None])
-    return LabelledImages(torch.cat([part.images for part in parts]), labels)
+        return LabelledImages.joined([self.train, self.fresh, self.spare])
 
 
 def load_real_images(settings: ImageSettings, source: SourceImages | None = None) -> RealImages:
@@ -88,26 +82,30 @@ def in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledIm
 
 
 def _class_problems(source: SourceImages, settings: ImageSettings) -> Iterator[Problem]:
-    """Yield a problem for each class that the settings name and the data do not have."""
+    """Yield a problem for each class or group that the settings name and the data do not have."""
     chosen = settings.classes or []
-    yield from _unknown_classes(source.classes, chosen, "modality.classes")
+    yield from _unknown(source.classes, chosen, "modality.classes", "class")
 
     sized = list(settings.class_sizes or {})
-    yield from _unknown_classes(chosen or source.classes, sized, "modality.class_sizes")
+    yield from _unknown(chosen or source.classes, sized, "modality.class_sizes", "class")
+
+    grouped = list(settings.group_sizes or {})
+    yield from _unknown(source.groups, grouped, "modality.group_sizes", "group")
 
 
-def _unknown_classes(
-    classes: Sequence[str] | None, wanted: Sequence[str], where: str
+def _unknown(
+    names: Sequence[str] | None, wanted: Sequence[str], where: str, noun: str
 ) -> Iterator[Problem]:
-    if wanted and classes is None:
+    """Yield a problem for each wanted class, or group, that is not among the names."""
+    if wanted and names is None:
         remedy = "leave it out, or sort the images into one folder per class"
         yield Problem(where, "the data have no classes", remedy)
         return
 
     for name in wanted:
-        if name not in (classes or ()):
-            what = f"there is no class {name!r}"
-            yield Problem(where, what, nearest(name, classes or ()))
+        if name not in (names or ()):
+            what = f"there is no {noun} {name!r}"
+            yield Problem(where, what, nearest(name, names or ()))
 
 
 def _image_problems(source: SourceImages) -> Iterator[Problem]:
@@ -147,7 +145,7 @@ def _only_labels(labelled: LabelledImages, numbers: torch.Tensor) -> LabelledIma
     assert labelled.labels is not None
     matches = labelled.labels[:, None] == numbers
     rows = matches.any(1).nonzero().flatten()
-    return LabelledImages(labelled.images[rows], matches[rows].long().argmax(1))
+    return replace(labelled[rows], labels=matches[rows].long().argmax(1))
 
 
 def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
@@ -169,12 +167,14 @@ def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
     problems = list(_size_problems(settings, len(pool), len(test), len(fresh)))
     if problems:
         raise InputError(problems)
-    if settings.class_sizes:
-        is_kept = _limit_classes(train, source.classes, settings.class_sizes)
-        spare = _joined([spare, train[(~is_kept).nonzero().flatten()]])
+    is_kept = _within_sizes(train, source, settings)
+    if not bool(is_kept.all()):
+        spare = LabelledImages.joined([spare, train[(~is_kept).nonzero().flatten()]])
         train = train[is_kept.nonzero().flatten()]
     summary = _summary(source, {"train": train, "test": test, "fresh": fresh})
-    return RealImages(train, test, fresh, source.classes, source.prompts, spare, summary)
+    return RealImages(
+        train, test, fresh, source.classes, source.prompts, spare, summary, source.groups
+    )
 
 
 def _summary(source: SourceImages, parts: Mapping[str, LabelledImages]) -> Summary:
@@ -217,23 +217,27 @@ def _size_problems(settings: ImageSettings, pool: int, test: int, fresh: int) ->
         yield _too_many("modality.n_train", settings.n_train, pool)
 
 
-def _limit_classes(
-    train: LabelledImages, classes: tuple[str, ...] | None, sizes: Mapping[str, int]
+def _within_sizes(
+    train: LabelledImages, source: SourceImages, settings: ImageSettings
 ) -> torch.Tensor:
-    """Say which images to keep, bool [N]: the first so many of some classes, all of the others.
+    """Say which training images to keep, bool [N]: the first so many of some classes or groups.
 
-    InputError where a class has fewer.
+    InputError where one has fewer.
     """
-    assert classes is not None
-    assert train.labels is not None
-
+    limits = [
+        ("class_sizes", settings.class_sizes, source.classes, train.labels),
+        ("group_sizes", settings.group_sizes, source.groups, train.groups),
+    ]
     problems = []
     is_kept = torch.ones(len(train), dtype=torch.bool)
-    for name, size in sizes.items():
-        rows = (train.labels == classes.index(name)).nonzero().flatten()
-        if size > len(rows):
-            problems.append(_too_many(f"modality.class_sizes.{name}", size, len(rows)))
-        is_kept[rows[size:]] = False
+    for key, sizes, names, numbers in limits:
+        for name, size in (sizes or {}).items():
+            assert names is not None
+            assert numbers is not None
+            rows = (numbers == names.index(name)).nonzero().flatten()
+            if size > len(rows):
+                problems.append(_too_many(f"modality.{key}.{name}", size, len(rows)))
+            is_kept[rows[size:]] = False
 
     if problems:
         raise InputError(problems)

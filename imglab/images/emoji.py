@@ -16,6 +16,7 @@ from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.failures import raise_if_unavailable
 from imglab.images.arrays import stack_images
+from imglab.images.group_columns import NO_GROUP, grouped
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.settings import ImageSettings
@@ -90,9 +91,23 @@ def read_emoji(source: EmojiSource, settings: ImageSettings) -> SourceImages:
     is_test = _held_out(emoji, settings)
     train = pictures[(~is_test).nonzero().flatten()]
     test = pictures[is_test.nonzero().flatten()]
+    split = SourceImages(train, test, names)
     if source.labels == "name":
-        return SourceImages(train, test, None, names)
-    return SourceImages(train, test, names)
+        split = SourceImages(train, test, None, names)
+    if settings.groups is None:
+        return split
+    order = [*(~is_test).nonzero().flatten().tolist(), *is_test.nonzero().flatten().tolist()]
+    return grouped(split, _groups([emoji[row] for row in order], settings.groups), TABLE)
+
+
+def _groups(emoji: Sequence[Emoji], column: str) -> list[str]:
+    """Return the group of each picture; those that show no skin tone, or two, have none."""
+    if column == "category":
+        return [each.category for each in emoji]
+    if column == "skin_tone":
+        return [each.tone or NO_GROUP for each in emoji]
+    what = f"there is no column {column!r} of emoji"
+    raise InputError(Problem("modality.groups", what, nearest(column, ("category", "skin_tone"))))
 
 
 def _read_table(path: Path) -> list[Emoji]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,35 @@ from imglab.safe_text import is_text
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images uint8 [N, C, H, W] and their labels int64 [N], or None."""
+    """Images uint8 [N, C, H, W], with labels and groups, int64 [N], or None for what they lack."""
 
     images: Tensor
     labels: Tensor | None
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, rows: Tensor | slice) -> LabelledImages:
-        labels = None
-        if self.labels is not None:
-            labels = self.labels[rows]
-        return LabelledImages(self.images[rows], labels)
+        labels, groups = (
+            None if numbers is None else numbers[rows] for numbers in (self.labels, self.groups)
+        )
+        return LabelledImages(self.images[rows], labels, groups)
+
+    @classmethod
+    def joined(cls, parts: Sequence[LabelledImages]) -> LabelledImages:
+        """Join sets of images of one shape; labels or groups that a set lacks are left out."""
+        images = torch.cat([part.images for part in parts])
+        labels = _joined([part.labels for part in parts])
+        groups = _joined([part.groups for part in parts])
+        return cls(images, labels, groups)
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    if len(present) < len(parts):
+        return None
+    return torch.cat(present)
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class SourceImages:
     test      images of the source's own test split; None if it has none
     classes   names of the classes that the labels count; None if there are no classes
     prompts   captions that the labels count; None if there are no captions
+    groups    names of the groups that those of the images count; None if there are none
     paths     file of each image, the training images first; empty where they have none
     left_out  what of the source was not read
     notes     what a person should know of the reading, each a short phrase
@@ -53,6 +70,7 @@ class SourceImages:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     columns: tuple[Columns, ...] = ()
+    groups: tuple[str, ...] | None = None
 
     def joined(self) -> LabelledImages:
         """Join the two parts; labels are left out where one has none.
@@ -61,10 +79,7 @@ class SourceImages:
         """
         if self.test is None:
             return self.train
-        labels = None
-        if self.train.labels is not None and self.test.labels is not None:
-            labels = torch.cat([self.train.labels, self.test.labels])
-        return LabelledImages(torch.cat([self.train.images, self.test.images]), labels)
+        return LabelledImages.joined([self.train, self.test])
 
 
 def form_text(shape: tuple[int, ...]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from imglab.config.given import with_given
 from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
+from imglab.groups import Grouped, Groups
 from imglab.images.class_counting import ClassCounting
 from imglab.images.classifier import Classifier
 from imglab.images.damage import image_damages
@@ -25,6 +26,7 @@ from imglab.images.extractor_settings import (
     SelfSupervisedSettings,
 )
 from imglab.images.given import read_given
+from imglab.images.group_counting import GroupCounting
 from imglab.images.judges import Judges, build_extractor
 from imglab.images.labelled import SourceImages
 from imglab.images.metrics import (
@@ -68,6 +70,9 @@ class ImageModality(Modality):
         self._classifier = self._make_classifier(settings)
         self._extractor = self._make_extractor(settings)
         self._counting = self._make_counting(settings)
+        self._group_counting: GroupCounting | None = None
+        if self._real.groups is not None:
+            self._group_counting = GroupCounting(_classifier_settings(settings), self._real.groups)
         self._judges = Judges(settings.judges, len(self._real.classes or ()), "modality.judges")
         _ = self._judges.extractors  # names what is wrong with them
 
@@ -78,6 +83,8 @@ class ImageModality(Modality):
             self._classifier.prepare(self._real.train, shared)
         if self._counting is not None:
             self._counting.prepare(self._real, shared)
+        if self._group_counting is not None:
+            self._group_counting.prepare(self._real, shared)
         self._judges.prepare(self._real.train, shared)
 
     @property
@@ -95,12 +102,14 @@ class ImageModality(Modality):
     def ability(self, wanted: type[Ability]) -> Ability | None:
         """Return what provides an ability.
 
-        Data without labels have no judge, and images that are too small to carry a watermark no
-        detector.
+        Data without labels have no judge, those without a column of groups are not grouped, and
+        images that are too small to carry a watermark have no detector.
         """
         if wanted is Judge and self._classifier is None:
             return None
         if wanted is WatermarkDetector and min(self.spec.shape[1:]) < SMALLEST_SIDE:
+            return None
+        if wanted is Grouped and self._real.groups is None:
             return None
         return super().ability(wanted)
 
@@ -115,6 +124,13 @@ class ImageModality(Modality):
         if split == "train":
             labelled = self._real.train
         return Samples.real(labelled.images, labelled.labels)
+
+    def groups(self, split: Split) -> Groups:
+        """Return the groups that the column `groups` names."""
+        labelled = self._real.train if split == "train" else self._real.test
+        assert self._real.groups is not None  # `ability` says so
+        assert labelled.groups is not None
+        return Groups(self._real.groups, labelled.groups)
 
     def damages(self) -> list[Damage]:
         """Return the damages of images."""
@@ -158,6 +174,8 @@ class ImageModality(Modality):
             held_out = self.real("test")
             parts.append(clip_metrics(self._extractor, prompts, samples, held_out=held_out))
         parts.append(self._class_metrics(samples))
+        if self._group_counting is not None:
+            parts.append(self._group_counting.metrics(samples))
         if self._judges.sections:
             parts.append(self._judges.metrics(samples, held_out=self.real("test")))
         return Measures.joined(parts)

@@ -37,6 +37,13 @@ class ImageSettings(Section):
     class_sizes: dict[str, Count] | None = None
     """Number of training images of a class, by the class's name. A number below the available one
     makes the class rare."""
+    groups: Annotated[str, Field(min_length=1)] | None = newer_key(None)
+    """Column that names a group of each image, such as of people, whose recall and share are then
+    measured beside those of the classes: of a table in the folder, by the images' names; of `emoji`
+    `skin_tone` or `category`. Images without one are the group `none`."""
+    group_sizes: dict[str, Count] | None = newer_key(None)
+    """Number of training images of a group, by the group's name. A number below the available one
+    makes the group rare."""
     n_train: Count | None = None
     """Number of real images to train on; default: all that are left."""
     n_test: Count | None = None
@@ -63,6 +70,12 @@ class ImageSettings(Section):
             raise ValueError(
                 f"size {self.size} is too large for 1,797 scans of 8 x 8: at most {LARGEST_DIGITS}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_have_a_column(self) -> ImageSettings:
+        if self.group_sizes and self.groups is None:
+            raise ValueError("group_sizes needs groups: the column that names them")
         return self
 
     @model_serializer(mode="wrap")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.images.emoji import read_emoji
 from imglab.images.folders import read_captioned_folder, read_folder
+from imglab.images.group_columns import with_groups
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.npz import read_npz
 from imglab.images.settings import ImageSettings
@@ -23,6 +25,7 @@ from imglab.images.source_settings import (
     CaptionedFolderSource,
     DigitsSource,
     EmojiSource,
+    FolderSource,
     Mnist5kSource,
     NpzSource,
     TorchvisionSource,
@@ -47,6 +50,20 @@ def read_source(settings: ImageSettings, *, is_drawn: bool = False) -> SourceIma
 
     is_drawn  whether a model may have drawn the images
     """
+    source = settings.source
+    if settings.groups is None or is_drawn:
+        return _read_images(settings, is_drawn=is_drawn)
+    if isinstance(source, EmojiSource):  # which knows its groups without a table of files
+        return _read_images(settings, is_drawn=False)
+    if isinstance(source, FolderSource | CaptionedFolderSource):
+        images = _read_images(settings, is_drawn=False)
+        return with_groups(images, Path(source.path), settings.groups)
+    what = f"a source of kind {source.kind} has no table with columns"
+    raise InputError(Problem("modality.groups", what, "use kind: folder, with metadata.csv"))
+
+
+def _read_images(settings: ImageSettings, *, is_drawn: bool) -> SourceImages:
+    """Read the images of a source, with their classes or captions, and without groups."""
     source = settings.source
     if isinstance(source, DigitsSource):
         return _read_digits()

@@ -83,15 +83,14 @@ class Floors:
         self, everything: Tensor, n_real: int, n_synthetic: int
     ) -> Stage[dict[str, Any]]:
         if len(everything) < n_real + n_synthetic:
-            needed = f"{n_real} + {n_synthetic} real samples"
-            reason = f"a floor needs {needed}, there are {len(everything)}"
+            reason = too_few(len(everything), n_real, n_synthetic)
             return {"reason": reason, **dict.fromkeys([*DISTRIBUTION, *self._own])}
 
         of_splits = split_scores(
             everything,
             n_real=n_real,
             n_synthetic=n_synthetic,
-            orders=_orders(len(everything), self._splits),
+            orders=orders(len(everything), self._splits),
             **self._neighbours,
         )
         values: dict[str, list[Any]] = {name: [] for name in BETWEEN_SPLITS}
@@ -110,8 +109,10 @@ class Floors:
         if self._own:
             report(f"floor of {', '.join(self._own)}")
         sizes = {"n_real": n_real, "n_synthetic": n_synthetic}
-        orders = _orders(len(everything), self._splits)
-        floor.update(own_floors(self._own, everything, **sizes, orders=orders))
+        of_own = own_floors(
+            self._own, everything, **sizes, orders=orders(len(everything), self._splits)
+        )
+        floor.update(of_own)
         return floor
 
 
@@ -133,7 +134,12 @@ def copies_floor(copies: MetricValues, held_out: int, n_synthetic: int) -> dict[
     return floor
 
 
-def _orders(population: int, count: int) -> Iterator[Tensor]:
+def too_few(population: int, n_real: int, n_synthetic: int) -> str:
+    """Say that so many real samples cannot be split into parts of these sizes."""
+    return f"a floor needs {n_real} + {n_synthetic} real samples, there are {population}"
+
+
+def orders(population: int, count: int) -> Iterator[Tensor]:
     """Yield `count` random orders of a population, the same in every run."""
     for split in range(count):
         yield torch.randperm(population, generator=seeds.generator("floor", split))

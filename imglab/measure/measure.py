@@ -14,6 +14,7 @@ from imglab import seeds
 from imglab.measure.extraction import CHUNK, Extraction
 from imglab.measure.floors import Floors
 from imglab.measure.gate import judge_generation0
+from imglab.measure.group_recall import GroupRecall
 from imglab.measure.groups import by_class, by_source
 from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
 from imglab.measure.shape import shape_scores
@@ -55,8 +56,7 @@ class Measure:
         precision_recall_k  neighbours for precision and recall
         density_coverage_k  neighbours for density and coverage
         floor_splits        random disjoint splits of the real data behind each floor
-        samples             size of a draw of each generation's own that is scored; None: what the
-                            generation drew for the pool is scored
+        samples             size of a draw of its own that is scored; None: the pool's is scored
         gate                thresholds of generation 0 by name; default: those of the modality
         metrics             further metrics by name, functions of the features of both sets
         cache               folder that keeps real features and floors from process to process
@@ -72,6 +72,7 @@ class Measure:
         self.gate = modality.gate if gate is None else gate
         self._extraction = Extraction(modality, cache=cache, batch=batch)
         self._own = dict(metrics or {})
+        self._groups = GroupRecall.of(modality, reference, precision_recall_k, floor_splits)
         self._floors = Floors(
             splits=floor_splits, neighbours=self._neighbours, metrics=self._own, cache=cache
         )
@@ -126,13 +127,8 @@ class Measure:
         """Score the samples of a generation, given their features, float32 [N, D]."""
         report("metrics")
         reference = self._extraction.real[self._reference]
-        pairs = Pairs(
-            reference,
-            features,
-            **self._neighbours,
-            errors=True,
-            matched=self.modality.ability(MatchesMoments) is None,
-        )
+        matched = self.modality.ability(MatchesMoments) is None
+        pairs = Pairs(reference, features, **self._neighbours, errors=True, matched=matched)
         with strips.shared():
             compared = compare_pairs(pairs)
         of_own = own_values(self._own, real=reference.features, synthetic=features)
@@ -160,8 +156,16 @@ class Measure:
             by_source(reference, samples, features, self._neighbours),
             self._by_class(samples, features),
             Measures(described, floor=floor),
+            self._of_groups(pairs),
         ]
         return Measures.joined(parts)
+
+    def _of_groups(self, pairs: Pairs) -> Measures:
+        """Measure the groups that the real data have beside their classes, if they have any."""
+        if self._groups is None:
+            return Measures()
+        pool = torch.cat([self.real("train"), self.real("test")])
+        return self._groups.scores(pairs, pool)
 
     def _by_class(self, samples: Samples, features: Tensor) -> Measures:
         return by_class(

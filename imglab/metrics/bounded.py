@@ -55,6 +55,11 @@ def bounded_precision_recall(*, real: Tensor, synthetic: Tensor, k: int = 3) -> 
     other. Cutting the radii is also done in Salvy et al. 2025 (Clipped Density and Clipped
     Coverage), there at the median.
     """
+    return in_bounded_balls(real=real, synthetic=synthetic, k=k).scores
+
+
+def in_bounded_balls(*, real: Tensor, synthetic: Tensor, k: int = 3) -> InBoundedBalls:
+    """Decide of every sample of both sets what `bounded_precision_recall` takes the means of."""
     check_features(real=real, synthetic=synthetic, at_least=k + 1)
     reals, synthetics = in_one_frame(real, synthetic)
 
@@ -62,7 +67,7 @@ def bounded_precision_recall(*, real: Tensor, synthetic: Tensor, k: int = 3) -> 
     (synthetic_radii,) = kth_squared_distance(synthetics.around_own_middle(), (k,))
     flags = InBoundedBalls(reals, synthetics, radii, synthetic_radii)
     sweep(tiles(synthetics, reals), [flags])
-    return flags.scores
+    return flags
 
 
 class InBoundedBalls:
@@ -84,8 +89,12 @@ class InBoundedBalls:
     def scores(self) -> BoundedPR:
         """The shares of what has been decided."""
         precision = self._is_precise.values[self._synthetics.inverse].double().mean()
-        recall = self._is_recalled.values[self._reals.inverse].double().mean()
-        return BoundedPR(float(precision), float(recall))
+        return BoundedPR(float(precision), float(self.is_recalled.double().mean()))
+
+    @property
+    def is_recalled(self) -> Tensor:
+        """Which real samples lie in a synthetic ball, bool [N]."""
+        return self._is_recalled.values[self._reals.inverse]
 
     def add(self, tile: Tile) -> None:  # noqa: D102
         real_balls = self._radii[None, tile.columns]

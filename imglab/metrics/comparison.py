@@ -186,7 +186,7 @@ def _add_neighbours(scores: MetricValues, pairs: Pairs) -> None:
     scores.add(("recall_by_decile", "coverage_by_decile"), lambda: tails_of(balls()))
     scores.add(
         ("precision_bounded", "recall_bounded"),
-        lambda: pairs.at_least(pairs.narrow_k + 1).bounded,
+        lambda: pairs.at_least(pairs.narrow_k + 1).bounded.scores,
     )
     scores.add(
         ("precision_probabilistic", "recall_probabilistic"),

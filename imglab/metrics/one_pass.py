@@ -232,10 +232,10 @@ class OnePass:
         return self._in_balls.balls
 
     @property
-    def bounded(self) -> BoundedPR:
-        """Precision and recall with bounded radii; each set has more than k samples."""
+    def bounded(self) -> InBoundedBalls:
+        """Who lies in whose ball of bounded radius; each set has more than k samples."""
         assert self._in_bounded is not None
-        return self._in_bounded.scores
+        return self._in_bounded
 
     @property
     def support(self) -> ProbabilisticPR:

@@ -32,11 +32,16 @@ NO_TABLE = {
     "class_counts_low",
     "class_counts_high",
     "class_accuracy",
+    "group_counts_low",
+    "group_counts_high",
+    "recall_by_group_of_real",
     "word_survival_by_chance",
 }
 """Tables in a row that are no panel here; the survival tables have a figure in report/tails.py."""
 TABLE_TITLES = {
     "class_counts": "samples of each class",
+    "group_counts": "samples of each group",
+    "recall_by_group": "recall of each group",
     "word_survival": "words left, by count in real text",
 }
 WIDE = 30.0

@@ -25,6 +25,7 @@ UNSAID: Mapping[str, Range] = {
     "memorization": SHARE,
     "class_agreement": SHARE,
     "class_rejected_share": SHARE,
+    "group_rejected_share": SHARE,
 }
 """Ranges of metrics of which the table says what is good instead."""
 

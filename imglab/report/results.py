@@ -145,7 +145,7 @@ def _write_chain(run: Path) -> list[Path]:
 def _labels(rows: Rows) -> str:
     """Return the names behind the numbers in figures: those that no installed font can draw."""
     names = {}
-    for table in survival_tables(rows, [*SURVIVALS, "class_counts"]):
+    for table in survival_tables(rows, [*SURVIVALS, "class_counts", "group_counts"]):
         for number, name in enumerate(rows[0][table], 1):
             if not can_be_drawn(name):
                 names[f"no. {number}  {one_line(name)}\n"] = table

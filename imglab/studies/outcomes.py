@@ -21,6 +21,7 @@ TABLES = (
     *("fid_by_judge", "precision_by_judge", "recall_by_judge"),
     *("class_survival", "class_counts", "class_counts_corrected"),
     *("precision_by_class", "recall_by_class", "word_survival", "survival"),
+    *("group_counts", "recall_by_group"),
     *("facts_right_by_band", "facts_alive_by_band", "entities_alive_by_band"),
     *("fact_types_alive_by_band", "component_sigmas"),
     *("fid_by_source", "precision_by_source", "recall_by_source", "perplexity_by_source"),
@@ -36,6 +37,8 @@ NAMES = (
     # Classes.
     *("classes_alive", "class_agreement", "class_rejected_share"),
     *("share_disparity", "recall_disparity"),
+    # Groups of a column.
+    *("group_share_disparity", "group_recall_disparity", "group_accuracy", "group_rejected_share"),
     # Text.
     *("perplexity", "bits_per_byte", "reference_perplexity", "entropy", "repetition", "mauve"),
     *("distinct_1", "distinct_2", "distinct_3", "gzip_ratio", "zipf_slope", "rare_word_survival"),
@@ -57,7 +60,7 @@ DEFAULTS = ("excess_fid", "variance_ratio", "recall_by_decile[0]", "perplexity")
 
 SIZED = (
     *(*FIRST, "recall_", "coverage_", "precision_", "two_sample_auc", "memorization"),
-    *("class_counts", "class_survival", "classes_alive", "tenth_survival"),
+    *("class_counts", "class_survival", "classes_alive", "tenth_survival", "group_"),
     *("facts_alive", "entities_alive", "fact_types_alive"),
     *("categories_alive", "survival"),
 )

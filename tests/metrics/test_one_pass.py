@@ -64,7 +64,7 @@ def test_float32_products_give_the_values_of_float64(kind, in_float32):
     one_pass = OnePass(Reference(real), synthetic, **KS)
 
     assert prdc_of(one_pass.balls, 5) == prdc(**both, **KS), "decisions are exact"
-    assert one_pass.bounded == bounded_precision_recall(**both)
+    assert one_pass.bounded.scores == bounded_precision_recall(**both)
     expected = probabilistic_precision_recall(**both)
     assert list(one_pass.support) == pytest.approx(list(expected), rel=1e-6, abs=1e-9)
 

@@ -1,0 +1,104 @@
+"""How many samples belong to each class or group, from a judge's labels and its mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imglab.measures import Measures
+from imglab.metrics import Undefined
+from imglab.metrics.class_counts import (
+    ClassShares,
+    Confusion,
+    corrected_shares,
+    share_disparity,
+    share_disparity_by_chance,
+)
+from imglab.metrics.comparison import spread
+
+
+@dataclass(frozen=True)
+class MetricNames:
+    """What the metrics are called.
+
+    counts, low, high           corrected counts, and the bounds of their 95% intervals
+    disparity, interval, worst  the least ratio of a share to its real one, its 95% interval, and
+                                what it is that of
+    """
+
+    counts: str
+    low: str
+    high: str
+    disparity: str
+    interval: str
+    worst: str
+
+
+OF_CLASSES = MetricNames(
+    counts="class_counts_corrected",
+    low="class_counts_low",
+    high="class_counts_high",
+    disparity="share_disparity",
+    interval="share_disparity_interval",
+    worst="share_disparity_class",
+)
+
+OF_GROUPS = MetricNames(
+    counts="group_counts",
+    low="group_counts_low",
+    high="group_counts_high",
+    disparity="group_share_disparity",
+    interval="group_share_disparity_interval",
+    worst="group_share_disparity_group",
+)
+
+
+def judged_counts(
+    labels: Tensor,
+    *,
+    confusion: Confusion,
+    real: Tensor,
+    groups: Sequence[str],
+    names: MetricNames,
+) -> Measures:
+    """Count the members of each class or group, corrected by the judge's confusion matrix.
+
+    labels     what the judge says of each sample, int64 [N] (or `REJECTED`)
+    confusion  what it says of held-out real samples
+    real       the class or group of each real training sample, int64 [M]
+    groups     names of the classes or groups
+    names      of the metrics
+
+    The floor of the disparity is what chance alone leaves in sets with the real shares.
+    """
+    sizes = torch.bincount(real, minlength=len(groups))
+    try:
+        estimate = corrected_shares(labels, confusion=confusion)
+        values = _described(estimate, len(labels), sizes, groups, names)
+    except Undefined as error:
+        missing = list(vars(names).values())
+        return Measures(dict.fromkeys(missing), dict.fromkeys(missing, str(error)))
+
+    by_chance = share_disparity_by_chance(len(labels), real=sizes).tolist()
+    return Measures(values, floor={names.disparity: spread(by_chance)})
+
+
+def _described(
+    estimate: ClassShares, n: int, sizes: Tensor, groups: Sequence[str], names: MetricNames
+) -> Mapping[str, Any]:
+    low, high = estimate.interval()
+    disparity = share_disparity(estimate, real=sizes)
+    counts = [(shares * n).tolist() for shares in (estimate.shares, low, high)]
+    by_group = [dict(zip(groups, each, strict=True)) for each in counts]
+    return {
+        names.counts: by_group[0],
+        names.low: by_group[1],
+        names.high: by_group[2],
+        names.disparity: disparity.value,
+        names.interval: [disparity.low, disparity.high],
+        names.worst: groups[disparity.worst],
+    }
