@@ -70,7 +70,7 @@ def test_the_second_of_two_processes_refuses_and_the_first_goes_on(tmp_path):
     assert list(find_faults(out)) == []
 
 
-GENERATIONS = 200
+GENERATIONS = 120
 
 
 ARMS = {
@@ -86,7 +86,8 @@ ARMS = {
 
 
 @pytest.mark.slow
-def test_eight_arms_of_two_hundred_generations_leave_nothing_behind_and_grow_no_slower(tmp_path):
+@pytest.mark.alone
+def test_eight_arms_of_many_generations_leave_nothing_behind_and_grow_no_slower(tmp_path):
     tree = {
         "generations": GENERATIONS,
         "seeds": [0],

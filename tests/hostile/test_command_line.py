@@ -113,7 +113,7 @@ class TestTheCommandLine:
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(lambda job: command(*job[1], folder=job[0]), jobs))
 
-    @counts(6, 50)
+    @counts(6, 30)
     def test_fuzzed_configs(self, examples, tmp_path):
         found: list[bytes] = []
         kinds = st.one_of(texts, edited(), mutable().map(as_yaml), several().map(as_yaml))

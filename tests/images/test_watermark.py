@@ -4,6 +4,7 @@ slow -s`.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import numpy as np
@@ -211,6 +212,9 @@ def real_images(shared_data, n):
     yield "digits 8", digits()
 
 
+TABLE = int(os.environ.get("IMGLAB_WATERMARK_IMAGES", "500"))
+"""Images of each set in the table; those of docs/watermark.md are of 2,000."""
+
 KEYS, WRONG_KEYS = range(16), range(100, 108)
 
 
@@ -227,7 +231,7 @@ def own_scores(parts):
 def test_table(shared_data):
     """Prints the tables of docs/watermark.md."""
     nulls, rows = [], []
-    for name, images in real_images(shared_data, 2000):
+    for name, images in real_images(shared_data, TABLE):
         null = torch.stack([z_scores(images, key=key) for key in KEYS])
         each = [share(z) for z in null]
         thresholds = [float(torch.quantile(null.flatten(), q)) for q in (0.99, 0.999)]

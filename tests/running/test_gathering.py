@@ -38,6 +38,7 @@ def test_another_process_leaves_the_file_of_rows_alone(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_two_processes_gather_as_fast_as_raw_bytes_and_keep_their_share(tmp_path):
     command = [*LAUNCHERS["torchrun"], *RENDEZVOUS, "-m", "tests.running.gathering"]
     done = subprocess.run(

@@ -35,15 +35,15 @@ CHAIN: dict[str, Any] = {
         "kind": "image",
         "n_train": 200,
         "n_test": 100,
-        "extractor": {"kind": "classifier", "images": 2000},
+        "extractor": {"kind": "classifier", "images": 600},
     },
     "model": {
         "kind": "diffusion",
         "channels": [8, 16],
         "steps": 4,
         "class_conditional": True,
-        "training": {"images": 3000, "batch": 50},
-        "fine_tuning": {"images": 1000, "batch": 33},
+        "training": {"images": 1000, "batch": 50},
+        "fine_tuning": {"images": 500, "batch": 33},
     },
 }
 LAUNCHERS = {
