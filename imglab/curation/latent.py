@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from imglab.curation.context import Context
 from imglab.curation.ranking import best
+from imglab.metrics.eigen import eigh
 from imglab.samples import Samples
 
 
@@ -22,7 +22,7 @@ def latent_filter(samples: Samples, context: Context, *, keep: float, variance: 
     """
     real = context.real.double()
     mean = real.mean(0)
-    values, vectors = torch.linalg.eigh((real - mean).T @ (real - mean))
+    values, vectors = eigh((real - mean).T @ (real - mean))
 
     # Eigenvalues ascend: the subspace is what is left without the smallest ones.
     left_out = int((values.clamp(min=0).cumsum(0) <= (1 - variance) * values.sum()).sum())

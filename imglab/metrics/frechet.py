@@ -12,14 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from imglab.metrics.eigen import WIDE, eigen_decomposition, eigh
 from imglab.metrics.products import congruence, gram, lower_times, outer
 from imglab.metrics.undefined import Undefined, check_features
 
 ROWS = 1024
 """Rows that are in memory in float64 at a time."""
-
-WIDE = 256
-"""Features beyond which a decomposition takes longer than to import another library for it."""
 
 SINGULAR = 1e-12
 """A matrix counts as singular if its smallest eigenvalue is at most this share of the largest."""
@@ -280,20 +278,6 @@ def _has_full_rank(values: Tensor) -> bool:
 def _factor(moments: Moments) -> Tensor:
     if moments.factor is not None:
         return moments.factor
-    values, vectors = torch.linalg.eigh(moments.covariance)
+    values, vectors = eigh(moments.covariance)
     factor: Tensor = (vectors * values.clamp(min=0).sqrt()).T
     return factor
-
-
-def eigen_decomposition(symmetric: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the eigenvalues, ascending, and the eigenvectors of a symmetric matrix, [D, D].
-
-    A large one is left to scipy, which takes two thirds of the time of torch.
-    """
-    if len(symmetric) <= WIDE:
-        values, vectors = torch.linalg.eigh(symmetric)
-        return values, vectors
-    from scipy.linalg import eigh
-
-    of_array = eigh(symmetric.numpy(), driver="evr", check_finite=False)
-    return torch.from_numpy(of_array[0]), torch.from_numpy(of_array[1])

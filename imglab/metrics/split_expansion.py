@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from imglab.metrics import strips, tiles
-from imglab.metrics.frechet import ROWS, eigen_decomposition
+from imglab.metrics.eigen import eigen_decomposition, eigh
+from imglab.metrics.frechet import ROWS
 from imglab.metrics.products import doubled_above, gram, quadratic_forms
 from imglab.metrics.split_parts import REAL, SYNTHETIC, SplitParts
 from imglab.metrics.strips import StripSums
@@ -156,6 +157,6 @@ def _terms(values: Tensor) -> list[Tensor]:
     basis = torch.stack([values ** (power / 4) for power in range(2 * TERMS + 2)], 1)
     for _ in range(TERMS + 2):
         basis = torch.linalg.qr(matrix @ basis).Q
-    sizes, vectors = torch.linalg.eigh(basis.T @ matrix @ basis)
+    sizes, vectors = eigh(basis.T @ matrix @ basis)
     scaled = (basis @ vectors) * sizes.clamp(min=0).sqrt()
     return list(scaled[:, -TERMS:].T)

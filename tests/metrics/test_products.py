@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from imglab.metrics import products
-from imglab.metrics.frechet import Coupling, Moments, eigen_decomposition
+from imglab.metrics.eigen import eigen_decomposition
+from imglab.metrics.frechet import Coupling, Moments
 from imglab.metrics.products import (
     congruence,
     doubled_above,

@@ -14,6 +14,7 @@ from torch import Tensor
 from imglab.config.section import Section
 from imglab.errors import InputError, Problem
 from imglab.measures import Measures
+from imglab.metrics.eigen import eigh
 from imglab.modality import Modality
 from imglab.model import GenerativeModel, ignores_generation0, read_weights
 from imglab.samples import Samples
@@ -161,21 +162,21 @@ def vector_tensors(model: GenerativeModel, kind: str) -> Mapping[str, Tensor]:
 
 def without_negative(covariance: Tensor) -> Tensor:
     """Return symmetric matrices [..., D, D] with their negative eigenvalues set to 0."""
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = eigh(covariance)
     positive: Tensor = (vectors * values.clamp(min=0)[..., None, :]) @ vectors.mT
     return positive
 
 
 def root(covariance: Tensor) -> Tensor:
     """Return R with R R' = covariance, which may be singular; both [..., D, D]."""
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = eigh(covariance)
     factor: Tensor = vectors * values.clamp(min=0).sqrt()[..., None, :]
     return factor
 
 
 def normal_log_density(values: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """Return the log-density of N(mean, covariance) at `values`, float64 [N, D] -> [N]."""
-    variances, vectors = torch.linalg.eigh(covariance)
+    variances, vectors = eigh(covariance)
     # In a direction that has collapsed, everything off the mean is all but impossible.
     variances = variances.clamp(min=torch.finfo(torch.float64).tiny)
 
