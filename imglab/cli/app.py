@@ -15,6 +15,7 @@ from imglab.cli.decompose import decompose
 from imglab.cli.errors import complain, stoppable
 from imglab.cli.explain import explain
 from imglab.cli.get import get
+from imglab.cli.halves import halves
 from imglab.cli.imports import sleep_between_tasks
 from imglab.cli.inspect import inspect
 from imglab.cli.map import map_chains
@@ -73,6 +74,7 @@ app.command(cls=run.RunCommand)(run.run)
 app.command()(studies.sweep)
 app.command()(claims)
 app.command()(calibrate.calibrate)
+app.command()(halves)
 app.command()(decompose)
 app.command()(mix)
 app.command("map")(map_chains)

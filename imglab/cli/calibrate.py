@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,9 @@ from imglab.safe_text import printable
 if TYPE_CHECKING:
     from imglab.config.schema import RunConfig
     from imglab.progress import Progress
+
+Result = TypeVar("Result")
+
 
 Folder = Annotated[
     Path | None,
@@ -91,7 +94,7 @@ def calibrate(
     calibration = Calibration(checked, out, where=str(config), sizes=sizes)
     folder = calibration.folder
     with stoppable(folder), interrupted_by_signals():
-        result = _watched(calibration.run(), silent=as_json)
+        result = watched(calibration.run(), silent=as_json)
         files.write_bytes(folder / PICTURE, png(calibration_figure(result)))
 
     if as_json:
@@ -116,14 +119,14 @@ def _configs(path: Path, changes: list[str], extractors: list[str] | None) -> li
     return configs
 
 
-def _watched(stage: Generator[Progress, None, dict[str, Any]], *, silent: bool) -> dict[str, Any]:
+def watched(stage: Generator[Progress, None, Result], *, silent: bool) -> Result:
     """Run a stage to its end and return its result, with a line for each part that begins."""
     last = ""
     while True:
         try:
             progress = next(stage)
         except StopIteration as end:
-            result: dict[str, Any] = end.value
+            result: Result = end.value
             return result
 
         if progress.stage != last and not silent:

@@ -10,6 +10,7 @@ import torch
 from imglab import seeds
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.arrays import check_fits
+from imglab.images.group_columns import in_use
 from imglab.images.labelled import LabelledImages, SourceImages
 from imglab.images.settings import ImageSettings
 from imglab.images.sources import read_source
@@ -23,7 +24,7 @@ TEST_SHARE = 0.221
 class RealImages:
     """The real data of an image chain: sets that share no image.
 
-    spare             images for training beyond `n_train` and `class_sizes`
+    spare             images for training beyond `n_train`, `class_sizes` and `group_sizes`
     classes, prompts  what the labels count (`SourceImages`)
     groups            what the groups count
     summary           what was found in the source, and what was left out
@@ -59,7 +60,7 @@ def load_real_images(settings: ImageSettings, source: SourceImages | None = None
     problems = [*_class_problems(source, settings), *_image_problems(source)]
     if problems:
         raise InputError(problems)
-    return _split(_only_classes(source, settings.classes), settings)
+    return _split(in_use(_only_classes(source, settings.classes)), settings)
 
 
 def in_one_form(labelled: LabelledImages, settings: ImageSettings) -> LabelledImages:
@@ -165,6 +166,7 @@ def _split(source: SourceImages, settings: ImageSettings) -> RealImages:
     spare = pool[len(train) :]
 
     problems = list(_size_problems(settings, len(pool), len(test), len(fresh)))
+    problems += _group_problems(source.groups, train, test)
     if problems:
         raise InputError(problems)
     is_kept = _within_sizes(train, source, settings)
@@ -215,6 +217,21 @@ def _size_problems(settings: ImageSettings, pool: int, test: int, fresh: int) ->
 
     if settings.n_train is not None and 0 < pool < settings.n_train:
         yield _too_many("modality.n_train", settings.n_train, pool)
+
+
+def _group_problems(
+    groups: Sequence[str] | None, train: LabelledImages, test: LabelledImages
+) -> Iterator[Problem]:
+    """Yield a problem for each group of which no image is trained on, or none is held out."""
+    for name, part in (("training", train), ("test", test)):
+        if groups is None or part.groups is None:
+            continue
+        sizes = torch.bincount(part.groups, minlength=len(groups)).tolist()
+        for group, size in zip(groups, sizes, strict=True):
+            if not size:
+                what = f"no {name} image is of the group {group!r}"
+                remedy = "give more of them, another split_seed, or a value for blank cells"
+                yield Problem("modality.groups", what, remedy)
 
 
 def _within_sizes(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,10 +13,17 @@ from imglab.errors import InputError, Problem, nearest
 from imglab.images.image_formats import is_image
 from imglab.images.labelled import SourceImages
 from imglab.reading import list_tree
-from imglab.reading.lists import FileList, read_lists
-from imglab.safe_text import one_line
+from imglab.reading.cells import UnreadableCells, cells_of
+from imglab.reading.named_files import NamedFiles
+from imglab.safe_text import is_text, one_line
 
 WHERE = "modality.groups"
+
+TABLES = (".csv", ".tsv", ".json", ".jsonl")
+"""Suffixes of tables that may have such a column, in lower case."""
+
+FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "file_path", "image_path", "img")
+"""Names of columns that name the image of a row, in lower case; the first one that a table has."""
 
 NO_GROUP = "none"
 """The group of images whose cell is blank, and of those without a row."""
@@ -25,42 +32,61 @@ EXAMPLES = 6
 """Columns, and groups with their sizes, that a message names."""
 
 
-@dataclass(frozen=True)
-class GroupColumn:
-    """What a column says of images: the group of each that has one, and the tables that say so."""
+@dataclass
+class _Read:
+    """What tables say of the images of a folder, as they are read one after the other.
 
-    group_of: Mapping[Path, str]
-    tables: Sequence[Path]
+    groups   of each image; an image of several is told
+    tables   that have the column
+    unnamed  rows whose image is not there, or is not clear
+    columns  of all tables that name images
+    unread   why other tables are not read
+    """
+
+    groups: dict[Path, set[str]] = field(default_factory=dict)
+    tables: list[Path] = field(default_factory=list)
+    unnamed: int = 0
+    columns: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 def with_groups(images: SourceImages, root: Path, column: str) -> SourceImages:
     """Number the groups that a column of the tables in a folder names.
 
     images  read from the folder, with the path of each
-    column  of a table that names the images, as `file_name` does in `metadata.csv`
+    column  of a table with a column `file_name`, or the like, which names the image of each row
 
     An image without a row, or with a blank cell, is of the group `none`. Raises InputError for a
     column that no table has, for an image of several groups, for one group alone, and for a column
-    that tells most images apart.
+    that names no groups.
     """
-    read = _read_column(root, images.paths, column)
+    read = _read_column(root, column)
     left_out = [
         replace(each, paths=tuple(path for path in each.paths if path not in read.tables))
         for each in images.left_out
     ]
-    images = replace(images, left_out=tuple(each for each in left_out if each.count))
-
-    names = [read.group_of.get(path, NO_GROUP) for path in images.paths]
     tables = ", ".join(dict.fromkeys(path.name for path in read.tables))
+    notes = list(images.notes)
+    if read.unnamed:
+        notes.append(f"rows of {tables} that name no image, or several: {read.unnamed:,}")
+    images = replace(
+        images, left_out=tuple(each for each in left_out if each.count), notes=tuple(notes)
+    )
+    names = [min(read.groups.get(path) or {NO_GROUP}) for path in images.paths]
     return grouped(images, names, f"{column!r} of {tables}")
 
 
 def grouped(images: SourceImages, names: Sequence[str], where_read: str) -> SourceImages:
     """Return images with the groups of these names, the training images first.
 
-    Raises InputError where they are no groups: one alone, or nearly one for each image.
+    Raises InputError where they are no groups: one alone, more than half as many as images, or a
+    name that is no text.
     """
     sizes = Counter(names)
+    for name in sizes:
+        if not is_text(name):
+            what = f"{name!r} cannot be the name of a group: it is not UTF-8"
+            raise InputError(Problem(WHERE, what, "write it again"))
     if len(sizes) < 2:
         what = f"all images are of one group, {names[0]!r}, in {where_read}"
         raise InputError(Problem(WHERE, what, "name a column that tells images apart"))
@@ -83,52 +109,81 @@ def grouped(images: SourceImages, names: Sequence[str], where_read: str) -> Sour
     return replace(images, train=train, test=test, groups=groups, notes=(*images.notes, note))
 
 
-def _read_column(root: Path, images: Sequence[Path], column: str) -> GroupColumn:
-    lists, unread = _lists(root, images)
-    having = [each for each in lists if column in each.columns]
-    if not having:
-        raise InputError(_no_column(column, lists, unread))
+def in_use(images: SourceImages) -> SourceImages:
+    """Leave out the groups that no image has any more, and number the others anew."""
+    parts = [part for part in (images.train, images.test) if part is not None]
+    if images.groups is None:
+        return images
+    present = torch.cat([part.groups for part in parts if part.groups is not None]).unique()
+    numbers = torch.full((len(images.groups),), -1).scatter_(0, present, torch.arange(len(present)))
+    train, test = (
+        part and replace(part, groups=None if part.groups is None else numbers[part.groups])
+        for part in (images.train, images.test)
+    )
+    assert train is not None
+    groups = tuple(images.groups[number] for number in present.tolist())
+    return replace(images, train=train, test=test, groups=groups)
 
-    groups: dict[Path, set[str]] = {}
-    for each in having:
-        for path, values in each.values(each.columns.index(column)).items():
-            groups.setdefault(path, set()).update(values)
-    several = sorted(path for path, values in groups.items() if len(values) > 1)
+
+def _read_column(root: Path, column: str) -> _Read:
+    """Read the column from all tables in the folder."""
+    files = list_tree(root, WHERE).files
+    images = NamedFiles(root, [path for path in files if is_image(path)])
+    read = _Read()
+    for path in files:
+        if path.suffix.lower() in TABLES:
+            try:
+                table = cells_of(path)
+            except UnreadableCells as error:
+                read.unread.append(f"{path.name} is not read, since {error}")
+                continue
+            _add_table(read, path, table, column, images)
+    if not read.tables:
+        raise InputError(_no_column(column, read))
+
+    several = sorted(path for path, values in read.groups.items() if len(values) > 1)
     if several:
-        shown = " and ".join(sorted(groups[several[0]])[:2])
+        shown = " and ".join(sorted(read.groups[several[0]])[:2])
         what = f"{several[0].name} is of several groups in {column!r}: {shown}"
         raise InputError(Problem(WHERE, one_line(what), "give each image one group"))
-
-    group_of = {path: min(values) for path, values in groups.items() if values}
-    return GroupColumn(group_of, [each.path for each in having])
+    return read
 
 
-def _lists(root: Path, images: Sequence[Path]) -> tuple[list[FileList], list[str]]:
-    """Return the tables that name images, and why others cannot be read.
+def _add_table(
+    read: _Read, path: Path, table: Sequence[Sequence[str]], column: str, images: NamedFiles
+) -> None:
+    """Add what a table says; one without a column of files says nothing."""
+    header = list(table[0]) if table else []
+    lower = [name.lower() for name in header]
+    file_column = next((lower.index(name) for name in FILE_COLUMNS if name in lower), None)
+    if file_column is None:
+        return
+    read.columns += [name for place, name in enumerate(header) if place != file_column]
+    if column not in header:
+        return
+    if header.index(column) == file_column:
+        what = f"{column!r} of {path.name} names the images"
+        raise InputError(Problem(WHERE, one_line(what), "name a column of groups"))
+    read.tables.append(path)
+    for number, row in enumerate(table[1:], 2):
+        if any(row[len(header) :]):
+            what = f"row {number} of {path.name} has more cells than there are columns"
+            raise InputError(Problem(WHERE, what, "put texts with commas in quotes"))
+        cells = [*row, *[""] * (len(header) - len(row))]
+        image = images.find(cells[file_column], path.parent)
+        if image is None:
+            read.unnamed += 1
+        elif cells[header.index(column)]:
+            value = " ".join(cells[header.index(column)].split())
+            read.groups.setdefault(image, set()).add(value)
 
-    The names in a table are those of images of its own folder or, where none is, of the whole root.
-    """
-    others = [path for path in list_tree(root, WHERE).files if not is_image(path)]
-    by_folder: dict[Path, list[Path]] = {}
-    for path in others:
-        by_folder.setdefault(path.parent, []).append(path)
 
-    lists: list[FileList] = []
-    for folder, tables in by_folder.items():
-        beside = [path for path in images if folder in path.parents]
-        if beside and folder != root:
-            lists += read_lists(folder, beside, tables)[0]
-    read = {each.path for each in lists}
-    of_root, unread = read_lists(root, images, [path for path in others if path not in read])
-    return [*lists, *of_root], unread
-
-
-def _no_column(column: str, lists: Sequence[FileList], unread: Sequence[str]) -> Problem:
-    """Say that no table has the column; `unread` says why some tables are not read."""
-    columns = list(dict.fromkeys(name for each in lists for name in each.columns if name))
-    what = f"there is no column {column!r}; there are {', '.join(columns[:EXAMPLES])}"
+def _no_column(column: str, read: _Read) -> Problem:
+    """Say that no table has the column, and why some tables are not read."""
+    columns = list(dict.fromkeys(filter(None, read.columns)))
+    what = f"no table has a column {column!r}"
     remedy = nearest(column, columns)
     if not columns:
-        what = f"no table in the folder names the images, so there is no column {column!r}"
+        what = f"no table with a column file_name is in the folder, and so no column {column!r}"
         remedy = f"write metadata.csv with the columns file_name and {column}"
-    return Problem(WHERE, one_line("; ".join([what, *unread[:1]])), one_line(remedy))
+    return Problem(WHERE, one_line("; ".join([what, *read.unread[:1]])), one_line(remedy))

@@ -73,7 +73,8 @@ def judged_counts(
     groups     names of the classes or groups
     names      of the metrics
 
-    The floor of the disparity is what chance alone leaves in sets with the real shares.
+    The floor of the disparity is what chance and the judge's mistakes leave in sets with the real
+    shares.
     """
     sizes = torch.bincount(real, minlength=len(groups))
     try:
@@ -83,7 +84,7 @@ def judged_counts(
         missing = list(vars(names).values())
         return Measures(dict.fromkeys(missing), dict.fromkeys(missing, str(error)))
 
-    by_chance = share_disparity_by_chance(len(labels), real=sizes).tolist()
+    by_chance = share_disparity_by_chance(len(labels), real=sizes, confusion=confusion).tolist()
     return Measures(values, floor={names.disparity: spread(by_chance)})
 
 

@@ -76,6 +76,8 @@ class ImageSettings(Section):
     def _groups_have_a_column(self) -> ImageSettings:
         if self.group_sizes and self.groups is None:
             raise ValueError("group_sizes needs groups: the column that names them")
+        if self.group_sizes and self.class_sizes:
+            raise ValueError("give class_sizes or group_sizes: an image counts for both")
         return self
 
     @model_serializer(mode="wrap")

@@ -70,7 +70,7 @@ class GroupRecall:
         """
         try:
             balls = pairs.at_least(self._k + 1).bounded
-            of_samples = Measures(self._values(balls.is_recalled, self._reference))
+            of_samples = self._measures(balls.is_recalled, self._reference)
         except Undefined as error:
             of_samples = Measures(dict.fromkeys(NAMES), dict.fromkeys(NAMES, str(error)))
 
@@ -93,9 +93,9 @@ class GroupRecall:
             groups = Groups(self._reference.names, self._all[real])
             try:
                 balls = in_bounded_balls(real=pool[real], synthetic=pool[synthetic], k=self._k)
-                values = self._values(balls.is_recalled, groups)
             except Undefined as error:
                 return Measures({name: None}, {name: str(error)})
+            values = self._measures(balls.is_recalled, groups).values
             disparities.append(values["group_recall_disparity"])
             for group, share in values["recall_by_group"].items():
                 if share is not None:
@@ -104,8 +104,11 @@ class GroupRecall:
         means = {group: sum(each) / len(each) if each else None for group, each in shares.items()}
         return Measures({name: means}, floor={"group_recall_disparity": spread(disparities)})
 
-    def _values(self, is_recalled: Tensor, groups: Groups) -> dict[str, Any]:
-        """Return the recall of each group, None for one without samples, and the disparity."""
+    def _measures(self, is_recalled: Tensor, groups: Groups) -> Measures:
+        """Return the recall of each group, None for one without samples, and the disparity.
+
+        The disparity is undefined where nothing is recalled of any group.
+        """
         count = len(groups.names)
         totals = torch.bincount(groups.numbers, minlength=count)
         hits = torch.bincount(groups.numbers, weights=is_recalled.double(), minlength=count)
@@ -113,10 +116,13 @@ class GroupRecall:
             hit / total if total else None
             for hit, total in zip(hits.tolist(), totals.tolist(), strict=True)
         ]
-        disparity = rate_disparity(hits, totals)
-        return {
-            "recall_by_group": dict(zip(groups.names, shares, strict=True)),
-            "group_recall_disparity": disparity.value,
-            "group_recall_disparity_interval": [disparity.low, disparity.high],
-            "group_recall_disparity_group": groups.names[disparity.worst],
-        }
+        values: dict[str, Any] = dict.fromkeys(NAMES)
+        values["recall_by_group"] = dict(zip(groups.names, shares, strict=True))
+        try:
+            disparity = rate_disparity(hits, totals)
+        except Undefined as error:
+            return Measures(values, dict.fromkeys(NAMES[1:], str(error)))
+        values["group_recall_disparity"] = disparity.value
+        values["group_recall_disparity_interval"] = [disparity.low, disparity.high]
+        values["group_recall_disparity_group"] = groups.names[disparity.worst]
+        return Measures(values)

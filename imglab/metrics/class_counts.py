@@ -118,13 +118,8 @@ def corrected_shares(labels: Tensor, *, confusion: Confusion, seed: int = 0) -> 
     if not counts.sum() > 0:
         raise Undefined("the judge is sure of no sample")
 
-    held_out = torch.cat([confusion.accepted, confusion.rejected[:, None]], 1).double()
-    if bool((held_out.sum(1) == 0).any()):
-        raise Undefined("a class has no held-out sample to find the judge's mistakes on")
-
-    weights = held_out + 1 / held_out.shape[1]
-    rates = (weights / weights.sum(1, keepdim=True))[:, :-1]
-    shares = _mixture(counts[None], rates[None])[0]
+    weights = _weights(confusion)
+    shares = _mixture(counts[None], _acceptance(confusion)[None])[0]
 
     random = np.random.default_rng(seeds.derive(seed, "class counts"))
     draws = []
@@ -137,6 +132,23 @@ def corrected_shares(labels: Tensor, *, confusion: Confusion, seed: int = 0) -> 
         redrawn = torch.from_numpy(random.multinomial(int(counts.sum()), frequencies, size))
         draws.append(_mixture(redrawn.double(), redrawn_rates))
     return ClassShares(shares, torch.cat(draws), int(counts.sum()))
+
+
+def _weights(confusion: Confusion) -> Tensor:
+    """Return how often each class gets which label, or none, with the prior, float64 [K, K + 1].
+
+    Raises `Undefined` if a class has no held-out sample.
+    """
+    held_out = torch.cat([confusion.accepted, confusion.rejected[:, None]], 1).double()
+    if bool((held_out.sum(1) == 0).any()):
+        raise Undefined("a class has no held-out sample to find the judge's mistakes on")
+    return held_out + 1 / held_out.shape[1]
+
+
+def _acceptance(confusion: Confusion) -> Tensor:
+    """Return the chance that a sample of class i is accepted as j, float64 [K, K]."""
+    weights = _weights(confusion)
+    return (weights / weights.sum(1, keepdim=True))[:, :-1]
 
 
 def _mixture(counts: Tensor, rates: Tensor) -> Tensor:
@@ -198,13 +210,29 @@ def share_disparity(estimate: ClassShares, *, real: Tensor) -> Disparity:
     return _worst(ratios, low, high, rows)
 
 
-def share_disparity_by_chance(n: int, *, real: Tensor, seed: int = 0) -> Tensor:
-    """Return the least ratio of shares in sets of n samples with the real shares, float64 [B]."""
-    expected = real[real > 0].double()
-    expected = expected / expected.sum()
+def share_disparity_by_chance(
+    n: int, *, real: Tensor, confusion: Confusion | None = None, seed: int = 0
+) -> Tensor:
+    """Return the least ratio of shares in sets of n samples with the real shares, float64 [B].
+
+    confusion  of the judge that labels the samples, whose shares are then corrected: its mistakes,
+               and how little is known of them, spread the ratios; None: all classes are known
+    """
+    present = real > 0
+    expected = real.double() / real.sum()
     random = np.random.default_rng(seeds.derive(seed, "share disparity"))
-    counts = torch.from_numpy(random.multinomial(n, expected.numpy(), DRAWS)).double()
-    return (counts / n / expected).amin(1)
+    counts = random.multinomial(n, expected.numpy(), DRAWS)
+    shares = torch.from_numpy(counts).double() / n
+    if confusion is not None:
+        weights = _weights(confusion).numpy()
+        gammas = random.standard_gamma(weights, (DRAWS, *weights.shape))
+        chances = gammas / gammas.sum(2, keepdims=True)
+        labels = sum(
+            random.multinomial(counts[:, row], chances[:, row]) for row in range(len(weights))
+        )
+        accepted = torch.as_tensor(labels)[:, :-1].double()
+        shares = _mixture(accepted, _acceptance(confusion)[None])
+    return (shares / expected)[:, present].amin(1)
 
 
 def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Disparity:
@@ -212,8 +240,9 @@ def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Dispa
 
     successes, totals  of each group, [K]; groups without samples are left out
 
-    The error redraws each group's successes from its binomial. Raises `Undefined` if there are
-    fewer than two groups, or all rates are 0.
+    The error is that of rates drawn from their posterior under Jeffreys' prior, half a success and
+    half a failure: one success of one says little. Raises `Undefined` if there are fewer than two
+    groups, or all rates are 0.
     """
     rows = (totals > 0).nonzero().flatten()
     if len(rows) < 2:
@@ -224,8 +253,8 @@ def rate_disparity(successes: Tensor, totals: Tensor, *, seed: int = 0) -> Dispa
 
     random = np.random.default_rng(seeds.derive(seed, "rate disparity"))
     sizes = totals[rows].long().numpy()
-    redrawn = random.binomial(sizes, rates.clamp(0, 1).numpy(), (DRAWS, len(rows)))
-    draws = torch.from_numpy(redrawn / sizes).double()
+    hits = (rates.clamp(0, 1) * totals[rows]).numpy()
+    draws = torch.from_numpy(random.beta(hits + 0.5, sizes - hits + 0.5, (DRAWS, len(rows))))
     sums = draws.sum(1, keepdim=True)
 
     # A group's rate is a share of the sum of all rates, a K-th of it where no group is behind.
@@ -242,10 +271,11 @@ def _worst(ratios: Tensor, low: Tensor, high: Tensor, rows: Tensor) -> Disparity
 
     Which group is the worst is not known, and the least of several ratios is low by chance. So the
     interval begins at the least of the lower bounds, each of which holds by itself, and ends at the
-    least of the upper bounds, which hold for all groups at once (Bonferroni).
+    least of the upper bounds, which hold for all groups at once (Bonferroni), and at 1: the worst
+    of the true ratios is no larger.
     """
     worst = int(rows[ratios.argmin()])
-    return Disparity(float(ratios.min()), float(low.min()), float(high.min()), worst)
+    return Disparity(float(ratios.min()), float(low.min()), min(1.0, float(high.min())), worst)
 
 
 def _bounds(shares: Tensor, errors: Tensor, samples: Tensor, tail: float = TAIL) -> Tensor:

@@ -126,6 +126,10 @@ def _of_json(text: str) -> list[list[str]]:
 
 
 def _of_objects(objects: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Return the plain values of objects, below a row of their names."""
-    names = [name for name, value in objects[0].items() if isinstance(value, str | int | float)]
-    return [names, *([str(each.get(name, "")) for name in names] for each in objects)]
+    """Return the plain values of objects, below a row of their names; null is a blank."""
+    plain = [
+        {name: value for name, value in each.items() if isinstance(value, str | int | float)}
+        for each in objects
+    ]
+    names = list(dict.fromkeys(name for each in plain for name in each))
+    return [names, *([str(each.get(name, "")) for name in names] for each in plain)]

@@ -19,6 +19,7 @@ import torch
 from imglab import distributed
 from imglab.config.schema import RunConfig
 from imglab.errors import first_line
+from imglab.groups import Grouped
 from imglab.modality import Modality, Split
 from imglab.model import CARD, DESCRIPTION, GenerativeModel
 from imglab.pool import given_samples
@@ -140,6 +141,13 @@ def _hash_data(modality: Modality) -> dict[str, str]:
     hashes = {split: hash_samples(modality.real(split)) for split in get_args(Split)}
     for label, samples in given_samples(modality).items():
         hashes[f"synthetic {label}"] = hash_samples(samples)
+    grouped = modality.ability(Grouped)
+    if grouped is not None:
+        for split in get_args(Split):
+            groups = grouped.groups(split)
+            names = "\n".join(groups.names).encode()
+            numbers = groups.numbers.numpy().tobytes()
+            hashes[f"groups {split}"] = hashlib.sha256(names + b"\n" + numbers).hexdigest()
     return hashes
 
 

@@ -137,6 +137,12 @@ claims --profile large
 claims rare_words_die_first --seeds 3
 claims kernels_blur --seeds 100
 claims text_remedies
+halves tiny.yaml --set modality.n_train=10
+halves tiny.yaml --samples 3
+halves mixed.yaml
+halves sweep.yaml
+run image.yaml --set modality.groups=tone
+run image.yaml --set 'modality.group_sizes={dark: 3}'
 validate tiny.yaml
 validate tiny.yaml --set 'regime={kind: my_lab:regime}'
 """.strip().splitlines()

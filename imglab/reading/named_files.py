@@ -1,0 +1,69 @@
+"""The files of a folder by what the rows of tables call them, never by the name of another one."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from imglab.reading.names import SUFFIX
+
+
+class NamedFiles:
+    """Finds the file that a row of a table names, in a folder of many.
+
+    A name may be a path from the table's folder or from the root, or one that begins further
+    outside, or the name of a single file alone. Its folders must agree with those of the file. The
+    suffix may be left out, or be that of a file that was converted.
+    """
+
+    def __init__(self, root: Path, files: Iterable[Path]) -> None:
+        """Take the files, which lie below `root`."""
+        self._root = root
+        self._whole: dict[str, Path] = {}
+        self._ends: dict[str, Path | None] = {}
+        for path in files:
+            parts = path.relative_to(root).parts
+            for place in _stored("/".join(parts)):
+                self._whole.setdefault(place, path)
+            for depth in range(len(parts)):
+                for end in _stored("/".join(parts[depth:])):
+                    if self._ends.setdefault(end, path) != path:
+                        self._ends[end] = None
+
+    def find(self, name: str, folder: Path) -> Path | None:
+        """Return the file that a table in `folder` names; None where there is none, or several."""
+        parts = PurePosixPath(name.replace("\\", "/").strip()).parts
+        parts = tuple(part for part in parts if part not in (".", "..", "/"))
+        if not parts:
+            return None
+        beside = (*folder.relative_to(self._root).parts, *parts)
+        for spelling in _spellings("/".join(beside)):
+            if spelling in self._whole:
+                return self._whole[spelling]
+        for spelling in _spellings("/".join(parts)):
+            if spelling in self._ends:
+                return self._ends[spelling]
+
+        # A path from further outside ends with the whole path below the root.
+        for depth in range(1, len(parts)):
+            for spelling in _spellings("/".join(parts[depth:])):
+                if spelling in self._whole:
+                    return self._whole[spelling]
+        return None
+
+
+def _stored(place: str) -> list[str]:
+    """Return the keys of a path: as it is, and with nothing behind the last full stop."""
+    plain = _plain(place)
+    return list(dict.fromkeys([plain, f"{plain.rpartition('.')[0] or plain}."]))
+
+
+def _spellings(place: str) -> list[str]:
+    """Return the keys by which a path is looked up: as it is, without its suffix, or as a stem."""
+    plain = _plain(place)
+    return list(dict.fromkeys([plain, f"{plain}.", f"{SUFFIX.sub('', plain)}."]))
+
+
+def _plain(place: str) -> str:
+    return unicodedata.normalize("NFC", place).casefold()
