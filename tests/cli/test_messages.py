@@ -138,7 +138,6 @@ claims rare_words_die_first --seeds 3
 claims kernels_blur --seeds 100
 claims text_remedies
 halves tiny.yaml --set modality.n_train=10
-halves tiny.yaml --samples 3
 halves mixed.yaml
 halves sweep.yaml
 run image.yaml --set modality.groups=tone

@@ -534,6 +534,8 @@ class TestAnswers:
 NO_NUMBER = {
     *("generation0", "further_training", "share_disparity_class"),
     *("class_accuracy", "class_counts_low", "class_counts_high"),
+    *("group_counts_low", "group_counts_high", "recall_by_group_of_real"),
+    *("group_recall_disparity_group", "group_share_disparity_group"),
     *("class_survival_by_chance", "word_survival_by_chance"),
 }
 """What the page explains beside numbers of the samples: judgements, intervals, chance."""
