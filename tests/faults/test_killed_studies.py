@@ -16,6 +16,7 @@ import yaml
 from imglab.store import files
 from imglab.store.verify import verify
 from tests.faults.killing import Moment, attempt_command
+from tests.ray_cluster import cluster
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
 pytestmark = pytest.mark.slow
@@ -83,19 +84,14 @@ def test_killed_and_begun_again(study, tmp_path, catalog, record_property):
     record_property("kills", kills)
 
 
-RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-
-
 @pytest.fixture
-def cluster():
+def on_ray():
     pytest.importorskip("ray", reason="ray is not installed")
-    head = ["start", "--head", "--num-cpus=2", "--include-dashboard=false"]
-    subprocess.run([*RAY, *head], capture_output=True, timeout=120, check=True)
-    yield
-    subprocess.run([*RAY, "stop", "--force"], capture_output=True, timeout=60, check=False)
+    with cluster():
+        yield
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("on_ray")
 def test_killed_on_a_ray_cluster(tmp_path, catalog, record_property):
     """The cluster ends the tasks of a driver that has died; the next one goes on with them."""
     config = write(tmp_path, {**SWEEP, "generations": 12, "threads": 1}, "sweep")

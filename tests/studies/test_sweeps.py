@@ -20,6 +20,7 @@ from imglab.studies.pool import Pool
 from imglab.studies.sweeps.config import CONTROL, load_sweep, run_folder
 from imglab.studies.sweeps.results import read_sweep, summarise
 from imglab.studies.sweeps.run import Sweep
+from tests.ray_cluster import cluster
 from tests.studies.tiny_sweep import TINY_SWEEP, rows
 from tests.tiny_chains import TINY_GAUSSIAN, finish, hashes, write
 
@@ -159,42 +160,13 @@ def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
 
 @pytest.mark.slow
 def test_on_a_ray_cluster(tmp_path):
-    ray = pytest.importorskip("ray", reason="ray is not installed")
-    started = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            "start",
-            "--head",
-            "--num-cpus=2",
-            "--include-dashboard=false",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert started.returncode == 0, started.stderr
-    try:
-        config = write(tmp_path, {**TINY_SWEEP, "seeds": [0, 1]})
-        command = [
-            sys.executable,
-            "-m",
-            "imglab",
-            "sweep",
-            str(config),
-            "--out",
-            str(tmp_path / "swept"),
-        ]
+    pytest.importorskip("ray", reason="ray is not installed")
+    config = write(tmp_path, {**TINY_SWEEP, "seeds": [0, 1]})
+    swept = tmp_path / "swept"
+    command = [sys.executable, "-m", "imglab", "sweep", str(config), "--out", str(swept)]
+    with cluster():
         done = subprocess.run(
             [*command, "--ray", "auto"], capture_output=True, text=True, timeout=300
         )
-        assert done.returncode == 0, done.stderr
-        assert all(len(found) == 2 for found in read_sweep(tmp_path / "swept").values())
-    finally:
-        subprocess.run(
-            [sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"],
-            capture_output=True,
-            timeout=60,
-        )
-        assert ray.__version__
+    assert done.returncode == 0, done.stderr
+    assert all(len(found) == 2 for found in read_sweep(swept).values())
