@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,11 +57,11 @@ class GroupRecall:
             return None
         return cls(grouped, reference=reference, k=k, splits=splits)
 
-    def scores(self, pairs: Pairs, pool: Tensor) -> Measures:
+    def scores(self, pairs: Pairs, pool: Callable[[], Tensor]) -> Measures:
         """Measure the groups.
 
         pairs  of the reference and of the synthetic samples
-        pool   features of the real training and test samples, float [P, D]
+        pool   returns the features of the real training and test samples, float [P, D]
 
         recall_by_group          share of the real samples of each group that lie in a bounded ball
                                  of the synthetic ones
@@ -76,7 +77,7 @@ class GroupRecall:
 
         sizes = (len(self._reference.numbers), len(pairs.synthetic))
         if sizes[1] not in self._of_real:
-            self._of_real[sizes[1]] = self._real_recall(pool, *sizes)
+            self._of_real[sizes[1]] = self._real_recall(pool(), *sizes)
         return Measures.joined([of_samples, self._of_real[sizes[1]]])
 
     def _real_recall(self, pool: Tensor, n_real: int, n_synthetic: int) -> Measures:

@@ -164,8 +164,9 @@ class Measure:
         """Measure the groups that the real data have beside their classes, if they have any."""
         if self._groups is None:
             return Measures()
-        pool = torch.cat([self.real("train"), self.real("test")])
-        return self._groups.scores(pairs, pool)
+        return self._groups.scores(
+            pairs, lambda: torch.cat([self.real("train"), self.real("test")])
+        )
 
     def _by_class(self, samples: Samples, features: Tensor) -> Measures:
         return by_class(

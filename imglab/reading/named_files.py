@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from imglab.reading.names import SUFFIX
+from imglab.reading.names import SUFFIX, plain_name
 
 
 class NamedFiles:
@@ -55,15 +54,11 @@ class NamedFiles:
 
 def _stored(place: str) -> list[str]:
     """Return the keys of a path: as it is, and with nothing behind the last full stop."""
-    plain = _plain(place)
+    plain = plain_name(place)
     return list(dict.fromkeys([plain, f"{plain.rpartition('.')[0] or plain}."]))
 
 
 def _spellings(place: str) -> list[str]:
     """Return the keys by which a path is looked up: as it is, without its suffix, or as a stem."""
-    plain = _plain(place)
+    plain = plain_name(place)
     return list(dict.fromkeys([plain, f"{plain}.", f"{SUFFIX.sub('', plain)}."]))
-
-
-def _plain(place: str) -> str:
-    return unicodedata.normalize("NFC", place).casefold()

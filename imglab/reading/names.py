@@ -33,8 +33,8 @@ class Names:
         index: dict[str, Path | None] = {}
         for path in self._files:
             for name in {path.name, path.stem}:
-                if index.setdefault(_plain(name), path) != path:
-                    index[_plain(name)] = None
+                if index.setdefault(plain_name(name), path) != path:
+                    index[plain_name(name)] = None
         return index
 
     @cached_property
@@ -45,7 +45,7 @@ class Names:
             parts = path.relative_to(self._root).parts[-DEEPEST:]
             for depth in range(len(parts) - 1):
                 for name in {path.name, path.stem}:
-                    key = _plain("/".join([*parts[depth:-1], name]))
+                    key = plain_name("/".join([*parts[depth:-1], name]))
                     if index.setdefault(key, path) != path:
                         index[key] = None
         return index
@@ -61,16 +61,17 @@ class Names:
 
     def _find(self, name: str) -> Path | None:
         parts = name.replace("\\", "/").strip("/ ").split("/")[-DEEPEST:]
-        name_alone = _plain(parts[-1])
+        name_alone = plain_name(parts[-1])
         path = self._by_name.get(name_alone)
         if path is not None or name_alone not in self._by_name:
             return path
         for depth in range(len(parts) - 1):
-            key = _plain("/".join(parts[depth:]))
+            key = plain_name("/".join(parts[depth:]))
             if key in self._by_place:
                 return self._by_place[key]
         return None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a name as it compares: in any case, however its accents are written."""
     return unicodedata.normalize("NFC", name).casefold()

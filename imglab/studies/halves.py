@@ -68,11 +68,10 @@ def compare_halves(config: RunConfig, where: str, n: int) -> Stage[HalvesResult]
     order = torch.randperm(len(train), generator=seeds.generator(config.seed, "halves"))
     size = len(train) // 2
     halves = [train[order[:size].sort().values], train[order[size : 2 * size].sort().values]]
-    whole = TrainingSet.of(train)
     conditions = None
     if model.conditional:
         seed = seeds.derive(config.seed, "halves", "conditions")
-        conditions = experiment.modality.conditions(whole, n, seed=seed)
+        conditions = experiment.modality.conditions(TrainingSet.of(train), n, seed=seed)
 
     drawn = []
     for number, half in enumerate(halves):
