@@ -2,9 +2,10 @@
 
     python scripts/benchmark_recording.py                       the networks of three configs
     python scripts/benchmark_recording.py --steps 60 digits     one of them, more steps
+    python scripts/benchmark_recording.py --layout nchw         in this memory layout
 
 Each row is the median time of a step: as Python asks for it, recorded, and, with --compiled, by
-torch.compile, which takes a minute or more before its first step. All are of one process.
+torch.compile, which takes minutes before its first step. All are of one process.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ WARM_UP = 6
 """Steps that are not counted."""
 
 
-def step_ms(name: str, steps: int, *, recorded: bool, compiled: bool = False) -> float:
+def step_ms(name: str, steps: int, layout: str, *, recorded: bool, compiled: bool = False) -> float:
     """Return the median milliseconds of a step of a config's fit on random images."""
     path, shape = NETWORKS[name]
     section = dict(read_yaml(path)["model"])
-    section.update(precision="bf16", compile=compiled, sampling_batch=128)
+    section.update(precision="bf16", compile=compiled, layout=layout, sampling_batch=128)
     model = DiffusionModel(DiffusionSettings.model_validate(section), classes=10)
 
     images = torch.randint(256, (2_000, *shape), generator=seeds.generator(0), dtype=torch.uint8)
@@ -58,16 +59,19 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NETWORKS, []], metavar="NAME")
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--layout", choices=["nchw", "channels_last"], default="nchw")
     parser.add_argument("--compiled", action="store_true")
     arguments = parser.parse_args()
 
     print(f"torch {torch.__version__}, {device_name()}")
     for name in arguments.names or NETWORKS:
-        asked = step_ms(name, arguments.steps, recorded=False)
-        recorded = step_ms(name, arguments.steps, recorded=True)
+        asked = step_ms(name, arguments.steps, arguments.layout, recorded=False)
+        recorded = step_ms(name, arguments.steps, arguments.layout, recorded=True)
         line = f"{name}: {asked:.1f} ms asked for, {recorded:.1f} recorded"
         if arguments.compiled:
-            compiled = step_ms(name, arguments.steps, recorded=False, compiled=True)
+            compiled = step_ms(
+                name, arguments.steps, arguments.layout, recorded=False, compiled=True
+            )
             line += f", {compiled:.1f} compiled"
         print(line, flush=True)
 

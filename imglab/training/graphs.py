@@ -114,3 +114,29 @@ class RecordedGradient:
     def _forget_gradients(self) -> None:
         for weight in self._weights:
             weight.grad = None
+
+
+class RecordedWork:
+    """Work on memory that stays in its place: recorded at the second call, then replayed.
+
+    At the first call libraries choose and load what they compute with, and memory is reserved.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._was_done = False
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        """Do the work."""
+        if not (self._was_done and RECORDS):
+            self._work()
+            self._was_done = True
+            return
+
+        if self._graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._work()
+            self._graph = graph
+        self._graph.replay()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from imglab import distributed
 from imglab.errors import InputError, Problem
+from imglab.training.muon import SCALED, new_matrix_steps
 from imglab.training.recipe import Recipe
-from imglab.training.threads import Threads
 
 FUSED = ("cpu", "cuda")
 """Devices for which torch has a fused AdamW."""
@@ -23,60 +23,41 @@ NOT_SHARDED = Problem(
 )
 
 
-SCALED = "match_rms_adamw"
-"""How torch calls Muon's steps of the size of AdamW's."""
-
-
 class MuonWithAdamW(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) for matrices, AdamW for all other weights, as one optimiser.
 
     A convolution's weight [C, c, h, w] counts as a matrix [C, c h w]. Muon's steps are scaled to
     the root mean square that those of AdamW have (Liu et al. 2025, 2502.16982), so that both take
-    the same learning rate. On a CPU each matrix is one thread's.
+    the same learning rate.
     """
 
     def __init__(
         self,
         matrices: list[nn.Parameter],
         others: list[nn.Parameter],
+        device: torch.device,
         *,
         lr: float,
         weight_decay: float,
         fused: bool,
     ) -> None:
-        # torch's Muon takes matrices alone: it sees a convolution's weight as one.
-        self._convolutions = [weight for weight in matrices if weight.ndim > 2]
-        self._views = [nn.Parameter(_as_matrix(weight, weight)) for weight in self._convolutions]
-        flat = [weight for weight in matrices if weight.ndim == 2]
         keys: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-        self._threads = Threads(matrices[0].device)
-        shares = _equal_shares([*flat, *self._views], len(self._threads))
-        self._muons = [torch.optim.Muon(share, adjust_lr_fn=SCALED, **keys) for share in shares]
+        self._matrices = matrices
+        self._muon = new_matrix_steps(matrices, device, keys)
         self._adamw = torch.optim.AdamW(others, fused=fused, **keys)
-
-        matrices_group = {**self._muons[0].param_groups[0], "params": [*flat, *self._views]}
-        super().__init__([matrices_group, *self._adamw.param_groups], {})
+        super().__init__([{**keys, "params": self._muon.parameters}, *self._adamw.param_groups], {})
         self._share()
 
     def step(self, closure: Any = None) -> Any:
         """Take one step with each of the two."""
         loss = self._adamw.step(closure)
-        for weight, view in zip(self._convolutions, self._views, strict=True):
-            # The weight may have moved since: to another device, for one.
-            view.data = _as_matrix(weight, weight)
-            view.grad = None
-            if weight.grad is not None:
-                view.grad = _as_matrix(weight.grad, weight)
-        for part in self._muons:
-            share = part.param_groups[0]["params"]
-            part.param_groups = [{**self.param_groups[0], "params": share}]
-        self._threads.map(torch.optim.Muon.step, self._muons)
+        self._muon.step(self.param_groups[0])
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, those of the convolutions too."""
+        """Forget the gradients, those of the matrices too."""
         super().zero_grad(set_to_none)
-        for weight in self._convolutions:
+        for weight in self._matrices:
             weight.grad = None
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -85,38 +66,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Let all parts work on the groups and the moments of the whole."""
+        """Let both work on the groups and the moments of the whole."""
         self._adamw.param_groups = [self.param_groups[1]]
-        for part in (*self._muons, self._adamw):
-            part.state = self.state
-
-
-def _equal_shares(matrices: Sequence[nn.Parameter], most: int) -> list[list[nn.Parameter]]:
-    """Return matrices in at most so many shares, whose steps take about the same time each."""
-    shares: list[list[nn.Parameter]] = [[] for _ in range(min(most, len(matrices)))]
-    products = [0] * len(shares)
-    for matrix in sorted(matrices, key=_product, reverse=True):
-        least = products.index(min(products))
-        shares[least].append(matrix)
-        products[least] += _product(matrix)
-    return shares
-
-
-def _product(matrix: Tensor) -> int:
-    """Return how many numbers the product of a matrix and its transpose multiplies."""
-    return matrix.numel() * min(matrix.shape)
-
-
-def _as_matrix(tensor: Tensor, weight: Tensor) -> Tensor:
-    """Return a convolution's weight, or its gradient, [C, c, h, w] as [C, c h w].
-
-    Where the channels of the weight lie last, so do they in the rows, which makes it a view of the
-    weight: the order does not matter to Muon.
-    """
-    tensor = tensor.detach()
-    if not weight.is_contiguous():
-        tensor = tensor.permute(0, 2, 3, 1)
-    return tensor.flatten(1)
+        self._adamw.state = self.state
+        self._muon.share(self.state)
 
 
 def new_optimizer(
@@ -145,7 +98,7 @@ def new_optimizer(
         return torch.optim.AdamW(others, fused=fused, **keys)
     if not others:
         return torch.optim.Muon(matrices, adjust_lr_fn=SCALED, **keys)
-    return MuonWithAdamW(matrices, others, fused=fused, **keys)
+    return MuonWithAdamW(matrices, others, device, fused=fused, **keys)
 
 
 def hidden_matrices(network: nn.Module) -> set[str]:

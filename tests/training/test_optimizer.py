@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,9 @@ from torch import nn
 
 from imglab import Recipe, seeds
 from imglab.samples import Samples, TrainingSet
+from imglab.training import graphs
 from imglab.training.fit import fit
+from imglab.training.muon import RecordedMuon, ThreadedMuon
 from imglab.training.optimizer import hidden_matrices, new_optimizer
 from imglab.training.trainer import _new_average
 from tests.text_fixtures import finish
@@ -149,6 +152,50 @@ class TestMuon:
 
         for expected, weight in zip(whole.parameters(), resumed.parameters(), strict=True):
             assert torch.equal(expected, weight)
+
+
+class TestRecordedMuon:
+    """On a CPU nothing is recorded, and the steps are the same."""
+
+    @pytest.fixture(autouse=True)
+    def unrecorded(self, monkeypatch):
+        monkeypatch.setattr(graphs, "RECORDS", False)
+
+    def stepped(self, new_steps, steps, layout=torch.contiguous_format, left_out=()):
+        """Return the weights after some steps with the gradients of (seed, step)."""
+        weights = list(new_convolutions().to(memory_format=layout).parameters())
+        matrices = [weight for weight in weights if weight.ndim > 1]
+        matrices.append(nn.Parameter(torch.randn(6, 3, generator=seeds.generator("flat"))))
+        muon = new_steps(matrices)
+        muon.share(defaultdict(dict))
+        for step in range(steps):
+            for number, weight in enumerate(matrices):
+                gradient = torch.randn(weight.shape, generator=seeds.generator(step, number))
+                weight.grad = None if number in left_out else gradient
+            muon.step({"lr": 0.1 / (step + 1), "weight_decay": 0.02})
+        return matrices
+
+    @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+    @pytest.mark.parametrize("left_out", [(), (1,), (0, 1, 2, 3)])
+    def test_takes_the_steps_of_muon_in_threads(self, layout, left_out):
+        keys = {"lr": 1.0, "weight_decay": 0.0}
+        threaded = self.stepped(
+            lambda weights: ThreadedMuon(weights, torch.device("cpu"), keys), 3, layout, left_out
+        )
+        recorded = self.stepped(
+            lambda weights: RecordedMuon(weights, torch.device("cpu")), 3, layout, left_out
+        )
+        torch.testing.assert_close(recorded, threaded)
+
+    def test_numbers_the_weights_as_threads_do(self):
+        """So a fit goes on on another device."""
+        weights = [nn.Parameter(torch.zeros(shape)) for shape in [(2, 3, 1, 1), (4, 5)]]
+        shapes = [(4, 5), (2, 3)]
+        for muon in (
+            RecordedMuon(weights, torch.device("cpu")),
+            ThreadedMuon(weights, torch.device("cpu"), {}),
+        ):
+            assert [tuple(each.shape) for each in muon.parameters] == shapes
 
 
 def test_linear_decay_ends_at_zero():
