@@ -76,7 +76,8 @@ def calibrate(
     """Damage real held-out data in known ways, and say how every metric reacts.
 
     Nothing is trained but the extractor. Each damage is done in five strengths, and reactions are
-    counted in units of the spread between undamaged sets.
+    counted in units of the spread between undamaged sets. Sets of `modality.synthetic`, images of
+    another kind say, are mixed in too.
 
     Example: imglab calibrate configs/image_digits.yaml --extractor classifier --extractor pixels
     """

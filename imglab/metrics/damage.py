@@ -58,9 +58,9 @@ def partly_replaced(pool: Samples, n: int, *, others: Samples, share: float, see
     return Samples.concatenate([draw(pool, n - count, seed=seed), others[rows]])
 
 
-def copied(train: Samples, pool: Samples, n: int, *, strength: float, seed: int) -> Samples:
-    """Draw n samples, a share `strength` of which are training samples as they are."""
-    return partly_replaced(pool, n, others=train, share=strength, seed=seed)
+def mixed(others: Samples, pool: Samples, n: int, *, strength: float, seed: int) -> Samples:
+    """Draw n samples, a share `strength` of which are of another set, as they are."""
+    return partly_replaced(pool, n, others=others, share=strength, seed=seed)
 
 
 def thinnest(points: Tensor, share: float) -> Tensor:

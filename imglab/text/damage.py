@@ -19,9 +19,9 @@ from transformers import PreTrainedTokenizerBase
 from imglab import seeds
 from imglab.metrics.damage import (
     MOST_DROPPED,
-    copied,
     draw,
     draw_without,
+    mixed,
     rarest,
     repeated,
 )
@@ -61,7 +61,7 @@ def text_damages(tokenizer: PreTrainedTokenizerBase, train: Samples) -> list[Dam
     damages = [Damage(name, text, partial(texts.changed, change)) for name, text, change in changes]
 
     drop_type = partial(_no_type, texts)
-    copies = partial(copied, train)
+    copies = partial(mixed, train)
     return [
         *damages,
         Damage("halves", "a share `strength` goes on as another text from the middle", _halves),

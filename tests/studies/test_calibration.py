@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from imglab import seeds
 from imglab.config.load import validate_config
-from imglab.images.damage import image_damages
+from imglab.images.damage import image_damages, textures
 from imglab.images.metrics import measure_tone, tone_metrics
 from imglab.modality import Modality
 from imglab.samples import Samples
@@ -260,6 +261,37 @@ def test_a_bag_of_tokens_sees_repeats_and_is_not_asked_for_order(tmp_path):
     assert reactions["without features", "repetition", "repeat_phrases"]["direction"] == 1
     assert reactions["without features", "duplicate_share", "copy"]["direction"] == 1
     assert reactions["without features", "distinct_1", "shuffle_words"]["direction"] == 0
+
+
+@pytest.mark.slow
+def test_images_of_another_kind_are_mixed_in(tmp_path):
+    """Seen by the Frechet distance and by precision; more of the real data are seen by neither."""
+    images = {"clothes": textures(200, (1, 8, 8), seed=3).numpy(), "scans": scans("train").data}
+    sets = []
+    for name, each in images.items():
+        np.savez(tmp_path / f"{name}.npz", images=np.asarray(each).transpose(0, 2, 3, 1))
+        sets.append({"label": name, "path": str(tmp_path / f"{name}.npz")})
+    modality = {"kind": "image", "source": "digits", "extractor": "pixels", "synthetic": sets}
+    tree = {"modality": modality, "model": {"kind": "diffusion", "channels": [8, 16]}}
+    reactions, result = calibrate(
+        tree, tmp_path / "calibration", samples=60, splits=40, repeats=3, strengths=(1.0,)
+    )
+
+    assert "set 'clothes'" in result["damages"]["mix_in_clothes"]["description"]
+    for metric, direction in [("fid", 1), ("precision_bounded", -1)]:
+        assert reactions["pixels", metric, "mix_in_clothes"]["direction"] == direction
+        assert reactions["pixels", metric, "mix_in_scans"]["direction"] == 0
+
+
+@pytest.mark.slow
+def test_texts_of_another_kind_are_mixed_in(tmp_path):
+    (tmp_path / "noise.txt").write_text("zq xj " * 4000)
+    sets = [{"label": "noise", "path": str(tmp_path / "noise.txt")}]
+    modality = {**TINY_TEXT, "n_test": 90, "n_fresh": 0, "synthetic": sets}
+    tree = {"modality": modality, "model": TINY_MODEL}
+    reactions, _ = calibrate(tree, tmp_path / "text", splits=20, repeats=2, strengths=(1.0,))
+    assert reactions["bag_of_tokens", "fid", "mix_in_noise"]["direction"] == 1
+    assert reactions["without features", "repetition", "mix_in_noise"]["direction"] == 1
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import torch
 from imglab import seeds
 from imglab.metrics.damage import (
     MOST_DROPPED,
-    copied,
     draw_without,
+    mixed,
     partly_replaced,
     rarest,
     repeated,
@@ -26,7 +26,7 @@ def category_damages(train: Samples, categories: int) -> list[Damage]:
     categories  how many categories there are
     """
     uniform = partial(_uniform, categories)
-    memorise = partial(copied, train)
+    memorise = partial(mixed, train)
     return [
         Damage("drop_rare", "the rarest categories, 40% x strength of all samples", _no_rare),
         Damage("drop_category", "a share `strength` of the most frequent category", _thinned),

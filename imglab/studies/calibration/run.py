@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from imglab import seeds
 from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem
+from imglab.metrics.damage import mixed
 from imglab.modality import Damage, Damageable, Modality
+from imglab.pool import given_samples
 from imglab.progress import Progress, Stage
 from imglab.running.build import build_modality
 from imglab.running.environment import resolved_threads
@@ -252,13 +255,19 @@ class Calibration:
             raise InputError(Problem(str(self.folder), what, "choose another --out"))
 
 
-def _damages(modality: Modality, where: str) -> Sequence[Damage]:
+def _damages(modality: Modality, where: str) -> list[Damage]:
+    """Return the damages of a kind of data, and those by other data that the user gave with it."""
     damageable = modality.ability(Damageable)
     if damageable is None:
         what = f"{type(modality).__name__} does not say how its samples are damaged"
         remedy = "give it a method `damages`, see imglab.modality.Damageable"
         raise InputError(Problem(f"{where}: modality.kind", what, remedy))
-    return damageable.damages()
+
+    damages = list(damageable.damages())
+    for label, samples in given_samples(modality).items():
+        what = f"a share `strength` are of the set {label!r} of modality.synthetic"
+        damages.append(Damage(f"mix_in_{label}", what, partial(mixed, samples)))
+    return damages
 
 
 def _without_extractor(section: Mapping[str, Any]) -> dict[str, Any]:
