@@ -290,7 +290,7 @@ def test_texts_of_another_kind_are_mixed_in(tmp_path):
     modality = {**TINY_TEXT, "n_test": 90, "n_fresh": 0, "synthetic": sets}
     tree = {"modality": modality, "model": TINY_MODEL}
     reactions, _ = calibrate(tree, tmp_path / "text", splits=20, repeats=2, strengths=(1.0,))
-    assert reactions["bag_of_tokens", "fid", "mix_in_noise"]["direction"] == 1
+    assert reactions["text encoder", "fid", "mix_in_noise"]["direction"] == 1
     assert reactions["without features", "repetition", "mix_in_noise"]["direction"] == 1
 
 
