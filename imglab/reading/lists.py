@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from imglab.failures import raise_if_unavailable
 from imglab.reading.cells import SUFFIXES, UnreadableCells, beginning_of, cells_of
-from imglab.reading.names import Names
+from imglab.reading.named_files import NamedFiles
+from imglab.reading.names import NUMBERED, Names
 from imglab.reading.splits import ABOUT
 
 MOST_LISTS = 200
@@ -31,6 +32,10 @@ FILE_COLUMNS = frozenset(
     }
 )
 """Names of columns of files, in lower case."""
+
+
+Find = Callable[[str], Path | None]
+"""Returns the file of a name; None if there is none, or it is not clear which one."""
 
 
 @dataclass(frozen=True)
@@ -62,25 +67,27 @@ def read_lists(
 
     The notes name those that cannot be read to their end, and are left out.
 
-    A list names its files in one column, by path or name, with its suffix or without. Beside one
-    that numbers its files, as images.txt of CUB-200 does, others may name them by these numbers.
+    A list names its files in one column, by path or name, with its suffix or without. The folders
+    in its names must be those of the files, unless they are in no row: the files were moved then,
+    and go by their names alone. Beside one that numbers its files, as images.txt of CUB-200 does,
+    others may name them by these numbers.
     """
     candidates = _candidates(files, others)
-    names = Names(root, files)
+    names = _Finders(root, files)
     lists = []
     notes = []
     numbered: dict[Path, dict[str, Path]] = {}
     unread = []
     for path in candidates:
         try:
-            table, column = _table(path, names)
+            table, column, find = _table(path, names)
         except UnreadableCells as error:
             notes.append(f"{path.name} is not read, since {error}")
             continue
         if column is None:
             unread.append((path, table))
             continue
-        rows = [_find(names, row, column) for row in table]
+        rows = [_find(find, row, column) for row in table]
         lists.append(_listed(path, table, column, rows))
         if column == 1 and len({row[0] for row in table}) == len(table):
             pairs = zip(table, rows, strict=True)
@@ -140,58 +147,85 @@ def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
     return candidates
 
 
-def _table(path: Path, names: Names) -> tuple[list[list[str]], int | None]:
-    """Return the rows of a file and the column that names files; None if none does.
+class _Finders:
+    """Ways to find the files of a folder by what a list calls them, the strictest first."""
+
+    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+        self._placed = NamedFiles(root, files)
+        self._loose = Names(root, files)
+
+    def of(self, path: Path) -> tuple[Find, Find]:
+        """Return those for a list at `path`: by name with folders, and by name alone."""
+
+        def placed(name: str) -> Path | None:
+            return self._placed.find(NUMBERED.sub("", name), path.parent)
+
+        return placed, self._loose.find
+
+
+def _table(path: Path, finders: _Finders) -> tuple[list[list[str]], int | None, Find]:
+    """Return the rows of a file, the column that names files, and what finds them; None: none does.
 
     What lists no files is seen by its beginning, and not read to its end. UnreadableCells where
     the rest of a list cannot be read, or names its files elsewhere.
     """
     head = beginning_of(path, HEAD)
-    column = _file_column(head, names)
-    has_spaces = column is None and path.suffix.lower() in PLAIN
-    if has_spaces:
-        column = _file_column(_with_spaces(head, names), names)
-    if column is None:
-        return head, None
+    for find in finders.of(path):
+        column = _file_column(head, find)
+        has_spaces = column is None and path.suffix.lower() in PLAIN
+        if has_spaces:
+            column = _file_column(_with_spaces(head, find), find)
+        if column is not None:
+            break
+    else:
+        return head, None, find
 
     table = cells_of(path)
-    if has_spaces:
-        table = _with_spaces(table, names)
-    if all(_find(names, row, column) is None for row in table):
-        raise UnreadableCells("its rows are not as those that it begins with")
-    return table, column
+    for find in finders.of(path):
+        rows = table
+        if has_spaces:
+            rows = _with_spaces(table, find)
+        if any(_find(find, row, column) is not None for row in rows):
+            return rows, column, find
+    raise UnreadableCells("its rows are not as those that it begins with")
 
 
-def _file_column(table: Sequence[Sequence[str]], names: Names) -> int | None:
-    """Return the column that names files in at least half of the first rows; None if none does."""
+def _file_column(table: Sequence[Sequence[str]], find: Find) -> int | None:
+    """Return the column that names files in at least half of the first rows; None if none does.
+
+    Numbers of classes may be names of files as well, but the same ones again and again.
+    """
     rows = table[:FIRST]
     width = max((len(row) for row in rows), default=0)
-    counts = [sum(_find(names, row, column) is not None for row in rows) for column in range(width)]
-    likely = [column for column in range(width) if 0 < len(rows) <= 2 * counts[column]]
+    different: dict[int, int] = {}
+    for column in range(width):
+        files = [file for row in rows if (file := _find(find, row, column)) is not None]
+        if 0 < len(rows) <= 2 * len(files):
+            different[column] = len(set(files))
     called = [
         column
-        for column in likely
+        for column in different
         if column < len(rows[0]) and rows[0][column].lower() in FILE_COLUMNS
     ]
-    return max(called or likely, key=lambda column: (counts[column], -column), default=None)
+    return max(called or different, key=lambda each: (different[each], -each), default=None)
 
 
-def _with_spaces(table: Sequence[Sequence[str]], names: Names) -> list[list[str]]:
+def _with_spaces(table: Sequence[Sequence[str]], find: Find) -> list[list[str]]:
     """Return rows of words as names of files that hold spaces, which a class may follow."""
     rows = []
     for row in table:
         whole = " ".join(row)
-        if names.find(whole) is None and len(row) > 1:
+        if find(whole) is None and len(row) > 1:
             rows.append([" ".join(row[:-1]), row[-1]])
         else:
             rows.append([whole])
     return rows
 
 
-def _find(names: Names, row: Sequence[str], column: int) -> Path | None:
+def _find(find: Find, row: Sequence[str], column: int) -> Path | None:
     if column >= len(row):
         return None
-    return names.find(row[column])
+    return find(row[column])
 
 
 def _listed(

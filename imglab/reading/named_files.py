@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from imglab.reading.names import SUFFIX, plain_name
@@ -16,19 +17,31 @@ class NamedFiles:
     suffix may be left out, or be that of a file that was converted.
     """
 
-    def __init__(self, root: Path, files: Iterable[Path]) -> None:
-        """Take the files, which lie below `root`."""
+    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+        """Take the files, which lie below `root`; they are looked through when one is asked for."""
         self._root = root
-        self._whole: dict[str, Path] = {}
-        self._ends: dict[str, Path | None] = {}
-        for path in files:
-            parts = path.relative_to(root).parts
-            for place in _stored("/".join(parts)):
-                self._whole.setdefault(place, path)
+        self._files = files
+
+    @cached_property
+    def _whole(self) -> dict[str, Path]:
+        """The file of each path from the root."""
+        index: dict[str, Path] = {}
+        for path in self._files:
+            for place in _stored(path.relative_to(self._root).as_posix()):
+                index.setdefault(place, path)
+        return index
+
+    @cached_property
+    def _ends(self) -> dict[str, Path | None]:
+        """The file of each end of a path; None where two files have it."""
+        index: dict[str, Path | None] = {}
+        for path in self._files:
+            parts = path.relative_to(self._root).parts
             for depth in range(len(parts)):
                 for end in _stored("/".join(parts[depth:])):
-                    if self._ends.setdefault(end, path) != path:
-                        self._ends[end] = None
+                    if index.setdefault(end, path) != path:
+                        index[end] = None
+        return index
 
     def find(self, name: str, folder: Path) -> Path | None:
         """Return the file that a table in `folder` names; None where there is none, or several."""

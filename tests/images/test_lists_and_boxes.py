@@ -132,6 +132,32 @@ def test_lists_that_are_not_used_say_why(files, said, tmp_path):
     assert said in load(**from_folder(tmp_path)).summary.line()
 
 
+@pytest.mark.parametrize("first", ["train", "here"])
+def test_a_row_of_a_part_that_is_missing_names_no_file_of_another_one(first, tmp_path):
+    """Files of two parts have the same names, and one of the parts is not there."""
+    images(tmp_path, "here/x_N.png")
+    missing = "\n".join(rows(f"train_{part}/x_N.png,z") for part in range(5))
+    here = rows("here/x_N.png,C")
+    of_parts = {"train": [missing, here], "here": [here, missing]}
+    write(tmp_path, {"labels.csv": "\n".join(["file,label", *of_parts[first]])})
+
+    assert load(**from_folder(tmp_path)).classes == ("a", "b")
+
+
+def test_files_that_were_moved_go_by_their_names(tmp_path):
+    images(tmp_path, "moved/x_N.png")
+    write(tmp_path, {"labels.csv": "file,label\n" + rows("images/x_N.png,C")})
+    assert load(**from_folder(tmp_path)).classes == ("a", "b")
+
+
+@pytest.mark.parametrize("form", ["K,N.png", "N.png,K", "K,N", "N,K"])
+def test_numbers_of_classes_are_not_taken_for_files(form, tmp_path):
+    """Files are called by numbers, and so are classes."""
+    images(tmp_path, "N.png")
+    write(tmp_path, {"labels.csv": rows(form) + "\n"})
+    assert load(**from_folder(tmp_path)).classes == ("0", "1")
+
+
 def test_lists_that_drop_a_class_folder_divide_nothing(tmp_path):
     images(tmp_path, "C/x_N.png")
     images(tmp_path, "c/x_N.png")
