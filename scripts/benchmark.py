@@ -46,7 +46,7 @@ from benchmark_runs import (
     bench_workers,
 )
 from benchmark_text import bench_text_draw, bench_text_fit
-from benchmark_tools import ROOT, Rows
+from benchmark_tools import Rows, commit, processor
 from benchmark_view import bench_view
 
 PEERS = {
@@ -88,26 +88,14 @@ def run_alone(name: str) -> Rows:
 
 def described() -> dict[str, Any]:
     """Return what the figures depend on: machine, threads, versions and commit."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
-    )
     packages = ("torch", "diffusers", "transformers", "accelerate", "torchmetrics")
     return {
         "processor": processor(),
         "threads": int(os.environ["OMP_NUM_THREADS"]),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
     }
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    with open("/proc/cpuinfo") as lines:
-        for line in lines:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def too_slow(rows: Rows) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,23 @@ finally:
     print(status.partition("VmHWM:")[2].split()[0], file=sys.stderr)
 """
 """Runs the command line and prints its peak memory in KiB at the end."""
+
+
+def commit() -> str:
+    """Return the commit of the working tree, and whether it was changed since."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    with open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def limit_row(ours: float, most: float, unit: str) -> dict[str, Any]:

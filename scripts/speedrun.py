@@ -2,12 +2,14 @@
 
     python scripts/speedrun.py                                    # every row, on 5,000 digits
     python scripts/speedrun.py image edm --seconds 60 --seeds 3
+    python scripts/speedrun.py image --seconds 30 60 120 --picture curves.png
     python scripts/speedrun.py --data cifar10.npz --out cifar10.json
 
 Each row trains for as many CPU-seconds of one thread as the others (on a GPU: seconds), draws, and
 is scored against held-out images: the excess of the Fréchet distance over its floor, in standard
-deviations of the floor, recall and precision, and the variance ratio. Rows of peers need
-`pip install smalldiffusion`, and IMGLAB_TRAIN_UNCONDITIONAL=PATH of diffusers' example
+deviations of the floor, recall and precision, and the variance ratio. Several times give a curve;
+each fit is planned for its own, since the learning rate falls to zero at its end. Rows of peers
+need `pip install smalldiffusion`, and IMGLAB_TRAIN_UNCONDITIONAL=PATH of diffusers' example
 train_unconditional.py; without them they are left out, and the table says so.
 """
 
@@ -15,30 +17,39 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from benchmark_tools import commit, processor
+from speedrun_curves import draw_curves
 from speedrun_peers import PEERS
 from speedrun_rows import OURS, Scores, SpeedRun
 
 COLUMNS = ("excess_fid", "recall", "precision", "variance_ratio", "images", "fit_s", "draw_s")
 
 
+Results: TypeAlias = dict[str, dict[float, list[Scores]]]
+"""The scores of each seed, by row and by seconds of a fit."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of: {', '.join([*OURS, *PEERS])}")
-    parser.add_argument("--seconds", type=float, default=100, help="computing time of a fit")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[100.0], help="computing time of a fit"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--drawn", type=int, default=2000, help="images drawn and scored")
     parser.add_argument(
         "--data", default="mnist5k", help="mnist5k, an .npz file, or a torchvision folder/NAME"
     )
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file as well")
+    parser.add_argument("--picture", type=Path, help="write the curves to this PNG file as well")
     arguments = parser.parse_args()
 
     names = arguments.rows or [*OURS, *PEERS]
@@ -46,73 +57,82 @@ def main() -> None:
     if unknown:
         parser.error(f"no row {unknown[0]!r}; there are {', '.join([*OURS, *PEERS])}")
 
-    speed_run = SpeedRun(arguments.data, arguments.seconds, arguments.drawn)
-    results: dict[str, list[Scores]] = {}
-    for name in names:
+    speed_run = SpeedRun(arguments.data, arguments.drawn)
+    description = described(arguments, speed_run)
+    results: Results = {}
+    for name, seconds, seed in product(names, sorted(arguments.seconds), range(arguments.seeds)):
         run_row = PEERS.get(name) or OURS[name]
-        results[name] = []
-        for seed in range(arguments.seeds):
-            scores = run_row(speed_run, seed)
-            results[name].append(scores)
-            print(name, seed, json.dumps(scores), file=sys.stderr, flush=True)
-            write(results, arguments, speed_run)
-    print(table(results, arguments, speed_run))
+        scores = run_row(speed_run.of(seconds), seed)
+        results.setdefault(name, {}).setdefault(seconds, []).append(scores)
+        print(name, seconds, seed, json.dumps(scores), file=sys.stderr, flush=True)
+        if arguments.out is not None:
+            tree = {"described": description, "rows": results}
+            arguments.out.write_text(json.dumps(tree, indent=1))
 
-
-def write(
-    results: Mapping[str, Sequence[Scores]], arguments: argparse.Namespace, speed_run: SpeedRun
-) -> None:
-    """Write the figures of all rows so far, where a file is asked for."""
-    if arguments.out is None:
-        return
-    tree = {"described": described(arguments, speed_run), "rows": results}
-    arguments.out.write_text(json.dumps(tree, indent=1))
+    print(table(results, description))
+    if arguments.picture is not None:
+        draw_curves(medians(results, "excess_fid"), description["device"], arguments.picture)
 
 
 def described(arguments: argparse.Namespace, speed_run: SpeedRun) -> dict[str, Any]:
-    """Return what the figures depend on: the machine, the versions and the floors."""
-    packages = {name: version(name) for name in ("torch", "diffusers")}
+    """Return what the figures depend on: the machine, the versions, the commit and the floors."""
     return {
         "data": arguments.data,
-        "seconds": arguments.seconds,
+        "seeds": arguments.seeds,
         "drawn": arguments.drawn,
         "device": speed_run.device_name,
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
         "threads": 1,
-        "versions": packages,
+        "versions": {name: version(name) for name in ("torch", "diffusers")},
+        "commit": commit(),
         "floor": speed_run.floor,
     }
 
 
-def table(
-    results: Mapping[str, Sequence[Scores]], arguments: argparse.Namespace, speed_run: SpeedRun
-) -> str:
+def table(results: Results, description: Mapping[str, Any]) -> str:
     """Return the table as Markdown: medians over the seeds."""
-    fid, recall = speed_run.floor["fid"], speed_run.floor["recall"]
+    fid, recall = description["floor"]["fid"], description["floor"]["recall"]
+    versions = ", ".join(f"{name} {number}" for name, number in description["versions"].items())
     lines = [
-        f"{arguments.data}: {arguments.seconds:g} s of {speed_run.device_name} each, "
-        f"{arguments.seeds} seed(s), {arguments.drawn:,} drawn; floors: FID {fid['mean']:.3g} "
-        f"± {fid['sd']:.2g}, recall {recall['mean']:.2f}",
+        f"{description['data']}: {description['seeds']} seed(s), {description['drawn']:,} drawn; "
+        f"floors: FID {fid['mean']:.3g} ± {fid['sd']:.2g}, recall {recall['mean']:.2f}; seconds of "
+        f"{description['device']}, {description['machine']}; {versions}; commit "
+        f"{description['commit']}",
         "",
-        f"| row | {' | '.join(COLUMNS)} |",
-        f"|---|{'---|' * len(COLUMNS)}",
+        f"| row | seconds | {' | '.join(COLUMNS)} |",
+        f"|---|---|{'---|' * len(COLUMNS)}",
     ]
-    for name, of_seeds in results.items():
-        skipped = of_seeds[0].get("skipped")
-        if skipped:
-            lines.append(f"| {name} | {skipped} |{' |' * (len(COLUMNS) - 1)}")
-            continue
-        cells = [median(of_seeds, column) for column in COLUMNS]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, of_times in results.items():
+        for seconds, of_seeds in of_times.items():
+            cells = [f"{seconds:g}", *(median(of_seeds, column) for column in COLUMNS)]
+            if "skipped" in of_seeds[0]:
+                cells = [f"{seconds:g}", of_seeds[0]["skipped"], *[""] * (len(COLUMNS) - 1)]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def medians(results: Results, column: str) -> dict[str, dict[float, float]]:
+    """Return the median of a column over the seeds by row and seconds, where it is defined."""
+    of_rows: dict[str, dict[float, float]] = {}
+    for name, of_times in results.items():
+        for seconds, of_seeds in of_times.items():
+            values = defined(of_seeds, column)
+            if len(values) == len(of_seeds):
+                of_rows.setdefault(name, {})[seconds] = statistics.median(values)
+    return of_rows
 
 
 def median(of_seeds: Sequence[Scores], column: str) -> str:
     """Return the median over the seeds in three digits; `-` where it is undefined for one."""
-    values = [row[column] for row in of_seeds]
-    if None in values:
+    values = defined(of_seeds, column)
+    if len(values) < len(of_seeds):
         return "-"
     return f"{statistics.median(values):.3g}"
+
+
+def defined(of_seeds: Sequence[Scores], column: str) -> list[float]:
+    """Return the values of a column that are defined."""
+    return [row[column] for row in of_seeds if row.get(column) is not None]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -87,9 +88,9 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
 class SpeedRun:
     """The data, the time and the scores that all rows share."""
 
-    def __init__(self, data: str, seconds: float, drawn: int) -> None:
+    def __init__(self, data: str, drawn: int) -> None:
         torch.set_num_threads(1)
-        self.seconds = seconds
+        self.seconds = 0.0
         self.drawn = drawn
         self.modality = ImageModality(ImageSettings.model_validate({"source": _source(data)}))
         self.modality.prepare(scratch())
@@ -99,6 +100,12 @@ class SpeedRun:
         # The floors come with the scores of any samples, such as real ones.
         real = self.real[torch.arange(drawn) % len(self.real)]
         self.floor = self._values(real).floor
+
+    def of(self, seconds: float) -> SpeedRun:
+        """Return the same for fits of so many seconds."""
+        changed = copy.copy(self)
+        changed.seconds = seconds
+        return changed
 
     @property
     def device_name(self) -> str:
