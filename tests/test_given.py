@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from imglab import regimes
 from imglab.config.load import validate_config
@@ -28,6 +29,9 @@ from tests.tiny_chains import TINY_CHAIN, TINY_IMAGE, finish, write
 SHARES = st.dictionaries(
     st.sampled_from(["real", "web", "books", "last"]), st.integers(0, 5), min_size=1
 ).filter(lambda weights: sum(weights.values()) and set(weights) != {"last"})
+
+
+HALF = {"real": 0.5, "web": 0.5}
 
 
 def mixed(shares, **keys) -> dict:
@@ -246,6 +250,70 @@ class TestImages:
         modality["synthetic"] = {"label": "own", "run": f"{tmp_path}/other@0"}
         again: Any = build_modality(validate_config({**tree, "modality": modality}, "config"))
         assert len(again.synthetic()["own"]) == 24
+
+    @pytest.mark.parametrize("kind", ["folder", "parquet"])
+    def test_a_data_set_of_the_hub_is_read_as_an_archive(self, kind, web, tmp_path):
+        """A local folder in its form: of image files, or of tables with images in them."""
+        datasets = pytest.importorskip("datasets")
+        archive = np.load(web)
+        place = tmp_path / "set"
+        pictures = [Image.fromarray(image) for image in archive["images"]]
+        if kind == "folder":
+            for number, (picture, label) in enumerate(
+                zip(pictures, archive["labels"], strict=True)
+            ):
+                (place / "train" / label).mkdir(parents=True, exist_ok=True)
+                picture.save(place / "train" / label / f"{number:02}.png")
+        else:
+            names = sorted(set(archive["labels"].tolist()))
+            classes = datasets.ClassLabel(names=names)
+            features = datasets.Features({"image": datasets.Image(), "label": classes})
+            rows = {"image": pictures, "label": [names.index(each) for each in archive["labels"]]}
+            place.mkdir()
+            table = datasets.Dataset.from_dict(rows, features=features)
+            table.to_parquet(place / "train.parquet")
+
+        sets = [{"label": "web", "path": str(web)}, {"label": "hub", "hub": str(place)}]
+        modality: Any = build_modality(validate_config(image_chain(sets, "replace"), "config"))
+        of_archive, of_hub = (modality.synthetic()[label] for label in ("web", "hub"))
+        seen = [
+            {(image.numpy().tobytes(), int(label)) for image, label in zip(*each, strict=True)}
+            for each in ((one.data, one.condition) for one in (of_archive, of_hub))
+        ]
+        assert seen[0] == seen[1]
+
+    def test_problems_of_the_hub_name_the_key(self, tmp_path):
+        datasets = pytest.importorskip("datasets")
+        pictures = [Image.fromarray(np.full((8, 8), 9, np.uint8)), None]
+        features = datasets.Features({"image": datasets.Image(), "n": datasets.Value("int64")})
+        table = datasets.Dataset.from_dict({"image": pictures, "n": [1, 2]}, features=features)
+        (tmp_path / "set").mkdir()
+        table.to_parquet(tmp_path / "set/train.parquet")
+
+        def said(**keys):
+            synthetic = {"label": "web", "hub": str(tmp_path / "set"), **keys}
+            return problems_of(image_chain(synthetic, "replace"))
+
+        assert "row 1 cannot be read as an image: it is empty" in said()
+        assert "did you mean 'image'?" in said(column="imgae")
+        assert "the column 'n' holds no images (columns of images: image)" in said(column="n")
+        assert "there is no folder" in said(hub=str(tmp_path / "nothing"))
+        archive = {"label": "web", "path": "x.npz", "column": "image"}
+        assert "images are not read from rows" in problems_of(image_chain(archive, "replace"))
+
+    @pytest.mark.slow
+    def test_a_sweep_over_mixtures(self, web, lab, tmp_path):
+        """Each arm takes its own share of the set; the control takes none."""
+        tree = {**image_chain({"label": "web", "path": str(web)}, "replace"), "generations": 1}
+        tree["seeds"] = [0]
+        tree["arms"] = {"real": {"regime": "real_only"}, "half": {"regime": mixed(HALF)}}
+        code, out, err = lab("sweep", write(tmp_path, tree), "--out", tmp_path / "sweep")
+        assert (code, err) == (0, ""), out
+        parts = {
+            arm: read_metrics(tmp_path / "sweep" / arm / "seed-0")[0]["origins"]
+            for arm in tree["arms"]
+        }
+        assert parts == {"real": {"real": 40}, "half": {"real": 20, "web": 20}}
 
 
 class TestText:

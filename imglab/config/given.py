@@ -28,11 +28,12 @@ class SyntheticSettings(Section):
     path: PathName | None = None
     """Path of the data, in a form that the real data may have: a folder, an archive, text files."""
     hub: PathName | None = None
-    """Name of a corpus of text on the Hugging Face hub, of which the training split is taken."""
+    """Name of a data set of text or images on the Hugging Face hub, of which the training split is
+    taken. Classes of images are those of its column `label`, if that names them."""
     run: PathName | None = None
     """A generation of a run on the same real data, as RUN@G, whose samples are taken."""
     column: str | None = newer_key(None)
-    """Column that holds the text, in files of rows and on the hub."""
+    """Column that holds the text, in files of rows and on the hub, or the images on the hub."""
 
     @model_validator(mode="after")
     def _names_one_place(self) -> SyntheticSettings:

@@ -9,6 +9,7 @@ import torch
 from imglab.config.given import SyntheticSettings, check_apart, place_of, placed
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.data import RealImages, in_one_form
+from imglab.images.hub_images import read_hub_images
 from imglab.images.labelled import LabelledImages, SourceImages, form_text
 from imglab.images.settings import ImageSettings
 from imglab.images.source_settings import CaptionedFolderSource, FolderSource, NpzSource, Source
@@ -49,11 +50,14 @@ def read_given(settings: ImageSettings, real: RealImages, spec: Spec) -> dict[st
 def _read(
     section: SyntheticSettings, settings: ImageSettings, real: RealImages, spec: Spec, where: str
 ) -> SourceImages:
-    if section.hub is not None or section.column is not None:
-        remedy = "save the images into a folder, and give its path"
-        raise InputError(Problem(where, "images are not read from the hub or from rows", remedy))
+    if section.column is not None and section.hub is None:
+        remedy = "leave it out: a column is one of a data set of the hub"
+        raise InputError(Problem(f"{where}.column", "images are not read from rows", remedy))
     if section.run is not None:
         return _of_run(section.run, settings, real, spec, f"{where}.run")
+    if section.hub is not None:
+        images = read_hub_images(section.hub, section.column, settings.size, where)
+        return _in_one_form(images, settings, spec, where)
 
     assert section.path is not None
     source = _source_at(section.path, settings)
@@ -62,6 +66,13 @@ def _read(
     except InputError as error:
         raise InputError(placed(error.problems, where), [error]) from error
 
+    return _in_one_form(images, settings, spec, where)
+
+
+def _in_one_form(
+    images: SourceImages, settings: ImageSettings, spec: Spec, where: str
+) -> SourceImages:
+    """Return all images in the form of the real ones; InputError where they have another one."""
     joined = images.joined()
     shape = tuple(joined.images.shape[1:])
     joined = in_one_form(joined, settings)

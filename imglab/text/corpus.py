@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imglab.config.paths import check_not_mistyped
-from imglab.errors import InputError, Problem, first_line
+from imglab.errors import InputError, Problem
 from imglab.failures import raise_if_unavailable
 from imglab.progress import report
 from imglab.reading import Columns, LeftOut, divided, note_on_others
@@ -20,7 +19,7 @@ from imglab.text.encyclopaedia.articles import articles
 from imglab.text.folders import text_files
 from imglab.text.gate import ROWS, kind_of, read_documents
 from imglab.text.source_settings import EncyclopaediaSource, FilesSource, HubSource, Source
-from imglab.training.hub import of_local_name, quiet
+from imglab.training.hub import load_hub
 
 WHERE = "modality.source"
 LONGEST_RUN = 100_000
@@ -237,37 +236,3 @@ def _read_split(source: HubSource, key: str, split: str, left_out: list[LeftOut]
     else:
         left_out += _blank_rows(sum(not text.strip() for text in texts))
     return documents_of(texts, source)
-
-
-def load_hub(
-    name: str,
-    subset: str | None = None,
-    *,
-    split: str | None,
-    revision: str | None = None,
-    where: str,
-) -> Any:
-    """Load a data set of the Hugging Face hub, or a local folder in its form.
-
-    split  name of one split; None: all of them, by name
-    where  what an InputError calls the place of the name
-    """
-    try:
-        import datasets
-    except ImportError as error:
-        what = "data sets of the hub are read with the package `datasets`"
-        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
-
-    remedy = "check the name and `subset`; without network give a local folder"
-    check_not_mistyped(name, where, remedy)
-    # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
-    try:
-        with quiet():
-            return datasets.load_dataset(
-                name, subset, split=split, revision=revision, trust_remote_code=False
-            )
-    except Exception as error:
-        what = f"{name!r} did not load: {first_line(error)}"
-        if error.__cause__:
-            what = f"{what} ({first_line(error.__cause__)})"
-        raise InputError(of_local_name(name, Problem(where, what, remedy))) from error

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -173,3 +173,37 @@ def missing_package(package: str, extra: str, where: str, what: str) -> list[Pro
         return []
     problem = f"{what} with the package `{package}`"
     return [Problem(where, problem, f"pip install 'imglab-collapse[{extra}]'")]
+
+
+def load_hub(
+    name: str,
+    subset: str | None = None,
+    *,
+    split: str | None,
+    revision: str | None = None,
+    where: str,
+) -> Any:
+    """Load a data set of the Hugging Face hub, or a local folder in its form.
+
+    split  name of one split; None: all of them, by name
+    where  what an InputError calls the place of the name
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        what = "data sets of the hub are read with the package `datasets`"
+        raise InputError(Problem(where, what, "pip install 'imglab-collapse[hub]'")) from error
+
+    remedy = "check the name and `subset`; without network give a local folder"
+    check_not_mistyped(name, where, remedy)
+    # `datasets` is the code of others, and raises a dozen kinds for names, splits, files, network.
+    try:
+        with quiet():
+            return datasets.load_dataset(
+                name, subset, split=split, revision=revision, trust_remote_code=False
+            )
+    except Exception as error:
+        what = f"{name!r} did not load: {first_line(error)}"
+        if error.__cause__:
+            what = f"{what} ({first_line(error.__cause__)})"
+        raise InputError(of_local_name(name, Problem(where, what, remedy))) from error

@@ -4,9 +4,8 @@ import pytest
 
 from imglab.config.paths import check_not_mistyped, missing_path, nearest_sibling
 from imglab.errors import InputError, Problem
-from imglab.text.corpus import load_hub
 from imglab.text.hub import open_tokenizer
-from imglab.training.hub import of_local_name
+from imglab.training.hub import load_hub, of_local_name
 
 REMEDY = "give a folder"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any
 
 from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.failures import raise_if_unavailable
-from imglab.images.image_files import UNREADABLE, read_image
+from imglab.images.hub_images import COLUMNS, hub_roots, read_image_rows, stored_rows
 from imglab.studies.score.named import HUB, Named
-from imglab.text.corpus import load_hub
 from imglab.text.folders import TextFiles
+from imglab.training.hub import load_hub
 
 TEXT = "text"
-IMAGES = ("image", "img")
-"""Usual names of columns."""
+"""Usual name of a column of text."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def holds_images(path: Path, column: str | None) -> bool:
     column  to look at; None: the usual ones
     """
     schema = _schema(path)
-    for name in [column] if column is not None else IMAGES:
+    for name in [column] if column is not None else COLUMNS:
         if name in schema.names and {"bytes", "path"} <= _fields(schema.field(name).type):
             return True
     return False
@@ -83,7 +81,7 @@ def _column_of_file(named: Named, path: Path, column: str | None) -> list[Any]:
     from pyarrow import ArrowException, parquet
 
     try:
-        key = _column(named, column, _schema(path).names, IMAGES)
+        key = _column(named, column, _schema(path).names, COLUMNS)
         values: list[Any] = parquet.read_table(path, columns=[key]).column(key).to_pylist()
     except (ArrowException, OSError) as error:
         raise_if_unavailable(error, path)
@@ -118,17 +116,11 @@ def _hub_name(text: str) -> tuple[str, str | None]:
 
 
 def _hub_column(named: Named, rows: Any, column: str | None) -> list[Any]:
-    key = _column(named, column, rows.column_names)
-    # As bytes, images are decoded with the same care as those of files.
-    if type(rows.features[key]).__name__ == "Image":
-        from datasets import Image
-
-        rows = rows.cast_column(key, Image(decode=False))
-    return list(rows[key])
+    return stored_rows(rows, _column(named, column, rows.column_names))
 
 
 def _column(
-    named: Named, column: str | None, names: Sequence[str], usual: Sequence[str] = (TEXT, *IMAGES)
+    named: Named, column: str | None, names: Sequence[str], usual: Sequence[str] = (TEXT, *COLUMNS)
 ) -> str:
     """Return the column to read: the one asked for, or the first of the usual ones."""
     if column is not None:
@@ -166,37 +158,8 @@ def _texts(named: Named, values: list[Any], notes: list[str]) -> list[Any]:
 
 
 def _images(named: Named, values: Iterable[Any], size: int | None) -> list[Any]:
-    arrays = []
-    problems = []
-    for row, value in enumerate(values):
-        try:
-            arrays.append(read_image(_content(named, value), size))
-        except UNREADABLE as error:
-            what = f"row {row} cannot be read as an image: {first_line(error)}"
-            problems.append(Problem(named.text, what, "remove or replace it"))
-    if problems:
-        raise InputError(problems)
-    return arrays
-
-
-def _content(named: Named, value: Any) -> Path | io.BytesIO:
-    """Return where the bytes of an image are: in the table, or in a file beside a hub data set."""
-    if value["bytes"] is not None:
-        return io.BytesIO(value["bytes"])
-    if named.kind != "hub":  # a table from a stranger must not name files of this machine
-        raise ValueError("its bytes are not in the file")
-    path = Path(value["path"]).resolve()
-    if not any(root in path.parents for root in _roots_of_hub(named)):
-        raise ValueError("its file lies outside the data set")
-    return path
-
-
-def _roots_of_hub(named: Named) -> list[Path]:
-    """Return the folders in which a data set of the hub keeps files: its own, and the cache."""
-    import datasets
-
-    roots = [Path(datasets.config.HF_CACHE_HOME), Path(named.text.removeprefix("hub:"))]
-    return [root.resolve() for root in roots]
+    roots = hub_roots(named.text.removeprefix(HUB)) if named.kind == "hub" else []
+    return read_image_rows(values, size, of=named.text, roots=roots)
 
 
 def _blank_note(named: Named, blank: int) -> list[str]:
