@@ -82,7 +82,7 @@ def read_lists(
         try:
             table, column, find = _table(path, names)
         except UnreadableCells as error:
-            notes.append(f"{path.name} is not read, since {error}")
+            notes.append(_not_read(path, error))
             continue
         if column is None:
             unread.append((path, table))
@@ -95,28 +95,29 @@ def read_lists(
 
     for path, head in unread:
         try:
-            by_number = _by_number(path, head, numbered.get(path.parent, {}))
+            lists += _by_number(path, head, numbered.get(path.parent, {}))
         except UnreadableCells as error:
-            notes.append(f"{path.name} is not read, since {error}")
-            continue
-        if by_number is not None:
-            lists.append(by_number)
+            notes.append(_not_read(path, error))
     return lists, notes
+
+
+def _not_read(path: Path, error: UnreadableCells) -> str:
+    return f"{path.name} is not read, since {error}"
 
 
 def _by_number(
     path: Path, head: Sequence[Sequence[str]], numbers: Mapping[str, Path]
-) -> FileList | None:
-    """Return a list that names files by the numbers that another one gives them; None if not all.
+) -> list[FileList]:
+    """Return the list, if it names all its files by the numbers that another one gives them.
 
     head  its first rows
     """
     if not head or any(row[0] not in numbers for row in head):
-        return None
+        return []
     table = cells_of(path)
     if not table or any(row[0] not in numbers for row in table):
-        return None
-    return _listed(path, table, 0, [numbers[row[0]] for row in table])
+        return []
+    return [_listed(path, table, 0, [numbers[row[0]] for row in table])]
 
 
 def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
