@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from imglab.errors import first_line
 from imglab.safe_text import printable
 
 if TYPE_CHECKING:
@@ -51,6 +52,27 @@ def show_costs(
 
         total = sum(cost.seconds for cost in costs.values())
         typer.echo(f"all chains, one after the other: {time_text(total)}")
+
+
+def announced_cost(estimate: Callable[[], RunCost | None], folder: Path) -> RunCost | None:
+    """Say what the runs of a study in `folder` will cost; None where that is quickly done.
+
+    estimate  returns it, and may probe for a while
+    """
+    from imglab.cli.heartbeat import signs_of_life
+    from imglab.running.cost import shortages
+
+    try:
+        with signs_of_life("probing"):
+            cost = estimate()
+    # A chain may name code of other packages, which raises anything. It ends that one alone, later.
+    except Exception as error:
+        typer.echo(printable(f"no estimate: {type(error).__name__}: {first_line(error)}"))
+        return None
+    if cost is not None:
+        typer.echo(f"all of it: {summary(cost)}")
+        warn(list(shortages(cost, folder)))
+    return cost
 
 
 def _estimated(configs: Mapping[str, RunConfig], where: str, *, silent: bool) -> dict[str, RunCost]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from imglab.safe_text import printable
 
 if TYPE_CHECKING:
     from imglab.studies.decomposition.config import Decomposition
+    from imglab.studies.decomposition.run import DecompositionRun
 
 
 def decompose(
@@ -46,13 +49,27 @@ def decompose(
     if not as_json:
         size = f"{len(checked.cells)} cells x {len(checked.sweep.seeds)} seeds"
         typer.echo(f"{checked.sweep.name}: {size} -> {whole.folder}")
+    _run(whole, checked, str(config), as_json=as_json)
+
+
+def _run(whole: DecompositionRun, checked: Decomposition, where: str, *, as_json: bool) -> None:
+    """Run the cells, and say what the finished ones answer, and how long it took."""
+    from imglab.cli.cost import announced_cost
+    from imglab.running.cost import verdict_on
+
+    cost = None
     with stoppable(whole.folder), interrupted_by_signals():
+        if not as_json:
+            cost = announced_cost(partial(whole.expected_cost, where), whole.folder)
+        began = time.perf_counter()
         tally = Tally(silent=as_json)
         outcomes = whole.run(tally, tally.ended)
 
     failed = failures(outcomes)
     if len(failed) < len(outcomes):
         _summarize(whole.folder, checked, as_json=as_json)
+    if cost is not None and not failed:
+        typer.echo(verdict_on(cost, time.perf_counter() - began))
     exit_after(failed)
 
 

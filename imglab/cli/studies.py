@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from imglab.cli.errors import stoppable
 from imglab.cli.options import Changes, ConfigPath, Out, RayAddress, Workers
 from imglab.cli.run import announce_imports
 from imglab.cli.tally import Tally
-from imglab.errors import InputError, Problem, first_line
+from imglab.errors import InputError, Problem
 from imglab.running.interrupt import interrupted_by_signals
 from imglab.safe_text import printable
 
@@ -132,9 +133,7 @@ def _announced(whole: Sweep, task: Task | None) -> int:
 
 def _expected(whole: Sweep, where: str, workers: int, task: Task | None) -> RunCost | None:
     """Say what the runs of a sweep that are left will cost; None where that is quickly done."""
-    from imglab.cli.cost import summary, warn
-    from imglab.cli.heartbeat import signs_of_life
-    from imglab.running.cost import shortages
+    from imglab.cli.cost import announced_cost
     from imglab.studies.chains import threads_per_worker
     from imglab.studies.sweeps.estimate import expected_cost
 
@@ -142,17 +141,8 @@ def _expected(whole: Sweep, where: str, workers: int, task: Task | None) -> RunC
     if task is not None:
         only = task.names(whole.config)
     at_once = {"workers": workers, "threads": threads_per_worker(workers)}
-    try:
-        with signs_of_life("probing"):
-            cost = expected_cost(whole.config, whole.folder, where, **at_once, only=only)
-    # An arm may name code of other packages, which raises anything. It ends that arm alone, later.
-    except Exception as error:
-        typer.echo(f"no estimate: {type(error).__name__}: {first_line(error)}")
-        return None
-    if cost is not None:
-        typer.echo(f"all of it: {summary(cost)}")
-        warn(list(shortages(cost, whole.folder)))
-    return cost
+    estimate = partial(expected_cost, whole.config, whole.folder, where, **at_once, only=only)
+    return announced_cost(estimate, whole.folder)
 
 
 def _summarize(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,12 @@ from imglab.studies.decomposition.analysis import estimate_effects
 from imglab.studies.decomposition.config import load_decomposition, validate_decomposition
 from imglab.studies.decomposition.design import Effect, make_design
 from imglab.studies.decomposition.results import decompose, sentences
-from imglab.studies.decomposition.run import ORIGINS
+from imglab.studies.decomposition.run import ORIGINS, DecompositionRun
 from imglab.studies.jobs import Job, Place
 from imglab.studies.jobs import Outcome as Ended
 from imglab.studies.outcomes import NAMES, Outcome, outcome_value
+from imglab.studies.sweeps import estimate
+from tests.running.test_cost import MEASURED
 from tests.tiny_chains import TINY_GAUSSIAN, write
 
 A = Effect((("a", 1),))
@@ -607,6 +610,28 @@ class TestRuns:
 
         rows = json.loads((first / "generation_001/metrics.json").read_text())
         assert set(metric_names([rows])) <= set(NAMES)
+
+    def test_what_is_left_is_estimated(self, tmp_path, monkeypatch):
+        """A forked cell costs its later generations: here 8.5 seconds of 4 + 2 + 1 + .5 + 1."""
+        tree = changed(factors={"approximation": TINY["factors"]["approximation"]})
+        config = load_decomposition(write(tmp_path, tree), [])
+        whole = DecompositionRun(config, tmp_path / "out")
+        assert whole.expected_cost("x") is None, "it is quickly done"
+
+        monkeypatch.setattr(estimate, "WORTH_PROBING", 0)
+        monkeypatch.setattr(estimate, "probe", lambda *_: replace(MEASURED, grows=False))
+        cost = whole.expected_cost("x")
+        assert cost is not None
+        # Generation 0 is made twice, by runs of 24.5 seconds that share the 10 of what is prepared.
+        assert cost.seconds == pytest.approx(2 * 24.5 - 10 + 4 * 8.5)
+
+        # A fork begins with one generation finished.
+        monkeypatch.setattr("imglab.store.layout.count_finished", lambda run: 1)
+        cost = whole.expected_cost("x")
+        assert cost is not None
+        assert cost.seconds == pytest.approx(4 * 8.5)
+        monkeypatch.setattr("imglab.store.layout.count_finished", lambda run: 2)
+        assert whole.expected_cost("x") is None
 
     def test_cells_share_the_end_of_the_run_that_they_wait_for(self, lab, tmp_path, monkeypatch):
         monkeypatch.setattr("imglab.studies.decomposition.run.Pool", Here)

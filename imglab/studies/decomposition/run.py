@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imglab.config.schema import RunConfig
+from imglab.running.cost import RunCost
 from imglab.studies.chains import chain_job, fork_job, tally, threads_per_worker
 from imglab.studies.decomposition.config import Decomposition
 from imglab.studies.jobs import Ended, Job, Outcome, run_jobs
 from imglab.studies.pool import Pool
 from imglab.studies.sweeps.config import run_folder
+from imglab.studies.sweeps.estimate import PlannedRun, cost_of_runs
 from imglab.studies.sweeps.run import Sweep
 
 ORIGINS = ".generation0"
@@ -67,6 +69,23 @@ class DecompositionRun:
             else:
                 jobs[name] = self._job(config, self._cell(cell, seed), origin)
         return outcomes | self._run_jobs(jobs, look, ended)
+
+    def expected_cost(self, where: str) -> RunCost | None:
+        """Return what the runs that are left will cost; None where that is quickly done.
+
+        where  what messages call the config
+        """
+        runs = [
+            PlannedRun(f"{where}: base", folder, config) for folder, config in self._origin_runs()
+        ]
+        # Cells share the runs that they fork.
+        runs = list({run.folder: run for run in runs}.values())
+        for cell, seed, config in self.config.sweep.runs(self._workers):
+            forks = self._origin(cell, seed) is not None
+            place = f"{where}: cell {cell}"
+            runs.append(PlannedRun(place, self._cell(cell, seed), config, is_forked=forks))
+        threads = threads_per_worker(self._workers)
+        return cost_of_runs(runs, self.folder, workers=self._workers, threads=threads)
 
     def _run_jobs(
         self, jobs: dict[str, Job], look: Callable[[], None], ended: Ended | None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,20 @@ Kinds = dict[str, tuple[Measured, int, str]]
 """What was measured of a kind of arm, with its number of real training samples and the source."""
 
 
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a study, which may have begun.
+
+    where      what messages call its config
+    is_forked  whether it takes generation 0, and what is prepared, from another run
+    """
+
+    where: str
+    folder: Path
+    config: RunConfig
+    is_forked: bool = False
+
+
 def expected_cost(
     config: SweepConfig,
     folder: Path,
@@ -41,13 +56,26 @@ def expected_cost(
 ) -> RunCost | None:
     """Return what the runs of a sweep that are left will cost; None for one that is quickly done.
 
+    only  the names of the runs that are meant; None: all
+    """
+    runs = [
+        PlannedRun(f"{where}: arms.{arm}", run, chain)
+        for arm, run, chain in chosen_runs(config, folder, workers, only)
+    ]
+    return cost_of_runs(runs, folder, workers=workers, threads=threads)
+
+
+def cost_of_runs(
+    runs: Sequence[PlannedRun], folder: Path, *, workers: int, threads: int
+) -> RunCost | None:
+    """Return what is left of the runs of a study in `folder`; None where that is quickly done.
+
     Its only stage is all of them together: seconds by the clock, the memory of all workers, disk.
     What runs share, such as an extractor and generation 0, is counted once.
 
     workers  how many runs go on at the same time, with so many `threads` each
-    only     the names of the runs that are meant; None: all
     """
-    if all(steps_of_fit(arm.model) < WORTH_PROBING for arm in config.arms.values()):
+    if all(steps_of_fit(run.config.model) < WORTH_PROBING for run in runs):
         return None
 
     kinds: Kinds = {}
@@ -55,21 +83,32 @@ def expected_cost(
     seconds: list[float] = []
     memory = 0
     disk = 0
-    for arm, run, chain in chosen_runs(config, folder, workers, only):
-        left = chain.generations - layout.count_finished(run)
+    for run in runs:
+        first = int(run.is_forked)
+        to_run = run.config.generations - first
+        left = run.config.generations - max(first, layout.count_finished(run.folder))
         if left <= 0:
             continue
-        chain = with_threads(chain, run, threads)
-        cost = _cost_of(chain, f"{where}: arms.{arm}", kinds)
-        alone = _without_shared(cost, RunCache.below(folder, chain, threads), shared)
-        seconds.append(alone * left / chain.generations)
-        disk += cost.disk * left // chain.generations
+        chain = with_threads(run.config, run.folder, threads)
+        cost = _cost_of(chain, run.where, kinds)
+        if run.is_forked:
+            alone = _without_first(cost)
+        else:
+            alone = _without_shared(cost, RunCache.below(folder, chain, threads), shared)
+        seconds.append(alone * left / to_run)
+        disk += cost.disk * left // to_run
         memory = max(memory, cost.memory)
 
     if not seconds:
         return None
     sources = sorted({source for _, _, source in kinds.values()})
     return _together(seconds, memory, disk, workers=workers, source=" and ".join(sources))
+
+
+def _without_first(cost: RunCost) -> float:
+    """Return the seconds of a run that prepares nothing and has its generation 0 already."""
+    stages = [stage for stage in cost.stages if stage.name != "prepare"]
+    return sum(stage.seconds - sum(stage.generation[:1]) for stage in stages)
 
 
 def _together(
