@@ -14,6 +14,7 @@ import itertools
 import statistics
 import time
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -37,11 +38,16 @@ WARM_UP = 6
 """Steps that are not counted."""
 
 
-def step_ms(name: str, steps: int, layout: str, *, recorded: bool, compiled: bool = False) -> float:
-    """Return the median milliseconds of a step of a config's fit on random images."""
+def step_ms(
+    name: str, steps: int, how: Mapping[str, str], *, recorded: bool, compiled: bool = False
+) -> float:
+    """Return the median milliseconds of a step of a config's fit on random images.
+
+    how  the model's layout and precision
+    """
     path, shape = NETWORKS[name]
     section = dict(read_yaml(path)["model"])
-    section.update(precision="bf16", compile=compiled, layout=layout, sampling_batch=128)
+    section.update(how, compile=compiled, sampling_batch=128)
     model = DiffusionModel(DiffusionSettings.model_validate(section), classes=10)
 
     images = torch.randint(256, (2_000, *shape), generator=seeds.generator(0), dtype=torch.uint8)
@@ -60,18 +66,18 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*NETWORKS, []], metavar="NAME")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--layout", choices=["nchw", "channels_last"], default="nchw")
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--compiled", action="store_true")
     arguments = parser.parse_args()
 
     print(f"torch {torch.__version__}, {device_name()}")
+    how = {"layout": arguments.layout, "precision": arguments.precision}
     for name in arguments.names or NETWORKS:
-        asked = step_ms(name, arguments.steps, arguments.layout, recorded=False)
-        recorded = step_ms(name, arguments.steps, arguments.layout, recorded=True)
+        asked = step_ms(name, arguments.steps, how, recorded=False)
+        recorded = step_ms(name, arguments.steps, how, recorded=True)
         line = f"{name}: {asked:.1f} ms asked for, {recorded:.1f} recorded"
         if arguments.compiled:
-            compiled = step_ms(
-                name, arguments.steps, arguments.layout, recorded=False, compiled=True
-            )
+            compiled = step_ms(name, arguments.steps, how, recorded=False, compiled=True)
             line += f", {compiled:.1f} compiled"
         print(line, flush=True)
 

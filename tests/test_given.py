@@ -282,6 +282,31 @@ class TestImages:
         ]
         assert seen[0] == seen[1]
 
+    @pytest.mark.parametrize("names", [("7", "1"), ("dog", "cat")])
+    def test_images_of_another_kind_may_come_without_their_classes(self, names, tmp_path):
+        """Classes that the real images do not have are refused, unless they are left out."""
+        datasets = pytest.importorskip("datasets")
+        pictures = [Image.fromarray(np.full((8, 8), n, np.uint8)) for n in range(6)]
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+        rows = {"image": pictures, "label": [names[n % 2] for n in range(6)]}
+        (tmp_path / "set").mkdir()
+        table = datasets.Dataset.from_dict(rows, features=features)
+        table.to_parquet(tmp_path / "set/train.parquet")
+
+        synthetic = {"label": "web", "hub": str(tmp_path / "set")}
+        if names == ("dog", "cat"):
+            said = problems_of(image_chain(synthetic, "replace"))
+            assert "has the class 'cat', which the real images do not have" in said
+            assert "or classes: none, for images of another kind" in said
+            synthetic["classes"] = "none"
+        config = validate_config(image_chain(synthetic, "replace"), "config")
+        modality: Any = build_modality(config)
+        condition = modality.synthetic()["web"].condition
+        if names == ("dog", "cat"):
+            assert condition is None
+        else:
+            assert condition.tolist() == [7, 1] * 3
+
     def test_problems_of_the_hub_name_the_key(self, tmp_path):
         datasets = pytest.importorskip("datasets")
         pictures = [Image.fromarray(np.full((8, 8), 9, np.uint8)), None]
@@ -298,6 +323,13 @@ class TestImages:
         assert "did you mean 'image'?" in said(column="imgae")
         assert "the column 'n' holds no images (columns of images: image)" in said(column="n")
         assert "there is no folder" in said(hub=str(tmp_path / "nothing"))
+        datasets.Dataset.from_dict(
+            {"image": [pictures[0]] * 3, "label": ["0", "dog", None]},
+            features=datasets.Features(
+                {"image": datasets.Image(), "label": datasets.Value("string")}
+            ),
+        ).to_parquet(tmp_path / "set/train.parquet")
+        assert "1 of 3 rows have no class in the column 'label'" in said()
         archive = {"label": "web", "path": "x.npz", "column": "image"}
         assert "images are not read from rows" in problems_of(image_chain(archive, "replace"))
 

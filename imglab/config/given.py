@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sized
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -29,11 +29,15 @@ class SyntheticSettings(Section):
     """Path of the data, in a form that the real data may have: a folder, an archive, text files."""
     hub: PathName | None = None
     """Name of a data set of text or images on the Hugging Face hub, of which the training split is
-    taken. Classes of images are those of its column `label`, if that names them."""
+    taken. Classes of images are the names in its column `label`, if it has one."""
     run: PathName | None = None
     """A generation of a run on the same real data, as RUN@G, whose samples are taken."""
     column: str | None = newer_key(None)
     """Column that holds the text, in files of rows and on the hub, or the images on the hub."""
+
+    classes: Literal["match", "none"] = newer_key("match")
+    """Classes or captions of images: `match` them by name with those of the real images, or leave
+    the set without (`none`), such as images of another kind."""
 
     @model_validator(mode="after")
     def _names_one_place(self) -> SyntheticSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,7 +36,10 @@ def read_given(settings: ImageSettings, real: RealImages, spec: Spec) -> dict[st
     for number, section in enumerate(settings.synthetic):
         where = place_of(section)
         try:
-            images = _as_counted(_read(section, settings, real, spec, where), real, where)
+            read = _read(section, settings, real, spec, where)
+            if section.classes == "none":
+                read = replace(read, classes=None, prompts=None)
+            images = _as_counted(read, real, where)
             check_apart(images.images, real.test.images, where)
         except InputError as error:
             problems += error.problems
@@ -56,7 +60,9 @@ def _read(
     if section.run is not None:
         return _of_run(section.run, settings, real, spec, f"{where}.run")
     if section.hub is not None:
-        images = read_hub_images(section.hub, section.column, settings.size, where)
+        images = read_hub_images(
+            section.hub, section.column, settings.size, where, labelled=section.classes == "match"
+        )
         return _in_one_form(images, settings, spec, where)
 
     assert section.path is not None
@@ -130,11 +136,13 @@ def _as_counted(images: SourceImages, real: RealImages, where: str) -> LabelledI
     known_names = real.classes or real.prompts or ()
     if images.prompts is not None and real.prompts is None:
         raise InputError(Problem(where, "has captions, the real images have classes"))
-    unknown = sorted(set(names) - set(known_names))
+    used = {names[number] for number in labels.unique().tolist()}
+    unknown = sorted(used - set(known_names))
     if unknown:
         what = f"has the class {unknown[0]!r}, which the real images do not have"
         if real.prompts is not None:
             what = f"has the caption {unknown[0]!r}, which no real image has"
-        raise InputError(Problem(where, what, nearest(unknown[0], known_names)))
-    numbers = torch.tensor([known_names.index(name) for name in names])
+        remedy = f"{nearest(unknown[0], known_names)}; or classes: none, for images of another kind"
+        raise InputError(Problem(where, what, remedy))
+    numbers = torch.tensor([known_names.index(name) if name in used else -1 for name in names])
     return LabelledImages(images.train.images, numbers[labels])

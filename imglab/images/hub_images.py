@@ -19,18 +19,19 @@ from imglab.training.hub import load_hub
 COLUMNS = ("image", "img")
 """Usual names of columns of images."""
 
-LABELS = ("label", "labels")
-"""Usual names of columns of classes."""
+LABEL = "label"
+"""Usual name of the column of classes."""
 
 
-def read_hub_images(name: str, column: str | None, size: int | None, where: str) -> SourceImages:
+def read_hub_images(
+    name: str, column: str | None, size: int | None, where: str, *, labelled: bool = True
+) -> SourceImages:
     """Read the training split of a data set of the hub, or of a local folder in its form.
 
-    Its classes are those of a column `label` that names them.
-
-    column  of the images; None: `image` or `img`
-    size    side to which the images are resized; None: as they are
-    where   what an InputError calls the section that names the data set
+    column    of the images; None: `image` or `img`
+    size      side to which the images are resized; None: as they are
+    where     what an InputError calls the section that names the data set
+    labelled  whether the classes are read, which are the names in a column `label`
     """
     rows = load_hub(name, split="train", where=f"{where}.hub")
     key = _image_column(rows, column, where)
@@ -39,7 +40,9 @@ def read_hub_images(name: str, column: str | None, size: int | None, where: str)
         raise InputError(Problem(f"{where}.hub", f"{name!r} holds no images"))
 
     images = stack_images(arrays, [f"row {row}" for row in range(len(arrays))])
-    labels, classes = _classes(rows)
+    if not labelled:
+        return SourceImages(LabelledImages(images, None), None, None)
+    labels, classes = _classes(rows, where)
     return SourceImages(LabelledImages(images, labels), None, classes)
 
 
@@ -61,18 +64,28 @@ def _image_column(rows: Any, column: str | None, where: str) -> str:
     return chosen
 
 
-def _classes(rows: Any) -> tuple[Tensor | None, tuple[str, ...] | None]:
+def _classes(rows: Any, where: str) -> tuple[Tensor | None, tuple[str, ...] | None]:
     """Return the class of each row, int64 [N], and the names of the classes; None: there are none.
 
-    A row of no class leaves all without.
+    Raises InputError where some rows have a class and others none.
     """
-    for name in LABELS:
-        kind = rows.features.get(name)
-        if type(kind).__name__ == "ClassLabel":
-            numbers = list(rows[name])
-            if all(number is not None and 0 <= number < len(kind.names) for number in numbers):
-                return torch.tensor(numbers, dtype=torch.int64), tuple(kind.names)
-    return None, None
+    kind = rows.features.get(LABEL)
+    named: list[str | None] = []
+    if type(kind).__name__ == "ClassLabel":
+        known = dict(enumerate(kind.names))
+        named = [known.get(number) for number in rows[LABEL]]
+    elif getattr(kind, "dtype", None) in ("string", "large_string"):
+        named = [text or None for text in rows[LABEL]]
+
+    names = sorted({name for name in named if name is not None})
+    if not names:
+        return None, None
+    without = named.count(None)
+    if without:
+        what = f"{without} of {len(named)} rows have no class in the column {LABEL!r}"
+        remedy = "leave these rows out; or classes: none, for a set without classes"
+        raise InputError(Problem(where, what, remedy))
+    return torch.tensor([names.index(str(name)) for name in named]), tuple(names)
 
 
 def stored_rows(rows: Any, key: str) -> list[Any]:

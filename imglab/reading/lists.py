@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from imglab.failures import raise_if_unavailable
 from imglab.reading.cells import SUFFIXES, UnreadableCells, beginning_of, cells_of
 from imglab.reading.named_files import NamedFiles
-from imglab.reading.names import NUMBERED, Names
+from imglab.reading.names import NUMBERED, Names, plain_name
 from imglab.reading.splits import ABOUT
 
 MOST_LISTS = 200
@@ -32,10 +32,6 @@ FILE_COLUMNS = frozenset(
     }
 )
 """Names of columns of files, in lower case."""
-
-
-Find = Callable[[str], Path | None]
-"""Returns the file of a name; None if there is none, or it is not clear which one."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +63,30 @@ def read_lists(
 
     The notes name those that cannot be read to their end, and are left out.
 
-    A list names its files in one column, by path or name, with its suffix or without. The folders
-    in its names must be those of the files, unless they are in no row: the files were moved then,
-    and go by their names alone. Beside one that numbers its files, as images.txt of CUB-200 does,
-    others may name them by these numbers.
+    A list names its files in one column, by path or name, with its suffix or without. A name whose
+    folders are not those of a file may stand for one that was moved (`_Finder.files`). Beside a
+    list that numbers its files, as images.txt of CUB-200 does, others may name them by these
+    numbers.
     """
     candidates = _candidates(files, others)
-    names = _Finders(root, files)
+    finder = _Finder(root, files)
     lists = []
     notes = []
     numbered: dict[Path, dict[str, Path]] = {}
     unread = []
     for path in candidates:
         try:
-            table, column, find = _table(path, names)
+            table, column = _table(path, finder)
         except UnreadableCells as error:
             notes.append(_not_read(path, error))
             continue
         if column is None:
             unread.append((path, table))
             continue
-        rows = [_find(find, row, column) for row in table]
+        rows = finder.files(table, column, path.parent)
+        if not any(rows):
+            notes.append(_not_read(path, "its rows name each file by several names"))
+            continue
         lists.append(_listed(path, table, column, rows))
         if column == 1 and len({row[0] for row in table}) == len(table):
             pairs = zip(table, rows, strict=True)
@@ -101,8 +100,8 @@ def read_lists(
     return lists, notes
 
 
-def _not_read(path: Path, error: UnreadableCells) -> str:
-    return f"{path.name} is not read, since {error}"
+def _not_read(path: Path, why: object) -> str:
+    return f"{path.name} is not read, since {why}"
 
 
 def _by_number(
@@ -148,85 +147,99 @@ def _candidates(files: Iterable[Path], others: Iterable[Path]) -> list[Path]:
     return candidates
 
 
-class _Finders:
-    """Ways to find the files of a folder by what a list calls them, the strictest first."""
+class _Finder:
+    """Finds the files of a folder by what lists call them."""
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         self._placed = NamedFiles(root, files)
         self._loose = Names(root, files)
 
-    def of(self, path: Path) -> tuple[Find, Find]:
-        """Return those for a list at `path`: by name with folders, and by name alone."""
+    def find(self, name: str, folder: Path) -> Path | None:
+        """Return the file that a list in `folder` may mean, by its folders or its name alone."""
+        return self._in_place(name, folder) or self._loose.find(name)
 
-        def placed(name: str) -> Path | None:
-            return self._placed.find(NUMBERED.sub("", name), path.parent)
+    def files(self, table: Sequence[Sequence[str]], column: int, folder: Path) -> list[Path | None]:
+        """Return the file of each row, by its cell in a column.
 
-        return placed, self._loose.find
+        A name without the folders of a file stands for it only where no other name does: a row of
+        a part that is missing must not be taken for a file of another part that is called alike.
+        """
+        names = [row[column] if column < len(row) else "" for row in table]
+        placed = {name: self._in_place(name, folder) for name in set(names)}
+        loose = {name: self._loose.find(name) for name, file in placed.items() if file is None}
+
+        claimed = set(placed.values())
+        meant: dict[Path, set[str]] = {}
+        for name, file in loose.items():
+            if file is not None:
+                meant.setdefault(file, set()).add(plain_name(NUMBERED.sub("", name)))
+        for name, file in loose.items():
+            if file is not None and file not in claimed and len(meant[file]) == 1:
+                placed[name] = file
+        return [placed[name] for name in names]
+
+    def _in_place(self, name: str, folder: Path) -> Path | None:
+        return self._placed.find(NUMBERED.sub("", name), folder)
 
 
-def _table(path: Path, finders: _Finders) -> tuple[list[list[str]], int | None, Find]:
-    """Return the rows of a file, the column that names files, and what finds them; None: none does.
+def _table(path: Path, finder: _Finder) -> tuple[list[list[str]], int | None]:
+    """Return the rows of a file and the column that names files; None if none does.
 
     What lists no files is seen by its beginning, and not read to its end. UnreadableCells where
     the rest of a list cannot be read, or names its files elsewhere.
     """
     head = beginning_of(path, HEAD)
-    for find in finders.of(path):
-        column = _file_column(head, find)
-        has_spaces = column is None and path.suffix.lower() in PLAIN
-        if has_spaces:
-            column = _file_column(_with_spaces(head, find), find)
-        if column is not None:
-            break
-    else:
-        return head, None, find
+    column = _file_column(head, finder, path.parent)
+    has_spaces = column is None and path.suffix.lower() in PLAIN
+    if has_spaces:
+        column = _file_column(_with_spaces(head, finder, path.parent), finder, path.parent)
+    if column is None:
+        return head, None
 
     table = cells_of(path)
-    for find in finders.of(path):
-        rows = table
-        if has_spaces:
-            rows = _with_spaces(table, find)
-        if any(_find(find, row, column) is not None for row in rows):
-            return rows, column, find
-    raise UnreadableCells("its rows are not as those that it begins with")
+    if has_spaces:
+        table = _with_spaces(table, finder, path.parent)
+    if all(column >= len(row) or finder.find(row[column], path.parent) is None for row in table):
+        raise UnreadableCells("its rows are not as those that it begins with")
+    return table, column
 
 
-def _file_column(table: Sequence[Sequence[str]], find: Find) -> int | None:
+def _file_column(table: Sequence[Sequence[str]], finder: _Finder, folder: Path) -> int | None:
     """Return the column that names files in at least half of the first rows; None if none does.
 
-    Numbers of classes may be names of files as well, but the same ones again and again.
+    Of several it is one whose header says so, then one of whole names, with a suffix or folders,
+    then the one that names most rows. Numbers of classes may be names of files too, but the same
+    ones again and again.
     """
     rows = table[:FIRST]
     width = max((len(row) for row in rows), default=0)
-    different: dict[int, int] = {}
+    worth: dict[int, tuple[int, int, int, int]] = {}
     for column in range(width):
-        files = [file for row in rows if (file := _find(find, row, column)) is not None]
-        if 0 < len(rows) <= 2 * len(files):
-            different[column] = len(set(files))
+        names = [row[column] for row in rows if column < len(row)]
+        files = {name: finder.find(name, folder) for name in names}
+        found = [name for name in names if files[name] is not None]
+        whole = [name for name in found if "/" in name or PurePath(name).suffix]
+        if 0 < len(rows) <= 2 * len(found):
+            different = len({files[name] for name in found})
+            worth[column] = (len(whole), len(found), different, -column)
     called = [
         column
-        for column in different
+        for column in worth
         if column < len(rows[0]) and rows[0][column].lower() in FILE_COLUMNS
     ]
-    return max(called or different, key=lambda each: (different[each], -each), default=None)
+    return max(called or worth, key=worth.__getitem__, default=None)
 
 
-def _with_spaces(table: Sequence[Sequence[str]], find: Find) -> list[list[str]]:
+def _with_spaces(table: Sequence[Sequence[str]], finder: _Finder, folder: Path) -> list[list[str]]:
     """Return rows of words as names of files that hold spaces, which a class may follow."""
     rows = []
     for row in table:
         whole = " ".join(row)
-        if find(whole) is None and len(row) > 1:
+        if finder.find(whole, folder) is None and len(row) > 1:
             rows.append([" ".join(row[:-1]), row[-1]])
         else:
             rows.append([whole])
     return rows
-
-
-def _find(find: Find, row: Sequence[str], column: int) -> Path | None:
-    if column >= len(row):
-        return None
-    return find(row[column])
 
 
 def _listed(

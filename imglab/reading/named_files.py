@@ -23,12 +23,13 @@ class NamedFiles:
         self._files = files
 
     @cached_property
-    def _whole(self) -> dict[str, Path]:
-        """The file of each path from the root."""
-        index: dict[str, Path] = {}
+    def _whole(self) -> dict[str, Path | None]:
+        """The file of each path from the root; None where two files have it but for a suffix."""
+        index: dict[str, Path | None] = {}
         for path in self._files:
             for place in _stored(path.relative_to(self._root).as_posix()):
-                index.setdefault(place, path)
+                if index.setdefault(place, path) != path:
+                    index[place] = None
         return index
 
     @cached_property

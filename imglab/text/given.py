@@ -47,6 +47,8 @@ def _read(
     section: SyntheticSettings, settings: TextSettings, tokenizer: PreTrainedTokenizerBase
 ) -> Tensor:
     where = place_of(section)
+    if section.classes != "match":
+        raise InputError(Problem(f"{where}.classes", "texts have no classes", "leave it out"))
     if section.run is not None:
         return _of_run(section.run, settings, tokenizer, f"{where}.run")
 

@@ -120,23 +120,32 @@ class RecordedWork:
     """Work on memory that stays in its place: recorded at the second call, then replayed.
 
     At the first call libraries choose and load what they compute with, and memory is reserved.
+    Work that cannot be recorded is done each time.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work = work
+    def __init__(self) -> None:
         self._was_done = False
+        self._can_be_recorded = True
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self) -> None:
-        """Do the work."""
-        if not (self._was_done and RECORDS):
-            self._work()
-            self._was_done = True
-            return
-
+    def __call__(self, work: Callable[[], None]) -> None:
+        """Do the work, the same at each call."""
+        if self._graph is None and self._was_done and self._can_be_recorded and RECORDS:
+            self._graph = self._recorded(work)
         if self._graph is None:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self._work()
-            self._graph = graph
-        self._graph.replay()
+            work()
+            self._was_done = True
+        else:
+            self._graph.replay()
+
+    def _recorded(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Where it fails, the stream of all other work is the current one again.
+            with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
+                work()
+        except RuntimeError as error:
+            self._can_be_recorded = False
+            log.info("steps of Muon are not recorded: %s", str(error).partition("\n")[0])
+            return None
+        return graph

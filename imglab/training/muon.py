@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from imglab import distributed
 from imglab.training.graphs import RecordedWork
 from imglab.training.threads import Threads
 
@@ -39,7 +40,7 @@ def new_matrix_steps(
 
     keys  learning rate and decay, as torch's optimisers call them
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and distributed.world_size() == 1:
         return RecordedMuon(weights, device)
     return ThreadedMuon(weights, device, keys)
 
@@ -86,7 +87,8 @@ class RecordedMuon:
     A step of torch's Muon is thirty short operations for each matrix, one after the other, and the
     GPU waits for Python to ask for every one. A recording cannot change its learning rate. So
     torch's Muon moves stand-ins of the weights, from zero and at a learning rate of one; where they
-    end is the direction in which the weights then move, all in one operation.
+    end is the direction in which the weights then move, all in one operation. It needs memory for
+    the stand-ins and for a copy of the gradients.
     """
 
     def __init__(self, weights: Sequence[nn.Parameter], device: torch.device) -> None:
@@ -99,7 +101,7 @@ class RecordedMuon:
             self._gradients.append(matrix)
             self.parameters.append(nn.Parameter(matrix.clone()))
         self._muon = torch.optim.Muon(self.parameters, 1.0, 0.0, adjust_lr_fn=SCALED)
-        self._recorded = RecordedWork(self._find_directions)
+        self._recorded = RecordedWork()
 
     def step(self, group: MutableMapping[str, Any]) -> None:
         """Move the weights along their gradients, by the learning rate and decay of a group."""
@@ -117,7 +119,7 @@ class RecordedMuon:
         ]
         torch._foreach_copy_([self._gradients[at] for at in moved], gradients)
         if len(moved) == len(self._weights):
-            self._recorded()
+            self._recorded(self._find_directions)
         else:
             self._find_directions()
 
@@ -130,7 +132,7 @@ class RecordedMuon:
         """Keep the moments in this state, by parameter, from here on."""
         self._muon.state = state
         # What was recorded reads and writes the moments of before.
-        self._recorded = RecordedWork(self._find_directions)
+        self._recorded = RecordedWork()
 
     def _find_directions(self) -> None:
         """Let torch's Muon move the stand-ins from zero along their gradients."""
@@ -167,6 +169,8 @@ def as_matrix(tensor: Tensor, weight: Tensor) -> Tensor:
     weight: the order does not matter to Muon.
     """
     tensor = tensor.detach()
+    if tensor.ndim == 2:
+        return tensor
     if not weight.is_contiguous():
         tensor = tensor.permute(0, 2, 3, 1)
     return tensor.flatten(1)

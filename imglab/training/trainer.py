@@ -40,7 +40,7 @@ NO_MEMORY = (
     "Use smaller samples or a smaller model"
 )
 NO_MOMENTS = (
-    "there is not enough memory for the moments that AdamW keeps of each weight; "
+    "there is not enough memory for what the optimiser keeps of each weight; "
     "use a smaller model, or lora"
 )
 log = logging.getLogger(__name__)

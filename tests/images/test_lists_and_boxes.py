@@ -144,10 +144,61 @@ def test_a_row_of_a_part_that_is_missing_names_no_file_of_another_one(first, tmp
     assert load(**from_folder(tmp_path)).classes == ("a", "b")
 
 
-def test_files_that_were_moved_go_by_their_names(tmp_path):
-    images(tmp_path, "moved/x_N.png")
+@pytest.mark.parametrize(
+    ("form", "table"),
+    [
+        ("moved/x_N.png", "file,label\n" + rows("images/x_N.png,C")),
+        ("moved/N.png", ",filename,label\n" + rows("M,images/N.png,C")),
+        ("moved/N.png", "filename,label\n" + rows("images/N.png,C")),
+        ("moved/N.png", rows("images/N.png,C")),
+        ("C/N.png", "file,label\n" + rows("old_C/N.png,C")),
+    ],
+)
+def test_files_that_were_moved_go_by_their_names(form, table, tmp_path):
+    """Whatever else in a row may be a name of a file: `M` numbers the rows the other way round."""
+    images(tmp_path, form)
+    for n in range(N):
+        table = table.replace("M", str(N - 1 - n), 1)
+    write(tmp_path, {"labels.csv": table})
+    real = load(**from_folder(tmp_path, n_test=2))
+    assert real.classes == ("a", "b")
+    assert real.summary.counts == {"a": 4, "b": 4}
+
+
+def test_some_files_were_moved_and_others_not(tmp_path):
+    images(tmp_path, "pics/x_N.png")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "pics/x_0.png").rename(tmp_path / "images/x_0.png")
     write(tmp_path, {"labels.csv": "file,label\n" + rows("images/x_N.png,C")})
-    assert load(**from_folder(tmp_path)).classes == ("a", "b")
+    [found], _ = read_lists(tmp_path, sorted(tmp_path.rglob("*.png")), [tmp_path / "labels.csv"])
+    assert {file.stem: cells for file, [cells] in found.rows.items()} == {
+        f"x_{n}": ("ab"[n % 2],) for n in range(N)
+    }
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "image_id,category_id,id\n" + "\n".join(rows(f"N,K,{k}N") for k in ("", "1", "2")),
+        "photo,answer,label\n" + "\n".join(rows(f"N.png,{k},C") for k in range(3)),
+    ],
+    ids=["annotations", "raters"],
+)
+def test_rows_that_repeat_a_file_name_it_all_the_same(table, tmp_path):
+    images(tmp_path, "N.png")
+    write(tmp_path, {"labels.csv": table + "\n"})
+    files = sorted(tmp_path.glob("*.png"))
+    [found], _ = read_lists(tmp_path, files, [tmp_path / "labels.csv"])
+    assert {file.stem: len(of_file) for file, of_file in found.rows.items()} == {
+        str(n): 3 for n in range(N)
+    }
+
+
+def test_a_stem_that_two_files_have_names_neither(tmp_path):
+    images(tmp_path, "x_N.png")
+    images(tmp_path, "x_N.jpg")
+    write(tmp_path, {"labels.csv": "id,label\n" + rows("x_N,C")})
+    assert read_lists(tmp_path, sorted(tmp_path.glob("x_*")), [tmp_path / "labels.csv"])[0] == []
 
 
 @pytest.mark.parametrize("form", ["K,N.png", "N.png,K", "K,N", "N,K"])

@@ -78,10 +78,10 @@ class DenoiserSettings(Section):
     """Number format of the computation. `auto`: the faster one, measured before generation 0 and
     then recorded in config.yaml."""
     layout: Literal["nchw", "channels_last", "auto"] | None = newer_key(None)
-    """Memory layout of images and weights. Default: `nchw` for bf16 and on NVIDIA GPUs, otherwise
-    `channels_last`, recorded in config.yaml when the run begins; where precision is `auto`, so is
-    the layout. `auto`: the faster one, measured before generation 0. Runs that began without this
-    key, and models that are fitted outside of a run, have `channels_last`."""
+    """Memory layout of images and weights. Default: `nchw` for bf16 on a CPU and on GPUs of CUDA,
+    otherwise `channels_last`, recorded in config.yaml when the run begins; where precision is
+    `auto`, so is the layout. `auto`: the faster one, measured before generation 0. Runs that began
+    without this key, and models that are fitted outside of a run, have `channels_last`."""
     compile: bool | Literal["auto"] = False
     """Compile the network with `torch.compile`. `auto`: compile if a trial shows that the time for
     compiling is regained within the run."""
