@@ -72,8 +72,8 @@ def _classes(rows: Any, where: str) -> tuple[Tensor | None, tuple[str, ...] | No
     kind = rows.features.get(LABEL)
     named: list[str | None] = []
     if type(kind).__name__ == "ClassLabel":
-        known = dict(enumerate(kind.names))
-        named = [known.get(number) for number in rows[LABEL]]
+        names_of = dict(enumerate(kind.names))
+        named = [names_of.get(number) for number in rows[LABEL]]
     elif getattr(kind, "dtype", None) in ("string", "large_string"):
         named = [text or None for text in rows[LABEL]]
 

@@ -88,9 +88,7 @@ def read_lists(
             notes.append(_not_read(path, "its rows name each file by several names"))
             continue
         lists.append(_listed(path, table, column, rows))
-        if column == 1 and len({row[0] for row in table}) == len(table):
-            pairs = zip(table, rows, strict=True)
-            numbered[path.parent] = {row[0]: file for row, file in pairs if file is not None}
+        numbered.setdefault(path.parent, {}).update(_numbers(table, column, rows))
 
     for path, head in unread:
         try:
@@ -98,6 +96,16 @@ def read_lists(
         except UnreadableCells as error:
             notes.append(_not_read(path, error))
     return lists, notes
+
+
+def _numbers(
+    table: Sequence[Sequence[str]], column: int, files: Sequence[Path | None]
+) -> dict[str, Path]:
+    """Return the files by the number before each; none where that is no number of one alone."""
+    if column != 1 or len({row[0] for row in table}) < len(table):
+        return {}
+    pairs = zip(table, files, strict=True)
+    return {row[0]: file for row, file in pairs if file is not None}
 
 
 def _not_read(path: Path, why: object) -> str:
@@ -217,11 +225,11 @@ def _file_column(table: Sequence[Sequence[str]], finder: _Finder, folder: Path) 
     for column in range(width):
         names = [row[column] for row in rows if column < len(row)]
         files = {name: finder.find(name, folder) for name in names}
-        found = [name for name in names if files[name] is not None]
-        whole = [name for name in found if "/" in name or PurePath(name).suffix]
-        if 0 < len(rows) <= 2 * len(found):
-            different = len({files[name] for name in found})
-            worth[column] = (len(whole), len(found), different, -column)
+        likely = [name for name in names if files[name] is not None]
+        whole = [name for name in likely if "/" in name or PurePath(name).suffix]
+        if 0 < len(rows) <= 2 * len(likely):
+            different = len({files[name] for name in likely})
+            worth[column] = (len(whole), len(likely), different, -column)
     called = [
         column
         for column in worth
