@@ -19,7 +19,10 @@ def draw_curves(of_rows: Mapping[str, Mapping[float, float]], device: str, path:
         axes.plot(list(of_times), list(of_times.values()), marker="o", label=name)
     axes.axhline(1, color="0.5", linestyle=":", label="one deviation of the floor")
     axes.set(xscale="log", xlabel=f"seconds of {device} for the fit")
+    # Linear between -1 and 1, so that what reaches the floor is in the picture.
     axes.set_yscale("symlog", linthresh=1)
+    values = [value for of_times in of_rows.values() for value in of_times.values()]
+    axes.set_ylim(1.5 * min(-1.0, *values), 2 * max(1.0, *values))
     axes.set_ylabel("excess Fréchet distance, in deviations of its floor")
     times = sorted({seconds for of_times in of_rows.values() for seconds in of_times})
     axes.set_xticks(times, [f"{seconds:g}" for seconds in times])
