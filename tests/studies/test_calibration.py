@@ -266,12 +266,17 @@ def test_a_bag_of_tokens_sees_repeats_and_is_not_asked_for_order(tmp_path):
 @pytest.mark.slow
 def test_images_of_another_kind_are_mixed_in(tmp_path):
     """Seen by the Frechet distance and by precision; more of the real data are seen by neither."""
-    images = {"clothes": textures(200, (1, 8, 8), seed=3).numpy(), "scans": scans("train").data}
-    sets = []
+    images = {
+        "real": torch.cat([scans("train").data[:150], scans("test").data]),
+        "clothes": textures(200, (1, 8, 8), seed=3),
+        "scans": scans("train").data[150:],
+    }
     for name, each in images.items():
-        np.savez(tmp_path / f"{name}.npz", images=np.asarray(each).transpose(0, 2, 3, 1))
-        sets.append({"label": name, "path": str(tmp_path / f"{name}.npz")})
-    modality = {"kind": "image", "source": "digits", "extractor": "pixels", "synthetic": sets}
+        np.savez(tmp_path / f"{name}.npz", images=each.permute(0, 2, 3, 1).numpy())
+    sets = [{"label": name, "path": str(tmp_path / f"{name}.npz")} for name in ("clothes", "scans")]
+    source = {"kind": "npz", "path": str(tmp_path / "real.npz")}
+    modality = {"kind": "image", "source": source, "n_test": 200, "extractor": "pixels"}
+    modality["synthetic"] = sets
     tree = {"modality": modality, "model": {"kind": "diffusion", "channels": [8, 16]}}
     reactions, result = calibrate(
         tree, tmp_path / "calibration", samples=60, splits=40, repeats=3, strengths=(1.0,)
