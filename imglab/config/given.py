@@ -34,7 +34,6 @@ class SyntheticSettings(Section):
     """A generation of a run on the same real data, as RUN@G, whose samples are taken."""
     column: str | None = newer_key(None)
     """Column that holds the text, in files of rows and on the hub, or the images on the hub."""
-
     classes: Literal["match", "none"] = newer_key("match")
     """Classes or captions of images: `match` them by name with those of the real images, or leave
     the set without (`none`), such as images of another kind."""
