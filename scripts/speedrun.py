@@ -109,7 +109,7 @@ def table(results: Results, description: Mapping[str, Any]) -> str:
     ]
     for name, of_times in results.items():
         for seconds, of_seeds in of_times.items():
-            cells = [f"{seconds:g}", *(median(of_seeds, column) for column in COLUMNS)]
+            cells = [f"{seconds:g}", *(cell(median(of_seeds, column)) for column in COLUMNS)]
             if "skipped" in of_seeds[0]:
                 cells = [f"{seconds:g}", of_seeds[0]["skipped"], *[""] * (len(COLUMNS) - 1)]
             lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -121,23 +121,23 @@ def medians(results: Results, column: str) -> dict[str, dict[float, float]]:
     of_rows: dict[str, dict[float, float]] = {}
     for name, of_times in results.items():
         for seconds, of_seeds in of_times.items():
-            values = defined(of_seeds, column)
-            if len(values) == len(of_seeds):
-                of_rows.setdefault(name, {})[seconds] = statistics.median(values)
+            value = median(of_seeds, column)
+            if value is not None:
+                of_rows.setdefault(name, {})[seconds] = value
     return of_rows
 
 
-def median(of_seeds: Sequence[Scores], column: str) -> str:
-    """Return the median over the seeds in three digits; `-` where it is undefined for one."""
-    values = defined(of_seeds, column)
+def median(of_seeds: Sequence[Scores], column: str) -> float | None:
+    """Return the median over the seeds; None where the column is undefined for one."""
+    values: list[float] = [row[column] for row in of_seeds if row.get(column) is not None]
     if len(values) < len(of_seeds):
-        return "-"
-    return f"{statistics.median(values):.3g}"
+        return None
+    return statistics.median(values)
 
 
-def defined(of_seeds: Sequence[Scores], column: str) -> list[float]:
-    """Return the values of a column that are defined."""
-    return [row[column] for row in of_seeds if row.get(column) is not None]
+def cell(value: float | None) -> str:
+    """Return a number in three digits; `-` where it is undefined."""
+    return "-" if value is None else f"{value:.3g}"
 
 
 if __name__ == "__main__":

@@ -170,8 +170,10 @@ def test_some_files_were_moved_and_others_not(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "pics/x_0.png").rename(tmp_path / "images/x_0.png")
     write(tmp_path, {"labels.csv": "file,label\n" + rows("images/x_N.png,C")})
-    [found], _ = read_lists(tmp_path, sorted(tmp_path.rglob("*.png")), [tmp_path / "labels.csv"])
-    assert {file.stem: cells for file, [cells] in found.rows.items()} == {
+    [files_named], _ = read_lists(
+        tmp_path, sorted(tmp_path.rglob("*.png")), [tmp_path / "labels.csv"]
+    )
+    assert {file.stem: cells for file, [cells] in files_named.rows.items()} == {
         f"x_{n}": ("ab"[n % 2],) for n in range(N)
     }
 
@@ -188,8 +190,8 @@ def test_rows_that_repeat_a_file_name_it_all_the_same(table, tmp_path):
     images(tmp_path, "N.png")
     write(tmp_path, {"labels.csv": table + "\n"})
     files = sorted(tmp_path.glob("*.png"))
-    [found], _ = read_lists(tmp_path, files, [tmp_path / "labels.csv"])
-    assert {file.stem: len(of_file) for file, of_file in found.rows.items()} == {
+    [files_named], _ = read_lists(tmp_path, files, [tmp_path / "labels.csv"])
+    assert {file.stem: len(of_file) for file, of_file in files_named.rows.items()} == {
         str(n): 3 for n in range(N)
     }
 

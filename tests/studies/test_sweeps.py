@@ -169,4 +169,4 @@ def test_on_a_ray_cluster(tmp_path):
             [*command, "--ray", "auto"], capture_output=True, text=True, timeout=300
         )
     assert done.returncode == 0, done.stderr
-    assert all(len(found) == 2 for found in read_sweep(swept).values())
+    assert all(len(seeds) == 2 for seeds in read_sweep(swept).values())
