@@ -71,7 +71,7 @@ class MatchedPoints(Points):
         rows = torch.arange(len(self)).split(PAIRS)
         self.squares = torch.cat([self._squared_lengths_of(part) for part in rows])
 
-    def values(self, which: Tensor) -> Tensor:
+    def values(self, which: Tensor | slice) -> Tensor:
         """Return some distinct rows, float64 [P, D]."""
         return self._matching.of_rows(super().values(which))
 

@@ -15,6 +15,9 @@ from imglab.metrics.tiles import Consumer, Tile, error_bound, sweep, tiles
 SPARE = 5
 """Candidates beyond the k asked for, which make it rare that a row is compared with all others."""
 
+GROUPS = 64
+"""Groups of columns of a tile, whose minima say where its smallest values lie."""
+
 
 def kth_squared_distance(
     points: Points, ks: tuple[int, ...], also: Sequence[Consumer] = ()
@@ -109,6 +112,23 @@ def _radii(distances: Tensor, weights: Tensor, repeats: Tensor, ks: tuple[int, .
     return torch.stack(radii)
 
 
+def _smallest(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the `size` smallest values of each row and their columns, [B, size], as `topk` does.
+
+    They are looked for where groups of columns have the smallest minima, in half the time.
+    """
+    rows, columns = values.shape
+    if columns % GROUPS or size >= GROUPS // 2:
+        smallest, column = values.topk(size, largest=False)
+        return smallest, column
+
+    minima = values.reshape(rows, columns // GROUPS, GROUPS).amin(1)
+    group = minima.topk(size, largest=False, sorted=False).indices  # [B, size]
+    column = (group[:, :, None] + torch.arange(0, columns, GROUPS)).flatten(1)
+    smallest, position = values.gather(1, column).topk(size, largest=False)
+    return smallest, column.gather(1, position)
+
+
 @dataclass
 class Candidates:
     """For each row the `size` rows with the smallest lower bounds of their distances.
@@ -138,7 +158,7 @@ class Candidates:
     def _take(self, rows: slice, at_least: Tensor, first: int) -> None:
         """Take in the lower bounds of these rows' distances to rows `first` and on, [B, C]."""
         size = self.at_least.shape[1]
-        smallest, column = at_least.topk(min(size, at_least.shape[1]), largest=False)
+        smallest, column = _smallest(at_least, min(size, at_least.shape[1]))
 
         bounds = torch.cat([self.at_least[rows], smallest], 1)
         index = torch.cat([self.index[rows], column + first], 1)

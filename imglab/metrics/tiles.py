@@ -124,13 +124,17 @@ def tiles_of_block(
 ) -> Iterator[Tile]:
     """Yield those of the tiles whose rows are `first` and the `BLOCK * TILE - 1` after it."""
     block = BLOCK * TILE
-    a, a_squares = points.part(slice(first, min(first + block, len(points))))  # [B, D], [B]
+    of_points = points.part(slice(first, min(first + block, len(points))))
+    a, a_squares = of_points  # [B, D], [B]
 
     first_column = 0
     if half:
         first_column = first
     for j in range(first_column, len(others), block):
-        b, b_squares = others.part(slice(j, min(j + block, len(others))))  # [C, D], [C]
+        of_others = of_points
+        if not half or first != j:
+            of_others = others.part(slice(j, min(j + block, len(others))))
+        b, b_squares = of_others  # [C, D], [C]
         for row, column in _blocks(first, len(a), len(b), half=half and first == j):
             products = _products(a[row], b[column])
             lengths = a_squares[row, None] + b_squares[column]

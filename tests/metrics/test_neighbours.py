@@ -10,6 +10,7 @@ from imglab import seeds
 from imglab.metrics import points as points_module
 from imglab.metrics.neighbours import kth_squared_distance, nearest_squared_distance
 from imglab.metrics.points import Frame, Points, in_one_frame
+from imglab.metrics.tiles import TILE
 
 KS = (1, 3, 5)
 
@@ -69,6 +70,16 @@ def test_they_are_those_of_all_distances(shaped, small, monkeypatch):
 
     nearest = nearest_squared_distance(in_frame, others_in_frame)[in_frame.inverse]
     assert torch.equal(nearest, all_distances(features, others, scale).amin(1))
+
+
+@pytest.mark.parametrize("shaped", [plain, on_a_grid, repeated])
+def test_neighbours_are_found_in_tiles_of_many_columns(shaped):
+    """Whole tiles are searched by groups of columns; the last one here is narrower than a group."""
+    few_dimensions = torch.randn(TILE * 2 + 30, 3, generator=seeds.generator("many columns"))
+    features = shaped(few_dimensions)
+    (alone,) = in_one_frame(features)
+    radii = kth_squared_distance(alone, KS)[:, alone.inverse]
+    assert torch.equal(radii, radii_of(features, alone.frame.scale, KS))
 
 
 def test_the_running_sum_of_a_distance_may_err_more_than_the_product():
