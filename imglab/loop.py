@@ -72,8 +72,10 @@ class Chain:
             apart = draw(train, self.measure.samples, seed=derive(self.seed, g, "evaluation"))
             yield from do("evaluation", apart)
 
-        # Choose which samples go on to the pool, and measure those and all that were drawn.
-        yield from do("features", self.measure.features(store.samples(g)))
+        # Choose which samples go on to the pool, and measure those and all that were drawn. Where a
+        # draw of its own is scored, only curators look at the features of what goes on.
+        if self.curator or self.measure.samples is None:
+            yield from do("features", self.measure.features(store.samples(g)))
         if self.curator:
             curating = stages.curate(self.curator, self.measure, store, g, self.seed)
             yield from do("accepted", curating)

@@ -165,9 +165,10 @@ def score(
 
     What is scored is the draw that the measure asks for, or else what was drawn for the pool.
     """
-    samples = store.samples(g)
-    features = store.features(g)
-    if measure.samples is not None:
+    if measure.samples is None:
+        samples = store.samples(g)
+        features = store.features(g)
+    else:
         samples = store.samples(g, "evaluation")
         features = (yield from measure.features(samples)).values
 
@@ -178,10 +179,9 @@ def score(
     of_data = call_metrics(measure.modality, samples, model=model, **keys)
     of_model = call_metrics(model, samples, **keys)
     measure.check_names([*of_data.values, *of_model.values])
-    parts = [scores, of_data, of_model]
+    of_accepted = yield from _score_accepted(measure, store, g, scores)
 
-    parts.append((yield from _score_accepted(measure, store, g, scores)))
-
+    parts = [scores, of_data, of_model, of_accepted]
     measures = _without_chance(Measures.joined(parts), measure.samples)
     if g == 0:
         measures = yield from _with_gate(measures, measure, model, train, seed)

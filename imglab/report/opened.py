@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from PIL import Image
+from torch import Tensor
 
 from imglab.errors import InputError, Problem, nearest
 from imglab.images.render import as_picture, grid_of
@@ -91,6 +92,20 @@ class OpenedRun(RunFolder):
             what = f"generation {g} has no {stage} samples"
             raise InputError(Problem(str(self.root), what, "samples(g) is what it drew"))
         return super().samples(g, stage)
+
+    def features(self, g: int) -> Tensor:
+        """Return the features of what generation g drew for the pool, float32 [N, D].
+
+        Raises InputError if they were removed, or never taken: where `measure.samples` asks for a
+        draw of its own to be scored, only curators look at them.
+        """
+        self._check_finished(g)
+        if not self.path(g, "features").exists():
+            check_present(self.root, g, self._stages["features"].main)
+            what = f"generation {g} has no features: measure.samples has another draw scored"
+            remedy = "take them by an extractor from samples(g)"
+            raise InputError(Problem(str(self.root), what, remedy))
+        return super().features(g)
 
     def read(self, g: int, stage: str) -> Any:
         """Return what a stage of generation g returned; InputError if it is not finished."""

@@ -90,6 +90,20 @@ def test_a_stage_without_samples_is_refused(folder):
     assert run.accepted(0) is None
 
 
+def test_a_draw_that_is_not_scored_has_features_for_curation_alone(tmp_path):
+    apart = {"measure.samples": 15, "generations": 1}
+    run = imglab.run(GAUSSIAN, apart, out=tmp_path / "apart", show=False)
+    assert (len(run.samples(0)), len(run.samples(0, "evaluation"))) == (20, 15)
+    assert run.metrics(0)["n_synthetic"] == 15
+    with pytest.raises(imglab.InputError, match="generation 0 has no features"):
+        run.features(0)
+
+    curated = {**apart, "curate": {"kind": "random", "keep": 0.5}}
+    run = imglab.run(GAUSSIAN, curated, out=tmp_path / "curated", show=False)
+    assert len(run.features(0)) == len(run.samples(0)) == 40
+    assert run.metrics(0)["n_synthetic"] == 15
+
+
 @pytest.mark.parametrize("config", [5, None, ["digits"]])
 def test_what_is_no_config_is_refused(config):
     with pytest.raises(imglab.InputError, match=r"is not a config \(give the name of a preset"):
