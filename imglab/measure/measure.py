@@ -17,13 +17,13 @@ from imglab.measure.gate import judge_generation0
 from imglab.measure.group_recall import GroupRecall
 from imglab.measure.groups import by_class, by_source
 from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
-from imglab.measure.shape import shape_scores
+from imglab.measure.shape import shape_scores, variance_ratio_floor
 from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, nearest_samples, strips
 from imglab.metrics.comparison import MetricValues, Reference, compare_pairs
 from imglab.metrics.memorization import distances_to, mean_distance, share_of_copies
 from imglab.metrics.pairs import Pairs
-from imglab.metrics.ranks import area_under_curve
+from imglab.metrics.ranks import area_under_curve, null_of_area
 from imglab.metrics.rows import HashedRows
 from imglab.modality import MatchesMoments, Modality, Split
 from imglab.progress import Progress, Stage, report
@@ -246,8 +246,17 @@ class Measure:
         """Return the floor of each metric for so many synthetic samples."""
         real = self._extraction.real
         held_out = partial(self._copies, self.modality.real("test"), real["test"].features)
-        n_real = len(real[self._reference].features)
-        return (yield from self._floors.floor(real, n_real, n_synthetic, held_out))
+        reference = real[self._reference].features
+        floor = yield from self._floors.floor(real, len(reference), n_synthetic, held_out)
+        return {**floor, **self._known_floors(reference, n_synthetic)}
+
+    def _known_floors(self, reference: Tensor, n_synthetic: int) -> dict[str, Any]:
+        """Return the floors that need no splits: their mean is known."""
+        real = self.modality.real(self._reference)
+        return {
+            "memorization": null_of_area(len(self.real("test")), n_synthetic),
+            "variance_ratio": variance_ratio_floor(self.modality, real, reference, n_synthetic),
+        }
 
 
 def _distances(train: Reference, features: Tensor) -> Tensor:

@@ -6,17 +6,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
+from imglab import seeds
 from imglab.measures import Features, Measures
 from imglab.metrics import strips
 from imglab.metrics.bounded import why_recall_is_withheld
 from imglab.metrics.comparison import MetricValues
 from imglab.metrics.pairs import Pairs
+from imglab.metrics.ranks import normal_range
 from imglab.metrics.undefined import Undefined, check_features
 from imglab.modality import MatchesMoments, Modality
 from imglab.progress import Stage
 from imglab.samples import Samples
+
+GROUPS = 50
+"""Groups of real samples that are left out in turn, for the spread of their variance."""
+
+MOST = 2000
+"""Real samples that are looked at for that spread."""
 
 SHAPE = (
     "fid_shape",
@@ -60,6 +69,39 @@ def shape_scores(
         extracted = yield from extract(matcher.matched(samples, real))
         scores.add(SHAPE, partial(_matched_samples, pairs, extracted.values))
     return _withheld(Measures(scores.values, scores.reasons))
+
+
+def variance_ratio_floor(
+    modality: Modality, real: Samples, features: Tensor, n_synthetic: int
+) -> dict[str, float] | None:
+    """Return mean, deviation and 95% range of `variance_ratio` between disjoint real sets.
+
+    real, features  the real samples that generations are compared with, and their features [N, D]
+    n_synthetic     how many samples are compared with them
+
+    The deviation of a variance is the jackknife's, with groups of samples left out in turn (Efron
+    and Tibshirani 1993, section 11.5). It is None for fewer than two samples, and for constants.
+    """
+    matcher = modality.ability(MatchesMoments)
+    order = torch.randperm(len(real), generator=seeds.generator("variance floor"))[:MOST]
+    groups = order.tensor_split(min(GROUPS, len(order)))
+    if len(groups) < 2:
+        return None
+
+    left = [torch.cat([*groups[:i], *groups[i + 1 :]]) for i in range(len(groups))]
+    if matcher is None:
+        variances = [float(features[rows].double().var(0, correction=0).sum()) for rows in left]
+    else:
+        variances = [matcher.variance(real[rows]) for rows in left]
+    of_groups = torch.tensor(variances, dtype=torch.float64)
+    mean = float(of_groups.mean())
+    if not mean > 0:
+        return None
+
+    count = len(groups)
+    relative = ((count - 1) * float(of_groups.var(correction=0))) ** 0.5 / mean
+    deviation = relative * (len(order) * (1 / len(real) + 1 / n_synthetic)) ** 0.5
+    return normal_range(1.0, deviation)
 
 
 def _matched_features(pairs: Pairs) -> list[float]:

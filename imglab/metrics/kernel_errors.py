@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from imglab.metrics.two_sample import NORMAL
+from imglab.metrics.ranks import NORMAL
 
 
 class KernelDistance(NamedTuple):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+NORMAL = 1.96
+"""Deviations of a normal distribution between which 95% lie."""
+
 
 def area_under_curve(*, higher: Tensor, lower: Tensor) -> tuple[float, float]:
     """Return P(a value of `higher` > one of `lower`), ties counted half, and its standard error.
@@ -21,6 +24,21 @@ def area_under_curve(*, higher: Tensor, lower: Tensor) -> tuple[float, float]:
     of_lower = _placements(lower, higher)
     variance = of_higher.var() / len(higher) + of_lower.var() / len(lower)
     return float(of_higher.mean()), float(variance.sqrt())
+
+
+def null_of_area(n: float, m: float) -> dict[str, float]:
+    """Return mean, deviation and 95% range of the area where both samples are of one distribution.
+
+    The deviation is that of the rank-sum statistic, sqrt((n + m + 1) / (12 n m)) for n and m values
+    (Mann and Whitney 1947); with ties it is smaller.
+    """
+    return normal_range(0.5, ((n + m + 1) / (12 * n * m)) ** 0.5)
+
+
+def normal_range(mean: float, deviation: float) -> dict[str, float]:
+    """Return mean, deviation and 95% range of a normal distribution, as floors hold them."""
+    reach = NORMAL * deviation
+    return {"mean": mean, "sd": deviation, "low": mean - reach, "high": mean + reach}
 
 
 def _placements(values: Tensor, others: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imglab.metrics.frechet import mean_and_variance
-from imglab.metrics.ranks import area_under_curve
+from imglab.metrics.ranks import area_under_curve, null_of_area
 from imglab.metrics.undefined import check_features
 from imglab.seeds import generator
 
@@ -19,8 +19,6 @@ Values: TypeAlias = NDArray[np.floating]
 
 FOLDS = 2
 
-NORMAL = 1.96
-"""Deviations of a normal distribution between which 95% lie."""
 LEAST = 20
 """Samples of each kind without which a classifier of half of them says nothing."""
 
@@ -184,13 +182,8 @@ class _Inputs:
 
 
 def null_of_auc(n_real: int, n_synthetic: int) -> dict[str, float]:
-    """Return mean, deviation and 95% range of the area where both sets are of one distribution.
+    """Return mean, deviation and 95% range of `two_sample_auc` where both sets are of one kind.
 
-    The deviation is that of the rank-sum statistic of one half, sqrt((n + m + 1) / (12 n m)) for
-    n real and m synthetic samples in it (Mann and Whitney 1947).
+    They are those of one half: both halves test the same difference.
     """
-    n = n_real / FOLDS
-    m = n_synthetic / FOLDS
-    deviation = ((n + m + 1) / (12 * n * m)) ** 0.5
-    reach = NORMAL * deviation
-    return {"mean": 0.5, "sd": deviation, "low": 0.5 - reach, "high": 0.5 + reach}
+    return null_of_area(n_real / FOLDS, n_synthetic / FOLDS)

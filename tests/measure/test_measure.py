@@ -8,6 +8,7 @@ import torch
 from imglab import regimes, run_chain
 from imglab.measure import Measure
 from imglab.measure.groups import by_class
+from imglab.measure.shape import variance_ratio_floor
 from imglab.modality import Modality, Spec
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
@@ -112,6 +113,37 @@ class TestShape:
         scores = result(measure.scores(samples, samples.data))
         assert scores.values["variance_ratio"] is None
         assert scores.reasons["variance_ratio"] == "the real data are constant"
+        assert scores.floor["variance_ratio"] is None
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 300), (2_500, 400)])
+def test_the_floor_of_the_variance_is_the_spread_of_redrawn_sets(n, m):
+    """Of normal data the relative variance of a sum of squares is 2 sum s^4 / (sum s^2)^2 / n."""
+    scales = torch.tensor([1.0, 2.0, 3.0])
+    theory = (2 * scales.pow(4).sum() / scales.square().sum() ** 2 * (1 / n + 1 / m)).sqrt()
+    deviations = []
+    for seed in range(20):
+        drawn = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)) * scales
+        floor = variance_ratio_floor(gaussian(n=20), Samples.real(drawn), drawn, m)
+        assert floor is not None
+        assert floor["mean"] == 1
+        deviations.append(floor["sd"])
+    assert torch.tensor(deviations).mean() == pytest.approx(float(theory), rel=0.1)
+
+
+def test_real_data_lie_within_the_known_floors():
+    outside = {"memorization": 0, "variance_ratio": 0}
+    for seed in range(20):
+        fresh = GaussianModality(GaussianDataSettings(n_train=300, n_test=300, data_seed=seed))
+        measure = Measure(fresh, floor_splits=20)
+        result(measure.prepare())
+        # Of one distribution, whatever the seed: that of the data, here the standard normal one.
+        drawn = torch.randn(200, 2, generator=torch.Generator().manual_seed(seed))
+        scores = result(measure.scores(Samples.drawn(drawn), drawn))
+        for name in outside:
+            floor = scores.floor[name]
+            outside[name] += not floor["low"] <= scores.values[name] <= floor["high"]
+    assert max(outside.values()) <= 4, "5% of 20 are 1"
 
 
 class Learner(GenerativeModel):
