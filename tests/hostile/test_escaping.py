@@ -220,7 +220,7 @@ class TestNeutralised:
         modality = {
             "kind": "image",
             "source": {"kind": "npz", "path": str(tmp_path / "a.npz")},
-            "extractor": "pixels",
+            "extractor": {"kind": "classifier", "images": 256},
         }
         model = {"kind": "vae", "hidden": [8], "latent": 2, "training": {"images": 64}}
         changes = {"modality": modality, "model": model, "generations": 1, "samples": 16}

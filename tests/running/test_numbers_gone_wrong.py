@@ -94,9 +94,11 @@ def constant(tmp_path, value):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("value", [0, 255])
-def test_constant_images(lab, tmp_path, value):
-    modality = {"kind": "image", "source": constant(tmp_path, value), "extractor": "pixels"}
+@pytest.mark.parametrize(
+    ("value", "extractor"), [(0, "pixels"), (255, {"kind": "classifier", "images": 256})]
+)
+def test_constant_images(lab, tmp_path, value, extractor):
+    modality = {"kind": "image", "source": constant(tmp_path, value), "extractor": extractor}
     code, _, err = lab("run", write(tmp_path, {**TINY_IMAGE, "modality": modality}), "--out", "run")
     assert (code, "Traceback" in err) == (0, False), err
     rows = [numbers(row) for row in read_metrics(tmp_path / "run")]
