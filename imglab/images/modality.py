@@ -192,8 +192,9 @@ class ImageModality(Modality):
         return replace(samples, data=data)
 
     def variance(self, samples: Samples) -> float:
-        """Return the variance of the pixels in [0, 1], summed over them."""
-        return PixelMoments.of(samples.data).variance
+        """Return the unbiased variance of the pixels in [0, 1], summed over them."""
+        variance = PixelMoments.of(samples.data).variance
+        return variance * len(samples) / max(1, len(samples) - 1)
 
     def judges(self, sections: Sequence[JudgeChoice], where: str, shared: Path) -> Judges:
         """Return further judges, trained on the real training set; `where` names them in messages.

@@ -17,7 +17,7 @@ from imglab.measure.gate import judge_generation0
 from imglab.measure.group_recall import GroupRecall
 from imglab.measure.groups import by_class, by_source
 from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
-from imglab.measure.shape import shape_scores, variance_ratio_floor
+from imglab.measure.shape import shape_scores, spread_of_variance, variance_ratio_floor
 from imglab.measures import Features, Measures, NearestReal, RealShown
 from imglab.metrics import Undefined, nearest_samples, strips
 from imglab.metrics.comparison import MetricValues, Reference, compare_pairs
@@ -246,17 +246,21 @@ class Measure:
         """Return the floor of each metric for so many synthetic samples."""
         real = self._extraction.real
         held_out = partial(self._copies, self.modality.real("test"), real["test"].features)
-        reference = real[self._reference].features
-        floor = yield from self._floors.floor(real, len(reference), n_synthetic, held_out)
-        return {**floor, **self._known_floors(reference, n_synthetic)}
+        n_real = len(real[self._reference].features)
+        floor = yield from self._floors.floor(real, n_real, n_synthetic, held_out)
 
-    def _known_floors(self, reference: Tensor, n_synthetic: int) -> dict[str, Any]:
-        """Return the floors that need no splits: their mean is known."""
+        # The means of these are known.
+        of_ratio = None
+        if self._spread_of_variance is not None:
+            of_ratio = variance_ratio_floor(self._spread_of_variance, n_real, n_synthetic)
+        of_copies = null_of_area(len(self.real("test")), n_synthetic)
+        return {**floor, "variance_ratio": of_ratio, "memorization": of_copies}
+
+    @cached_property
+    def _spread_of_variance(self) -> float | None:
+        """How much the variance of real data spreads, for the floor of `variance_ratio`."""
         real = self.modality.real(self._reference)
-        return {
-            "memorization": null_of_area(len(self.real("test")), n_synthetic),
-            "variance_ratio": variance_ratio_floor(self.modality, real, reference, n_synthetic),
-        }
+        return spread_of_variance(self.modality, real, self.real(self._reference))
 
 
 def _distances(train: Reference, features: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,13 @@ from imglab.progress import Stage
 from imglab.samples import Samples
 
 GROUPS = 50
-"""Groups of real samples that are left out in turn, for the spread of their variance."""
+"""Groups of real samples, at most, whose variances say how much a variance spreads."""
+
+FEWEST = 5
+"""Groups without which nothing is said of that spread."""
+
+LEAST = 10
+"""Samples of a group: the variance of fewer spreads by more than in proportion."""
 
 MOST = 2000
 """Real samples that are looked at for that spread."""
@@ -71,37 +78,43 @@ def shape_scores(
     return _withheld(Measures(scores.values, scores.reasons))
 
 
-def variance_ratio_floor(
-    modality: Modality, real: Samples, features: Tensor, n_synthetic: int
-) -> dict[str, float] | None:
-    """Return mean, deviation and 95% range of `variance_ratio` between disjoint real sets.
+def spread_of_variance(modality: Modality, real: Samples, features: Tensor) -> float | None:
+    """Return s, where the total variance of n real samples has a relative deviation of s / sqrt(n).
 
     real, features  the real samples that generations are compared with, and their features [N, D]
-    n_synthetic     how many samples are compared with them
 
-    The deviation of a variance is the jackknife's, with groups of samples left out in turn (Efron
-    and Tibshirani 1993, section 11.5). It is None for fewer than two samples, and for constants.
+    It comes from the variances of random groups of them: None for fewer than fifty samples, and
+    for data without a variance.
     """
-    matcher = modality.ability(MatchesMoments)
     order = torch.randperm(len(real), generator=seeds.generator("variance floor"))[:MOST]
-    groups = order.tensor_split(min(GROUPS, len(order)))
-    if len(groups) < 2:
+    count = min(GROUPS, len(order) // LEAST)
+    if count < FEWEST:
         return None
 
-    left = [torch.cat([*groups[:i], *groups[i + 1 :]]) for i in range(len(groups))]
+    matcher = modality.ability(MatchesMoments)
+    groups = order[: len(order) // count * count].chunk(count)
     if matcher is None:
-        variances = [float(features[rows].double().var(0, correction=0).sum()) for rows in left]
+        variances = [float(features[rows].double().var(0).sum()) for rows in groups]
     else:
-        variances = [matcher.variance(real[rows]) for rows in left]
+        try:
+            variances = [matcher.variance(real[rows]) for rows in groups]
+        except Undefined:
+            return None
     of_groups = torch.tensor(variances, dtype=torch.float64)
     mean = float(of_groups.mean())
     if not mean > 0:
         return None
+    relative = float(of_groups.std()) / mean
+    return relative * math.sqrt(len(groups[0]))
 
-    count = len(groups)
-    relative = ((count - 1) * float(of_groups.var(correction=0))) ** 0.5 / mean
-    deviation = relative * (len(order) * (1 / len(real) + 1 / n_synthetic)) ** 0.5
-    return normal_range(1.0, deviation)
+
+def variance_ratio_floor(spread: float, n_real: int, n_synthetic: int) -> dict[str, float]:
+    """Return mean, deviation and 95% range of `variance_ratio` between two sets of real data.
+
+    spread  `spread_of_variance` of real data
+    """
+    deviation = spread * (1 / n_real + 1 / n_synthetic) ** 0.5
+    return normal_range(1.0, deviation, least=0.0)
 
 
 def _matched_features(pairs: Pairs) -> list[float]:

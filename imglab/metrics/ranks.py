@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -32,13 +34,19 @@ def null_of_area(n: float, m: float) -> dict[str, float]:
     The deviation is that of the rank-sum statistic, sqrt((n + m + 1) / (12 n m)) for n and m values
     (Mann and Whitney 1947); with ties it is smaller.
     """
-    return normal_range(0.5, ((n + m + 1) / (12 * n * m)) ** 0.5)
+    return normal_range(0.5, ((n + m + 1) / (12 * n * m)) ** 0.5, least=0.0, most=1.0)
 
 
-def normal_range(mean: float, deviation: float) -> dict[str, float]:
-    """Return mean, deviation and 95% range of a normal distribution, as floors hold them."""
+def normal_range(
+    mean: float, deviation: float, *, least: float = -math.inf, most: float = math.inf
+) -> dict[str, float]:
+    """Return mean, deviation and 95% range of a normal distribution, as floors hold them.
+
+    least, most  ends of the range that the metric can have
+    """
     reach = NORMAL * deviation
-    return {"mean": mean, "sd": deviation, "low": mean - reach, "high": mean + reach}
+    ends = {"low": max(least, mean - reach), "high": min(most, mean + reach)}
+    return {"mean": mean, "sd": deviation, **ends}
 
 
 def _placements(values: Tensor, others: Tensor) -> Tensor:

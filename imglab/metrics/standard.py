@@ -54,7 +54,7 @@ class StandardPoints(Points):
         return rows, rows.new_zeros(len(rows))
 
     def _moved(self, which: Tensor) -> Tensor:
-        return self._standard.of_rows(self.rows[which]).to(self.dtype)
+        return self._standard.of_rows(self.rows.index_select(0, which)).to(self.dtype)
 
     def kernel_terms(self) -> tuple[float, Tensor]:
         """Return what `Points.kernel_terms` does."""

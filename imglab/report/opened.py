@@ -102,8 +102,10 @@ class OpenedRun(RunFolder):
         self._check_finished(g)
         if not self.path(g, "features").exists():
             check_present(self.root, g, self._stages["features"].main)
-            what = f"generation {g} has no features: measure.samples has another draw scored"
-            remedy = "take them by an extractor from samples(g)"
+            what = f"generation {g} has no features"
+            remedy = (
+                "where measure.samples asks for another draw, they are taken for curation alone"
+            )
             raise InputError(Problem(str(self.root), what, remedy))
         return super().features(g)
 

@@ -224,8 +224,10 @@ def _disk(run: Path, generations: int) -> tuple[dict[str, int], dict[str, int]]:
     once = bytes_of(path for path in linked if path.is_file())
     per_generation["fit"] -= sum(path.stat().st_size for path in linked if path.is_file())
 
-    # Some generations may have lost their files to a policy.
-    means = {name: size // max(1, len(present[name])) for name, size in per_generation.items()}
+    # Some generations may have lost their files to a policy; a run may have no features at all.
+    means = {
+        name: size // (len(present[name]) or generations) for name, size in per_generation.items()
+    }
     return means, {"prepare": shared, "fit": once, "pictures": beside}
 
 

@@ -54,11 +54,14 @@ def disk_of_generation(
 
     config = experiment.config
     scored = config.measure.samples or 0
+    n_features = experiment.drawn
+    if config.measure.samples is not None and experiment.curator is None:
+        n_features = 0
     picture = size_below(folder / experiment.modality.picture)
     each = {
         "fit": size_below(folder / "model") - alike,
         "draw": row * (experiment.drawn + scored),
-        "measure": feature * experiment.drawn + 10_000,
+        "measure": feature * n_features + 10_000,
         "pictures": picture + 4 * row * config.shown + 5_000,
     }
     return each, alike

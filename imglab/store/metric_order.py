@@ -31,6 +31,9 @@ FIRST = (
 )
 """Metrics of every modality, in the order of the table; those of one kind of data follow."""
 
+UNSIZED = ("variance_ratio", "memorization")
+"""Metrics that have a floor, but the same expectation whatever the number of samples."""
+
 DETAILS = {
     "kid",
     "kid_standard",

@@ -71,3 +71,11 @@ def test_images_match_moments():
     matched = modality.matched(samples, real)
     assert modality.variance(samples) == pytest.approx(0.49 * modality.variance(real), rel=0.01)
     assert modality.variance(matched) == pytest.approx(modality.variance(real), rel=0.01)
+
+
+def test_the_variance_of_few_images_is_not_biased():
+    modality = ImageModality(ImageSettings())
+    many = noise(2_000)
+    of_four = [modality.variance(Samples.drawn(images)) for images in many.split(4)]
+    whole = modality.variance(Samples.drawn(many))
+    assert sum(of_four) / len(of_four) == pytest.approx(whole, rel=0.01)

@@ -134,22 +134,28 @@ def test_scores_at_different_sizes_are_not_compared():
     samples.
     """
     ours, theirs = ({seed: rows([1.0 + seed, 2.0 + seed]) for seed in range(5)} for _ in range(2))
+    floor = {"fid": None, "variance_ratio": {"mean": 1.0, "sd": 0.1}}
     for found in ours.values():
         for row in found:
-            row.update(n_synthetic=1400, floor={"fid": None}, perplexity=3.0 + row["generation"])
+            change = 1.0 + row["generation"]
+            row.update(n_synthetic=1400, floor=floor, perplexity=3 + change, variance_ratio=change)
     for found in theirs.values():
         for row in found:
-            row.update(n_synthetic=700, floor={"fid": None}, perplexity=3.0)
+            row.update(n_synthetic=700, floor=floor, perplexity=4.0, variance_ratio=1.0)
     sweep = {"a": ours, CONTROL: theirs}
     for found in (*ours.values(), *theirs.values()):
         for row in found:
             row.update(headline=["fid"], reasons={})
     summary = summarise(
-        sweep, [{"metric": name, "arms": ["a", CONTROL]} for name in ("fid", "perplexity", "fdi")]
+        sweep,
+        [
+            {"metric": name, "arms": ["a", CONTROL]}
+            for name in ("fid", "perplexity", "variance_ratio", "fdi")
+        ],
     )
-    fid, perplexity, unknown = (answer["verdict"] for answer in summary["contrasts"])
+    fid, perplexity, variance, unknown = (answer["verdict"] for answer in summary["contrasts"])
     assert fid.startswith("open: fid was measured at different numbers of samples")
-    assert perplexity == "a is higher"
+    assert perplexity == variance == "a is higher"
     assert unknown == "open: there is no number 'fdi': did you mean 'fid'?"
     assert summary["leaves_control"]["a"]["fid"]["first"] is None
     assert summary["leaves_control"]["a"]["perplexity"]["first"] == [1] * 5

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from imglab.store.metric_order import UNSIZED
 from imglab.store.reading import metric_value
 from imglab.studies.sweeps.statistics import Values, control_band, on_one_scale, pooled_spread
 from imglab.studies.sweeps.warning_config import Alarm, Event
@@ -24,7 +25,8 @@ def alarms_of(rule: Alarm, arm: Arm, control: Arm) -> list[int | None] | None:
 
     A seed of the control is judged by the other ones.
     """
-    if not arm or _sizes_differ([*arm.values(), *control.values()], rule.metric):
+    first = [rows[0] for rows in (*arm.values(), *control.values())]
+    if not arm or sizes_differ(first, rule.metric):
         return None
     if rule.against != "control":
         deviations = [_deviations(rows, rule) for rows in arm.values()]
@@ -133,8 +135,12 @@ def _value(row: Mapping[str, Any], metric: str) -> float:
     return value
 
 
-def _sizes_differ(runs: Sequence[Rows], metric: str) -> bool:
-    """Say whether a metric that has a floor was taken of different numbers of samples."""
-    first = [rows[0] for rows in runs]
-    sizes = {row.get("n_synthetic") for row in first}
-    return len(sizes) > 1 and any(metric in row["floor"] for row in first)
+def sizes_differ(rows: Rows, metric: str) -> bool:
+    """Say whether a metric depends on the number of samples and was taken of different numbers.
+
+    A metric that depends on it has a floor.
+    """
+    if metric in UNSIZED:
+        return False
+    sizes = {row.get("n_synthetic") for row in rows}
+    return len(sizes) > 1 and any(metric in row["floor"] for row in rows)

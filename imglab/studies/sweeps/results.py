@@ -13,6 +13,7 @@ from imglab.errors import nearest
 from imglab.store import files, groups, hashes, layout, reading
 from imglab.store.reading import metric_names, metric_value
 from imglab.studies.first_generations import count_first_generations
+from imglab.studies.sweeps.alarms import sizes_differ
 from imglab.studies.sweeps.config import CONTROL, run_folder
 from imglab.studies.sweeps.described import read_described
 from imglab.studies.sweeps.ranking import ranking_of, value_or_nan
@@ -210,7 +211,7 @@ def _why_open(first: Rows, second: Rows, metric: str) -> str:
     if all(metric_value(row, metric) is None for row in rows):
         names = [name for name in first[0] if metric_value(first[0], name) is not None]
         return f"there is no number {metric!r}: {nearest(metric, names)}"
-    if _sizes_differ(rows, metric):
+    if sizes_differ(rows, metric):
         return f"{metric} was measured at different numbers of samples; {SAME_SIZE}"
     return ""
 
@@ -271,7 +272,7 @@ def _leaves(arm: Mapping[int, Rows], control: Mapping[int, Rows], metric: str) -
     leaves. A seed that never leaves counts as later than all others. If the median is such a seed,
     it is None. Summaries of older versions call it `lead`, which now is that of a warning.
     """
-    if _sizes_differ([rows[0] for rows in (*arm.values(), *control.values())], metric):
+    if sizes_differ([rows[0] for rows in (*arm.values(), *control.values())], metric):
         reason = f"measured at different numbers of samples; {SAME_SIZE}"
         return {"first": None, "before_end": None, "reason": reason}
 
@@ -281,15 +282,6 @@ def _leaves(arm: Mapping[int, Rows], control: Mapping[int, Rows], metric: str) -
 
     before_end = [-math.inf if g is None else last - g for g in first]
     return {"first": first, "before_end": _number(np.median(before_end))}
-
-
-def _sizes_differ(rows: Rows, metric: str) -> bool:
-    """Say whether a metric depends on the number of samples and was taken of different numbers.
-
-    A metric that depends on it has a floor.
-    """
-    sizes = {row.get("n_synthetic") for row in rows}
-    return len(sizes) > 1 and any(metric in row["floor"] for row in rows)
 
 
 def _number(value: Any) -> float | None:
