@@ -7,7 +7,7 @@ takes whole steps of some rows of a batch, and they meet once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -23,13 +23,13 @@ FEWEST_ROWS = 4
 class Threads:
     """The threads that may compute on the CPU (`torch.get_num_threads`), when it is made.
 
-    On another device there is one.
+    On another device there is one, and there are no more than `most`.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, most: int | None = None) -> None:
         self._total = 1
         if device.type == "cpu":
-            self._total = torch.get_num_threads()
+            self._total = min(torch.get_num_threads(), most or torch.get_num_threads())
         self._pool: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
@@ -44,6 +44,11 @@ class Threads:
         if most is not None:
             parts = max(parts, -(-len(rows) // most))
         return split(rows, parts)
+
+    def rounds(self, numbers: range) -> Iterator[range]:
+        """Yield successive parts of a range, with a number for each thread."""
+        for start in range(0, len(numbers), self._total):
+            yield numbers[start : start + self._total]
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Return the results of the items, in their order.

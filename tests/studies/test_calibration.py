@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 
 from imglab import seeds
 from imglab.config.load import validate_config
+from imglab.config.section import PlugIn
 from imglab.images.damage import image_damages, textures
 from imglab.images.metrics import measure_tone, tone_metrics
 from imglab.modality import Modality
@@ -23,7 +24,7 @@ from imglab.solvable.gaussian.settings import GaussianDataSettings
 from imglab.studies.calibration.figure import calibration_figure
 from imglab.studies.calibration.reactions import Floor, agreement, floors, reaction, scalars
 from imglab.studies.calibration.run import VERSION, Calibration, Sizes
-from imglab.studies.calibration.scoring import FeatureScorer
+from imglab.studies.calibration.scoring import FeatureScorer, scoring_threads
 from imglab.studies.calibration.table import calibration_table, cell, unseen
 from tests.conftest import ROOT
 from tests.text_fixtures import TINY_MODEL, TINY_TEXT
@@ -251,6 +252,21 @@ def test_damage_without_strength_stays_in_the_floor(tmp_path):
     assert reactions["identity", "precision", "drop_tail"]["direction"] == 0
     assert result["sizes"]["samples"] == result["sizes"]["reference"] == 80
     assert result["sizes"]["pool"] == 160
+
+
+def test_splits_are_scored_in_threads_with_the_same_bytes(tmp_path):
+    results = []
+    for threads in (1, 2):
+        tree = GAUSSIAN | {"threads": threads}
+        folder = tmp_path / str(threads)
+        calibrate(tree, folder, splits=21, repeats=3, strengths=(0.5, 1.0))
+        results.append((folder / "calibration.json").read_bytes())
+    assert results[0] == results[1]
+
+    # A plug-in may keep in itself what it is working on.
+    shipped = GaussianDataSettings()
+    assert len(scoring_threads([shipped])) == torch.get_num_threads() == 2
+    assert len(scoring_threads([shipped, PlugIn(kind=f"{__name__}:Digits")])) == 1
 
 
 @pytest.mark.slow

@@ -24,7 +24,12 @@ from imglab.running.resume import RUNS, check_folder
 from imglab.store import files
 from imglab.store.drawn import hash_samples
 from imglab.studies.calibration.reactions import Scores, agreement, floors, reaction
-from imglab.studies.calibration.scoring import DataScorer, FeatureScorer, Scorer
+from imglab.studies.calibration.scoring import (
+    DataScorer,
+    FeatureScorer,
+    Scorer,
+    scoring_threads,
+)
 from imglab.studies.calibration.table import RESULT, calibration_table
 
 TABLE = "calibration.md"
@@ -91,6 +96,7 @@ class Calibration:
         self._check_folder()
 
         torch.set_num_threads(resolved_threads(config))
+        self._threads = scoring_threads([each.modality for each in configs])
         self._modalities = [build_modality(each) for each in configs]
         self._sections = [each.model_dump(mode="json")["modality"] for each in configs]
         self._data = self._modalities[0]
@@ -166,35 +172,45 @@ class Calibration:
     def _undamaged(self, scorers: Sequence[Scorer]) -> Stage[Mapping[str, list[Scores]]]:
         """Score undamaged samples in every split, by source."""
         splits: dict[str, list[Scores]] = {scorer.source: [] for scorer in scorers}
-        for number in range(self._sizes.splits):
+
+        def scores(number: int) -> list[Scores]:
             reference, rest = self._split("floor", number)
             samples = self._held_out[rest[: self._n]]
-            for scorer in scorers:
-                splits[scorer.source].append(scorer.scores(samples, reference))
-            yield Progress("floor", number + 1, self._sizes.splits)
+            return [scorer.scores(samples, reference) for scorer in scorers]
+
+        numbers = range(self._sizes.splits)
+        for some in self._threads.rounds(numbers):
+            for of_split in self._threads.map(scores, some):
+                for scorer, of_scorer in zip(scorers, of_split, strict=True):
+                    splits[scorer.source].append(of_scorer)
+            yield Progress("floor", some[-1] + 1, len(numbers))
         return splits
 
     def _damaged(self, damage: Damage, scorers: Sequence[Scorer]) -> Stage[_Damaged]:
         """Score a damage at every strength in every repeat; a repeat draws alike at all of them."""
         strengths = self._sizes.strengths
-        total = self._sizes.repeats * len(strengths)
         outcome = _Damaged({scorer.source: [[] for _ in strengths] for scorer in scorers})
 
-        for repeat in range(self._sizes.repeats):
+        def scores(trial: int) -> list[Scores] | str:
+            repeat, place = divmod(trial, len(strengths))
             reference, rest = self._split("damage", repeat)
-            pool = self._held_out[rest]
             seed = seeds.derive(self._config.seed, "calibration", damage.name, repeat)
+            pool = self._held_out[rest]
+            try:
+                samples = damage.apply(pool, self._n, strength=strengths[place], seed=seed)
+            except ValueError as error:
+                return str(error)
+            return [scorer.scores(samples, reference) for scorer in scorers]
 
-            for place, strength in enumerate(strengths):
-                try:
-                    samples = damage.apply(pool, self._n, strength=strength, seed=seed)
-                except ValueError as error:
-                    outcome.reasons.append(str(error))
+        trials = range(self._sizes.repeats * len(strengths))
+        for some in self._threads.rounds(trials):
+            for trial, of_trial in zip(some, self._threads.map(scores, some), strict=True):
+                if isinstance(of_trial, str):
+                    outcome.reasons.append(of_trial)
                     continue
-                for scorer in scorers:
-                    scores = scorer.scores(samples, reference)
-                    outcome.scores[scorer.source][place].append(scores)
-                yield Progress(damage.name, repeat * len(strengths) + place + 1, total)
+                for scorer, of_scorer in zip(scorers, of_trial, strict=True):
+                    outcome.scores[scorer.source][trial % len(strengths)].append(of_scorer)
+            yield Progress(damage.name, some[-1] + 1, len(trials))
         return outcome
 
     def _reactions(

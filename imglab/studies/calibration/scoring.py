@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
 from hashlib import blake2b
 from itertools import repeat
 from typing import Any
@@ -12,16 +12,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imglab.metrics import duplicate_share, memorization_share, nearest_distance, prdc
-from imglab.metrics.bounded import bounded_precision_recall
+from imglab.config.section import PlugIn, Section
 from imglab.metrics.comparison import MetricValues, Reference, compare
+from imglab.metrics.memorization import distances_to, mean_distance, share_of_copies
+from imglab.metrics.ranks import area_under_curve
+from imglab.metrics.rows import HashedRows
 from imglab.modality import MatchesMoments, Modality, SampleMetrics
 from imglab.samples import Samples
 from imglab.studies.calibration.reactions import Scores, scalars
 from imglab.studies.calibration.table import NO_FEATURES
+from imglab.training.devices import device
+from imglab.training.threads import Threads
 
 CHUNK = 1024
 """Samples whose features are taken at a time."""
+
+
+def scoring_threads(modalities: Sequence[Section | PlugIn]) -> Threads:
+    """Return the threads that score at once, given the config's sections of the modality.
+
+    A plug-in may keep what it is working on in itself: where one takes part, there is one thread.
+    """
+    extractors = [getattr(section, "extractor", None) for section in modalities]
+    if any(isinstance(section, PlugIn) for section in [*modalities, *extractors]):
+        return Threads(device(), most=1)
+    return Threads(device())
 
 
 class Scorer(ABC):
@@ -47,10 +62,10 @@ class FeatureScorer(Scorer):
         held_out = modality.real("test")
         train = modality.real("train")
         self._held_out = self._extracted(held_out)
-        self._train = self._extracted(train)
+        self._train = Reference(self._extracted(train))
 
         # Damage leaves many samples as they were, and those behind the floors are all real.
-        self._real = torch.cat([self._held_out, self._train])
+        self._real = torch.cat([self._held_out, self._train.features])
         real = Samples.concatenate([held_out, train])
         self._rows = {key: row for row, key in enumerate(_keys(real))}
 
@@ -59,18 +74,11 @@ class FeatureScorer(Scorer):
         features = self._features(samples)
         reference = Reference(self._held_out[rows])
         values = compare(real=reference, synthetic=features, errors=False, **self._neighbours)
-        values.add(
-            ("nearest_distance", "nearest_distance_se"),
-            partial(nearest_distance, train=self._train, synthetic=features),
-        )
+        distances = cache(partial(distances_to, self._train, features))
+        values.add(("nearest_distance", "nearest_distance_se"), lambda: mean_distance(distances()))
         values.add(
             ("memorization", "memorization_se"),
-            partial(
-                memorization_share,
-                train=self._train,
-                held_out=self._held_out[rows],
-                synthetic=features,
-            ),
+            lambda: area_under_curve(higher=self._held_out_distances[rows], lower=distances()),
         )
         self._add_shape(values, reference, samples, rows)
         return scalars(values.values)
@@ -85,15 +93,14 @@ class FeatureScorer(Scorer):
         matched = self._features(moments.matched(samples, self._modality.real("test")[rows]))
 
         values.add(("fid_shape",), lambda: reference.frechet(matched)[:1])
-        of_shape = partial(prdc, real=reference.features, synthetic=matched, **self._neighbours)
-        values.add(("precision_shape", "recall_shape"), lambda: of_shape()[:2])
-        bounded = partial(
-            bounded_precision_recall,
-            real=reference.features,
-            synthetic=matched,
-            k=self._neighbours["precision_recall_k"],
-        )
-        values.add(("precision_bounded_shape", "recall_bounded_shape"), bounded)
+        of_balls = cache(partial(reference.balls_of, matched, **self._neighbours))
+        values.add(("precision_shape", "recall_shape"), lambda: of_balls()[0][:2])
+        values.add(("precision_bounded_shape", "recall_bounded_shape"), lambda: of_balls()[1])
+
+    @cached_property
+    def _held_out_distances(self) -> Tensor:
+        """The distance of each held-out sample to its nearest training sample, float64 [N]."""
+        return distances_to(self._train, self._held_out)
 
     def _features(self, samples: Samples) -> Tensor:
         """Return the features, float32 [N, D]; those of real samples are looked up."""
@@ -115,7 +122,7 @@ class DataScorer(Scorer):
 
     def __init__(self, modality: Modality) -> None:
         self._held_out = modality.real("test")
-        self._train = modality.real("train")
+        self._train = HashedRows.of(modality.real("train").data)
         self._metrics = modality.ability(SampleMetrics)
         self._moments = modality.ability(MatchesMoments)
 
@@ -124,7 +131,7 @@ class DataScorer(Scorer):
         values = MetricValues()
         values.add(
             ("duplicate_share", "duplicate_share_se"),
-            partial(duplicate_share, train=self._train.data, synthetic=samples.data),
+            partial(share_of_copies, self._train, samples.data),
         )
         measured: dict[str, Any] = dict(values.values)
         if self._moments is not None:
