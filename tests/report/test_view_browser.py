@@ -133,12 +133,15 @@ def test_what_is_pruned_is_shown_before(page):
     page.locator("input[aria-label='Select alpha']").check()
     page.locator("#prune").click()
     page.wait_for_selector("#lean li:has-text('features of 0')")
+    place = page.locator("#lean input[value=samples]").bounding_box()
     page.locator("#lean input[value=features]").uncheck()
     page.wait_for_selector("#lean li:has-text('nothing')")
     page.locator("#lean input[value=models]").uncheck()
     assert page.locator("#lean-yes").is_disabled(), "nothing is asked for"
     page.locator("#lean input[value=samples]").check()
     page.wait_for_selector("#lean-refused:has-text('may read samples')")
+    same = page.locator("#lean input[value=samples]").bounding_box()
+    assert same == place, "what is clicked moves away when an answer comes"
     page.locator("#lean-no").click()
     assert features.exists()
 
