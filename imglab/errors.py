@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -94,7 +95,12 @@ DIVERGED = (
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Name the choice nearest to `word`; list all if none is near; say nothing if there is none."""
-    options = sorted(choices)
+    return _nearest(word, tuple(sorted(choices)))
+
+
+# One mistake may stand in each of hundreds of arms.
+@lru_cache(maxsize=256)
+def _nearest(word: str, options: Sequence[str]) -> str:
     if not options:
         return ""
 
