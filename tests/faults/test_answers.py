@@ -61,7 +61,7 @@ def test_a_part_of_the_injected_errors():
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
     ).stdout
     seed = str(int(commit[:8] or "0", 16))
-    part = ["--errors", "30", "--transient", "8", "--seed", seed]
+    part = ["--errors", "16", "--transient", "4", "--seed", seed]
     command = [sys.executable, "scripts/inject_errors.py", *part]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -92,6 +92,6 @@ def test_a_part_of_the_interleavings():
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
     ).stdout
     seed = str(int(commit[:8] or "0", 16))
-    command = [sys.executable, "scripts/interleave.py", "--schedules", "60", "--seed", seed]
+    command = [sys.executable, "scripts/interleave.py", "--schedules", "30", "--seed", seed]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
