@@ -25,8 +25,9 @@ def alarms_of(rule: Alarm, arm: Arm, control: Arm) -> list[int | None] | None:
 
     A seed of the control is judged by the other ones.
     """
-    first = [rows[0] for rows in (*arm.values(), *control.values())]
-    if not arm or sizes_differ(first, rule.metric):
+    if not arm:
+        return None
+    if sizes_differ([rows[0] for rows in (*arm.values(), *control.values())], rule.metric):
         return None
     if rule.against != "control":
         deviations = [_deviations(rows, rule) for rows in arm.values()]
