@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+from imglab.groups.judged_counts import OF_CLASSES, judged_counts
 from imglab.images.classifier import Classifier
 from imglab.images.counter import ClassCounter
 from imglab.images.data import RealImages
 from imglab.images.extractor_settings import ClassifierSettings
-from imglab.images.judged_counts import OF_CLASSES, judged_counts
 from imglab.images.metrics import class_metrics
 from imglab.measures import Measures
 from imglab.metrics.class_counts import REJECTED

@@ -15,8 +15,9 @@ from imglab import seeds
 from imglab.config.fetched import locate
 from imglab.errors import InputError, Problem, first_line, nearest
 from imglab.failures import raise_if_unavailable
+from imglab.groups.numbering import NO_GROUP
 from imglab.images.arrays import stack_images
-from imglab.images.group_columns import NO_GROUP, grouped
+from imglab.images.group_columns import grouped
 from imglab.images.image_reading import open_images
 from imglab.images.labelled import LabelledImages, SourceImages, class_names
 from imglab.images.settings import ImageSettings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,26 +9,19 @@ from pathlib import Path
 import torch
 
 from imglab.errors import InputError, Problem, nearest
+from imglab.groups.numbering import NO_GROUP, WHERE, numbered, sizes_in_words
 from imglab.images.image_formats import is_image
 from imglab.images.labelled import SourceImages
 from imglab.reading import list_tree
 from imglab.reading.cells import UnreadableCells, cells_of
 from imglab.reading.named_files import NamedFiles
-from imglab.safe_text import is_text, one_line
-
-WHERE = "modality.groups"
+from imglab.safe_text import one_line
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl")
 """Suffixes of tables that may have such a column, in lower case."""
 
 FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "file_path", "image_path", "img")
 """Names of columns that name the image of a row, in lower case; the first one that a table has."""
-
-NO_GROUP = "none"
-"""The group of images whose cell is blank, and of those without a row."""
-
-EXAMPLES = 6
-"""Columns, and groups with their sizes, that a message names."""
 
 
 @dataclass
@@ -82,31 +74,15 @@ def grouped(images: SourceImages, names: Sequence[str], where_read: str) -> Sour
     Raises InputError where they are no groups: one alone, more than half as many as images, or a
     name that is no text.
     """
-    sizes = Counter(names)
-    for name in sizes:
-        if not is_text(name):
-            what = f"{name!r} cannot be the name of a group: it is not UTF-8"
-            raise InputError(Problem(WHERE, what, "write it again"))
-    if len(sizes) < 2:
-        what = f"all images are of one group, {names[0]!r}, in {where_read}"
-        raise InputError(Problem(WHERE, what, "name a column that tells images apart"))
-    if 2 * len(sizes) > len(names):
-        what = f"{where_read} has {len(sizes):,} values for {len(names):,} images: no groups"
-        raise InputError(Problem(WHERE, what, "name a column that several images share"))
-
-    groups = tuple(sorted(sizes))
-    numbers = {name: number for number, name in enumerate(groups)}
-    of_images = torch.tensor([numbers[name] for name in names])
+    groups = numbered(names, where_read, of="images")
+    of_images = groups.numbers
     train = replace(images.train, groups=of_images[: len(images.train)])
     test = images.test
     if test is not None:
         test = replace(test, groups=of_images[len(images.train) :])
 
-    shown = [f"{name} {count:,}" for name, count in sizes.most_common(EXAMPLES)]
-    if len(sizes) > EXAMPLES:
-        shown.append("...")
-    note = one_line(f"{len(sizes)} groups in {where_read}: {', '.join(shown)}")
-    return replace(images, train=train, test=test, groups=groups, notes=(*images.notes, note))
+    notes = (*images.notes, sizes_in_words(names, where_read))
+    return replace(images, train=train, test=test, groups=groups.names, notes=notes)
 
 
 def in_use(images: SourceImages) -> SourceImages:

@@ -9,6 +9,7 @@ from typing import Any
 from imglab.errors import InputError, Problem
 from imglab.reading import Columns, has_words, split_column, split_columns, split_of_cell
 from imglab.safe_text import is_text
+from imglab.text.group_columns import check_column, group_names
 
 OBVIOUS = ("text", "content", "document", "article", "story", "body", "sentence")
 """Names of columns of texts, in any case, the first one that a file has."""
@@ -35,11 +36,13 @@ class Documents:
 
     splits   what the row of each text calls its split; "" where it names none
     columns  of each table
+    groups   the name of the group of each text; None where no column names them
     """
 
     texts: list[str]
     splits: list[Any]
     columns: tuple[Columns, ...] = ()
+    groups: list[str] | None = None
 
     @classmethod
     def plain(cls, texts: list[str]) -> Documents:
@@ -48,17 +51,40 @@ class Documents:
 
 
 def texts_of(
-    rows: Sequence[dict[str, Any]], column: str | None, place: str, where: str
+    rows: Sequence[dict[str, Any]],
+    column: str | None,
+    place: str,
+    where: str,
+    *,
+    group: str | None = None,
 ) -> Documents:
-    """Return the texts in a column of rows; "" of rows that lack it, or have null there."""
+    """Return the texts in a column of rows; "" of rows that lack it, or have null there.
+
+    group  the column that names the group of each
+    """
     if not rows:
-        return Documents.plain([])
+        return Documents([], [], groups=None if group is None else [])
     names = names_of(rows)
-    columns = columns_of(names, rows[:FIRST], column, place, where)
+    candidate_names = candidates(names, column, group)
+    columns = columns_of(candidate_names, rows[:FIRST], column, place, where)
+    check_column(group, names, columns.read, place)
     texts = check_texts([row.get(columns.read) for row in rows], columns.read, place, where)
     split = split_column(names, lambda name: (row.get(name) for row in rows))
     splits = [split_of_cell(split, row.get(split, "")) for row in rows]
-    return Documents(texts, splits, (replace(columns, split=str(split or "")),))
+    groups = None
+    if group is not None:
+        groups = group_names((row.get(group) for row in rows), group, place)
+    return Documents(texts, splits, (replace(columns, split=str(split or "")),), groups)
+
+
+def candidates(names: Sequence[str], column: str | None, group: str | None) -> list[str]:
+    """Return the columns that may hold the texts: not that of the groups, unless it seems to be.
+
+    column  that is named as the one of the texts
+    """
+    return [
+        name for name in names if name != group or name == column or name.strip().lower() in OBVIOUS
+    ]
 
 
 def columns_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,9 +12,14 @@ from transformers import PreTrainedTokenizerBase
 
 from imglab import seeds
 from imglab.errors import InputError, Problem
+from imglab.groups import Groups
+from imglab.groups.numbering import sizes_in_words
+from imglab.modality import Split
 from imglab.progress import report
 from imglab.safe_text import one_line
 from imglab.text.corpus import Corpus, read_corpus
+from imglab.text.documents import Part
+from imglab.text.group_columns import GroupedTokens, groups_of_splits
 from imglab.text.hub import make_tokenizer
 from imglab.text.openings import real_openings
 from imglab.text.settings import PretrainedTokenizerSettings, TextSettings
@@ -34,7 +39,8 @@ class RealText:
     """The real data of a text chain: three sets of blocks, int64 [N, block].
 
     No document is in two of the sets. `openings`, int64 [M, 2 block], is how documents of the test
-    set begin. `line` says what was found in files or in a corpus of the hub.
+    set begin. `line` says what was found in files or in a corpus of the hub. `groups` are those of
+    the blocks of both splits where a column names them.
     """
 
     train: Tensor
@@ -43,6 +49,16 @@ class RealText:
     openings: Tensor
     tokenizer: PreTrainedTokenizerBase
     line: str = ""
+    groups: Mapping[Split, Groups] = field(default_factory=dict)
+
+    def first(self, n_train: int | None, n_test: int | None) -> RealText:
+        """Return the first blocks of both splits; None: all of them."""
+        sizes: dict[Split, int | None] = {"train": n_train, "test": n_test}
+        groups: dict[Split, Groups] = {
+            split: Groups(of_split.names, of_split.numbers[: sizes[split]])
+            for split, of_split in self.groups.items()
+        }
+        return replace(self, train=self.train[:n_train], test=self.test[:n_test], groups=groups)
 
 
 def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> RealText:
@@ -55,22 +71,19 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
     corpus  documents that were read already; None: those that the settings name
     """
     if corpus is None:
-        corpus = read_corpus(settings.source)
-    train = list(corpus.train)
-    test = corpus.test
-    if test is None:
-        train, test = split_documents(train, settings)
-    line = _line(corpus, train, test, settings)
+        corpus = read_corpus(settings.source, group=settings.groups)
+    train, test = _parts(corpus, settings)
+    line = _line(corpus, train.texts, test.texts, settings)
 
-    tokenizer = make_tokenizer(settings.tokenizer, train)
+    tokenizer = make_tokenizer(settings.tokenizer, train.texts)
     if len(tokenizer) < 2:
         what = "has fewer than two tokens"
         raise InputError(Problem("modality.tokenizer", what, "give another one"))
 
     report("cutting texts into blocks")
     begin = begin_tokens(settings, tokenizer)
-    encoded = _encode(train, tokenizer, begin)
-    held_out = _encode(test, tokenizer, begin)
+    encoded = _encode(train.texts, tokenizer, begin)
+    held_out = _encode(test.texts, tokenizer, begin)
 
     # Fresh text is the end of the training text.
     fresh = _take_from_end(encoded, settings.n_fresh * settings.block)
@@ -81,7 +94,7 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
     if problems:
         raise InputError(problems)
 
-    return RealText(
+    real = RealText(
         blocks["train"][: settings.n_train],
         blocks["test"][: settings.n_test],
         blocks["fresh"][: settings.n_fresh],
@@ -89,6 +102,36 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
         tokenizer,
         line,
     )
+    if train.groups is None or test.groups is None:
+        return real
+    tokens: dict[Split, GroupedTokens] = {
+        "train": GroupedTokens(encoded, train.groups[: len(encoded)]),
+        "test": GroupedTokens(held_out, test.groups),
+    }
+    return _with_groups(real, tokens, settings)
+
+
+def _parts(corpus: Corpus, settings: TextSettings) -> tuple[Part, Part]:
+    """Return the training and the test documents, drawn at random where the source has no test."""
+    groups = corpus.train_groups
+    train = Part(list(corpus.train), None if groups is None else list(groups))
+    if corpus.test is None:
+        return split_documents(train, settings)
+    groups = corpus.test_groups
+    return train, Part(list(corpus.test), None if groups is None else list(groups))
+
+
+def _with_groups(
+    real: RealText, tokens: Mapping[Split, GroupedTokens], settings: TextSettings
+) -> RealText:
+    """Return the text with the groups of its blocks, of which its line says how many there are."""
+    sizes: dict[Split, int] = {"train": len(real.train), "test": len(real.test)}
+    names = {split: part.blocks(settings.block, sizes[split]) for split, part in tokens.items()}
+    where_read = f"{settings.groups!r}, by blocks"
+    groups = groups_of_splits(names, where_read)
+    note = sizes_in_words([*names["train"], *names["test"]], where_read)
+    line = "; ".join(filter(None, [real.line, note]))
+    return replace(real, line=line, groups=groups)
 
 
 def _line(corpus: Corpus, train: Sequence[str], test: Sequence[str], settings: TextSettings) -> str:
@@ -124,13 +167,15 @@ def pieces(text: str) -> list[str]:
     return parts
 
 
-def split_documents(documents: list[str], settings: TextSettings) -> tuple[list[str], list[str]]:
+def split_documents(part: Part, settings: TextSettings) -> tuple[Part, Part]:
     """Divide whole documents at random into a training and a test part, each in the source's order.
 
     The test part holds at most `test_share` of the characters, but at least the shortest document.
     """
+    documents = part.texts
     if len(documents) == 1:
         documents = pieces(documents[0])
+        part = Part(documents, part.groups and part.groups * len(documents))
     if len(documents) < 2:
         what = "is one document, too short to be split"
         remedy = "give test_path, or document_start to say where documents begin"
@@ -148,9 +193,8 @@ def split_documents(documents: list[str], settings: TextSettings) -> tuple[list[
 
     if not held_out:
         held_out.add(min(range(len(documents)), key=lambda number: len(documents[number])))
-    train = [text for number, text in enumerate(documents) if number not in held_out]
-    test = [text for number, text in enumerate(documents) if number in held_out]
-    return train, test
+    train = part.rows(number for number in range(len(documents)) if number not in held_out)
+    return train, part.rows(sorted(held_out))
 
 
 def begin_tokens(settings: TextSettings, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from imglab.text.expressions import Expression
 from imglab.text.source_settings import FilesSource, HubSource
@@ -12,19 +13,46 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?\s?[A-Z0-9])")
 """White space between sentences: after a full stop and the like, before a capital or a digit."""
 
 
-def documents_of(texts: Iterable[str], source: FilesSource | HubSource) -> list[str]:
-    """Cut texts before each line that begins a document, and drop what the source leaves out."""
-    documents = list(texts)
+@dataclass(frozen=True)
+class Part:
+    """Documents of a part of a source, and the name of each one's group where a column says it."""
+
+    texts: list[str]
+    groups: list[str] | None = None
+
+    def rows(self, numbers: Iterable[int]) -> Part:
+        """Return the documents of these numbers."""
+        chosen = list(numbers)
+        groups = self.groups
+        if groups is not None:
+            groups = [groups[number] for number in chosen]
+        return Part([self.texts[number] for number in chosen], groups)
+
+
+def documents_of(part: Part, source: FilesSource | HubSource) -> Part:
+    """Cut texts before each line that begins a document, and drop what the source leaves out.
+
+    What is cut from a text is of the group of the text.
+    """
+    documents = part.texts
+    of_texts: Sequence[int] = range(len(documents))
     size = sum(map(len, documents))
     if source.document_start is not None:
         example = "'^ = [^=]+ = $' for WikiText"
         begins = Expression(source.document_start, "document_start", example, size)
-        documents = [part for text in documents for part in _cut(text, begins)]
+        cut = [_cut(text, begins) for text in documents]
+        of_texts = [number for number, pieces in enumerate(cut) for _ in pieces]
+        documents = [piece for pieces in cut for piece in pieces]
 
     if source.leave_out is not None:
         unwanted = Expression(source.leave_out, "leave_out", "'<unk>'", size)
         documents = [_without_sentences(text, unwanted) for text in documents]
-    return without_blank(documents)
+
+    groups = part.groups
+    if groups is not None:
+        groups = [groups[number] for number in of_texts]
+    cut_part = Part(documents, groups)
+    return cut_part.rows(n for n, document in enumerate(documents) if document.strip())
 
 
 def _cut(text: str, begins: Expression) -> list[str]:

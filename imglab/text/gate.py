@@ -14,6 +14,7 @@ from imglab.failures import raise_if_unavailable
 from imglab.reading.splits import ABOUT
 from imglab.text.columns import Documents, texts_of
 from imglab.text.forms import check_form, check_plain
+from imglab.text.group_columns import check_no_column
 from imglab.text.rows import objects, read_parquet, table
 
 MOST_BYTES = 1 << 32
@@ -73,22 +74,25 @@ def read_documents(
     column: str | None = None,
     *,
     is_drawn: bool = False,
+    group: str | None = None,
 ) -> Documents:
     """Return the documents in a file; InputError, at the config's key `where`, if it is not text.
 
     column    of the texts; None: the obvious one
     is_drawn  whether a model may have written them (`decode`)
+    group     the column that names the group of each
     """
     kind = kind_of(path)
     if kind in PARQUET:
-        return read_parquet(path, where, column)
+        return read_parquet(path, where, column, group=group)
 
     content = unpacked(path, where, is_drawn=is_drawn)
     if not is_drawn:
         check_form(content, path, where, is_plain=kind not in ROWS)
     text = decode(content, path, where, is_drawn=is_drawn)
     if kind in ROWS:
-        return texts_of(_rows(text, kind, path, where), column, str(path), where)
+        return texts_of(_rows(text, kind, path, where), column, str(path), where, group=group)
+    check_no_column(group, str(path))
     if not is_drawn:
         check_plain(text, path, where)
     return Documents.plain(SEPARATOR.split(text))

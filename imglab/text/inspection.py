@@ -9,6 +9,7 @@ from imglab.reading import Summary
 from imglab.reading.inspection import Inspection, add_columns, duplicates
 from imglab.text.corpus import read_corpus
 from imglab.text.data import pieces, split_documents
+from imglab.text.documents import Part
 from imglab.text.settings import TextSettings
 from imglab.text.source_settings import FilesSource
 
@@ -21,7 +22,7 @@ def inspect_texts(path: str) -> Inspection:
     test = list(corpus.test or ())
     if corpus.test is None and len(train) > 1:  # a single one is divided as a config says
         settings = TextSettings.model_validate({"kind": "text", "source": keys})
-        train, test = split_documents(train, settings)
+        train, test = (part.texts for part in split_documents(Part(train), settings))
     documents = [*train, *test]
 
     split = {"train": len(train)}

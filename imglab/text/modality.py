@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -18,9 +17,10 @@ from imglab.config.given import with_given
 from imglab.config.kinds import build_plug_in
 from imglab.config.section import PlugIn
 from imglab.errors import InputError, Problem
+from imglab.groups import Grouped, Groups
 from imglab.measures import Continuation, Measures
 from imglab.modality import Damage, Extractor, Spec, Split
-from imglab.model import GenerativeModel
+from imglab.model import Ability, GenerativeModel
 from imglab.samples import Samples, TrainingSet
 from imglab.store import files
 from imglab.text.corpus import Corpus
@@ -28,6 +28,7 @@ from imglab.text.damage import text_damages
 from imglab.text.data import RealText, load_real_text
 from imglab.text.features import BagOfTokens, SentenceEncoder
 from imglab.text.given import read_given
+from imglab.text.group_counting import GroupCounting
 from imglab.text.hub import save_tokenizer
 from imglab.text.likelihood import held_out_nats, likelihood_metrics
 from imglab.text.mauve import mauve_metrics
@@ -78,6 +79,9 @@ class TextModality(TokenModality):
         self._given = read_given(settings, self._text.tokenizer, self._text.test)
         self.data_line = with_given(self._text.line, self._given, "blocks of text")
         self._extractor = self._make_extractor(settings)
+        self._group_counting: GroupCounting | None = None
+        if self._text.groups:
+            self._group_counting = GroupCounting(self._text)
         self._statistics = SubsampleStatistics(
             self._text.train, self._text.test, self._text.tokenizer, settings.token_budget
         )
@@ -88,9 +92,7 @@ class TextModality(TokenModality):
         settings  those of this text but for the extractor, `token_budget`, and `n_train` and
                   `n_test`, which are no more than there are
         """
-        train = self._text.train[: settings.n_train]
-        test = self._text.test[: settings.n_test]
-        return type(self)(settings, replace(self._text, train=train, test=test))
+        return type(self)(settings, self._text.first(settings.n_train, settings.n_test))
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -128,6 +130,16 @@ class TextModality(TokenModality):
     def synthetic(self) -> Mapping[str, Samples]:
         """Return the blocks of the synthetic text that the settings name, by label."""
         return self._given
+
+    def ability(self, wanted: type[Ability]) -> Ability | None:
+        """Return what provides an ability; documents without a column of groups are not grouped."""
+        if wanted is Grouped and not self._text.groups:
+            return None
+        return super().ability(wanted)
+
+    def groups(self, split: Split) -> Groups:
+        """Return the groups that the column `groups` names."""
+        return self._text.groups[split]
 
     def damages(self) -> list[Damage]:
         """Return the damages of text."""
@@ -181,6 +193,8 @@ class TextModality(TokenModality):
             generation = int(samples.origin[0])
             by_chance = self._statistics.survival_by_chance(len(samples), generation)
             parts.append(Measures({"word_survival_by_chance": by_chance}))
+        if self._group_counting is not None:
+            parts.append(self._group_counting.metrics(samples))
 
         if self._settings.mauve:
             real = self._extractor.features(self._text.test)

@@ -18,11 +18,13 @@ from imglab.reading import delimiter_of, split_column, split_columns, split_of_c
 from imglab.text.columns import (
     FIRST,
     Documents,
+    candidates,
     check_no_images,
     check_texts,
     columns_of,
 )
 from imglab.text.forms import in_its_place
+from imglab.text.group_columns import check_column, group_names
 
 LONGEST_CELL = 1 << 32
 """Characters that a cell of a table may have."""
@@ -93,23 +95,32 @@ def table(text: str, kind: str, path: Path, where: str) -> list[dict[str, Any]]:
     return rows
 
 
-def read_parquet(path: Path, where: str, column: str | None) -> Documents:
-    """Return the texts of a parquet file."""
+def read_parquet(
+    path: Path, where: str, column: str | None, *, group: str | None = None
+) -> Documents:
+    """Return the texts of a parquet file; `group` names the column of their groups."""
     with _readable_parquet(path, where):
         import pyarrow.parquet as parquet
 
         names, examples = _head_of_parquet(path)
         if column is None:
             check_no_images(examples, str(path), where)
-        columns = columns_of(names, examples, column, str(path), where)
+        candidate_names = candidates(names, column, group)
+        columns = columns_of(candidate_names, examples, column, str(path), where)
+        check_column(group, names, columns.read, str(path))
 
-        # Only what holds the text and names the split is read, whatever else is in the file.
+        # Only what holds the text and names split and group is read, whatever else is there.
         wanted = dict.fromkeys([columns.read, *split_columns(names)])
+        if group is not None:
+            wanted[group] = None
         table = parquet.read_table(path, columns=list(wanted)).to_pydict()
     texts = check_texts(table[columns.read], columns.read, str(path), where)
     split = split_column(names, table.__getitem__)
     splits = [split_of_cell(split, value) for value in table.get(split, [""] * len(texts))]
-    return Documents(texts, splits, (replace(columns, split=str(split or "")),))
+    groups = None
+    if group is not None:
+        groups = group_names(table[group], group, str(path))
+    return Documents(texts, splits, (replace(columns, split=str(split or "")),), groups)
 
 
 def _head_of_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

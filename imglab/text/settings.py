@@ -31,7 +31,7 @@ from imglab.text.network_settings import (
     OfTheHub,
     PretrainedSettings,
 )
-from imglab.text.source_settings import PydocSource, Source
+from imglab.text.source_settings import EncyclopaediaSource, HubSource, PydocSource, Source
 
 
 class BpeSettings(Section):
@@ -152,6 +152,11 @@ class TextSettings(Section):
     """Share of the text held out as the test split (whole documents), if the source has none."""
     split_seed: Seed = 0
     """Seed of the random choice of the documents that are held out."""
+    groups: Annotated[str, Field(min_length=1)] | None = newer_key(None)
+    """Column that names a group of each document, such as its topic or its author's, whose recall
+    and share are then measured: of files of rows or of a corpus of the hub; of `encyclopaedia`
+    `kind`. A block of tokens is of the group to which most of them belong; documents without one
+    are the group `none`."""
     synthetic: SyntheticSets = newer_key([])
     """Synthetic data of your own beside the real data: one set or several, each with a label, by
     which the regime `mixture` gives it a share of the training sets."""
@@ -163,6 +168,18 @@ class TextSettings(Section):
     mauve: bool = False
     """Also compute MAUVE. This requires the package `mauve-text` (GPL), which is not installed
     with imglab."""
+
+    @model_validator(mode="after")
+    def _groups_have_a_column(self) -> TextSettings:
+        if self.groups is None:
+            return self
+        if isinstance(self.source, PydocSource):
+            raise ValueError("the source of kind pydoc has no columns: leave groups out")
+        if isinstance(self.source, EncyclopaediaSource) and self.groups != "kind":
+            raise ValueError("groups of the encyclopaedia are of one column: groups: kind")
+        if isinstance(self.source, HubSource) and self.source.document_start is not None:
+            raise ValueError("document_start joins the rows of a corpus: leave it out, or groups")
+        return self
 
 
 class TextModelSettings(Section):

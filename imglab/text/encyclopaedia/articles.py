@@ -9,14 +9,23 @@ from imglab.text.source_settings import EncyclopaediaSource
 
 def articles(source: EncyclopaediaSource) -> list[str]:
     """Write the articles of a source in a random order, each a paragraph of a few sentences."""
+    return [
+        _article(thing, Draws(source.seed, "article", number))
+        for number, thing in enumerate(_subjects(source))
+    ]
+
+
+def article_kinds(source: EncyclopaediaSource) -> list[str]:
+    """Return what each article is about: a place, a building, a person or an animal."""
+    return [thing.kind for thing in _subjects(source)]
+
+
+def _subjects(source: EncyclopaediaSource) -> list[Thing]:
+    """Return the thing that each article is about."""
     world = World.of(source)
     counts = article_counts(source)
     subjects = [thing for thing, n in zip(world.things, counts, strict=True) for _ in range(n)]
-
-    texts = []
-    for number, at in enumerate(Draws(source.seed, "order").order(len(subjects))):
-        texts.append(_article(subjects[at], Draws(source.seed, "article", number)))
-    return texts
+    return [subjects[at] for at in Draws(source.seed, "order").order(len(subjects))]
 
 
 def article_counts(source: EncyclopaediaSource) -> list[int]:

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imglab.groups.ability import Groups
 from imglab.measures import Measures
 from imglab.metrics import Undefined
 from imglab.metrics.class_counts import (
+    REJECTED,
     ClassShares,
     Confusion,
     corrected_shares,
@@ -55,6 +57,34 @@ OF_GROUPS = MetricNames(
     interval="group_share_disparity_interval",
     worst="group_share_disparity_group",
 )
+
+
+def group_metrics(labels: Tensor, *, confusion: Confusion, real: Groups) -> Measures:
+    """Count the groups of samples.
+
+    labels     what a judge says of each sample, int64 [N] (or `REJECTED`)
+    confusion  what it says of held-out real samples
+    real       the groups of the real training samples
+
+    group_counts                        samples of each group, corrected by the judge's confusion
+                                        matrix (`corrected_shares`)
+    group_counts_low, group_counts_high  bounds of the 95% intervals
+    group_share_disparity               the least ratio of a group's share to its real one, with
+                                        group and a 95% interval
+    group_rejected_share                samples of which the judge is less sure than of 95% of real
+                                        ones
+    group_accuracy                      share of right groups among the held-out real samples of
+                                        which it is sure
+    """
+    counts = judged_counts(
+        labels, confusion=confusion, real=real.numbers, groups=real.names, names=OF_GROUPS
+    )
+    rejected = float((labels == REJECTED).double().mean())
+    try:
+        accuracy = Measures({"group_accuracy": confusion.accuracy})
+    except Undefined as error:
+        accuracy = Measures({"group_accuracy": None}, {"group_accuracy": str(error)})
+    return Measures.joined([counts, Measures({"group_rejected_share": rejected}), accuracy])
 
 
 def judged_counts(
