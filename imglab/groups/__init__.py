@@ -1,4 +1,4 @@
-"""Groups of real samples that are no classes: which they are, and how many samples of each."""
+"""Groups of real samples that are no classes, and how many samples each has."""
 
 from imglab.groups.ability import Grouped, Groups
 

@@ -84,8 +84,7 @@ class TestBlocks:
     @pytest.mark.parametrize("keys", [{}, {"n_fresh": 40}, {"n_train": 30, "n_test": 9}])
     def test_each_block_of_a_run_has_the_group_of_its_words(self, lines, keys):
         real = load_real_text(settings(lines, **keys))
-        for split, blocks in (("train", real.train), ("test", real.test)):
-            groups = real.groups[split]
+        for groups, blocks in zip(real.groups.values(), (real.train, real.test), strict=True):
             assert groups.names == ("none", "sea", "wood")
             assert len(groups.numbers) == len(blocks)
             texts = real.tokenizer.batch_decode(blocks, skip_special_tokens=True)
@@ -109,10 +108,11 @@ class TestReading:
         return list(corpus.train_groups)
 
     def test_cells_that_are_blank_null_or_not_there_are_the_group_none(self, tmp_path):
-        cells = [{"topic": "sea"}, {"topic": " "}, {"topic": None}, {}, {"topic": 7}]
+        topics = ["sea", " ", None, 7]
+        cells: list[dict[str, object]] = [{}, *({"topic": topic} for topic in topics)]
         path = tmp_path / "a.jsonl"
         write_lines(path, [{"text": "a text", **cell} for cell in cells])
-        assert self.groups(path) == ["sea", "none", "none", "none", "7"]
+        assert self.groups(path) == ["none", "sea", "none", "none", "7"]
 
     @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz"])
     def test_tables(self, tmp_path, name):
