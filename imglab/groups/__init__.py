@@ -1,4 +1,4 @@
-"""Groups of real samples that are no classes, and how many samples each has."""
+"""Groups of real samples that are no classes, and how large each is."""
 
 from imglab.groups.ability import Grouped, Groups
 
