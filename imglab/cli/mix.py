@@ -63,7 +63,7 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         metavar="TIME",
-        help="Choose seeds, halvings, generations and training to fit, e.g. 30m.",
+        help="Choose seeds, halvings, generations, sizes and training to fit, e.g. 30m.",
     ),
 ]
 
@@ -118,28 +118,22 @@ def _plan(
 
     A search that goes on keeps its plan: another probe might choose another one.
     """
-    from imglab.running.budget import TRAINING, seconds_of
-    from imglab.running.cost import estimate, time_text
-    from imglab.studies.mixing.plan import Plan, plan_for
+    from imglab.running.budget import seconds_of
+    from imglab.running.cost import time_text
+    from imglab.studies.mixing.affordable import affordable
+    from imglab.studies.mixing.plan import Plan
     from imglab.studies.mixing.run import read_question
 
-    generations = request.plan.generations
     if budget is None:
-        return Plan(seeds or 3, generations, halvings or 4)
+        return Plan(seeds or 3, request.plan.generations, halvings or 4)
 
     limit = seconds_of(budget)
     stored = read_question(folder)
     if stored is not None and stored["budget"] == budget:
-        return Plan(**stored["plan"])
-    cost = estimate(request.config(0.5), request.where)
-    plan = plan_for(limit, cost, generations, request.fewest_generations)
+        return Plan.read(stored["plan"])
+    plan, seconds = affordable(request, limit)
     if not silent:
-        typer.echo(
-            f"{budget} allow {plan.seeds} seeds, each with at most {plan.chains // plan.seeds} "
-            f"chains of {plan.generations} generations, shares to within {2.0**-plan.halvings:g}, "
-            f"{TRAINING[plan.training]} of the config's training: "
-            f"about {time_text(plan.seconds(cost))}"
-        )
+        typer.echo(f"{budget} allow {plan.described}: about {time_text(seconds)}")
     return plan
 
 

@@ -16,6 +16,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 TRAINING = {1.0: "all", 0.5: "half", 0.25: "a quarter"}
 """Shares of a config's training that a budget may leave, largest first, in words."""
 
+WIDTHS = ("channels", "hidden", "width")
+"""Keys of a model's section, or of its network's, that say how wide the network is."""
+
 
 def seconds_of(budget: str) -> float:
     """Return the seconds that a budget names.
@@ -63,6 +66,34 @@ def changed_budgets(model: Mapping[str, Any], training: float) -> dict[str, Any]
     for plan in ("training", "fine_tuning"):
         changed[plan] = dict(_multiplied(model.get(plan) or {}, training))
     return {name: keys for name, keys in changed.items() if keys}
+
+
+def narrower(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes of a model's section that halve the widths of its network.
+
+    {} where it has none, such as a pretrained one, or one that is odd.
+
+    >>> narrower({"kind": "diffusion", "channels": [32, 64]})
+    {'channels': [16, 32]}
+    """
+    if "models" in model:
+        each = [narrower(member) for member in model["models"]]
+        if not all(each):
+            return {}
+        members = zip(model["models"], each, strict=True)
+        return {"models": [merged(member, changes, "model") for member, changes in members]}
+
+    changed: dict[str, Any] = {}
+    for key in WIDTHS:
+        if isinstance(model.get(key), int) and model[key] % 2 == 0:
+            changed[key] = model[key] // 2
+        elif isinstance(model.get(key), list) and not any(width % 2 for width in model[key]):
+            changed[key] = [width // 2 for width in model[key]]
+    if isinstance(model.get("network"), Mapping):
+        of_network = narrower(model["network"])
+        if of_network:
+            changed["network"] = of_network
+    return changed
 
 
 def _multiplied(keys: Mapping[str, Any], training: float) -> Iterator[tuple[str, Any]]:

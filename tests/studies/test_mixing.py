@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 
 from imglab.cli.app import app
 from imglab.errors import InputError
-from imglab.running.budget import seconds_of
+from imglab.running.budget import narrower, seconds_of
 from imglab.running.cost import RunCost, StageCost
 from imglab.studies.mixing.criterion import Criterion
-from imglab.studies.mixing.plan import Plan, plan_for
+from imglab.studies.mixing.plan import Plan, Size, plan_for, sizes_of
 from imglab.studies.mixing.request import read_request
 from imglab.studies.mixing.run import Mixing
 from imglab.studies.mixing.search import FEWEST_SEEDS, Search, threshold
@@ -169,6 +170,26 @@ COST = RunCost(
 )
 
 
+NARROW = RunCost(tuple(replace(stage, generation=()) for stage in COST.stages[:1]), 0, "a test")
+"""A chain that costs nothing but what is done once."""
+
+
+def planned(budget, *others):
+    """Return the plan for chains that cost `COST`, or as much as other sizes do, in their order."""
+    costs = [COST, *others]
+    sizes = [Size(), Size(1000), Size(is_narrow=True)][: len(costs)]
+    probed: list[Size] = []
+
+    def cost_of(size):
+        probed.append(size)
+        return costs[sizes.index(size)]
+
+    plan, cost = plan_for(budget, cost_of, 5, sizes=sizes)
+    assert cost is costs[sizes.index(plan.size)]
+    assert len(probed) == len(set(probed))
+    return plan, probed
+
+
 class TestPlan:
     def test_seconds_are_those_of_its_chains(self):
         assert Plan(5, 5, 4).seconds(COST) == 10 + 5 * 6 * 75
@@ -176,17 +197,32 @@ class TestPlan:
 
     @given(budget=st.floats(180, 5000))
     def test_a_plan_stays_within_its_budget(self, budget):
-        plan = plan_for(budget, COST, 5)
-        assert plan.seconds(COST) <= budget
+        assert planned(budget)[0].seconds(COST) <= budget
 
     def test_training_is_shortened_last(self):
-        assert plan_for(3000, COST, 5) == Plan(5, 5, 4)
-        assert plan_for(450, COST, 5).training == 1.0
-        assert plan_for(180, COST, 5).training < 1.0
+        assert planned(3000)[0] == Plan(5, 5, 4)
+        assert planned(450)[0].training == 1.0
+        assert planned(180)[0].training < 1.0
+        assert planned(180, COST, NARROW)[0] == Plan(5, 5, 4, 1.0, Size(is_narrow=True))
+
+    def test_a_size_is_probed_when_no_search_of_those_before_it_fits(self):
+        assert planned(450, NARROW) == (Plan(3, 2, 2), [Size()])
+        assert planned(180, NARROW) == (Plan(5, 5, 4, size=Size(1000)), [Size(), Size(1000)])
 
     def test_an_impossible_budget_says_what_would_do(self):
-        with pytest.raises(InputError, match="30 s do not suffice: the smallest search takes"):
-            plan_for(30, COST, 5)
+        with pytest.raises(InputError, match="30 s do not suffice: the smallest search takes 3 min"):
+            planned(30)
+        with pytest.raises(InputError, match="5.0 s do not suffice: the smallest search takes 10 s"):
+            planned(5, COST, NARROW)
+
+    def test_older_plans_have_no_size(self):
+        assert Plan.read({"seeds": 3, "generations": 2, "halvings": 2}) == Plan(3, 2, 2)
+        plan = Plan(3, 2, 2, 0.5, Size(700, is_narrow=True))
+        assert Plan.read(asdict(plan)) == plan
+        assert plan.described.endswith(
+            "half of the config's training, 700 real training samples, "
+            "a network half as wide as the config's"
+        )
 
     def test_budgets_are_times(self):
         assert seconds_of("1.5h") == 5400
@@ -254,6 +290,47 @@ class TestCommand:
         assert regime.size == 25
 
 
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("model", "changes"),
+        [
+            ({"kind": "vae", "hidden": [400]}, {"hidden": [200]}),
+            ({"network": {"kind": "llama", "width": 128}}, {"network": {"width": 64}}),
+            ({"network": {"kind": "pretrained", "name": "a"}}, {}),
+            ({"channels": [9, 18]}, {}),
+            ({"models": [{"channels": [8]}, {}]}, {}),
+            ({"models": [{"channels": [8]}] * 2}, {"models": [{"channels": [4]}] * 2}),
+        ],
+    )
+    def test_a_narrower_network_is_half_as_wide(self, model, changes):
+        assert narrower(model) == changes
+
+    def test_a_smaller_set_comes_before_a_narrower_network(self):
+        assert sizes_of(4000, {"channels": [8]}) == [
+            Size(),
+            Size(2000),
+            Size(None, is_narrow=True),
+            Size(2000, is_narrow=True),
+        ]
+        assert sizes_of(900, {}) == [Size()]
+
+    @pytest.mark.parametrize("name", ["image_digits", "text_pydoc", "image_vae_mnist"])
+    def test_configs_that_ship_take_them(self, name):
+        request = read_request(ROOT / f"configs/{name}.yaml", "anything.npz")
+        sizes = request.sizes(4000)
+        assert len(sizes) == 4
+        small: Any = request.of_size(sizes[-1])
+        assert small.modality.n_train == 2000
+        assert small.generations == request.tree["generations"]
+        whole: Any = request.of_size(Size())
+        assert narrower(whole.model.model_dump()).keys() <= small.model.model_fields_set
+
+    def test_a_width_that_the_heads_do_not_divide_is_not_offered(self):
+        changes = ["model.network={kind: gpt2, width: 12, heads: 12}"]
+        request = read_request(ROOT / "configs/text_pydoc.yaml", "anything.txt", changes=changes)
+        assert [size.is_narrow for size in request.sizes(900)] == [False]
+
+
 def answered(brackets):
     """Return what a search with these brackets writes."""
     plan = {"seeds": 3, "generations": 3, "halvings": 4, "training": 1.0}
@@ -277,6 +354,13 @@ class TestSentences:
     )
     def test_the_first_says_what_was_seen(self, brackets, said):
         assert said in sentences(answered(brackets))[0]
+
+    def test_what_a_budget_chose_is_said(self):
+        result = answered([(0.25, 0.3125)] * 3)
+        assert not any("budget" in sentence for sentence in sentences(result))
+        result["question"]["budget"] = "30m"
+        expected = "A budget of 30m chose 3 seeds, each with at most 6 chains of 3 generations"
+        assert any(sentence.startswith(expected) for sentence in sentences(result))
 
     def test_what_is_not_real_is_named(self):
         second = sentences(answered([(0.25, 0.3125)] * 3))[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from imglab.config.schema import RunConfig
 from imglab.errors import InputError, Problem, nearest
 from imglab.regimes.mixture import LAST, REAL
 from imglab.studies.mixing.criterion import CONTROL, CRITERIA, GATE, MANY_RUNS
-from imglab.studies.mixing.plan import FEWEST_HALVINGS, Plan
+from imglab.studies.mixing.plan import FEWEST_HALVINGS, Plan, Size, sizes_of
 from imglab.studies.mixing.search import FEWEST_SEEDS
 from imglab.studies.profile.trend import FEWEST
 
@@ -64,9 +64,29 @@ class Request:
             "generations": self.plan.generations,
             "samples": None,
             "regime": {"kind": "mixture", "shares": shares, "size": self.size},
-            "model": self.plan.changes(self.tree["model"]),
+            **self.plan.changes(self.tree["model"]),
         }
         return validate_config(merged(self.tree, changes, self.where), self.where)
+
+    def of_size(self, size: Size) -> RunConfig:
+        """Return a chain of a size as long as the config's, by which its cost is measured."""
+        plan = replace(self.plan, generations=self.tree["generations"], size=size)
+        return replace(self, plan=plan).config(0.5)
+
+    def sizes(self, n: int) -> list[Size]:
+        """Return the sizes that its chains may have, the largest first.
+
+        n  real training samples that the config takes
+        """
+        return [size for size in sizes_of(n, self.tree["model"]) if self._is_valid(size)]
+
+    def _is_valid(self, size: Size) -> bool:
+        """Say whether a config may be made so small, such as a network with as many heads."""
+        try:
+            self.of_size(size)
+        except InputError:
+            return False
+        return True
 
     @property
     def fewest_generations(self) -> int:

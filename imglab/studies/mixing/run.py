@@ -20,6 +20,7 @@ from imglab.store.reading import read_metrics
 from imglab.studies.chains import chain_job, threads_per_worker
 from imglab.studies.jobs import Job
 from imglab.studies.mixing.criterion import CONTROL, Criterion, Rows
+from imglab.studies.mixing.plan import Plan
 from imglab.studies.mixing.request import Request, arm_name
 from imglab.studies.mixing.rounds import run_round
 from imglab.studies.mixing.search import Search, Threshold, threshold
@@ -48,7 +49,7 @@ class Mixing:
         self.folder = self.out or RUNS / self.request.name
         check_folder(self.folder, RESULT, "does not hold a search")
         stored = read_question(self.folder)
-        if stored is not None and stored != self.question:
+        if stored is not None and _comparable(stored) != self.question:
             what = "holds the search of another question"
             raise InputError(Problem(str(self.folder), what, "choose another --out"))
 
@@ -186,6 +187,11 @@ def read_question(folder: Path) -> dict[str, Any] | None:
         return None
     question: dict[str, Any] = files.read_signed(path, ASKED)["question"]
     return question
+
+
+def _comparable(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored question as one that is asked now."""
+    return {**question, "plan": asdict(Plan.read(question["plan"]))}
 
 
 def _name(share: float, seed: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imglab.studies.mixing.criterion import DEVIATIONS, FIRST_ONLY, WITHIN
+from imglab.studies.mixing.plan import Plan
 
 WIDE = 0.5
 """An interval as wide as this says too little to be called an answer."""
@@ -33,6 +34,9 @@ def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
             f"All training sets have {result['size']:,} samples, as many as {label}, and not the "
             f"{result['real']:,} of the real one."
         )
+    if result["question"].get("budget") is not None:
+        plan = Plan.read(result["question"]["plan"])
+        yield f"A budget of {result['question']['budget']} chose {plan.described}."
 
     poor = [chain for chain in result["chains"] if chain["generation0"] == "poor"]
     controls = sum(chain["share"] == 1.0 for chain in poor)
