@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from imglab.groups.ability import Groups
+from imglab.groups.numbering import EXAMPLES
 from imglab.measures import Measures
 from imglab.metrics import Undefined
 from imglab.metrics.class_counts import (
-    REJECTED,
     ClassShares,
-    Confusion,
     corrected_shares,
     share_disparity,
     share_disparity_by_chance,
 )
 from imglab.metrics.comparison import spread
+from imglab.metrics.confusion import REJECTED, Confusion
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def judged_counts(
     """
     sizes = torch.bincount(real, minlength=len(groups))
     try:
+        _check_held_out(confusion, groups)
         estimate = corrected_shares(labels, confusion=confusion)
         values = _described(estimate, len(labels), sizes, groups, names)
     except Undefined as error:
@@ -116,6 +117,15 @@ def judged_counts(
 
     by_chance = share_disparity_by_chance(len(labels), real=sizes, confusion=confusion).tolist()
     return Measures(values, floor={names.disparity: spread(by_chance)})
+
+
+def _check_held_out(confusion: Confusion, groups: Sequence[str]) -> None:
+    """Raise `Undefined` where the judge's mistakes with a class or group are not known."""
+    held_out = confusion.accepted.sum(1) + confusion.rejected
+    missing = [name for name, count in zip(groups, held_out.tolist(), strict=True) if not count]
+    if missing:
+        names = ", ".join(missing[:EXAMPLES])
+        raise Undefined(f"no held-out sample of {names}, to find the judge's mistakes on")
 
 
 def _described(

@@ -19,16 +19,28 @@ NO_GROUP = "none"
 EXAMPLES = 6
 """Groups with their sizes that a message names."""
 
+MOST = 200
+"""Groups that a column may name: with more, the intervals of their shares take minutes."""
 
-def numbered(names: Sequence[str], where_read: str, *, of: str) -> Groups:
-    """Number the groups of samples, in the order of their names.
+LONGEST = 40
+"""Characters of a name that a message shows."""
 
-    names       of the group of each sample
+
+def numbered(names: Sequence[str]) -> Groups:
+    """Number the groups of samples, whose names are given, in the order of the names."""
+    groups = tuple(sorted(set(names)))
+    numbers = {name: number for number, name in enumerate(groups)}
+    return Groups(groups, torch.tensor([numbers[name] for name in names]))
+
+
+def check_groups(names: Sequence[str], where_read: str, *, of: str) -> None:
+    """Raise InputError where the names of the samples' groups are no groups.
+
+    They are none where there is one alone, where they are more than half as many as samples or
+    more than `MOST`, and where one is no text.
+
     where_read  for messages
     of          what the samples are called, in the plural
-
-    Raises InputError where they are no groups: one alone, more than half as many as samples, or a
-    name that is no text.
     """
     sizes = Counter(names)
     for name in sizes:
@@ -41,10 +53,9 @@ def numbered(names: Sequence[str], where_read: str, *, of: str) -> Groups:
     if 2 * len(sizes) > len(names):
         what = f"{where_read} has {len(sizes):,} values for {len(names):,} {of}: no groups"
         raise InputError(Problem(WHERE, what, f"name a column that several {of} share"))
-
-    groups = tuple(sorted(sizes))
-    numbers = {name: number for number, name in enumerate(groups)}
-    return Groups(groups, torch.tensor([numbers[name] for name in names]))
+    if len(sizes) > MOST:
+        what = f"{where_read} names {len(sizes):,} groups, more than {MOST}"
+        raise InputError(Problem(WHERE, what, "name a coarser column"))
 
 
 def sizes_in_words(names: Sequence[str], where_read: str) -> str:
@@ -54,7 +65,7 @@ def sizes_in_words(names: Sequence[str], where_read: str) -> str:
     "2 groups in 'tone' of metadata.csv: light 2, dark 1"
     """
     sizes = Counter(names)
-    shown = [f"{name} {count:,}" for name, count in sizes.most_common(EXAMPLES)]
+    shown = [f"{name[:LONGEST]} {count:,}" for name, count in sizes.most_common(EXAMPLES)]
     if len(sizes) > EXAMPLES:
         shown.append("...")
     return one_line(f"{len(sizes)} groups in {where_read}: {', '.join(shown)}")

@@ -16,7 +16,7 @@ from imglab.images.data import RealImages
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.metrics import class_metrics
 from imglab.measures import Measures
-from imglab.metrics.class_counts import REJECTED
+from imglab.metrics.confusion import REJECTED
 from imglab.samples import Samples
 
 

@@ -12,7 +12,7 @@ from imglab.images.augmentation import damaged
 from imglab.images.classifier import Classifier
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.labelled import LabelledImages
-from imglab.metrics.class_counts import REJECTED, Confusion, acceptance_threshold
+from imglab.metrics.confusion import REJECTED, Confusion, acceptance_threshold
 from imglab.store import files
 
 NETWORKS = ("standard", "small")

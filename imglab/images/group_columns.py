@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from imglab.errors import InputError, Problem, nearest
-from imglab.groups.numbering import NO_GROUP, WHERE, numbered, sizes_in_words
+from imglab.groups.numbering import NO_GROUP, WHERE, check_groups, numbered, sizes_in_words
 from imglab.images.image_formats import is_image
 from imglab.images.labelled import SourceImages
 from imglab.reading import list_tree
@@ -74,7 +74,8 @@ def grouped(images: SourceImages, names: Sequence[str], where_read: str) -> Sour
     Raises InputError where they are no groups: one alone, more than half as many as images, or a
     name that is no text.
     """
-    groups = numbered(names, where_read, of="images")
+    check_groups(names, where_read, of="images")
+    groups = numbered(names)
     of_images = groups.numbers
     train = replace(images.train, groups=of_images[: len(images.train)])
     test = images.test

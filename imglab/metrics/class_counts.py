@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from imglab import seeds
+from imglab.metrics.confusion import REJECTED, Confusion
 from imglab.metrics.share_interval import TAIL, share_interval
 from imglab.metrics.undefined import Undefined
 
@@ -24,38 +25,6 @@ SETTLED = 1e-6
 """It ends when no share moves by more than this in a round."""
 ENTRIES = 4_000_000
 """Entries of the confusion matrices that are worked on at a time."""
-
-REJECTED = -1
-"""The label of a sample of which the judge is not sure enough."""
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """What a judge says of labelled samples that it has not seen in training.
-
-    accepted  entry [i, j] counts samples of class i that it labels j, int64 [K, K]
-    rejected  samples of each class that it rejects, int64 [K]
-    """
-
-    accepted: Tensor
-    rejected: Tensor
-
-    @classmethod
-    def of(cls, *, truth: Tensor, labels: Tensor, classes: int) -> Confusion:
-        """Count true classes, int64 [N], against a judge's labels, int64 [N] (or `REJECTED`)."""
-        is_accepted = labels != REJECTED
-        pairs = truth[is_accepted] * classes + labels[is_accepted]
-        accepted = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-        rejected = torch.bincount(truth[~is_accepted], minlength=classes)
-        return cls(accepted, rejected)
-
-    @property
-    def accuracy(self) -> float:
-        """The share of right labels among the accepted samples."""
-        total = int(self.accepted.sum())
-        if total == 0:
-            raise Undefined("the judge rejects every held-out sample")
-        return float(self.accepted.diagonal().sum() / total)
 
 
 @dataclass(frozen=True)
@@ -285,10 +254,3 @@ def _bounds(shares: Tensor, errors: Tensor, samples: Tensor, tail: float = TAIL)
         for share, error, n in zip(shares.tolist(), errors.tolist(), samples.tolist(), strict=True)
     ]
     return torch.tensor(ends, dtype=torch.float64).T
-
-
-def acceptance_threshold(confidences: Tensor, *, accepted: float = 0.95) -> float:
-    """Return the confidence that this share of held-out real samples, float [N], at least has."""
-    if not len(confidences):
-        raise Undefined("there is no held-out sample")
-    return float(confidences.double().quantile(1 - accepted))

@@ -82,9 +82,10 @@ def candidates(names: Sequence[str], column: str | None, group: str | None) -> l
 
     column  that is named as the one of the texts
     """
-    return [
+    others = [
         name for name in names if name != group or name == column or name.strip().lower() in OBVIOUS
     ]
+    return others or list(names)
 
 
 def columns_of(

@@ -265,7 +265,10 @@ def _read_split(
     groups = None
     if group is not None:
         check_column(group, rows.column_names, source.column, source.name)
-        groups = group_names(rows[group], group, source.name)
+        cells = rows[group]
+        if hasattr(rows.features[group], "int2str"):  # classes, which are stored as numbers
+            cells = [None if cell is None else rows.features[group].int2str(cell) for cell in cells]
+        groups = group_names(cells, group, source.name)
     if source.document_start:
         texts = ["".join(texts)]
     else:

@@ -13,13 +13,13 @@ from transformers import PreTrainedTokenizerBase
 from imglab import seeds
 from imglab.errors import InputError, Problem
 from imglab.groups import Groups
-from imglab.groups.numbering import sizes_in_words
+from imglab.groups.numbering import check_groups
 from imglab.modality import Split
 from imglab.progress import report
 from imglab.safe_text import one_line
 from imglab.text.corpus import Corpus, read_corpus
 from imglab.text.documents import Part
-from imglab.text.group_columns import GroupedTokens, groups_of_splits
+from imglab.text.group_columns import GroupedTokens, blocks_in_words, groups_of_splits
 from imglab.text.hub import make_tokenizer
 from imglab.text.openings import real_openings
 from imglab.text.settings import PretrainedTokenizerSettings, TextSettings
@@ -40,7 +40,8 @@ class RealText:
 
     No document is in two of the sets. `openings`, int64 [M, 2 block], is how documents of the test
     set begin. `line` says what was found in files or in a corpus of the hub. `groups` are those of
-    the blocks of both splits where a column names them.
+    the blocks of both splits where a column names them, and `test_documents` says how many
+    documents there are for each test block, 1 at most.
     """
 
     train: Tensor
@@ -50,6 +51,7 @@ class RealText:
     tokenizer: PreTrainedTokenizerBase
     line: str = ""
     groups: Mapping[Split, Groups] = field(default_factory=dict)
+    test_documents: float = 1.0
 
     def first(self, n_train: int | None, n_test: int | None) -> RealText:
         """Return the first blocks of both splits; None: all of them."""
@@ -73,6 +75,9 @@ def load_real_text(settings: TextSettings, corpus: Corpus | None = None) -> Real
     if corpus is None:
         corpus = read_corpus(settings.source, group=settings.groups)
     train, test = _parts(corpus, settings)
+    of_documents = [*(train.groups or ()), *(test.groups or ())]
+    if of_documents:
+        check_groups(of_documents, repr(settings.groups), of="documents")
     line = _line(corpus, train.texts, test.texts, settings)
 
     tokenizer = make_tokenizer(settings.tokenizer, train.texts)
@@ -127,11 +132,12 @@ def _with_groups(
     """Return the text with the groups of its blocks, of which its line says how many there are."""
     sizes: dict[Split, int] = {"train": len(real.train), "test": len(real.test)}
     names = {split: part.blocks(settings.block, sizes[split]) for split, part in tokens.items()}
-    where_read = f"{settings.groups!r}, by blocks"
-    groups = groups_of_splits(names, where_read)
-    note = sizes_in_words([*names["train"], *names["test"]], where_read)
+    groups = groups_of_splits(names)
+    of_documents = [name for part in tokens.values() for name in part.names]
+    note = blocks_in_words(names, of_documents, settings.groups or "")
     line = "; ".join(filter(None, [real.line, note]))
-    return replace(real, line=line, groups=groups)
+    test_documents = tokens["test"].documents_per_block(settings.block, sizes["test"])
+    return replace(real, line=line, groups=groups, test_documents=test_documents)
 
 
 def _line(corpus: Corpus, train: Sequence[str], test: Sequence[str], settings: TextSettings) -> str:

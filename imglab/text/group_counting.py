@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imglab.groups.judged_counts import group_metrics
 from imglab.measures import Measures
-from imglab.metrics.class_counts import REJECTED, Confusion, acceptance_threshold
+from imglab.metrics.confusion import REJECTED, Confusion, acceptance_threshold
 from imglab.samples import Samples
 from imglab.text.data import RealText
 
@@ -35,9 +35,8 @@ class GroupCounting:
         confidence, labels = self._judged(real.test)
         self._threshold = acceptance_threshold(confidence)
         labels = torch.where(confidence >= self._threshold, labels, REJECTED)
-        self._confusion = Confusion.of(
-            truth=held_out.numbers, labels=labels, classes=len(held_out.names)
-        )
+        confusion = Confusion.of(truth=held_out.numbers, labels=labels, classes=len(held_out.names))
+        self._confusion = confusion.worth(real.test_documents)
 
     def metrics(self, samples: Samples) -> Measures:
         """Count the groups of blocks (`group_metrics`)."""

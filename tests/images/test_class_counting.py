@@ -12,7 +12,7 @@ from imglab.images.data import load_real_images
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.modality import ImageModality
 from imglab.images.settings import ImageSettings
-from imglab.metrics.class_counts import REJECTED
+from imglab.metrics.confusion import REJECTED
 from imglab.samples import Samples
 
 EXTRACTOR = ClassifierSettings(images=12_000)

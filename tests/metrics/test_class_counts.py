@@ -8,15 +8,13 @@ import torch
 
 from imglab import seeds
 from imglab.metrics.class_counts import (
-    REJECTED,
     ClassShares,
-    Confusion,
-    acceptance_threshold,
     corrected_shares,
     rate_disparity,
     share_disparity,
     share_disparity_by_chance,
 )
+from imglab.metrics.confusion import REJECTED, Confusion, acceptance_threshold
 from imglab.metrics.undefined import Undefined
 
 RATES = torch.tensor([[0.86, 0.06, 0.02], [0.01, 0.90, 0.04], [0.10, 0.02, 0.80]])

@@ -210,9 +210,9 @@ class TestPlan:
         assert planned(180, NARROW) == (Plan(5, 5, 4, size=Size(1000)), [Size(), Size(1000)])
 
     def test_an_impossible_budget_says_what_would_do(self):
-        with pytest.raises(InputError, match="30 s do not suffice: the smallest search takes 3 min"):
+        with pytest.raises(InputError, match=r"30 s do not suffice: .* takes 3 min"):
             planned(30)
-        with pytest.raises(InputError, match="5.0 s do not suffice: the smallest search takes 10 s"):
+        with pytest.raises(InputError, match=r"5\.0 s do not suffice: .* takes 10 s"):
             planned(5, COST, NARROW)
 
     def test_older_plans_have_no_size(self):
