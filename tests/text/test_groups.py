@@ -165,6 +165,20 @@ class TestReading:
         assert (hub.train, hub.train_groups) == (["a text", "b"], ["sea", "none"])
         assert hub.test_groups == ["sea", "none"]
 
+    def test_classes_of_the_hub_have_names(self, tmp_path):
+        """AG News and the like store numbers, whose names lie beside them."""
+        datasets = pytest.importorskip("datasets")
+        features = {
+            "text": datasets.Value("string"),
+            "topic": datasets.ClassLabel(names=list(WORDS)),
+        }
+        for split in ("train", "test"):
+            columns = {"text": ["a", "b"], "topic": [1, None]}
+            part = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+            part.to_parquet(str(tmp_path / f"{split}.parquet"))
+        hub = read_corpus(HubSource(name=str(tmp_path)), group="topic")
+        assert hub.train_groups == ["wood", "none"]
+
     def test_what_is_cut_from_a_text_is_of_its_group(self, tmp_path):
         texts = ["= A =\nIt is old. A <unk> lies.\n= B =\n<unk> is.", "= C =\nIt is new."]
         lines = [{"text": text, "topic": topic} for text, topic in zip(texts, "pq", strict=True)]
@@ -204,12 +218,8 @@ class TestReading:
             ([{"text": "a b " * 40, "topic": "sea"}] * 9, {}, "all documents are of one group, 's"),
             ([{"text": f"a b {n} " * 9, "topic": n} for n in range(30)], {}, "values for .* no gr"),
             ([{"text": "a b ", "topic": n % 201} for n in range(500)], {}, "201 groups, more th"),
-            (
-                [{"text": "a b c", "topic": n % 3 > 1} for n in range(900)],
-                {"block": 64},
-                "lower mod",
-            ),
-            ([{"text": "a b " * 9, "topic": n % 9} for n in range(40)], {"block": 128}, "too few"),
+            (SHORT, {"block": 64}, "no block of text is mostly of another group than 'False'"),
+            (LONG, {"block": 400, "test_share": 0.5}, "blocks of text are of . groups: too few"),
             ([{"topic": "a b c"}] * 9, {}, "is the column of the texts"),
             (None, {}, "has no columns, and so no column 'topic'"),
             (None, {"source": {"kind": "pydoc"}}, "pydoc has no columns"),
