@@ -7,7 +7,7 @@ from typing import Any
 
 from imglab.report.arms import Arm
 from imglab.report.overview import NOT_COMPARED
-from imglab.studies.first_generations import still_improves, with_control
+from imglab.studies.first_generations import NO_THRESHOLDS, still_improves, with_control
 
 REASONS = 2
 """Reasons of the gate that the sentence names; the page's table has all."""
@@ -43,17 +43,24 @@ def _first_mixture(row: Mapping[str, Any]) -> str:
 def poor_starts(arms: Sequence[Arm]) -> list[str]:
     """Say of which arms generation 0 is a poor model, so that they show more than collapse.
 
-    The cause is its training, or the synthetic data that it was trained on, where there were any.
+    Those that could not be judged, though their kind of data has thresholds, are named, too. The
+    cause is its training, or the synthetic data that it was trained on, where there were any.
     """
     poor: dict[tuple[str, str], list[str]] = {}
+    unknown: dict[str, list[str]] = {}
     for arm in arms:
         improvement = still_improves([each.rows for each in arms if is_control(each, of=arm)])
         gate = with_control(arm.rows[0].get("generation0"), improvement)
         if gate["verdict"] == "poor":
             group = (_first_reasons(gate["reasons"]), _first_mixture(arm.rows[0]))
             poor.setdefault(group, []).append(arm.name)
+        elif gate["verdict"] == "unknown" and gate["reasons"] not in ([], [NO_THRESHOLDS]):
+            unknown.setdefault(_first_reasons(gate["reasons"]), []).append(arm.name)
 
     sentences = []
+    for reasons, names in unknown.items():
+        whose = f" of {', '.join(names)}" if len(arms) > 1 else ""
+        sentences.append(f"Generation 0{whose} was not judged ({reasons}).")
     for (reasons, mixture), names in poor.items():
         whose = ""
         if len(arms) > 1:

@@ -58,7 +58,7 @@ class KindOfLoss:
     recall, precision  how far they fell
     variance_lost   how far the variance ratio fell; None: undefined
     error           what recall or precision have to fall by to count, in two standard errors
-    share_error     two standard errors of `by_moments`; None: unknown, or larger than 1
+    share_error     two standard errors of `by_moments`, at most 1; None: not measured
     """
 
     by_moments: float
@@ -103,10 +103,11 @@ class KindOfLoss:
         cause = "a shift of mean and scale"
         if self.variance_ratio is not None and (self.variance_lost or 0.0) > FADED:
             cause = f"fading (the variance is {self.variance_ratio:.2f} of that of real data)"
-        return (
-            f"{share} is {cause}: it goes when mean and scale are matched; recall then "
-            f"{self.recall.way()}, precision {self.precision.way()}."
-        )
+        then = f"recall then {self.recall.way()}, precision {self.precision.way()}"
+        if self.share_error is not None and self.by_moments - self.share_error < MOSTLY:
+            matched = f"{share} goes when mean and scale are matched"
+            return f"{matched}, so that most of it may be {cause} or not: {then}."
+        return f"{share} is {cause}: it goes when mean and scale are matched; {then}."
 
     def _is_restored(self) -> bool:
         """Say whether most of what precision and recall lost comes back with mean and scale."""
@@ -170,11 +171,9 @@ def _share_error(
     if not all(is_number(row.get(f"{part}_se")) for row in (first, last) for part in parts):
         return None
     mean, variance, rest = (_error(first, last, part) for part in parts)
-    stays = of_shape / rise
+    stays = min(1.0, max(0.0, of_shape / rise))
     error = SURE * math.hypot(stays * mean, stays * variance, (1 - stays) * rest) / rise
-    if not 0 <= stays <= 1 or error > 1:
-        return None
-    return error
+    return min(1.0, error)
 
 
 def _fall(first: Mapping[str, Any], last: Mapping[str, Any], metric: str) -> Fall | None:

@@ -15,6 +15,14 @@ from imglab.store.reading import is_number, metric_names, metric_value
 SURE = 2.0
 """Standard errors that a difference must exceed to be reported as one."""
 
+HARM = {
+    "fid": 1,
+    "precision": -1,
+    "recall": -1,
+    "variance_ratio": -1,
+}
+"""Metrics of the gate, and on which side of the floor samples are worse than real ones."""
+
 BALLS = ("recall", "precision", "recall_bounded", "precision_bounded")
 OF_SHAPE = {f"{name}_shape": name for name in ("fid", *BALLS)}
 """Metrics whose floor, where it was not drawn, is about that of another one: real data that are
@@ -33,13 +41,20 @@ def _quality(row: Mapping[str, Any]) -> Iterator[str]:
     verdict = row["verdict"]
     reasons = "; ".join(verdict["reasons"])
     extractor = one_line(row["extractor"].partition("@")[0])
+    difference = _told_apart(row)
     if verdict["verdict"] == "good":
         yield (
             f"At these sizes, and in the features of {extractor}, the synthetic samples score as "
-            "real ones do: every threshold for a good model is met."
+            "real ones do: every threshold for a good model is met"
+            + (f"; but {difference}." if difference else ".")
         )
     elif verdict["verdict"] == "poor" and _is_beyond_chance(row):
         yield f"The synthetic samples differ from the real ones: {reasons}."
+    elif verdict["verdict"] == "poor" and difference:
+        yield (
+            f"The synthetic samples differ from the real ones: {difference}. Thresholds are missed, too "
+            f"({reasons}), but real data score like this against real data."
+        )
     elif verdict["verdict"] == "poor":
         yield (
             "Whether the synthetic samples differ from real ones is not decided at these sizes: "
@@ -54,20 +69,32 @@ def _is_beyond_chance(row: Mapping[str, Any]) -> bool:
 
     The gate's thresholds are those of a good model. With few samples, real data miss them as well.
     """
-    floors = {name: row["floor"].get(name) for name in ("fid", "precision", "recall")}
-    if not any(floors.values()):
+    if not any(row["floor"].get(name) for name in HARM):
         return True
-    for name, floor in floors.items():
-        value = metric_value(row, name)
-        if not floor or value is None:
-            continue
-        spread = SURE * (floor["sd"] or 0.0)
-        if name == "fid" and value > max(floor.get("high") or 0.0, floor["mean"] + spread):
-            return True
-        lowest = min(floor.get("low") or floor["mean"], floor["mean"] - spread)
-        if name != "fid" and value < lowest:
-            return True
-    return False
+    return any(_is_outside(row, name, side) for name, side in HARM.items())
+
+
+def _is_outside(row: Mapping[str, Any], name: str, side: int) -> bool:
+    """Say whether a metric lies outside its floor on a side, above (1) or below (-1)."""
+    floor = row["floor"].get(name)
+    value = metric_value(row, name)
+    if not floor or value is None:
+        return False
+    spread = SURE * (floor["sd"] or 0.0)
+    if side > 0:
+        return bool(value > max(floor.get("high") or 0.0, floor["mean"] + spread))
+    return bool(value < min(floor.get("low") or floor["mean"], floor["mean"] - spread))
+
+
+def _told_apart(row: Mapping[str, Any]) -> str:
+    """Say that a held-out classifier tells the samples from real ones; "" where it does not."""
+    if not _is_outside(row, "two_sample_auc", 1):
+        return ""
+    area = metric_value(row, "two_sample_auc")
+    return (
+        f"a classifier tells them from real ones with an area under the curve of {area:.2f}, where "
+        f"real data have {row['floor']['two_sample_auc']['mean']:.2f}"
+    )
 
 
 def _loss(row: Mapping[str, Any]) -> Iterator[str]:
@@ -98,7 +125,8 @@ def _copies(row: Mapping[str, Any]) -> Iterator[str]:
     if memorization is not None and memorization > 0.5 + SURE * error:
         yield (
             f"In {memorization:.0%} of pairs a synthetic sample is nearer to the training set than "
-            "a held-out real one (50% without memorisation): they look like copies."
+            "a held-out real one (50% where they are as real ones): they are near copies, or keep "
+            "to where training samples are dense."
         )
 
     if copies["identical_to_held_out"]:

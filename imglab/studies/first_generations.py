@@ -12,6 +12,9 @@ from imglab.store.reading import GATE_VERDICTS, is_number, metric_value
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of a chain's generations, from 0 on."""
 
+NO_THRESHOLDS = "this kind of data has no thresholds"
+"""The reason of the gate where it asks for nothing."""
+
 FALLS_WITH_TRAINING = ("fid", "perplexity")
 """Metrics that are lower the better a model is trained."""
 

@@ -17,6 +17,8 @@ from imglab.metrics.comparison import Reference, compare
 from imglab.report.kind_of_loss import kind_of_loss
 from imglab.samples import Samples
 
+PARTS = ("fid_mean_se", "fid_variance_se", "fid_rest_se")
+
 
 def rows(first, last):
     names = ("fid", "fid_shape", "recall_shape", "precision_shape", "variance_ratio")
@@ -30,6 +32,31 @@ def test_a_chain_that_fades_has_lost_moments():
     assert loss.name == "moments"
     assert loss.described().startswith("69% of the rise of the Fréchet distance is fading")
     assert "tail" not in loss.described()
+
+
+def test_a_share_whose_error_reaches_a_half_decides_nothing():
+    """The share is .69; its error is of the distance's parts."""
+    first, last = rows((24, 24, 0.92, 0.9, 0.905), (146, 62, 0.88, 0.7, 0.649))
+    sure, unsure, far = (
+        kind_of_loss([{**row, **dict.fromkeys(PARTS, error)} for row in (first, last)])
+        for error in (5.0, 20.0, 500.0)
+    )
+    assert sure is not None
+    assert unsure is not None
+    assert far is not None
+    assert "is fading" in sure.described()
+    assert "most of it may be fading (the variance is 0.65 of that of real data) or not" in (
+        unsure.described()
+    )
+    assert far.described().startswith("69 ± 100% of the rise of the Fréchet distance goes when")
+
+
+def test_a_share_of_none_or_all_has_an_error_too():
+    first, last = rows((14, 14, 0.9, 0.9, 0.98), (83, 90, 0.6, 0.85, 0.97))
+    loss = kind_of_loss([{**row, **dict.fromkeys(PARTS, 5.0)} for row in (first, last)])
+    assert loss is not None
+    assert loss.by_moments == 0
+    assert loss.described().startswith("0 ± 29% of the rise")
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(0.75, 0.2), (0.95, 0.1)])

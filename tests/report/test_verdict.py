@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from imglab.measure.gate import judge_generation0
 from imglab.report.arms import Arm
 from imglab.report.arms import read_arms as read_all
 from imglab.report.first_generation import poor_starts, trained_on
 from imglab.report.verdict import short, verdict
+from imglab.studies.first_generations import NO_THRESHOLDS
 
 
 def read_arms(folders):
@@ -161,6 +163,21 @@ class TestVerdict:
         poor = replace(arm, rows=[{**row, "generation0": gate} for row in arm.rows])
         said = "Generation 0 is a poor model (recall is 0.12; fid is 300; 1 more): what follows"
         assert verdict([poor])[0].startswith(said)
+
+    def test_a_first_model_that_was_not_judged_is_named(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+
+        def said(*reasons):
+            gate = {"verdict": "unknown", "reasons": list(reasons)}
+            rows = [{**row, "generation0": gate} for row in arm.rows]
+            return verdict([replace(arm, rows=rows)])[0]
+
+        assert said("fid or its floor is undefined").startswith(
+            "Generation 0 was not judged (fid or its floor is undefined)."
+        )
+        assert judge_generation0({}, {}, {})["reasons"] == [NO_THRESHOLDS]
+        assert "not judged" not in said(NO_THRESHOLDS)
+        assert "not judged" not in said()
 
     def test_it_says_what_the_first_model_was_trained_on(self, finished_runs):
         arm = read_arms([finished_runs["replace"]])[0]

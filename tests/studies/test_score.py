@@ -204,6 +204,33 @@ def test_what_chance_explains_is_not_called_a_difference():
     assert "differ from the real ones" in reading({**row, "fid": 7.0})[0]
 
 
+def test_every_metric_that_lies_outside_its_floor_is_a_difference():
+    floor = {
+        "fid": {"mean": 4.0, "sd": 1.0},
+        "variance_ratio": {"mean": 1.0, "sd": 0.015, "low": 0.97, "high": 1.03},
+        "two_sample_auc": {"mean": 0.5, "sd": 0.025, "low": 0.45, "high": 0.55},
+    }
+    row = {
+        **{"fid": 4.2, "variance_ratio": 0.98, "two_sample_auc": 0.53, "memorization": 0.6},
+        **{"extractor": "pixels", "floor": floor, "memorization_se": 0.02},
+        "verdict": {"verdict": "good", "reasons": []},
+        "copies": {"identical_to_held_out": 0},
+    }
+    assert reading(row)[0].endswith("every threshold for a good model is met.")
+    told = reading({**row, "two_sample_auc": 0.98})[0]
+    assert "is met; but a classifier tells them from real ones" in told
+    assert "0.98, where real data have 0.50" in told
+
+    poor = {**row, "verdict": {"verdict": "poor", "reasons": ["variance_ratio is 0.94"]}}
+    assert "differ from the real ones: variance" in reading({**poor, "variance_ratio": 0.94})[0]
+    assert "is not decided" in reading({**poor, "variance_ratio": 0.975})[0]
+    told = reading({**poor, "two_sample_auc": 0.98})[0]
+    assert told.startswith("The synthetic samples differ from the real ones: a classifier tells")
+
+    # Samples that keep to the dense parts of the data lie near the training set, too.
+    assert "near copies, or keep to where training samples are dense" in reading(row)[-1]
+
+
 class TestRuns:
     def test_a_generation_scores_as_its_run_did(self, score, run, tmp_path):
         before = sorted(path for path in run.rglob("*"))

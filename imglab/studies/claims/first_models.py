@@ -15,13 +15,10 @@ from typing import Any
 from imglab.store.reading import GATE_VERDICTS
 from imglab.studies.claims.evaluate import Chains
 from imglab.studies.claims.protocol import FirstModels
-from imglab.studies.first_generations import judge_mean, mean_of, with_control
+from imglab.studies.first_generations import NO_THRESHOLDS, judge_mean, mean_of, with_control
 
 VALUE = re.compile(r"(.+? is )(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(\b.*)")
 """What a reason says before the value of a metric, the value, and the rest."""
-
-NO_THRESHOLDS = "this kind of data has no thresholds"
-"""Why the gate does not know of generation 0 where nothing is asked of it."""
 
 
 def poor_seeds(
