@@ -8,6 +8,7 @@ from typing import Any
 from imglab.report.arms import Arm, comparable
 from imglab.report.first_generation import trained_on
 from imglab.report.gallery import Gallery
+from imglab.report.judges import judges_notes
 from imglab.report.verdict import count, verdict
 
 MOST_NAMES = 4
@@ -27,7 +28,7 @@ def heading(arms: Sequence[Arm], gallery: Gallery, damaged: Sequence[str]) -> di
         "title": _title(arms),
         "verdict": verdict(with_rows),
         "subtitle": _subtitle(with_rows),
-        "notes": [*_notes(arms, gallery), *damaged],
+        "notes": [*_notes(arms, gallery), *judges_notes(with_rows), *damaged],
     }
 
 

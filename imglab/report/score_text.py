@@ -52,8 +52,8 @@ def _quality(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"The synthetic samples differ from the real ones: {reasons}."
     elif verdict["verdict"] == "poor" and difference:
         yield (
-            f"The synthetic samples differ from the real ones: {difference}. Thresholds are missed, too "
-            f"({reasons}), but real data score like this against real data."
+            f"The synthetic samples differ from the real ones: {difference}. Thresholds are "
+            f"missed, too ({reasons}), but real data score like this against real data."
         )
     elif verdict["verdict"] == "poor":
         yield (

@@ -17,11 +17,9 @@ from imglab.running.export import read_samples
 from imglab.running.places import config_of, modality_of
 from imglab.store import files
 from imglab.store.faults import check_run
-from imglab.store.layout import count_finished
+from imglab.store.layout import JUDGES, count_finished
 from imglab.store.reading import metric_value, read_metrics
 
-JUDGES = "judges.json"
-"""What further extractors said of a run, in its directory."""
 WHERE = "--judge"
 
 

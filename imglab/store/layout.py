@@ -17,6 +17,9 @@ CHAINS = "chains.json"
 SWEEP = "sweep.json"
 """Names the arms, seeds and contrasts of a sweep, in its directory."""
 
+JUDGES = "judges.json"
+"""What further extractors said of a finished run, in its directory."""
+
 FORK = "fork.json"
 """Says where a fork comes from, in its directory."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imglab.errors import InputError, Problem
 from imglab.store.groups import all_run_folders
-from imglab.store.layout import ANNOTATIONS, CHAINS, FORK, FORK_PARENT, HEAD, SWEEP
+from imglab.store.layout import ANNOTATIONS, CHAINS, FORK, FORK_PARENT, HEAD, JUDGES, SWEEP
 
 OWN = (
     "config.yaml",
@@ -31,7 +31,7 @@ WRITTEN = (
     ".lock",
     ".results.lock",
     "damaged",
-    "judges.json",
+    JUDGES,
     "preview.png",
     "report.html",
     "report_files",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from imglab.errors import InputError
 from imglab.report import gallery
 from imglab.report.arms import comparable, differences, read_arms
 from imglab.report.build import build_page, write_report
+from imglab.report.judges import judges_notes
 from imglab.store import files
 from imglab.store.reading import read_environment, read_metrics
 from tests.page_fixtures import IMAGES, run_chain_in
@@ -120,6 +122,29 @@ class TestPage:
         assert "shown are 1 generation" in html
         with pytest.raises(InputError, match=r"environment\.json"):
             read_arms([broken])
+
+    def test_it_says_whether_judges_agree(self, copy):
+        run = copy("replace")
+        question = "do judges put the generations in the order"
+        assert question not in build_page(read_arms([run])).html
+        agreement = {"lenet@1a2b": 0.94, "small@3c4d": -0.2, "dinov2@5e6f": None}
+        files.write_json(run / "judges.json", {"agreement": agreement})
+        html = build_page(read_arms([run])).html
+        assert f"{question} of the FID of" in html
+        assert "lenet: yes, 0.94; small: no, -0.20; dinov2: not decided by so few" in html
+
+        (run / "judges.json").write_text("{")
+        assert "judges.json" in build_page(read_arms([run])).html
+
+    def test_it_says_whether_the_judges_of_a_run_agree(self, finished_runs):
+        arm = read_arms([finished_runs["replace"]])[0]
+        fids = [row["fid"] for row in arm.rows]
+        rows = [
+            {**row, "fid_by_judge": {"a": fid**2, "b": -fid, "c": None}}
+            for row, fid in zip(arm.rows, fids, strict=True)
+        ]
+        (note,) = judges_notes([replace(arm, rows=rows)])
+        assert "a: yes, 1.00; b: no, -1.00; c: not decided" in note
 
     def test_a_damaged_histogram_leaves_the_rest(self, copy):
         run = copy("texts")
