@@ -179,8 +179,17 @@ class Measure:
         )
 
     def judge_generation0(self, values: Mapping[str, Any], floor: Mapping[str, Any]) -> Measures:
-        """Judge by the gate whether generation 0, with these metrics and floors, is good."""
+        """Judge by the gate whether generation 0, with these metrics and floors, is good.
+
+        Where a good one would miss what the kind of data asks for by default, `not_asked` has the
+        reasons.
+        """
         verdict = judge_generation0(values, floor, self.gate, self.modality.trusted)
+        if verdict["verdict"] == "good" and self.gate != self.modality.gate:
+            default = self.modality.gate
+            by_default = judge_generation0(values, floor, default, self.modality.trusted)
+            if by_default["verdict"] == "poor":
+                verdict["not_asked"] = by_default["reasons"]
         return Measures({"generation0": verdict})
 
     def of_accepted(

@@ -82,6 +82,8 @@ def gate_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         line = "generation 0 is not judged"
     if gate["reasons"]:
         line += f": {'; '.join(gate['reasons'])}"
+    if gate.get("not_asked"):
+        line += f"; what measure.gate does not ask for: {'; '.join(gate['not_asked'])}"
     return [line]
 
 

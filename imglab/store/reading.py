@@ -230,9 +230,9 @@ def _is_gate(value: object) -> bool:
     """Say whether a value is what the gate says of generation 0; only generation 0 has it."""
     if not isinstance(value, dict):
         return value is None
-    reasons = value.get("reasons")
-    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        return False
+    for reasons in (value.get("reasons"), value.get("not_asked", [])):
+        if not isinstance(reasons, list) or not all(isinstance(each, str) for each in reasons):
+            return False
     return value.get("verdict") in GATE_VERDICTS
 
 

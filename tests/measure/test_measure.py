@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import pytest
 import torch
 
@@ -12,6 +15,7 @@ from imglab.measure.shape import spread_of_variance
 from imglab.modality import Modality, Spec
 from imglab.model import GenerativeModel
 from imglab.progress import Progress
+from imglab.report.table import gate_lines
 from imglab.samples import Samples, TrainingSet
 from imglab.solvable.gaussian.modality import GaussianModality
 from imglab.solvable.gaussian.model import GaussianModel
@@ -232,3 +236,26 @@ def test_a_class_that_is_lost_has_no_recall():
     lost = by_class(spec, real, real, real_features=features, features=moved, **keys)
     assert lost.values["recall_disparity"] == 0
     assert lost.values["recall_disparity_class"] == "odd"
+
+
+def test_a_good_model_says_what_a_looser_gate_did_not_ask_for():
+    """The data ask for a variance ratio of .95 by default, the config for .5."""
+
+    class Asking(GaussianModality):
+        gate: ClassVar[Mapping[str, float]] = {"variance_ratio": 0.95}
+
+    modality = Asking(GaussianDataSettings(n_train=40, n_test=40))
+
+    def judged(ratio: float, **gate: float) -> Any:
+        measure = Measure(modality, floor_splits=20, gate=gate or None)
+        return measure.judge_generation0({"variance_ratio": ratio}, {}).values["generation0"]
+
+    loose = judged(0.8, variance_ratio=0.5)
+    reasons = ["variance_ratio is 0.8, at least 0.95 is asked for"]
+    assert loose == {"verdict": "good", "reasons": [], "not_asked": reasons}
+    assert gate_lines([{"generation0": loose}]) == [
+        f"generation 0 is good; what measure.gate does not ask for: {reasons[0]}"
+    ]
+    assert judged(0.97, variance_ratio=0.5) == {"verdict": "good", "reasons": []}
+    assert judged(0.8) == {"verdict": "poor", "reasons": reasons}
+    assert judged(0.97, variance_ratio=0.96) == {"verdict": "good", "reasons": []}
