@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from imglab.measure.floors import orders
 from imglab.measures import Measures
 from imglab.metrics import PRDC, Undefined, prdc
 from imglab.metrics.class_counts import rate_disparity
-from imglab.metrics.comparison import MetricValues, Reference, compare, withhold_recall
-from imglab.modality import Spec
+from imglab.metrics.comparison import MetricValues, Reference, compare, spread, withhold_recall
+from imglab.modality import Modality, Spec, Split
 from imglab.samples import Samples
+
+SPLITS = 20
+"""Random splits of the real data, at most, behind the floor of the classes' disparity."""
 
 
 def by_source(
@@ -55,18 +60,12 @@ def by_class(
         return Measures()
     if samples.condition is None or samples.condition.dim() != 1:
         return Measures()
-
-    of_classes: dict[str, MetricValues] = {}
-    for number, name in enumerate(spec.conditions):
-        of_classes[name] = MetricValues()
-        compute = partial(
-            prdc,
-            real=real_features[real.condition == number],
-            synthetic=features[samples.condition == number],
-            **neighbours,
-        )
-        of_classes[name].add(PRDC._fields, compute)
-        withhold_recall(of_classes[name])
+    of_classes = _of_classes(
+        spec.conditions,
+        real=(real_features, real.condition),
+        synthetic=(features, samples.condition),
+        neighbours=neighbours,
+    )
 
     values: dict[str, Any] = {}
     reasons: dict[str, str] = {}
@@ -79,6 +78,95 @@ def by_class(
                 reasons[f"{metric}_by_class.{name}"] = scores.reasons[metric]
     of_recall = _recall_disparity(spec.conditions, real.condition, of_classes)
     return Measures.joined([Measures(values, reasons), of_recall])
+
+
+def _of_classes(
+    names: Sequence[str],
+    *,
+    real: tuple[Tensor, Tensor],
+    synthetic: tuple[Tensor, Tensor],
+    neighbours: Mapping[str, int],
+) -> dict[str, MetricValues]:
+    """Score each class by itself, given features, float32 [N, D], and classes, int64 [N]."""
+    of_classes: dict[str, MetricValues] = {}
+    for number, name in enumerate(names):
+        of_classes[name] = MetricValues()
+        compute = partial(
+            prdc,
+            real=real[0][real[1] == number],
+            synthetic=synthetic[0][synthetic[1] == number],
+            **neighbours,
+        )
+        of_classes[name].add(PRDC._fields, compute)
+        withhold_recall(of_classes[name])
+    return of_classes
+
+
+class ClassScores:
+    """Scores each class of a generation, beside what real data score against real data."""
+
+    def __init__(
+        self, modality: Modality, *, reference: Split, neighbours: Mapping[str, int], splits: int
+    ) -> None:
+        """Take the real data.
+
+        reference   the real split that samples are scored against
+        neighbours  the keys of `prdc`
+        splits      of the real data behind the floor, of which the first `SPLITS` are used
+        """
+        self._modality = modality
+        self._reference = reference
+        self._neighbours = neighbours
+        self._splits = min(splits, SPLITS)
+        self._floors: dict[int, Mapping[str, Any] | None] = {}
+
+    def scores(
+        self, samples: Samples, features: Tensor, real_features: Callable[[Split], Tensor]
+    ) -> Measures:
+        """Return `by_class`, with the floor of `recall_disparity`: of several classes that are all
+        alike, one is recalled the least by chance.
+
+        features       of the samples, float32 [N, D]
+        real_features  returns those of a real split
+        """
+        scores = by_class(
+            self._modality.spec,
+            self._modality.real(self._reference),
+            samples,
+            real_features=real_features(self._reference),
+            features=features,
+            neighbours=self._neighbours,
+        )
+        if "recall_disparity" not in scores.values:
+            return scores
+        if len(samples) not in self._floors:
+            pool = torch.cat([real_features("train"), real_features("test")])
+            self._floors[len(samples)] = self._floor(pool, len(samples))
+        return replace(scores, floor={"recall_disparity": self._floors[len(samples)]})
+
+    def _floor(self, pool: Tensor, n_synthetic: int) -> Mapping[str, Any] | None:
+        """Return the disparity of real samples against others; `pool` has the features of all."""
+        n_real = len(self._modality.real(self._reference))
+        train = self._modality.real("train").condition
+        test = self._modality.real("test").condition
+        if train is None or test is None or len(pool) < n_real + n_synthetic:
+            return None
+        classes = torch.cat([train, test])
+        names = self._modality.spec.conditions or ()
+
+        disparities: list[float | None] = []
+        for order in orders(len(pool), self._splits):
+            real = order[:n_real]
+            synthetic = order[n_real : n_real + n_synthetic]
+            of_classes = _of_classes(
+                names,
+                real=(pool[real], classes[real]),
+                synthetic=(pool[synthetic], classes[synthetic]),
+                neighbours=self._neighbours,
+            )
+            measures = _recall_disparity(names, classes[real], of_classes)
+            disparities.append(measures.values["recall_disparity"])
+        return spread(disparities)
 
 
 def _recall_disparity(

@@ -15,7 +15,7 @@ from imglab.measure.extraction import CHUNK, Extraction
 from imglab.measure.floors import Floors
 from imglab.measure.gate import judge_generation0
 from imglab.measure.group_recall import GroupRecall
-from imglab.measure.groups import by_class, by_source
+from imglab.measure.groups import ClassScores, by_source
 from imglab.measure.own import OwnMetric, check_names, own_values, try_metrics
 from imglab.measure.shape import shape_scores, spread_of_variance, variance_ratio_floor
 from imglab.measures import Features, Measures, NearestReal, RealShown
@@ -73,6 +73,9 @@ class Measure:
         self._extraction = Extraction(modality, cache=cache, batch=batch)
         self._own = dict(metrics or {})
         self._groups = GroupRecall.of(modality, reference, precision_recall_k, floor_splits)
+        self._classes = ClassScores(
+            modality, reference=reference, neighbours=self._neighbours, splits=floor_splits
+        )
         self._floors = Floors(
             splits=floor_splits, neighbours=self._neighbours, metrics=self._own, cache=cache
         )
@@ -154,7 +157,7 @@ class Measure:
             of_shape,
             Measures(copies.values, copies.reasons),
             by_source(reference, samples, features, self._neighbours),
-            self._by_class(samples, features),
+            self._classes.scores(samples, features, self.real),
             Measures(described, floor=floor),
             self._of_groups(pairs),
         ]
@@ -166,16 +169,6 @@ class Measure:
             return Measures()
         return self._groups.scores(
             pairs, lambda: torch.cat([self.real("train"), self.real("test")])
-        )
-
-    def _by_class(self, samples: Samples, features: Tensor) -> Measures:
-        return by_class(
-            self.modality.spec,
-            self.modality.real(self._reference),
-            samples,
-            real_features=self.real(self._reference),
-            features=features,
-            neighbours=self._neighbours,
         )
 
     def judge_generation0(self, values: Mapping[str, Any], floor: Mapping[str, Any]) -> Measures:

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from imglab import regimes, run_chain
+from imglab.images.modality import ImageModality
+from imglab.images.settings import ImageSettings
 from imglab.measure import Measure
 from imglab.measure.groups import by_class
 from imglab.measure.shape import spread_of_variance
@@ -236,6 +238,37 @@ def test_a_class_that_is_lost_has_no_recall():
     lost = by_class(spec, real, real, real_features=features, features=moved, **keys)
     assert lost.values["recall_disparity"] == 0
     assert lost.values["recall_disparity_class"] == "odd"
+
+
+def test_classes_that_are_all_alike_are_within_the_floor_of_their_disparity():
+    """The null: one of ten classes that are drawn alike is recalled the least by chance."""
+    modality = ImageModality(
+        ImageSettings.model_validate({"source": "digits", "extractor": "pixels"})
+    )
+    measure = Measure(modality, floor_splits=20)
+    result(measure.prepare())
+    train = modality.real("train")
+    behind = 0
+    for seed in range(10):
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        drawn: Any = Samples.drawn(train.data[order[:400]], train.condition[order[:400]])
+        features = result(measure.features(drawn)).values
+        scores = result(measure.scores(drawn, features))
+        floor = scores.floor["recall_disparity"]
+        assert scores.values["recall_disparity"] < 1
+        behind += scores.values["recall_disparity"] < floor["low"]
+    assert behind <= 3
+
+    # Half of the fours are missing: what is left of them lies in one place.
+    four = train.data[train.condition == 4]
+    near = four.flatten(1).float()
+    near = four[(near - near[0]).norm(dim=1).argsort()[: len(four) // 4]]
+    data = torch.cat([drawn.data[drawn.condition != 4], near])
+    classes = torch.cat([drawn.condition[drawn.condition != 4], torch.full((len(near),), 4)])
+    lost = Samples.drawn(data, classes)
+    scores = result(measure.scores(lost, result(measure.features(lost)).values))
+    assert scores.values["recall_disparity_class"] == "4"
+    assert scores.values["recall_disparity"] < scores.floor["recall_disparity"]["low"]
 
 
 def test_a_good_model_says_what_a_looser_gate_did_not_ask_for():
