@@ -106,7 +106,7 @@ class ClassScores:
     """Scores each class of a generation, beside what real data score against real data."""
 
     def __init__(
-        self, modality: Modality, *, reference: Split, neighbours: Mapping[str, int], splits: int
+        self, modality: Modality, reference: Split, neighbours: Mapping[str, int], splits: int
     ) -> None:
         """Take the real data.
 

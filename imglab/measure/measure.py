@@ -73,9 +73,7 @@ class Measure:
         self._extraction = Extraction(modality, cache=cache, batch=batch)
         self._own = dict(metrics or {})
         self._groups = GroupRecall.of(modality, reference, precision_recall_k, floor_splits)
-        self._classes = ClassScores(
-            modality, reference=reference, neighbours=self._neighbours, splits=floor_splits
-        )
+        self._classes = ClassScores(modality, reference, self._neighbours, floor_splits)
         self._floors = Floors(
             splits=floor_splits, neighbours=self._neighbours, metrics=self._own, cache=cache
         )

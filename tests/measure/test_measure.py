@@ -247,7 +247,7 @@ def test_classes_that_are_all_alike_are_within_the_floor_of_their_disparity():
     )
     measure = Measure(modality, floor_splits=20)
     result(measure.prepare())
-    train = modality.real("train")
+    train: Any = modality.real("train")
     behind = 0
     for seed in range(10):
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
@@ -259,7 +259,7 @@ def test_classes_that_are_all_alike_are_within_the_floor_of_their_disparity():
         behind += scores.values["recall_disparity"] < floor["low"]
     assert behind <= 3
 
-    # Half of the fours are missing: what is left of them lies in one place.
+    # Of the fours a quarter is left, which lies in one place.
     four = train.data[train.condition == 4]
     near = four.flatten(1).float()
     near = four[(near - near[0]).norm(dim=1).argsort()[: len(four) // 4]]
