@@ -53,8 +53,7 @@ class Measure:
         """Choose what to compare with.
 
         reference           the real split that all distribution metrics compare with
-        precision_recall_k  neighbours for precision and recall
-        density_coverage_k  neighbours for density and coverage
+        precision_recall_k, density_coverage_k  neighbours for these metrics
         floor_splits        random disjoint splits of the real data behind each floor
         samples             size of a draw of its own that is scored; None: the pool's is scored
         gate                thresholds of generation 0 by name; default: those of the modality
