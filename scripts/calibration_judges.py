@@ -1,15 +1,19 @@
 """Judges whose networks are none of the lab's: do its features rank damage as these do?
 
     PYTHONPATH=scripts imglab calibrate configs/image_digits.yaml --samples 250 --repeats 2 \
-        --extractor '{kind: classifier, images: 30_000}' --extractor self_supervised \
-        --extractor '{kind: classifier, network: lenet, seed: 1}' \
+        --splits 20 --out runs/judges --extractor '{kind: classifier, images: 30_000}' \
+        --extractor self_supervised --extractor '{kind: classifier, network: lenet, seed: 1}' \
         --extractor calibration_judges:ResNet --extractor calibration_judges:Mixer
+    python scripts/calibration_judges.py runs/judges digits
 
-`agreement` in calibration.json is Spearman's correlation of the FID over damages and strengths.
+The second command keeps Spearman's correlations of the FID, over damages and strengths, in
+docs/calibration/judges/digits.json.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,10 @@ from imglab import Extractor, seeds
 from imglab.images.network_fitting import BATCH, fit, fitted_once
 from imglab.images.networks import apply, scaled
 from imglab.training.devices import device
+
+JUDGES = Path(__file__).resolve().parent.parent / "docs/calibration/judges"
+ORDER = ("classifier", "self_supervised", "lenet", "resnet", "mixer")
+"""The extractors of the command above."""
 
 
 class Judge(Extractor):
@@ -142,3 +150,21 @@ class Mixer(Judge):
         places = (side // 4) ** 2
         mixing = [_Mixing(places, 64) for _ in range(4)]
         return nn.Sequential(_Tokens(channels, 64), *mixing, nn.LayerNorm(64), _Mean()), 64
+
+
+def keep(folder: Path, name: str) -> None:
+    """Keep how similarly the extractors of a calibration rank damage."""
+    result = json.loads((folder / "calibration.json").read_text())
+    sources = [scores["source"] for scores in result["scores"][1:]]
+    label = dict(zip(sources, ORDER, strict=True))
+    agreement: dict[str, dict[str, float]] = {}
+    for pair in result["agreement"]:
+        one, other = (label[source] for source in pair["extractors"])
+        agreement.setdefault(one, {})[other] = round(pair["spearman"], 3)
+    kept = {"sizes": result["sizes"], "damages": list(result["damages"]), "spearman": agreement}
+    JUDGES.mkdir(exist_ok=True)
+    (JUDGES / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), sys.argv[2])

@@ -411,6 +411,16 @@ UNSEEN = {
 """Which metrics must not react: none of the samples differs from real ones, or none is missing."""
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/calibration/judges").glob("*.json")))
+def test_features_of_a_classifier_rank_damage_as_independent_judges_do(path):
+    """`python scripts/calibration_judges.py` keeps what other architectures say."""
+    kept = json.loads(path.read_text())
+    assert len(kept["damages"]) >= 11
+    assert set(kept["spearman"]["classifier"]) >= {"lenet", "resnet", "mixer"}
+    for judge in ("lenet", "resnet", "mixer"):
+        assert kept["spearman"]["classifier"][judge] >= 0.8, judge
+
+
 @pytest.mark.parametrize(
     ("name", "extractor"),
     [
