@@ -12,7 +12,7 @@ from imglab.images.augmentation import damaged
 from imglab.images.classifier import Classifier
 from imglab.images.extractor_settings import ClassifierSettings
 from imglab.images.labelled import LabelledImages
-from imglab.metrics.confusion import REJECTED, Confusion, acceptance_threshold
+from imglab.metrics.confusion import Confusion, acceptance_threshold, sure_labels
 from imglab.store import files
 
 NETWORKS = ("standard", "small")
@@ -67,12 +67,12 @@ class ClassCounter:
     def labels(self, images: Tensor) -> Tensor:
         """Return the class of each image, int64 [N]; `REJECTED` where it is not sure enough."""
         confidence, labels = self._first.probabilities(images).double().max(1)
-        return torch.where(confidence >= self._threshold, labels, REJECTED)
+        return sure_labels(labels, confidence, threshold=self._threshold)
 
     def _calibrated(self, held_out: LabelledImages) -> dict[str, Tensor]:
         confidence, labels = self._first.probabilities(held_out.images).double().max(1)
         self._threshold = acceptance_threshold(confidence)
-        labels = torch.where(confidence >= self._threshold, labels, REJECTED)
+        labels = sure_labels(labels, confidence, threshold=self._threshold)
 
         assert held_out.labels is not None
         confusion = Confusion.of(truth=held_out.labels, labels=labels, classes=self._classes)

@@ -71,8 +71,7 @@ def with_groups(images: SourceImages, root: Path, column: str) -> SourceImages:
 def grouped(images: SourceImages, names: Sequence[str], where_read: str) -> SourceImages:
     """Return images with the groups of these names, the training images first.
 
-    Raises InputError where they are no groups: one alone, more than half as many as images, or a
-    name that is no text.
+    Raises InputError where they are no groups (`check_groups`).
     """
     check_groups(names, where_read, of="images")
     groups = numbered(names)

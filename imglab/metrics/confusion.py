@@ -13,6 +13,11 @@ REJECTED = -1
 """The label of a sample of which the judge is not sure enough."""
 
 
+def sure_labels(labels: Tensor, confidences: Tensor, *, threshold: float) -> Tensor:
+    """Return labels, int64 [N], with `REJECTED` where the confidence is below the threshold."""
+    return torch.where(confidences >= threshold, labels, REJECTED)
+
+
 @dataclass(frozen=True)
 class Confusion:
     """What a judge says of labelled samples that it has not seen in training.

@@ -31,6 +31,20 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
     return round(float(left @ right / scale), 12)
 
 
+def spearman_of_defined(first: Sequence[float | None], second: Sequence[float | None]) -> float:
+    """Return `spearman` of the pairs of which both numbers are defined.
+
+    >>> spearman_of_defined([1, 2, None, 3], [2, 4, 5, 6])
+    1.0
+    """
+    pairs = [
+        (one, other)
+        for one, other in zip(first, second, strict=True)
+        if one is not None and other is not None
+    ]
+    return spearman([one for one, _ in pairs], [other for _, other in pairs])
+
+
 def _centred_ranks(values: Sequence[float]) -> Tensor:
     """Return ranks minus their mean, float64 [N]; equal values share the mean of their ranks."""
     _, inverse, counts = torch.tensor(values, dtype=torch.float64).unique(

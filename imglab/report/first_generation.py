@@ -43,8 +43,8 @@ def _first_mixture(row: Mapping[str, Any]) -> str:
 def poor_starts(arms: Sequence[Arm]) -> list[str]:
     """Say of which arms generation 0 is a poor model, so that they show more than collapse.
 
-    Those that could not be judged, though their kind of data has thresholds, are named, too. The
-    cause is its training, or the synthetic data that it was trained on, where there were any.
+    The cause is its training, or the synthetic data that it was trained on, where there were any.
+    Arms of which it could not be judged, though their kind of data has thresholds, are named, too.
     """
     poor: dict[tuple[str, str], list[str]] = {}
     unknown: dict[str, list[str]] = {}
@@ -59,20 +59,23 @@ def poor_starts(arms: Sequence[Arm]) -> list[str]:
 
     sentences = []
     for reasons, names in unknown.items():
-        whose = f" of {', '.join(names)}" if len(arms) > 1 else ""
-        sentences.append(f"Generation 0{whose} was not judged ({reasons}).")
+        sentences.append(f"Generation 0{_whose(names, arms)} was not judged ({reasons}).")
     for (reasons, mixture), names in poor.items():
-        whose = ""
-        if len(arms) > 1:
-            whose = f" of {', '.join(names)}"
         causes = "its training"
         if mixture != REAL_ALONE:
             causes = f"the data that it was trained on ({mixture}), or its training,"
         sentences.append(
-            f"Generation 0{whose} is a poor model ({reasons}): what follows shows {causes} "
-            "more than a collapse."
+            f"Generation 0{_whose(names, arms)} is a poor model ({reasons}): what follows shows "
+            f"{causes} more than a collapse."
         )
     return sentences
+
+
+def _whose(names: Sequence[str], arms: Sequence[Arm]) -> str:
+    """Name arms, where there are others."""
+    if len(arms) < 2:
+        return ""
+    return f" of {', '.join(names)}"
 
 
 def is_control(arm: Arm, *, of: Arm) -> bool:

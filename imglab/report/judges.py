@@ -44,18 +44,12 @@ def _of_rows(rows: Rows) -> Mapping[str, float | None]:
 
 def _correlation(rows: Rows, name: str) -> float | None:
     from imglab.metrics import Undefined
-    from imglab.metrics.rank_correlation import spearman
+    from imglab.metrics.rank_correlation import spearman_of_defined
 
-    of_extractor: list[float] = []
-    of_judge: list[float] = []
-    for row in rows:
-        fid = metric_value(row, "fid")
-        judged = metric_value(row, name)
-        if fid is not None and judged is not None:
-            of_extractor.append(fid)
-            of_judge.append(judged)
+    of_extractor = [metric_value(row, "fid") for row in rows]
+    of_judge = [metric_value(row, name) for row in rows]
     try:
-        return spearman(of_extractor, of_judge)
+        return spearman_of_defined(of_extractor, of_judge)
     except Undefined:
         return None
 

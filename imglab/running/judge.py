@@ -12,7 +12,7 @@ from imglab.errors import InputError, Problem
 from imglab.images.extractor_settings import JudgeChoice
 from imglab.images.modality import ImageModality
 from imglab.metrics import Undefined
-from imglab.metrics.rank_correlation import spearman
+from imglab.metrics.rank_correlation import spearman_of_defined
 from imglab.running.export import read_samples
 from imglab.running.places import config_of, modality_of
 from imglab.store import files
@@ -84,13 +84,10 @@ def _agreement(
     """Correlate each judge's FID with the run's; add to `reasons` why one is undefined."""
     agreement: dict[str, float | None] = {}
     for name in generations[0]["fid_by_judge"]:
-        pairs = [
-            (metric_value(row, "fid"), metric_value(row, f"fid_by_judge.{name}"))
-            for row in generations
-        ]
-        defined = [(run, judge) for run, judge in pairs if run is not None and judge is not None]
+        of_run = [metric_value(row, "fid") for row in generations]
+        of_judge = [metric_value(row, f"fid_by_judge.{name}") for row in generations]
         try:
-            agreement[name] = spearman([run for run, _ in defined], [judge for _, judge in defined])
+            agreement[name] = spearman_of_defined(of_run, of_judge)
         except Undefined as error:
             agreement[name] = None
             reasons[f"agreement.{name}"] = str(error)

@@ -65,9 +65,7 @@ def texts_of(
     if not rows:
         return Documents([], [], groups=None if group is None else [])
     names = names_of(rows)
-    candidate_names = candidates(names, column, group)
-    columns = columns_of(candidate_names, rows[:FIRST], column, place, where)
-    check_column(group, names, columns.read, place)
+    columns = columns_of(names, rows[:FIRST], column, place, where, group=group)
     texts = check_texts([row.get(columns.read) for row in rows], columns.read, place, where)
     split = split_column(names, lambda name: (row.get(name) for row in rows))
     splits = [split_of_cell(split, row.get(split, "")) for row in rows]
@@ -77,7 +75,7 @@ def texts_of(
     return Documents(texts, splits, (replace(columns, split=str(split or "")),), groups)
 
 
-def candidates(names: Sequence[str], column: str | None, group: str | None) -> list[str]:
+def _candidates(names: Sequence[str], column: str | None, group: str | None) -> list[str]:
     """Return the columns that may hold the texts: not that of the groups, unless it seems to be.
 
     column  that is named as the one of the texts
@@ -94,12 +92,18 @@ def columns_of(
     column: str | None,
     place: str,
     where: str,
+    *,
+    group: str | None = None,
 ) -> Columns:
     """Return the columns of a table; InputError where it is not clear which holds the texts.
 
     examples  the first rows
+    group     the column that names the group of each text, which is checked
     """
-    read = column_of(names, examples, column, place, where)
+    candidates = _candidates(names, column, group)
+    read = column_of(candidates, examples, column, place, where)
+    check_column(group, names, read, place)
+    names = candidates
     passed = (read, *_of_splits(names, examples))
     return Columns(read, tuple(each for each in _with_texts(names, examples) if each not in passed))
 

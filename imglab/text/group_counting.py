@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imglab.groups.judged_counts import group_metrics
 from imglab.measures import Measures
-from imglab.metrics.confusion import REJECTED, Confusion, acceptance_threshold
+from imglab.metrics.confusion import Confusion, acceptance_threshold, sure_labels
 from imglab.samples import Samples
 from imglab.text.data import RealText
 
@@ -34,14 +34,14 @@ class GroupCounting:
         held_out = real.groups["test"]
         confidence, labels = self._judged(real.test)
         self._threshold = acceptance_threshold(confidence)
-        labels = torch.where(confidence >= self._threshold, labels, REJECTED)
+        labels = sure_labels(labels, confidence, threshold=self._threshold)
         confusion = Confusion.of(truth=held_out.numbers, labels=labels, classes=len(held_out.names))
         self._confusion = confusion.worth(real.test_documents)
 
     def metrics(self, samples: Samples) -> Measures:
         """Count the groups of blocks (`group_metrics`)."""
         confidence, labels = self._judged(samples.data)
-        labels = torch.where(confidence >= self._threshold, labels, REJECTED)
+        labels = sure_labels(labels, confidence, threshold=self._threshold)
         return group_metrics(labels, confusion=self._confusion, real=self._real)
 
     def _judged(self, blocks: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,13 +18,12 @@ from imglab.reading import delimiter_of, split_column, split_columns, split_of_c
 from imglab.text.columns import (
     FIRST,
     Documents,
-    candidates,
     check_no_images,
     check_texts,
     columns_of,
 )
 from imglab.text.forms import in_its_place
-from imglab.text.group_columns import check_column, group_names
+from imglab.text.group_columns import group_names
 
 LONGEST_CELL = 1 << 32
 """Characters that a cell of a table may have."""
@@ -105,9 +104,7 @@ def read_parquet(
         names, examples = _head_of_parquet(path)
         if column is None:
             check_no_images(examples, str(path), where)
-        candidate_names = candidates(names, column, group)
-        columns = columns_of(candidate_names, examples, column, str(path), where)
-        check_column(group, names, columns.read, str(path))
+        columns = columns_of(names, examples, column, str(path), where, group=group)
 
         # Only what holds the text and names split and group is read, whatever else is there.
         wanted = dict.fromkeys([columns.read, *split_columns(names)])

@@ -215,6 +215,12 @@ class TestPlan:
         with pytest.raises(InputError, match=r"5\.0 s do not suffice: .* takes 10 s"):
             planned(5, COST, NARROW)
 
+    def test_several_models_are_narrower_and_trained_for_less(self):
+        member = {"channels": [8], "training": {"images": 100}}
+        plan = Plan(3, 2, 2, 0.5, Size(is_narrow=True))
+        (one, other) = plan.changes({"models": [member, member]})["model"]["models"]
+        assert one == other == {"channels": [4], "training": {"images": 50}}
+
     def test_older_plans_have_no_size(self):
         assert Plan.read({"seeds": 3, "generations": 2, "halvings": 2}) == Plan(3, 2, 2)
         plan = Plan(3, 2, 2, 0.5, Size(700, is_narrow=True))

@@ -17,6 +17,7 @@ from imglab.store import files
 from imglab.store.layout import count_finished
 from imglab.store.reading import read_metrics
 from imglab.studies.chains import chain_job, threads_per_worker
+from imglab.studies.first_generations import NO_THRESHOLDS
 from imglab.studies.jobs import Job
 from imglab.studies.mapping.columns import Cell, Column, between, in_numbers, next_column
 from imglab.studies.mapping.config import MapConfig, evenly
@@ -84,9 +85,8 @@ class MapRun:
             self._criterion = asked.criterion
         else:
             if not gate and asked.criterion in (GATE, CONTROL):
-                what = "this kind of data has no thresholds"
                 remedy = "give measure.gate, or an event with `metric` and `threshold`"
-                raise InputError(Problem(f"{asked.where}: criterion", what, remedy))
+                raise InputError(Problem(f"{asked.where}: criterion", NO_THRESHOLDS, remedy))
             self._criterion = Criterion(asked.criterion, *self._gate)
         self._finished = FinishedRuns(self.folder.parent, self.folder)
 

@@ -97,8 +97,10 @@ class Plan:
     def changes(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changes of a config with this model that make its chains smaller."""
         changed = self.size.changes(model)
-        short = changed_budgets(model, self.training)
-        return {**changed, "model": merged(changed.get("model", {}), short, "model")}
+        narrow = changed.get("model", {})
+        # Of several models each has its whole section in the changes, those of its width included.
+        short = changed_budgets(merged(model, narrow, "model"), self.training)
+        return {**changed, "model": merged(narrow, short, "model")}
 
 
 def sizes_of(n: int, model: Mapping[str, Any]) -> list[Size]:
